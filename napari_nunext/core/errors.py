@@ -1,0 +1,79 @@
+"""The error tree.
+
+Every error that a person can cause or mend is a `NunextError` and also the standard type it
+specialises, so library users may catch either. A message says what happened, what was found, what
+was expected, and the next step, in one or two sentences: the app shows it as it is.
+
+    NunextError
+    ├── InputError (ValueError)         something given to us cannot be used
+    │   ├── ImageError                  unreadable, truncated, too large, of a kind we do not read
+    │   ├── CalibrationError            micrometres per pixel missing or absurd
+    │   ├── CheckpointError             not a NuNext checkpoint, or one we cannot serve
+    │   └── RecordError                 an export or record that does not hold together
+    ├── StoreError (RuntimeError)       the review project cannot be read or written
+    │   └── ProjectLockedError          another window has it open
+    └── ServerError (ConnectionError)   the model server
+        ├── ServerUnavailableError      it does not answer, or died
+        └── RequestRejectedError        it answered, and refused; carries the status
+
+A reply of a model that does not parse is data, not an exception: see
+`napari_nunext.core.codec.ParseFailure`.
+"""
+
+from __future__ import annotations
+
+
+class NunextError(Exception):
+    """Base of every error this project raises on purpose."""
+
+
+class InputError(NunextError, ValueError):
+    """Something given to us cannot be used."""
+
+
+class ImageError(InputError):
+    """An image is unreadable, truncated, too large, or of a kind that is not read."""
+
+
+class CalibrationError(InputError):
+    """The physical scale (micrometres per pixel) is missing or implausible."""
+
+
+class CheckpointError(InputError):
+    """A folder is not a NuNext checkpoint, or not one that this version can serve."""
+
+
+class RecordError(InputError):
+    """An export or one of its records does not hold together."""
+
+
+class StoreError(NunextError, RuntimeError):
+    """The review project cannot be read or written."""
+
+
+class ProjectLockedError(StoreError):
+    """Another window or process has the review project open."""
+
+
+class ServerError(NunextError, ConnectionError):
+    """The model server failed us."""
+
+
+class ServerUnavailableError(ServerError):
+    """The model server does not answer, or died in the middle of an answer."""
+
+
+class RequestRejectedError(ServerError):
+    """The model server answered and refused.
+
+    Parameters
+    ----------
+    message : str
+        The server's own sentence.
+    status : int
+        HTTP status, for example 401 or 422.
+    """
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status

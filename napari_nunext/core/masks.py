@@ -1,0 +1,130 @@
+"""Instance masks as run lengths.
+
+A mask is stored in a crop at an integer offset, so that a nucleus of 300 pixels costs some forty
+numbers wherever it lies on a slide. Runs are COCO's: column-major, starting with the run of zeros.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_nunext.core.errors import RecordError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """One nucleus' mask.
+
+    Parameters
+    ----------
+    x0_px, y0_px : int
+        Level-0 pixel of the crop's top-left corner.
+    height_px, width_px : int
+        Size of the crop.
+    counts : tuple of int
+        Run lengths, column-major, alternating 0 and 1 and starting with 0. They add up to
+        ``height_px * width_px``.
+    """
+
+    x0_px: int
+    y0_px: int
+    height_px: int
+    width_px: int
+    counts: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if self.height_px < 0 or self.width_px < 0 or any(c < 0 for c in self.counts):
+            raise RecordError("A mask has a negative size or run; expected counts from 0 up.")
+        if sum(self.counts) != self.height_px * self.width_px:
+            raise RecordError(
+                f"A mask's runs add up to {sum(self.counts)}; expected "
+                f"{self.height_px} x {self.width_px} = {self.height_px * self.width_px}."
+            )
+
+    @classmethod
+    def from_array(cls, mask: NDArray[np.bool_], x0_px: int = 0, y0_px: int = 0) -> Mask:
+        """Encode a boolean image of shape (H, W), cropped to its bounding box.
+
+        `x0_px` and `y0_px` are the level-0 pixel of ``mask[0, 0]``. A mask without any pixel set
+        gives a crop of size 0 at that pixel.
+        """
+        rows = np.flatnonzero(mask.any(axis=1))
+        cols = np.flatnonzero(mask.any(axis=0))
+        if rows.size == 0:
+            return cls(x0_px, y0_px, 0, 0, ())
+        crop = mask[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+        flat = np.asarray(crop, dtype=bool).ravel(order="F")
+        edges = np.flatnonzero(np.diff(flat)) + 1
+        runs = np.diff(np.concatenate(([0], edges, [flat.size])))
+        counts = ([0] if flat[0] else []) + runs.tolist()
+        return cls(
+            x0_px + int(cols[0]), y0_px + int(rows[0]), crop.shape[0], crop.shape[1], tuple(counts)
+        )
+
+    def to_array(self) -> NDArray[np.bool_]:
+        """The crop as a boolean image, shape (height_px, width_px)."""
+        values = np.arange(len(self.counts)) % 2 == 1
+        flat = np.repeat(values, self.counts)
+        return flat.reshape((self.height_px, self.width_px), order="F")
+
+    @property
+    def area_px(self) -> int:
+        """Number of pixels set."""
+        return sum(self.counts[1::2])
+
+    def to_json(self) -> dict[str, Any]:
+        """``{"offset": [x0, y0], "size": [h, w], "counts": [...]}``; size and counts are COCO's."""
+        return {
+            "offset": [self.x0_px, self.y0_px],
+            "size": [self.height_px, self.width_px],
+            "counts": list(self.counts),
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Mask:
+        """Inverse of `to_json`.
+
+        Raises
+        ------
+        RecordError
+            If a field is missing or the runs do not add up.
+        """
+        try:
+            (x0, y0), (height, width) = data["offset"], data["size"]
+            counts = tuple(int(c) for c in data["counts"])
+            return cls(int(x0), int(y0), int(height), int(width), counts)
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, RecordError):
+                raise
+            raise RecordError(
+                f"A mask is not offset, size and counts ({error}). Export it again."
+            ) from error
+
+    def moved(self, dx_px: int, dy_px: int) -> Mask:
+        """The same mask with its crop moved by whole pixels."""
+        return Mask(
+            self.x0_px + dx_px, self.y0_px + dy_px, self.height_px, self.width_px, self.counts
+        )
+
+
+def label_image(masks: list[Mask], height_px: int, width_px: int) -> NDArray[np.int32]:
+    """Paint masks 1, 2, ... into a label image of shape (H, W); later masks cover earlier ones.
+
+    Parts that hang over the image's edge are cut off.
+    """
+    labels = np.zeros((height_px, width_px), dtype=np.int32)
+    for label, mask in enumerate(masks, start=1):
+        y0, x0 = max(mask.y0_px, 0), max(mask.x0_px, 0)
+        y1 = min(mask.y0_px + mask.height_px, height_px)
+        x1 = min(mask.x0_px + mask.width_px, width_px)
+        if y0 >= y1 or x0 >= x1:
+            continue
+        crop = mask.to_array()[y0 - mask.y0_px : y1 - mask.y0_px, x0 - mask.x0_px : x1 - mask.x0_px]
+        labels[y0:y1, x0:x1][crop] = label
+    return labels

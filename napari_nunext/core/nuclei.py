@@ -1,0 +1,61 @@
+"""Nuclei, categories and their colours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from uuid import UUID
+
+    from napari_nunext.core.geometry import PointsXY
+    from napari_nunext.core.masks import Mask
+
+UNCATEGORISED = "Nucleus"
+"""Category of a nucleus when the model that found it knows none."""
+
+OKABE_ITO = (
+    (230, 159, 0),  # orange
+    (86, 180, 233),  # sky blue
+    (0, 158, 115),  # bluish green
+    (240, 228, 66),  # yellow
+    (0, 114, 178),  # blue
+    (213, 94, 0),  # vermilion
+    (204, 121, 167),  # reddish purple
+)
+"""Colours that the colour-blind can tell apart (Okabe and Ito, 2008), RGB in 0..255."""
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    """A kind of nucleus and the colour it is drawn in (RGB, 0..255)."""
+
+    name: str
+    color: tuple[int, int, int]
+
+
+def default_categories(names: Iterable[str]) -> tuple[Category, ...]:
+    """Give each name a colour of `OKABE_ITO`, in order, starting over after the last."""
+    return tuple(Category(name, OKABE_ITO[i % len(OKABE_ITO)]) for i, name in enumerate(names))
+
+
+@dataclass(frozen=True, slots=True)
+class Nucleus:
+    """One nucleus, with an identity for life."""
+
+    uid: UUID
+    x_px: float
+    """Centroid, level-0 pixels, corner origin."""
+    y_px: float
+    category: str = UNCATEGORISED
+    confidence: float | None = None
+    """From the model, in [0, 1]; None where a person placed the nucleus."""
+    mask: Mask | None = None
+
+
+def points_of(nuclei: Sequence[Nucleus]) -> PointsXY:
+    """Centroids of `nuclei` in their order, shape (N, 2)."""
+    return np.array([(n.x_px, n.y_px) for n in nuclei], dtype=np.float64).reshape(-1, 2)

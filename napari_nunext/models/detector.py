@@ -1,0 +1,92 @@
+"""What every detector offers, whatever it is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_nunext.core.geometry import PointsXY
+    from napari_nunext.core.nuclei import Category
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorInfo:
+    """What a caller must know of a detector to cut windows for it and to describe a run."""
+
+    name: str
+    family: str
+    categories: tuple[Category, ...]
+    """Never empty: a model that knows no categories has the one `UNCATEGORISED`."""
+    mpp: float
+    """Micrometres per pixel of its windows."""
+    window_px: int
+    halo_um: float
+    """How far from a window's edge its nuclei can be trusted."""
+    image_tokens: int = 0
+    """Visual tokens that one window costs."""
+    checkpoint_sha256: str | None = None
+    prompt: str | None = None
+    decoding: dict[str, Any] = field(default_factory=dict)
+    parameters: int | None = None
+    metrics: tuple[dict[str, Any], ...] = ()
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class WindowPoints:
+    """Points just decoded in one window; a window may send many of these."""
+
+    window: int
+    """Position of the window in the batch that was given."""
+    points_xy: PointsXY
+    """Shape (N, 2), pixels of the window, corner origin."""
+    categories: tuple[str, ...]
+    confidence: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WindowEnd:
+    """A window is finished."""
+
+    window: int
+    finish: Literal["end", "limit"]
+    """``"limit"``: cut off at the most points that the detector lets a window hold."""
+    tokens: int = 0
+    """Tokens decoded for it."""
+
+
+WindowEvent: TypeAlias = WindowPoints | WindowEnd
+
+
+class Detector(Protocol):
+    """Finds nuclei in square windows of its own size and scale."""
+
+    @property
+    def info(self) -> DetectorInfo:
+        """What this detector is."""
+        ...
+
+    def detect(
+        self, windows: Sequence[NDArray[np.uint8]], *, cancelled: Callable[[], bool]
+    ) -> Iterator[WindowEvent]:
+        """Find the nuclei of each window, yielding points as soon as they are known.
+
+        Parameters
+        ----------
+        windows : sequence of ndarray of uint8, shape (window_px, window_px, 3)
+            RGB at ``info.mpp``.
+        cancelled : callable
+            Asked before every step; once it is True, nothing more is yielded.
+
+        Yields
+        ------
+        WindowPoints or WindowEnd
+            Windows interleave freely; each ends with exactly one `WindowEnd` unless cancelled.
+        """
+        ...

@@ -1,0 +1,75 @@
+"""What every segmenter offers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_nunext.core.geometry import Box, PointsXY
+    from napari_nunext.core.masks import Mask
+
+
+@dataclass(frozen=True, slots=True)
+class SegmenterInfo:
+    """What a caller must know of a segmenter."""
+
+    name: str
+    family: str
+    mpp: float
+    """Micrometres per pixel of its windows."""
+    window_px: int
+    checkpoint_sha256: str | None = None
+    parameters: int | None = None
+    metrics: tuple[dict[str, Any], ...] = ()
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Prompt:
+    """Asks for one mask, in pixels of the window."""
+
+    points_xy: PointsXY
+    """Shape (N, 2); N may be 0 when there is a box."""
+    positive: tuple[bool, ...]
+    """For each point: on the nucleus, or beside it."""
+    box: Box | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredMask:
+    """A mask in pixels of the window, and how good the segmenter believes it is (0..1)."""
+
+    mask: Mask
+    score: float
+
+
+class Segmenter(Protocol):
+    """Draws the nucleus that a prompt points at, in square windows of its own size and scale."""
+
+    @property
+    def info(self) -> SegmenterInfo:
+        """What this segmenter is."""
+        ...
+
+    def segment(
+        self,
+        window: NDArray[np.uint8],
+        prompts: Sequence[Prompt],
+        *,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> Iterator[ScoredMask]:
+        """One mask for each prompt, in order.
+
+        Parameters
+        ----------
+        window : ndarray of uint8, shape (window_px, window_px, 3)
+            RGB at ``info.mpp``. The same pixels again are answered from a cached embedding.
+        prompts : sequence of Prompt
+        """
+        ...

@@ -1,0 +1,1 @@
+"""The model server, its protocol, its client, and the launcher of a local one."""

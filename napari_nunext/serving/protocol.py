@@ -1,0 +1,259 @@
+"""What travels between the app and the model server.
+
+Every message is a pydantic model, so that the server's OpenAPI document is the contract. Points are
+``(x, y)`` in level-0 pixels of the uploaded image, corner origin; scale travels as mpp.
+
+`POST /v1/detect` answers with one JSON object a line (NDJSON), in this order: `Started`, then
+`Points`, `Hidden`, `WindowDone` and `Masks` as they come, then `Usage` and `Done`, or `Failed`.
+Every point has a running index for its stream. `Hidden` takes points back: at a seam, a surer
+sighting of the same nucleus replaced them. The points that stand at `Done` are the result.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+Sha256: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Number: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]
+MppField: TypeAlias = Annotated[float, Field(ge=0.02, le=20.0, allow_inf_nan=False)]
+
+
+class Message(BaseModel):
+    """Base: unknown fields are refused, so that a typing error is not silently ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+# Server and models
+
+
+class CategoryInfo(Message):
+    """A category that a model distinguishes."""
+
+    name: str
+    color: tuple[int, int, int]
+
+
+class ModelInfo(Message):
+    """A detector or segmenter that the server can run."""
+
+    id: str
+    """What requests name. ``"classical"`` is always there."""
+    name: str
+    kind: Literal["detector", "segmenter"]
+    family: str
+    """``"classical"``, ``"qwen2_5_vl"``, ``"qwen3_vl"``, ``"sam"``, ..."""
+    checkpoint_sha256: Sha256 | None
+    """Content hash of the checkpoint; None for what has no weights."""
+    categories: list[CategoryInfo] = []
+    mpp: MppField | None = None
+    """Scale the model works at; images are resampled to it."""
+    window_px: int | None = None
+    parameters: int | None = None
+    prompt: str | None = None
+    metrics: list[dict[str, Any]] = []
+    """Reference figures with the data they were measured on."""
+    provenance: dict[str, Any] = {}
+    problem: str | None = None
+    """One sentence where this model cannot be served; None when it can."""
+    default: bool = False
+
+
+class ModelList(Message):
+    """Reply of ``GET /v1/models``."""
+
+    models: list[ModelInfo]
+
+
+class Health(Message):
+    """Reply of ``GET /healthz``."""
+
+    status: Literal["ready", "loading", "draining"]
+    version: str
+    device: str
+    memory_bytes: int
+    """Resident memory of the server process."""
+    loaded: list[str]
+    """Ids of the models in memory."""
+
+
+class ImageStored(Message):
+    """Reply of ``PUT /v1/images/{sha256}``."""
+
+    sha256: Sha256
+    width_px: int
+    height_px: int
+
+
+class Problem(Message):
+    """Body of every refusal: one sentence that says what to do."""
+
+    code: str
+    message: str
+
+
+# Detection
+
+
+class DetectRequest(Message):
+    """Find the nuclei of an image that was uploaded before."""
+
+    image: Sha256
+    mpp: MppField
+    model: str | None = None
+    """Id of a detector; the server's default when None."""
+    region: tuple[Number, Number, Number, Number] | None = None
+    """x0, y0, x1, y1, level-0 px; the whole image when None."""
+    masks: bool = False
+    segmenter: str | None = None
+    """Id of a segmenter, where masks are wanted; the server's default when None."""
+    run: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    """The caller's id for this run, by which it can be cancelled."""
+
+
+class PointOut(Message):
+    """One nucleus."""
+
+    index: int
+    x: Number
+    y: Number
+    category: str
+    confidence: Annotated[float, Field(ge=0, le=1)]
+
+
+class Started(Message):
+    """First event: everything that a prediction must remember of how it was made."""
+
+    event: Literal["started"] = "started"
+    run: str
+    model: ModelInfo
+    segmenter: ModelInfo | None
+    windows: int
+    codec_version: int
+    merge_radius_um: float
+    halo_um: float
+    decoding: dict[str, Any]
+
+
+class Points(Message):
+    """Points of one window, as they are decoded."""
+
+    event: Literal["points"] = "points"
+    window: int
+    points: list[PointOut]
+
+
+class Hidden(Message):
+    """Points that a surer sighting of the same nucleus replaced."""
+
+    event: Literal["hidden"] = "hidden"
+    indices: list[int]
+
+
+class WindowDone(Message):
+    """A window is finished; ``"limit"`` means it was cut off at the most points it may hold."""
+
+    event: Literal["window"] = "window"
+    window: int
+    box: tuple[Number, Number, Number, Number]
+    finish: Literal["end", "limit"]
+    done: int
+    total: int
+
+
+class MaskOut(Message):
+    """Mask of the point with this index; fields as in `napari_nunext.core.masks.Mask.to_json`."""
+
+    index: int
+    offset: tuple[int, int]
+    size: tuple[int, int]
+    counts: list[int]
+    score: float
+
+
+class Masks(Message):
+    """Masks of points sent before."""
+
+    event: Literal["masks"] = "masks"
+    masks: list[MaskOut]
+
+
+class Usage(Message):
+    """What the run cost."""
+
+    event: Literal["usage"] = "usage"
+    image_tokens: int
+    output_tokens: int
+    seconds: float
+
+
+class Done(Message):
+    """Last event of a run that ended by itself or was cancelled."""
+
+    event: Literal["done"] = "done"
+    points: int
+    finish: Literal["complete", "cancelled"]
+
+
+class Failed(Message):
+    """Last event of a run that broke; what was streamed before it stays valid."""
+
+    event: Literal["failed"] = "failed"
+    code: str
+    message: str
+
+
+DetectEvent: TypeAlias = Annotated[
+    Started | Points | Hidden | WindowDone | Masks | Usage | Done | Failed,
+    Field(discriminator="event"),
+]
+detect_event: TypeAdapter[DetectEvent] = TypeAdapter(DetectEvent)
+"""Parses a line of the stream: ``detect_event.validate_json(line)``."""
+
+
+class CancelRequest(Message):
+    """Stop a run at its next step."""
+
+    run: str
+
+
+class Cancelled(Message):
+    """Reply of ``POST /v1/cancel``; `found` is False where the run had already ended."""
+
+    found: bool
+
+
+# Segmentation
+
+
+class PromptPoint(Message):
+    """A click: on the nucleus (positive) or beside it."""
+
+    x: Number
+    y: Number
+    positive: bool = True
+
+
+class MaskPrompt(Message):
+    """Prompt for one mask: at least one point, or a box."""
+
+    points: list[PromptPoint] = []
+    box: tuple[Number, Number, Number, Number] | None = None
+
+
+class SegmentRequest(Message):
+    """Masks for prompts on an image that was uploaded before."""
+
+    image: Sha256
+    mpp: MppField
+    prompts: Annotated[list[MaskPrompt], Field(max_length=10_000)]
+    segmenter: str | None = None
+
+
+class SegmentReply(Message):
+    """One mask for each prompt, in order; `MaskOut.index` is the prompt's."""
+
+    masks: list[MaskOut]
+    segmenter: str
