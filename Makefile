@@ -1,0 +1,38 @@
+# Every target but `clean` brings what it needs: .venv from constraints.txt, and for windows the
+# system libraries of Qt and, without a display, a virtual one.  A second run starts in seconds.
+
+PYTHON := .venv/bin/python
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench environment system clean
+
+help:
+	@echo "make demo               open napari on real tissue; without a display, run the whole loop into build/demo/"
+	@echo "make test [ARGS=...]    run the tests; ARGS go to pytest"
+	@echo "make lint               style, types, import contracts"
+	@echo "make bench [ONLY=name]  run the benchmarks into build/bench/"
+	@echo "make clean              remove what the targets made, except .venv"
+
+environment:
+	@scripts/environment.sh
+
+system:
+	@scripts/system.sh
+
+demo: system environment
+	scripts/with_display.sh $(PYTHON) -m napari_nunext.demo --out build/demo
+
+test: system environment
+	scripts/with_display.sh $(PYTHON) -m pytest $(ARGS)
+
+lint: environment
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	.venv/bin/lint-imports
+
+bench: system environment
+	scripts/with_display.sh $(PYTHON) -m benchmarks $(ONLY)
+
+clean:
+	rm -rf build dist .coverage htmlcov .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
