@@ -157,7 +157,7 @@ def _match_gated(
         true_ids, c = np.unique(j[part], return_inverse=True)
         # A pair beyond the radius must cost more than any set of pairs within it, so that the
         # number of matches comes first and total distance second.
-        beyond = radius_px * (min(len(pred_ids), len(true_ids)) + 1)
+        beyond = float(radius_px) * (min(len(pred_ids), len(true_ids)) + 1)
         cost = np.full((len(pred_ids), len(true_ids)), beyond)
         cost[r, c] = distance[part]
         a, b = linear_sum_assignment(cost)

@@ -10,6 +10,7 @@ further apart than the radius) and none is counted twice.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import defaultdict
 from dataclasses import dataclass
@@ -127,7 +128,7 @@ def _spans(
     count = 1 + math.ceil((extent - side) / stride)
     begins = [float(math.floor(first + i * (extent - side) / (count - 1))) for i in range(count)]
     begins[-1] = float(math.ceil(last - side))  # up, so that the region's end is covered
-    seams = [(a + side + b) / 2 for a, b in zip(begins, begins[1:], strict=False)]
+    seams = [(a + side + b) / 2 for a, b in itertools.pairwise(begins)]
     edges = [start, *seams, stop]
     return [(b, edges[i], edges[i + 1]) for i, b in enumerate(begins)]
 

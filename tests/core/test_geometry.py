@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from napari_nunext.core.errors import CalibrationError, InputError
+from napari_nunext.core.geometry import Box, as_points_xy, check_mpp
+
+
+def test_boxes_are_half_open_so_that_neighbours_share_no_point():
+    points = np.array([[0.0, 0.0], [10.0, 5.0], [9.99, 9.99]])
+    assert Box(0, 0, 10, 10).contains(points).tolist() == [True, False, True]
+    assert Box(10, 0, 20, 10).contains(points).tolist() == [False, True, False]
+
+
+def test_clipping_to_what_does_not_meet_is_empty():
+    clipped = Box(0, 0, 5, 5).clipped_to(Box(10, 10, 20, 20))
+    assert clipped.width == clipped.height == 0
+
+
+def test_clipping_keeps_the_common_part():
+    assert Box(-5, 2, 8, 30).clipped_to(Box(0, 0, 10, 10)) == Box(0, 2, 8, 10)
+
+
+def test_an_inside_out_or_infinite_box_is_refused():
+    with pytest.raises(InputError, match="inside out"):
+        Box(5, 0, 1, 1)
+    with pytest.raises(InputError, match="finite"):
+        Box(0, 0, math.inf, 1)
+    with pytest.raises(InputError, match="4 numbers"):
+        Box.from_sequence([1, 2, 3])
+
+
+def test_no_points_have_shape_0_2_whatever_they_came_in():
+    for empty in ([], [[]], np.empty((0, 2)), np.empty((0, 7))):
+        assert as_points_xy(empty).shape == (0, 2)
+
+
+@pytest.mark.parametrize("mpp", [None, 0, -0.5, math.nan, math.inf, 100])
+def test_a_scale_no_microscope_has_is_refused_with_what_to_do(mpp):
+    with pytest.raises(CalibrationError, match=r"0\.5 .*0\.25"):
+        check_mpp(mpp)
+
+
+def test_a_plausible_scale_passes():
+    assert check_mpp(0.2517) == 0.2517

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from napari_nunext.core.errors import RecordError
+from napari_nunext.core.masks import Mask, label_image
+
+images = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12))
+
+
+@given(images, st.integers(-20, 20), st.integers(-20, 20))
+def test_a_mask_returns_where_it_was(image, x0, y0):
+    mask = Mask.from_array(image, x0, y0)
+    canvas = np.zeros((80, 80), dtype=bool)
+    crop = mask.to_array()
+    top, left = mask.y0_px + 30, mask.x0_px + 30
+    canvas[top : top + crop.shape[0], left : left + crop.shape[1]] = crop
+    expected = np.zeros((80, 80), dtype=bool)
+    expected[y0 + 30 : y0 + 30 + image.shape[0], x0 + 30 : x0 + 30 + image.shape[1]] = image
+    assert np.array_equal(canvas, expected)
+    assert mask.area_px == image.sum()
+
+
+@given(images)
+def test_json_round_trip(image):
+    mask = Mask.from_array(image, 3, -4)
+    assert Mask.from_json(json.loads(json.dumps(mask.to_json()))) == mask
+
+
+def test_runs_are_column_major_and_start_with_zeros_as_coco_s():
+    image = np.array([[True, False], [True, True]])
+    assert Mask.from_array(image).counts == (0, 2, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"offset": [0, 0], "size": [2, 2], "counts": [1]},
+        {"offset": [0, 0], "size": [2, 2], "counts": [5, -1]},
+        {"offset": [0], "size": [2, 2], "counts": [4]},
+        {"size": [2, 2], "counts": [4]},
+        {"offset": [0, 0], "size": [2, 2], "counts": "four"},
+    ],
+)
+def test_a_malformed_mask_is_refused(data):
+    with pytest.raises(RecordError):
+        Mask.from_json(data)
+
+
+def test_a_label_image_paints_later_masks_last_and_cuts_at_the_edge():
+    first = Mask.from_array(np.ones((2, 2), dtype=bool), -1, 0)
+    second = Mask.from_array(np.ones((1, 2), dtype=bool), 0, 1)
+    away = Mask.from_array(np.ones((2, 2), dtype=bool), 50, 50)
+    assert label_image([first, second, away], 2, 3).tolist() == [[1, 0, 0], [2, 2, 0]]

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_nunext.core.metrics import DetectionCase, DetectionScore, score_detections
+
+
+def test_figures_of_a_hand_counted_field():
+    score = DetectionScore(tp=6, fp=2, fn=3)
+    assert score.precision == pytest.approx(0.75)
+    assert score.recall == pytest.approx(2 / 3)
+    assert score.f1 == pytest.approx(12 / 17)
+
+
+def test_empty_against_empty_is_perfect():
+    assert DetectionScore().f1 == 1
+
+
+def test_predictions_where_there_is_nothing_score_zero():
+    assert DetectionScore(fp=4).f1 == 0
+    assert DetectionScore(fn=4).f1 == 0
+
+
+def test_images_add_up_by_their_nuclei_not_by_their_means():
+    far = np.array([[100.0, 100.0]])
+    many = np.stack([np.arange(9) * 20.0, np.zeros(9)], axis=1)
+    report = score_detections(
+        [DetectionCase(many, many, mpp=0.5), DetectionCase(far, far + 50, mpp=0.5)]
+    )
+    assert (report.overall.tp, report.overall.fp, report.overall.fn) == (9, 1, 1)
+    assert report.images == 2
+    assert report.overall.f1 == pytest.approx(0.9)
+
+
+def test_the_radius_is_physical():
+    pred, true = np.array([[0.0, 0.0]]), np.array([[8.0, 0.0]])
+    assert score_detections([DetectionCase(pred, true, mpp=0.5)]).overall.tp == 0  # 4 um
+    assert score_detections([DetectionCase(pred, true, mpp=0.25)]).overall.tp == 1  # 2 um
+
+
+def test_each_category_is_matched_on_its_own():
+    points = np.array([[0.0, 0.0], [50.0, 0.0], [100.0, 0.0]])
+    case = DetectionCase(points, points, 0.5, ["a", "b", "b"], ["a", "a", "b"])
+    report = score_detections([case], categories=("a", "b"))
+    assert report.overall.f1 == 1
+    a, b = report.by_category["a"], report.by_category["b"]
+    assert (a.tp, a.fp, a.fn) == (1, 0, 1)
+    assert (b.tp, b.fp, b.fn) == (1, 1, 0)
+    assert report.mean_category_f1 == pytest.approx((2 / 3 + 2 / 3) / 2)
+    assert report.to_json()["matching"] == "gated"
+
+
+def test_without_categories_there_is_no_category_mean():
+    report = score_detections([DetectionCase(np.empty((0, 2)), np.empty((0, 2)), 0.5)])
+    assert report.mean_category_f1 is None

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from napari_nunext.core.answers import NUCLEUS_INSTRUCTION, points_text
+from napari_nunext.core.errors import RecordError
+from napari_nunext.core.geometry import Box
+from napari_nunext.core.masks import Mask
+from napari_nunext.core.records import (
+    JudgedPoint,
+    Manifest,
+    PreferenceRecord,
+    RecordNucleus,
+    RftRecord,
+    Rollout,
+    SftRecord,
+    Source,
+    assistant_message,
+    read_jsonl,
+    user_message,
+    write_jsonl,
+)
+
+SOURCE = Source(
+    image_sha256="ab" * 32,
+    region=Box(10, 20, 110, 120),
+    mpp=0.5,
+    mpp_source="user",
+    split="train",
+    patient="p-1",
+    annotators=("é.w.",),
+    model={"id": "classical"},
+)
+NUCLEI = (
+    RecordNucleus(1.5, 2.25, "Tumour", "u-1", Mask.from_array(np.ones((2, 3), dtype=bool), 1, 1)),
+    RecordNucleus(40.0, 2.0, "Lymphocyte"),
+)
+PROMPT = (user_message(NUCLEUS_INSTRUCTION),)
+REPLY = (assistant_message("[1, 2], [40, 2]"),)
+SFT = SftRecord("r-1", ("images/a.png",), (*PROMPT, *REPLY), NUCLEI, SOURCE)
+RFT = RftRecord(
+    "r-1",
+    "nuclei",
+    ("images/a.png",),
+    PROMPT,
+    NUCLEI,
+    SOURCE,
+    Rollout((JudgedPoint(1.0, 2.0, "Tumour", 0.5, "tp"),), missed=1, rating=0.75),
+)
+PREFERENCE = PreferenceRecord(
+    "r-1", ("images/a.png",), PROMPT, REPLY, (assistant_message(""),), SOURCE
+)
+
+
+@pytest.mark.parametrize("record", [SFT, RFT, PREFERENCE])
+def test_a_record_survives_its_file(record, tmp_path):
+    path = tmp_path / "records.jsonl"
+    assert write_jsonl(path, [record, record]) == 2
+    assert list(read_jsonl(path, type(record).from_json)) == [(1, record), (2, record)]
+
+
+def test_messages_are_conversational_as_trl_reads_them():
+    data = SFT.to_json()
+    assert [m["role"] for m in data["messages"]] == ["user", "assistant"]
+    assert data["messages"][0]["content"][0] == {"type": "image"}
+    assert data["images"] == ["images/a.png"]
+
+
+def damaged(record, **changes):
+    data = json.loads(json.dumps(record.to_json()))
+    for path, value in changes.items():
+        *parents, last = path.split("__")
+        target = data
+        for parent in parents:
+            target = target[parent]
+        if value is None:
+            del target[last]
+        else:
+            target[last] = value
+    return data
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "message"),
+    [
+        (SftRecord, {"nuclei": None}, "nuclei"),
+        (SftRecord, {"source__split": "holdout"}, "holdout"),
+        (SftRecord, {"source__mpp": 0}, "um/px"),
+        (SftRecord, {"images": ["a", "b"]}, "2 images"),
+        (SftRecord, {"source__region": [5, 5, 1, 1]}, "inside out"),
+        (RftRecord, {"rollout__rating": 3}, "rating"),
+        (RftRecord, {"task": "juggling"}, "juggling"),
+    ],
+)
+def test_a_damaged_record_is_named_with_file_and_line(kind, changes, message, tmp_path):
+    good = SFT if kind is SftRecord else RFT
+    path = tmp_path / "some.jsonl"
+    lines = [json.dumps(good.to_json()), "", json.dumps(damaged(good, **changes))]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(RecordError, match=rf"some\.jsonl line 3: .*{message}"):
+        list(read_jsonl(path, kind.from_json))
+
+
+def test_a_line_that_is_not_json_is_named(tmp_path):
+    path = tmp_path / "some.jsonl"
+    path.write_text('{"id": ', encoding="utf-8")
+    with pytest.raises(RecordError, match=r"some\.jsonl line 1"):
+        list(read_jsonl(path, SftRecord.from_json))
+
+
+def test_the_manifest_survives_and_refuses_a_foreign_schema():
+    manifest = Manifest(
+        created_utc="2026-01-01T00:00:00Z",
+        software="0.1",
+        counts={"sft": 1},
+        categories=({"name": "Tumour", "color": [1, 2, 3]},),
+        filters={},
+        split_seed=0,
+        files={"sft.jsonl": "00"},
+    )
+    assert Manifest.from_json(json.loads(json.dumps(manifest.to_json()))) == manifest
+    with pytest.raises(RecordError, match="schema 9"):
+        Manifest.from_json(manifest.to_json() | {"schema": 9})
+    with pytest.raises(RecordError, match="counts"):
+        Manifest.from_json({k: v for k, v in manifest.to_json().items() if k != "counts"})
+
+
+def test_points_in_words_are_whole_pixels_in_raster_order():
+    assert points_text(np.array([[9.9, 3.2], [1.0, 3.9], [4.0, 0.0]])) == "[4, 0], [1, 3], [9, 3]"
+    assert points_text(np.empty((0, 2))) == ""
