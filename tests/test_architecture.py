@@ -1,0 +1,127 @@
+"""The import contracts of pyproject.toml, and what importing and loading may cost and risk."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import grimp
+import pytest
+from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+UNSAFE_LOADERS = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
+
+
+def test_import_contracts_hold(repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(repo_root)
+    status = lint_imports(config_filename=str(repo_root / "pyproject.toml"), no_cache=True)
+    assert status == EXIT_STATUS_SUCCESS, "a contract is broken: see the captured output"
+
+
+def test_core_imports_only_numpy_scipy_and_the_standard_library() -> None:
+    graph = grimp.build_graph("napari_nunext", include_external_packages=True, cache_dir=None)
+    core = {"napari_nunext.core", *graph.find_descendants("napari_nunext.core")}
+    imported = {
+        name.partition(".")[0]
+        for module in core
+        for name in graph.find_modules_directly_imported_by(module)
+    }
+    assert "numpy" in imported
+    assert imported - sys.stdlib_module_names <= {"napari_nunext", "numpy", "scipy"}
+
+
+def modules_loaded_by(statement: str) -> set[str]:
+    """Top-level names in ``sys.modules`` of a fresh interpreter after ``statement``."""
+    code = f"import sys\n{statement}\nprint(*(name.partition('.')[0] for name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
+def test_importing_the_package_loads_nothing_beyond_the_standard_library() -> None:
+    extra = modules_loaded_by("import napari_nunext") - modules_loaded_by("")
+    assert extra - sys.stdlib_module_names == {"napari_nunext"}
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "napari_nunext.cli",
+        "napari_nunext.core",
+        "napari_nunext.images",
+        "napari_nunext.models",
+        "napari_nunext.review",
+        "napari_nunext.serving.client",
+        "napari_nunext.store",
+        "napari_nunext.ui.dock",
+        "nunext_training.cli",
+    ],
+)
+def test_starting_up_loads_neither_torch_nor_transformers(module: str) -> None:
+    loaded = modules_loaded_by(f"import {module}")
+    assert module.partition(".")[0] in loaded
+    assert not loaded & {"torch", "transformers"}
+
+
+def calls_and_imports(tree: ast.AST) -> Iterator[tuple[str, int, ast.Call | None]]:
+    """Name, line and, for a call, its node, of all that a module imports and calls."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno, None) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or "", node.lineno, None
+        elif isinstance(node, ast.Call):
+            yield ast.unparse(node.func), node.lineno, node
+
+
+def has_keyword(call: ast.Call, name: str, value: bool) -> bool:
+    return any(
+        keyword.arg == name
+        and isinstance(keyword.value, ast.Constant)
+        and keyword.value.value is value
+        for keyword in call.keywords
+    )
+
+
+def unsafe_loads(source: str) -> list[str]:
+    """What in a module's source could run code that a file brings, each with its line."""
+    found = []
+    for name, line, call in calls_and_imports(ast.parse(source)):
+        if call is None:
+            unsafe = name.partition(".")[0] in UNSAFE_LOADERS
+        elif name == "torch.load":
+            unsafe = not has_keyword(call, "weights_only", True)
+        else:
+            unsafe = has_keyword(call, "allow_pickle", True)
+        if unsafe:
+            found.append(f"{name}, line {line}")
+    return found
+
+
+def test_unsafe_loads_are_recognised() -> None:
+    assert unsafe_loads("import pickle") == ["pickle, line 1"]
+    assert unsafe_loads("from joblib import load") == ["joblib, line 1"]
+    assert unsafe_loads("\ntorch.load(path)") == ["torch.load, line 2"]
+    assert unsafe_loads("np.load(path, allow_pickle=True)") == ["np.load, line 1"]
+    assert unsafe_loads("torch.load(path, weights_only=True); np.load(path)") == []
+
+
+def test_nothing_loads_pickles(repo_root: Path) -> None:
+    sources = [
+        path
+        for package in ("napari_nunext", "training/nunext_training")
+        for path in (repo_root / package).rglob("*.py")
+    ]
+    assert sources
+    found = {
+        str(path.relative_to(repo_root)): unsafe
+        for path in sources
+        if (unsafe := unsafe_loads(path.read_text(encoding="utf-8")))
+    }
+    assert found == {}

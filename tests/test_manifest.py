@@ -1,0 +1,51 @@
+"""The plugin as napari finds it: manifest, commands, menus."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from npe2 import PluginManifest
+
+import napari_nunext
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def manifest() -> PluginManifest:
+    """As npe2 finds it in the installed distribution."""
+    return PluginManifest.from_distribution("napari-nunext")
+
+
+def test_napari_finds_the_plugin_by_its_names(manifest: PluginManifest) -> None:
+    assert manifest.name == "napari-nunext"
+    assert manifest.display_name == "NuNext"
+    assert manifest.package_version == napari_nunext.__version__
+
+
+def test_the_manifest_at_the_top_is_the_packaged_one(repo_root: Path) -> None:
+    top = repo_root / "napari.yaml"
+    assert top.is_symlink()
+    assert top.resolve() == (repo_root / "napari_nunext" / "napari.yaml").resolve()
+
+
+def test_every_command_names_something_that_can_be_called(manifest: PluginManifest) -> None:
+    manifest.validate_imports()
+    for command in manifest.contributions.commands or []:
+        assert callable(command.get_callable()), command.id
+
+
+def test_every_widget_sample_and_menu_item_refers_to_a_command(manifest: PluginManifest) -> None:
+    contributions = manifest.contributions
+    commands = {command.id for command in contributions.commands or []}
+    used = {widget.command for widget in contributions.widgets or []}
+    used |= {sample.command for sample in contributions.sample_data or []}
+    used |= {item.command for items in (contributions.menus or {}).values() for item in items}
+    assert used == commands
+
+
+def test_the_dock_is_among_the_segmentation_tools(manifest: PluginManifest) -> None:
+    items = manifest.contributions.menus["napari/layers/segment"]
+    assert [item.command for item in items] == ["napari-nunext.dock"]
