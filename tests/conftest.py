@@ -1,4 +1,4 @@
-"""What every test shares: the data folder, a seeded generator, and distance from the user's machine."""
+"""What every test shares: the data folder, a seeded generator, and none of the user's settings."""
 
 from __future__ import annotations
 
