@@ -118,14 +118,14 @@ def _spans(
     """Along one axis: window start, core start and core stop of each window."""
     first, last = max(start - halo, image_start), min(stop + halo, image_stop)
     extent = last - first
-    if extent <= side:
+    earliest, latest = math.ceil(last - side), math.floor(first)
+    if earliest <= latest:  # one window that starts at a whole pixel holds it all
         middle = (first + last - side) / 2
-        latest = max(image_stop - side, image_start)
-        begin = float(math.floor(min(max(middle, image_start), latest)))
-        return [(begin, start, stop)]
+        inside = math.floor(min(max(middle, image_start), max(image_stop - side, image_start)))
+        return [(float(min(max(inside, earliest), latest)), start, stop)]
     # Whole-pixel starts cost two neighbours up to two pixels of their overlap.
     stride = max(side - 2 * halo - 2, 1.0)
-    count = 1 + math.ceil((extent - side) / stride)
+    count = max(2, 1 + math.ceil((extent - side) / stride))
     begins = [float(math.floor(first + i * (extent - side) / (count - 1))) for i in range(count)]
     begins[-1] = float(math.ceil(last - side))  # up, so that the region's end is covered
     seams = [(a + side + b) / 2 for a, b in itertools.pairwise(begins)]

@@ -55,6 +55,19 @@ def test_every_core_keeps_its_halo_unless_the_image_ends_there(plan):
         assert box.y1 - core.y1 >= min(halo_px, image.y1 - core.y1) - 1e-6
 
 
+@pytest.mark.parametrize(("start", "windows"), [(218.0, 1), (217.9, 2)])
+def test_a_region_nearly_as_large_as_a_window_is_covered_to_its_end(start: float, windows: int):
+    # The window is 44.17 px: a whole-pixel start holds 218-262, but none holds 217.9-262.
+    region = Box(0, start, 1, 262)
+    plan = plan_windows(
+        region, Box(0, 0, 1, 262), window_px=53, window_mpp=0.25, halo_um=0, image_mpp=0.3
+    )
+    assert len(plan) == windows
+    for window in plan:
+        assert window.box.y0 <= window.core.y0
+        assert window.box.y1 >= window.core.y1 - 1e-9
+
+
 @given(plans())
 def test_windows_start_at_whole_pixels_and_have_one_size(plan):
     _, _, windows, _ = plan
