@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Shared by the set-up scripts: messages, and apt where the user may use it.
 
 say() { printf '%s\n' "$*"; }
