@@ -1,0 +1,25 @@
+"""The review project: immutable predictions, a journal of what people did, and exports.
+
+`events` has a constructor for each kind of event; `FieldState` is what they amount to.
+"""
+
+from __future__ import annotations
+
+from napari_nunext.store import events
+from napari_nunext.store.entries import ImageEntry, Run, RunInfo
+from napari_nunext.store.events import Event, grouped
+from napari_nunext.store.project import Project
+from napari_nunext.store.state import Comment, FieldState, ReviewedNucleus
+
+__all__ = [
+    "Comment",
+    "Event",
+    "FieldState",
+    "ImageEntry",
+    "Project",
+    "ReviewedNucleus",
+    "Run",
+    "RunInfo",
+    "events",
+    "grouped",
+]

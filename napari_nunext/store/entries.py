@@ -1,0 +1,128 @@
+"""What a project knows of: images, and what models said of them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from napari_nunext.core.errors import InputError
+from napari_nunext.core.geometry import Box, check_mpp
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+    from napari_nunext.core.nuclei import Nucleus
+
+RunStatus: TypeAlias = Literal["running", "complete", "cancelled", "interrupted"]
+FINAL_STATUSES: tuple[RunStatus, ...] = ("complete", "cancelled", "interrupted")
+
+MPP_SOURCES = ("file", "user", "assumed")
+"""Where a scale comes from: the file's metadata, a person, or the default of the preferences."""
+
+
+def check_mpp_source(source: str) -> str:
+    """Return `source` if it is one of `MPP_SOURCES`, else raise `InputError`."""
+    if source not in MPP_SOURCES:
+        raise InputError(
+            f"A scale comes from {source!r}; expected one of {', '.join(MPP_SOURCES)}."
+        )
+    return source
+
+
+@dataclass(frozen=True, slots=True)
+class ImageEntry:
+    """An image of the project, known by its content."""
+
+    sha256: str
+    """Content hash (`napari_nunext.core.identity`), hex."""
+    path: str
+    """Where it was last opened. Files may move; the hash stays."""
+    name: str
+    width_px: int
+    height_px: int
+    mpp: float
+    """Micrometres per level-0 pixel."""
+    mpp_source: str
+    """One of `MPP_SOURCES`."""
+    patient: str | None = None
+    """Key of training splits, or None where it is not known."""
+
+    def __post_init__(self) -> None:
+        if len(self.sha256) != 64 or not set(self.sha256) <= set("0123456789abcdef"):
+            raise InputError(
+                f"Image hash {self.sha256!r} is not a SHA-256; expected 64 hex digits."
+            )
+        if self.width_px < 1 or self.height_px < 1:
+            raise InputError(
+                f"{self.name} is {self.width_px} x {self.height_px} px; expected at least 1 x 1."
+            )
+        check_mpp(self.mpp, self.name)
+        check_mpp_source(self.mpp_source)
+
+    @property
+    def box(self) -> Box:
+        """The whole image."""
+        return Box.of_image(self.width_px, self.height_px)
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """Everything a prediction must remember of how it was made."""
+
+    model_id: str
+    model_name: str
+    checkpoint_sha256: str | None
+    """None for a model without weights."""
+    prompt: str | None
+    decoding: dict[str, Any]
+    mpp: float
+    """Micrometres per level-0 pixel that the run was told."""
+    window_px: int | None
+    codec_version: int
+    region: Box
+    """What of the image was searched, level-0 px."""
+    segmenter_id: str | None = None
+    segmenter_sha256: str | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+    """Further provenance, as JSON values."""
+
+    def __post_init__(self) -> None:
+        check_mpp(self.mpp, "The run")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {**asdict(self), "region": list(self.region.as_tuple())}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> RunInfo:
+        """Inverse of `to_json`."""
+        return cls(**{**data, "region": Box.from_sequence(data["region"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a model over one image, and its immutable predictions."""
+
+    run_id: str
+    image_sha256: str
+    info: RunInfo
+    status: RunStatus
+    annotator: str
+    """Who started it."""
+    started_utc: datetime
+    nuclei: tuple[Nucleus, ...] = ()
+    """In the order the model gave them, with their masks where they have one."""
+    hidden: frozenset[UUID] = frozenset()
+    """Predictions the server took back at a seam: another sighting stands for that nucleus."""
+
+
+def check_prediction(nucleus: Nucleus) -> None:
+    """Raise `InputError` unless the nucleus is what a model may say."""
+    if not (math.isfinite(nucleus.x_px) and math.isfinite(nucleus.y_px)):
+        raise InputError(
+            f"A prediction lies at ({nucleus.x_px}, {nucleus.y_px}); expected finite pixels."
+        )
+    if nucleus.confidence is not None and not 0 <= nucleus.confidence <= 1:
+        raise InputError(f"A prediction has confidence {nucleus.confidence}; expected 0 to 1.")

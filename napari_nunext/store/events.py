@@ -1,0 +1,348 @@
+"""What people do, as values: one constructor for each kind of event.
+
+Events are only ever appended. `group` ties the events of one gesture together: undo and redo are
+themselves events, and name the group they take back or bring again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from uuid import UUID, uuid4
+
+from napari_nunext.core.errors import InputError
+from napari_nunext.core.geometry import Box, check_mpp
+from napari_nunext.core.masks import Mask
+from napari_nunext.store.entries import check_mpp_source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from datetime import datetime
+
+    from napari_nunext.core.nuclei import Category
+
+NucleusKind: TypeAlias = Literal[
+    "add", "move", "delete", "relabel", "accept", "reject", "flag_nucleus", "edit_mask"
+]
+FieldKind: TypeAlias = Literal[
+    "comment", "use_run", "complete_region", "reopen_region", "flag_field"
+]
+HistoryKind: TypeAlias = Literal["undo", "redo"]
+SettingKind: TypeAlias = Literal["set_scale", "set_categories"]
+Kind: TypeAlias = NucleusKind | FieldKind | HistoryKind | SettingKind
+
+NUCLEUS_KINDS: frozenset[str] = frozenset(get_args(NucleusKind))
+"""Events about one nucleus: they carry its uid."""
+EDIT_KINDS: frozenset[str] = NUCLEUS_KINDS | frozenset(get_args(FieldKind))
+"""Events that can be undone."""
+
+GENESIS_HASH = "0" * 64
+"""What stands before the first event of a journal."""
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float | int) and math.isfinite(value)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_uuid(value: Any) -> bool:
+    return isinstance(value, str) and _reads(UUID, value)
+
+
+def _is_box(value: Any) -> bool:
+    return isinstance(value, list) and _reads(Box.from_sequence, value)
+
+
+def _is_mask_or_none(value: Any) -> bool:
+    return value is None or (isinstance(value, dict) and _reads(Mask.from_json, value))
+
+
+def _is_mpp(value: Any) -> bool:
+    return _is_number(value) and _reads(check_mpp, value)
+
+
+def _is_mpp_source(value: Any) -> bool:
+    return isinstance(value, str) and _reads(check_mpp_source, value)
+
+
+def _is_categories(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(c, dict)
+        and c.keys() == {"name", "color"}
+        and _is_text(c["name"])
+        and len(c["color"]) == 3
+        and all(isinstance(v, int) and 0 <= v <= 255 for v in c["color"])
+        for c in value
+    )
+
+
+def _reads(parse: Callable[[Any], object], value: Any) -> bool:
+    """Whether `parse` accepts `value`."""
+    try:
+        parse(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+_PAYLOADS: dict[str, dict[str, Callable[[Any], bool]]] = {
+    "add": {
+        "x_px": _is_number,
+        "y_px": _is_number,
+        "category": _is_text,
+        "mask": _is_mask_or_none,
+    },
+    "move": {"x_px": _is_number, "y_px": _is_number},
+    "delete": {},
+    "relabel": {"category": _is_text},
+    "accept": {},
+    "reject": {},
+    "flag_nucleus": {"flagged": _is_flag},
+    "edit_mask": {"mask": _is_mask_or_none},
+    "comment": {"text": _is_text},
+    "use_run": {"run_id": _is_uuid, "region": _is_box},
+    "complete_region": {"region": _is_box},
+    "reopen_region": {"region": _is_box},
+    "flag_field": {"flagged": _is_flag},
+    "undo": {"target": _is_uuid},
+    "redo": {"target": _is_uuid},
+    "set_scale": {"mpp": _is_mpp, "source": _is_mpp_source},
+    "set_categories": {"categories": _is_categories},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing a person did.
+
+    Raises
+    ------
+    InputError
+        If the kind is unknown, the payload is not the kind's, or a uid or image is missing or
+        superfluous.
+    """
+
+    kind: Kind
+    image_sha256: str | None
+    """None for an event about the project as a whole."""
+    payload: dict[str, Any]
+    """JSON values. Treated as immutable."""
+    uid: UUID | None = None
+    """The nucleus it is about."""
+    group: UUID = field(default_factory=uuid4)
+    """The gesture it belongs to: what one undo takes back."""
+    annotator: str | None = None
+    """Who did it; None until the project stamps it."""
+    at_utc: datetime | None = None
+    """When, in UTC; None until the project stamps it."""
+    seq: int | None = None
+    """Place in the journal, from 1; None until it is durable."""
+
+    def __post_init__(self) -> None:
+        fields = _PAYLOADS.get(self.kind)
+        if fields is None:
+            raise InputError(
+                f"Event kind {self.kind!r} is unknown; expected {', '.join(_PAYLOADS)}."
+            )
+        if self.payload.keys() != fields.keys():
+            raise InputError(
+                f"Event {self.kind!r} carries {sorted(self.payload)}; expected {sorted(fields)}."
+            )
+        for name, is_valid in fields.items():
+            if not is_valid(self.payload[name]):
+                raise InputError(f"Event {self.kind!r} has {name} = {self.payload[name]!r}.")
+        if self.kind != "comment" and (self.uid is not None) != (self.kind in NUCLEUS_KINDS):
+            raise InputError(f"Event {self.kind!r} has uid {self.uid}.")
+        if (self.image_sha256 is None) != (self.kind == "set_categories"):
+            raise InputError(f"Event {self.kind!r} has image {self.image_sha256}.")
+
+    @property
+    def is_edit(self) -> bool:
+        """Whether it can be undone."""
+        return self.kind in EDIT_KINDS
+
+    @property
+    def region(self) -> Box:
+        """The box of a `use_run`, `complete_region` or `reopen_region`."""
+        return Box.from_sequence(self.payload["region"])
+
+    @property
+    def mask(self) -> Mask | None:
+        """The mask of an `add` or `edit_mask`."""
+        data = self.payload["mask"]
+        return None if data is None else Mask.from_json(data)
+
+    @property
+    def target(self) -> UUID:
+        """The group that an `undo` or `redo` names."""
+        return UUID(self.payload["target"])
+
+    def stamped(self, annotator: str, at_utc: datetime) -> Event:
+        """The same event with who and when; what is stamped already stays.
+
+        Raises
+        ------
+        InputError
+            If it was stamped by someone else.
+        """
+        if self.annotator not in (None, annotator):
+            raise InputError(
+                f"An event of {self.annotator!r} cannot be written by {annotator!r}; "
+                "open the project as its annotator."
+            )
+        if self.at_utc is not None and self.annotator is not None:
+            return self
+        return replace(self, annotator=annotator, at_utc=self.at_utc or at_utc)
+
+    def payload_json(self) -> str:
+        """The payload as canonical JSON: sorted keys, no spaces."""
+        return _canonical(self.payload)
+
+    def chained_hash(self, previous_hash: str) -> str:
+        """SHA-256, hex, over the previous event's hash and this event as canonical JSON."""
+        body = {
+            "seq": self.seq,
+            "kind": self.kind,
+            "image_sha256": self.image_sha256,
+            "uid": None if self.uid is None else str(self.uid),
+            "group": str(self.group),
+            "payload": self.payload,
+            "annotator": self.annotator,
+            "at_utc": None if self.at_utc is None else self.at_utc.isoformat(),
+        }
+        return hashlib.sha256(f"{previous_hash}\n{_canonical(body)}".encode()).hexdigest()
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+
+
+def grouped(events: Iterable[Event], group: UUID | None = None) -> tuple[Event, ...]:
+    """The same events as one gesture, so that one undo takes them all back."""
+    shared = group or uuid4()
+    return tuple(replace(event, group=shared) for event in events)
+
+
+# One nucleus
+
+
+def add(
+    image_sha256: str,
+    x_px: float,
+    y_px: float,
+    category: str,
+    *,
+    uid: UUID | None = None,
+    mask: Mask | None = None,
+) -> Event:
+    """Place a nucleus that no prediction stands for; a new uid unless one is given."""
+    payload = {
+        "x_px": float(x_px),
+        "y_px": float(y_px),
+        "category": category,
+        "mask": None if mask is None else mask.to_json(),
+    }
+    return Event("add", image_sha256, payload, uid or uuid4())
+
+
+def move(image_sha256: str, uid: UUID, x_px: float, y_px: float) -> Event:
+    """Put a nucleus where it belongs."""
+    return Event("move", image_sha256, {"x_px": float(x_px), "y_px": float(y_px)}, uid)
+
+
+def delete(image_sha256: str, uid: UUID) -> Event:
+    """There is no nucleus here."""
+    return Event("delete", image_sha256, {}, uid)
+
+
+def relabel(image_sha256: str, uid: UUID, category: str) -> Event:
+    """Give a nucleus another category."""
+    return Event("relabel", image_sha256, {"category": category}, uid)
+
+
+def accept(image_sha256: str, uid: UUID) -> Event:
+    """Say that a nucleus is right as it stands."""
+    return Event("accept", image_sha256, {}, uid)
+
+
+def reject(image_sha256: str, uid: UUID) -> Event:
+    """Say that a nucleus is wrong, but keep it in view."""
+    return Event("reject", image_sha256, {}, uid)
+
+
+def flag_nucleus(image_sha256: str, uid: UUID, flagged: bool = True) -> Event:
+    """Mark a nucleus for a second look, or take the mark away."""
+    return Event("flag_nucleus", image_sha256, {"flagged": bool(flagged)}, uid)
+
+
+def edit_mask(image_sha256: str, uid: UUID, mask: Mask | None) -> Event:
+    """Replace a nucleus' outline; None takes it away."""
+    return Event("edit_mask", image_sha256, {"mask": None if mask is None else mask.to_json()}, uid)
+
+
+# The field
+
+
+def comment(image_sha256: str, text: str, uid: UUID | None = None) -> Event:
+    """Say something about the field, or about one nucleus."""
+    return Event("comment", image_sha256, {"text": text}, uid)
+
+
+def use_run(image_sha256: str, run_id: str, region: Box) -> Event:
+    """Make a run's predictions the base within a region (see `napari_nunext.store.state`)."""
+    return Event("use_run", image_sha256, {"run_id": str(run_id), "region": _box(region)})
+
+
+def complete_region(image_sha256: str, region: Box) -> Event:
+    """Every nucleus of the region is marked: it may serve as ground truth."""
+    return Event("complete_region", image_sha256, {"region": _box(region)})
+
+
+def reopen_region(image_sha256: str, region: Box) -> Event:
+    """Take back the completion of every region that overlaps this one."""
+    return Event("reopen_region", image_sha256, {"region": _box(region)})
+
+
+def flag_field(image_sha256: str, flagged: bool = True) -> Event:
+    """Mark the whole image for a second look, or take the mark away."""
+    return Event("flag_field", image_sha256, {"flagged": bool(flagged)})
+
+
+# History and settings
+
+
+def undo(image_sha256: str, group: UUID) -> Event:
+    """Take a gesture back; `FieldState.next_undo` names it."""
+    return Event("undo", image_sha256, {"target": str(group)})
+
+
+def redo(image_sha256: str, group: UUID) -> Event:
+    """Bring an undone gesture again; `FieldState.next_redo` names it."""
+    return Event("redo", image_sha256, {"target": str(group)})
+
+
+def set_scale(image_sha256: str, mpp: float, source: str) -> Event:
+    """Set an image's micrometres per level-0 pixel."""
+    return Event("set_scale", image_sha256, {"mpp": float(mpp), "source": source})
+
+
+def set_categories(categories: Sequence[Category]) -> Event:
+    """Replace the project's categories."""
+    rows = [{"name": c.name, "color": list(c.color)} for c in categories]
+    return Event("set_categories", None, {"categories": rows})
+
+
+def _box(region: Box) -> list[float]:
+    return list(region.as_tuple())

@@ -1,0 +1,351 @@
+"""A review project: images, what models said of them, and what people did about it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from contextlib import contextmanager
+from dataclasses import asdict, fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import delete, insert, select, update
+
+from napari_nunext.core.errors import InputError, StoreError
+from napari_nunext.core.nuclei import Category
+from napari_nunext.store import events as event_of
+from napari_nunext.store import journal, runs, schema
+from napari_nunext.store.database import Database, Mode
+from napari_nunext.store.entries import FINAL_STATUSES, ImageEntry, Run, RunInfo, RunStatus
+from napari_nunext.store.state import FieldState, events_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from types import TracebackType
+
+    from sqlalchemy import Connection, Row
+
+    from napari_nunext.core.masks import Mask
+    from napari_nunext.core.nuclei import Nucleus
+    from napari_nunext.store.events import Event
+
+logger = logging.getLogger(__name__)
+
+
+def utc_now() -> datetime:
+    """The time, in UTC."""
+    return datetime.now(UTC)
+
+
+class Project:
+    """An open project. Made by `Project.open`; a context manager.
+
+    Methods may be called from any thread; writers wait for each other. A method that writes has
+    made it durable when it returns, and has changed nothing when it raises.
+
+    Attributes
+    ----------
+    path : Path
+        The project file.
+    uid : UUID
+        Identity of the project for life.
+    annotator : str
+        Who is working.
+    mode : {"rw", "r"}
+        Whether it is open for writing.
+    """
+
+    def __init__(self, database: Database, annotator: str, clock: Callable[[], datetime]) -> None:
+        self.path = database.path
+        self.mode = database.mode
+        self.annotator = annotator
+        self.database = database
+        self._clock = clock
+        self._write_lock = threading.RLock()
+        with database.reading() as connection:
+            self.uid = UUID(connection.scalar(select(schema.project.c.uid)))
+
+    @classmethod
+    def open(
+        cls,
+        path: Path | str,
+        *,
+        annotator: str,
+        mode: Mode = "rw",
+        create: bool = True,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> Project:
+        """Open a project, or begin one.
+
+        Parameters
+        ----------
+        path : Path or str
+            The project file.
+        annotator : str
+            Name or initials of who is working; every event carries it.
+        mode : {"rw", "r"}
+            ``"r"`` may be opened beside a writer.
+        create : bool
+            Whether a missing file is made.
+        clock : callable
+            Gives the time in UTC.
+
+        Raises
+        ------
+        ProjectLockedError
+            If another window or process has it open for writing.
+        StoreError
+            If it is missing, unreadable, not a project, or of a newer schema.
+        InputError
+            If `annotator` is blank or `mode` unknown.
+        """
+        if not annotator.strip():
+            raise InputError("The annotator has no name. Give a name or initials.")
+        if mode not in ("rw", "r"):
+            raise InputError(f"Mode {mode!r} is unknown; expected 'rw' or 'r'.")
+        database = Database(Path(path), annotator=annotator, mode=mode, create=create, clock=clock)
+        try:
+            project = cls(database, annotator, clock)
+            if mode == "rw":
+                project._close_runs_left_open()
+        except BaseException:
+            database.close()
+            raise
+        logger.debug("Opened a project for %s", "writing" if mode == "rw" else "reading")
+        return project
+
+    def close(self) -> None:
+        """Let go of the file. May be called twice."""
+        with self._write_lock:
+            self.database.close()
+
+    def __enter__(self) -> Project:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # Images and categories
+
+    def add_image(self, entry: ImageEntry) -> ImageEntry:
+        """Add an image, or find it again.
+
+        Known by its hash: a known image takes the new path and name, and a patient where it had
+        none. Its scale stays what the project says, because a person may have set it.
+        """
+        table = schema.image
+        with self._writing() as connection:
+            known = _image(connection, entry.sha256)
+            if known is None:
+                connection.execute(insert(table).values(**asdict(entry)))
+                return entry
+            if (known.width_px, known.height_px) != (entry.width_px, entry.height_px):
+                raise StoreError(
+                    f"{entry.name} is {entry.width_px} x {entry.height_px} px, but the project "
+                    f"knows it as {known.width_px} x {known.height_px} px. Open the original file."
+                )
+            entry = replace(
+                known, path=entry.path, name=entry.name, patient=known.patient or entry.patient
+            )
+            connection.execute(
+                update(table).where(table.c.sha256 == entry.sha256).values(**asdict(entry))
+            )
+            return entry
+
+    def images(self) -> tuple[ImageEntry, ...]:
+        """The images in the order they were added."""
+        with self.database.reading() as connection:
+            query = select(schema.image).order_by(schema.image.c.position)
+            return tuple(_entry(row) for row in connection.execute(query))
+
+    def image(self, image_sha256: str) -> ImageEntry:
+        """The image with this hash; `StoreError` where the project has none."""
+        with self.database.reading() as connection:
+            return _known_image(connection, image_sha256)
+
+    def set_scale(self, image_sha256: str, mpp: float, source: str) -> Event:
+        """Set an image's micrometres per level-0 pixel, and record who said so."""
+        return self.append([event_of.set_scale(image_sha256, mpp, source)])[0]
+
+    def categories(self) -> tuple[Category, ...]:
+        """The categories in their order: the first is key 1."""
+        table = schema.category
+        with self.database.reading() as connection:
+            rows = connection.execute(select(table).order_by(table.c.position)).all()
+        return tuple(Category(r.name, (r.red, r.green, r.blue)) for r in rows)
+
+    def set_categories(self, categories: Sequence[Category]) -> Event:
+        """Replace the categories; nuclei keep the names they have.
+
+        Raises
+        ------
+        InputError
+            If two categories share a name.
+        """
+        if len({c.name for c in categories}) != len(categories):
+            raise InputError("Two categories share a name; give each its own.")
+        return self.append([event_of.set_categories(categories)])[0]
+
+    # Runs
+
+    def start_run(self, image_sha256: str, info: RunInfo) -> str:
+        """Record that a model begins, and return the run's id (a UUID).
+
+        What it predicts shows once a `use_run` event says so.
+        """
+        run = Run(str(uuid4()), image_sha256, info, "running", self.annotator, self._clock())
+        with self._writing() as connection:
+            _known_image(connection, image_sha256)
+            runs.start(connection, run)
+        return run.run_id
+
+    def add_predictions(self, run_id: str, nuclei: Sequence[Nucleus]) -> None:
+        """Append predictions of a running run. They never change afterwards."""
+        with self._writing() as connection:
+            runs.check_is_running(connection, run_id)
+            runs.add_predictions(connection, run_id, nuclei)
+
+    def hide_predictions(self, run_id: str, uids: Collection[UUID]) -> None:
+        """Record that the server took predictions back at a seam."""
+        with self._writing() as connection:
+            runs.check_is_running(connection, run_id)
+            runs.hide(connection, run_id, uids)
+
+    def set_masks(self, run_id: str, masks: Mapping[UUID, Mask]) -> None:
+        """Record masks of a running run's predictions."""
+        with self._writing() as connection:
+            runs.check_is_running(connection, run_id)
+            runs.add_masks(connection, run_id, masks)
+
+    def finish_run(self, run_id: str, status: RunStatus) -> None:
+        """Close a run as ``"complete"``, ``"cancelled"`` or ``"interrupted"``."""
+        if status not in FINAL_STATUSES:
+            raise InputError(
+                f"A run cannot finish as {status!r}; expected {', '.join(FINAL_STATUSES)}."
+            )
+        with self._writing() as connection:
+            runs.check_is_running(connection, run_id)
+            runs.finish(connection, status, self._clock(), run_id)
+
+    def predictions(self, image_sha256: str) -> tuple[Run, ...]:
+        """The runs over an image, with all they predicted, in the order they were started.
+
+        A run that its process left open reads as interrupted.
+        """
+        with self.database.reading() as connection:
+            found = runs.read(connection, image_sha256)
+        if any(run.status == "running" for run in found) and not self.database.is_being_written():
+            found = tuple(
+                replace(run, status="interrupted") if run.status == "running" else run
+                for run in found
+            )
+        return found
+
+    # The journal
+
+    def stamp(self, events: Sequence[Event]) -> tuple[Event, ...]:
+        """Give events who and when, so that a state can show them before they are durable."""
+        now = self._clock()
+        return tuple(event.stamped(self.annotator, now) for event in events)
+
+    def append(self, events: Sequence[Event]) -> tuple[Event, ...]:
+        """Write events, all or none; durable when it returns.
+
+        Returns
+        -------
+        tuple of Event
+            The same, stamped, with their place in the journal.
+
+        Raises
+        ------
+        StoreError
+            If the disk is full or the image unknown. Nothing is written then, and the project can
+            be used on.
+        """
+        stamped = self.stamp(events)
+        if not stamped:
+            return ()
+        with self._writing() as connection:
+            for sha256 in {e.image_sha256 for e in stamped if e.image_sha256 is not None}:
+                _known_image(connection, sha256)
+            written = journal.append(connection, stamped)
+            for event in written:
+                _settle(connection, event)
+            return written
+
+    def journal(self, image_sha256: str) -> tuple[Event, ...]:
+        """The events about an image, in the order they were written."""
+        with self.database.reading() as connection:
+            return journal.read(connection, image_sha256)
+
+    def state(self, image_sha256: str, annotators: Collection[str] | None = None) -> FieldState:
+        """The current state of an image, as the chosen annotators left it; None chooses all."""
+        with self.database.reading() as connection:
+            found = runs.read(connection, image_sha256)
+            events = journal.read(connection, image_sha256)
+        return FieldState.fold(found, events_of(events, annotators))
+
+    def verify(self) -> int:
+        """Check the journal's hash chain and return how many events it has.
+
+        Raises
+        ------
+        StoreError
+            Naming the first event that was changed, put in, or taken out.
+        """
+        with self.database.reading() as connection:
+            return journal.verify(connection)
+
+    # Inside
+
+    def _close_runs_left_open(self) -> None:
+        with self._writing() as connection:
+            runs.finish(connection, "interrupted", self._clock())
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with self._write_lock, self.database.writing() as connection:
+            yield connection
+
+
+def _settle(connection: Connection, event: Event) -> None:
+    """Carry an event about settings into the table that answers for them."""
+    if event.kind == "set_scale":
+        connection.execute(
+            update(schema.image)
+            .where(schema.image.c.sha256 == event.image_sha256)
+            .values(mpp=event.payload["mpp"], mpp_source=event.payload["source"])
+        )
+    elif event.kind == "set_categories":
+        connection.execute(delete(schema.category))
+        rows = [
+            {"position": i, "name": c["name"]}
+            | dict(zip(("red", "green", "blue"), c["color"], strict=True))
+            for i, c in enumerate(event.payload["categories"])
+        ]
+        if rows:
+            connection.execute(insert(schema.category), rows)
+
+
+def _image(connection: Connection, sha256: str) -> ImageEntry | None:
+    query = select(schema.image).where(schema.image.c.sha256 == sha256)
+    row = connection.execute(query).first()
+    return None if row is None else _entry(row)
+
+
+def _known_image(connection: Connection, sha256: str) -> ImageEntry:
+    entry = _image(connection, sha256)
+    if entry is None:
+        raise StoreError(f"Image {sha256[:12]} is not in this project; add it first.")
+    return entry
+
+
+def _entry(row: Row[Any]) -> ImageEntry:
+    return ImageEntry(**{f.name: getattr(row, f.name) for f in fields(ImageEntry)})

@@ -1,0 +1,134 @@
+"""The tables of a project, in SQL that SQLite and PostgreSQL share.
+
+Nothing here is ever updated but the image's path and scale, a run's status, the categories, the
+sign of who is writing, and the head of the journal. JSON is kept as text, so that what was hashed
+is what is read.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+SCHEMA_VERSION = 1
+
+metadata = MetaData()
+
+migration = Table(
+    "migration",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("applied_utc", String(40), nullable=False),
+    Column("software", String(100), nullable=False),
+)
+
+project = Table(
+    "project",
+    metadata,
+    Column("uid", String(36), primary_key=True),
+    Column("created_utc", String(40), nullable=False),
+    Column("head_seq", Integer, nullable=False),
+    Column("head_hash", String(64), nullable=False),
+)
+"""One row. Its head is the last event: a journal that lost its end does not verify."""
+
+writer = Table(
+    "writer",
+    metadata,
+    Column("annotator", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("since_utc", String(40), nullable=False),
+)
+"""At most one row: who opened the project for writing, for the message to whoever comes second."""
+
+image = Table(
+    "image",
+    metadata,
+    Column("position", Integer, primary_key=True),
+    Column("sha256", String(64), nullable=False, unique=True),
+    Column("path", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("width_px", Integer, nullable=False),
+    Column("height_px", Integer, nullable=False),
+    Column("mpp", Float(53), nullable=False),
+    Column("mpp_source", String(20), nullable=False),
+    Column("patient", Text),
+)
+
+category = Table(
+    "category",
+    metadata,
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False, unique=True),
+    Column("red", Integer, nullable=False),
+    Column("green", Integer, nullable=False),
+    Column("blue", Integer, nullable=False),
+)
+
+run = Table(
+    "run",
+    metadata,
+    Column("position", Integer, primary_key=True),
+    Column("run_id", String(36), nullable=False, unique=True),
+    Column("image_sha256", String(64), ForeignKey(image.c.sha256), nullable=False, index=True),
+    Column("info", Text, nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("annotator", Text, nullable=False),
+    Column("started_utc", String(40), nullable=False),
+    Column("finished_utc", String(40)),
+)
+
+prediction = Table(
+    "prediction",
+    metadata,
+    Column("run_id", String(36), ForeignKey(run.c.run_id), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("uid", String(36), nullable=False),
+    Column("x_px", Float(53), nullable=False),
+    Column("y_px", Float(53), nullable=False),
+    Column("category", Text, nullable=False),
+    Column("confidence", Float(53)),
+    UniqueConstraint("run_id", "uid"),
+)
+
+hidden_prediction = Table(
+    "hidden_prediction",
+    metadata,
+    Column("run_id", String(36), ForeignKey(run.c.run_id), primary_key=True),
+    Column("uid", String(36), primary_key=True),
+)
+
+prediction_mask = Table(
+    "prediction_mask",
+    metadata,
+    Column("run_id", String(36), ForeignKey(run.c.run_id), primary_key=True),
+    Column("uid", String(36), primary_key=True),
+    Column("mask", Text, nullable=False),
+)
+
+event = Table(
+    "event",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("kind", String(40), nullable=False),
+    Column("image_sha256", String(64), ForeignKey(image.c.sha256)),
+    Column("uid", String(36)),
+    Column("gesture", String(36), nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("annotator", Text, nullable=False),
+    Column("at_utc", String(40), nullable=False),
+    Column("previous_hash", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+    Index("event_by_image", "image_sha256", "seq"),
+)
