@@ -5,8 +5,10 @@ Every message is a pydantic model, so that the server's OpenAPI document is the 
 
 `POST /v1/detect` answers with one JSON object a line (NDJSON), in this order: `Started`, then
 `Points`, `Hidden`, `WindowDone` and `Masks` as they come, then `Usage` and `Done`, or `Failed`.
-Every point has a running index for its stream. `Hidden` takes points back: at a seam, a surer
-sighting of the same nucleus replaced them. The points that stand at `Done` are the result.
+Every point has an index of its own within its stream; indices may skip. `Hidden` takes points back:
+at a seam, a surer sighting of the same nucleus replaced them. `Points` may show one of them again.
+The points that stand at `Done` are the result. A run that is cancelled while it still waits for its
+turn sends only `Done`. Empty lines say that the server is alive; skip them.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from napari_nunext.core.masks import Mask
 
 Sha256: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Number: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]
@@ -68,14 +72,15 @@ class ModelList(Message):
 
 
 class Health(Message):
-    """Reply of ``GET /healthz``."""
+    """Reply of ``GET /healthz``; without the token only status and version are told."""
 
     status: Literal["ready", "loading", "draining"]
     version: str
-    device: str
-    memory_bytes: int
-    """Resident memory of the server process."""
-    loaded: list[str]
+    device: str | None = None
+    """What models run on: ``"cpu"``, ``"mps"``, or a GPU's name."""
+    memory_bytes: int | None = None
+    """Resident memory of the server process; None where the system does not tell."""
+    loaded: list[str] = []
     """Ids of the models in memory."""
 
 
@@ -171,10 +176,20 @@ class MaskOut(Message):
     size: tuple[int, int]
     counts: list[int]
     score: float
+    """How good the segmenter believes the mask is, 0..1."""
+
+    @classmethod
+    def of(cls, index: int, mask: Mask, score: float) -> MaskOut:
+        """The mask of the point or prompt with this index."""
+        return cls(index=index, score=score, **mask.to_json())
+
+    def to_mask(self) -> Mask:
+        """The mask in level-0 pixels; `RecordError` if its runs do not add up."""
+        return Mask.from_json(self.model_dump(include={"offset", "size", "counts"}))
 
 
 class Masks(Message):
-    """Masks of points sent before."""
+    """Masks of points that stand; a point for which no pixel is drawn has none."""
 
     event: Literal["masks"] = "masks"
     masks: list[MaskOut]
@@ -253,7 +268,10 @@ class SegmentRequest(Message):
 
 
 class SegmentReply(Message):
-    """One mask for each prompt, in order; `MaskOut.index` is the prompt's."""
+    """Masks in the order of their prompts; `MaskOut.index` is the prompt's.
+
+    A prompt that yields no pixel has no mask.
+    """
 
     masks: list[MaskOut]
     segmenter: str

@@ -1,0 +1,232 @@
+"""Start a model server on this machine, for this process alone.
+
+The server is a child process on loopback, at a port that the system chooses, with a random token
+that travels in the child's environment (a command line could be read by other users). It says where
+it listens in one line on its standard output, and it ends when its standard input does: that pipe
+closes with this process, however this process ends.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from napari_nunext.core.errors import ServerUnavailableError
+from napari_nunext.serving.client import Client
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import BinaryIO
+
+logger = logging.getLogger(__name__)
+
+TOKEN_VARIABLE = "NAPARI_NUNEXT_TOKEN"
+START_TIMEOUT_S = 60.0
+"""A first start after an installation compiles thousands of files; later ones take about a second."""
+STOP_TIMEOUT_S = 5.0
+LOGS_KEPT = 10
+
+
+class LocalServer:
+    """A model server that belongs to this process.
+
+    Safe to share between threads. As a context manager it starts on entry and stops on exit.
+
+    Parameters
+    ----------
+    model_paths : sequence of Path
+        Further folders to search for checkpoints.
+    threads : int, optional
+        CPU threads that models may use; all cores by default.
+    start_timeout_s : float
+        How long to wait until it answers.
+    """
+
+    def __init__(
+        self,
+        model_paths: Sequence[Path] = (),
+        threads: int | None = None,
+        *,
+        start_timeout_s: float = START_TIMEOUT_S,
+    ) -> None:
+        self._arguments = [arg for path in model_paths for arg in ("--models", str(path))]
+        if threads is not None:
+            self._arguments += ["--threads", str(threads)]
+        self._start_timeout_s = start_timeout_s
+        self._lock = threading.RLock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._client: Client | None = None
+        self._log_path: Path | None = None
+        self.token = secrets.token_urlsafe(32)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        process = self._process
+        return process is not None and process.poll() is None
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the server; None when it was never started or was stopped."""
+        return None if self._process is None else self._process.pid
+
+    @property
+    def log_path(self) -> Path | None:
+        """What the server writes to its standard error, since its last start."""
+        return self._log_path
+
+    @property
+    def url(self) -> str:
+        """Where it listens; it is started when it does not run."""
+        return self.client().url
+
+    def client(self) -> Client:
+        """A client of the server, which is started when it does not run.
+
+        Raises
+        ------
+        ServerUnavailableError
+            If it does not start; the message ends in the last line it logged.
+        """
+        with self._lock:
+            if self._client is None or not self.alive:
+                self.start()
+            assert self._client is not None
+            return self._client
+
+    def start(self) -> None:
+        """Start the server and wait until it answers. Nothing, if it already runs."""
+        with self._lock:
+            if self.alive:
+                return
+            self.stop()
+            began = time.monotonic()
+            try:
+                url = self._launch()
+                client = Client(url, self.token)
+                self._client = client
+                client.health()
+            except BaseException:
+                self.stop()
+                raise
+            logger.info("model server ready after %.1f s", time.monotonic() - began)
+
+    def restart(self) -> None:
+        """Stop the server if it runs, and start it again."""
+        with self._lock:
+            self.stop()
+            self.start()
+
+    def stop(self) -> None:
+        """End the server: politely, and by force after a few seconds. Nothing, if there is none."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+            process, self._process = self._process, None
+            if process is None:
+                return
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.close()
+            try:
+                process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            process.stdout.close()
+
+    def _launch(self) -> str:
+        """Start the process, and return the address that it reports."""
+        log = _open_log()
+        self._log_path = Path(log.name)
+        with log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "napari_nunext.serving", "--owned", *self._arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=os.environ | {TOKEN_VARIABLE: self.token, "PYTHONUNBUFFERED": "1"},
+                # Ctrl+C in a terminal is for the app, which then still needs its server to save.
+                start_new_session=os.name == "posix",
+                creationflags=_windows_flags(),
+            )
+        line = _first_line(self._process, self._start_timeout_s)
+        if line:
+            url: str = json.loads(line)["url"]
+            return url
+        code = self._process.poll()
+        what = (
+            f"did not answer within {self._start_timeout_s:g} s"
+            if code is None
+            else f"ended with code {code}"
+        )
+        raise ServerUnavailableError(
+            f"The model server {what} when it was started. {self._last_words()}"
+        )
+
+    def _last_words(self) -> str:
+        assert self._log_path is not None
+        text = self._log_path.read_text(encoding="utf-8", errors="replace")
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        if not lines:
+            return "It logged nothing. Try again."
+        return f"It logged last: {lines[-1]} (more in {self._log_path})"
+
+
+def log_folder() -> Path:
+    """Where servers log, one file for each start."""
+    from platformdirs import user_log_path
+
+    return user_log_path("napari-nunext", appauthor=False)
+
+
+def _open_log() -> BinaryIO:
+    """Open a new log; the oldest are removed. A home that cannot be written costs no server."""
+    folder = log_folder()
+    name = f"server-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{secrets.token_hex(2)}.log"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in sorted(folder.glob("server-*.log"))[: -(LOGS_KEPT - 1)]:
+            old.unlink(missing_ok=True)
+        return (folder / name).open("wb")
+    except OSError as error:
+        logger.warning("the model server logs to a temporary folder: %s", error.strerror)
+        return Path(tempfile.mkdtemp(prefix="napari-nunext-"), name).open("wb")
+
+
+def _first_line(process: subprocess.Popen[bytes], timeout_s: float) -> bytes:
+    """The first line that a process prints; empty if it ends or takes too long."""
+    assert process.stdout is not None
+    lines: list[bytes] = []
+    # A thread, for no other way to wait for a pipe with a time limit works on every system.
+    reader = threading.Thread(
+        target=lambda stream: lines.append(stream.readline()), args=(process.stdout,), daemon=True
+    )
+    reader.start()
+    reader.join(timeout_s)
+    if not lines:
+        process.kill()
+        reader.join()
+        return b""
+    return lines[0]
+
+
+def _windows_flags() -> int:
+    return subprocess.CREATE_NO_WINDOW if sys.platform == "win32" else 0
