@@ -1,0 +1,74 @@
+"""Writing files whole or not at all, and the nuclei that go into them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from napari_nunext.core.errors import StoreError
+from napari_nunext.core.nuclei import Nucleus
+from napari_nunext.store.state import ReviewedNucleus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import TextIO
+
+Exportable: TypeAlias = Nucleus | ReviewedNucleus
+"""Nuclei as a model gave them, or as people left them."""
+
+
+def as_reviewed(nuclei: Sequence[Exportable]) -> list[ReviewedNucleus]:
+    """The same nuclei; those that come straight from a model are unreviewed."""
+    return [
+        n
+        if isinstance(n, ReviewedNucleus)
+        else ReviewedNucleus(n, predicted_xy=None if n.confidence is None else (n.x_px, n.y_px))
+        for n in nuclei
+    ]
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[TextIO]:
+    """Write UTF-8 text to a sibling that takes the place of `path` when all is written.
+
+    Raises
+    ------
+    StoreError
+        If the disk is full or the folder cannot be written. What stood at `path` is untouched.
+    """
+    sibling: Path | None = None
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        sibling = Path(name)
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+            yield file
+        sibling.chmod(0o666 & ~_umask())  # mkstemp makes files for its owner alone
+        os.replace(sibling, path)
+        sibling = None
+    except OSError as error:
+        raise unwritable(path, error) from error
+    finally:
+        if sibling is not None:
+            sibling.unlink(missing_ok=True)
+
+
+def unwritable(path: Path, error: OSError) -> StoreError:
+    """What to tell a person whose file or folder could not be written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StoreError(
+            f"The disk is full; {path.name} was not written. Free some space and export again."
+        )
+    return StoreError(
+        f"{path.name} cannot be written ({error.strerror}). Check that its folder exists and is "
+        "yours to write."
+    )
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
