@@ -1,0 +1,207 @@
+"""Checkpoints into memory, and back to disk whole or not at all.
+
+Nothing here reaches the network, and nothing but safetensors is read.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoModelForImageTextToText
+from transformers.utils import logging as transformers_logging
+
+from napari_nunext.core.errors import CheckpointError, InputError
+from napari_nunext.models.checkpoint import (
+    CheckpointDescription,
+    Description,
+    check_weight_files,
+    describe,
+    read_description,
+    write_description,
+)
+from napari_nunext.models.families import Family, check_window, get_family
+from napari_nunext.models.processor import WindowProcessor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from transformers import PreTrainedModel, ProcessorMixin
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class LoadedCheckpoint:
+    """A detector's checkpoint in memory, its model in evaluation mode."""
+
+    folder: Path
+    description: CheckpointDescription
+    family: Family
+    model: PreTrainedModel
+    windows: WindowProcessor
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.model.device
+
+
+def choose_device(device: str | torch.device | None = None) -> torch.device:
+    """`device`, or the first CUDA device where there is one, else the CPU."""
+    if device is not None:
+        return torch.device(device)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def default_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 on CUDA; float32 elsewhere, where bfloat16 is slower or not there."""
+    return torch.bfloat16 if device.type == "cuda" else torch.float32
+
+
+def load_checkpoint(
+    folder: Path,
+    *,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+) -> LoadedCheckpoint:
+    """Load the detector's checkpoint in `folder`.
+
+    Parameters
+    ----------
+    folder : Path
+    device : str or torch.device, optional
+        As `choose_device`.
+    dtype : torch.dtype, optional
+        As `default_dtype`; training asks for float32 where inference would not.
+
+    Raises
+    ------
+    CheckpointError
+        If the folder is not a detector's checkpoint, or does not hold together.
+    """
+    description = read_description(folder)
+    family = get_family(description.family)
+    chosen = choose_device(device)
+    model = load_weights(
+        AutoModelForImageTextToText, folder, device=chosen, dtype=dtype or default_dtype(chosen)
+    )
+    if model.config.model_type != family.name:
+        raise CheckpointError(
+            f"{folder.name} says family {family.name}, but its config.json says "
+            f"{model.config.model_type}. Export the checkpoint again."
+        )
+    check_window(description.window_px, family.token_px(model.config))
+    rows = model.get_input_embeddings().weight.shape[0]
+    codec = description.codec
+    largest = max(codec.coordinate_start_id + codec.bins - 1, codec.end_id, *codec.latent_ids, -1)
+    if max(largest, *codec.category_ids, -1) >= rows:
+        raise CheckpointError(
+            f"{folder.name} has {rows} embeddings, fewer than its tokens. Export it again."
+        )
+    windows = WindowProcessor(family.load_processor(folder), description)
+    return LoadedCheckpoint(folder, description, family, model, windows)
+
+
+def load_weights(
+    auto_class: Any, folder: Path, *, device: torch.device, dtype: torch.dtype | str
+) -> PreTrainedModel:
+    """Model in `folder` through `auto_class`, in evaluation mode, complete or not at all.
+
+    Raises
+    ------
+    CheckpointError
+        If weights are missing, superfluous, of another shape, unreadable or pickled, or if the
+        configuration is not one that transformers knows.
+    """
+    check_weight_files(folder)
+    try:
+        with _without_progress_bars():
+            model, report = auto_class.from_pretrained(
+                folder,
+                dtype=dtype,
+                local_files_only=True,
+                use_safetensors=True,
+                output_loading_info=True,
+            )
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        raise CheckpointError(
+            f"{folder.name} cannot be loaded ({error}). Copy the checkpoint again."
+        ) from error
+    wrong = [f"{len(names)} {kind.replace('_', ' ')}" for kind, names in report.items() if names]
+    if wrong:
+        raise CheckpointError(
+            f"The weights of {folder.name} do not fit its configuration ({', '.join(wrong)}). "
+            "Export the checkpoint again."
+        )
+    return model.to(device).eval()
+
+
+def save_checkpoint(
+    folder: Path,
+    model: PreTrainedModel,
+    processor: ProcessorMixin,
+    description: CheckpointDescription,
+) -> None:
+    """Write a checkpoint that `load_checkpoint`, the Auto classes and vLLM load.
+
+    The folder appears whole or not at all.
+
+    Raises
+    ------
+    InputError
+        If `folder` exists and is not empty.
+    """
+    with new_folder(folder) as part:
+        with _without_progress_bars():
+            model.save_pretrained(part)
+        get_family(description.family).save_processor(processor, part)
+        finish_checkpoint(part, description)
+
+
+def finish_checkpoint(folder: Path, description: Description) -> None:
+    """Add ``nunext.json``, then check the folder as a reader would."""
+    write_description(folder, description)
+    describe(folder)
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Yield a folder beside `folder` that takes its name once the block ends without an error.
+
+    Raises
+    ------
+    InputError
+        If `folder` exists and is not empty.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} exists already. Choose another folder, or remove it first.")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        part.chmod(0o755)
+        yield part
+        if folder.exists():
+            folder.rmdir()  # empty: Windows does not rename onto it
+        part.rename(folder)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def _without_progress_bars() -> Iterator[None]:
+    """A server's log is no place for bars; what the caller had set is put back."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()
