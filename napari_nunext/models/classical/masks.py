@@ -36,13 +36,13 @@ class OutlineParams:
     """No pixel of a mask is further from its point."""
     fallback_radius_um: float = 2.0
     """Of the disc drawn where the image shows no nucleus within this distance."""
-    smoothing_um: float = 0.35
+    smoothing_um: float = 0.5
     """Gaussian over the haematoxylin: chromatin is not an edge."""
-    spur_um: float = 0.4
+    spur_um: float = 0.6
     """Parts thinner than twice this are cut off."""
     contrast_od: float = 0.04
     """A nucleus holds at least this much more haematoxylin than what surrounds it."""
-    roundness_od_per_um: float = 0.15
+    roundness_od_per_um: float = 0.1
     """What a um of distance weighs against haematoxylin in the flood between neighbours."""
 
 

@@ -1,0 +1,95 @@
+"""What a reader returns, and what all readers share."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_nunext.core.errors import ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+logger = logging.getLogger(__name__)
+
+MAX_PIXELS = 178_000_000
+"""Largest tile, about 13 300 x 13 300 px or 0.5 GB. Pillow refuses beyond 178.9 million itself."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """An image file whose header was read."""
+
+    width_px: int
+    height_px: int
+    mpp: float | None
+    notes: tuple[str, ...]
+    """What is done to show it as 8-bit RGB, one phrase each."""
+    decode: Callable[[], NDArray[np.uint8]]
+    """Read the pixels, shape (height_px, width_px, 3). Raises `ImageError`."""
+
+
+def check_size(path: Path, width_px: int, height_px: int) -> None:
+    """Refuse empty and enormous images from their header, before memory is taken.
+
+    Raises
+    ------
+    ImageError
+    """
+    if width_px <= 0 or height_px <= 0:
+        raise ImageError(f"{path.name} is {width_px} x {height_px} px: it holds no pixels.")
+    if width_px * height_px > MAX_PIXELS:
+        raise ImageError(
+            f"{path.name} is {width_px} x {height_px} px; a tile may have "
+            f"{MAX_PIXELS // 1_000_000} million pixels. Cut it into tiles."
+        )
+
+
+def damaged(path: Path, error: Exception) -> ImageError:
+    """Say that the pixels of a file could not be read."""
+    return ImageError(
+        f"{path.name} is damaged or incomplete ({error or type(error).__name__}). "
+        "Copy or export it again."
+    )
+
+
+def oriented(rgb: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Turn an image as its EXIF or TIFF orientation (1 to 8) says; other values leave it."""
+    if orientation in (5, 6, 7, 8):
+        rgb = rgb.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        rgb = rgb[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        rgb = rgb[::-1]
+    return np.ascontiguousarray(rgb)
+
+
+ORIENTATION_NOTE = "turned as its orientation tag says"
+
+
+@contextmanager
+def quiet_readers() -> Iterator[None]:
+    """Keep the readers' warnings out of the user's console; they go to our debug log."""
+
+    def divert(record: logging.LogRecord) -> bool:
+        logger.debug("tifffile: %s", record.getMessage())
+        return False
+
+    tifffile_logger = logging.getLogger("tifffile")
+    tifffile_logger.addFilter(divert)
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            yield
+    finally:
+        tifffile_logger.removeFilter(divert)
+    for warning in caught:
+        logger.debug("reader: %s", warning.message)

@@ -1,0 +1,77 @@
+"""Samples of any depth and colour model as 8-bit RGB."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_nunext.core.errors import ImageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_FULL_SCALES = (255, 1023, 4095, 16_383, 65_535, 2**32 - 1)
+"""Largest values of the sensors behind integer images: 8, 10, 12, 14, 16 and 32 bits."""
+
+
+def to_8bit(samples: NDArray[Any]) -> NDArray[np.uint8]:
+    """Samples of any type as bytes, shape kept.
+
+    - bool: 0 and 255;
+    - unsigned integers: linear from 0 to the smallest full scale of a sensor (8, 10, 12, 14, 16 or
+      32 bits) that holds the largest value, so 12-bit data in a 16-bit file is not shown black;
+    - floats within [0, 1]: times 255;
+    - anything else: linear from the smallest to the largest value.
+
+    Raises
+    ------
+    ImageError
+        If a value is NaN or infinite, or the type has no order (complex).
+    """
+    if samples.dtype == np.uint8:
+        return samples
+    if samples.dtype == bool:
+        return samples.astype(np.uint8) * np.uint8(255)
+    if samples.dtype.kind not in "uif":
+        raise ImageError(f"The image holds {samples.dtype} values; expected integers or floats.")
+    if samples.size == 0:
+        return samples.astype(np.uint8)
+    low, high = float(samples.min()), float(samples.max())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise ImageError("The image holds NaN or infinite values. Export it as 8-bit RGB.")
+    if samples.dtype.kind == "u":
+        low, high = 0.0, float(next(scale for scale in _FULL_SCALES if high <= scale))
+    elif samples.dtype.kind == "f" and low >= 0 and high <= 1:
+        low, high = 0.0, 1.0
+    span = (high - low) or 1.0
+    scaled = (samples.astype(np.float32) - np.float32(low)) * np.float32(255 / span)
+    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+
+
+def grey_to_rgb(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Shape (H, W) to (H, W, 3)."""
+    return np.repeat(grey[..., np.newaxis], 3, axis=2)
+
+
+def on_white(
+    rgb: NDArray[np.uint8], alpha: NDArray[np.uint8], *, premultiplied: bool = False
+) -> NDArray[np.uint8]:
+    """Lay transparent pixels on white: glass is what a slide has where there is nothing.
+
+    Parameters
+    ----------
+    rgb, alpha : ndarray of uint8, shape (H, W, 3) and (H, W)
+    premultiplied : bool
+        Whether `rgb` is already multiplied by `alpha`.
+    """
+    opacity = alpha[..., np.newaxis].astype(np.uint32)
+    colour = rgb.astype(np.uint32) * (255 if premultiplied else opacity)
+    blended = (colour + 255 * (255 - opacity) + 127) // 255
+    return np.minimum(blended, 255).astype(np.uint8)
+
+
+def cmyk_to_rgb(cmyk: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Inks (0 is none) to light without a colour profile, shape (H, W, 4) to (H, W, 3)."""
+    paper = 255 - cmyk.astype(np.uint32)
+    return ((paper[..., :3] * paper[..., 3:] + 127) // 255).astype(np.uint8)
