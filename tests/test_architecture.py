@@ -5,11 +5,15 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+import tomllib
+from importlib.metadata import packages_distributions
+from typing import TYPE_CHECKING, Any
 
 import grimp
 import pytest
 from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +38,39 @@ def test_core_imports_only_numpy_scipy_and_the_standard_library() -> None:
     }
     assert "numpy" in imported
     assert imported - sys.stdlib_module_names <= {"napari_nunext", "numpy", "scipy"}
+
+
+def declared(project: dict[str, Any], *extras: str) -> set[str]:
+    """Distributions that the project requires, with those of some extras."""
+    lines = project["dependencies"] + [
+        line for extra in extras for line in project["optional-dependencies"][extra]
+    ]
+    return {canonicalize_name(Requirement(line).name) for line in lines}
+
+
+def test_every_imported_package_is_declared_where_it_is_used(repo_root: Path) -> None:
+    project = tomllib.loads((repo_root / "pyproject.toml").read_text("utf-8"))["project"]
+    app = declared(project, "postgres", "segment-anything")
+    window = app | declared(project, "all")
+    training = declared(project, "training", "segment-anything")
+    distributions = packages_distributions()
+    graph = grimp.build_graph(
+        "napari_nunext", "nunext_training", include_external_packages=True, cache_dir=None
+    )
+    undeclared = set()
+    for module in graph.modules:
+        if module.startswith(("napari_nunext.ui", "napari_nunext.demo", "napari_nunext.cli")):
+            allowed = window
+        else:
+            allowed = training if module.startswith("nunext_training") else app
+        for imported in graph.find_modules_directly_imported_by(module):
+            name = imported.partition(".")[0]
+            if name in sys.stdlib_module_names | {"napari_nunext", "nunext_training"}:
+                continue
+            holders = {canonicalize_name(d) for d in distributions.get(name, [name])}
+            if not holders & allowed:
+                undeclared.add(f"{module} imports {name}")
+    assert undeclared == set()
 
 
 def modules_loaded_by(statement: str) -> set[str]:
