@@ -1,0 +1,1 @@
+"""Training and evaluation of NuNext models: from an export of reviewed nuclei to a checkpoint."""

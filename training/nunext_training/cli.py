@@ -1,0 +1,316 @@
+"""``nunext-train``: build, import, sft, evaluate.
+
+Bad input gives one line and exit code 2; training that cannot go on, one line and 1; training that
+was interrupted and can be resumed, 130.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_nunext import __version__
+from napari_nunext.core.errors import InputError, NunextError
+from napari_nunext.core.metrics import MATCH_RADIUS_UM
+from napari_nunext.core.records import SPLITS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from napari_nunext.models.detector import Detector
+    from nunext_training.datasets.labelled import LabelledImage
+    from nunext_training.recipe import Recipe
+
+EXIT_BAD_INPUT = 2
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code."""
+    args = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="nunext-train: %(message)s")
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # checkpoints are folders; nothing is fetched
+    try:
+        code: int = args.run(args)
+    except (InputError, OSError) as error:
+        print(f"nunext-train: {_one_line(error)}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+    except NunextError as error:
+        print(f"nunext-train: {_one_line(error)}", file=sys.stderr)
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    return code
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="nunext-train", description="Train NuNext models.")
+    parser.add_argument("--version", action="version", version=f"napari-nunext {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_build(commands)
+    _add_import(commands)
+    _add_sft(commands)
+    _add_evaluate(commands)
+    return parser
+
+
+def _add_build(commands: Any) -> None:
+    build = commands.add_parser("build", help="make a small checkpoint with random weights")
+    build.add_argument("--out", type=Path, required=True, metavar="DIR")
+    build.add_argument("--preset", default="nano", help="nano (default) or tiny")
+    build.add_argument("--family", default="qwen2_5_vl", help="qwen2_5_vl (default) or qwen3_vl")
+    build.add_argument("--categories", default="", help="comma-separated; none: points alone")
+    build.add_argument("--latents", type=int, default=0, help="latent tokens (default 0)")
+    build.add_argument("--seed", type=int, default=0)
+    build.set_defaults(run=_build)
+
+
+def _add_import(commands: Any) -> None:
+    from nunext_training.importers import IMPORTERS
+
+    parser = commands.add_parser("import", help="turn a published data set into an export")
+    parser.add_argument("dataset", choices=sorted(IMPORTERS), metavar="DATASET", help=_names())
+    parser.add_argument("path", type=Path, help="where the data set lies")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.set_defaults(run=_import)
+
+
+def _names() -> str:
+    from nunext_training.importers import IMPORTERS
+
+    return "; ".join(f"{i.name}: {i.title}" for i in IMPORTERS.values())
+
+
+def _add_sft(commands: Any) -> None:
+    sft = commands.add_parser("sft", help="fine-tune a checkpoint on exports")
+    sft.add_argument("--data", type=Path, nargs="+", required=True, metavar="EXPORT")
+    sft.add_argument("--checkpoint", type=Path, required=True, metavar="DIR")
+    sft.add_argument("--out", type=Path, required=True, metavar="DIR")
+    sft.add_argument("--recipe", default="feedback", help="a name or a TOML file (feedback)")
+    sft.add_argument("--supervision", choices=("naive", "soft"))
+    sft.add_argument("--sigma-bins", type=float)
+    sft.add_argument("--steps", type=int)
+    sft.add_argument("--batch-size", type=int)
+    sft.add_argument("--lr", type=float)
+    sft.add_argument("--warmup-steps", type=int)
+    sft.add_argument("--validate-every", type=int, metavar="STEPS")
+    sft.add_argument("--seed", type=int)
+    sft.add_argument("--threads", type=int, help="CPU threads (default: all)")
+    sft.add_argument("--workers", type=int, default=0, help="processes that cut windows")
+    sft.add_argument(
+        "--rename", action="append", default=[], metavar="FROM=TO", help="rename a category"
+    )
+    sft.add_argument("--skip-invalid", action="store_true", help="leave bad records out, counted")
+    sft.add_argument("--resume", action="store_true", help="go on with an unfinished run")
+    sft.add_argument("--progress", choices=("bar", "jsonl"), default="bar")
+    sft.set_defaults(run=_sft)
+
+
+def _add_evaluate(commands: Any) -> None:
+    evaluate = commands.add_parser("evaluate", help="precision, recall and F1")
+    subject = evaluate.add_mutually_exclusive_group(required=True)
+    subject.add_argument("--checkpoint", type=Path, metavar="DIR")
+    subject.add_argument("--predictions", type=Path, metavar="DIR", help="GeoJSON, one an image")
+    subject.add_argument("--model", choices=("classical",))
+    evaluate.add_argument("--data", type=Path, required=True, metavar="EXPORT_OR_FOLDER")
+    evaluate.add_argument(
+        "--split", choices=(*SPLITS, "all"), help="default: val where there is one, else all"
+    )
+    evaluate.add_argument("--radius-um", type=float, default=MATCH_RADIUS_UM)
+    evaluate.add_argument("--matching", choices=("gated", "hungarian"), default="gated")
+    evaluate.add_argument("--rename", action="append", default=[], metavar="FROM=TO")
+    evaluate.add_argument("--threads", type=int, help="CPU threads (default: all)")
+    evaluate.add_argument("--out", type=Path, metavar="FILE", help="write the report as JSON")
+    evaluate.set_defaults(run=_evaluate)
+
+
+def _build(args: argparse.Namespace) -> int:
+    from napari_nunext.models.builder import build_checkpoint
+
+    categories = tuple(name.strip() for name in args.categories.split(",") if name.strip())
+    description = build_checkpoint(
+        args.out,
+        family=args.family,
+        size=args.preset,
+        categories=categories,
+        latents=args.latents,
+        seed=args.seed,
+    )
+    print(f"{args.out}: {description.parameters:,} parameters, {description.window_px} px windows")
+    return 0
+
+
+def _import(args: argparse.Namespace) -> int:
+    from nunext_training.importers import IMPORTERS
+    from nunext_training.importers.writing import write_export
+
+    importer = IMPORTERS[args.dataset]
+    if not importer.recognises(args.path):
+        raise InputError(f"{args.path} has not the layout of {importer.title}. Check the path.")
+    manifest = write_export(
+        importer.read(args.path),
+        args.out,
+        categories=importer.categories,
+        origin=importer.name,
+        progress=_counter("image"),
+    )
+    counts = ", ".join(f"{n} {what}" for what, n in manifest.counts.items())
+    print(f"{args.out}: {counts}")
+    return 0
+
+
+def _sft(args: argparse.Namespace) -> int:
+    from nunext_training.progress import Bar, JsonLines
+    from nunext_training.sft import SftJob, run_sft
+
+    _set_threads(args.threads)
+    job = SftJob(
+        data=tuple(args.data),
+        checkpoint=args.checkpoint,
+        out=args.out,
+        recipe=_recipe(args),
+        resume=args.resume,
+        strict=not args.skip_invalid,
+        renames=_renames(args.rename),
+        workers=args.workers,
+    )
+    progress = JsonLines(sys.stdout) if args.progress == "jsonl" else Bar(sys.stderr)
+    if run_sft(job, progress, stop=_stop_on_signal()) is None:
+        print("nunext-train: stopped; go on with --resume", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    return 0
+
+
+def _recipe(args: argparse.Namespace) -> Recipe:
+    """The named recipe, with what the command line says instead."""
+    from nunext_training.recipe import load_recipe
+
+    def given(**values: Any) -> dict[str, Any]:
+        return {key: value for key, value in values.items() if value is not None}
+
+    recipe = load_recipe(args.recipe)
+    return replace(
+        recipe,
+        loss=replace(
+            recipe.loss, **given(supervision=args.supervision, sigma_bins=args.sigma_bins)
+        ),
+        optimiser=replace(
+            recipe.optimiser,
+            **given(
+                steps=args.steps,
+                batch_size=args.batch_size,
+                lr=args.lr,
+                warmup_steps=args.warmup_steps,
+            ),
+        ),
+        validation=replace(recipe.validation, **given(every_steps=args.validate_every)),
+        **given(seed=args.seed),
+    )
+
+
+def _renames(pairs: Sequence[str]) -> dict[str, str]:
+    renames = {}
+    for pair in pairs:
+        old, equals, new = pair.partition("=")
+        if not (equals and old and new):
+            raise InputError(f"--rename {pair!r} is not FROM=TO.")
+        renames[old] = new
+    return renames
+
+
+def _stop_on_signal() -> Callable[[], bool]:
+    """Finish the step and save on the first SIGINT or SIGTERM; the second one ends at once."""
+    asked = False
+
+    def ask(number: int, frame: Any) -> None:
+        nonlocal asked
+        asked = True
+        signal.signal(number, signal.SIG_DFL)
+
+    signal.signal(signal.SIGINT, ask)
+    signal.signal(signal.SIGTERM, ask)
+    return lambda: asked
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    from nunext_training.evaluate import evaluate_detector, evaluate_predictions
+    from nunext_training.files import write_json
+    from nunext_training.predictions import prediction_files
+
+    _set_threads(args.threads)
+    images, data = _images_of_split(args)
+    options = {"radius_um": args.radius_um, "method": args.matching, "data": data}
+    if args.predictions is not None:
+        evaluation = evaluate_predictions(prediction_files(args.predictions), images, **options)
+    else:
+        evaluation = evaluate_detector(
+            _detector(args), images, progress=_counter("image"), **options
+        )
+    print(evaluation.table())
+    if args.out is not None:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        write_json(args.out, evaluation.to_json())
+    return 0
+
+
+def _images_of_split(
+    args: argparse.Namespace,
+) -> tuple[tuple[LabelledImage, ...], dict[str, Any]]:
+    from nunext_training.datasets.labelled import nuclei_count, rename_categories, select_split
+    from nunext_training.datasets.sources import read_source
+
+    source = read_source(args.data)
+    split = args.split or ("val" if select_split(source.images, "val") else "all")
+    images = source.images if split == "all" else select_split(source.images, split)
+    if not images:
+        raise InputError(f"{args.data} has no images in its {split} split. Choose another --split.")
+    images = rename_categories(images, _renames(args.rename))
+    print(f"{len(images)} images ({split}), {nuclei_count(images)} nuclei", file=sys.stderr)
+    return images, source.origin | {"split": split}
+
+
+def _detector(args: argparse.Namespace) -> Detector:
+    if args.checkpoint is None:
+        from napari_nunext.models.classical_detector import ClassicalDetector
+
+        return ClassicalDetector()
+    from napari_nunext.models.decoding import NextPointDetector
+
+    return NextPointDetector(args.checkpoint)
+
+
+def _set_threads(threads: int | None) -> None:
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(max(1, threads))
+
+
+def _counter(what: str) -> Callable[[int, int], None]:
+    """A bar on stderr that is told how many of how many are done."""
+    from tqdm import tqdm  # type: ignore[import-untyped]
+
+    bar = tqdm(file=sys.stderr, unit=what, leave=False)
+
+    def tell(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+        if done == total:
+            bar.close()
+
+    return tell
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Labelled images, training windows cut from them, and the batches they make."""

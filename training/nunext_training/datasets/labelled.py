@@ -1,0 +1,117 @@
+"""Images with their true nuclei, read from an export or from a published data set."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_nunext.core.errors import RecordError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from napari_nunext.core.geometry import PointsXY
+    from napari_nunext.core.records import Split
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class LabelledImage:
+    """One image in which every nucleus is known."""
+
+    name: str
+    """For people: names it in messages and reports, and in a folder of predictions."""
+    path: Path
+    mpp: float
+    mpp_source: str
+    points_xy: PointsXY
+    """Shape (N, 2), pixels of the image, corner origin."""
+    categories: tuple[str, ...]
+    """One for each nucleus."""
+    split: Split
+    patient: str
+    """Pseudonym: what a split must not divide."""
+    image_sha256: str | None = None
+    """Content hash of the original image, where the source knows it."""
+
+
+def select_split(images: Sequence[LabelledImage], split: Split) -> tuple[LabelledImage, ...]:
+    """The images of a split, in their order."""
+    return tuple(image for image in images if image.split == split)
+
+
+def rename_categories(
+    images: Sequence[LabelledImage], renames: Mapping[str, str]
+) -> tuple[LabelledImage, ...]:
+    """Give categories other names; those that are not in `renames` keep theirs."""
+    return tuple(
+        replace(image, categories=tuple(renames.get(c, c) for c in image.categories))
+        for image in images
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """What was left out, and why."""
+
+    images: int
+    nuclei_by_category: dict[str, int]
+
+
+def known_categories_only(
+    images: Sequence[LabelledImage], known: Sequence[str], *, strict: bool
+) -> tuple[tuple[LabelledImage, ...], Skipped]:
+    """Keep the images whose categories a checkpoint knows, with its spelling of them.
+
+    Names are compared without regard to case. An image with an unknown category is left out whole:
+    without some of its nuclei it would teach that they are none.
+
+    Parameters
+    ----------
+    images : sequence of LabelledImage
+    known : sequence of str
+        The checkpoint's categories. Empty: it learns points alone, and every image is kept as it
+        is.
+    strict : bool
+        Raise rather than skip.
+
+    Raises
+    ------
+    RecordError
+        In strict mode, naming every unknown category and how many nuclei have it.
+    """
+    if not known:
+        return tuple(images), Skipped(0, {})
+    spelling = {name.casefold(): name for name in known}
+    kept: list[LabelledImage] = []
+    unknown: Counter[str] = Counter()
+    for image in images:
+        strangers = [c for c in image.categories if c.casefold() not in spelling]
+        unknown.update(strangers)
+        if not strangers:
+            names = tuple(spelling[c.casefold()] for c in image.categories)
+            kept.append(replace(image, categories=names))
+    if unknown and strict:
+        counts = ", ".join(f"{name!r} ({n} nuclei)" for name, n in sorted(unknown.items()))
+        raise RecordError(
+            f"The checkpoint does not know {counts}; it knows {', '.join(known)}. Rename with "
+            "--rename 'FROM=TO', leave out such images with --skip-invalid, or choose another "
+            "checkpoint."
+        )
+    return tuple(kept), Skipped(len(images) - len(kept), dict(unknown))
+
+
+def category_indices(image: LabelledImage, known: Sequence[str]) -> tuple[int, ...] | None:
+    """Index of each nucleus' category in `known`; None where `known` is empty."""
+    if not known:
+        return None
+    index = {name: i for i, name in enumerate(known)}
+    return tuple(index[c] for c in image.categories)
+
+
+def nuclei_count(images: Sequence[LabelledImage]) -> int:
+    """Number of true nuclei in all images."""
+    return int(np.sum([len(image.points_xy) for image in images]))

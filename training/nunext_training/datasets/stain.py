@@ -1,0 +1,42 @@
+"""Stain jitter: slides of other laboratories, from one's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_STAINS = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
+STAINS = _STAINS / np.linalg.norm(_STAINS, axis=1, keepdims=True)
+"""Optical density per unit of haematoxylin, eosin and DAB (rows) in red, green and blue (Ruifrok
+and Johnston, 2001)."""
+
+_UNMIX = np.linalg.inv(STAINS)
+
+
+def scale_stains(rgb: NDArray[np.uint8], factors: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Multiply the amount of each stain.
+
+    The image is unmixed in optical density, ``od = -log(rgb / 255)``, scaled, and mixed again. Only
+    amounts are scaled and nothing is added, so glass, and the white beyond an image, stay white.
+
+    Parameters
+    ----------
+    rgb : ndarray of uint8, shape (H, W, 3)
+    factors : ndarray, shape (3,)
+        For haematoxylin, eosin and DAB; ones change nothing.
+    """
+    # Linear in optical density, hence one 3 x 3 matrix and one table of logarithms.
+    od = -np.log(np.maximum(np.arange(256), 1) / 255).astype(np.float32)
+    matrix = (_UNMIX @ np.diag(factors) @ STAINS).astype(np.float32)
+    mixed = np.exp(-(od[rgb] @ matrix)) * 255
+    jittered: NDArray[np.uint8] = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+    return jittered
+
+
+def random_factors(rng: np.random.Generator, strength: float) -> NDArray[np.float64]:
+    """Factors for `scale_stains`, log-uniform in ``exp(-strength)..exp(strength)``. Shape (3,)."""
+    return np.exp(rng.uniform(-strength, strength, size=3))

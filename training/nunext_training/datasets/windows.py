@@ -1,0 +1,205 @@
+"""Training windows: the i-th one is a pure function of the seed and i.
+
+So training that was cut off goes on exactly where it was, whatever the number of processes that
+load data, and two runs of one recipe see the same windows.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_nunext.core.errors import InputError
+from napari_nunext.core.geometry import Box
+from napari_nunext.core.tiling import plan_windows
+from napari_nunext.images import open_image
+from nunext_training.datasets.crops import Crop, random_crop
+from nunext_training.datasets.labelled import category_indices
+from nunext_training.datasets.stain import random_factors, scale_stains
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_nunext.core.geometry import PointsXY
+    from napari_nunext.images import TileImage
+    from nunext_training.datasets.labelled import LabelledImage
+    from nunext_training.recipe import WindowOptions
+
+IMAGES_IN_MEMORY = 256
+"""Decoded images that each process keeps."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSpec:
+    """The windows that a checkpoint sees."""
+
+    window_px: int
+    mpp: float
+    category_names: tuple[str, ...] = ()
+    """Empty for a checkpoint without categories."""
+
+    def side_px(self, image_mpp: float) -> float:
+        """Side of a window in pixels of an image."""
+        return self.window_px * self.mpp / image_mpp
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Example:
+    """One window and every nucleus in it."""
+
+    rgb: NDArray[np.uint8]
+    """Shape (window_px, window_px, 3)."""
+    points_xy: PointsXY
+    """Shape (N, 2), pixels of the window, corner origin."""
+    category_indices: tuple[int, ...] | None
+    """One for each nucleus; None for a checkpoint without categories."""
+    image_name: str
+    crop: Crop
+
+
+class _ImageCache:
+    """The images used last, decoded."""
+
+    def __init__(self, size: int = IMAGES_IN_MEMORY) -> None:
+        self._size = size
+        self._images: OrderedDict[Path, TileImage] = OrderedDict()
+
+    def open(self, image: LabelledImage) -> TileImage:
+        if image.path not in self._images:
+            self._images[image.path] = open_image(image.path, mpp=image.mpp)
+            if len(self._images) > self._size:
+                self._images.popitem(last=False)
+        self._images.move_to_end(image.path)
+        return self._images[image.path]
+
+
+class _Windows:
+    """Cut windows out of labelled images."""
+
+    def __init__(self, images: Sequence[LabelledImage], spec: WindowSpec) -> None:
+        if not images:
+            raise InputError(
+                "There is no image to cut windows from. Mark regions complete and export again, or "
+                "check the split."
+            )
+        self.images = tuple(images)
+        self.spec = spec
+        self._categories = tuple(category_indices(i, spec.category_names) for i in images)
+        self._cache = _ImageCache()
+
+    def size_of(self, index: int) -> tuple[int, int]:
+        """Width and height of an image, px."""
+        opened = self._cache.open(self.images[index])
+        return opened.width_px, opened.height_px
+
+    def cut(self, index: int, crop: Crop) -> Example:
+        """The window and the nuclei inside it (half-open, as `Box.contains`)."""
+        image = self.images[index]
+        inside = np.flatnonzero(crop.box.contains(image.points_xy))
+        categories = self._categories[index]
+        return Example(
+            rgb=crop.turn_pixels(self._cache.open(image).read_window(crop.box, crop.window_px)),
+            points_xy=crop.to_window(image.points_xy[inside]),
+            category_indices=(None if categories is None else tuple(categories[i] for i in inside)),
+            image_name=image.name,
+            crop=crop,
+        )
+
+
+class RandomWindows(_Windows):
+    """`length` windows at random places; a map-style data set.
+
+    Images are drawn in proportion to their area in um^2, so every piece of tissue is seen equally
+    often.
+
+    Parameters
+    ----------
+    images : sequence of LabelledImage
+        Not empty.
+    spec : WindowSpec
+    options : WindowOptions
+    length : int
+        Number of windows: batch size times steps.
+    seed : int
+    """
+
+    def __init__(
+        self,
+        images: Sequence[LabelledImage],
+        spec: WindowSpec,
+        options: WindowOptions,
+        *,
+        length: int,
+        seed: int,
+    ) -> None:
+        super().__init__(images, spec)
+        self._options = options
+        self._length = length
+        self._seed = seed
+        sizes = [self.size_of(i) for i in range(len(self.images))]
+        areas = np.array([w * h * i.mpp**2 for (w, h), i in zip(sizes, self.images, strict=True)])
+        self._extents = tuple(Box.of_image(w, h) for w, h in sizes)
+        self._probability = areas / areas.sum()
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> Example:
+        if not 0 <= index < self._length:
+            raise IndexError(index)
+        rng = np.random.default_rng((self._seed, index))
+        chosen = int(rng.choice(len(self.images), p=self._probability))
+        options = self._options
+        crop = random_crop(
+            rng,
+            image=self._extents[chosen],
+            side_px=self.spec.side_px(self.images[chosen].mpp),
+            window_px=self.spec.window_px,
+            scale_range=options.scale_range,
+            turn=options.turn,
+        )
+        example = self.cut(chosen, crop)
+        if options.stain_strength == 0:
+            return example
+        factors = random_factors(rng, options.stain_strength)
+        return Example(
+            scale_stains(example.rgb, factors),
+            example.points_xy,
+            example.category_indices,
+            example.image_name,
+            crop,
+        )
+
+
+class GridWindows(_Windows):
+    """The windows that cover the images, as they are cut for detection; a map-style data set.
+
+    For the validation loss. Without halo: each nucleus counts about once.
+    """
+
+    def __init__(self, images: Sequence[LabelledImage], spec: WindowSpec) -> None:
+        super().__init__(images, spec)
+        self._crops = [
+            (i, Crop(window.box, spec.window_px))
+            for i, image in enumerate(self.images)
+            for window in plan_windows(
+                Box.of_image(*self.size_of(i)),
+                Box.of_image(*self.size_of(i)),
+                window_px=spec.window_px,
+                window_mpp=spec.mpp,
+                halo_um=0.0,
+                image_mpp=image.mpp,
+            )
+        ]
+
+    def __len__(self) -> int:
+        return len(self._crops)
+
+    def __getitem__(self, index: int) -> Example:
+        return self.cut(*self._crops[index])

@@ -1,0 +1,137 @@
+"""Write labelled images as an export folder, the form that everything else reads."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from napari_nunext import __version__
+from napari_nunext.core.answers import NUCLEUS_INSTRUCTION, points_text
+from napari_nunext.core.errors import RecordError
+from napari_nunext.core.geometry import Box
+from napari_nunext.core.identity import file_sha256
+from napari_nunext.core.records import (
+    IMAGES_FOLDER,
+    MANIFEST_FILE,
+    SFT_FILE,
+    Manifest,
+    RecordNucleus,
+    SftRecord,
+    Source,
+    assistant_message,
+    user_message,
+    write_jsonl,
+)
+from napari_nunext.images import open_image
+from napari_nunext.models.loading import new_folder
+from nunext_training.datasets.labelled import nuclei_count
+from nunext_training.files import write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from napari_nunext.core.nuclei import Category
+    from nunext_training.datasets.labelled import LabelledImage
+
+
+def write_export(
+    images: Sequence[LabelledImage],
+    out_dir: Path,
+    *,
+    categories: Sequence[Category],
+    origin: str,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Manifest:
+    """Write an export that appears whole or not at all.
+
+    Images are named by their content and stored as PNG without metadata, so the folder names no
+    patient.
+
+    Parameters
+    ----------
+    images : sequence of LabelledImage
+    out_dir : Path
+        Must not exist, or be empty.
+    categories : sequence of Category
+        In the order of the data set.
+    origin : str
+        The data set's name: begins each record's id.
+    progress : callable
+        Told how many images of how many are written.
+
+    Raises
+    ------
+    InputError
+        If `out_dir` is in use.
+    RecordError
+        If a nucleus lies outside its image.
+    """
+    with new_folder(out_dir) as folder:
+        return _write(images, folder, categories, origin, progress)
+
+
+def _write(
+    images: Sequence[LabelledImage],
+    folder: Path,
+    categories: Sequence[Category],
+    origin: str,
+    progress: Callable[[int, int], None],
+) -> Manifest:
+    (folder / IMAGES_FOLDER).mkdir()
+    records: list[SftRecord] = []
+    for image in images:
+        records.append(_write_image(image, folder, origin))
+        progress(len(records), len(images))
+    write_jsonl(folder / SFT_FILE, records)
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    manifest = Manifest(
+        created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+        software=f"napari-nunext {__version__}",
+        counts={"sft": len(records), "images": len(records), "nuclei": nuclei_count(images)},
+        categories=tuple({"name": c.name, "color": list(c.color)} for c in categories),
+        filters={"imported_from": origin},
+        split_seed=0,
+        files={p.relative_to(folder).as_posix(): file_sha256(p) for p in files},
+    )
+    write_json(folder / MANIFEST_FILE, manifest.to_json())
+    return manifest
+
+
+def _write_image(image: LabelledImage, folder: Path, origin: str) -> SftRecord:
+    opened = open_image(image.path, mpp=image.mpp)
+    extent = Box.of_image(opened.width_px, opened.height_px)
+    outside = np.flatnonzero(~extent.contains(image.points_xy))
+    if len(outside):
+        x, y = image.points_xy[outside[0]]
+        raise RecordError(
+            f"{len(outside)} nuclei of {image.name} lie outside its {opened.width_px} x "
+            f"{opened.height_px} px, the first at ({x:g}, {y:g}). "
+            "Check that the labels are its own."
+        )
+    pseudonym = opened.sha256[:16]
+    relative = f"{IMAGES_FOLDER}/{pseudonym}.png"
+    Image.fromarray(opened.rgb).save(folder / relative)
+    return SftRecord(
+        id=f"{origin}-{pseudonym}",
+        images=(relative,),
+        messages=(
+            user_message(NUCLEUS_INSTRUCTION),
+            assistant_message(points_text(image.points_xy)),
+        ),
+        nuclei=tuple(
+            RecordNucleus(float(x), float(y), category)
+            for (x, y), category in zip(image.points_xy, image.categories, strict=True)
+        ),
+        source=Source(
+            image_sha256=opened.sha256,
+            region=extent,
+            mpp=image.mpp,
+            mpp_source=image.mpp_source,
+            split=image.split,
+            patient=image.patient,
+        ),
+    )

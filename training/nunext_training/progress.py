@@ -1,0 +1,102 @@
+"""How far training is: for the app as JSON lines, for people as a bar."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+class Progress(Protocol):
+    """Told what happens, in order."""
+
+    def start(self, *, step: int, steps: int) -> None:
+        """Training begins after `step` of `steps` (not 0 when it is resumed)."""
+        ...
+
+    def step(self, *, step: int, loss: float) -> None:
+        """An optimisation step is done; `loss` is its batch's."""
+        ...
+
+    def validation(self, *, step: int, loss: float, f1: float | None) -> None:
+        """Validation is done."""
+        ...
+
+    def done(self, *, checkpoint: Path, loss_first: float, loss_last: float) -> None:
+        """The checkpoint is complete."""
+        ...
+
+
+@dataclass
+class JsonLines:
+    """One JSON object a line: events ``start``, ``step``, ``validation`` and ``done``."""
+
+    stream: TextIO
+    clock: Callable[[], float] = time.monotonic
+    _steps: int = 0
+    _first_step: int = 0
+    _started: float = 0.0
+
+    def start(self, *, step: int, steps: int) -> None:
+        """See `Progress`."""
+        self._steps, self._first_step, self._started = steps, step, self.clock()
+        self._write("start", step=step, steps=steps)
+
+    def step(self, *, step: int, loss: float) -> None:
+        """See `Progress`. ``eta_s`` extends the pace of this run so far."""
+        pace_s = (self.clock() - self._started) / max(step - self._first_step, 1)
+        eta_s = round(pace_s * (self._steps - step), 1)
+        self._write("step", step=step, steps=self._steps, loss=loss, eta_s=eta_s)
+
+    def validation(self, *, step: int, loss: float, f1: float | None) -> None:
+        """See `Progress`."""
+        self._write("validation", step=step, steps=self._steps, loss=loss, f1=f1)
+
+    def done(self, *, checkpoint: Path, loss_first: float, loss_last: float) -> None:
+        """See `Progress`."""
+        self._write("done", checkpoint=str(checkpoint), loss_first=loss_first, loss_last=loss_last)
+
+    def _write(self, event: str, **values: Any) -> None:
+        self.stream.write(json.dumps({"event": event, **values}) + "\n")
+        self.stream.flush()
+
+
+@dataclass
+class Bar:
+    """A progress bar with the loss of the last step and the last validation."""
+
+    stream: TextIO
+    _bar: tqdm | None = None
+    _shown: dict[str, str] = field(default_factory=dict)
+
+    def start(self, *, step: int, steps: int) -> None:
+        """See `Progress`."""
+        self._bar = tqdm(total=steps, initial=step, file=self.stream, unit="step", desc="training")
+
+    def step(self, *, step: int, loss: float) -> None:
+        """See `Progress`."""
+        self._show(loss=f"{loss:.3f}")
+        if self._bar is not None:
+            self._bar.update(step - self._bar.n)
+
+    def validation(self, *, step: int, loss: float, f1: float | None) -> None:
+        """See `Progress`."""
+        self._show(val_loss=f"{loss:.3f}", **({} if f1 is None else {"val_f1": f"{f1:.3f}"}))
+
+    def done(self, *, checkpoint: Path, loss_first: float, loss_last: float) -> None:
+        """See `Progress`."""
+        if self._bar is not None:
+            self._bar.close()
+        self.stream.write(f"Loss {loss_first:.3f} -> {loss_last:.3f}. Checkpoint: {checkpoint}\n")
+
+    def _show(self, **values: str) -> None:
+        self._shown |= values
+        if self._bar is not None:
+            self._bar.set_postfix(self._shown, refresh=False)

@@ -1,0 +1,191 @@
+"""Recipes: every choice of a training run, in a TOML file.
+
+The recipes of the package lie in its folder ``recipes`` and are known by name; any other is a path.
+A key that is left out takes the default below; a key that does not exist is an error.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import asdict, dataclass, field, fields, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
+
+from napari_nunext.core.errors import InputError
+from nunext_training.losses import SoftmaxOver
+
+Supervision: TypeAlias = Literal["naive", "soft"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class WindowOptions:
+    """How training windows vary. Scale and stain imitate other laboratories; turns are free."""
+
+    scale_range: tuple[float, float] = (0.8, 1.25)
+    """A window sees its side times a factor of this range."""
+    turn: bool = True
+    """Mirrored and turned by quarters at random."""
+    stain_strength: float = 0.2
+    """Amounts of stain vary by factors up to ``exp(strength)``; 0 is off."""
+
+
+@dataclass(frozen=True, slots=True)
+class LossOptions:
+    """What is minimised."""
+
+    supervision: Supervision = "soft"
+    sigma_bins: float = 2.0
+    softmax_over: SoftmaxOver = "vocabulary"
+
+
+@dataclass(frozen=True, slots=True)
+class OptimiserOptions:
+    """How it is minimised: AdamW, linear warm-up, cosine decay."""
+
+    steps: int = 2000
+    batch_size: int = 8
+    """Windows on each device at once; times `accumulation` and devices makes a step."""
+    accumulation: int = 1
+    lr: float = 1e-5
+    min_lr_ratio: float = 0.02
+    warmup_steps: int = 100
+    weight_decay: float = 0.05
+    beta2: float = 0.98
+    max_grad_norm: float = 1.0
+    train_vision: bool = True
+    gradient_checkpointing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationOptions:
+    """How often training is interrupted to look and to save."""
+
+    every_steps: int = 500
+    images: int = 16
+    """At most so many images of the validation split are decoded for F1; evenly spaced. 0: loss
+    alone."""
+    radius_um: float = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A training run, but for its data and checkpoint."""
+
+    name: str = "default"
+    seed: int = 0
+    windows: WindowOptions = field(default_factory=WindowOptions)
+    loss: LossOptions = field(default_factory=LossOptions)
+    optimiser: OptimiserOptions = field(default_factory=OptimiserOptions)
+    validation: ValidationOptions = field(default_factory=ValidationOptions)
+
+    def __post_init__(self) -> None:
+        low, high = self.windows.scale_range
+        checks = (
+            (0 < low <= high, "windows.scale_range", "0 < low <= high"),
+            (self.windows.stain_strength >= 0, "windows.stain_strength", "0 or more"),
+            (self.loss.supervision in get_args(Supervision), "loss.supervision", "naive or soft"),
+            (self.loss.sigma_bins > 0, "loss.sigma_bins", "a positive number"),
+            (
+                self.loss.softmax_over in get_args(SoftmaxOver),
+                "loss.softmax_over",
+                "vocabulary or bins",
+            ),
+            (self.optimiser.steps > 0, "optimiser.steps", "1 or more"),
+            (self.optimiser.batch_size > 0, "optimiser.batch_size", "1 or more"),
+            (self.optimiser.accumulation > 0, "optimiser.accumulation", "1 or more"),
+            (self.optimiser.lr > 0, "optimiser.lr", "a positive number"),
+            (0 <= self.optimiser.min_lr_ratio <= 1, "optimiser.min_lr_ratio", "0 to 1"),
+            (self.optimiser.warmup_steps >= 0, "optimiser.warmup_steps", "0 or more"),
+            (self.validation.every_steps > 0, "validation.every_steps", "1 or more"),
+            (self.validation.images >= 0, "validation.images", "0 or more"),
+            (self.validation.radius_um > 0, "validation.radius_um", "a positive number"),
+        )
+        for holds, name, expected in checks:
+            if not holds:
+                section, key = name.split(".")
+                got = getattr(getattr(self, section), key)
+                raise InputError(f"Recipe {self.name!r}: {name} is {got!r}; expected {expected}.")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; also what two runs are compared by."""
+        data = asdict(self)
+        data["windows"]["scale_range"] = list(self.windows.scale_range)
+        return data
+
+
+def recipe_names() -> tuple[str, ...]:
+    """Names of the package's own recipes."""
+    folder = resources.files("nunext_training") / "recipes"
+    return tuple(
+        sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
+    )
+
+
+def load_recipe(name_or_path: str) -> Recipe:
+    """Read a recipe by its name in the package, or by its path.
+
+    Raises
+    ------
+    InputError
+        If there is no such recipe, or it does not hold together; names the key.
+    """
+    if name_or_path in recipe_names():
+        text = (resources.files("nunext_training") / "recipes" / f"{name_or_path}.toml").read_text(
+            encoding="utf-8"
+        )
+        return parse_recipe(text, name_or_path)
+    path = Path(name_or_path)
+    if not path.is_file():
+        raise InputError(
+            f"There is no recipe {name_or_path!r}; expected a TOML file or one of "
+            f"{', '.join(recipe_names())}."
+        )
+    return parse_recipe(path.read_text(encoding="utf-8"), path.stem)
+
+
+def parse_recipe(text: str, name: str) -> Recipe:
+    """Read a recipe from TOML; `name` is for messages and provenance."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"Recipe {name!r} is not TOML: {error}.") from error
+    sections = {
+        "windows": WindowOptions(),
+        "loss": LossOptions(),
+        "optimiser": OptimiserOptions(),
+        "validation": ValidationOptions(),
+    }
+    top = {key: value for key, value in data.items() if key not in sections}
+    filled: dict[str, Any] = {
+        key: _filled(default, data.get(key, {}), name, f"{key}.")
+        for key, default in sections.items()
+    }
+    return replace(_filled(Recipe(name=name), top, name, ""), **filled)
+
+
+def _filled(default: T, values: Any, recipe: str, prefix: str) -> T:
+    """`default` with `values` in place, each of the default's own type."""
+    if not isinstance(values, dict):
+        raise InputError(f"Recipe {recipe!r}: {prefix[:-1]} is {values!r}; expected a table.")
+    known = [f.name for f in fields(default)]  # type: ignore[arg-type]
+    changes: dict[str, Any] = {}
+    for key, value in values.items():
+        if key not in known:
+            raise InputError(
+                f"Recipe {recipe!r} has no key {prefix}{key}; expected {', '.join(known)}."
+            )
+        changes[key] = _as_type_of(getattr(default, key), value, recipe, prefix + key)
+    return replace(default, **changes)  # type: ignore[type-var]
+
+
+def _as_type_of(default: Any, value: Any, recipe: str, key: str) -> Any:
+    if isinstance(default, float) and type(value) in (int, float):
+        return float(value)
+    if isinstance(default, tuple) and isinstance(value, list) and len(value) == len(default):
+        return tuple(_as_type_of(d, v, recipe, key) for d, v in zip(default, value, strict=True))
+    if type(value) is type(default):
+        return value
+    raise InputError(f"Recipe {recipe!r}: {key} is {value!r}; expected a value like {default!r}.")

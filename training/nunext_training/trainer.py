@@ -1,0 +1,201 @@
+"""The trainer of supervised fine-tuning: `transformers.Trainer` with NuNext's loss.
+
+Departures from the Trainer: windows come in their own order (each is a function of seed and index,
+so nothing is shuffled), the loss is Eq. 2 or Eq. 8, the language head runs at predicted positions
+only, validation also decodes whole images for F1, the best weights are kept, and a loss that is no
+number stops training and leaves the batch behind.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import save_file
+from torch.utils.data import SequentialSampler
+from transformers import PrinterCallback, Trainer, TrainerCallback
+
+from nunext_training.errors import TrainingError
+from nunext_training.losses import IGNORED, gaussian_targets, reply_loss
+from nunext_training.run_folder import Best
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor, nn
+    from torch.utils.data import Dataset
+    from transformers import PreTrainedModel, TrainingArguments
+
+    from napari_nunext.core.codec import Codec
+    from nunext_training.batches import Collator
+    from nunext_training.datasets.windows import Example
+    from nunext_training.progress import Progress
+    from nunext_training.recipe import LossOptions
+    from nunext_training.run_folder import RunFolder
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """What validation looks at."""
+
+    windows: Dataset[Example]
+    """For the loss."""
+    f1: Callable[[PreTrainedModel], float] | None
+    """F1 of decoded images; None to go by the loss alone."""
+
+
+class NextPointTrainer(Trainer):  # type: ignore[misc]
+    """Fine-tune a model to write the points of a window.
+
+    Parameters
+    ----------
+    model : PreTrainedModel
+    args : TrainingArguments
+        See `nunext_training.sft.training_arguments`.
+    windows : Dataset
+        As many windows as training takes, in order.
+    validation : Validation, optional
+    collator : Collator
+    codec : Codec
+    loss : LossOptions
+    run : RunFolder
+    progress : Progress
+    stop : callable
+        Asked after every step; once it is True, the state is saved and training ends.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        args: TrainingArguments,
+        *,
+        windows: Dataset[Example],
+        validation: Validation | None,
+        collator: Collator,
+        codec: Codec,
+        loss: LossOptions,
+        run: RunFolder,
+        progress: Progress,
+        stop: Callable[[], bool],
+    ) -> None:
+        super().__init__(
+            model=model,
+            args=args,
+            train_dataset=windows,
+            eval_dataset=None if validation is None else validation.windows,
+            data_collator=collator,
+        )
+        # Ours is the mean of the batch's sequences: the Trainer averages accumulated batches.
+        self.model_accepts_loss_kwargs = False
+        self._validation = validation
+        self._codec = codec
+        self._softmax_over = loss.softmax_over
+        self._soft_targets = (
+            gaussian_targets(codec.bins, loss.sigma_bins).to(self.args.device)
+            if loss.supervision == "soft"
+            else None
+        )
+        self._run = run
+        self._progress = progress
+        self.remove_callback(PrinterCallback)
+        self.add_callback(_Reporter(run, progress, stop))
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
+        return SequentialSampler(self.train_dataset if train_dataset is None else train_dataset)
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """Eq. 2 or Eq. 8 of a batch; raises `TrainingError` where it is no number."""
+        labels = inputs["labels"]
+        first = int((labels != IGNORED).any(dim=0).nonzero()[0])
+        # The position before a token predicts it. The head is the dearest layer of a small model:
+        # it skips the prompt.
+        outputs = model(
+            **{name: value for name, value in inputs.items() if name != "labels"},
+            logits_to_keep=labels.shape[1] - first + 1,
+            use_cache=False,
+        )
+        loss = reply_loss(
+            outputs.logits[:, :-1],
+            labels[:, first:],
+            coordinate_start_id=self._codec.coordinate_start_id,
+            bins=self._codec.bins,
+            soft_targets=self._soft_targets,
+            softmax_over=self._softmax_over,
+        )
+        if not torch.isfinite(loss):
+            self._give_up(inputs, float(loss))
+        return (loss, outputs) if return_outputs else loss
+
+    def _give_up(self, inputs: dict[str, Tensor], loss: float) -> None:
+        path = self._run.path / "bad_batch.safetensors"
+        save_file({k: v.detach().cpu().contiguous() for k, v in inputs.items()}, path)
+        step = self.state.global_step + 1
+        path.with_suffix(".json").write_text(
+            json.dumps({"step": step, "loss": repr(loss)}) + "\n", encoding="utf-8"
+        )
+        raise TrainingError(
+            f"The loss of step {step} is {loss}. Its batch is saved in {path}; the state before is "
+            "kept. Resume with a lower --lr in a new run, or look at the batch."
+        )
+
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
+        """As the Trainer's, and F1; keeps the weights if they are the best so far."""
+        output = super().evaluation_loop(*args, **kwargs)
+        prefix = kwargs.get("metric_key_prefix", "eval")
+        f1 = None
+        if self._validation is not None and self._validation.f1 is not None:
+            f1 = self._validation.f1(self.accelerator.unwrap_model(self.model))
+            output.metrics[f"{prefix}_f1"] = f1
+        self._keep_best(Best(self.state.global_step, output.metrics[f"{prefix}_loss"], f1))
+        return output
+
+    def _keep_best(self, result: Best) -> None:
+        if not result.is_better_than(self._run.best()):
+            return
+        weights = self._run.path / "best.partial"
+        self.save_model(str(weights))
+        if self.is_world_process_zero():
+            self._run.set_best(result, weights)
+
+
+class _Reporter(TrainerCallback):  # type: ignore[misc]
+    """Tell progress, keep metrics, and stop when asked."""
+
+    def __init__(self, run: RunFolder, progress: Progress, stop: Callable[[], bool]) -> None:
+        self._run = run
+        self._progress = progress
+        self._stop = stop
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.is_world_process_zero:
+            self._run.forget_after(state.global_step)
+            self._progress.start(step=state.global_step, steps=state.max_steps)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
+        if self._stop():
+            control.should_save = True
+            control.should_training_stop = True
+        return control
+
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: dict[str, Any], **kwargs: Any
+    ) -> None:
+        if not state.is_world_process_zero:
+            return
+        step = state.global_step
+        if "loss" in logs:
+            kept = {k: float(logs[k]) for k in ("loss", "grad_norm", "learning_rate") if k in logs}
+            self._run.append_metrics({"event": "step", "step": step} | kept)
+            self._progress.step(step=step, loss=float(logs["loss"]))
+        elif "eval_loss" in logs:
+            loss, f1 = float(logs["eval_loss"]), logs.get("eval_f1")
+            self._run.append_metrics({"event": "validation", "step": step, "loss": loss, "f1": f1})
+            self._progress.validation(step=step, loss=loss, f1=f1)
