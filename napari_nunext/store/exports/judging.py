@@ -1,0 +1,96 @@
+"""What people made of a run's predictions, point by point (the labels of NuNext, Eq. 18)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_nunext.core.matching import match_points
+from napari_nunext.core.nuclei import points_of
+from napari_nunext.core.records import JudgedPoint, Rollout
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from napari_nunext.core.geometry import Box, PointsXY
+    from napari_nunext.core.nuclei import Nucleus
+    from napari_nunext.store.entries import Run
+    from napari_nunext.store.state import FieldState, ReviewedNucleus
+
+HIT_RADIUS_UM = 3.0
+"""A prediction that a person moved no further than this had found its nucleus: the customary
+matching radius, 12 px at 40x."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A run's predictions in a region, in pixels of the region, and the verdict on each."""
+
+    run: Run
+    rollout: Rollout
+
+    @property
+    def points_xy(self) -> PointsXY:
+        """What the model said, shape (N, 2)."""
+        points = [(p.x, p.y) for p in self.rollout.points]
+        return np.array(points, dtype=np.float64).reshape(-1, 2)
+
+
+def judge(state: FieldState, crop: Box, mpp: float) -> Judged | None:
+    """Judge the run that is the base of `crop`; None where no single finished run is.
+
+    A prediction that stands within `HIT_RADIUS_UM` of where the model had put it is a true
+    positive; one that was deleted, rejected or moved further is a false positive. One that was
+    never shown, because earlier corrections stood in its place, is matched to what stands there.
+    Nuclei that no true positive stands for were missed.
+    """
+    run = _base_run(state, crop)
+    if run is None:
+        return None
+    radius_px = HIT_RADIUS_UM / mpp
+    predictions = [n for n in run.nuclei if n.uid not in run.hidden]
+    inside = crop.contains(points_of(predictions))
+    predictions = [n for n, is_inside in zip(predictions, inside, strict=True) if is_inside]
+    hits = {n.uid for n in predictions if _is_hit(state.nuclei.get(n.uid), n, radius_px)}
+    truth = [n for n in state.nuclei.values() if n.status != "rejected"]
+    in_crop = crop.contains(points_of([n.nucleus for n in truth]))
+    unclaimed = [
+        n.nucleus
+        for n, is_inside in zip(truth, in_crop, strict=True)
+        if is_inside and n.uid not in hits
+    ]
+    unseen = [n for n in predictions if n.uid not in state.nuclei and n.uid not in state.deleted]
+    matching = match_points(points_of(unseen), points_of(unclaimed), radius_px=radius_px)
+    hits |= {unseen[i].uid for i in matching.pred_index}
+    points = tuple(_judged_point(n, crop, hits) for n in predictions)
+    return Judged(run, Rollout(points, missed=len(unclaimed) - matching.tp))
+
+
+def _base_run(state: FieldState, crop: Box) -> Run | None:
+    """The run last used anywhere in the crop, if it is whole and covers all of the crop."""
+    for base in reversed(state.bases):
+        common = base.region.clipped_to(crop)
+        if common.width == 0 or common.height == 0:
+            continue
+        run = state.runs[base.run_id]
+        covers = common == crop and run.info.region.clipped_to(crop) == crop
+        return run if covers and run.status == "complete" else None
+    return None
+
+
+def _is_hit(now: ReviewedNucleus | None, said: Nucleus, radius_px: float) -> bool:
+    if now is None or now.status == "rejected":
+        return False
+    return float(np.hypot(now.nucleus.x_px - said.x_px, now.nucleus.y_px - said.y_px)) <= radius_px
+
+
+def _judged_point(nucleus: Nucleus, crop: Box, hits: set[UUID]) -> JudgedPoint:
+    return JudgedPoint(
+        x=nucleus.x_px - crop.x0,
+        y=nucleus.y_px - crop.y0,
+        category=nucleus.category,
+        confidence=nucleus.confidence,
+        verdict="tp" if nucleus.uid in hits else "fp",
+    )

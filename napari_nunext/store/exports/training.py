@@ -1,0 +1,311 @@
+"""Training data from a review: the folder that `napari_nunext.core.records` describes.
+
+Only regions that a person marked complete go in, because only there does a missing point mean that
+there is no nucleus. Each becomes one image, cut at whole pixels inside the region, with
+
+- its corrected nuclei (``sft.jsonl``),
+- the same as a solution, with the judged predictions of the run that people corrected
+  (``rft.jsonl``), and
+- the corrected reply against the model's own, where they differ (``preferences.jsonl``).
+
+The last two need a run that was finished and searched the whole region.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from napari_nunext import __version__
+from napari_nunext.core.answers import NUCLEUS_INSTRUCTION, points_text
+from napari_nunext.core.errors import InputError, RecordError
+from napari_nunext.core.geometry import Box
+from napari_nunext.core.identity import file_sha256
+from napari_nunext.core.nuclei import default_categories, points_of
+from napari_nunext.core.records import (
+    IMAGES_FOLDER,
+    MANIFEST_FILE,
+    PREFERENCES_FILE,
+    RFT_FILE,
+    SFT_FILE,
+    Manifest,
+    PreferenceRecord,
+    RecordNucleus,
+    RftRecord,
+    SftRecord,
+    Source,
+    assistant_message,
+    user_message,
+    write_jsonl,
+)
+from napari_nunext.store.exports.folders import check_target, new_export_folder
+from napari_nunext.store.exports.judging import Judged, judge
+from napari_nunext.store.exports.splits import pseudonym, split_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_nunext.core.nuclei import Nucleus
+    from napari_nunext.core.records import Split
+    from napari_nunext.store.entries import ImageEntry, RunInfo
+    from napari_nunext.store.project import Project
+    from napari_nunext.store.state import FieldState
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteRegion:
+    """A region that becomes one image of the export."""
+
+    entry: ImageEntry
+    state: FieldState
+    crop: Box
+    """Level-0 px, whole numbers."""
+
+    @property
+    def name(self) -> str:
+        """File stem: says what pixels it shows, and nothing of whose they are."""
+        c = self.crop
+        return f"{self.entry.sha256[:16]}-{c.x0:.0f}-{c.y0:.0f}-{c.width:.0f}x{c.height:.0f}"
+
+
+@dataclass(slots=True)
+class _Records:
+    """What is gathered while regions are written."""
+
+    sft: list[SftRecord] = field(default_factory=list)
+    rft: list[RftRecord] = field(default_factory=list)
+    preferences: list[PreferenceRecord] = field(default_factory=list)
+
+
+def export_training(
+    project: Project,
+    out_dir: Path,
+    *,
+    open_pixels: Callable[[ImageEntry], NDArray[np.uint8]],
+    annotators: Collection[str] | None = None,
+    split_seed: int = 0,
+    val_fraction: float = 0.2,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Manifest:
+    """Write every complete region of a project as training data, whole or not at all.
+
+    Parameters
+    ----------
+    project : Project
+    out_dir : Path
+        Created; an earlier export there is replaced, anything else is left alone.
+    open_pixels : callable
+        Gives the RGB pixels of an image, uint8, shape (H, W, 3). Called once for each image.
+    annotators : collection of str, optional
+        Whose corrections count; everyone's when None.
+    split_seed : int
+        Another seed gives another split.
+    val_fraction : float
+        Share of the patients (of the images, where patients are unknown) held out, in [0, 1).
+        With one patient everything is for training.
+    clock : callable
+        Gives the time in UTC.
+    progress : callable
+        Told after each region how many of how many are written.
+
+    Raises
+    ------
+    RecordError
+        If no region is complete, or an image is not what the project knows.
+    InputError
+        If `out_dir` holds something else than an export, or `val_fraction` is out of range.
+    StoreError
+        If the disk is full or the folder cannot be written. An earlier export then stays.
+    """
+    if not 0 <= val_fraction < 1:
+        raise InputError(f"The held-out share is {val_fraction}; expected from 0 to below 1.")
+    out_dir = Path(out_dir)
+    check_target(out_dir)
+    regions = complete_regions(project, annotators)
+    if not regions:
+        raise RecordError(
+            "No region is complete, so there is nothing to train on. Accept a field first."
+        )
+    patients = {r.entry.sha256: pseudonym(project.uid, r.entry) for r in regions}
+    splits = split_of(patients.values(), seed=split_seed, val_fraction=val_fraction)
+    with new_export_folder(out_dir) as folder:
+        records = _Records()
+        pixels: tuple[str, NDArray[np.uint8]] | None = None
+        for done, region in enumerate(regions, start=1):
+            if pixels is None or pixels[0] != region.entry.sha256:
+                pixels = (region.entry.sha256, _checked_pixels(region.entry, open_pixels))
+            patient = patients[region.entry.sha256]
+            _write_region(region, pixels[1], patient, splits[patient], folder, records)
+            progress(done, len(regions))
+        counts = _write_records(records, folder)
+        manifest = Manifest(
+            created_utc=clock().isoformat(timespec="seconds"),
+            software=f"napari-nunext {__version__}",
+            counts=counts,
+            categories=_categories(project, records),
+            filters={
+                "regions": "complete",
+                "annotators": None if annotators is None else sorted(annotators),
+                "val_fraction": val_fraction,
+            },
+            split_seed=split_seed,
+            files=_hashes(folder),
+        )
+        text = json.dumps(manifest.to_json(), ensure_ascii=False, allow_nan=False, indent=2)
+        (folder / MANIFEST_FILE).write_text(text + "\n", encoding="utf-8")
+    return manifest
+
+
+def complete_regions(
+    project: Project, annotators: Collection[str] | None = None
+) -> list[CompleteRegion]:
+    """The complete regions of a project, image by image, each cut to whole pixels inside it.
+
+    A region of less than a pixel is left out.
+    """
+    regions: list[CompleteRegion] = []
+    for entry in project.images():
+        state = project.state(entry.sha256, annotators)
+        crops = (_whole_pixels(box.clipped_to(entry.box)) for box in state.complete)
+        unique = dict.fromkeys(crop for crop in crops if crop is not None)
+        regions += [CompleteRegion(entry, state, crop) for crop in unique]
+    return regions
+
+
+def _whole_pixels(box: Box) -> Box | None:
+    """The largest box of whole pixels inside: beyond the region nobody looked."""
+    x0, y0 = np.ceil([box.x0, box.y0]).tolist()
+    x1, y1 = np.floor([box.x1, box.y1]).tolist()
+    return Box(x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None
+
+
+def _checked_pixels(
+    entry: ImageEntry, open_pixels: Callable[[ImageEntry], NDArray[np.uint8]]
+) -> NDArray[np.uint8]:
+    rgb = open_pixels(entry)
+    expected = (entry.height_px, entry.width_px, 3)
+    if rgb.dtype != np.uint8 or rgb.shape != expected:
+        raise RecordError(
+            f"{entry.name} is {rgb.dtype} {rgb.shape}, but was reviewed as uint8 {expected}. "
+            "Put the original image back."
+        )
+    return rgb
+
+
+# One region
+
+
+def _write_region(
+    region: CompleteRegion,
+    rgb: NDArray[np.uint8],
+    patient: str,
+    split: Split,
+    folder: Path,
+    records: _Records,
+) -> None:
+    crop = region.crop
+    rows, columns = slice(int(crop.y0), int(crop.y1)), slice(int(crop.x0), int(crop.x1))
+    image = f"{IMAGES_FOLDER}/{region.name}.png"
+    Image.fromarray(np.ascontiguousarray(rgb[rows, columns])).save(folder / image)
+    truth = _truth(region)
+    judged = judge(region.state, crop, region.entry.mpp)
+    source = _source(region, patient, split, judged)
+    instruction = NUCLEUS_INSTRUCTION
+    if judged is not None and judged.run.info.prompt is not None:
+        instruction = judged.run.info.prompt
+    prompt = (user_message(instruction),)
+    reply = (assistant_message(points_text(_points(truth))),)
+    records.sft.append(SftRecord(region.name, (image,), (*prompt, *reply), truth, source))
+    rollout = None if judged is None else judged.rollout
+    records.rft.append(RftRecord(region.name, "nuclei", (image,), prompt, truth, source, rollout))
+    if judged is not None:
+        said = (assistant_message(points_text(judged.points_xy)),)
+        if said != reply:
+            records.preferences.append(
+                PreferenceRecord(region.name, (image,), prompt, reply, said, source)
+            )
+
+
+def _truth(region: CompleteRegion) -> tuple[RecordNucleus, ...]:
+    """The nuclei that stand in the crop, in its pixels, from top to bottom."""
+    nuclei = [n.nucleus for n in region.state.nuclei.values() if n.status != "rejected"]
+    inside = region.crop.contains(points_of(nuclei))
+    kept = [n for n, is_inside in zip(nuclei, inside, strict=True) if is_inside]
+    kept.sort(key=lambda n: (n.y_px, n.x_px, n.uid.int))
+    return tuple(_in_crop(n, region.crop) for n in kept)
+
+
+def _in_crop(nucleus: Nucleus, crop: Box) -> RecordNucleus:
+    mask = nucleus.mask
+    return RecordNucleus(
+        x=nucleus.x_px - crop.x0,
+        y=nucleus.y_px - crop.y0,
+        category=nucleus.category,
+        uid=str(nucleus.uid),
+        mask=None if mask is None else mask.moved(-int(crop.x0), -int(crop.y0)),
+    )
+
+
+def _points(nuclei: Sequence[RecordNucleus]) -> NDArray[np.float64]:
+    return np.array([(n.x, n.y) for n in nuclei], dtype=np.float64).reshape(-1, 2)
+
+
+def _source(region: CompleteRegion, patient: str, split: Split, judged: Judged | None) -> Source:
+    who = {e.annotator for e in region.state.events if e.annotator is not None}
+    return Source(
+        image_sha256=region.entry.sha256,
+        region=region.crop,
+        mpp=region.entry.mpp,
+        mpp_source=region.entry.mpp_source,
+        split=split,
+        patient=patient,
+        annotators=tuple(sorted(who)),
+        model={} if judged is None else _model(judged.run.info),
+    )
+
+
+def _model(info: RunInfo) -> dict[str, Any]:
+    data = info.to_json()
+    del data["region"]  # the record has its own
+    return data
+
+
+# The folder
+
+
+def _write_records(records: _Records, folder: Path) -> dict[str, int]:
+    return {
+        "images": len(records.sft),
+        "nuclei": sum(len(r.nuclei) for r in records.sft),
+        "sft": write_jsonl(folder / SFT_FILE, records.sft),
+        "rft": write_jsonl(folder / RFT_FILE, records.rft),
+        "preferences": write_jsonl(folder / PREFERENCES_FILE, records.preferences),
+        **{f"{split}_images": n for split, n in sorted(_split_counts(records).items())},
+    }
+
+
+def _split_counts(records: _Records) -> Counter[str]:
+    return Counter(r.source.split for r in records.sft)
+
+
+def _categories(project: Project, records: _Records) -> tuple[dict[str, Any], ...]:
+    """The project's categories, and after them those that only nuclei know, with their colours."""
+    known = {c.name: c.color for c in project.categories()}
+    used = dict.fromkeys(n.category for r in records.sft for n in r.nuclei)
+    everything = default_categories([*known, *(name for name in used if name not in known)])
+    return tuple({"name": c.name, "color": list(known.get(c.name, c.color))} for c in everything)
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): file_sha256(path) for path in files}
