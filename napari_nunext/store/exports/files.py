@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from napari_nunext.core.errors import StoreError
 from napari_nunext.core.nuclei import Nucleus
-from napari_nunext.store.state import ReviewedNucleus
+from napari_nunext.store.folding import ReviewedNucleus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

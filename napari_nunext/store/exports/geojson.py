@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.masks import Mask
     from napari_nunext.store.exports.files import Exportable
-    from napari_nunext.store.state import ReviewedNucleus
+    from napari_nunext.store.folding import ReviewedNucleus
 
 PointsAs: TypeAlias = Literal["detections", "multipoint annotations"]
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from napari_nunext.core.geometry import Box, PointsXY
     from napari_nunext.core.nuclei import Nucleus
     from napari_nunext.store.entries import Run
-    from napari_nunext.store.state import FieldState, ReviewedNucleus
+    from napari_nunext.store.folding import ReviewedNucleus
+    from napari_nunext.store.state import FieldState
 
 HIT_RADIUS_UM = 3.0
 """A prediction that a person moved no further than this had found its nucleus: the customary

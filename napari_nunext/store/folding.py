@@ -1,0 +1,246 @@
+"""What each event does to the nuclei and marks of an image; `FieldState` freezes the outcome."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from napari_nunext.core.nuclei import Nucleus, points_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from numpy.typing import NDArray
+
+    from napari_nunext.core.geometry import Box, PointsXY
+    from napari_nunext.core.masks import Mask
+    from napari_nunext.store.entries import Run
+    from napari_nunext.store.events import Event
+
+REPEAT_RADIUS_UM = 2.0
+"""A prediction this close to a correction says again what was corrected. Less than the radius of a
+lymphocyte, so that a neighbour is not taken for a repetition."""
+
+Status: TypeAlias = Literal["unreviewed", "accepted", "rejected"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewedNucleus:
+    """A nucleus as it stands after review."""
+
+    nucleus: Nucleus
+    run_id: str | None = None
+    """The run that predicted it; None where a person placed it."""
+    touched: bool = False
+    """Whether any event of a person is about it."""
+    status: Status = "unreviewed"
+    flagged: bool = False
+    annotator: str | None = None
+    """Who touched it last."""
+    predicted_xy: tuple[float, float] | None = None
+    """Where the model put it, level-0 px; None where a person placed it."""
+
+    @property
+    def uid(self) -> UUID:
+        """Its identity."""
+        return self.nucleus.uid
+
+    @property
+    def is_human(self) -> bool:
+        """Whether a person placed it."""
+        return self.run_id is None
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """What someone said of the field, or of one nucleus."""
+
+    text: str
+    annotator: str | None
+    at_utc: datetime | None
+    uid: UUID | None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Base:
+    """A `use_run` that is in force."""
+
+    run_id: str
+    region: Box
+    radius_px: float
+    blockers: cKDTree | None
+    """Corrections that suppress predictions near them; None where there are none."""
+
+    def admits(self, nuclei: Sequence[Nucleus]) -> NDArray[np.bool_]:
+        """Which predictions lie in the region and repeat no correction, shape (N,)."""
+        points_xy = points_of(nuclei)
+        admitted = self.region.contains(points_xy)
+        if self.blockers is not None and len(nuclei):
+            distance_px, _ = self.blockers.query(points_xy)
+            admitted &= distance_px > self.radius_px
+        return admitted
+
+
+def as_predicted(run_id: str, nucleus: Nucleus) -> ReviewedNucleus:
+    """A prediction that nobody touched."""
+    return ReviewedNucleus(nucleus, run_id, predicted_xy=(nucleus.x_px, nucleus.y_px))
+
+
+def _lies_on(mask: Mask, x_px: float, y_px: float) -> bool:
+    column, row = int(np.floor(x_px)) - mask.x0_px, int(np.floor(y_px)) - mask.y0_px
+    inside = 0 <= row < mask.height_px and 0 <= column < mask.width_px
+    return inside and bool(mask.to_array()[row, column])
+
+
+class Fold:
+    """The state of an image while events are applied to it, in the order of the journal.
+
+    Parameters
+    ----------
+    runs : dict
+        The runs over the image by their id.
+    named : frozenset of UUID
+        Nuclei that an event in force is about: a seam no longer hides them.
+    """
+
+    def __init__(self, runs: dict[str, Run], named: frozenset[UUID] = frozenset()) -> None:
+        self.runs = runs
+        self._named = named
+        self.nuclei: dict[UUID, ReviewedNucleus] = {}
+        self.deleted: dict[UUID, tuple[float, float]] = {}
+        self.bases: tuple[Base, ...] = ()
+        self.complete: tuple[Box, ...] = ()
+        self.flagged = False
+        self.comments: tuple[Comment, ...] = ()
+
+    def apply(self, event: Event) -> None:
+        """Apply one edit that is in force."""
+        _HANDLERS[event.kind](self, event)
+
+    # One nucleus
+
+    def _add(self, event: Event) -> None:
+        if event.uid is None or event.uid in self.nuclei:
+            return
+        p = event.payload
+        nucleus = Nucleus(
+            event.uid, float(p["x_px"]), float(p["y_px"]), p["category"], mask=event.mask
+        )
+        self.deleted.pop(event.uid, None)
+        self.nuclei[event.uid] = ReviewedNucleus(nucleus, touched=True, annotator=event.annotator)
+
+    def _delete(self, event: Event) -> None:
+        gone = None if event.uid is None else self.nuclei.pop(event.uid, None)
+        if gone is not None:
+            self.deleted[gone.uid] = gone.predicted_xy or (gone.nucleus.x_px, gone.nucleus.y_px)
+
+    def _edit(self, event: Event) -> None:
+        old = None if event.uid is None else self.nuclei.get(event.uid)
+        if old is None:
+            return
+        # Built outright: `dataclasses.replace` would double the time of a refold.
+        n, p, status, flagged = old.nucleus, event.payload, old.status, old.flagged
+        match event.kind:
+            case "move":
+                x_px, y_px, mask = float(p["x_px"]), float(p["y_px"]), n.mask
+                if mask is not None and not _lies_on(mask, x_px, y_px):
+                    mask = None  # it outlines what the point has left
+                n = Nucleus(n.uid, x_px, y_px, n.category, n.confidence, mask)
+            case "relabel":
+                n = replace(n, category=p["category"])
+            case "edit_mask":
+                n = replace(n, mask=event.mask)
+            case "accept":
+                status = "accepted"
+            case "reject":
+                status = "rejected"
+            case "flag_nucleus":
+                flagged = p["flagged"]
+        self.nuclei[n.uid] = ReviewedNucleus(
+            n, old.run_id, True, status, flagged, event.annotator, old.predicted_xy
+        )
+
+    # The field
+
+    def _comment(self, event: Event) -> None:
+        said = Comment(event.payload["text"], event.annotator, event.at_utc, event.uid)
+        self.comments = (*self.comments, said)
+        self._edit(event)  # a nucleus that someone spoke of is touched
+
+    def _use_run(self, event: Event) -> None:
+        run = self.runs.get(event.payload["run_id"])
+        if run is None:
+            return
+        radius_px = REPEAT_RADIUS_UM / run.info.mpp
+        base = Base(run.run_id, event.region, radius_px, self._blockers(radius_px))
+        untouched = [n.nucleus for n in self.nuclei.values() if not n.touched]
+        inside = event.region.contains(points_of(untouched))
+        for nucleus, is_inside in zip(untouched, inside, strict=True):
+            if is_inside:
+                del self.nuclei[nucleus.uid]
+        absent = (run.hidden - self._named) | self.nuclei.keys() | self.deleted.keys()
+        for nucleus, admitted in zip(run.nuclei, base.admits(run.nuclei).tolist(), strict=True):
+            if admitted and nucleus.uid not in absent:
+                self.nuclei[nucleus.uid] = as_predicted(run.run_id, nucleus)
+        self.bases = (*self.bases, base)
+
+    def _blockers(self, radius_px: float) -> cKDTree | None:
+        corrections: list[tuple[float, float]] = []
+        for n in self.nuclei.values():
+            if n.touched:
+                here = (n.nucleus.x_px, n.nucleus.y_px)
+                corrections.append(here)
+                if n.predicted_xy is not None and n.predicted_xy != here:
+                    corrections.append(n.predicted_xy)
+        untouched_xy = points_of([n.nucleus for n in self.nuclei.values() if not n.touched])
+        corrections += self._lasting_deletions(untouched_xy, radius_px)
+        return cKDTree(corrections) if corrections else None
+
+    def _lasting_deletions(
+        self, untouched_xy: PointsXY, radius_px: float
+    ) -> list[tuple[float, float]]:
+        """Deletions other than those of a duplicate, whose twin still stands untouched."""
+        deletions = list(self.deleted.values())
+        if not deletions or len(untouched_xy) == 0:
+            return deletions
+        distance_px, _ = cKDTree(untouched_xy).query(deletions)
+        return [xy for xy, d in zip(deletions, distance_px, strict=True) if d > radius_px]
+
+    def _complete_region(self, event: Event) -> None:
+        new = event.region
+        kept = tuple(box for box in self.complete if box.clipped_to(new) != box)
+        self.complete = (*kept, new)
+
+    def _reopen_region(self, event: Event) -> None:
+        self.complete = tuple(
+            box for box in self.complete if not _has_area(box.clipped_to(event.region))
+        )
+
+    def _flag_field(self, event: Event) -> None:
+        self.flagged = event.payload["flagged"]
+
+
+def _has_area(box: Box) -> bool:
+    return box.width > 0 and box.height > 0
+
+
+_HANDLERS: dict[str, Callable[[Fold, Event], None]] = {
+    "add": Fold._add,
+    "delete": Fold._delete,
+    "move": Fold._edit,
+    "relabel": Fold._edit,
+    "accept": Fold._edit,
+    "reject": Fold._edit,
+    "flag_nucleus": Fold._edit,
+    "edit_mask": Fold._edit,
+    "comment": Fold._comment,
+    "use_run": Fold._use_run,
+    "complete_region": Fold._complete_region,
+    "reopen_region": Fold._reopen_region,
+    "flag_field": Fold._flag_field,
+}
