@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 30.0
 WORK_TIMEOUT_S = 600.0
-"""How long an upload or a segmentation may take: they wait for their turn, or for a slow network."""
+"""How long an upload or a segmentation may take: one waits for the network, one for its turn."""
 SILENCE_TIMEOUT_S = 60.0
 """Longest silence within a stream; a server that is alive says so every few seconds."""
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Self
 
 from napari_nunext.core.errors import ServerUnavailableError
 from napari_nunext.serving.client import Client
+from napari_nunext.serving.settings import TOKEN_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,9 +30,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-TOKEN_VARIABLE = "NAPARI_NUNEXT_TOKEN"
 START_TIMEOUT_S = 60.0
-"""A first start after an installation compiles thousands of files; later ones take about a second."""
+"""Later starts take about a second, but the first after an installation compiles every import."""
 STOP_TIMEOUT_S = 5.0
 LOGS_KEPT = 10
 
@@ -59,8 +59,7 @@ class LocalServer:
         start_timeout_s: float = START_TIMEOUT_S,
     ) -> None:
         self._arguments = [arg for path in model_paths for arg in ("--models", str(path))]
-        if threads is not None:
-            self._arguments += ["--threads", str(threads)]
+        self._threads = threads
         self._start_timeout_s = start_timeout_s
         self._lock = threading.RLock()
         self._process: subprocess.Popen[bytes] | None = None
@@ -158,11 +157,11 @@ class LocalServer:
         self._log_path = Path(log.name)
         with log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "napari_nunext.serving", "--owned", *self._arguments],
+                [sys.executable, "-m", "napari_nunext.serving", *self._arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=os.environ | {TOKEN_VARIABLE: self.token, "PYTHONUNBUFFERED": "1"},
+                env=self._environment(),
                 # Ctrl+C in a terminal is for the app, which then still needs its server to save.
                 start_new_session=os.name == "posix",
                 creationflags=_windows_flags(),
@@ -180,6 +179,14 @@ class LocalServer:
         raise ServerUnavailableError(
             f"The model server {what} when it was started. {self._last_words()}"
         )
+
+    def _environment(self) -> dict[str, str]:
+        environment = os.environ | {TOKEN_VARIABLE: self.token, "PYTHONUNBUFFERED": "1"}
+        if self._threads is not None:
+            # Read when numpy and torch are imported, so too late for the child to set.
+            names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+            environment |= dict.fromkeys(names, str(self._threads))
+        return environment
 
     def _last_words(self) -> str:
         assert self._log_path is not None
@@ -229,4 +236,6 @@ def _first_line(process: subprocess.Popen[bytes], timeout_s: float) -> bytes:
 
 
 def _windows_flags() -> int:
-    return subprocess.CREATE_NO_WINDOW if sys.platform == "win32" else 0
+    if sys.platform == "win32":
+        return subprocess.CREATE_NO_WINDOW
+    return 0

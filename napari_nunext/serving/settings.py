@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.serving.addresses import is_loopback
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
 MIB = 2**20
+
+TOKEN_VARIABLE = "NAPARI_NUNEXT_TOKEN"
+"""Environment variable in which a server that we start finds its token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +41,6 @@ class ServerSettings:
     """Decoded pixels kept; the images that were not used for longest go first."""
     waiting_jobs: int = 8
     """Requests that may wait for the one that runs; more are refused for the moment."""
-    models_in_memory: int = 2
-    """Loaded models kept; the ones that were not used for longest go first."""
     max_upload_s: float = 300.0
     max_run_s: float = 6 * 3600.0
     """Longest run; a whole slide on a CPU takes hours."""
@@ -56,6 +62,13 @@ class ServerSettings:
             )
         limits = (self.max_body_bytes, self.image_store_bytes, self.waiting_jobs)
         times = (self.max_upload_s, self.max_run_s, self.keepalive_s)
-        if min(limits) < 1 or self.models_in_memory < 1 or not min(times) > 0:
+        if min(limits) < 1 or not min(times) > 0:
             raise InputError("A limit of the server is not positive; expected 1 or more.")
         object.__setattr__(self, "secret", self.token or secrets.token_urlsafe(32))
+
+
+def model_folders(further: Sequence[Path] = ()) -> list[Path]:
+    """Where checkpoints are looked for, apart from those in the package."""
+    from platformdirs import user_data_path
+
+    return [user_data_path("napari-nunext", appauthor=False) / "models", *further]

@@ -1,0 +1,196 @@
+"""The HTTP face of the model server. Its OpenAPI document is the contract."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import APIRouter, Depends, FastAPI, Request, Response, Security
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import StreamingResponse
+from fastapi.security import HTTPBearer
+from starlette.exceptions import HTTPException
+
+from napari_nunext import __version__
+from napari_nunext.core.errors import NunextError
+from napari_nunext.serving.gate import AUTHORISED, Gate, refusal_response
+from napari_nunext.serving.protocol import (
+    Cancelled,
+    CancelRequest,
+    DetectRequest,
+    Health,
+    ImageStored,
+    ModelList,
+    Problem,
+    SegmentReply,
+    SegmentRequest,
+    Sha256,
+)
+from napari_nunext.serving.refusals import Refusal
+from napari_nunext.serving.service import Service
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.types import Receive, Scope, Send
+
+    from napari_nunext.serving.runs import Run
+    from napari_nunext.serving.service import ModelCatalog
+    from napari_nunext.serving.settings import ServerSettings
+
+NDJSON = "application/x-ndjson"
+
+
+def create_app(settings: ServerSettings, catalog: ModelCatalog) -> FastAPI:
+    """Make the server; `settings.secret` is the token it wants."""
+    service = Service(settings, catalog)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await asyncio.to_thread(service.close)
+
+    app = FastAPI(
+        title="napari-nunext model server",
+        version=__version__,
+        lifespan=lifespan,
+        # These pages load scripts from elsewhere.
+        docs_url=None,
+        redoc_url=None,
+        responses={"4XX": {"model": Problem}, "5XX": {"model": Problem}},
+        # For the document: `Gate` looks at the token, before a body is read.
+        dependencies=[Security(HTTPBearer(auto_error=False))],
+    )
+    app.state.service = service
+    app.include_router(router)
+    app.add_middleware(Gate, token=settings.secret, max_body_bytes=settings.max_body_bytes)
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(NunextError, _unusable)
+    app.add_exception_handler(Exception, _broken)
+    return app
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+Services = Annotated[Service, Depends(_service)]
+router = APIRouter()
+
+
+@router.get("/healthz")
+async def health(request: Request, service: Services) -> Health:
+    """Whether the server is there; with the token also its device, memory and models."""
+    return service.health(authorised=request.scope[AUTHORISED])
+
+
+@router.get("/v1/models")
+def models(service: Services) -> ModelList:
+    """Every detector and segmenter, looked for anew."""
+    return ModelList(models=service.models())
+
+
+@router.head("/v1/images/{sha256}")
+async def has_image(sha256: Sha256, service: Services) -> Response:
+    """200 if the server has the image, else 404."""
+    return Response(status_code=404 if service.images.get(sha256) is None else 200)
+
+
+@router.put("/v1/images/{sha256}")
+async def put_image(sha256: Sha256, request: Request, service: Services) -> ImageStored:
+    """Upload a PNG, JPEG or TIFF file. The hash is that of its RGB pixels."""
+    try:
+        async with asyncio.timeout(service.settings.max_upload_s):
+            body = await request.body()
+    except TimeoutError:
+        raise Refusal(
+            408, "too_slow", "The upload took too long. Send a smaller region of the image."
+        ) from None
+    image = await asyncio.to_thread(service.images.decode, body, sha256)
+    service.images.put(sha256, image)
+    return ImageStored(sha256=sha256, width_px=image.width_px, height_px=image.height_px)
+
+
+@router.post(
+    "/v1/detect",
+    response_class=StreamingResponse,
+    responses={200: {"content": {NDJSON: {}}, "description": "One event a line."}},
+)
+async def detect(body: DetectRequest, service: Services) -> StreamingResponse:
+    """Find nuclei. Hanging up stops it."""
+    run = await service.detect(body)
+    return _RunResponse(run, service)
+
+
+@router.post("/v1/cancel")
+async def cancel(body: CancelRequest, service: Services) -> Cancelled:
+    """Stop a run at its next step; one that has yet to arrive is stopped when it does."""
+    return Cancelled(found=service.cancel(body.run))
+
+
+@router.post("/v1/segment")
+async def segment(body: SegmentRequest, request: Request, service: Services) -> SegmentReply:
+    """Draw a mask for each prompt. Hanging up stops it."""
+    gone = threading.Event()
+    work = asyncio.wrap_future(await service.segment(body, gone.is_set))
+    watch = asyncio.create_task(_hung_up(request))
+    first: set[asyncio.Future[Any]] = {work, watch}
+    try:
+        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            raise Refusal(499, "hung_up", "The caller hung up.")
+        return work.result()
+    finally:
+        gone.set()
+        watch.cancel()
+        work.cancel()
+
+
+class _RunResponse(StreamingResponse):
+    """Streams a run, and stops it when the stream ends, even one that never began."""
+
+    def __init__(self, run: Run, service: Service) -> None:
+        super().__init__(run.lines(), media_type=NDJSON)
+        self._run = run
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._service.forget(self._run)
+
+
+async def _hung_up(request: Request) -> None:
+    """Wait until the caller closes the connection."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if not isinstance(error, Refusal):  # an unknown path or method, JSON that does not parse
+        error = Refusal(error.status_code, "http", f"{error.detail}.", dict(error.headers or {}))
+    return refusal_response(error)
+
+
+async def _invalid(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"] if part not in ("body", "path"))
+    message = f"The request's {where or 'body'} cannot be used: {first['msg']}."
+    return refusal_response(Refusal(422, "invalid", message))
+
+
+async def _unusable(_: Request, error: Exception) -> Response:
+    return refusal_response(Refusal(422, "unusable", str(error)))
+
+
+async def _broken(_: Request, error: Exception) -> Response:
+    """Starlette logs it with its traceback, after this."""
+    message = f"The model server failed ({type(error).__name__}). Its log says more."
+    return refusal_response(Refusal(500, "internal", message))

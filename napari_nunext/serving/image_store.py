@@ -1,0 +1,87 @@
+"""Images that callers have uploaded, in memory, by the hash of their pixels."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from napari_nunext.core.errors import ImageError
+from napari_nunext.images import open_image
+
+if TYPE_CHECKING:
+    from napari_nunext.images import TileImage
+
+MIB = 2**20
+
+
+class WrongHashError(ImageError):
+    """The pixels are not those of the hash under which they were sent."""
+
+
+class ImageStore:
+    """Keeps the images used last, up to a number of bytes. Safe between threads.
+
+    Parameters
+    ----------
+    capacity_bytes : int
+        Decoded pixels kept.
+    """
+
+    def __init__(self, capacity_bytes: int) -> None:
+        self._capacity_bytes = capacity_bytes
+        self._images: OrderedDict[str, TileImage] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def get(self, sha256: str) -> TileImage | None:
+        """The image, or None where it is not there (any more)."""
+        with self._lock:
+            image = self._images.get(sha256)
+            if image is not None:
+                self._images.move_to_end(sha256)
+            return image
+
+    def put(self, sha256: str, image: TileImage) -> None:
+        """Keep an image; those used longest ago make room."""
+        with self._lock:
+            self._images[sha256] = image
+            self._images.move_to_end(sha256)
+            while sum(_size_bytes(i) for i in self._images.values()) > self._capacity_bytes:
+                self._images.popitem(last=False)
+
+    def decode(self, body: bytes, sha256: str) -> TileImage:
+        """Decode a PNG, JPEG or TIFF file, entirely, and check what it is.
+
+        Raises
+        ------
+        ImageError
+            If it cannot be read, or is larger than the store.
+        WrongHashError
+            If it is not the image of `sha256`.
+        """
+        with TemporaryDirectory(prefix="nunext-", ignore_cleanup_errors=True) as folder:
+            path = Path(folder, "the upload")
+            path.write_bytes(body)
+            image = open_image(path)
+            if _size_bytes(image) > self._capacity_bytes:
+                raise ImageError(
+                    f"The image of {image.width_px} x {image.height_px} pixels does not fit into "
+                    f"the {self._capacity_bytes / MIB:.0f} MiB that this server keeps images in. "
+                    "Send a smaller region of it."
+                )
+            actual = image.sha256  # decodes: the file is not needed afterwards
+        if actual != sha256:
+            raise WrongHashError(
+                f"The pixels' hash begins with {actual[:12]}, but they were sent as "
+                f"{sha256[:12]}. Hash the RGB pixels as napari_nunext.core.identity does."
+            )
+        return image
+
+
+def _size_bytes(image: TileImage) -> int:
+    return 3 * image.width_px * image.height_px
