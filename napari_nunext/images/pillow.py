@@ -56,7 +56,7 @@ def read_pillow(path: Path) -> Picture:
     """
     with _opened(path) as image:
         check_size(path, *image.size)
-        orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+        orientation = _orientation(image)
         width, height = image.size[::-1] if orientation in (5, 6, 7, 8) else image.size
         mpp, scale_notes = _mpp(image)
         notes = _notes(image, path, orientation)
@@ -77,6 +77,11 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         ) from error
     except _READ_ERRORS as error:
         raise damaged(path, error) from error
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation, from what stands before the pixels: PNG's own getexif would decode them."""
+    return int(Image.Image.getexif(image).get(_EXIF_ORIENTATION, 1))
 
 
 def _mpp(image: Image.Image) -> tuple[float | None, tuple[str, ...]]:
@@ -120,7 +125,7 @@ def _decode(path: Path) -> NDArray[np.uint8]:
         if image.format == "PNG":
             image.verify()  # checksums of all chunks; the image must be opened anew after it
     with _opened(path) as image:
-        orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+        orientation = _orientation(image)
         if _has_alpha(image):
             rgba = np.asarray(image.convert("RGBA"))
             rgb = on_white(rgba[..., :3], rgba[..., 3])

@@ -42,6 +42,12 @@ _COLOUR_MODELS = (
     PHOTOMETRIC.YCBCR,
 )
 _ALPHA = (EXTRASAMPLE.ASSOCALPHA, EXTRASAMPLE.UNASSALPHA)
+_UM_OF_RESUNIT: dict[int | None, float] = {
+    RESUNIT.INCH: 25_400.0,
+    RESUNIT.CENTIMETER: 1e4,
+    RESUNIT.MILLIMETER: 1e3,
+    RESUNIT.MICROMETER: 1.0,
+}
 _STACK_AXES = {"Z": "depth", "T": "time"}
 _PAGE_AXES = frozenset("IQ")
 """Axes that tifffile gives to pages of which the file does not say what they are."""
@@ -171,7 +177,7 @@ def _kind(page: tifffile.TiffPage, series: tifffile.TiffPageSeries) -> str:
 
 
 def _depth(dtype: np.dtype[Any]) -> str:
-    if dtype == bool:
+    if dtype.kind == "b":
         return "1-bit"
     return f"{dtype.itemsize * 8}-bit" + (" float" if dtype.kind == "f" else "")
 
@@ -180,15 +186,11 @@ def _mpp(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[float | None,
     """Scale from OME-XML, else ImageJ's unit, else the resolution tags."""
     if tif.is_ome and tif.ome_metadata:
         return _ome_mpp(tif.ome_metadata)
-    x, y = page.get_resolution(RESUNIT.NONE)
-    if not (x > 0 and y > 0):
+    x, y = page.get_resolution()  # pixels per unit
+    if "XResolution" not in page.tags or not (x > 0 and y > 0):
         return None, ()
     imagej: dict[str, Any] = (tif.imagej_metadata if tif.is_imagej else None) or {}
-    unit_um = um_of_unit(str(imagej.get("unit", "")))
-    if unit_um is None and page.resolutionunit == RESUNIT.INCH:
-        unit_um = um_of_unit("inch")
-    elif unit_um is None and page.resolutionunit == RESUNIT.CENTIMETER:
-        unit_um = um_of_unit("cm")
+    unit_um = um_of_unit(str(imagej.get("unit", ""))) or _UM_OF_RESUNIT.get(page.resolutionunit)
     return (None, ()) if unit_um is None else mpp_of_pixel_size(unit_um / x, unit_um / y)
 
 
