@@ -1,0 +1,1 @@
+"""The review: what is open, selected, running, saved and undoable. No Qt, no napari."""

@@ -1,0 +1,372 @@
+"""The review controller: what a panel, a key or a script can ask for.
+
+Every method is called on the main thread and returns at once. Slow work (reading, hashing, upload,
+search, saving, export) happens elsewhere; its results arrive through ``on_main`` and show up in
+`ReviewModel`, which the panels watch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from psygnal import Signal
+
+from napari_nunext.core.errors import InputError, NunextError
+from napari_nunext.core.geometry import check_mpp
+from napari_nunext.core.nuclei import OKABE_ITO, Category
+from napari_nunext.images import find_images
+from napari_nunext.review import editing
+from napari_nunext.review.background import in_words
+from napari_nunext.review.fields import load_field, queue_items
+from napari_nunext.review.finding import Finder
+from napari_nunext.review.improving import Improver
+from napari_nunext.review.model import Notice, Queue, QueueItem
+from napari_nunext.review.session import Session
+from napari_nunext.review.training import Trainer
+from napari_nunext.store import events
+from napari_nunext.store.exports.geojson import write_geojson
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from concurrent.futures import Executor
+    from pathlib import Path
+    from uuid import UUID
+
+    from napari_nunext.core.geometry import Box
+    from napari_nunext.review.background import OnMain
+    from napari_nunext.review.fields import LoadedField
+    from napari_nunext.review.model import ReviewModel
+    from napari_nunext.review.servers import ModelServer
+    from napari_nunext.store import Event, FieldState, Project
+
+DEFAULT_MPP = 0.5
+"""Assumed where neither the file nor the user says otherwise: a 20x objective."""
+
+
+class ReviewController:
+    """Open, find, correct, accept, export, train.
+
+    Parameters
+    ----------
+    open_project : callable
+        Opens the review project when the first images are known; called in the background.
+    server : ModelServer
+        Where the model runs.
+    executor : Executor
+        Does the slow work.
+    on_main : OnMain
+        Runs a function on the main thread.
+    models_dir : Path
+        Where new models go.
+    default_mpp : float
+        Scale of images that have none, marked as assumed.
+    mpp : float, optional
+        Scale that the user gave for this session; it prevails over the files'.
+    writer_executor : Executor, optional
+        Runs the writes to the project; a thread of its own by default.
+    make_trainer : callable, optional
+        Makes what runs a training.
+    """
+
+    focus_requested = Signal(float, float)
+    """Look at this place: x, y, level-0 px."""
+
+    def __init__(
+        self,
+        open_project: Callable[[Sequence[Path]], Project],
+        server: ModelServer,
+        executor: Executor,
+        on_main: OnMain,
+        *,
+        models_dir: Path,
+        default_mpp: float = DEFAULT_MPP,
+        mpp: float | None = None,
+        writer_executor: Executor | None = None,
+        make_trainer: Callable[[], Trainer] = Trainer,
+    ) -> None:
+        self._open_project = open_project
+        self._server = server
+        self._default_mpp = default_mpp
+        self._mpp = mpp
+        self.session = Session(executor, on_main, writer=writer_executor)
+        self.finder = Finder(self.session, server)
+        self.improver = Improver(self.session, self.finder, models_dir, make_trainer)
+        self._opening = 0
+
+    @property
+    def model(self) -> ReviewModel:
+        """What the panels draw."""
+        return self.session.model
+
+    # Opening
+
+    def open_paths(self, paths: Sequence[Path]) -> None:
+        """Open images and folders of images; they are added to the queue."""
+        queue = self.model.queue
+
+        def look() -> tuple[Project, tuple[QueueItem, ...]]:
+            new = [p for p in find_images(paths) if p not in {i.path for i in queue.items}]
+            project = (
+                self.session.project if self.session.has_project else self._open_project(new)
+            )
+            return project, queue_items(project, new)
+
+        self.model.loading = paths[0].name if paths else ""
+        self.session.background.run(look, self._take_queue, self._not_opened)
+
+    def _take_queue(self, found: tuple[Project, tuple[QueueItem, ...]]) -> None:
+        project, new = found
+        if not self.session.has_project:
+            self.session.set_project(project)
+        queue = self.model.queue
+        self.model.loading = ""
+        self.model.queue = replace(queue, items=(*queue.items, *new))
+        if new:
+            self.go_to(len(queue.items))
+
+    def _not_opened(self, error: BaseException) -> None:
+        self.model.loading = ""
+        self.session.notify(in_words(error))
+
+    def go_to(self, index: int) -> None:
+        """Open an image of the queue; the latest wish counts."""
+        path = self.model.queue.items[index].path
+        self._opening += 1
+        wish = self._opening
+        known = self.session.known_field(path)
+        if known is not None:
+            self._show(wish, index, known)
+            return
+        self.model.loading = path.name
+        session = self.session
+        session.background.run(
+            lambda: load_field(
+                session.project,
+                session.writer,
+                path,
+                mpp=self._mpp,
+                default_mpp=self._default_mpp,
+            ),
+            lambda loaded: self._show(wish, index, loaded),
+            lambda error: self._unreadable(wish, index, error),
+        )
+
+    def go_next(self) -> None:
+        """Open the next image, if there is one."""
+        self._step(1)
+
+    def go_previous(self) -> None:
+        """Open the previous image, if there is one."""
+        self._step(-1)
+
+    def _step(self, step: int) -> None:
+        queue = self.model.queue
+        wanted = (-1 if queue.index is None else queue.index) + step
+        if 0 <= wanted < len(queue.items):
+            self.go_to(wanted)
+
+    def _show(self, wish: int, index: int, loaded: LoadedField) -> None:
+        if wish != self._opening:
+            return
+        self.model.loading = ""
+        self.model.notice = Notice(" ".join(loaded.field.notes)) if loaded.field.notes else None
+        self.model.queue = replace(self.model.queue, index=index)
+        self.model.region = None
+        self.session.take_field(self.model.queue.items[index].path, loaded)
+
+    def _unreadable(self, wish: int, index: int, error: BaseException) -> None:
+        queue = self.model.queue
+        notice = in_words(error)
+        if isinstance(error, InputError):
+            bad = replace(queue.items[index], status="unreadable", problem=notice.words)
+            items = (*queue.items[:index], bad, *queue.items[index + 1 :])
+            self.model.queue = replace(queue, items=items)
+        if wish == self._opening:
+            self.model.loading = ""
+            self.session.notify(notice)
+
+    def set_scale(self, mpp: float) -> None:
+        """Give the open image its micrometres per pixel."""
+        field = self.model.open_field
+        if field is None:
+            return
+        try:
+            check_mpp(mpp, field.entry.name)
+        except NunextError as error:
+            self.session.notify(in_words(error))
+            return
+        project, sha256 = self.session.project, field.entry.sha256
+        self.session.rescale(mpp)
+        self.session.writer.submit(lambda: project.set_scale(sha256, mpp, "user"))
+
+    # Finding
+
+    def find_nuclei(self, region: Box | None = None) -> None:
+        """Search the region, or all of the open image."""
+        field = self.model.open_field
+        if field is not None:
+            self.finder.find(field.box if region is None else region.clipped_to(field.box))
+
+    def stop(self) -> None:
+        """Stop the search; what was found stays."""
+        self.finder.stop()
+
+    # Correcting
+
+    def _commit(self, make: Callable[[FieldState, str], Iterable[Event]]) -> None:
+        field, state = self.model.open_field, self.model.state
+        if field is not None and state is not None:
+            self.session.commit(field.entry.sha256, tuple(make(state, field.entry.sha256)))
+
+    def add_nucleus(self, x_px: float, y_px: float) -> UUID:
+        """Place a nucleus of the current category; returns its identity."""
+        uid, category = uuid4(), self.model.current_category
+        self._commit(lambda _, sha256: [events.add(sha256, x_px, y_px, category, uid=uid)])
+        return uid
+
+    def move_nuclei(self, places_xy: Mapping[UUID, tuple[float, float]]) -> None:
+        """Move nuclei to places, as one gesture."""
+        self._commit(lambda state, sha256: editing.moved(state, sha256, places_xy))
+
+    def delete_nuclei(self, uids: Iterable[UUID]) -> None:
+        """Delete nuclei, as one gesture."""
+        self._commit(lambda state, sha256: editing.deleted(state, sha256, uids))
+
+    def relabel_nuclei(self, uids: Iterable[UUID], category: str) -> None:
+        """Give nuclei a category, as one gesture."""
+        self._commit(lambda state, sha256: editing.relabelled(state, sha256, uids, category))
+
+    def undo(self) -> None:
+        """Take the last gesture back."""
+        group = self.model.state and self.model.state.next_undo(self.session.project.annotator)
+        if group:
+            self._commit(lambda _, sha256: [events.undo(sha256, group)])
+
+    def redo(self) -> None:
+        """Bring the last undone gesture again."""
+        group = self.model.state and self.model.state.next_redo(self.session.project.annotator)
+        if group:
+            self._commit(lambda _, sha256: [events.redo(sha256, group)])
+
+    # Categories and selection
+
+    def choose_category(self, name: str) -> None:
+        """Category of new nuclei, and of the selected ones at once."""
+        self.model.current_category = name
+        if self.model.selected:
+            self.relabel_nuclei(self.model.selected, name)
+
+    def add_category(self, name: str) -> None:
+        """A further category, in the next free colour."""
+        name, known = name.strip(), self.model.categories
+        if not name or name in {category.name for category in known} or not known:
+            return
+        free = [color for color in OKABE_ITO if color not in {c.color for c in known}]
+        color = free[0] if free else OKABE_ITO[len(known) % len(OKABE_ITO)]
+        self.session.set_categories((*known, Category(name, color)))
+        self.model.current_category = name
+
+    def show_category(self, name: str, shown: bool) -> None:
+        """Show or hide the nuclei of a category."""
+        hidden = self.model.hidden_categories
+        self.model.hidden_categories = hidden - {name} if shown else hidden | {name}
+
+    def select(self, uids: Iterable[UUID]) -> None:
+        """Select nuclei of the open image."""
+        self.model.selected = frozenset(uids)
+
+    def set_sure_above(self, confidence: float) -> None:
+        """Confidence from which a nucleus counts as sure."""
+        self.model.sure_above = confidence
+
+    def next_unsure(self, step: int = 1) -> None:
+        """Select and look at the next unsure nucleus; -1 for the previous one."""
+        state = self.model.state
+        if state is None:
+            return
+        current = next(iter(self.model.selected), None) if len(self.model.selected) == 1 else None
+        uid = editing.neighbour_in_order(state, self.model.sure_above, current, step)
+        if uid is None:
+            self.session.notify(Notice("No unsure nuclei are left in this field."))
+            return
+        self.model.selected = frozenset({uid})
+        nucleus = state.nuclei[uid].nucleus
+        self.focus_requested.emit(nucleus.x_px, nucleus.y_px)
+
+    def set_region(self, region: Box | None) -> None:
+        """The region the user has drawn."""
+        self.model.region = region
+
+    def set_outlines(self, wanted: bool) -> None:
+        """Whether outlines are shown, and asked for when nuclei are searched."""
+        self.model.outlines = wanted
+
+    # Deciding
+
+    def accept_field(self) -> None:
+        """Say that every nucleus of the open image is marked, and go on to the next."""
+        field = self.model.open_field
+        if field is None:
+            return
+        self._commit(lambda _, sha256: [events.complete_region(sha256, field.box)])
+        self.improver.refresh()
+        self.go_next()
+
+    def reopen_field(self) -> None:
+        """Take the acceptance of the open image back."""
+        field = self.model.open_field
+        if field is None:
+            return
+        self._commit(lambda _, sha256: [events.reopen_region(sha256, field.box)])
+        self.improver.refresh()
+
+    def flag_field(self) -> None:
+        """Mark the open image for a second look, or take the mark away."""
+        self._commit(lambda state, sha256: [events.flag_field(sha256, not state.flagged)])
+
+    def comment(self, text: str) -> None:
+        """Say something about the open image, or about the one nucleus that is selected."""
+        selected = self.model.selected
+        uid = next(iter(selected)) if len(selected) == 1 else None
+        if text.strip():
+            self._commit(lambda _, sha256: [events.comment(sha256, text.strip(), uid)])
+
+    # Keeping
+
+    def export_geojson(self, path: Path) -> None:
+        """Write the nuclei of the open image as QuPath reads them."""
+        state, categories = self.model.state, self.model.categories
+        if state is None:
+            return
+        nuclei = tuple(state.nuclei.values())
+        self.session.background.run(
+            lambda: write_geojson(path, nuclei, categories=categories),
+            lambda _: self.session.notify(Notice(f"Exported to {path}.")),
+        )
+
+    def export_training(self, folder: Path) -> None:
+        """Write what is complete as training data."""
+        if self.session.has_project:
+            self.improver.export(folder)
+
+    def retry_save(self) -> None:
+        """Try to save again, now."""
+        self.session.writer.retry()
+
+    def close(self, timeout_s: float = 10.0) -> bool:
+        """End the review: wait for what is being saved, and let go of the server.
+
+        Returns
+        -------
+        bool
+            False when something could not be saved in time.
+        """
+        self.finder.stop()
+        self.improver.stop()
+        saved = self.session.writer.close(timeout_s)
+        self._server.stop()
+        if self.session.has_project:
+            self.session.project.close()
+        return saved

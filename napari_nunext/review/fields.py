@@ -1,0 +1,124 @@
+"""Reading an image into the review, and what is known of the images of a project."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from napari_nunext.images import open_image
+from napari_nunext.review.model import Check, Harvest, OpenField, QueueItem
+from napari_nunext.store import ImageEntry
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from napari_nunext.review.model import ItemStatus
+    from napari_nunext.review.writer import JournalWriter
+    from napari_nunext.store import FieldState, Project
+
+_TCGA_PATIENT = re.compile(r"TCGA-\w{2}-\w{4}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedField:
+    """An image that was read, registered with the project, and its review so far."""
+
+    field: OpenField
+    state: FieldState
+
+
+def load_field(
+    project: Project, writer: JournalWriter, path: Path, *, mpp: float | None, default_mpp: float
+) -> LoadedField:
+    """Read an image, make it known to the project, and fold its review so far.
+
+    Parameters
+    ----------
+    mpp : float or None
+        Scale that the user gave for this session; it prevails over the file's.
+    default_mpp : float
+        Scale where neither file nor user gives one; it is then marked as assumed.
+
+    Raises
+    ------
+    ImageError, StoreError
+        If the image cannot be read or the project cannot be written.
+    """
+    image = open_image(path, mpp=mpp)
+    assumed = image.scale.mpp is None
+    entry = ImageEntry(
+        sha256=image.sha256,
+        path=str(path),
+        name=image.name,
+        width_px=image.width_px,
+        height_px=image.height_px,
+        mpp=default_mpp if image.scale.mpp is None else image.scale.mpp,
+        mpp_source="assumed" if assumed else str(image.scale.source),
+        patient=patient_of(image.name),
+    )
+    known = writer.call(lambda: project.add_image(entry))
+    if mpp is not None and mpp != known.mpp:
+        writer.call(lambda: project.set_scale(known.sha256, mpp, "user"))
+        known = replace(known, mpp=mpp, mpp_source="user")
+    return LoadedField(OpenField(known, image.rgb, tuple(image.notes)), project.state(known.sha256))
+
+
+def patient_of(name: str) -> str | None:
+    """The patient that a TCGA barcode in an image's name stands for; None without one."""
+    found = _TCGA_PATIENT.search(name)
+    return found.group() if found else None
+
+
+def status_of(state: FieldState) -> ItemStatus:
+    """Where the review of an image stands."""
+    if state.flagged:
+        return "flagged"
+    return "done" if state.complete else "open"
+
+
+def queue_items(project: Project, paths: Sequence[Path]) -> tuple[QueueItem, ...]:
+    """The queue for these files, with what the project already knows of them."""
+    known = {entry.path: entry.sha256 for entry in project.images()}
+    items = []
+    for path in paths:
+        sha256 = known.get(str(path))
+        status = "waiting" if sha256 is None else status_of(project.state(sha256))
+        items.append(QueueItem(path, path.name, status))
+    return tuple(items)
+
+
+def harvest(project: Project) -> Harvest:
+    """What people have done in this project, as training material."""
+    corrections = nuclei = fields = 0
+    patients = set()
+    for entry in project.images():
+        state = project.state(entry.sha256)
+        touched = sum(n.touched for n in state.nuclei.values())
+        corrections += touched + len(state.deleted)
+        if state.complete:
+            fields += 1
+            patients.add(entry.patient or entry.sha256)
+            nuclei += len(state.nuclei)
+    return Harvest(corrections, fields, nuclei, _checks(fields, nuclei, len(patients)))
+
+
+def _checks(fields: int, nuclei: int, patients: int) -> tuple[Check, ...]:
+    return (
+        Check(fields > 0, _count(fields, "accepted field") if fields else "Accept a field first"),
+        Check(nuclei > 0, f"{_count(nuclei, 'nucleus', 'nuclei')} to learn from"),
+        Check(
+            patients > 1,
+            "Several patients: some are kept aside to test on"
+            if patients > 1
+            else "One patient only: the result cannot be tested on others",
+            needed=False,
+        ),
+    )
+
+
+def _count(number: int, one: str, many: str | None = None) -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+

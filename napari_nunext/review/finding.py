@@ -1,0 +1,202 @@
+"""Finding nuclei: the model server, the choice of a model, and the run that is under way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_nunext.core.errors import ServerUnavailableError
+from napari_nunext.core.nuclei import OKABE_ITO, UNCATEGORISED, Category
+from napari_nunext.review.background import in_words
+from napari_nunext.review.model import Notice, RunStatus, ServerStatus
+from napari_nunext.review.search import Search
+from napari_nunext.store import events
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_nunext.core.geometry import Box
+    from napari_nunext.review.search import SearchNews
+    from napari_nunext.review.servers import ModelServer
+    from napari_nunext.review.session import Session
+    from napari_nunext.serving.protocol import Health, ModelInfo
+
+MIB = 2**20
+
+
+class Finder:
+    """The part of the controller that talks to the model server."""
+
+    def __init__(self, session: Session, server: ModelServer) -> None:
+        self._session = session
+        self._model = session.model
+        self._server = server
+        self._search: Search | None = None
+        self._wanted_model = ""
+
+    # The server
+
+    def connect(self) -> None:
+        """Start or reach the server and ask for its models."""
+        self._model.server = ServerStatus("starting", "starting")
+        self._session.background.run(self._ask_models, self._take_models, self._server_failed)
+
+    def check(self) -> None:
+        """Ask the server how it is, and show the answer in words."""
+        self._session.background.run(
+            lambda: self._server.client().health(), self._take_health, self._server_failed
+        )
+
+    def restart(self) -> None:
+        """Start the server anew."""
+        self._model.notice = None
+        self._session.background.run(self._server.restart, lambda _: self.connect())
+
+    def want_model(self, model_id: str) -> None:
+        """Choose this model as soon as the server offers it, and look for it now."""
+        self._wanted_model = model_id
+        self.connect()
+
+    def choose_model(self, model_id: str) -> None:
+        """The detector that the next run uses."""
+        self._model.model_id = model_id
+
+    def _ask_models(self) -> list[ModelInfo]:
+        return self._server.client().models()
+
+    def _take_models(self, models: Sequence[ModelInfo]) -> None:
+        detectors = tuple(m for m in models if m.kind == "detector")
+        self._model.models = detectors
+        usable = {m.id for m in detectors if m.problem is None}
+        if self._wanted_model in usable:
+            self._model.model_id, self._wanted_model = self._wanted_model, ""
+        elif self._model.model_id not in usable:
+            default = next((m.id for m in detectors if m.default and m.problem is None), "")
+            self._model.model_id = default or next(iter(sorted(usable)), "")
+        self._model.server = ServerStatus("ready", "ready")
+
+    def _take_health(self, health: Health) -> None:
+        words = f"ready on {health.device}" if health.status == "ready" else health.status
+        loaded = ", ".join(health.loaded) or "no model yet"
+        details = f"{health.memory_bytes / MIB:.0f} MiB in use; in memory: {loaded}"
+        self._model.server = ServerStatus("ready", words, details)
+
+    def _server_failed(self, error: BaseException) -> None:
+        notice = in_words(error)
+        self._model.server = ServerStatus("failed", "not running", notice.words)
+        self._model.notice = Notice(
+            notice.words, "error", "Restart", self.restart, details=notice.details
+        )
+
+    # The run
+
+    def find(self, region: Box) -> None:
+        """Search a region of the open image; nothing while a search is under way."""
+        field = self._model.open_field
+        if field is None or self._model.run.busy:
+            return
+        session = self._session
+        self._model.run = RunStatus("starting")
+        self._model.notice = None
+        search = Search(
+            session.project,
+            session.writer,
+            field,
+            region,
+            model_id=self._model.model_id,
+            masks=self._model.outlines,
+            tell=lambda news: session.background.on_main(
+                lambda: self._take_news(search, field.entry.sha256, news)
+            ),
+        )
+        self._search = search
+        session.background.run(
+            lambda: search.work(self._server.client), self._finished, self._run_failed
+        )
+
+    def stop(self) -> None:
+        """Stop the search; what was found stays."""
+        search = self._search
+        if search is None or not self._model.run.busy:
+            return
+        run = self._model.run
+        self._model.run = RunStatus("stopping", run.found, run.windows_done, run.windows)
+        self._session.background.run(search.stop)
+
+    def _take_news(self, search: Search, sha256: str, news: SearchNews) -> None:
+        session = self._session
+        state = session.state_of(sha256)
+        if news.started is not None:
+            self._learn_categories(news.started.info.extra["categories"])
+            session.show_state(sha256, state.with_run(news.started))
+            region = news.started.info.region
+            session.commit(sha256, [events.use_run(sha256, news.started.run_id, region)])
+        else:
+            if news.nuclei:
+                state = state.with_predictions(search.run_id, news.nuclei)
+            if news.hidden:
+                state = state.with_hidden(search.run_id, news.hidden)
+            if news.masks:
+                state = state.with_masks(search.run_id, news.masks)
+            if news.nuclei or news.hidden or news.masks:
+                session.show_state(sha256, state)
+        stopping = self._model.run.phase == "stopping"
+        self._model.run = RunStatus(
+            "stopping" if stopping else "running",
+            found=self._model.run.found + len(news.nuclei) - len(news.hidden),
+            windows_done=news.windows_done,
+            windows=news.windows or self._model.run.windows,
+            seconds_left=news.seconds_left,
+        )
+
+    def _learn_categories(self, names: Sequence[str]) -> None:
+        """Add what the model distinguishes to the project's categories."""
+        known = self._model.categories
+        colors = {
+            category.name: category.color
+            for model in self._model.models
+            if model.id == self._model.model_id
+            for category in model.categories
+        }
+        base = () if self._is_untouched_default(known, names) else known
+        new = [name for name in names if name not in {category.name for category in base}]
+        if not new:
+            return
+        free = [color for color in OKABE_ITO if color not in {c.color for c in base}]
+        added = tuple(
+            Category(name, colors.get(name) or free[i % len(free)] if free else OKABE_ITO[0])
+            for i, name in enumerate(new)
+        )
+        self._session.set_categories((*base, *added))
+
+    def _is_untouched_default(self, known: Sequence[Category], names: Sequence[str]) -> bool:
+        """Whether the only category is the one that stands for none, and nothing carries it."""
+        state = self._model.state
+        return (
+            bool(names)
+            and [category.name for category in known] == [UNCATEGORISED]
+            and not (state and any(n.touched for n in state.nuclei.values()))
+        )
+
+    def _finished(self, status: str) -> None:
+        found, self._search = self._model.run.found, None
+        self._model.run = RunStatus()
+        self._model.server = ServerStatus("ready", "ready", self._model.server.details)
+        if status == "cancelled":
+            self._session.notify(Notice(f"Stopped. The {found} nuclei found so far stay."))
+        elif not found:
+            self._session.notify(Notice("No nuclei were found here.", "warning"))
+
+    def _run_failed(self, error: BaseException) -> None:
+        found, self._search = self._model.run.found, None
+        self._model.run = RunStatus()
+        notice = in_words(error)
+        if not isinstance(error, ServerUnavailableError):
+            self._session.notify(notice)
+            return
+        self._model.server = ServerStatus("failed", "stopped", notice.words)
+        kept = f" The {found} nuclei found so far stay." if found else ""
+        self._session.notify(
+            Notice(
+                f"The model server stopped.{kept}", "error", "Restart", self.restart, notice.words
+            )
+        )

@@ -1,0 +1,205 @@
+"""What the window shows: one evented model made of frozen snapshots.
+
+`ReviewModel` has one attribute for each thing that a panel draws. Setting an attribute to a new
+snapshot emits ``model.events.<attribute>``; nothing is ever changed in place. Only the controller
+sets attributes, and only on the main thread.
+"""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from psygnal import SignalGroupDescriptor
+
+from napari_nunext.core.geometry import Box
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from pathlib import Path
+    from uuid import UUID
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_nunext.core.nuclei import Category
+    from napari_nunext.serving.protocol import ModelInfo
+    from napari_nunext.store import FieldState, ImageEntry
+
+SURE_ABOVE = 0.45
+"""Confidence from which a nucleus counts as sure, until the user moves the slider."""
+
+ItemStatus = Literal["waiting", "open", "done", "flagged", "unreadable"]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueItem:
+    """An image in the queue."""
+
+    path: Path
+    name: str
+    status: ItemStatus = "waiting"
+    problem: str = ""
+    """Why it cannot be read; empty when it can."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """The images to review, in order, and the one that is open."""
+
+    items: tuple[QueueItem, ...] = ()
+    index: int | None = None
+    """Position of the open image; None before one is open."""
+
+    @property
+    def done(self) -> int:
+        """How many images are accepted."""
+        return sum(item.status == "done" for item in self.items)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenField:
+    """The image under review."""
+
+    entry: ImageEntry
+    rgb: NDArray[np.uint8]
+    """Pixels, shape (H, W, 3)."""
+    notes: tuple[str, ...] = ()
+    """What had to be converted when it was read, one sentence each."""
+
+    @property
+    def box(self) -> Box:
+        """All of it, level-0 px."""
+        return Box.of_image(self.entry.width_px, self.entry.height_px)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStatus:
+    """How the model server is."""
+
+    phase: Literal["off", "starting", "ready", "failed"] = "off"
+    words: str = "not started"
+    details: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """How the search for nuclei is going."""
+
+    phase: Literal["idle", "starting", "running", "stopping"] = "idle"
+    found: int = 0
+    windows_done: int = 0
+    windows: int = 0
+    seconds_left: float | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a run holds the model."""
+        return self.phase != "idle"
+
+
+@dataclass(frozen=True, slots=True)
+class SaveStatus:
+    """Whether what is on the screen is on the disk."""
+
+    phase: Literal["nothing", "saving", "saved", "failed"] = "nothing"
+    at: datetime | None = None
+    """When the last write became durable, local time."""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of the list that says whether training makes sense yet."""
+
+    passed: bool
+    words: str
+    needed: bool = True
+    """Whether training has to wait for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Harvest:
+    """What people have done so far, as training material."""
+
+    corrections: int = 0
+    fields: int = 0
+    nuclei: int = 0
+    checks: tuple[Check, ...] = ()
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is anything to learn from."""
+        return bool(self.checks) and all(c.passed for c in self.checks if c.needed)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingStatus:
+    """How the training is going."""
+
+    phase: Literal["idle", "exporting", "building", "training", "done", "failed", "stopped"] = (
+        "idle"
+    )
+    step: int = 0
+    steps: int = 0
+    losses: tuple[float, ...] = ()
+    """Loss at each reported step, oldest first."""
+    seconds_left: float | None = None
+    words: str = ""
+    checkpoint: Path | None = None
+    """The new model, once there is one."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether it is under way."""
+        return self.phase in ("exporting", "building", "training")
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One sentence for the user and at most one button."""
+
+    words: str
+    level: Literal["info", "warning", "error"] = "info"
+    action_label: str = ""
+    action: Callable[[], None] | None = None
+    details: str = ""
+
+
+@dataclass(eq=False)
+class ReviewModel:
+    """Everything that the panels draw."""
+
+    queue: Queue = field(default_factory=Queue)
+    open_field: OpenField | None = None
+    state: FieldState | None = None
+    """The nuclei of the open image as they stand: predictions and what people did."""
+    undo_steps: int = 0
+    can_redo: bool = False
+    categories: tuple[Category, ...] = ()
+    current_category: str = ""
+    hidden_categories: frozenset[str] = frozenset()
+    selected: frozenset[UUID] = frozenset()
+    sure_above: float = SURE_ABOVE
+    region: Box | None = None
+    """The region the user has drawn, level-0 px."""
+    server: ServerStatus = field(default_factory=ServerStatus)
+    models: tuple[ModelInfo, ...] = ()
+    """The detectors that can be chosen."""
+    model_id: str = ""
+    outlines: bool = True
+    """Whether masks are drawn, and asked for when nuclei are searched."""
+    run: RunStatus = field(default_factory=RunStatus)
+    save: SaveStatus = field(default_factory=SaveStatus)
+    harvest: Harvest = field(default_factory=Harvest)
+    training: TrainingStatus = field(default_factory=TrainingStatus)
+    notice: Notice | None = None
+    loading: str = ""
+    """Name of the image that is being opened; empty when none is."""
+
+    # Snapshots of a field hold thousands of nuclei: a new object is news, without comparing them.
+    events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor(
+        equality_operators={"state": operator.is_, "open_field": operator.is_}
+    )

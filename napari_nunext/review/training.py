@@ -1,0 +1,159 @@
+"""Training as a process of its own: start it, follow it, stop it.
+
+The app never imports training. It runs ``nunext-train`` and reads one JSON object a line:
+``{"event": "step", "step": 3, "steps": 50, "loss": 2.1, "eta_s": 12}`` and at the end
+``{"event": "done", "checkpoint": "..."}``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+import tempfile
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_nunext.core.errors import NunextError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+TRAINER = (sys.executable, "-m", "nunext_training.cli")
+"""The command, as the interpreter that runs the app finds it; on PATH it is ``nunext-train``."""
+
+
+class TrainingError(NunextError, RuntimeError):
+    """Training could not start, or ended without a model."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingStep:
+    """One line of progress."""
+
+    step: int
+    steps: int
+    loss: float
+    seconds_left: float | None
+
+
+class Trainer:
+    """Runs the commands of one training, one after the other.
+
+    Parameters
+    ----------
+    command : sequence of str
+        What stands before the subcommand.
+    """
+
+    def __init__(self, command: Sequence[str] = TRAINER) -> None:
+        self._command = tuple(command)
+        self._process: subprocess.Popen[str] | None = None
+        self._lock = threading.Lock()
+        self.stopped = False
+
+    def stop(self) -> None:
+        """End the command that runs, and start no other. Safe from any thread."""
+        with self._lock:
+            self.stopped = True
+            if self._process is not None:
+                self._process.terminate()
+
+    def build(self, folder: Path, categories: Sequence[str]) -> None:
+        """Make a small new model that knows nothing yet. Blocks."""
+        arguments = ["build", "--preset", "nano", "--out", str(folder)]
+        if categories:
+            arguments += ["--categories", ",".join(categories)]
+        self._run(arguments, lambda step: None)
+
+    def sft(
+        self,
+        export: Path,
+        checkpoint: Path,
+        out: Path,
+        *,
+        steps: int | None,
+        tell: Callable[[TrainingStep], None],
+    ) -> Path:
+        """Fine-tune `checkpoint` on an export, and return the new model's folder. Blocks.
+
+        Raises
+        ------
+        TrainingError
+            If the command cannot start, fails, is stopped, or names no model.
+        """
+        arguments = ["sft", "--data", str(export), "--checkpoint", str(checkpoint)]
+        arguments += ["--out", str(out), "--progress", "jsonl"]
+        if steps is not None:
+            arguments += ["--steps", str(steps)]
+        last = self._run(arguments, tell)
+        if last.get("event") != "done":
+            raise TrainingError("Training ended without a model. The log says more.")
+        return out
+
+    def _run(
+        self, arguments: Sequence[str], tell: Callable[[TrainingStep], None]
+    ) -> dict[str, Any]:
+        with tempfile.TemporaryFile("w+", encoding="utf-8") as errors:
+            process = self._start([*self._command, *arguments], errors.fileno())
+            last: dict[str, Any] = {}
+            with process:
+                assert process.stdout is not None
+                for line in process.stdout:
+                    last = _parse(line) or last
+                    if last.get("event") == "step":
+                        tell(_step(last))
+            errors.seek(0)
+            said = errors.read().strip().splitlines()
+        if self.stopped:
+            raise TrainingError("Training was stopped.")
+        if process.returncode != 0:
+            logger.error("%s failed:\n%s", arguments[0], "\n".join(said[-40:]))
+            why = said[-1] if said else f"exit code {process.returncode}"
+            raise TrainingError(f"Training failed: {why}")
+        return last
+
+    def _start(self, command: Sequence[str], stderr: int) -> subprocess.Popen[str]:
+        with self._lock:
+            if self.stopped:
+                raise TrainingError("Training was stopped.")
+            try:
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=stderr,
+                    text=True,
+                    encoding="utf-8",
+                    errors="replace",
+                )
+            except OSError as error:
+                raise TrainingError(
+                    f"Training could not start ({error}). Install napari-nunext[training]."
+                ) from error
+            return self._process
+
+
+def _parse(line: str) -> dict[str, Any]:
+    """A line of progress; empty for what is none, such as a library's remark."""
+    try:
+        data = json.loads(line)
+    except json.JSONDecodeError:
+        logger.debug("The trainer said: %s", line.rstrip())
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _step(data: dict[str, Any]) -> TrainingStep:
+    eta = data.get("eta_s")
+    return TrainingStep(
+        step=int(data["step"]),
+        steps=int(data["steps"]),
+        loss=float(data["loss"]),
+        seconds_left=None if eta is None else float(eta),
+    )

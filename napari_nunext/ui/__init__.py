@@ -1,0 +1,1 @@
+"""napari widgets, layers and keys: show the review's state, emit intent."""

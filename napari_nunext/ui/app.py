@@ -1,0 +1,78 @@
+"""The app: napari with the dock in it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import napari
+
+from napari_nunext.ui.dock import WIDTH_PX, NunextDock, make_dock
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_nunext.review.controller import ReviewController
+    from napari_nunext.review.servers import ModelServer
+
+logger = logging.getLogger(__name__)
+
+TITLE = "NuNext"
+
+
+@dataclass(frozen=True)
+class App:
+    """The open window, for scripts."""
+
+    viewer: napari.Viewer
+    dock: NunextDock
+
+    @property
+    def controller(self) -> ReviewController:
+        """What the panels ask."""
+        return self.dock.controller
+
+    def close(self) -> bool:
+        """Save, end the server and close the window; False if not all was saved."""
+        saved = self.dock.shut_down()
+        self.viewer.close()
+        return saved
+
+
+def main(
+    paths: Sequence[str | Path] = (),
+    project: str | Path | None = None,
+    mpp: float | None = None,
+    block: bool = True,
+    *,
+    server: ModelServer | None = None,
+) -> App:
+    """Open the window.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        Images and folders of images to review.
+    project : path, optional
+        The review project; by default beside the first image, or in the user's data folder where
+        that cannot be written.
+    mpp : float, optional
+        Scale of the images, um per pixel; it prevails over the files'.
+    block : bool
+        Whether to return only when the window is closed.
+    server : ModelServer, optional
+        Where the model runs; one of our own by default.
+    """
+    viewer = napari.Viewer(title=TITLE)
+    dock = make_dock(
+        viewer, project=None if project is None else Path(project), mpp=mpp, server=server
+    )
+    viewer.window.add_dock_widget(dock, name=TITLE, area="right")
+    dock.resize(WIDTH_PX, dock.height())
+    if paths:
+        dock.controller.open_paths([Path(path) for path in paths])
+    if block:
+        napari.run()
+    return App(viewer, dock)

@@ -1,0 +1,142 @@
+"""The categories: key, colour, name, count, and whether they are shown."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QFrame, QLabel, QLineEdit, QVBoxLayout, QWidget
+
+from napari_nunext.ui.controls import ElidedText, IconButton, Text, button, row, set_property
+from napari_nunext.ui.theme import dot_pixmap
+
+if TYPE_CHECKING:
+    from qtpy.QtGui import QMouseEvent
+
+    from napari_nunext.core.nuclei import Category
+    from napari_nunext.review.controller import ReviewController
+    from napari_nunext.ui.theme import Palette
+
+KEYS = 9
+"""Categories that have a key of their own."""
+
+
+class CategoryRow(QFrame):
+    """One category."""
+
+    clicked = Signal()
+
+    def __init__(self, number: int, category: Category, palette: Palette) -> None:
+        super().__init__()
+        self.name = category.name
+        self.setProperty("role", "row")
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        key = Text(str(number) if number <= KEYS else "", role="badge")
+        key.setFixedSize(18, 18)
+        key.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        dot = QLabel()
+        dot.setPixmap(dot_pixmap(category.color))
+        self.count = Text()
+        self.count.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.eye = IconButton("eye", f"Show or hide {category.name}", size_px=24).toggles("eye-off")
+        self.eye.set_palette(palette)
+        layout = row(key, dot, ElidedText(category.name), self.count, self.eye, stretch=2)
+        layout.setContentsMargins(5, 1, 2, 1)
+        self.setLayout(layout)
+        self.setToolTip(f"New and selected nuclei become {category.name}  ({number})")
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        """Choose it."""
+        if self.rect().contains(event.position().toPoint()):
+            self.clicked.emit()
+
+
+class CategoryList(QWidget):
+    """All categories, and a way to add one."""
+
+    def __init__(self, controller: ReviewController, palette: Palette) -> None:
+        super().__init__()
+        self._controller = controller
+        self._model = controller.model
+        self._palette = palette
+        self._rows: list[CategoryRow] = []
+        self._add = button("+  Add a category", role="link", tip="A kind of nucleus to tell apart")
+        self._editor = QLineEdit()
+        self._editor.setPlaceholderText("Name of the category, then Enter")
+        self._editor.hide()
+        self._layout = QVBoxLayout(self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        self._layout.setSpacing(1)
+        self._layout.addWidget(self._add)
+        self._layout.addWidget(self._editor)
+        self._add.clicked.connect(self._ask_name)
+        self._editor.returnPressed.connect(self._take_name)
+        self._editor.editingFinished.connect(self._editor.hide)
+        events = self._model.events
+        events.categories.connect(self._rebuild)
+        events.current_category.connect(self._show_current)
+        events.hidden_categories.connect(self._show_hidden)
+        events.state.connect(self._show_counts)
+        self._rebuild()
+
+    def set_palette(self, palette: Palette) -> None:
+        """Follow the theme."""
+        self._palette = palette
+        for made in self._rows:
+            made.eye.set_palette(palette)
+
+    def disconnect_model(self) -> None:
+        """Let go of the review."""
+        events = self._model.events
+        events.categories.disconnect(self._rebuild)
+        events.current_category.disconnect(self._show_current)
+        events.hidden_categories.disconnect(self._show_hidden)
+        events.state.disconnect(self._show_counts)
+
+    def counts(self) -> dict[str, str]:
+        """The number shown beside each category."""
+        return {made.name: made.count.text() for made in self._rows}
+
+    def _rebuild(self) -> None:
+        for made in self._rows:
+            self._layout.removeWidget(made)
+            made.deleteLater()
+        self._rows = [
+            CategoryRow(i, category, self._palette)
+            for i, category in enumerate(self._model.categories, start=1)
+        ]
+        for i, made in enumerate(self._rows):
+            self._layout.insertWidget(i, made)
+            made.clicked.connect(lambda name=made.name: self._controller.choose_category(name))
+            made.eye.toggled.connect(
+                lambda shown, name=made.name: self._controller.show_category(name, shown)
+            )
+        self._add.setVisible(bool(self._rows))
+        self._show_current()
+        self._show_hidden()
+        self._show_counts()
+
+    def _show_current(self) -> None:
+        for made in self._rows:
+            set_property(made, "current", made.name == self._model.current_category)
+
+    def _show_hidden(self) -> None:
+        for made in self._rows:
+            made.eye.setChecked(made.name not in self._model.hidden_categories)
+
+    def _show_counts(self) -> None:
+        state = self._model.state
+        nuclei = () if state is None else state.nuclei.values()
+        counted = Counter(n.nucleus.category for n in nuclei if n.status != "rejected")
+        for made in self._rows:
+            made.count.setText(f"{counted[made.name]:,}".replace(",", "\N{THIN SPACE}"))
+
+    def _ask_name(self) -> None:
+        self._editor.clear()
+        self._editor.show()
+        self._editor.setFocus()
+
+    def _take_name(self) -> None:
+        self._controller.add_category(self._editor.text())
+        self._editor.hide()

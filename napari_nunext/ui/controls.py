@@ -1,0 +1,203 @@
+"""Small controls that the panels share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_nunext.ui.theme import SPACE_PX, Palette, dot_pixmap, icon
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qtpy.QtGui import QResizeEvent
+
+
+def set_property(widget: QWidget, name: str, value: object) -> None:
+    """Set a property that the style sheet looks at, and restyle where it changed."""
+    if widget.property(name) == value:
+        return
+    widget.setProperty(name, value)
+    widget.style().unpolish(widget)
+    widget.style().polish(widget)
+
+
+def button(text: str, *, role: str = "", tip: str = "") -> QPushButton:
+    """A push button that leaves the keyboard to the canvas when it is clicked."""
+    made = QPushButton(text)
+    made.setProperty("role", role)
+    made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+    made.setCursor(Qt.CursorShape.PointingHandCursor)
+    made.setToolTip(tip)
+    return made
+
+
+def row(*widgets: QWidget, stretch: int | None = None, gap_px: int = SPACE_PX) -> QHBoxLayout:
+    """Widgets side by side; the one at index `stretch` takes the room that is left."""
+    layout = QHBoxLayout()
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(gap_px)
+    for i, widget in enumerate(widgets):
+        layout.addWidget(widget, 1 if i == stretch else 0)
+    return layout
+
+
+class Card(QFrame):
+    """A framed group of controls with a vertical layout, `self.body`."""
+
+    def __init__(self, title: str = "", parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setProperty("role", "card")
+        self.body = QVBoxLayout(self)
+        self.body.setContentsMargins(10, 9, 10, 10)
+        self.body.setSpacing(SPACE_PX)
+        if title:
+            self.body.addWidget(Text(title, role="section"))
+
+
+class Text(QLabel):
+    """A label with a role: ``title``, ``section``, ``muted`` or plain."""
+
+    def __init__(self, text: str = "", *, role: str = "", wraps: bool = False) -> None:
+        super().__init__(text)
+        self.setProperty("role", role)
+        self.setWordWrap(wraps)
+        self.setTextFormat(Qt.TextFormat.PlainText)
+
+
+class ElidedText(Text):
+    """A label of one line that shortens its text in the middle and shows all of it as a tip."""
+
+    def __init__(self, text: str = "", *, role: str = "") -> None:
+        super().__init__(role=role)
+        self._full = ""
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.set_text(text)
+
+    def set_text(self, text: str) -> None:
+        """Show this text."""
+        self._full = text
+        self.setToolTip(text)
+        self._elide()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Shorten to the new width."""
+        super().resizeEvent(event)
+        self._elide()
+
+    def minimumSizeHint(self) -> QSize:
+        """Any width will do."""
+        return QSize(20, super().minimumSizeHint().height())
+
+    def _elide(self) -> None:
+        metrics = self.fontMetrics()
+        self.setText(
+            metrics.elidedText(self._full, Qt.TextElideMode.ElideMiddle, max(self.width() - 2, 20))
+        )
+
+
+class IconButton(QToolButton):
+    """A flat square button with a line icon."""
+
+    def __init__(self, name: str, tip: str, *, size_px: int = 26) -> None:
+        super().__init__()
+        self._name = name
+        self._checked_name = name
+        self._color = "#888888"
+        self.setProperty("role", "plain")
+        self.setToolTip(tip)
+        self.setAccessibleName(tip)
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self.setFixedSize(size_px, size_px)
+        self.setIconSize(QSize(16, 16))
+        self.toggled.connect(self._draw)
+
+    def toggles(self, unchecked_name: str) -> IconButton:
+        """Make it a toggle that shows another icon while it is off."""
+        self._checked_name, self._name = self._name, unchecked_name
+        self.setCheckable(True)
+        self.setChecked(True)
+        return self
+
+    def set_palette(self, palette: Palette) -> None:
+        """Follow the theme."""
+        self._color = palette.text
+        self._draw()
+
+    def _draw(self) -> None:
+        name = self._checked_name if self.isChecked() else self._name
+        self.setIcon(icon(name, self._color, widget=self))
+
+
+class StatusDot(QWidget):
+    """A coloured dot with words beside it; colour is never the only sign."""
+
+    clicked = Signal()
+
+    def __init__(self, tip: str = "") -> None:
+        super().__init__()
+        self._dot = QLabel()
+        self._words = Text(role="muted")
+        self.setToolTip(tip)
+        layout = row(self._dot, self._words, gap_px=5)
+        self.setLayout(layout)
+
+    def show_status(self, color: str, words: str) -> None:
+        """Colour as the style sheets write it, and what it means."""
+        self._dot.setPixmap(dot_pixmap(color, size_px=9))
+        self._words.setText(words)
+
+    def words(self) -> str:
+        """What it says."""
+        return self._words.text()
+
+    def mouseReleaseEvent(self, event: object) -> None:
+        """Ask for a check."""
+        self.clicked.emit()
+
+
+class Segments(QWidget):
+    """One choice out of a few, side by side."""
+
+    chosen = Signal(int)
+
+    def __init__(self, labels: Sequence[str], *, role: str = "segment") -> None:
+        super().__init__()
+        self._group = QButtonGroup(self)
+        layout = row(gap_px=0)
+        for i, label in enumerate(labels):
+            made = button(label, role=role)
+            made.setCheckable(True)
+            place = "first" if i == 0 else "last" if i == len(labels) - 1 else "middle"
+            made.setProperty("place", place)
+            self._group.addButton(made, i)
+            layout.addWidget(made, 1)
+        self._group.button(0).setChecked(True)
+        self._group.idClicked.connect(self.chosen.emit)
+        self.setLayout(layout)
+
+    def index(self) -> int:
+        """The choice."""
+        return self._group.checkedId()
+
+    def choose(self, index: int) -> None:
+        """Choose without telling anybody."""
+        self._group.button(index).setChecked(True)
+
+    def set_enabled(self, index: int, enabled: bool, tip: str = "") -> None:
+        """Allow or refuse one of the choices, and say why."""
+        self._group.button(index).setEnabled(enabled)
+        self._group.button(index).setToolTip(tip)

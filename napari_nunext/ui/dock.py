@@ -1,0 +1,348 @@
+"""The dock widget: header, tabs, panels, and what holds them together."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import napari
+from napari.layers import Image
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QMessageBox,
+    QScrollArea,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_nunext.review.controller import ReviewController
+from napari_nunext.serving.launcher import LocalServer
+from napari_nunext.ui.bridge import MainThread
+from napari_nunext.ui.canvas import Canvas
+from napari_nunext.ui.controls import Segments
+from napari_nunext.ui.empty_panel import EmptyPanel
+from napari_nunext.ui.header_panel import HeaderPanel
+from napari_nunext.ui.improve_panel import ImprovePanel
+from napari_nunext.ui.keys import Keys
+from napari_nunext.ui.notice_bar import NoticeBar
+from napari_nunext.ui.places import default_project_path, models_folder
+from napari_nunext.ui.review_panel import ReviewPanel
+from napari_nunext.ui.samples import SOURCE_KEY, ihc_path
+from napari_nunext.ui.settings import read_settings
+from napari_nunext.ui.shortcuts_sheet import ShortcutsSheet
+from napari_nunext.ui.status_line import StatusLine
+from napari_nunext.ui.theme import SPACE_PX, palette_for, style_sheet
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.viewer import Viewer
+    from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
+
+    from napari_nunext.review.model import OpenField
+    from napari_nunext.review.servers import ModelServer
+    from napari_nunext.store import Project
+
+WIDTH_PX = 340
+SAVE_TIMEOUT_S = 10.0
+"""How long closing the window waits for what is being saved."""
+REVIEW, IMPROVE = 0, 1
+
+
+class NunextDock(QWidget):
+    """The window's right side.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where the images are shown.
+    controller : ReviewController
+        What the panels show and ask.
+    bridge : MainThread
+        How the controller's results come back; closed with the dock.
+    """
+
+    def __init__(self, viewer: Viewer, controller: ReviewController, bridge: MainThread) -> None:
+        super().__init__()
+        self.setObjectName("nunext")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self.setMinimumWidth(WIDTH_PX)
+        self.setAcceptDrops(True)
+        self.viewer = viewer
+        self.controller = controller
+        self.model = controller.model
+        self._bridge = bridge
+        self._window: QWidget | None = None
+        self._shut = False
+        palette = palette_for(viewer.theme)
+        self.canvas = Canvas(viewer, controller)
+        self.header = HeaderPanel(controller)
+        self.tabs = Segments(["Review", "Improve"], role="tab")
+        self.review = ReviewPanel(controller, palette)
+        self.improve = ImprovePanel(controller, palette)
+        self.empty = EmptyPanel()
+        self.notice = NoticeBar(self.model)
+        self.status = StatusLine(controller, palette)
+        self.keys = Keys(controller, self.canvas, self.review, self.show_shortcuts)
+        self._bound: set[int] = set()
+        self._lay_out()
+        self._fill_menu()
+        self._connect()
+        self._follow_theme()
+        self._show_field(self.model.open_field)
+        for layer in list(viewer.layers):
+            self._adopt(layer)
+
+    # Layout
+
+    def _lay_out(self) -> None:
+        self._stack = QStackedWidget()
+        self._stack.addWidget(_scrolling(self.review))
+        self._stack.addWidget(_scrolling(self.improve))
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(SPACE_PX, SPACE_PX, SPACE_PX, 4)
+        layout.setSpacing(SPACE_PX)
+        layout.addWidget(self.header)
+        layout.addWidget(self.empty, 1)
+        layout.addWidget(self.tabs)
+        layout.addWidget(self._stack, 1)
+        layout.addWidget(self.notice)
+        layout.addWidget(self.status)
+
+    def _fill_menu(self) -> None:
+        menu = self.header.menu
+        menu.addAction("Open images\N{HORIZONTAL ELLIPSIS}", self.choose_files)
+        menu.addAction("Open a folder\N{HORIZONTAL ELLIPSIS}", self.choose_folder)
+        menu.addSeparator()
+        menu.addAction("Export for QuPath (GeoJSON)\N{HORIZONTAL ELLIPSIS}", self.choose_geojson)
+        menu.addAction("Export training data\N{HORIZONTAL ELLIPSIS}", self.choose_export)
+        menu.addSeparator()
+        menu.addAction("Keys", self.show_shortcuts)
+
+    def _connect(self) -> None:
+        self.header.open_requested.connect(self.choose_files)
+        self.empty.files_wanted.connect(self.choose_files)
+        self.empty.folder_wanted.connect(self.choose_folder)
+        self.empty.sample_wanted.connect(lambda: self.controller.open_paths([ihc_path()]))
+        self.tabs.chosen.connect(self.show_tab)
+        self.review.find.region_wanted.connect(self._draw_region)
+        self.review.points_shown.connect(self.canvas.show_points)
+        self.review.opacity_chosen.connect(self.canvas.set_opacity)
+        self.improve.export_wanted.connect(self.choose_export)
+        self.status.help.clicked.connect(self.show_shortcuts)
+        self.model.events.open_field.connect(self._show_field)
+        self.viewer.events.theme.connect(self._follow_theme)
+        self.viewer.layers.events.inserted.connect(self._on_inserted)
+
+    def _follow_theme(self) -> None:
+        palette = palette_for(self.viewer.theme)
+        self.setStyleSheet(style_sheet(palette))
+        for panel in (self.header, self.review, self.improve, self.notice, self.status, self.empty):
+            panel.set_palette(palette)
+
+    def show_tab(self, index: int) -> None:
+        """Show the Review or the Improve tab."""
+        self.tabs.choose(index)
+        self._stack.setCurrentIndex(index)
+        if index == IMPROVE:
+            self.controller.improver.refresh()
+
+    def show_shortcuts(self) -> None:
+        """Show the cheat sheet over the image."""
+        sheet = ShortcutsSheet(self, self.keys.bindings, palette_for(self.viewer.theme))
+        sheet.adjustSize()
+        corner = self.mapToGlobal(self.rect().topLeft())
+        sheet.move(corner.x() - sheet.width() - SPACE_PX, corner.y() + SPACE_PX)
+        sheet.show()
+
+    def _show_field(self, field: OpenField | None) -> None:
+        is_open = field is not None
+        self.empty.setVisible(not is_open)
+        for made in (self.tabs, self._stack, self.status):
+            made.setVisible(is_open)
+        for layer in self.canvas.layers():
+            self._bind(layer)
+
+    def _draw_region(self) -> None:
+        self.canvas.draw_region()
+        for layer in self.canvas.layers():
+            self._bind(layer)
+
+    def _bind(self, layer: Any) -> None:
+        if id(layer) not in self._bound:
+            self._bound.add(id(layer))
+            self.keys.bind(layer)
+
+    # Opening
+
+    def choose_files(self) -> None:
+        """Ask for images."""
+        names, _ = QFileDialog.getOpenFileNames(
+            self, "Open images", "", "Images (*.png *.jpg *.jpeg *.tif *.tiff);;All files (*)"
+        )
+        self._open([Path(name) for name in names])
+
+    def choose_folder(self) -> None:
+        """Ask for a folder of images."""
+        name = QFileDialog.getExistingDirectory(self, "Open a folder of images")
+        self._open([Path(name)] if name else [])
+
+    def choose_geojson(self) -> None:
+        """Ask where to write the open image's nuclei."""
+        field = self.model.open_field
+        if field is None:
+            return
+        suggested = Path(field.entry.path).with_suffix(".geojson")
+        name, _ = QFileDialog.getSaveFileName(
+            self, "Export for QuPath", str(suggested), "GeoJSON (*.geojson)"
+        )
+        if name:
+            self.controller.export_geojson(Path(name))
+
+    def choose_export(self) -> None:
+        """Ask where to write the training data."""
+        name, _ = QFileDialog.getSaveFileName(self, "Export training data to a new folder")
+        if name:
+            self.controller.export_training(Path(name))
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Take files and folders."""
+        if event.mimeData().hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Open what was dropped."""
+        self._open([Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()])
+
+    def _open(self, paths: Sequence[Path]) -> None:
+        if paths:
+            self.controller.open_paths(paths)
+
+    def _on_inserted(self, event: Any) -> None:
+        self._adopt(event.value)
+
+    def _adopt(self, layer: Any) -> None:
+        """Review an image that came through napari: dropped on the canvas, or the sample."""
+        if layer in self.canvas.layers() or not isinstance(layer, Image) or not layer.rgb:
+            return
+        path = layer.metadata.get(SOURCE_KEY) or layer.source.path
+        if path is None:
+            return
+        layer.visible = False  # ours shows the same pixels, in step with the nuclei
+        self._open([Path(path)])
+
+    # Closing
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Watch the window that we are in, to save before it closes."""
+        super().showEvent(event)
+        if self._window is not self.window():
+            self._window = self.window()
+            self._window.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Before the window closes, wait for what is being saved; warn when it cannot be."""
+        if watched is self._window and event.type() == QEvent.Type.Close and not self._shut:
+            if not self._saved_or_given_up():
+                event.ignore()
+                return True
+            QTimer.singleShot(0, self._shut_down_if_closed)
+        return super().eventFilter(watched, event)
+
+    def _saved_or_given_up(self) -> bool:
+        writer = self.controller.session.writer
+        while not writer.drain(SAVE_TIMEOUT_S):
+            answer = QMessageBox.warning(
+                self,
+                "Not saved",
+                f"{writer.pending} changes are not saved yet. {self.model.save.problem}",
+                QMessageBox.StandardButton.Retry
+                | QMessageBox.StandardButton.Discard
+                | QMessageBox.StandardButton.Cancel,
+                QMessageBox.StandardButton.Retry,
+            )
+            if answer != QMessageBox.StandardButton.Retry:
+                return answer == QMessageBox.StandardButton.Discard
+        return True
+
+    def _shut_down_if_closed(self) -> None:
+        if self._window is not None and not self._window.isVisible():
+            self.shut_down()
+
+    def shut_down(self) -> bool:
+        """End the review: save, stop the server, let go of the viewer. False if not all was saved."""
+        if self._shut:
+            return True
+        self._shut = True
+        self.model.events.open_field.disconnect(self._show_field)
+        self.viewer.events.theme.disconnect(self._follow_theme)
+        self.viewer.layers.events.inserted.disconnect(self._on_inserted)
+        self.canvas.disconnect()
+        for panel in (self.header, self.review, self.improve, self.notice, self.status):
+            panel.disconnect_model()
+        self._bridge.close()
+        return self.controller.close(SAVE_TIMEOUT_S)
+
+
+def _scrolling(panel: QWidget) -> QScrollArea:
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    area.setWidget(panel)
+    return area
+
+
+def make_dock(
+    viewer: napari.viewer.Viewer | None = None,
+    *,
+    project: Path | None = None,
+    mpp: float | None = None,
+    server: ModelServer | None = None,
+) -> NunextDock:
+    """The dock for a viewer, with a controller and a model server of its own.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer, optional
+        The current one by default.
+    project : Path, optional
+        The review project; beside the first image by default.
+    mpp : float, optional
+        Scale of the images, um per pixel; it prevails over the files'.
+    server : ModelServer, optional
+        Where the model runs; by the preferences by default.
+    """
+    from napari_nunext.store import Project
+
+    settings = read_settings()
+    bridge = MainThread()
+
+    def open_project(paths: Sequence[Path]) -> Project:
+        path = project or default_project_path(paths)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return Project.open(path, annotator=settings.annotator)
+
+    controller = ReviewController(
+        open_project,
+        server or _server(settings.server_url, settings.server_token),
+        ThreadPoolExecutor(4, thread_name_prefix="nunext"),
+        bridge.post,
+        models_dir=models_folder(),
+        default_mpp=settings.default_mpp,
+        mpp=mpp,
+    )
+    dock = NunextDock(viewer or napari.current_viewer(), controller, bridge)
+    controller.finder.connect()
+    return dock
+
+
+def _server(url: str, token: str) -> ModelServer:
+    if url:
+        from napari_nunext.review.servers import SharedServer
+
+        return SharedServer(url, token or None)
+    return LocalServer([models_folder()])

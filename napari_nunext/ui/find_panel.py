@@ -1,0 +1,173 @@
+"""Which model, where, and the one primary button: find nuclei, or stop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QComboBox, QProgressBar, QVBoxLayout, QWidget
+
+from napari_nunext.ui.controls import Card, Segments, StatusDot, Text, button, row
+
+if TYPE_CHECKING:
+    from napari_nunext.review.controller import ReviewController
+    from napari_nunext.review.model import RunStatus, ServerStatus
+    from napari_nunext.ui.theme import Palette
+
+FIELD, REGION = 0, 1
+
+
+class FindPanel(Card):
+    """Choose a model and search."""
+
+    region_wanted = Signal()
+    """The user wants to draw the region to search."""
+
+    def __init__(self, controller: ReviewController, palette: Palette) -> None:
+        super().__init__()
+        self._controller = controller
+        self._model = controller.model
+        self._palette = palette
+        self._models = QComboBox()
+        self._models.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self._models.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self._models.setMinimumContentsLength(10)
+        self._models.setAccessibleName("Model")
+        self._dot = StatusDot("How the model server is. Click to check.")
+        self._where = Segments(["Whole field", "Drawn region"])
+        self._hint = Text(role="muted", wraps=True)
+        self._find = button("Find nuclei", role="primary")
+        self._progress = self._make_progress()
+        self.body.addLayout(row(Text("Model"), self._models, self._dot, stretch=1))
+        self.body.addWidget(self._where)
+        self.body.addWidget(self._hint)
+        self.body.addWidget(self._find)
+        self.body.addWidget(self._progress)
+        self._models.activated.connect(self._choose)
+        self._dot.clicked.connect(controller.finder.check)
+        self._where.chosen.connect(self._choose_where)
+        self._find.clicked.connect(self.find)
+        events = self._model.events
+        events.models.connect(self._show_models)
+        events.model_id.connect(self._show_models)
+        events.server.connect(self._show_server)
+        events.run.connect(self._show_run)
+        events.region.connect(self._show_region)
+        events.open_field.connect(self._show_ready)
+        self._show_models()
+        self._show_server(self._model.server)
+        self._show_run(self._model.run)
+        self._show_region()
+
+    def set_palette(self, palette: Palette) -> None:
+        """Follow the theme."""
+        self._palette = palette
+        self._show_server(self._model.server)
+
+    def disconnect_model(self) -> None:
+        """Let go of the review."""
+        events = self._model.events
+        events.models.disconnect(self._show_models)
+        events.model_id.disconnect(self._show_models)
+        events.server.disconnect(self._show_server)
+        events.run.disconnect(self._show_run)
+        events.region.disconnect(self._show_region)
+        events.open_field.disconnect(self._show_ready)
+
+    def find(self) -> None:
+        """Search where the user chose."""
+        region = self._model.region if self._where.index() == REGION else None
+        if self._where.index() == FIELD or region is not None:
+            self._controller.find_nuclei(region)
+
+    def _make_progress(self) -> QWidget:
+        self._bar = QProgressBar()
+        self._bar.setTextVisible(False)
+        self._words = Text()
+        self._stop = button("Stop", tip="Stop now; what was found stays")
+        self._stop.clicked.connect(self._controller.stop)
+        made = QWidget()
+        layout = QVBoxLayout(made)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(6)
+        layout.addLayout(row(self._words, self._stop, stretch=0))
+        layout.addWidget(self._bar)
+        return made
+
+    def _choose(self, index: int) -> None:
+        self._controller.finder.choose_model(self._models.itemData(index))
+
+    def _choose_where(self, where: int) -> None:
+        if where == REGION:
+            self.region_wanted.emit()
+        else:
+            self._controller.set_region(None)
+        self._show_region()
+
+    def _show_models(self) -> None:
+        self._models.clear()
+        for model in self._model.models:
+            self._models.addItem(model.name, model.id)
+            index = self._models.count() - 1
+            tip = model.problem or f"{model.family}, made for {model.mpp or '?'} um/px"
+            self._models.setItemData(index, tip, Qt.ItemDataRole.ToolTipRole)
+            self._models.model().item(index).setEnabled(model.problem is None)
+            if model.id == self._model.model_id:
+                self._models.setCurrentIndex(index)
+        if not self._model.models:
+            self._models.addItem("waiting for the server", "")
+        self._show_ready()
+
+    def _show_server(self, status: ServerStatus) -> None:
+        p = self._palette
+        color = {"ready": p.good, "starting": p.warn, "off": p.muted, "failed": p.bad}
+        self._dot.show_status(color[status.phase], status.words)
+        self._dot.setToolTip(status.details or "How the model server is. Click to check.")
+        self._show_ready()
+
+    def _show_region(self) -> None:
+        wants_region = self._where.index() == REGION
+        if wants_region and self._model.region is None:
+            self._hint.setText("Drag a rectangle on the image.")
+        self._hint.setVisible(wants_region and self._model.region is None)
+        if not wants_region and self._model.region is not None:
+            self._where.choose(REGION)
+        self._show_ready()
+
+    def _show_ready(self) -> None:
+        has_region = self._where.index() == FIELD or self._model.region is not None
+        self._find.setEnabled(
+            self._model.open_field is not None and bool(self._model.model_id) and has_region
+        )
+
+    def _show_run(self, run: RunStatus) -> None:
+        self._find.setVisible(not run.busy)
+        self._progress.setVisible(run.busy)
+        self._where.setEnabled(not run.busy)
+        self._models.setEnabled(not run.busy)
+        self._stop.setEnabled(run.phase != "stopping")
+        self._bar.setRange(0, run.windows)
+        self._bar.setValue(run.windows_done)
+        self._words.setText(run_words(run))
+
+
+def run_words(run: RunStatus) -> str:
+    """How the search is going, in words."""
+    if run.phase == "starting":
+        return "Starting\N{HORIZONTAL ELLIPSIS}"
+    words = f"{run.found} nuclei"
+    if run.phase == "stopping":
+        return f"{words}, stopping\N{HORIZONTAL ELLIPSIS}"
+    if run.seconds_left is not None:
+        words += f", {duration(run.seconds_left)} left"
+    return words
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: ``8 s``, ``3 min``, ``1 h 20 min``."""
+    if seconds < 90:
+        return f"{max(round(seconds), 1)} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,134 @@
+"""Where am I, at what scale, and how far: the queue of images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QDoubleSpinBox, QMenu, QProgressBar, QToolButton, QVBoxLayout, QWidget
+
+from napari_nunext.core.geometry import MPP_RANGE
+from napari_nunext.ui.controls import Card, ElidedText, IconButton, Text, button, row, set_property
+
+if TYPE_CHECKING:
+    from napari_nunext.review.controller import ReviewController
+    from napari_nunext.review.model import OpenField, Queue
+    from napari_nunext.ui.theme import Palette
+
+SOURCE_WORDS = {"file": "from file", "user": "set by you", "assumed": "assumed"}
+
+
+class HeaderPanel(Card):
+    """Name, scale and place in the queue of the open image."""
+
+    open_requested = Signal()
+    """The user wants to choose files or a folder."""
+
+    def __init__(self, controller: ReviewController) -> None:
+        super().__init__()
+        self._controller = controller
+        self._model = controller.model
+        self.menu = QMenu(self)
+        self._name = ElidedText(role="title")
+        self._place = Text(role="muted")
+        self._scale = button("", role="chip", tip="Micrometres per pixel. Click to change.")
+        self._size = Text(role="muted")
+        self._more = IconButton("more", "Open, export, help")
+        self._more.setMenu(self.menu)
+        self._more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self._previous = IconButton("previous", "Previous field  ( [ )")
+        self._next = IconButton("next", "Next field  ( ] )")
+        self._bar = QProgressBar()
+        self._bar.setTextVisible(False)
+        self._done = Text(role="muted")
+        self._editor = self._make_scale_editor()
+        self._queue_row = QWidget()
+        self._queue_row.setLayout(
+            row(self._previous, self._bar, self._done, self._next, stretch=1, gap_px=6)
+        )
+        self.body.setSpacing(4)
+        self.body.addLayout(row(self._name, self._place, self._more, stretch=0, gap_px=6))
+        scale_row = row(self._scale, self._size)
+        scale_row.addStretch(1)
+        self.body.addLayout(scale_row)
+        self.body.addWidget(self._editor)
+        self.body.addWidget(self._queue_row)
+        self._scale.clicked.connect(self._edit_scale)
+        self._previous.clicked.connect(controller.go_previous)
+        self._next.clicked.connect(controller.go_next)
+        self._model.events.queue.connect(self._show_queue)
+        self._model.events.open_field.connect(self._show_field)
+        self._model.events.loading.connect(self._show_loading)
+        self._show_queue(self._model.queue)
+        self._show_field(self._model.open_field)
+
+    def set_palette(self, palette: Palette) -> None:
+        """Follow the theme."""
+        for made in (self._more, self._previous, self._next):
+            made.set_palette(palette)
+
+    def disconnect_model(self) -> None:
+        """Let go of the review."""
+        self._model.events.queue.disconnect(self._show_queue)
+        self._model.events.open_field.disconnect(self._show_field)
+        self._model.events.loading.disconnect(self._show_loading)
+
+    def _make_scale_editor(self) -> QWidget:
+        self._spin = QDoubleSpinBox()
+        self._spin.setDecimals(4)
+        self._spin.setRange(*MPP_RANGE)
+        self._spin.setSingleStep(0.05)
+        self._spin.setSuffix(" \N{MICRO SIGN}m/px")
+        keep = button("Set", tip="Use this scale for this image")
+        keep.clicked.connect(self._set_scale)
+        editor = QWidget()
+        layout = QVBoxLayout(editor)
+        layout.setContentsMargins(0, 4, 0, 4)
+        layout.setSpacing(4)
+        hint = Text("Typical: 0.50 at 20x, 0.25 at 40x", role="muted")
+        layout.addLayout(row(self._spin, keep, stretch=0))
+        layout.addWidget(hint)
+        editor.hide()
+        return editor
+
+    def _edit_scale(self) -> None:
+        field = self._model.open_field
+        if field is not None:
+            self._spin.setValue(field.entry.mpp)
+        self._editor.setVisible(not self._editor.isVisible())
+
+    def _set_scale(self) -> None:
+        self._editor.hide()
+        self._controller.set_scale(self._spin.value())
+
+    def _show_queue(self, queue: Queue) -> None:
+        total = len(queue.items)
+        self.setVisible(total > 0)
+        self._queue_row.setVisible(total > 1)
+        self._place.setText("" if queue.index is None or total < 2 else f"{queue.index + 1} of {total}")
+        self._bar.setRange(0, max(total, 1))
+        self._bar.setValue(queue.done)
+        self._done.setText(f"{queue.done} done")
+        self._previous.setEnabled(bool(queue.index))
+        self._next.setEnabled(queue.index is not None and queue.index + 1 < total)
+
+    def _show_field(self, field: OpenField | None) -> None:
+        self._scale.setVisible(field is not None)
+        if field is None:
+            return
+        entry = field.entry
+        self._name.set_text(entry.name)
+        words = SOURCE_WORDS[entry.mpp_source]
+        self._scale.setText(f"{entry.mpp:.3g} \N{MICRO SIGN}m/px \N{MIDDLE DOT} {words}")
+        set_property(self._scale, "level", "warning" if entry.mpp_source == "assumed" else "")
+        width_um, height_um = entry.width_px * entry.mpp, entry.height_px * entry.mpp
+        self._size.setText(f"{width_um:.0f} \N{MULTIPLICATION SIGN} {height_um:.0f} \N{MICRO SIGN}m")
+        self._size.setToolTip(f"{entry.width_px} x {entry.height_px} pixels")
+
+    def _show_loading(self, name: str) -> None:
+        if name:
+            self._place.setText("opening\N{HORIZONTAL ELLIPSIS}")
+            self._name.set_text(name)
+        else:
+            self._show_queue(self._model.queue)
+            self._show_field(self._model.open_field)

@@ -1,0 +1,63 @@
+"""The only place where the project's coordinates meet napari's.
+
+Inside the project a point is (x, y) in level-0 pixels with the origin at the corner of the first
+pixel, whose centre is (0.5, 0.5). In napari a point is (row, column) with pixel centres at whole
+numbers. All layers of a field share one scale (um per pixel) and one unit, so that data coordinates
+of different layers agree to the fraction of a pixel.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_nunext.core.geometry import Box, as_points_xy
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+    from numpy.typing import ArrayLike, NDArray
+
+    from napari_nunext.core.geometry import PointsXY
+
+UNITS = ("um", "um")
+
+
+def to_napari(points_xy: PointsXY) -> NDArray[np.float64]:
+    """(x, y), corner origin, to (row, column), centres at whole numbers; shape (N, 2) both."""
+    return points_xy[:, ::-1] - 0.5
+
+
+def from_napari(points_rc: ArrayLike) -> PointsXY:
+    """Inverse of `to_napari`."""
+    return as_points_xy(points_rc)[:, ::-1] + 0.5
+
+
+def box_to_napari(box: Box) -> NDArray[np.float64]:
+    """The corners of a box as a rectangle of a Shapes layer, shape (4, 2)."""
+    corners = [(box.x0, box.y0), (box.x1, box.y0), (box.x1, box.y1), (box.x0, box.y1)]
+    return to_napari(np.array(corners))
+
+
+def box_from_napari(corners_rc: ArrayLike) -> Box:
+    """The box around a drawn shape."""
+    points_xy = from_napari(corners_rc)
+    (x0, y0), (x1, y1) = points_xy.min(axis=0), points_xy.max(axis=0)
+    return Box(float(x0), float(y0), float(x1), float(y1))
+
+
+def placement(mpp: float) -> dict[str, Any]:
+    """Keyword arguments that place a layer of an image with this scale."""
+    return {"scale": (mpp, mpp), "units": UNITS}
+
+
+def place(layer: Layer, mpp: float) -> None:
+    """Put a layer where an image with this scale lies."""
+    layer.scale = (mpp, mpp)
+    layer.units = UNITS
+
+
+def world_of(x_px: float, y_px: float, mpp: float) -> tuple[float, float]:
+    """Where on the canvas a point lies: (row, column) in um."""
+    row, column = to_napari(np.array([[x_px, y_px]]))[0] * mpp
+    return float(row), float(column)

@@ -1,0 +1,73 @@
+"""One sentence for the user, at most one button, and the details on demand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFrame, QVBoxLayout
+
+from napari_nunext.ui.controls import IconButton, Text, button, row, set_property
+
+if TYPE_CHECKING:
+    from napari_nunext.review.model import Notice, ReviewModel
+    from napari_nunext.ui.theme import Palette
+
+
+class NoticeBar(QFrame):
+    """Shows `ReviewModel.notice`; gone when there is none."""
+
+    def __init__(self, model: ReviewModel) -> None:
+        super().__init__()
+        self._model = model
+        self.setProperty("role", "notice")
+        self._words = Text(wraps=True)
+        self._close = IconButton("close", "Dismiss", size_px=22)
+        self._act = button("")
+        self._more = button("Details", role="link")
+        self._details = Text(role="muted", wraps=True)
+        self._details.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(10, 6, 6, 6)
+        layout.setSpacing(4)
+        top = row(self._words, self._close, stretch=0, gap_px=4)
+        top.setAlignment(self._close, Qt.AlignmentFlag.AlignTop)
+        layout.addLayout(top)
+        buttons = row(self._act, self._more)
+        buttons.addStretch(1)
+        layout.addLayout(buttons)
+        layout.addWidget(self._details)
+        self._act.clicked.connect(self._do)
+        self._more.clicked.connect(lambda: self._details.setVisible(not self._details.isVisible()))
+        self._close.clicked.connect(self._dismiss)
+        model.events.notice.connect(self._show)
+        self._show(model.notice)
+
+    def set_palette(self, palette: Palette) -> None:
+        """Follow the theme."""
+        self._close.set_palette(palette)
+
+    def disconnect_model(self) -> None:
+        """Let go of the review."""
+        self._model.events.notice.disconnect(self._show)
+
+    def _show(self, notice: Notice | None) -> None:
+        self.setVisible(notice is not None)
+        if notice is None:
+            return
+        set_property(self, "level", notice.level)
+        self._words.setText(notice.words)
+        self._act.setText(notice.action_label)
+        self._act.setVisible(notice.action is not None)
+        self._more.setVisible(bool(notice.details))
+        self._details.setText(notice.details)
+        self._details.hide()
+
+    def _do(self) -> None:
+        notice = self._model.notice
+        self._dismiss()
+        if notice is not None and notice.action is not None:
+            notice.action()
+
+    def _dismiss(self) -> None:
+        self._model.notice = None

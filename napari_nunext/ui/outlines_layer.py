@@ -1,0 +1,147 @@
+"""The nuclei's outlines as one napari Labels layer, repainted only where something changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.layers import Labels
+from napari.utils.colormaps import CyclicLabelColormap
+
+from napari_nunext.core.nuclei import OKABE_ITO
+from napari_nunext.ui.layers import place, placement
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from numpy.typing import NDArray
+
+    from napari_nunext.core.masks import Mask
+    from napari_nunext.review.model import OpenField, ReviewModel
+
+COLORS = 16
+"""Colours that labels cycle through: label n has the colour of category (n - 1) mod 16."""
+CONTOUR_PX = 1
+
+
+class OutlinesLayer:
+    """Keeps a Labels layer and the masks of the state the same.
+
+    The label of a nucleus says its category's colour, so that a stream of thousands of nuclei
+    never needs a new colour map.
+    """
+
+    def __init__(self, model: ReviewModel, field: OpenField) -> None:
+        self._model = model
+        self._serial = 0
+        self._painted: dict[UUID, tuple[Mask, int, int]] = {}
+        """Mask, colour and label of what is on the layer."""
+        self.layer = Labels(
+            self._blank(field),
+            name="Outlines",
+            opacity=0.9,
+            colormap=self._colormap(),
+            **placement(field.entry.mpp),
+        )
+        self.layer.contour = CONTOUR_PX
+        self.layer.editable = False
+        self.redraw()
+
+    def show_field(self, field: OpenField) -> None:
+        """Start over on another image."""
+        self._painted.clear()
+        self._serial = 0
+        self.layer.data = self._blank(field)
+        self.set_scale(field.entry.mpp)
+        self.redraw()
+
+    def set_scale(self, mpp: float) -> None:
+        """Follow the image's scale."""
+        place(self.layer, mpp)
+
+    def recolor(self) -> None:
+        """Follow the categories' colours."""
+        self.layer.colormap = self._colormap()
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Paint what is new or changed and wipe what is gone."""
+        wanted = self._wanted()
+        gone = [
+            self._painted.pop(uid)[0]
+            for uid, (mask, color, _) in list(self._painted.items())
+            if wanted.get(uid) != (mask, color)
+        ]
+        new = {uid: paint for uid, paint in wanted.items() if uid not in self._painted}
+        if not gone and not new:
+            return
+        labels: NDArray[np.int32] = self.layer.data
+        for mask in gone:
+            labels[_crop(mask)] = 0
+        for uid in self._beside(gone):
+            mask, _, label = self._painted[uid]
+            _paint(labels, mask, label)
+        for uid, (mask, color) in new.items():
+            label = self._serial * COLORS + color + 1
+            self._serial += 1
+            self._painted[uid] = (mask, color, label)
+            _paint(labels, mask, label)
+        self.layer.refresh()
+
+    def _wanted(self) -> dict[UUID, tuple[Mask, int]]:
+        state, hidden = self._model.state, self._model.hidden_categories
+        if state is None:
+            return {}
+        color = {category.name: i % COLORS for i, category in enumerate(self._model.categories)}
+        return {
+            uid: (n.nucleus.mask, color.get(n.nucleus.category, COLORS - 1))
+            for uid, n in state.nuclei.items()
+            if n.nucleus.mask is not None
+            and n.status != "rejected"
+            and n.nucleus.category not in hidden
+        }
+
+    def _beside(self, gone: list[Mask]) -> list[UUID]:
+        """What is painted and may have lost pixels when masks were wiped."""
+        return [
+            uid
+            for uid, (mask, _, _) in self._painted.items()
+            if any(_overlap(mask, wiped) for wiped in gone)
+        ]
+
+    def _blank(self, field: OpenField) -> NDArray[np.int32]:
+        return np.zeros((field.entry.height_px, field.entry.width_px), dtype=np.int32)
+
+    def _colormap(self) -> CyclicLabelColormap:
+        known = [category.color for category in self._model.categories][:COLORS]
+        rest = [OKABE_ITO[i % len(OKABE_ITO)] for i in range(len(known), COLORS)]
+        colors = np.ones((COLORS + 1, 4))
+        colors[1:, :3] = np.array([*known, *rest]) / 255
+        colors[0] = 0
+        return CyclicLabelColormap(colors=colors, name="NuNext categories", seed=0.5)
+
+
+def _crop(mask: Mask) -> tuple[slice, slice]:
+    """Where a mask lies in the image; what hangs over its edge is cut off."""
+    y0, x0 = max(mask.y0_px, 0), max(mask.x0_px, 0)
+    return (
+        slice(y0, max(mask.y0_px + mask.height_px, y0)),
+        slice(x0, max(mask.x0_px + mask.width_px, x0)),
+    )
+
+
+def _paint(labels: NDArray[np.int32], mask: Mask, label: int) -> None:
+    rows, columns = _crop(mask)
+    target = labels[rows, columns]
+    y, x = rows.start - mask.y0_px, columns.start - mask.x0_px
+    height, width = target.shape
+    target[mask.to_array()[y : y + height, x : x + width]] = label
+
+
+def _overlap(a: Mask, b: Mask) -> bool:
+    return (
+        a.x0_px < b.x0_px + b.width_px
+        and b.x0_px < a.x0_px + a.width_px
+        and a.y0_px < b.y0_px + b.height_px
+        and b.y0_px < a.y0_px + a.height_px
+    )

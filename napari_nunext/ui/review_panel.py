@@ -1,0 +1,165 @@
+"""The Review tab: find, look, correct, decide."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QCheckBox, QLineEdit, QSlider, QVBoxLayout, QWidget
+
+from napari_nunext.review.editing import is_sure
+from napari_nunext.ui.category_list import CategoryList
+from napari_nunext.ui.controls import Card, Text, button, row
+from napari_nunext.ui.find_panel import FindPanel
+from napari_nunext.ui.theme import SPACE_PX
+
+if TYPE_CHECKING:
+    from napari_nunext.review.controller import ReviewController
+    from napari_nunext.ui.theme import Palette
+
+
+class ReviewPanel(QWidget):
+    """All of the Review tab."""
+
+    opacity_chosen = Signal(float)
+    points_shown = Signal(bool)
+
+    def __init__(self, controller: ReviewController, palette: Palette) -> None:
+        super().__init__()
+        self._controller = controller
+        self._model = controller.model
+        self.find = FindPanel(controller, palette)
+        self.categories = CategoryList(controller, palette)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(SPACE_PX)
+        layout.addWidget(self.find)
+        layout.addWidget(self._make_nuclei_card())
+        layout.addWidget(self._make_decisions())
+        layout.addStretch(1)
+        events = self._model.events
+        events.state.connect(self._show_state)
+        events.sure_above.connect(self._show_sure)
+        events.outlines.connect(self._show_outlines)
+        events.open_field.connect(self._show_state)
+        self._show_state()
+        self._show_sure()
+
+    def set_palette(self, palette: Palette) -> None:
+        """Follow the theme."""
+        self.find.set_palette(palette)
+        self.categories.set_palette(palette)
+
+    def disconnect_model(self) -> None:
+        """Let go of the review."""
+        self.find.disconnect_model()
+        self.categories.disconnect_model()
+        events = self._model.events
+        events.state.disconnect(self._show_state)
+        events.sure_above.disconnect(self._show_sure)
+        events.outlines.disconnect(self._show_outlines)
+        events.open_field.disconnect(self._show_state)
+
+    def ask_comment(self) -> None:
+        """Open the line for a comment."""
+        self._comment.clear()
+        self._comment.show()
+        self._comment.setFocus()
+
+    def decide(self) -> None:
+        """Accept the field, or take the acceptance back."""
+        state = self._model.state
+        if state is not None and state.complete:
+            self._controller.reopen_field()
+        else:
+            self._controller.accept_field()
+
+    def _make_nuclei_card(self) -> QWidget:
+        card = Card("NUCLEI")
+        self._sure = QSlider(Qt.Orientation.Horizontal)
+        self._sure.setRange(0, 100)
+        self._sure.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self._sure.setAccessibleName("Sure above")
+        self._sure_value = Text()
+        self._sure_value.setFixedWidth(28)
+        self._unsure = button("", role="link", tip="Go to the next unsure nucleus  (Tab)")
+        self._points = QCheckBox("Points")
+        self._points.setChecked(True)
+        self._outlines = QCheckBox("Outlines")
+        self._outlines.setChecked(self._model.outlines)
+        self._opacity = QSlider(Qt.Orientation.Horizontal)
+        self._opacity.setRange(10, 100)
+        self._opacity.setValue(100)
+        self._opacity.setAccessibleName("Opacity of points and outlines")
+        self._opacity.setToolTip("Opacity of points and outlines")
+        for made in (self._points, self._outlines, self._opacity):
+            made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        card.body.addWidget(self.categories)
+        card.body.addLayout(row(Text("Sure above"), self._sure, self._sure_value, stretch=1))
+        card.body.addWidget(self._unsure)
+        card.body.addLayout(row(self._points, self._outlines, self._opacity, stretch=2, gap_px=12))
+        self._sure.valueChanged.connect(lambda v: self._controller.set_sure_above(v / 100))
+        self._unsure.clicked.connect(lambda: self._controller.next_unsure())
+        self._points.toggled.connect(self.points_shown.emit)
+        self._outlines.toggled.connect(self._controller.set_outlines)
+        self._opacity.valueChanged.connect(lambda v: self.opacity_chosen.emit(v / 100))
+        return card
+
+    def _make_decisions(self) -> QWidget:
+        self._accept = button("Accept field", tip="Every nucleus is marked; go on  (Enter)")
+        self._flag = button("Flag", tip="Mark for a second look  (F)")
+        self._say = button("Comment", tip="On the field, or on the selected nucleus  (C)")
+        self._flag.setCheckable(True)
+        self._comment = QLineEdit()
+        self._comment.setPlaceholderText("Comment, then Enter")
+        self._comment.hide()
+        self._said = Text(role="muted", wraps=True)
+        made = QWidget()
+        layout = QVBoxLayout(made)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(6)
+        layout.addLayout(row(self._accept, self._flag, self._say, stretch=0, gap_px=6))
+        layout.addWidget(self._comment)
+        layout.addWidget(self._said)
+        self._accept.clicked.connect(self.decide)
+        self._flag.clicked.connect(self._controller.flag_field)
+        self._say.clicked.connect(self.ask_comment)
+        self._comment.returnPressed.connect(self._take_comment)
+        self._comment.editingFinished.connect(self._comment.hide)
+        return made
+
+    def _take_comment(self) -> None:
+        self._controller.comment(self._comment.text())
+        self._comment.hide()
+
+    def _show_state(self) -> None:
+        state = self._model.state
+        has_field = self._model.open_field is not None
+        for made in (self._accept, self._flag, self._say):
+            made.setEnabled(has_field)
+        accepted = state is not None and bool(state.complete)
+        self._accept.setText("\N{CHECK MARK} Accepted, reopen" if accepted else "Accept field")
+        self._flag.setChecked(state is not None and state.flagged)
+        comments = () if state is None else state.comments
+        self._said.setText("\n".join(f"\N{LEFT DOUBLE QUOTATION MARK}{c.text}\N{RIGHT DOUBLE QUOTATION MARK} {c.annotator}" for c in comments[-2:]))
+        self._said.setVisible(bool(comments))
+        self._show_unsure()
+
+    def _show_outlines(self, shown: bool) -> None:
+        self._outlines.setChecked(shown)
+
+    def _show_sure(self) -> None:
+        value = self._model.sure_above
+        self._sure.setValue(round(value * 100))
+        self._sure_value.setText(f"{value:.2f}")
+        self._show_unsure()
+
+    def _show_unsure(self) -> None:
+        state = self._model.state
+        nuclei = () if state is None else state.nuclei.values()
+        unsure = sum(
+            not is_sure(n, self._model.sure_above) and n.status != "rejected" for n in nuclei
+        )
+        self._unsure.setVisible(bool(nuclei))
+        self._unsure.setText(f"\N{LARGE CIRCLE} {unsure} unsure  \N{MIDDLE DOT}  Tab shows the next" if unsure else "No unsure nuclei")
+        self._unsure.setEnabled(bool(unsure))

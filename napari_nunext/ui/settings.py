@@ -1,0 +1,44 @@
+"""What the user set in napari's preferences for this plugin."""
+
+from __future__ import annotations
+
+import getpass
+from dataclasses import dataclass
+
+from napari_nunext.review.controller import DEFAULT_MPP
+
+PLUGIN = "napari-nunext"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The preferences, with their defaults filled in."""
+
+    annotator: str
+    default_mpp: float = DEFAULT_MPP
+    server_url: str = ""
+    """Address of a shared model server; empty for one of our own."""
+    server_token: str = ""
+
+
+def read_settings() -> Settings:
+    """The preferences as they are now."""
+    from napari.settings import get_plugin_settings
+
+    known = get_plugin_settings().get(PLUGIN)
+    if known is None:  # napari has not registered the plugin, for example in a script
+        return Settings(annotator=login_name())
+    return Settings(
+        annotator=known.review.annotator.strip() or login_name(),
+        default_mpp=known.review.default_mpp,
+        server_url=known.server.url.strip(),
+        server_token=known.server.token.strip(),
+    )
+
+
+def login_name() -> str:
+    """Who is logged in; "reviewer" where the system does not say."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "reviewer"
