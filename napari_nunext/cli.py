@@ -1,0 +1,201 @@
+"""The command line: ``napari-nunext open | detect | export | serve | models``.
+
+Exit codes: 0 for success, 2 for bad input, said in one line that begins with ``napari-nunext:``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from napari_nunext import __version__
+from napari_nunext.core.errors import InputError, NunextError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from napari_nunext.commands.detect import Progress
+
+PROGRAM = "napari-nunext"
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return the exit code."""
+    args = _parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = args.command
+    try:
+        return command(args)
+    except NunextError as error:
+        _say(str(error))
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _say(f"{where}{error.strerror or error}.")
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return BAD_INPUT
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with the arguments."""
+
+    def error(self, message: str) -> NoReturn:
+        _say(f"{message}. See {self.prog} --help.")
+        sys.exit(BAD_INPUT)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog=PROGRAM, description="Find, review and correct nuclei.")
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    command = commands.add_parser("open", help="open images in napari, to review")
+    command.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="image or folder")
+    command.add_argument("--project", type=Path, help="file in which the review is kept")
+    command.add_argument("--mpp", type=float, help="micrometres per pixel of the images")
+    command.set_defaults(command=_open)
+
+    command = commands.add_parser("detect", help="find nuclei and write them as GeoJSON")
+    command.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="image or folder")
+    command.add_argument(
+        "--model", default="classical", help="id of a model (see `models`) or checkpoint folder"
+    )
+    command.add_argument(
+        "--mpp", type=float, help="micrometres per pixel; by default what each file says"
+    )
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
+    command.add_argument("--masks", action="store_true", help="outlines instead of points")
+    _add_models(command)
+    command.set_defaults(command=_detect)
+
+    command = commands.add_parser("export", help="export a review project")
+    command.add_argument("project", type=Path, help="the project's file")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
+    command.add_argument(
+        "--format",
+        choices=("training", "geojson", "csv", "coco"),
+        default="training",
+        help="training data of what is complete (default), or all nuclei in one of these formats",
+    )
+    command.set_defaults(command=_export)
+
+    command = commands.add_parser("serve", help="run a model server for this or other machines")
+    command.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    command.add_argument("--port", type=int, default=8123, help="0 for any free port")
+    command.add_argument(
+        "--token-file", type=Path, metavar="FILE", help="holds the token that callers must show"
+    )
+    _add_models(command)
+    command.set_defaults(command=_serve)
+
+    command = commands.add_parser("models", help="list the models that are found")
+    _add_models(command)
+    command.set_defaults(command=_models)
+    return parser
+
+
+def _add_models(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--models",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="a checkpoint, or a folder of them; may be given again",
+    )
+
+
+def _open(args: argparse.Namespace) -> int:
+    try:
+        from napari_nunext.ui.app import main as open_window
+    except ModuleNotFoundError as error:
+        if error.name is not None and error.name.startswith("napari_nunext"):
+            raise
+        raise InputError(
+            f"{error.name} is not installed. Run: pip install 'napari-nunext[all]'."
+        ) from error
+    open_window(args.paths, args.project, args.mpp)
+    return 0
+
+
+def _detect(args: argparse.Namespace) -> int:
+    from napari_nunext.commands.detect import DetectOptions, detect_images
+
+    options = DetectOptions(args.model, args.out, args.mpp, args.masks, tuple(args.models))
+    failed = detect_images(args.paths, options, say=_say, progress=_show_progress)
+    if failed:
+        names = ", ".join(path.name for path in failed)
+        _say(f"{len(failed)} of the images were not searched: {names}.")
+        return BAD_INPUT
+    return 0
+
+
+def _export(args: argparse.Namespace) -> int:
+    from napari_nunext.commands.export import export_project
+
+    print(export_project(args.project, args.out, args.format))
+    return 0
+
+
+def _serve(args: argparse.Namespace) -> int:
+    from napari_nunext.models.catalog import Catalog
+    from napari_nunext.serving.serve import serve
+    from napari_nunext.serving.settings import ServerSettings, model_folders
+
+    token = None
+    if args.token_file is not None:
+        token = args.token_file.read_text(encoding="utf-8").strip()
+    settings = ServerSettings(host=args.host, port=args.port, token=token)
+
+    def ready(url: str, _: Callable[[], None]) -> None:
+        print(f"Serving at {url} (Ctrl+C ends it)", flush=True)
+        if token is None:
+            print(f"Token: {settings.secret}", flush=True)
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    serve(settings, Catalog(model_folders(args.models)), ready=ready)
+    return 0
+
+
+def _models(args: argparse.Namespace) -> int:
+    from napari_nunext.models.catalog import Catalog
+    from napari_nunext.serving.settings import model_folders
+
+    catalog = Catalog(model_folders(args.models))
+    for entry in catalog.entries():
+        if entry.info is None:
+            print(f"{entry.id}\t{entry.kind}\tcannot be used: {entry.problem}")
+            continue
+        about = f"{entry.info.name}, {entry.info.mpp:g} um/px, {entry.info.window_px} px windows"
+        if entry.info.parameters is not None:
+            about += f", {entry.info.parameters / 1e6:.1f} M parameters"
+        print(f"{entry.id}\t{entry.kind}\t{about}")
+    return 0
+
+
+def _say(line: str) -> None:
+    """A line for the person at the terminal; standard output stays for results."""
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr)  # over a line of progress
+    print(f"{PROGRAM}: {line}", file=sys.stderr, flush=True)
+
+
+def _show_progress(progress: Progress) -> None:
+    """One line that changes, at a terminal; elsewhere one for each image."""
+    p = progress
+    line = f"[{p.number}/{p.total}] {p.image}: window {p.windows_done} of {p.windows}, "
+    line += f"{p.nuclei} nuclei"
+    finished = p.windows_done == p.windows
+    if sys.stderr.isatty():
+        end = "\n" if finished else ""
+        print(f"\r\x1b[K{line}", end=end, file=sys.stderr, flush=True)
+    elif finished:
+        print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,262 @@
+"""Detection in many images from the command line, through the server that the app uses too."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from napari_nunext.core.errors import (
+    CalibrationError,
+    InputError,
+    NunextError,
+    ServerError,
+)
+from napari_nunext.core.geometry import check_mpp
+from napari_nunext.core.nuclei import Category, Nucleus
+from napari_nunext.images import find_images, open_image
+from napari_nunext.images.find import image_stem
+from napari_nunext.models.checkpoint import checkpoint_sha256, describe
+from napari_nunext.serving.launcher import LocalServer
+from napari_nunext.serving.protocol import (
+    DetectRequest,
+    Failed,
+    Hidden,
+    Masks,
+    Points,
+    Started,
+    WindowDone,
+)
+from napari_nunext.store.exports.geojson import write_geojson
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from napari_nunext.core.masks import Mask
+    from napari_nunext.images import TileImage
+    from napari_nunext.serving.client import Client
+    from napari_nunext.serving.protocol import DetectEvent, ModelInfo, PointOut
+
+
+@dataclass(frozen=True, slots=True)
+class DetectOptions:
+    """What to search for, and how."""
+
+    model: str
+    """Id of a detector, or the folder of its checkpoint."""
+    out_dir: Path
+    mpp: float | None = None
+    """Micrometres per pixel; prevails over what a file says."""
+    masks: bool = False
+    model_paths: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an image is."""
+
+    image: str
+    number: int
+    total: int
+    windows_done: int
+    windows: int
+    nuclei: int
+
+
+@dataclass(slots=True)
+class Found:
+    """What a stream amounts to."""
+
+    model: ModelInfo | None = None
+    points: dict[int, PointOut] = field(default_factory=dict)
+    masks: dict[int, Mask] = field(default_factory=dict)
+    windows_done: int = 0
+    windows: int = 0
+    windows_cut_off: int = 0
+
+    def take(self, event: DetectEvent) -> None:
+        """Add an event of the stream; `ServerError` for one that says that the run broke."""
+        match event:
+            case Started():
+                self.model, self.windows = event.model, event.windows
+            case Points():
+                self.points |= {point.index: point for point in event.points}
+            case Hidden():
+                for index in event.indices:
+                    self.points.pop(index)
+            case WindowDone():
+                self.windows_done = event.done
+                self.windows_cut_off += event.finish == "limit"
+            case Masks():
+                self.masks |= {mask.index: mask.to_mask() for mask in event.masks}
+            case Failed():
+                raise ServerError(event.message)
+
+    def nuclei(self) -> list[Nucleus]:
+        """The nuclei that stand, in the order they were found."""
+        return [
+            Nucleus(uuid4(), p.x, p.y, p.category, p.confidence, self.masks.get(i))
+            for i, p in sorted(self.points.items())
+        ]
+
+
+def detect_images(
+    paths: Sequence[Path],
+    options: DetectOptions,
+    *,
+    say: Callable[[str], None],
+    progress: Callable[[Progress], None],
+) -> list[Path]:
+    """Write ``<image stem>.geojson`` into `options.out_dir` for every image.
+
+    An image that cannot be searched is named to `say`, and the others are searched nevertheless.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Images and folders of images.
+    options : DetectOptions
+    say : callable
+        Told a line about whatever a person should know.
+    progress : callable
+        Told after every window.
+
+    Returns
+    -------
+    list of Path
+        The images that could not be searched.
+
+    Raises
+    ------
+    InputError
+        Before any work: if there is no image, two have one stem, or the model is not there.
+    OSError
+        If the output folder cannot be made.
+    """
+    if options.mpp is not None:
+        check_mpp(options.mpp, "--mpp")
+    images = find_images(paths)
+    targets = output_files(images, options.out_dir)
+    folder = _model_folder(options.model)
+    options.out_dir.mkdir(parents=True, exist_ok=True)
+    failed = []
+    with LocalServer((*options.model_paths, *([folder] if folder else []))) as server:
+        model = _find_model(server.client(), options.model, folder)
+        for number, path in enumerate(images, start=1):
+
+            def tell(found: Found, path: Path = path, number: int = number) -> None:
+                done, windows, nuclei = found.windows_done, found.windows, len(found.points)
+                progress(Progress(path.name, number, len(images), done, windows, nuclei))
+
+            try:
+                # Asked for anew each time: a server that died is then started again.
+                found = _detect(server.client(), path, model.id, options, say, tell)
+                _write(targets[path], found, options.masks)
+            except (NunextError, OSError) as error:
+                failed.append(path)
+                said = str(error)
+                say(said if path.name in said else f"{path.name}: {said}")
+    return failed
+
+
+def output_files(images: Sequence[Path], out_dir: Path) -> dict[Path, Path]:
+    """The file that is written for each image.
+
+    Raises
+    ------
+    InputError
+        If two images would be written to one file.
+    """
+    by_stem: dict[str, list[Path]] = defaultdict(list)
+    targets = {}
+    for path in images:
+        stem = image_stem(path)
+        by_stem[stem.casefold()].append(path)  # as many file systems compare names
+        targets[path] = out_dir / f"{stem}.geojson"
+    for clash in by_stem.values():
+        if len(clash) > 1:
+            names = " and ".join(str(path) for path in clash)
+            raise InputError(
+                f"{names} would both be written to {targets[clash[0]].name}. "
+                "Rename one, or search them into different folders."
+            )
+    return targets
+
+
+def _model_folder(model: str) -> Path | None:
+    """The checkpoint's folder, if that is what the model is named by."""
+    path = Path(model)
+    if model == "classical" or not path.is_dir():
+        return None
+    describe(path)  # says now what is wrong with it
+    return path
+
+
+def _find_model(client: Client, model: str, folder: Path | None) -> ModelInfo:
+    detectors = [m for m in client.models() if m.kind == "detector"]
+    wanted = None if folder is None else checkpoint_sha256(folder)
+    for info in detectors:
+        if info.id == model if folder is None else info.checkpoint_sha256 == wanted:
+            if info.problem is not None:
+                raise InputError(info.problem)
+            return info
+    known = ", ".join(m.id for m in detectors)
+    raise InputError(
+        f"There is no detector {model!r}. Name one of {known}, or the folder of a checkpoint."
+    )
+
+
+def _detect(
+    client: Client,
+    path: Path,
+    model_id: str,
+    options: DetectOptions,
+    say: Callable[[str], None],
+    tell: Callable[[Found], None],
+) -> Found:
+    image = open_image(path)
+    mpp = _scale(image, options.mpp, say)
+    for note in image.notes:
+        say(f"{image.name}: {note}")
+    request = DetectRequest(
+        image=client.put_image(image.rgb, sha256=image.sha256),
+        mpp=mpp,
+        model=model_id,
+        masks=options.masks,
+    )
+    found = Found()
+    for event in client.detect(request):
+        found.take(event)
+        if isinstance(event, WindowDone):
+            tell(found)
+    if found.windows_cut_off:
+        say(
+            f"{image.name}: {found.windows_cut_off} windows hold more nuclei than the model lists; "
+            "some are missing there."
+        )
+    return found
+
+
+def _scale(image: TileImage, mpp: float | None, say: Callable[[str], None]) -> float:
+    if mpp is None:
+        if image.mpp is None:
+            raise CalibrationError(
+                f"{image.name} does not say its scale. Give the micrometres per pixel, "
+                "for example --mpp 0.5 (20x) or --mpp 0.25 (40x)."
+            )
+        return image.mpp
+    if image.mpp is not None and abs(image.mpp / mpp - 1) > 0.01:
+        say(f"{image.name} says {image.mpp:g} um/px, but --mpp {mpp:g} is used as you asked.")
+    return mpp
+
+
+def _write(path: Path, found: Found, masks: bool) -> None:
+    assert found.model is not None  # every stream that is not cancelled begins with it
+    model = found.model
+    metadata = {"model": model.name}
+    if model.checkpoint_sha256 is not None:
+        metadata["checkpoint"] = model.checkpoint_sha256
+    categories = [Category(c.name, c.color) for c in model.categories]
+    write_geojson(path, found.nuclei(), categories=categories, masks=masks, metadata=metadata)

@@ -1,0 +1,113 @@
+"""Exports of a review project from the command line."""
+
+from __future__ import annotations
+
+import getpass
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+
+from napari_nunext.core.errors import RecordError
+from napari_nunext.images import open_image
+from napari_nunext.images.find import image_stem
+from napari_nunext.store import Project
+from napari_nunext.store.exports.coco import CocoImage, write_coco
+from napari_nunext.store.exports.csv import write_csv
+from napari_nunext.store.exports.geojson import write_geojson
+from napari_nunext.store.exports.training import export_training
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_nunext.store import ImageEntry
+
+Format: TypeAlias = Literal["training", "geojson", "csv", "coco"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+
+def export_project(path: Path, out_dir: Path, format_: Format) -> str:
+    """Export a project, which may be open in a window meanwhile.
+
+    Parameters
+    ----------
+    path : Path
+        The project's file.
+    out_dir : Path
+        For ``"training"`` the export itself; else the folder that the files are written into: one
+        for each image, or ``instances.json`` for ``"coco"``.
+    format_ : {"training", "geojson", "csv", "coco"}
+
+    Returns
+    -------
+    str
+        A line that says what was written.
+
+    Raises
+    ------
+    NunextError
+        If the project cannot be read, there is nothing to export, or it cannot be written.
+    """
+    with Project.open(path, annotator=_user(), mode="r", create=False) as project:
+        if format_ == "training":
+            manifest = export_training(project, out_dir, open_pixels=_pixels)
+            counts = ", ".join(f"{what} {n}" for what, n in manifest.counts.items())
+            return f"{out_dir}: {counts}"
+        if not project.images():
+            raise RecordError(f"{path.name} has no image yet. Open one in napari first.")
+        out_dir.mkdir(parents=True, exist_ok=True)
+        _WRITERS[format_](project, out_dir)
+        return f"{out_dir}: nuclei of {len(project.images())} images"
+
+
+def _write_geojson(project: Project, out_dir: Path) -> None:
+    for entry, stem in _stems(project.images()):
+        nuclei = tuple(project.state(entry.sha256).nuclei.values())
+        write_geojson(
+            out_dir / f"{stem}.geojson", nuclei, categories=project.categories(), masks=True
+        )
+
+
+def _write_csv(project: Project, out_dir: Path) -> None:
+    for entry, stem in _stems(project.images()):
+        nuclei = tuple(project.state(entry.sha256).nuclei.values())
+        write_csv(out_dir / f"{stem}.csv", nuclei, mpp=entry.mpp)
+
+
+def _write_coco(project: Project, out_dir: Path) -> None:
+    images = [
+        CocoImage(entry, tuple(project.state(entry.sha256).nuclei.values()))
+        for entry in project.images()
+    ]
+    write_coco(out_dir / "instances.json", images, categories=project.categories())
+
+
+_WRITERS: dict[str, Callable[[Project, Path], None]] = {
+    "geojson": _write_geojson,
+    "csv": _write_csv,
+    "coco": _write_coco,
+}
+
+
+def _stems(entries: tuple[ImageEntry, ...]) -> list[tuple[ImageEntry, str]]:
+    """Images with the stem of their file; where stems clash, the pixels' hash tells them apart."""
+    stems = [image_stem(Path(entry.name)) for entry in entries]
+    uses = Counter(stem.casefold() for stem in stems)
+    return [
+        (entry, stem if uses[stem.casefold()] == 1 else f"{stem}-{entry.sha256[:8]}")
+        for entry, stem in zip(entries, stems, strict=True)
+    ]
+
+
+def _pixels(entry: ImageEntry) -> NDArray[np.uint8]:
+    return open_image(entry.path).rgb
+
+
+def _user() -> str:
+    """Reading needs a name, but writes it nowhere."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user may have no name
+        return "export"
