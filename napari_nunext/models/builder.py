@@ -30,7 +30,13 @@ from napari_nunext.models.checkpoint import (
     checkpoint_sha256,
     default_max_points,
 )
-from napari_nunext.models.families import ModelSize, check_window, get_family, pin_window
+from napari_nunext.models.families import (
+    ModelSize,
+    check_window,
+    embedding_rows,
+    get_family,
+    pin_window,
+)
 from napari_nunext.models.families.qwen_vl import (
     CHAT_TEMPLATE,
     END_TOKEN,
@@ -87,7 +93,7 @@ PRESETS = {
         window_px=96,
     ),
 }
-"""``"nano"``, 0.5 M weights, for tests and the demo; ``"tiny"``, 2.4 M, the least that learns well."""
+"""``"nano"``: 0.5 M weights, for tests and the demo. ``"tiny"``: 2.4 M, seen to learn, slowly."""
 
 
 def build_checkpoint(
@@ -266,7 +272,9 @@ def _new_tokenizer() -> Any:
     words = [NUCLEUS_INSTRUCTION, "user assistant system"]
     bpe.train_from_iterator(words * 8, trainer)
     model = json.loads(bpe.to_str())["model"]
-    merges = [tuple(m) if isinstance(m, list) else tuple(m.split(" ")) for m in model["merges"]]
+    merges: Any = [
+        tuple(m) if isinstance(m, list) else tuple(m.split(" ")) for m in model["merges"]
+    ]
     return Qwen2Tokenizer(
         vocab=model["vocab"],
         merges=merges,
@@ -297,7 +305,7 @@ def _add_tokens(
     ids = tokenizer.convert_tokens_to_ids(texts)
     if ids != list(range(start, start + len(texts))):
         raise CheckpointError(
-            "The tokenizer did not give consecutive ids to the coordinate tokens. Update tokenizers."
+            "The tokenizer did not give consecutive ids to the new tokens. Update tokenizers."
         )
     codec = Codec(
         bins=bins,
@@ -320,10 +328,10 @@ def _add_tokens(
 
 @torch.no_grad()
 def _grow_embeddings(model: PreTrainedModel, old_tokens: int, tokens: int, seed: int) -> None:
-    rows = model.get_input_embeddings().weight.shape[0]
-    model.resize_token_embeddings(_padded(max(rows, tokens)), mean_resizing=False)
+    rows = _padded(max(embedding_rows(model), tokens))
+    model.resize_token_embeddings(rows, mean_resizing=False)
     generator = torch.Generator().manual_seed(seed)
-    layers = [model.get_input_embeddings(), model.get_output_embeddings()]
+    layers: list[Any] = [model.get_input_embeddings(), model.get_output_embeddings()]
     for weight in {id(layer.weight): layer.weight for layer in layers}.values():
         old = weight[:old_tokens].float()
         noise = torch.randn((tokens - old_tokens, weight.shape[1]), generator=generator)

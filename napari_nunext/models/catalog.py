@@ -144,7 +144,7 @@ class Catalog:
             return ClassicalDetector()
         kept = self._kept(entry)
         if kept is None:
-            from napari_nunext.models.next_point import NextPointDetector
+            from napari_nunext.models.decoding import NextPointDetector
 
             kept = self._keep(entry, NextPointDetector(entry.folder, device=self._device))
         return kept  # type: ignore[return-value]  # kept under its kind

@@ -415,7 +415,8 @@ def _read_json(path: Path, *, missing: str | None = None) -> dict[str, Any]:
         raise CheckpointError(missing or f"{path.name} is missing.") from error
     except (OSError, ValueError) as error:
         raise CheckpointError(
-            f"{path.name} of {path.parent.name} cannot be read ({error}). Copy the checkpoint again."
+            f"{path.name} of {path.parent.name} cannot be read ({error}). "
+            "Copy the checkpoint again."
         ) from error
     if not isinstance(data, dict):
         raise CheckpointError(f"{path.name} of {path.parent.name} is not a JSON object.")

@@ -26,7 +26,7 @@ from napari_nunext.models.checkpoint import (
     read_description,
     write_description,
 )
-from napari_nunext.models.families import Family, check_window, get_family
+from napari_nunext.models.families import Family, check_window, embedding_rows, get_family
 from napari_nunext.models.processor import WindowProcessor
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def load_checkpoint(
             f"{model.config.model_type}. Export the checkpoint again."
         )
     check_window(description.window_px, family.token_px(model.config))
-    rows = model.get_input_embeddings().weight.shape[0]
+    rows = embedding_rows(model)
     codec = description.codec
     largest = max(codec.coordinate_start_id + codec.bins - 1, codec.end_id, *codec.latent_ids, -1)
     if max(largest, *codec.category_ids, -1) >= rows:

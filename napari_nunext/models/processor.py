@@ -6,7 +6,7 @@ window has the same positions: a batch needs no padding.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from napari_nunext.models.checkpoint import CheckpointDescription
 
 Inputs: TypeAlias = dict[str, torch.Tensor]
-"""``input_ids``, ``attention_mask`` and ``mm_token_type_ids``, shape (B, T); ``pixel_values``, shape
-(B * patches, values); ``image_grid_thw``, shape (B, 3)."""
+"""``input_ids``, ``attention_mask`` and ``mm_token_type_ids``, shape (B, T); ``pixel_values``,
+shape (B * patches, values); ``image_grid_thw``, shape (B, 3)."""
 
 
 class WindowProcessor:
@@ -50,7 +50,7 @@ class WindowProcessor:
 
     def _set_prompt(self, description: CheckpointDescription) -> None:
         """Tokenise the prompt with a blank window, and append the forced latent tokens."""
-        content = [{"type": "image"}, {"type": "text", "text": description.instruction}]
+        content: Any = [{"type": "image"}, {"type": "text", "text": description.instruction}]
         text = self.processor.apply_chat_template(
             [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
         )

@@ -12,8 +12,10 @@ from napari_nunext.models.families.base import (
     Family,
     ModelSize,
     check_window,
+    embedding_rows,
     pin_window,
     submodule,
+    unwrapped,
 )
 from napari_nunext.models.families.qwen_vl import Qwen3VL, Qwen25VL
 
@@ -21,11 +23,13 @@ __all__ = [
     "Family",
     "ModelSize",
     "check_window",
+    "embedding_rows",
     "family_names",
     "get_family",
     "pin_window",
     "register_family",
     "submodule",
+    "unwrapped",
 ]
 
 _families: dict[str, Family] = {}

@@ -130,7 +130,19 @@ def check_window(window_px: int, token_px: int) -> int:
     return (window_px // token_px) ** 2
 
 
+def unwrapped(model: PreTrainedModel) -> PreTrainedModel:
+    """The model itself where PEFT has wrapped it; adapters stay in its layers."""
+    wrapper: Any = model
+    base: PreTrainedModel = wrapper.get_base_model() if hasattr(model, "get_base_model") else model
+    return base
+
+
+def embedding_rows(model: PreTrainedModel) -> int:
+    """How many tokens the model has embeddings for; at least as many as its tokenizer has."""
+    embeddings: Any = model.get_input_embeddings()
+    return int(embeddings.weight.shape[0])
+
+
 def submodule(model: PreTrainedModel, path: str) -> torch.nn.Module:
-    """Module at a dotted `path`, under whatever wrapper (PEFT) has the model as its base."""
-    unwrapped = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return unwrapped.get_submodule(path)
+    """Module at a dotted `path`, whether or not PEFT has wrapped the model."""
+    return unwrapped(model).get_submodule(path)

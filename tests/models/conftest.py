@@ -1,0 +1,89 @@
+"""Checkpoints built once for all tests of models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from napari_nunext.models.builder import build_checkpoint
+from napari_nunext.models.families import ModelSize
+from napari_nunext.models.loading import LoadedCheckpoint, load_checkpoint
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+torch.set_num_threads(1)  # these models are too small to share out
+
+WINDOW_PX = 32
+SIZE = ModelSize(
+    patch_px=4,
+    merge=2,
+    vision_width=32,
+    vision_layers=2,
+    vision_heads=1,
+    width=64,
+    layers=2,
+    heads=2,
+    kv_heads=1,
+)
+
+VARIANTS = {
+    "plain": {},
+    "latents": {"latents": 3},
+    "categories": {"categories": ["Lymphocyte", "Tumour"]},
+    "both": {"latents": 2, "categories": ["Lymphocyte", "Tumour", "Stroma"]},
+}
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small Qwen2.5-VL checkpoint without categories. Do not write to it."""
+    folder = tmp_path_factory.mktemp("checkpoints") / "plain"
+    build_checkpoint(folder, size=SIZE, window_px=WINDOW_PX)
+    return folder
+
+
+@pytest.fixture(
+    scope="session",
+    params=[(f, v) for f in ("qwen2_5_vl", "qwen3_vl") for v in VARIANTS],
+    ids=lambda p: "-".join(p),
+)
+def checkpoint(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> LoadedCheckpoint:
+    """A loaded checkpoint of each family and variant, random but not indifferent to its image."""
+    family, variant = request.param
+    folder = tmp_path_factory.mktemp(family) / variant
+    build_checkpoint(
+        folder, family=family, size=SIZE, window_px=WINDOW_PX, max_points=12, **VARIANTS[variant]
+    )
+    return _spread(load_checkpoint(folder, device="cpu"))
+
+
+def _spread(checkpoint: LoadedCheckpoint) -> LoadedCheckpoint:
+    """Widen the weights, so that windows get different replies, some of which end by themselves."""
+    generator = torch.Generator().manual_seed(7)
+    codec = checkpoint.description.codec
+    with torch.no_grad():
+        for parameter in checkpoint.model.parameters():
+            if parameter.ndim > 1:
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.12)
+        embeddings = checkpoint.model.get_input_embeddings().weight
+        embeddings[codec.end_id] *= 2.5
+    return checkpoint
+
+
+@pytest.fixture
+def windows(rng: np.random.Generator) -> list[NDArray[np.uint8]]:
+    """Six windows that differ in more than noise."""
+    return [
+        (rng.integers(0, 256, (1, 1, 3)) * 0.7 + rng.integers(0, 77, (WINDOW_PX, WINDOW_PX, 3)))
+        .clip(0, 255)
+        .astype(np.uint8)
+        for _ in range(6)
+    ]
