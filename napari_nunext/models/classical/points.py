@@ -142,6 +142,8 @@ def _subpixel(
     response: NDArray[np.float32], rows: NDArray[np.intp], cols: NDArray[np.intp]
 ) -> NDArray[np.float64]:
     """Offset (x, y) of the top of a parabola through each peak, shape (N, 2), up to 0.5."""
+    if len(rows) == 0:
+        return np.empty((0, 2))
     padded = np.pad(response.astype(np.float64), 1, mode="edge")
     rows, cols = rows + 1, cols + 1
     centre = padded[rows, cols]
