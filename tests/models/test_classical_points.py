@@ -91,7 +91,8 @@ def test_darker_nuclei_are_surer() -> None:
     blue = sum(
         s * discs((side, side), p[None] * 2, 8) for s, p in zip(strengths, NUCLEI_UM, strict=True)
     )
-    points_xy, confidence = detect_nuclei(stained((blue, HAEMATOXYLIN)), mpp=0.5)
+    params = ClassicalParams(most_gain=1.0)
+    points_xy, confidence = detect_nuclei(stained((blue, HAEMATOXYLIN)), mpp=0.5, params=params)
     matching = match_points(points_xy, NUCLEI_UM * 2, radius_px=1)
     by_strength = confidence[matching.pred_index[np.argsort(matching.true_index)]]
     assert matching.tp == 5
