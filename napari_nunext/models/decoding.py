@@ -34,7 +34,7 @@ over the neighbouring bins, so the chosen bin's own probability says little.
 """
 
 WINDOWS_AT_ONCE = {"cpu": 16, "cuda": 64}
-"""Batch size by kind of device. 64 windows of 400 tokens cost a 3B model 1 GB of keys and values."""
+"""Batch size by kind of device; 64 windows of 400 tokens cost a 3B model 1 GB for its cache."""
 
 
 class NextPointDetector:

@@ -120,7 +120,7 @@ def load_weights(
     """
     check_weight_files(folder)
     try:
-        with _without_progress_bars():
+        with without_progress_bars():
             model, report = auto_class.from_pretrained(
                 folder,
                 dtype=dtype,
@@ -159,7 +159,7 @@ def save_checkpoint(
         If `folder` exists and is not empty.
     """
     with new_folder(folder) as part:
-        with _without_progress_bars():
+        with without_progress_bars():
             model.save_pretrained(part)
         get_family(description.family).save_processor(processor, part)
         finish_checkpoint(part, description)
@@ -196,7 +196,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _without_progress_bars() -> Iterator[None]:
+def without_progress_bars() -> Iterator[None]:
     """A server's log is no place for bars; what the caller had set is put back."""
     shown = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
