@@ -192,7 +192,12 @@ def _whole_pixels(box: Box) -> Box | None:
 def _checked_pixels(
     entry: ImageEntry, open_pixels: Callable[[ImageEntry], NDArray[np.uint8]]
 ) -> NDArray[np.uint8]:
-    rgb = open_pixels(entry)
+    try:
+        rgb = open_pixels(entry)
+    except OSError as error:
+        raise RecordError(
+            f"{entry.name} cannot be read ({error.strerror}). Open it again where it lies now."
+        ) from error
     expected = (entry.height_px, entry.width_px, 3)
     if rgb.dtype != np.uint8 or rgb.shape != expected:
         raise RecordError(

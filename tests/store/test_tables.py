@@ -1,0 +1,96 @@
+"""CSV and COCO."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from napari_nunext.core.errors import CalibrationError
+from napari_nunext.core.masks import Mask
+from napari_nunext.core.nuclei import Category
+from napari_nunext.store import ReviewedNucleus
+from napari_nunext.store.exports.coco import CocoImage, coco_instances, write_coco
+from napari_nunext.store.exports.csv import COLUMNS, write_csv
+from tests.store.conftest import entry, predicted
+
+
+def decoded(segmentation) -> np.ndarray:
+    """COCO's RLE as its definition has it: column-major runs of 0, 1, 0, ..."""
+    flat: list[int] = []
+    for i, count in enumerate(segmentation["counts"]):
+        flat += [i % 2] * count
+    height, width = segmentation["size"]
+    return np.array(flat, dtype=bool).reshape(width, height).T
+
+
+def test_a_table_has_pixels_and_micrometres(tmp_path):
+    mask = Mask.from_array(np.ones((4, 5), dtype=bool), 9, 19)
+    by_model = replace(predicted(10.5, 20.25, "Tumour, grade 2", 0.75), mask=mask)
+    by_person = ReviewedNucleus(
+        replace(predicted(1, 2), confidence=None), touched=True, status="accepted", annotator="jd"
+    )
+    write_csv(tmp_path / "n.csv", [by_model, by_person], mpp=0.5)
+    with (tmp_path / "n.csv").open(encoding="utf-8", newline="") as file:
+        header, one, two = csv.reader(file)
+    assert tuple(header) == COLUMNS
+    assert one == [
+        "10.50", "20.25", "5.250", "10.125", "Tumour, grade 2", "0.7500", "unreviewed", "",
+        str(by_model.uid), "5.000",
+    ]  # fmt: skip
+    assert two[5:8] == ["", "accepted", "jd"]
+    assert two[9] == ""
+    with pytest.raises(CalibrationError):
+        write_csv(tmp_path / "n.csv", [], mpp=0)
+
+
+def test_coco_masks_cover_the_same_pixels_wherever_they_lie(rng):
+    height, width = 24, 30
+    image = entry(width_px=width, height_px=height)
+    for _ in range(30):
+        crop = rng.random((6, 7)) < 0.6
+        x0, y0 = int(rng.integers(-5, width)), int(rng.integers(-5, height))
+        mask = Mask.from_array(crop, x0, y0)
+        painted = np.zeros((height + 40, width + 40), dtype=bool)
+        painted[y0 + 20 : y0 + 26, x0 + 20 : x0 + 27] = crop
+        expected = painted[20 : 20 + height, 20 : 20 + width]
+        nucleus = replace(predicted(5, 5), mask=mask)
+        (annotation,) = coco_instances([CocoImage(image, [nucleus])])["annotations"]
+        assert annotation["area"] == expected.sum()
+        if not expected.any():
+            assert annotation["segmentation"] == []
+            continue
+        segmentation = annotation["segmentation"]
+        assert (decoded(segmentation) == expected).all()
+        assert all(c > 0 for c in segmentation["counts"][1:])
+        rows, columns = np.nonzero(expected)
+        x, y, w, h = annotation["bbox"]
+        assert (x, y) == (columns.min(), rows.min())
+        assert (x + w - 1, y + h - 1) == (columns.max(), rows.max())
+
+
+def test_a_mask_of_the_whole_image_is_one_run():
+    image = entry(width_px=3, height_px=2)
+    nucleus = replace(predicted(1, 1), mask=Mask.from_array(np.ones((2, 3), dtype=bool)))
+    (annotation,) = coco_instances([CocoImage(image, [nucleus])])["annotations"]
+    assert annotation["segmentation"] == {"size": [2, 3], "counts": [0, 6]}
+
+
+def test_coco_ids_point_at_each_other(tmp_path):
+    rejected = ReviewedNucleus(predicted(3, 3), status="rejected")
+    images = [
+        CocoImage(entry(), [predicted(1, 2, "Stroma"), rejected]),
+        CocoImage(entry("cd" * 32, name="b.png"), [predicted(4, 5, "Tumour")]),
+    ]
+    write_coco(tmp_path / "c.json", images, categories=[Category("Tumour", (9, 8, 7))])
+    data = json.loads((tmp_path / "c.json").read_text())
+    assert [c["name"] for c in data["categories"]] == ["Tumour", "Stroma"]
+    assert data["categories"][0]["color"] == [9, 8, 7]
+    one, two = data["annotations"]
+    assert (one["image_id"], one["category_id"], one["keypoints"]) == (1, 2, [1, 2, 2])
+    assert (two["image_id"], two["category_id"], two["bbox"]) == (2, 1, [4, 5, 0, 0])
+    assert [i["file_name"] for i in data["images"]] == ["a.png", "b.png"]
+    assert data == coco_instances(images, categories=[Category("Tumour", (9, 8, 7))])
