@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from napari_nunext.core.geometry import Box
     from napari_nunext.review.background import OnMain
     from napari_nunext.review.fields import LoadedField
-    from napari_nunext.review.model import ReviewModel
+    from napari_nunext.review.model import ReviewModel, Tool
     from napari_nunext.review.servers import ModelServer
     from napari_nunext.store import Event, FieldState, Project
 
@@ -276,6 +276,14 @@ class ReviewController:
     def select(self, uids: Iterable[UUID]) -> None:
         """Select nuclei of the open image."""
         self.model.selected = frozenset(uids)
+
+    def choose_tool(self, tool: Tool) -> None:
+        """What the mouse does on the image."""
+        self.model.tool = tool
+
+    def toggle_tool(self, tool: Tool) -> None:
+        """The same, and back to moving the view when it is chosen again."""
+        self.model.tool = "look" if self.model.tool == tool else tool
 
     def set_sure_above(self, confidence: float) -> None:
         """Confidence from which a nucleus counts as sure."""

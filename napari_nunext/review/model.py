@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 SURE_ABOVE = 0.45
 """Confidence from which a nucleus counts as sure, until the user moves the slider."""
 
+Tool = Literal["look", "select", "add"]
+"""What the mouse does on the image: move the view, select and move nuclei, place nuclei."""
+
 ItemStatus = Literal["waiting", "open", "done", "flagged", "unreadable"]
 
 
@@ -182,6 +185,7 @@ class ReviewModel:
     current_category: str = ""
     hidden_categories: frozenset[str] = frozenset()
     selected: frozenset[UUID] = frozenset()
+    tool: Tool = "look"
     sure_above: float = SURE_ABOVE
     region: Box | None = None
     """The region the user has drawn, level-0 px."""

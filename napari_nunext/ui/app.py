@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import napari
+from qtpy.QtWidgets import QDockWidget
 
-from napari_nunext.ui.dock import WIDTH_PX, NunextDock, make_dock
+from napari_nunext.ui.dock import NunextDock, make_dock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from qtpy.QtWidgets import QWidget
 
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.review.servers import ModelServer
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TITLE = "NuNext"
+NAPARI_PANELS = ("layer controls", "layer list")
 
 
 @dataclass(frozen=True)
@@ -70,9 +74,16 @@ def main(
         viewer, project=None if project is None else Path(project), mpp=mpp, server=server
     )
     viewer.window.add_dock_widget(dock, name=TITLE, area="right")
-    dock.resize(WIDTH_PX, dock.height())
+    _make_room(dock.window())
     if paths:
         dock.controller.open_paths([Path(path) for path in paths])
     if block:
         napari.run()
     return App(viewer, dock)
+
+
+def _make_room(window: QWidget) -> None:
+    """Hide napari's own controls: the image is what counts. The Window menu brings them back."""
+    for panel in window.findChildren(QDockWidget):
+        if panel.objectName() in NAPARI_PANELS:
+            panel.hide()

@@ -43,6 +43,7 @@ class Canvas:
             event.connect(self._redraw)
         events.categories.connect(self._recolor)
         events.selected.connect(self._select)
+        events.tool.connect(self._show_tool)
         events.outlines.connect(self._show_outlines)
         events.region.connect(self._forget_region)
         controller.focus_requested.connect(self.look_at)
@@ -66,6 +67,7 @@ class Canvas:
         events.hidden_categories.disconnect(self._redraw)
         events.categories.disconnect(self._recolor)
         events.selected.disconnect(self._select)
+        events.tool.disconnect(self._show_tool)
         events.outlines.disconnect(self._show_outlines)
         events.region.disconnect(self._forget_region)
         self._controller.focus_requested.disconnect(self.look_at)
@@ -142,6 +144,11 @@ class Canvas:
     def _select(self) -> None:
         if self.nuclei is not None:
             self.nuclei.redraw_selection()
+
+    def _show_tool(self) -> None:
+        if self.nuclei is not None:
+            self.focus()
+            self.nuclei.show_tool()
 
     def _show_outlines(self, shown: bool) -> None:
         if self.outlines is not None:

@@ -59,8 +59,11 @@ class Keys:
     def _correcting(self) -> tuple[Binding, ...]:
         c, group = self._controller, "Correct"
         return (
-            Binding(("A",), "A", "Add nuclei: click", lambda: self._mode("add"), group),
-            Binding(("S",), "S", "Select and move: click, drag", lambda: self._mode("select"), group),
+            Binding(("A",), "A", "Add nuclei: click", lambda: c.toggle_tool("add"), group),
+            Binding(
+                ("S",), "S", "Select, move: click, drag", lambda: c.toggle_tool("select"), group
+            ),
+            Binding(("Escape",), "Esc", "Back to moving the view", self._rest, group),
             Binding(("D", "Delete", "Backspace"), "D", "Delete the selected", self._delete, group),
             Binding((), "1 \N{EN DASH} 9", "Category of new and selected", _nothing, group),
             Binding(("Control-Z",), "Ctrl Z", "Undo", c.undo, group),
@@ -98,11 +101,9 @@ class Keys:
 
         return choose
 
-    def _mode(self, mode: str) -> None:
-        nuclei = self._canvas.nuclei
-        if nuclei is not None:
-            self._canvas.focus()
-            nuclei.layer.mode = mode
+    def _rest(self) -> None:
+        self._controller.choose_tool("look")
+        self._controller.select(())
 
     def _delete(self) -> None:
         self._controller.delete_nuclei(self._controller.model.selected)

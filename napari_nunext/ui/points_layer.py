@@ -21,14 +21,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.review.controller import ReviewController
-    from napari_nunext.review.model import ReviewModel
+    from napari_nunext.review.model import ReviewModel, Tool
 
-POINT_UM = 3.4
+MODES: dict[Tool, str] = {"look": "pan_zoom", "select": "select", "add": "add"}
+"""napari's name of each tool."""
+POINT_UM = 3.2
 """Diameter of a point: some 40 % of a nucleus, so that it never hides one."""
 SMALLEST_PX, LARGEST_PX = 5, 40
 """Limits of a point's diameter on the screen."""
 HALO = (0.07, 0.07, 0.10, 1.0)
 """Thin dark rim, so that every colour reads on pink and on purple."""
+HALO_WIDTH = 0.1
+"""Part of a point's diameter."""
 UNKNOWN_COLOR = (200, 200, 200)
 SURE_ALPHA, UNSURE_ALPHA = 0.85, 1.0
 
@@ -102,12 +106,14 @@ class NucleiLayer:
             features=self._drawn.features(),
             size=POINT_UM / mpp,
             border_color=[HALO],
-            border_width=0.14,
+            border_width=HALO_WIDTH,
             canvas_size_limits=(SMALLEST_PX, LARGEST_PX),
             **placement(mpp),
         )
         self.layer.events.data.connect(self._on_data)
         self.layer.selected_data.events.items_changed.connect(self._on_selection)
+        self.layer.events.mode.connect(self._on_mode)
+        self.show_tool()
         self.redraw()
 
     def set_scale(self, mpp: float) -> None:
@@ -149,6 +155,10 @@ class NucleiLayer:
         if rows != set(self.layer.selected_data):
             with self._our_change():
                 self.layer.selected_data = rows
+
+    def show_tool(self) -> None:
+        """Let the mouse do what the user chose."""
+        self.layer.mode = MODES[self._model.tool]
 
     @contextmanager
     def _our_change(self) -> Iterator[None]:
@@ -199,6 +209,11 @@ class NucleiLayer:
         if not self._ours:
             rows = [i for i in self.layer.selected_data if i < len(self._drawn.uids)]
             self._controller.select(self._drawn.uids[i] for i in rows)
+
+    def _on_mode(self) -> None:
+        tool = next((t for t, mode in MODES.items() if mode == str(self.layer.mode)), None)
+        if tool is not None:
+            self._controller.choose_tool(tool)
 
     def _places(self, indices: tuple[int, ...]) -> list[tuple[float, float]]:
         points_xy = from_napari(self.layer.data[list(indices)])

@@ -9,13 +9,21 @@ from qtpy.QtWidgets import QCheckBox, QLineEdit, QSlider, QVBoxLayout, QWidget
 
 from napari_nunext.review.editing import is_sure
 from napari_nunext.ui.category_list import CategoryList
-from napari_nunext.ui.controls import Card, Text, button, row
+from napari_nunext.ui.controls import Card, Segments, Text, button, row
 from napari_nunext.ui.find_panel import FindPanel
 from napari_nunext.ui.theme import SPACE_PX
 
 if TYPE_CHECKING:
     from napari_nunext.review.controller import ReviewController
+    from napari_nunext.review.model import Tool
     from napari_nunext.ui.theme import Palette
+
+TOOLS: tuple[Tool, ...] = ("look", "select", "add")
+TOOL_TIPS = (
+    "Drag to move the view, wheel to zoom  (Esc)",
+    "Click or drag around nuclei; drag them to move  (S)",
+    "Click where a nucleus was missed  (A)",
+)
 
 
 class ReviewPanel(QWidget):
@@ -41,6 +49,7 @@ class ReviewPanel(QWidget):
         events.state.connect(self._show_state)
         events.sure_above.connect(self._show_sure)
         events.outlines.connect(self._show_outlines)
+        events.tool.connect(self._show_tool)
         events.open_field.connect(self._show_state)
         self._show_state()
         self._show_sure()
@@ -58,6 +67,7 @@ class ReviewPanel(QWidget):
         events.state.disconnect(self._show_state)
         events.sure_above.disconnect(self._show_sure)
         events.outlines.disconnect(self._show_outlines)
+        events.tool.disconnect(self._show_tool)
         events.open_field.disconnect(self._show_state)
 
     def ask_comment(self) -> None:
@@ -94,10 +104,15 @@ class ReviewPanel(QWidget):
         self._opacity.setToolTip("Opacity of points and outlines")
         for made in (self._points, self._outlines, self._opacity):
             made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self._tools = Segments(["Move view", "Select", "Add"])
+        for i, tip in enumerate(TOOL_TIPS):
+            self._tools.set_enabled(i, True, tip)
+        card.body.addWidget(self._tools)
         card.body.addWidget(self.categories)
         card.body.addLayout(row(Text("Sure above"), self._sure, self._sure_value, stretch=1))
         card.body.addWidget(self._unsure)
         card.body.addLayout(row(self._points, self._outlines, self._opacity, stretch=2, gap_px=12))
+        self._tools.chosen.connect(lambda i: self._controller.choose_tool(TOOLS[i]))
         self._sure.valueChanged.connect(lambda v: self._controller.set_sure_above(v / 100))
         self._unsure.clicked.connect(lambda: self._controller.next_unsure())
         self._points.toggled.connect(self.points_shown.emit)
@@ -144,6 +159,9 @@ class ReviewPanel(QWidget):
         self._said.setText("\n".join(f"\N{LEFT DOUBLE QUOTATION MARK}{c.text}\N{RIGHT DOUBLE QUOTATION MARK} {c.annotator}" for c in comments[-2:]))
         self._said.setVisible(bool(comments))
         self._show_unsure()
+
+    def _show_tool(self, tool: Tool) -> None:
+        self._tools.choose(TOOLS.index(tool))
 
     def _show_outlines(self, shown: bool) -> None:
         self._outlines.setChecked(shown)

@@ -1,0 +1,153 @@
+"""A model server that answers from a script, and executors that make every step immediate."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor, Future
+from typing import TYPE_CHECKING, Any
+
+from napari_nunext.core.errors import ServerUnavailableError
+from napari_nunext.serving import protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+CATEGORIES = (("Lymphocyte", (86, 180, 233)), ("Stromal", (0, 158, 115)))
+
+
+class InlineExecutor(Executor):
+    """Does the work at once, in the caller's thread."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def at_once(function: Callable[[], None]) -> None:
+    """An `OnMain` for tests without an event loop."""
+    function()
+
+
+def model_info(**changes: Any) -> protocol.ModelInfo:
+    fields: dict[str, Any] = {
+        "id": "small",
+        "name": "NuNext small",
+        "kind": "detector",
+        "family": "qwen2_5_vl",
+        "checkpoint_sha256": "ab" * 32,
+        "categories": [protocol.CategoryInfo(name=n, color=c) for n, c in CATEGORIES],
+        "mpp": 0.5,
+        "window_px": 128,
+        "default": True,
+    }
+    return protocol.ModelInfo(**(fields | changes))
+
+
+def started(windows: int = 1, **changes: Any) -> protocol.Started:
+    return protocol.Started(
+        run="run",
+        model=model_info(**changes),
+        segmenter=None,
+        windows=windows,
+        codec_version=1,
+        merge_radius_um=2.0,
+        halo_um=8.0,
+        decoding={"method": "greedy"},
+    )
+
+
+def points(*xy: tuple[float, float], first: int = 0, confidence: float = 0.9) -> protocol.Points:
+    return protocol.Points(
+        window=0,
+        points=[
+            protocol.PointOut(
+                index=first + i, x=x, y=y, category="Lymphocyte", confidence=confidence
+            )
+            for i, (x, y) in enumerate(xy)
+        ],
+    )
+
+
+def window_done(done: int, total: int) -> protocol.WindowDone:
+    return protocol.WindowDone(
+        window=done - 1, box=(0, 0, 64, 64), finish="end", done=done, total=total
+    )
+
+
+def done(count: int, finish: str = "complete") -> protocol.Done:
+    return protocol.Done(points=count, finish=finish)
+
+
+class FakeClient:
+    """Streams `script`; an exception in it is raised where it stands."""
+
+    def __init__(self) -> None:
+        self.script: Sequence[Any] = ()
+        self.requests: list[protocol.DetectRequest] = []
+        self.images: list[str | None] = []
+        self.cancelled: list[str] = []
+        self.down = False
+        self.offered = [
+            model_info(),
+            model_info(id="classical", name="Classical", default=False, categories=[]),
+            model_info(id="sam", name="SAM", kind="segmenter", default=False, categories=[]),
+        ]
+
+    def health(self) -> protocol.Health:
+        self._answer()
+        return protocol.Health(
+            status="ready", version="0", device="cpu", memory_bytes=2**28, loaded=["small"]
+        )
+
+    def models(self) -> list[protocol.ModelInfo]:
+        self._answer()
+        return self.offered
+
+    def put_image(self, rgb: object, *, sha256: str | None = None) -> str | None:
+        self._answer()
+        self.images.append(sha256)
+        return sha256
+
+    def cancel(self, run: str) -> bool:
+        self.cancelled.append(run)
+        return True
+
+    def close(self) -> None:
+        pass
+
+    def detect(self, request: protocol.DetectRequest) -> Iterator[Any]:
+        self._answer()
+        self.requests.append(request)
+        for event in self.script:
+            if callable(event):
+                event()
+            elif isinstance(event, Exception):
+                raise event
+            else:
+                yield event
+
+    def _answer(self) -> None:
+        if self.down:
+            raise ServerUnavailableError("There is no model server. Start it.")
+
+
+class FakeServer:
+    """A `ModelServer` around one `FakeClient`."""
+
+    def __init__(self) -> None:
+        self.fake = FakeClient()
+        self.restarts = 0
+        self.stopped = False
+
+    def client(self) -> FakeClient:
+        return self.fake
+
+    def restart(self) -> None:
+        self.restarts += 1
+        self.fake.down = False
+
+    def stop(self) -> None:
+        self.stopped = True

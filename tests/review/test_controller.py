@@ -1,0 +1,320 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from napari_nunext.review.controller import ReviewController
+from napari_nunext.store import Project
+from tests.review.fakes import FakeServer, InlineExecutor, at_once, done, points, started
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_nunext.store import FieldState
+
+MakeTile = "Callable[[str], Path]"
+
+
+def the_state(controller: ReviewController) -> FieldState:
+    state = controller.model.state
+    assert state is not None
+    return state
+
+
+def saved_state(controller: ReviewController) -> FieldState:
+    field = controller.model.open_field
+    assert field is not None
+    return controller.session.project.state(field.entry.sha256)
+
+
+def places(state: FieldState) -> list[tuple[float, float, str]]:
+    return sorted((n.nucleus.x_px, n.nucleus.y_px, n.nucleus.category) for n in state.nuclei.values())
+
+
+# Opening
+
+
+def test_opening_a_folder_queues_its_images_and_shows_the_first(
+    controller: ReviewController, tile_path: MakeTile
+) -> None:
+    folder = tile_path("b 2.png").parent
+    tile_path("a_0.98.24.png")
+    controller.open_paths([folder])
+    assert [item.name for item in controller.model.queue.items] == ["a_0.98.24.png", "b 2.png"]
+    assert controller.model.queue.index == 0
+    field = controller.model.open_field
+    assert field is not None
+    assert field.entry.name == "a_0.98.24.png"
+    assert (field.entry.mpp, field.entry.mpp_source) == (0.5, "assumed")
+    assert field.rgb.shape == (64, 80, 3)
+
+
+def test_a_scale_set_by_the_user_is_kept_and_no_longer_assumed(opened: ReviewController) -> None:
+    opened.set_scale(0.25)
+    field = opened.model.open_field
+    assert field is not None
+    assert (field.entry.mpp, field.entry.mpp_source) == (0.25, "user")
+    stored = opened.session.project.image(field.entry.sha256)
+    assert (stored.mpp, stored.mpp_source) == (0.25, "user")
+
+
+def test_an_absurd_scale_is_refused_in_words(opened: ReviewController) -> None:
+    opened.set_scale(500)
+    assert opened.model.notice is not None
+    assert "500 um/px" in opened.model.notice.words
+    assert opened.model.open_field.entry.mpp == 0.5
+
+
+def test_the_scale_given_at_the_start_prevails(tmp_path: Path, tile_path: MakeTile) -> None:
+    made = ReviewController(
+        lambda paths: Project.open(tmp_path / "p.nunext", annotator="ab"),
+        FakeServer(),
+        InlineExecutor(),
+        at_once,
+        models_dir=tmp_path,
+        mpp=0.33,
+        writer_executor=InlineExecutor(),
+    )
+    made.open_paths([tile_path("t.png")])
+    assert made.model.open_field.entry.mpp == 0.33
+    assert made.model.open_field.entry.mpp_source == "user"
+    made.close()
+
+
+def test_an_unreadable_image_is_named_and_the_others_can_be_reviewed(
+    controller: ReviewController, tile_path: MakeTile
+) -> None:
+    good = tile_path("good.png")
+    bad = good.with_name("bad.png")
+    bad.write_bytes(good.read_bytes()[:300])
+    controller.open_paths([bad, good])
+    assert controller.model.notice is not None
+    assert "bad.png" in controller.model.notice.words
+    assert [item.status for item in controller.model.queue.items] == ["unreadable", "waiting"]
+    controller.go_to(1)
+    assert controller.model.open_field.entry.name == "good.png"
+
+
+def test_nothing_to_open_is_said_in_one_sentence(
+    controller: ReviewController, tmp_path: Path
+) -> None:
+    controller.open_paths([tmp_path / "missing.png"])
+    assert controller.model.notice is not None
+    assert "missing.png" in controller.model.notice.words
+    assert controller.model.loading == ""
+
+
+def test_a_project_that_is_open_elsewhere_is_said_in_words(
+    controller: ReviewController, tmp_path: Path, tile_path: MakeTile
+) -> None:
+    with Project.open(tmp_path / "review.nunext", annotator="someone"):
+        controller.open_paths([tile_path("t.png")])
+        assert controller.model.open_field is None
+        assert controller.model.notice is not None
+        assert "someone" in controller.model.notice.words
+
+
+# Correcting
+
+
+def test_every_gesture_is_in_the_journal_and_comes_back_when_reopened(
+    opened: ReviewController, tmp_path: Path
+) -> None:
+    a = opened.add_nucleus(10.25, 20.5)
+    b = opened.add_nucleus(30, 40)
+    c = opened.add_nucleus(50, 60)
+    opened.move_nuclei({a: (11, 21)})
+    opened.add_category("Plasma cell")
+    opened.relabel_nuclei([b], "Plasma cell")
+    opened.delete_nuclei([c])
+    expected = [(11.0, 21.0, "Nucleus"), (30.0, 40.0, "Plasma cell")]
+    assert places(the_state(opened)) == expected
+    assert places(saved_state(opened)) == expected
+    assert opened.model.save.phase == "saved"
+    assert opened.session.project.verify() >= 7
+    sha256 = opened.model.open_field.entry.sha256
+    opened.close()
+    with Project.open(tmp_path / "review.nunext", annotator="ab") as project:
+        assert places(project.state(sha256)) == expected
+        assert [c.name for c in project.categories()] == ["Nucleus", "Plasma cell"]
+
+
+def test_undo_and_redo_walk_through_gestures(opened: ReviewController) -> None:
+    uids = [opened.add_nucleus(x, 10) for x in (10, 20, 30)]
+    opened.delete_nuclei(uids[:2])
+    assert opened.model.undo_steps == 4
+    opened.undo()
+    assert len(the_state(opened).nuclei) == 3, "a lasso delete is one step"
+    assert opened.model.can_redo
+    opened.redo()
+    assert len(the_state(opened).nuclei) == 1
+    assert not opened.model.can_redo
+    for _ in range(10):
+        opened.undo()
+    assert the_state(opened).nuclei == {}
+    assert opened.model.undo_steps == 0
+    assert places(saved_state(opened)) == []
+
+
+def test_a_category_key_relabels_what_is_selected_and_new_nuclei(opened: ReviewController) -> None:
+    opened.add_category("Stromal")
+    a = opened.add_nucleus(10, 10)
+    opened.select([a])
+    opened.choose_category("Nucleus")
+    assert the_state(opened).nuclei[a].nucleus.category == "Nucleus"
+    b = opened.add_nucleus(20, 20)
+    assert the_state(opened).nuclei[b].nucleus.category == "Nucleus"
+
+
+def test_what_is_deleted_is_no_longer_selected(opened: ReviewController) -> None:
+    a, b = opened.add_nucleus(10, 10), opened.add_nucleus(20, 20)
+    opened.select([a, b])
+    opened.delete_nuclei([a])
+    assert opened.model.selected == {b}
+
+
+# Deciding
+
+
+def test_accepting_completes_the_whole_field_and_goes_on(
+    controller: ReviewController, tile_path: MakeTile
+) -> None:
+    controller.open_paths([tile_path("a.png"), tile_path("b.png")])
+    controller.add_nucleus(10, 10)
+    controller.accept_field()
+    queue = controller.model.queue
+    assert (queue.index, queue.done) == (1, 1)
+    assert [item.status for item in queue.items] == ["done", "open"]
+    assert (controller.model.harvest.fields, controller.model.harvest.nuclei) == (1, 1)
+    assert controller.model.harvest.ready
+    controller.go_previous()
+    (box,) = the_state(controller).complete
+    assert box.as_tuple() == (0, 0, 80, 64)
+    controller.reopen_field()
+    assert controller.model.queue.done == 0
+    assert not controller.model.harvest.ready
+
+
+def test_flags_and_comments_are_kept(opened: ReviewController) -> None:
+    uid = opened.add_nucleus(5, 5)
+    opened.flag_field()
+    opened.comment("  blurred here ")
+    opened.select([uid])
+    opened.comment("mitosis?")
+    opened.comment("   ")
+    state = saved_state(opened)
+    assert state.flagged
+    assert [(c.text, c.uid) for c in state.comments] == [("blurred here", None), ("mitosis?", uid)]
+    assert opened.model.queue.items[0].status == "flagged"
+    opened.flag_field()
+    assert not saved_state(opened).flagged
+
+
+def test_coming_back_to_an_image_shows_what_was_done_there(
+    controller: ReviewController, tile_path: MakeTile
+) -> None:
+    controller.open_paths([tile_path("a.png"), tile_path("b.png")])
+    controller.add_nucleus(10, 10)
+    controller.go_next()
+    assert the_state(controller).nuclei == {}
+    controller.go_previous()
+    assert places(the_state(controller)) == [(10.0, 10.0, "Nucleus")]
+
+
+def test_the_next_unsure_nucleus_is_selected_and_looked_at(
+    opened: ReviewController, server: FakeServer
+) -> None:
+    looked: list[tuple[float, float]] = []
+    opened.focus_requested.connect(lambda x, y: looked.append((x, y)))
+    server.fake.script = [
+        started(),
+        points((10, 10), confidence=0.9),
+        points((30, 12), (60, 11), first=1, confidence=0.2),
+        done(3),
+    ]
+    opened.find_nuclei()
+    opened.next_unsure()
+    opened.next_unsure()
+    opened.next_unsure(-1)
+    assert looked == [(30, 12), (60, 11), (30, 12)]
+    opened.set_sure_above(0.1)
+    opened.next_unsure()
+    assert opened.model.notice is not None
+    assert "No unsure" in opened.model.notice.words
+
+
+# Keeping
+
+
+def test_geojson_holds_the_nuclei_as_they_stand(opened: ReviewController, tmp_path: Path) -> None:
+    uid = opened.add_nucleus(10.5, 20.25)
+    opened.export_geojson(tmp_path / "out.geojson")
+    (feature,) = json.loads((tmp_path / "out.geojson").read_text())["features"]
+    assert feature["id"] == str(uid)
+    assert feature["geometry"]["coordinates"] == [10.5, 20.25]
+    assert "out.geojson" in opened.model.notice.words
+
+
+def test_the_training_export_holds_exactly_the_corrections(
+    opened: ReviewController, server: FakeServer, tmp_path: Path
+) -> None:
+    server.fake.script = [started(), points((10, 10), (30, 30), (50, 50)), done(3)]
+    opened.find_nuclei()
+    first, second, third = the_state(opened).nuclei
+    opened.delete_nuclei([first])
+    opened.move_nuclei({second: (32.0, 31.0)})
+    opened.relabel_nuclei([third], "Stromal")
+    opened.choose_category("Stromal")
+    opened.add_nucleus(70, 20)
+    opened.accept_field()
+    opened.export_training(tmp_path / "export")
+    (line,) = (tmp_path / "export" / "sft.jsonl").read_text().splitlines()
+    exported = {(n["x"], n["y"], n["category"]) for n in json.loads(line)["nuclei"]}
+    assert exported == {(32, 31, "Lymphocyte"), (50, 50, "Stromal"), (70, 20, "Stromal")}
+
+
+def test_exporting_before_anything_is_accepted_says_what_to_do(
+    opened: ReviewController, tmp_path: Path
+) -> None:
+    opened.export_training(tmp_path / "export")
+    assert opened.model.notice.level == "error"
+    assert not (tmp_path / "export").exists()
+
+
+def test_closing_lets_go_of_the_project_and_the_server(
+    opened: ReviewController, server: FakeServer, tmp_path: Path
+) -> None:
+    opened.add_nucleus(1, 1)
+    assert opened.close()
+    assert server.stopped
+    with Project.open(tmp_path / "review.nunext", annotator="cd") as project:
+        assert len(project.images()) == 1
+
+
+def test_every_method_is_harmless_before_an_image_is_open(controller: ReviewController) -> None:
+    controller.find_nuclei()
+    controller.stop()
+    controller.undo()
+    controller.redo()
+    controller.accept_field()
+    controller.flag_field()
+    controller.next_unsure()
+    controller.go_next()
+    controller.comment("x")
+    controller.set_scale(0.5)
+    controller.improver.refresh()
+    controller.improver.train()
+    assert controller.model.notice is None
+
+
+@pytest.mark.parametrize("name", ["Tëst tile.v1.2.png", "плитка.png"])
+def test_names_of_any_kind_open(
+    controller: ReviewController, tile_path: MakeTile, name: str
+) -> None:
+    controller.open_paths([tile_path(name)])
+    assert controller.model.open_field.entry.name == name
+    assert np.asarray(controller.model.open_field.rgb).ndim == 3
