@@ -16,10 +16,10 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 UNSAFE_LOADERS = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
+PICKLE_ERRORS = {"pickle", "pickle.PickleError", "pickle.UnpicklingError"}
 
 
 def test_import_contracts_hold(repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,17 +106,6 @@ def test_starting_up_loads_neither_torch_nor_transformers(module: str) -> None:
     assert not loaded & {"torch", "transformers"}
 
 
-def calls_and_imports(tree: ast.AST) -> Iterator[tuple[str, int, ast.Call | None]]:
-    """Name, line and, for a call, its node, of all that a module imports and calls."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from ((alias.name, node.lineno, None) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield node.module or "", node.lineno, None
-        elif isinstance(node, ast.Call):
-            yield ast.unparse(node.func), node.lineno, node
-
-
 def has_keyword(call: ast.Call, name: str, value: bool) -> bool:
     return any(
         keyword.arg == name
@@ -126,24 +115,51 @@ def has_keyword(call: ast.Call, name: str, value: bool) -> bool:
     )
 
 
+def imported_names(node: ast.Import | ast.ImportFrom) -> list[str]:
+    """Full names that a statement imports; with ``as`` in them where they get another name."""
+    prefix = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+    return [prefix + ast.unparse(alias) for alias in node.names]
+
+
+def unsafe_names(node: ast.AST) -> list[str]:
+    """What in one node of a module could run code that a file brings.
+
+    Of pickle, only its errors may be used: torch raises them where it refuses a file.
+    """
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        names = imported_names(node)
+    elif isinstance(node, ast.Attribute):
+        names = [ast.unparse(node)]
+    elif isinstance(node, ast.Call):
+        name = ast.unparse(node.func)
+        unsafe = has_keyword(node, "allow_pickle", True) or (
+            name == "torch.load" and not has_keyword(node, "weights_only", True)
+        )
+        return [name] if unsafe else []
+    else:
+        return []
+    return [
+        name
+        for name in names
+        if name.partition(".")[0].partition(" ")[0] in UNSAFE_LOADERS and name not in PICKLE_ERRORS
+    ]
+
+
 def unsafe_loads(source: str) -> list[str]:
     """What in a module's source could run code that a file brings, each with its line."""
-    found = []
-    for name, line, call in calls_and_imports(ast.parse(source)):
-        if call is None:
-            unsafe = name.partition(".")[0] in UNSAFE_LOADERS
-        elif name == "torch.load":
-            unsafe = not has_keyword(call, "weights_only", True)
-        else:
-            unsafe = has_keyword(call, "allow_pickle", True)
-        if unsafe:
-            found.append(f"{name}, line {line}")
-    return found
+    return [
+        f"{name}, line {node.lineno}"
+        for node in ast.walk(ast.parse(source))
+        for name in unsafe_names(node)
+    ]
 
 
 def test_unsafe_loads_are_recognised() -> None:
-    assert unsafe_loads("import pickle") == ["pickle, line 1"]
-    assert unsafe_loads("from joblib import load") == ["joblib, line 1"]
+    assert unsafe_loads("import pickle\npickle.load(file)") == ["pickle.load, line 2"]
+    assert unsafe_loads("import pickle as p") == ["pickle as p, line 1"]
+    assert unsafe_loads("from pickle import loads") == ["pickle.loads, line 1"]
+    assert unsafe_loads("import pickle\ntry: f()\nexcept pickle.UnpicklingError: pass") == []
+    assert unsafe_loads("from joblib import load") == ["joblib.load, line 1"]
     assert unsafe_loads("\ntorch.load(path)") == ["torch.load, line 2"]
     assert unsafe_loads("np.load(path, allow_pickle=True)") == ["np.load, line 1"]
     assert unsafe_loads("torch.load(path, weights_only=True); np.load(path)") == []
