@@ -129,7 +129,7 @@ def _detect(args: argparse.Namespace) -> int:
     failed = detect_images(args.paths, options, say=_say, progress=_show_progress)
     if failed:
         names = ", ".join(path.name for path in failed)
-        _say(f"{len(failed)} of the images were not searched: {names}.")
+        _say(f"Not searched: {names}.")
         return BAD_INPUT
     return 0
 

@@ -111,7 +111,8 @@ def detect_images(
 ) -> list[Path]:
     """Write ``<image stem>.geojson`` into `options.out_dir` for every image.
 
-    An image that cannot be searched is named to `say`, and the others are searched nevertheless.
+    Of several, one that cannot be searched is named to `say`, and the others are searched
+    nevertheless; the error of a single image is raised.
 
     Parameters
     ----------
@@ -131,7 +132,8 @@ def detect_images(
     Raises
     ------
     InputError
-        Before any work: if there is no image, two have one stem, or the model is not there.
+        Before any work: if there is no image, two have one stem, none has a scale, or the model is
+        not there.
     OSError
         If the output folder cannot be made.
     """
@@ -139,6 +141,8 @@ def detect_images(
         check_mpp(options.mpp, "--mpp")
     images = find_images(paths)
     targets = output_files(images, options.out_dir)
+    if options.mpp is None:
+        _check_that_some_have_scale(images)
     folder = _model_folder(options.model)
     options.out_dir.mkdir(parents=True, exist_ok=True)
     failed = []
@@ -155,6 +159,8 @@ def detect_images(
                 found = _detect(server.client(), path, model.id, options, say, tell)
                 _write(targets[path], found, options.masks)
             except (NunextError, OSError) as error:
+                if len(images) == 1:
+                    raise
                 failed.append(path)
                 said = str(error)
                 say(said if path.name in said else f"{path.name}: {said}")
@@ -183,6 +189,26 @@ def output_files(images: Sequence[Path], out_dir: Path) -> dict[Path, Path]:
                 "Rename one, or search them into different folders."
             )
     return targets
+
+
+def _check_that_some_have_scale(images: Sequence[Path]) -> None:
+    """Save the user a complaint about each of a hundred images."""
+    missing: list[CalibrationError] = []
+    for path in images:
+        try:
+            _scale(open_image(path), None, lambda _: None)
+        except CalibrationError as error:
+            missing.append(error)
+        except NunextError:
+            return  # said when its turn comes
+        else:
+            return
+    if len(missing) == 1:
+        raise missing[0]
+    raise CalibrationError(
+        f"None of the {len(images)} images says its scale. Give the micrometres per pixel, "
+        "for example --mpp 0.5 (20x) or --mpp 0.25 (40x)."
+    )
 
 
 def _model_folder(model: str) -> Path | None:

@@ -13,7 +13,7 @@ from uuid import uuid4
 from napari_nunext.serving.protocol import Done, Failed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from napari_nunext.serving.protocol import DetectEvent
 
@@ -30,6 +30,8 @@ class Run:
 
     def __init__(self, id_: str, *, max_run_s: float, keepalive_s: float) -> None:
         self.id = id_
+        self.work: Callable[[], None] = lambda: None
+        """The job that produces the events."""
         self._max_run_s = max_run_s
         self._keepalive_s = keepalive_s
         self._deadline = float("inf")
@@ -80,16 +82,13 @@ class Run:
 
 
 class Runs:
-    """The runs that wait or work, by id. For the event loop's thread, but for `cancel_all`."""
+    """The runs that wait or work, by id. For the event loop's thread, but for `open_runs`."""
 
     def __init__(self, *, max_run_s: float, keepalive_s: float) -> None:
         self._max_run_s = max_run_s
         self._keepalive_s = keepalive_s
         self._runs: dict[str, Run] = {}
         self._cancelled_early: OrderedDict[str, None] = OrderedDict()
-
-    def __contains__(self, id_: str) -> bool:
-        return id_ in self._runs
 
     def open(self, id_: str | None) -> Run:
         """Make a run; a name that was cancelled before gives one that is cancelled."""
@@ -104,17 +103,16 @@ class Runs:
         """Forget a run that has ended."""
         self._runs.pop(run.id, None)
 
-    def cancel(self, id_: str) -> bool:
-        """Stop a run, or remember to, if it has yet to arrive. Returns whether it was there."""
-        if id_ in self._runs:
-            self._runs[id_].cancel()
-            return True
+    def get(self, id_: str) -> Run | None:
+        """The run of this id, or None where there is none (any more)."""
+        return self._runs.get(id_)
+
+    def cancel_early(self, id_: str) -> None:
+        """Remember to stop a run that has yet to arrive."""
         self._cancelled_early[id_] = None
         while len(self._cancelled_early) > REMEMBERED_CANCELS:
             self._cancelled_early.popitem(last=False)
-        return False
 
-    def cancel_all(self) -> None:
-        """Stop every run. From any thread."""
-        for run in list(self._runs.values()):
-            run.cancel()
+    def open_runs(self) -> list[Run]:
+        """All of them. From any thread."""
+        return list(self._runs.values())

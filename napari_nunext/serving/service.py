@@ -136,16 +136,15 @@ class Service:
         models = await asyncio.to_thread(self.models)
         model = _choose(models, "detector", request.model)
         segmenter = _choose(models, "segmenter", request.segmenter) if request.masks else None
-        if request.run is not None and request.run in self._runs:
+        if request.run is not None and self._runs.get(request.run) is not None:
             raise Refusal(409, "run_exists", "A run of this id is under way. Choose another id.")
         run = self._runs.open(request.run)
-
-        def work() -> None:
-            run.begin()
-            self._stream(run, image, request, model, segmenter)
-
+        run.work = lambda: self._stream(run, image, request, model, segmenter)
+        if run.cancelled():
+            run.emit(Done(points=0, finish="cancelled"))
+            return run
         try:
-            self._submit(work)
+            self._submit(run.work)
         except Refusal:
             self._runs.close(run)
             raise
@@ -153,12 +152,17 @@ class Service:
 
     def forget(self, run: Run) -> None:
         """The stream of a run has ended, by itself or because its reader left."""
-        run.cancel()
+        self._stop(run)
         self._runs.close(run)
 
     def cancel(self, run_id: str) -> bool:
-        """Stop a run. Returns whether there was one."""
-        return self._runs.cancel(run_id)
+        """Stop a run, or remember to, if it has yet to arrive. Returns whether it was there."""
+        run = self._runs.get(run_id)
+        if run is None:
+            self._runs.cancel_early(run_id)
+            return False
+        self._stop(run)
+        return True
 
     async def segment(
         self, request: SegmentRequest, cancelled: Callable[[], bool]
@@ -193,17 +197,25 @@ class Service:
                 future.set_exception(Refusal(500, "model_failed", message))
 
         self._submit(work)
+        future.add_done_callback(lambda done: done.cancelled() and self._worker.withdraw(work))
         return future
 
     def stop_runs(self) -> None:
         """Stop what runs, and take no more. From any thread."""
         self._draining = True
-        self._runs.cancel_all()
+        for run in self._runs.open_runs():
+            self._stop(run)
 
     def close(self) -> None:
         """Stop what runs, and end the worker. From any thread."""
         self.stop_runs()
         self._worker.close()
+
+    def _stop(self, run: Run) -> None:
+        """Stop at the next step; what still waits for its turn leaves the queue."""
+        run.cancel()
+        if self._worker.withdraw(run.work):
+            run.emit(Done(points=0, finish="cancelled"))
 
     def _stream(
         self,
@@ -214,9 +226,7 @@ class Service:
         segmenter_model: ModelInfo | None,
     ) -> None:
         """Detect, in the worker's thread. Whatever happens, the stream gets its last event."""
-        if run.cancelled():
-            run.emit(Done(points=0, finish="cancelled"))
-            return
+        run.begin()
         try:
             detector = self._load(self._catalog.load_detector, model.id)
             segmenter = None

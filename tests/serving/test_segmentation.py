@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_nunext.core.geometry import Box
+from napari_nunext.core.masks import Mask
+from napari_nunext.core.tiling import Window
+from napari_nunext.models.segmenter import Prompt, ScoredMask, SegmenterInfo
+from napari_nunext.serving.segmentation import draw_masks, point_prompts, to_level0
+
+
+def disc(x: float, y: float, radius: float, width: int, height: int) -> np.ndarray:
+    rows, columns = np.mgrid[:height, :width] + 0.5
+    return np.hypot(columns - x, rows - y) <= radius
+
+
+def centroid_xy(mask: Mask) -> np.ndarray:
+    rows, columns = np.nonzero(mask.to_array())
+    return np.array([columns.mean() + mask.x0_px + 0.5, rows.mean() + mask.y0_px + 0.5])
+
+
+class DiscSegmenter:
+    """A disc of 4 um around whatever is clicked on, and nothing beyond the window."""
+
+    def __init__(self, mpp: float = 0.5, window_px: int = 64):
+        self.info = SegmenterInfo("Discs", "fake", mpp=mpp, window_px=window_px)
+        self.windows_seen = 0
+
+    def segment(self, window, prompts, *, cancelled=lambda: False):
+        self.windows_seen += 1
+        side = window.shape[0]
+        for prompt in prompts:
+            if cancelled():
+                return
+            if prompt.box is not None:
+                middle = (prompt.box.x0 + prompt.box.x1) / 2, (prompt.box.y0 + prompt.box.y1) / 2
+            else:
+                middle = prompt.points_xy[0]
+            assert Box(0, 0, side, side).contains(np.array([middle])).all()
+            mask = Mask.from_array(disc(*middle, 4.0 / self.info.mpp, side, side))
+            yield ScoredMask(mask, 1.2)
+
+
+class Glass:
+    """An image of nothing, which counts how often it is read."""
+
+    def __init__(self, width_px: int, height_px: int):
+        self.width_px, self.height_px = width_px, height_px
+
+    def read_window(self, box, out_px):
+        return np.zeros((out_px, out_px, 3), dtype=np.uint8)
+
+
+@given(
+    scale=st.sampled_from([0.5, 0.74, 1.0, 1.37, 2.0]),
+    x=st.floats(20, 44),
+    y=st.floats(20, 44),
+    begin=st.tuples(st.integers(0, 50), st.integers(0, 50)),
+)
+def test_a_resampled_disc_keeps_its_place_and_its_area(scale, x, y, begin):
+    side = 64 * scale
+    box = Box(*begin, begin[0] + side, begin[1] + side)
+    window = Window(0, box, box, 64)
+    drawn = Mask.from_array(disc(x, y, 9, 64, 64))
+    mask = to_level0(drawn, window, Box(0, 0, 400, 400))
+    expected = np.array(begin) + centroid_xy(drawn) * scale
+    assert np.hypot(*(centroid_xy(mask) - expected)) < 0.25
+    # Only the rim may be decided differently, by a third of a pixel at most.
+    assert mask.area_px == pytest.approx(drawn.area_px * scale**2, abs=2 * np.pi * 9 * scale / 3)
+
+
+def test_at_equal_scale_a_mask_is_copied_exactly(rng):
+    drawn = Mask.from_array(rng.random((20, 30)) > 0.5, x0_px=5, y0_px=7)
+    window = Window(0, Box(40, 50, 104, 114), Box(40, 50, 104, 114), 64)
+    assert to_level0(drawn, window, Box(0, 0, 400, 400)) == drawn.moved(40, 50)
+
+
+def test_a_mask_is_cut_off_at_the_edge_of_the_image():
+    window = Window(0, Box(0, 0, 64, 64), Box(0, 0, 64, 64), 64)
+    mask = to_level0(Mask.from_array(disc(40, 30, 9, 64, 64)), window, Box(0, 0, 40, 50))
+    assert mask.x0_px + mask.width_px == 40
+    assert mask.area_px > 0
+
+
+def test_a_mask_without_pixels_stays_one():
+    window = Window(0, Box(0, 0, 32, 32), Box(0, 0, 32, 32), 64)
+    nothing = Mask.from_array(np.zeros((3, 3), dtype=bool))
+    assert to_level0(nothing, window, Box(0, 0, 40, 50)).area_px == 0
+
+
+@pytest.mark.parametrize("mpp", [0.25, 0.5, 0.73])
+def test_every_prompt_gets_the_mask_around_it_whichever_window_draws_it(rng, mpp):
+    points = rng.uniform(0, (230, 170), (80, 2))
+    drawn = [
+        mask
+        for batch in draw_masks(Glass(230, 170), point_prompts(points), DiscSegmenter(), mpp=mpp)
+        for mask in batch
+    ]
+    assert sorted(m.index for m in drawn) == list(range(80))
+    for mask in drawn:
+        assert mask.score == 1.0
+        x, y = points[mask.index]
+        expected = disc(x, y, 4.0 / mpp, 230, 170)
+        got = np.zeros((170, 230), dtype=bool)
+        m = mask.mask
+        got[m.y0_px : m.y0_px + m.height_px, m.x0_px : m.x0_px + m.width_px] = m.to_array()
+        overlap = (expected & got).sum() / (expected | got).sum()
+        assert overlap > 0.75
+
+
+def test_a_second_click_nearby_asks_about_the_same_window():
+    seen = []
+
+    class Remembering(Glass):
+        def read_window(self, box, out_px):
+            seen.append(box)
+            return super().read_window(box, out_px)
+
+    image = Remembering(500, 500)
+    for x in (100.0, 103.0):
+        prompts = [Prompt(np.array([[x, 100.0]]), (True,))]
+        list(draw_masks(image, prompts, DiscSegmenter(), mpp=0.5))
+    assert seen[0] == seen[1]
+
+
+def test_a_box_is_drawn_by_the_window_that_holds_its_middle():
+    prompt = Prompt(np.empty((0, 2)), (), Box(200, 100, 216, 116))
+    ((drawn,),) = draw_masks(Glass(500, 500), [prompt], DiscSegmenter(), mpp=0.5)
+    np.testing.assert_allclose(centroid_xy(drawn.mask), (208, 108), atol=0.5)
+
+
+def test_cancelling_stops_before_the_next_window(rng):
+    segmenter = DiscSegmenter()
+    points = rng.uniform(0, 400, (50, 2))
+    batches = draw_masks(
+        Glass(400, 400),
+        point_prompts(points),
+        segmenter,
+        mpp=0.5,
+        cancelled=lambda: segmenter.windows_seen >= 3,
+    )
+    assert len(list(batches)) <= 3
+    assert segmenter.windows_seen == 3
