@@ -13,7 +13,7 @@ import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from napari_nunext import __version__
 from napari_nunext.core.errors import InputError, NunextError
@@ -23,6 +23,7 @@ from napari_nunext.core.records import SPLITS
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from napari_nunext.core.records import Split
     from napari_nunext.models.detector import Detector
     from nunext_training.datasets.labelled import LabelledImage
     from nunext_training.recipe import Recipe
@@ -72,6 +73,9 @@ def _add_build(commands: Any) -> None:
     build.add_argument("--family", default="qwen2_5_vl", help="qwen2_5_vl (default) or qwen3_vl")
     build.add_argument("--categories", default="", help="comma-separated; none: points alone")
     build.add_argument("--latents", type=int, default=0, help="latent tokens (default 0)")
+    build.add_argument("--window-px", type=int, help="side of a window (default: the preset's)")
+    build.add_argument("--mpp", type=float, default=0.5, help="um per window pixel (default 0.5)")
+    build.add_argument("--bins", type=int, help="coordinate tokens (default: one a pixel)")
     build.add_argument("--seed", type=int, default=0)
     build.set_defaults(run=_build)
 
@@ -145,6 +149,9 @@ def _build(args: argparse.Namespace) -> int:
         size=args.preset,
         categories=categories,
         latents=args.latents,
+        window_px=args.window_px,
+        mpp=args.mpp,
+        bins=args.bins,
         seed=args.seed,
     )
     print(f"{args.out}: {description.parameters:,} parameters, {description.window_px} px windows")
@@ -152,14 +159,16 @@ def _build(args: argparse.Namespace) -> int:
 
 
 def _import(args: argparse.Namespace) -> int:
+    from nunext_training.datasets.labelled import shared_patients
     from nunext_training.importers import IMPORTERS
     from nunext_training.importers.writing import write_export
 
     importer = IMPORTERS[args.dataset]
     if not importer.recognises(args.path):
         raise InputError(f"{args.path} has not the layout of {importer.title}. Check the path.")
+    images = importer.read(args.path)
     manifest = write_export(
-        importer.read(args.path),
+        images,
         args.out,
         categories=importer.categories,
         origin=importer.name,
@@ -167,10 +176,18 @@ def _import(args: argparse.Namespace) -> int:
     )
     counts = ", ".join(f"{n} {what}" for what, n in manifest.counts.items())
     print(f"{args.out}: {counts}")
+    shared = shared_patients(images)
+    if shared:
+        print(
+            f"nunext-train: the published split has {len(shared)} patients in more than one part",
+            file=sys.stderr,
+        )
     return 0
 
 
 def _sft(args: argparse.Namespace) -> int:
+    from transformers.utils import logging as transformers_logging
+
     from nunext_training.progress import Bar, JsonLines
     from nunext_training.sft import SftJob, run_sft
 
@@ -185,6 +202,8 @@ def _sft(args: argparse.Namespace) -> int:
         renames=_renames(args.rename),
         workers=args.workers,
     )
+    # Its own bars, for reading and writing weights, would come between.
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     progress = JsonLines(sys.stdout) if args.progress == "jsonl" else Bar(sys.stderr)
     if run_sft(job, progress, stop=_stop_on_signal()) is None:
         print("nunext-train: stopped; go on with --resume", file=sys.stderr)
@@ -271,7 +290,9 @@ def _images_of_split(
     from nunext_training.datasets.sources import read_source
 
     source = read_source(args.data)
-    split = args.split or ("val" if select_split(source.images, "val") else "all")
+    split: Split | Literal["all"] = args.split or (
+        "val" if select_split(source.images, "val") else "all"
+    )
     images = source.images if split == "all" else select_split(source.images, split)
     if not images:
         raise InputError(f"{args.data} has no images in its {split} split. Choose another --split.")
@@ -282,9 +303,9 @@ def _images_of_split(
 
 def _detector(args: argparse.Namespace) -> Detector:
     if args.checkpoint is None:
-        from napari_nunext.models.classical_detector import ClassicalDetector
+        from napari_nunext.models.classical import adapters
 
-        return ClassicalDetector()
+        return adapters.ClassicalDetector()
     from napari_nunext.models.decoding import NextPointDetector
 
     return NextPointDetector(args.checkpoint)
@@ -301,11 +322,11 @@ def _counter(what: str) -> Callable[[int, int], None]:
     """A bar on stderr that is told how many of how many are done."""
     from tqdm import tqdm  # type: ignore[import-untyped]
 
-    bar = tqdm(file=sys.stderr, unit=what, leave=False)
+    bar = tqdm(file=sys.stderr, unit=what, leave=False, disable=None)  # on terminals only
 
     def tell(done: int, total: int) -> None:
         bar.total = total
-        bar.update(done - bar.n)
+        bar.update(1)
         if done == total:
             bar.close()
 

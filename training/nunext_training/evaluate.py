@@ -178,5 +178,5 @@ def _scored_categories(images: Sequence[LabelledImage], known: set[str]) -> tupl
 
 
 def _file_of(image: LabelledImage, files: Mapping[str, Path]) -> Path | None:
-    stems = (image.path.stem, image.name, image.image_sha256)
+    stems = (image.path.stem, image.name, image.image_sha256 or "")
     return next((files[stem] for stem in stems if stem in files), None)

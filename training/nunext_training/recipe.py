@@ -16,6 +16,7 @@ from napari_nunext.core.errors import InputError
 from nunext_training.losses import SoftmaxOver
 
 Supervision: TypeAlias = Literal["naive", "soft"]
+Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
 
 T = TypeVar("T")
 
@@ -57,6 +58,8 @@ class OptimiserOptions:
     max_grad_norm: float = 1.0
     train_vision: bool = True
     gradient_checkpointing: bool = False
+    precision: Precision = "auto"
+    """Of the arithmetic; weights are float32 meanwhile. Auto: bfloat16 on GPUs that have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,11 @@ class Recipe:
             (self.optimiser.lr > 0, "optimiser.lr", "a positive number"),
             (0 <= self.optimiser.min_lr_ratio <= 1, "optimiser.min_lr_ratio", "0 to 1"),
             (self.optimiser.warmup_steps >= 0, "optimiser.warmup_steps", "0 or more"),
+            (
+                self.optimiser.precision in get_args(Precision),
+                "optimiser.precision",
+                "auto, float32 or bfloat16",
+            ),
             (self.validation.every_steps > 0, "validation.every_steps", "1 or more"),
             (self.validation.images >= 0, "validation.images", "0 or more"),
             (self.validation.radius_um > 0, "validation.radius_um", "a positive number"),

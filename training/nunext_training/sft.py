@@ -40,6 +40,7 @@ from nunext_training.datasets.labelled import (
     known_categories_only,
     rename_categories,
     select_split,
+    shared_patients,
 )
 from nunext_training.datasets.sources import read_source
 from nunext_training.datasets.windows import GridWindows, RandomWindows, WindowSpec
@@ -53,15 +54,16 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedModel
 
+    from napari_nunext.core.matching import Method
     from napari_nunext.models.checkpoint import CheckpointDescription
     from napari_nunext.models.loading import LoadedCheckpoint
     from nunext_training.datasets.labelled import LabelledImage
     from nunext_training.progress import Progress
-    from nunext_training.recipe import Recipe, ValidationOptions
+    from nunext_training.recipe import Precision, Recipe, ValidationOptions
 
 logger = logging.getLogger(__name__)
 
-MATCHING = "gated"
+MATCHING: Method = "gated"
 """Matching of the validation's F1."""
 
 
@@ -163,6 +165,9 @@ def read_training_data(job: SftJob, description: CheckpointDescription) -> Train
             skipped.images,
             ", ".join(f"{name}: {n} nuclei" for name, n in skipped.nuclei_by_category.items()),
         )
+    shared = shared_patients(known)
+    if shared:
+        logger.warning("%s patients are in more than one split: validation flatters", len(shared))
     train = select_split(known, "train")
     if not train:
         raise InputError(
@@ -182,6 +187,8 @@ def _trainer(
 ) -> NextPointTrainer:
     if not job.recipe.optimiser.train_vision:
         submodule(parent.model, parent.family.vision_path).requires_grad_(False)
+    if job.recipe.optimiser.gradient_checkpointing:
+        _checkpoint_activations(parent.model)
     args = training_arguments(job, run, validates=bool(data.val))
     codec = parent.description.codec
     spec = WindowSpec(codec.window_px, parent.description.mpp, codec.category_names)
@@ -207,6 +214,12 @@ def _trainer(
     )
 
 
+def _checkpoint_activations(model: PreTrainedModel) -> None:
+    """Trade time for memory; transformers renamed the method within the versions we support."""
+    new_name = "activation_checkpointing_enable"
+    getattr(model, new_name if hasattr(model, new_name) else "gradient_checkpointing_enable")()
+
+
 def _validation(
     parent: LoadedCheckpoint,
     images: Sequence[LabelledImage],
@@ -220,7 +233,7 @@ def _validation(
 
     def f1(model: PreTrainedModel) -> float:
         evaluation = evaluate_detector(
-            NextPointDetector(replace(parent, model=model)),
+            NextPointDetector.from_loaded(replace(parent, model=model)),
             chosen,
             radius_um=options.radius_um,
             method=MATCHING,
@@ -248,10 +261,9 @@ def training_arguments(job: SftJob, run: RunFolder, *, validates: bool) -> Train
         weight_decay=optimiser.weight_decay,
         adam_beta2=optimiser.beta2,
         max_grad_norm=optimiser.max_grad_norm,
-        gradient_checkpointing=optimiser.gradient_checkpointing,
         seed=job.recipe.seed,
         use_cpu=not cuda,
-        bf16=cuda and torch.cuda.is_bf16_supported(),
+        bf16=_computes_in_bfloat16(optimiser.precision),
         logging_steps=1,
         logging_nan_inf_filter=False,
         disable_tqdm=True,
@@ -268,6 +280,12 @@ def training_arguments(job: SftJob, run: RunFolder, *, validates: bool) -> Train
         dataloader_pin_memory=cuda,
         average_tokens_across_devices=False,  # the loss is a mean of sequences
     )
+
+
+def _computes_in_bfloat16(precision: Precision) -> bool:
+    if precision == "auto":
+        return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    return precision == "bfloat16"
 
 
 def _last_state(folder: Path) -> Path | None:

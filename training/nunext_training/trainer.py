@@ -10,13 +10,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from safetensors.torch import save_file
 from torch.utils.data import SequentialSampler
-from transformers import PrinterCallback, Trainer, TrainerCallback
+from transformers import (
+    AutoModelForImageTextToText,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+)
 
+from napari_nunext.models.loading import load_weights
 from nunext_training.errors import TrainingError
 from nunext_training.losses import IGNORED, gaussian_targets, reply_loss
 from nunext_training.run_folder import Best
@@ -25,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor, nn
-    from torch.utils.data import Dataset
     from transformers import PreTrainedModel, TrainingArguments
 
     from napari_nunext.core.codec import Codec
@@ -36,17 +42,29 @@ if TYPE_CHECKING:
     from nunext_training.run_folder import RunFolder
 
 
+class Windows(Protocol):
+    """A map-style data set of examples."""
+
+    def __len__(self) -> int:
+        """Number of windows."""
+        ...
+
+    def __getitem__(self, index: int) -> Example:
+        """The window at `index`; IndexError beyond the last."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Validation:
     """What validation looks at."""
 
-    windows: Dataset[Example]
+    windows: Windows
     """For the loss."""
     f1: Callable[[PreTrainedModel], float] | None
     """F1 of decoded images; None to go by the loss alone."""
 
 
-class NextPointTrainer(Trainer):  # type: ignore[misc]
+class NextPointTrainer(Trainer):
     """Fine-tune a model to write the points of a window.
 
     Parameters
@@ -54,7 +72,7 @@ class NextPointTrainer(Trainer):  # type: ignore[misc]
     model : PreTrainedModel
     args : TrainingArguments
         See `nunext_training.sft.training_arguments`.
-    windows : Dataset
+    windows : Windows
         As many windows as training takes, in order.
     validation : Validation, optional
     collator : Collator
@@ -71,7 +89,7 @@ class NextPointTrainer(Trainer):  # type: ignore[misc]
         model: PreTrainedModel,
         args: TrainingArguments,
         *,
-        windows: Dataset[Example],
+        windows: Windows,
         validation: Validation | None,
         collator: Collator,
         codec: Codec,
@@ -89,6 +107,7 @@ class NextPointTrainer(Trainer):  # type: ignore[misc]
         )
         # Ours is the mean of the batch's sequences: the Trainer averages accumulated batches.
         self.model_accepts_loss_kwargs = False
+        self._windows = windows
         self._validation = validation
         self._codec = codec
         self._softmax_over = loss.softmax_over
@@ -103,7 +122,18 @@ class NextPointTrainer(Trainer):  # type: ignore[misc]
         self.add_callback(_Reporter(run, progress, stop))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
-        return SequentialSampler(self.train_dataset if train_dataset is None else train_dataset)
+        return SequentialSampler(self._windows)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        # The Trainer would take the names in the file as they are. The Qwen-VL families are saved
+        # under the names of earlier releases, so nothing would fit: a warning, and random weights.
+        saved = load_weights(
+            AutoModelForImageTextToText,
+            Path(resume_from_checkpoint),
+            device=torch.device("cpu"),
+            dtype=torch.float32,
+        )
+        self.model.load_state_dict(saved.state_dict())
 
     def compute_loss(
         self,
@@ -131,7 +161,7 @@ class NextPointTrainer(Trainer):  # type: ignore[misc]
             softmax_over=self._softmax_over,
         )
         if not torch.isfinite(loss):
-            self._give_up(inputs, float(loss))
+            self._give_up(inputs, loss.item())
         return (loss, outputs) if return_outputs else loss
 
     def _give_up(self, inputs: dict[str, Tensor], loss: float) -> None:
@@ -149,13 +179,13 @@ class NextPointTrainer(Trainer):  # type: ignore[misc]
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
         """As the Trainer's, and F1; keeps the weights if they are the best so far."""
         output = super().evaluation_loop(*args, **kwargs)
-        prefix = kwargs.get("metric_key_prefix", "eval")
+        metrics: dict[str, float] = output.metrics or {}
         f1 = None
         if self._validation is not None and self._validation.f1 is not None:
             f1 = self._validation.f1(self.accelerator.unwrap_model(self.model))
-            output.metrics[f"{prefix}_f1"] = f1
-        self._keep_best(Best(self.state.global_step, output.metrics[f"{prefix}_loss"], f1))
-        return output
+            metrics["eval_f1"] = f1
+        self._keep_best(Best(self.state.global_step, metrics["eval_loss"], f1))
+        return output._replace(metrics=metrics)
 
     def _keep_best(self, result: Best) -> None:
         if not result.is_better_than(self._run.best()):
@@ -166,7 +196,7 @@ class NextPointTrainer(Trainer):  # type: ignore[misc]
             self._run.set_best(result, weights)
 
 
-class _Reporter(TrainerCallback):  # type: ignore[misc]
+class _Reporter(TrainerCallback):
     """Tell progress, keep metrics, and stop when asked."""
 
     def __init__(self, run: RunFolder, progress: Progress, stop: Callable[[], bool]) -> None:
@@ -185,12 +215,10 @@ class _Reporter(TrainerCallback):  # type: ignore[misc]
             control.should_training_stop = True
         return control
 
-    def on_log(
-        self, args: Any, state: Any, control: Any, logs: dict[str, Any], **kwargs: Any
-    ) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if not state.is_world_process_zero:
             return
-        step = state.global_step
+        step, logs = state.global_step, kwargs["logs"]
         if "loss" in logs:
             kept = {k: float(logs[k]) for k in ("loss", "grad_norm", "learning_rate") if k in logs}
             self._run.append_metrics({"event": "step", "step": step} | kept)

@@ -81,13 +81,14 @@ def random_crop(
     """
     factor = math.exp(rng.uniform(*np.log(scale_range)))
     side = side_px * factor
-    x0, y0 = (
-        start if stop - start <= side else rng.uniform(start, stop - side)
+    # Whole-pixel starts, as `plan_windows` has them: at the model's own scale nothing is
+    # resampled, and the model learns from the very pixels that it will see.
+    starts = [
+        start + int(rng.integers(0, math.floor(stop - start - side) + 1))
+        if stop - start > side
+        else start
         for start, stop in ((image.x0, image.x1), (image.y0, image.y1))
-    )
-    if factor == 1.0:
-        # Whole-pixel starts, as `plan_windows` has them: at the model's own scale nothing is
-        # resampled, and the model learns from the very pixels that it will see.
-        x0, y0 = math.floor(x0), math.floor(y0)
+    ]
+    x0, y0 = starts
     mirrored, turns = (bool(rng.integers(2)), int(rng.integers(4))) if turn else (False, 0)
     return Crop(Box(x0, y0, x0 + side, y0 + side), window_px, mirrored, turns)

@@ -112,6 +112,14 @@ def category_indices(image: LabelledImage, known: Sequence[str]) -> tuple[int, .
     return tuple(index[c] for c in image.categories)
 
 
+def shared_patients(images: Sequence[LabelledImage]) -> frozenset[str]:
+    """Patients whose images stand in more than one split: figures of such a split flatter."""
+    splits: dict[str, set[Split]] = {}
+    for image in images:
+        splits.setdefault(image.patient, set()).add(image.split)
+    return frozenset(patient for patient, of in splits.items() if len(of) > 1)
+
+
 def nuclei_count(images: Sequence[LabelledImage]) -> int:
     """Number of true nuclei in all images."""
     return int(np.sum([len(image.points_xy) for image in images]))

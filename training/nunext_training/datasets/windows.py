@@ -202,4 +202,4 @@ class GridWindows(_Windows):
         return len(self._crops)
 
     def __getitem__(self, index: int) -> Example:
-        return self.cut(*self._crops[index])
+        return self.cut(*self._crops[index])  # a list: raises IndexError beyond the last
