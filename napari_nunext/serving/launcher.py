@@ -170,11 +170,10 @@ class LocalServer:
         if line:
             url: str = json.loads(line)["url"]
             return url
-        code = self._process.poll()
         what = (
             f"did not answer within {self._start_timeout_s:g} s"
-            if code is None
-            else f"ended with code {code}"
+            if line is None
+            else f"ended with code {self._process.wait()}"
         )
         raise ServerUnavailableError(
             f"The model server {what} when it was started. {self._last_words()}"
@@ -218,8 +217,11 @@ def _open_log() -> BinaryIO:
         return Path(tempfile.mkdtemp(prefix="napari-nunext-"), name).open("wb")
 
 
-def _first_line(process: subprocess.Popen[bytes], timeout_s: float) -> bytes:
-    """The first line that a process prints; empty if it ends or takes too long."""
+def _first_line(process: subprocess.Popen[bytes], timeout_s: float) -> bytes | None:
+    """The first line that a process prints; empty if it ends, None if it takes too long.
+
+    Without a line, the process is killed.
+    """
     assert process.stdout is not None
     lines: list[bytes] = []
     # A thread, for no other way to wait for a pipe with a time limit works on every system.
@@ -228,11 +230,11 @@ def _first_line(process: subprocess.Popen[bytes], timeout_s: float) -> bytes:
     )
     reader.start()
     reader.join(timeout_s)
-    if not lines:
+    in_time = bool(lines)
+    if not in_time or not lines[0]:
         process.kill()
         reader.join()
-        return b""
-    return lines[0]
+    return lines[0] if in_time else None
 
 
 def _windows_flags() -> int:

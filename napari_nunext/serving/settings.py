@@ -33,7 +33,7 @@ class ServerSettings:
     host: str = "127.0.0.1"
     port: int = 0
     """0: the system chooses a free one."""
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
     """What callers must show. None makes up one; see `secret`."""
     max_body_bytes: int = 256 * MIB
     """Largest request."""

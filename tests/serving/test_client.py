@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import io
+import json
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_nunext.core.errors import InputError, RequestRejectedError, ServerUnavailableError
+from napari_nunext.core.identity import pixels_sha256
+from napari_nunext.serving.client import Client
+from napari_nunext.serving.protocol import DetectRequest, Done, SegmentRequest
+
+REQUEST = DetectRequest(image="0" * 64, mpp=0.5)
+POINTS = '{"event":"points","window":0,"points":[]}'
+DONE = '{"event":"done","points":0,"finish":"complete"}'
+
+
+def client_of(answer, **kwargs) -> Client:
+    return Client("http://server:1", transport=httpx.MockTransport(answer), **kwargs)
+
+
+def broken_stream(*lines: str, error: Exception | None = None):
+    def chunks():
+        for line in lines:
+            yield line.encode()
+        if error is not None:
+            raise error
+
+    return lambda request: httpx.Response(200, content=chunks())
+
+
+def collect(client):
+    """The events before the error, and what the error says."""
+    events = []
+    stream = client.detect(REQUEST)
+    while True:
+        try:
+            events.append(next(stream))
+        except ServerUnavailableError as error:
+            return events, str(error)
+
+
+@pytest.mark.parametrize("url", ["", "server", "ftp://server", "http://", "http://a:b:c"])
+def test_what_is_no_address_is_refused(url):
+    with pytest.raises(InputError, match="http://host:port"):
+        Client(url)
+
+
+def test_the_token_goes_with_every_request():
+    seen = []
+
+    def answer(request):
+        seen.append(request.headers.get("Authorization"))
+        return httpx.Response(200, json={"models": []})
+
+    assert client_of(answer, token="abc").models() == []
+    assert client_of(answer).models() == []
+    assert seen == ["Bearer abc", None]
+
+
+def test_no_server_at_the_address_is_said():
+    with (
+        Client("http://127.0.0.1:9") as client,
+        pytest.raises(ServerUnavailableError, match=r"no model server at http://127\.0\.0\.1:9"),
+    ):
+        client.health()
+
+
+def test_a_server_that_does_not_answer_is_said():
+    def answer(request):
+        raise httpx.ReadTimeout("slow", request=request)
+
+    with pytest.raises(ServerUnavailableError, match="does not answer"):
+        client_of(answer).health()
+
+
+def test_another_kind_of_server_is_said():
+    with pytest.raises(ServerUnavailableError, match="not a model server of this version"):
+        client_of(lambda request: httpx.Response(200, text="<html>")).health()
+
+
+def test_a_refusal_carries_the_sentence_and_the_status():
+    body = {"code": "busy", "message": "Too much to do."}
+    client = client_of(lambda request: httpx.Response(429, json=body))
+    for ask in (
+        client.models,
+        lambda: next(client.detect(REQUEST)),
+        lambda: client.segment(SegmentRequest(image="0" * 64, mpp=0.5, prompts=[])),
+    ):
+        with pytest.raises(RequestRejectedError, match="Too much to do") as caught:
+            ask()
+        assert caught.value.status == 429
+
+
+def test_a_refusal_without_a_sentence_still_makes_one():
+    client = client_of(lambda request: httpx.Response(502, text="Bad gateway"))
+    with pytest.raises(RequestRejectedError, match="refused with HTTP 502"):
+        client.health()
+
+
+def test_empty_lines_are_skipped_and_done_is_the_end():
+    lines = ["\n\n", POINTS + "\n", "\n", DONE + "\n", "what comes after is not read\n"]
+    events = list(client_of(broken_stream(*lines)).detect(REQUEST))
+    assert [e.event for e in events] == ["points", "done"]
+    assert events[-1] == Done(points=0, finish="complete")
+
+
+def test_a_stream_that_ends_early_keeps_what_came_before():
+    events, said = collect(client_of(broken_stream(POINTS + "\n", POINTS + "\n")))
+    assert [e.event for e in events] == ["points", "points"]
+    assert "in the middle" in said
+
+
+def test_a_stream_that_breaks_keeps_what_came_before():
+    error = httpx.RemoteProtocolError("peer closed connection")
+    events, said = collect(client_of(broken_stream(POINTS + "\n", error=error)))
+    assert [e.event for e in events] == ["points"]
+    assert "in the middle" in said
+
+
+@pytest.mark.parametrize("last", [POINTS[:20], '{"event":"unheard-of"}\n'])
+def test_a_line_that_is_no_event_is_no_crash(last):
+    events, said = collect(client_of(broken_stream(POINTS + "\n", last)))
+    assert [e.event for e in events] == ["points"]
+    assert said
+
+
+def test_pixels_are_sent_losslessly_and_only_if_the_server_lacks_them(rng):
+    rgb = rng.integers(0, 256, (13, 17, 3), dtype=np.uint8)
+    stored: dict[str, bytes] = {}
+
+    def answer(request):
+        sha256 = request.url.path.rsplit("/", 1)[1]
+        if request.method == "HEAD":
+            return httpx.Response(200 if sha256 in stored else 404)
+        stored[sha256] = request.content
+        return httpx.Response(200, json={"sha256": sha256, "width_px": 17, "height_px": 13})
+
+    client = client_of(answer)
+    sha256 = client.put_image(rgb)
+    assert sha256 == pixels_sha256(rgb)
+    with Image.open(io.BytesIO(stored[sha256])) as sent:
+        np.testing.assert_array_equal(np.asarray(sent), rgb)
+    stored[sha256] = b"kept"
+    assert client.put_image(rgb, sha256=sha256) == sha256
+    assert stored[sha256] == b"kept"
+
+
+def test_cancel_names_the_run():
+    def answer(request):
+        assert json.loads(request.content) == {"run": "mine"}
+        return httpx.Response(200, json={"found": True})
+
+    assert client_of(answer).cancel("mine")
