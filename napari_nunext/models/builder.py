@@ -152,7 +152,7 @@ def build_checkpoint(
     window = window_px or preset.window_px
     adapter = get_family(family)
     image_tokens = check_window(window, preset.size.patch_px * preset.size.merge)
-    tokenizer = _new_tokenizer()
+    tokenizer = new_tokenizer()
     kinds = _as_categories(categories)
     codec = _add_tokens(tokenizer, bins or window, window, latents, kinds)
     ids = {token: tokenizer.convert_tokens_to_ids(token) for token in SPECIAL_TOKENS}
@@ -257,7 +257,7 @@ def extend_checkpoint(
     return _save(folder, model, processor, description)
 
 
-def _new_tokenizer() -> Any:
+def new_tokenizer() -> Any:
     """Byte-level tokenizer with Qwen's special tokens and merges for the project's own words."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
     from transformers import Qwen2Tokenizer

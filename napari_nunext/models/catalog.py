@@ -20,6 +20,7 @@ from napari_nunext.models.checkpoint import (
     describe,
 )
 from napari_nunext.models.classical.adapters import ClassicalDetector, ClassicalSegmenter
+from napari_nunext.models.families import get_family
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -209,7 +210,10 @@ class Catalog:
         if known is not None and known.signature == signature:
             return known
         try:
-            look = _Look(signature, describe(folder), checkpoint_sha256(folder), None)
+            description = describe(folder)
+            if isinstance(description, CheckpointDescription):
+                get_family(description.family)  # known, or refused
+            look = _Look(signature, description, checkpoint_sha256(folder), None)
         except CheckpointError as error:
             look = _Look(signature, None, None, str(error))
         except OSError as error:  # taken away or forbidden while we looked

@@ -183,15 +183,21 @@ def convert_sam(
         positions = state["prompt_encoder.shared_embedding.positional_embedding"]
     except (KeyError, IndexError, ZeroDivisionError) as error:
         raise CheckpointError(
-            f"{path.name} is not a Segment Anything checkpoint ({error!r} is missing). "
+            f"{path.name} is not a Segment Anything checkpoint ({error!r}). "
             "Choose a .pth of segment-anything or PromptNucSeg."
         ) from error
     state["shared_image_embedding.positional_embedding"] = positions
     model = SamModel(config)
-    try:
-        model.load_state_dict(state, strict=True)
-    except RuntimeError as error:
-        raise CheckpointError(f"{path.name} does not fit Segment Anything: {error}") from error
+    shapes = {key: value.shape for key, value in model.state_dict().items()}
+    wrong = sorted(
+        key for key in shapes | state if key not in state or state[key].shape != shapes.get(key)
+    )
+    if wrong:
+        raise CheckpointError(
+            f"{path.name} does not fit Segment Anything: {len(wrong)} weights are missing, "
+            f"superfluous or of another shape (first: {wrong[0]}). Download it again."
+        )
+    model.load_state_dict(state)
     provenance = {"recipe": "convert", "source": path.name, "source_sha256": file_sha256(path)}
     return _save(folder, model, mpp=mpp, name=name, provenance=provenance)
 

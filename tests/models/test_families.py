@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+from napari_nunext.core.errors import CheckpointError
+from napari_nunext.models.families import (
+    check_window,
+    family_names,
+    get_family,
+    register_family,
+    submodule,
+)
+from napari_nunext.models.loading import save_checkpoint
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_nunext.models.loading import LoadedCheckpoint
+
+
+def test_families_are_known_by_name_and_registered_once() -> None:
+    assert family_names() == ("qwen2_5_vl", "qwen3_vl")
+    assert get_family("qwen3_vl").name == "qwen3_vl"
+    with pytest.raises(CheckpointError, match="registered already"):
+        register_family(get_family("qwen3_vl"))
+
+
+def test_a_window_must_be_whole_image_tokens_wide() -> None:
+    assert check_window(448, 28) == 256
+    assert check_window(32, 32) == 1
+    with pytest.raises(CheckpointError, match="450 px is not a multiple .* Use 448 px"):
+        check_window(450, 28)
+    with pytest.raises(CheckpointError, match="Use 28 px"):
+        check_window(10, 28)
+
+
+def test_paths_lead_to_the_vision_tower_and_the_language_layers(
+    checkpoint: LoadedCheckpoint,
+) -> None:
+    model, family = checkpoint.model, checkpoint.family
+    layers: Any = submodule(model, family.layers_path)
+    assert len(layers) == model.config.text_config.num_hidden_layers
+    vision = submodule(model, family.vision_path)
+    assert len(vision.blocks) == model.config.vision_config.depth  # type: ignore[arg-type]
+    assert family.token_px(model.config) == 8
+
+
+def test_positions_are_those_that_the_model_takes_by_itself(
+    checkpoint: LoadedCheckpoint, windows: Any
+) -> None:
+    inputs = checkpoint.windows(windows)
+    positions = checkpoint.family.position_ids(checkpoint.model, inputs)
+    length = inputs["input_ids"].shape[1]
+    assert positions.shape == (3, len(windows), length)
+    with torch.no_grad():
+        own = checkpoint.model(**inputs).logits
+        given = checkpoint.model(**inputs, position_ids=positions).logits
+    torch.testing.assert_close(own, given)
+
+
+def test_saved_processors_name_the_standard_classes_for_other_readers(
+    checkpoint: LoadedCheckpoint, tmp_path: Path
+) -> None:
+    folder = tmp_path / "c"
+    save_checkpoint(folder, checkpoint.model, checkpoint.windows.processor, checkpoint.description)
+    processor = json.loads((folder / "processor_config.json").read_text(encoding="utf-8"))
+    expected = {"qwen2_5_vl": "Qwen2_5_VLProcessor", "qwen3_vl": "Qwen3VLProcessor"}
+    assert processor["processor_class"] == expected[checkpoint.family.name]
+    assert processor["image_processor"]["image_processor_type"] == "Qwen2VLImageProcessor"
+    assert processor["image_processor"]["size"] == {"shortest_edge": 1024, "longest_edge": 1024}
+    assert processor["video_processor"]["patch_size"] == 4
+    tokenizer = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    assert tokenizer["processor_class"] == processor["processor_class"]
+    for name in ("preprocessor_config.json", "video_preprocessor_config.json"):
+        assert (folder / name).is_file()

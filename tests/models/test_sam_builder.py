@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import argparse
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import SamModel
+
+from napari_nunext.core.errors import CheckpointError
+from napari_nunext.core.identity import file_sha256
+from napari_nunext.models.checkpoint import read_segmenter_description
+from napari_nunext.models.sam import SamSegmenter
+from napari_nunext.models.sam_builder import PRESETS, build_sam, convert_sam
+from napari_nunext.models.segmenter import Prompt
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ORIGINAL_NAMES = {
+    "vision_encoder.layers.0.layer_norm1.weight": "image_encoder.blocks.0.norm1.weight",
+    "vision_encoder.layers.1.attn.rel_pos_h": "image_encoder.blocks.1.attn.rel_pos_h",
+    "vision_encoder.patch_embed.projection.bias": "image_encoder.patch_embed.proj.bias",
+    "vision_encoder.neck.layer_norm2.bias": "image_encoder.neck.3.bias",
+    "prompt_encoder.shared_embedding.positional_embedding": (
+        "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
+    ),
+    "prompt_encoder.mask_embed.conv3.weight": "prompt_encoder.mask_downscaling.6.weight",
+    "mask_decoder.transformer.layers.1.layer_norm4.bias": (
+        "mask_decoder.transformer.layers.1.norm4.bias"
+    ),
+    "mask_decoder.upscale_conv2.weight": "mask_decoder.output_upscaling.3.weight",
+    "mask_decoder.iou_prediction_head.layers.0.bias": (
+        "mask_decoder.iou_prediction_head.layers.1.bias"
+    ),
+    "mask_decoder.output_hypernetworks_mlps.2.proj_out.bias": (
+        "mask_decoder.output_hypernetworks_mlps.2.layers.2.bias"
+    ),
+}
+"""A name of each kind, copied from segment-anything's published checkpoint."""
+
+
+def original_name(name: str) -> str:
+    """Name of a weight in segment-anything, from its name in transformers."""
+    module, _, rest = name.partition(".")
+    if module == "vision_encoder":
+        rest = rest.replace("layers.", "blocks.").replace("layer_norm", "norm", 1)
+        rest = rest.replace("patch_embed.projection", "patch_embed.proj")
+        for index, part in enumerate(("conv1", "norm1", "conv2", "layer_norm2")):
+            rest = re.sub(rf"^neck\.{part}\.", f"neck.{index}.", rest)
+        rest = rest.replace("neck.norm2.", "neck.3.")
+        return f"image_encoder.{rest}"
+    if module == "prompt_encoder":
+        for index, part in enumerate(
+            ("conv1", "layer_norm1", "", "conv2", "layer_norm2", "", "conv3")
+        ):
+            if part:
+                rest = rest.replace(f"mask_embed.{part}.", f"mask_downscaling.{index}.")
+        rest = re.sub(r"^point_embed\.", "point_embeddings.", rest)
+        rest = rest.replace(
+            "shared_embedding.positional_embedding", "pe_layer.positional_encoding_gaussian_matrix"
+        )
+        return f"prompt_encoder.{rest}"
+    if rest.startswith("transformer."):
+        rest = rest.replace("layer_norm", "norm")
+    for index, part in ((0, "upscale_conv1"), (1, "upscale_layer_norm"), (3, "upscale_conv2")):
+        rest = rest.replace(f"{part}.", f"output_upscaling.{index}.")
+    if rest.startswith(("iou_prediction_head", "output_hypernetworks_mlps")):
+        rest = rest.replace(".layers.0.", ".layers.1.")
+        rest = rest.replace(".proj_in.", ".layers.0.").replace(".proj_out.", ".layers.2.")
+    return f"mask_decoder.{rest}"
+
+
+def original_state(folder: Path) -> dict[str, torch.Tensor]:
+    """The checkpoint in `folder` as segment-anything would save it."""
+    model: Any = SamModel.from_pretrained(folder, local_files_only=True)
+    state = {
+        original_name(k): v.clone()
+        for k, v in model.state_dict().items()
+        if not k.startswith("shared_image_embedding")
+    }
+    return state | {"pixel_mean": torch.zeros(3, 1, 1), "pixel_std": torch.ones(3, 1, 1)}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SAM whose local windows and global layers differ in size, as in the published ones."""
+    folder = tmp_path_factory.mktemp("sam") / "small"
+    build_sam(folder, window_px=512)
+    return folder
+
+
+def test_the_names_in_this_test_are_those_of_segment_anything() -> None:
+    assert {k: original_name(k) for k in ORIGINAL_NAMES} == ORIGINAL_NAMES
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_an_original_checkpoint_converts_completely(
+    small: Path, tmp_path: Path, wrapped: bool
+) -> None:
+    state = original_state(small)
+    path = tmp_path / "sam.pth"
+    saved = {"model": state, "args": argparse.Namespace(lr=1e-4), "epoch": 3} if wrapped else state
+    torch.save(saved, path)
+    description = convert_sam(path, tmp_path / "converted", mpp=0.5)
+    assert description == read_segmenter_description(tmp_path / "converted")
+    assert (description.window_px, description.mpp) == (512, 0.5)
+    assert description.provenance["source_sha256"] == file_sha256(path)
+    before: Any = SamModel.from_pretrained(small, local_files_only=True)
+    after: Any = SamModel.from_pretrained(tmp_path / "converted", local_files_only=True)
+    expected = before.state_dict()
+    assert after.state_dict().keys() == expected.keys()
+    assert all(torch.equal(v, expected[k]) for k, v in after.state_dict().items())
+    window = np.random.default_rng(0).integers(0, 256, (512, 512, 3), dtype=np.uint8)
+    prompts = [Prompt(np.array([[100.0, 200.0]]), (True,))]
+    answers = [
+        list(SamSegmenter(f, device="cpu").segment(window, prompts))
+        for f in (small, tmp_path / "converted")
+    ]
+    assert answers[0] == answers[1]
+
+
+def test_running_at_a_smaller_window_resamples_the_positions_alone(
+    small: Path, tmp_path: Path
+) -> None:
+    torch.save({"model": original_state(small)}, tmp_path / "sam.pth")
+    description = convert_sam(tmp_path / "sam.pth", tmp_path / "converted", window_px=256)
+    assert description.window_px == 256
+    before: Any = SamModel.from_pretrained(small, local_files_only=True).state_dict()
+    after: Any = SamModel.from_pretrained(
+        tmp_path / "converted", local_files_only=True
+    ).state_dict()
+    assert {k for k in before if not torch.equal(before[k], after[k])} == {
+        "vision_encoder.pos_embed",
+        "vision_encoder.layers.1.attn.rel_pos_h",
+        "vision_encoder.layers.1.attn.rel_pos_w",
+    }
+    relative = before["vision_encoder.layers.1.attn.rel_pos_h"].numpy()
+    # Linear resampling by hand: 63 offsets to 31, sample centres scaled by 63 / 31.
+    at = (np.arange(31) + 0.5) * 63 / 31 - 0.5
+    expected = np.stack([np.interp(at, np.arange(63), c) for c in relative.T], axis=1)
+    np.testing.assert_allclose(
+        after["vision_encoder.layers.1.attn.rel_pos_h"].numpy(), expected, atol=1e-5
+    )
+    assert after["vision_encoder.pos_embed"].shape == (1, 16, 16, 32)
+
+
+class Runs:
+    """Runs code when unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (print, ("code ran",))
+
+
+def test_a_file_that_could_run_code_is_refused_unread(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save({"model": Runs()}, tmp_path / "evil.pth")
+    with pytest.raises(CheckpointError, match="could run code"):
+        convert_sam(tmp_path / "evil.pth", tmp_path / "out")
+    assert "code ran" not in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_not_a_sam_or_not_whole_is_refused(small: Path, tmp_path: Path) -> None:
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pth")
+    with pytest.raises(CheckpointError, match="not a Segment Anything checkpoint"):
+        convert_sam(tmp_path / "other.pth", tmp_path / "out")
+    torch.save([1, 2], tmp_path / "list.pth")
+    with pytest.raises(CheckpointError, match="no state dictionary"):
+        convert_sam(tmp_path / "list.pth", tmp_path / "out")
+    state = original_state(small)
+    del state["mask_decoder.iou_token.weight"]
+    torch.save(state, tmp_path / "part.pth")
+    with pytest.raises(CheckpointError, match="does not fit .* 1 weights .*iou_token"):
+        convert_sam(tmp_path / "part.pth", tmp_path / "out")
+    (tmp_path / "text.pth").write_text("not weights", encoding="utf-8")
+    with pytest.raises(CheckpointError, match="text.pth"):
+        convert_sam(tmp_path / "text.pth", tmp_path / "out")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        convert_sam(tmp_path / "absent.pth", tmp_path / "out")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_built_sam_is_served(tmp_path: Path, preset: str) -> None:
+    description = build_sam(tmp_path / "sam", preset=preset, window_px=64)
+    segmenter = SamSegmenter(tmp_path / "sam", device="cpu")
+    assert segmenter.info.parameters == description.parameters
+    window = np.zeros((64, 64, 3), np.uint8)
+    (answer,) = segmenter.segment(window, [Prompt(np.array([[32.0, 32.0]]), (True,))])
+    assert 0 <= answer.score <= 1
+
+
+def test_a_window_that_is_no_whole_number_of_patches_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="Use 96 px"):
+        build_sam(tmp_path / "sam", window_px=100)
+    with pytest.raises(CheckpointError, match="no preset 'huge'; expected nano or tiny"):
+        build_sam(tmp_path / "sam", preset="huge")
