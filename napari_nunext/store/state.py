@@ -137,12 +137,10 @@ class FieldState:
         """The state with further predictions of a run, equal to folding everything again."""
         run = self.runs[run_id]
         runs = {**self.runs, run_id: replace(run, nuclei=(*run.nuclei, *nuclei))}
-        uses = [base for base in self.bases if base.run_id == run_id]
-        if not uses:
-            return replace(self, runs=runs)
-        if uses != [self.bases[-1]] or any(n.uid in run.hidden for n in nuclei):
+        base = self._latest_use(run_id)
+        if base is None or any(n.uid in run.hidden for n in nuclei):
             return FieldState.fold(runs.values(), self.events)
-        admitted = uses[0].admits(nuclei)
+        admitted = base.admits(nuclei)
         new = {n.uid: as_predicted(run_id, n) for n, ok in zip(nuclei, admitted, strict=True) if ok}
         return replace(self, runs=runs, nuclei={**self.nuclei, **new})
 
@@ -151,7 +149,7 @@ class FieldState:
         run = self.runs[run_id]
         hidden = run.hidden | frozenset(uids)
         runs = {**self.runs, run_id: replace(run, hidden=hidden)}
-        if self.bases and self.bases[-1].run_id != run_id:
+        if self._latest_use(run_id) is None:
             return FieldState.fold(runs.values(), self.events)
         gone = {uid for uid in uids if uid in self.nuclei and not self.nuclei[uid].touched}
         kept = {uid: n for uid, n in self.nuclei.items() if uid not in gone}
@@ -167,6 +165,14 @@ class FieldState:
             return FieldState.fold(runs.values(), self.events)
         new = {n.uid: replace(n, nucleus=replace(n.nucleus, mask=masks[n.uid])) for n in shown}
         return replace(self, runs=runs, nuclei={**self.nuclei, **new})
+
+    def _latest_use(self, run_id: str) -> Base | None:
+        """The base that a run is, if it is the latest and was used just once.
+
+        Only then does nothing that was decided since depend on what the run says.
+        """
+        uses = [base for base in self.bases if base.run_id == run_id]
+        return uses[0] if len(uses) == 1 and uses[0] is self.bases[-1] else None
 
     # History
 
