@@ -133,7 +133,7 @@ class NextPointTrainer(Trainer):
             device=torch.device("cpu"),
             dtype=torch.float32,
         )
-        self.model.load_state_dict(saved.state_dict())
+        self.accelerator.unwrap_model(self.model).load_state_dict(saved.state_dict())
 
     def compute_loss(
         self,
