@@ -1,0 +1,319 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_nunext import __version__, cli
+from napari_nunext.commands.detect import output_files
+from napari_nunext.core.errors import InputError
+from napari_nunext.core.geometry import Box
+from napari_nunext.images import open_image
+from napari_nunext.store import ImageEntry, Project, events
+
+DISCS_XY = [(24, 24), (70, 30), (100, 70), (40, 72)]
+
+
+def discs(width: int = 128, height: int = 96) -> np.ndarray:
+    """Purple discs of radius 7 on pink."""
+    image = np.full((height, width, 3), (235, 200, 220), dtype=np.uint8)
+    rows, columns = np.mgrid[:height, :width] + 0.5
+    for x, y in DISCS_XY:
+        image[np.hypot(columns - x, rows - y) < 7] = (90, 50, 140)
+    noise = np.random.default_rng(0).integers(-6, 7, image.shape)
+    return np.clip(image + noise, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def tile(tmp_path) -> Path:
+    path = tmp_path / "A ö_0.9824.png"
+    Image.fromarray(discs()).save(path)
+    return path
+
+
+@pytest.fixture
+def run(capsys):
+    """Run a command: exit code, output, and the lines of complaint."""
+
+    def run(*arguments: object) -> tuple[int, str, list[str]]:
+        try:
+            code = cli.main([str(a) for a in arguments])
+        except SystemExit as stop:
+            code = stop.code
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err.splitlines()
+
+    return run
+
+
+def complaint(result: tuple[int, str, list[str]]) -> str:
+    """The one line that a command fails with."""
+    code, _, lines = result
+    assert code == 2
+    assert len(lines) == 1
+    assert lines[0].startswith("napari-nunext: ")
+    return lines[0]
+
+
+def points_of(path: Path) -> np.ndarray:
+    features = json.loads(path.read_text(encoding="utf-8"))["features"]
+    return np.array([f["geometry"]["coordinates"] for f in features])
+
+
+def test_version(run):
+    assert run("--version")[:2] == (0, f"napari-nunext {__version__}\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["unheard-of"],
+        ["detect", "a.png"],
+        ["detect", "a.png", "--out", "o", "--mpp", "many"],
+        ["export", "p", "--out", "o", "--format", "docx"],
+    ],
+)
+def test_wrong_arguments_get_one_line(run, arguments):
+    assert "--help" in complaint(run(*arguments))
+
+
+# detect
+
+
+def test_detect_writes_what_qupath_reads_under_the_images_stem(run, tile, tmp_path):
+    out = tmp_path / "out"
+    code, _, lines = run("detect", tile, "--mpp", "0.5", "--out", out)
+    assert code == 0
+    assert lines == ["[1/1] A ö_0.9824.png: window 1 of 1, 4 nuclei"]
+    assert [p.name for p in out.iterdir()] == ["A ö_0.9824.geojson"]
+    features = json.loads((out / "A ö_0.9824.geojson").read_text(encoding="utf-8"))["features"]
+    assert all(f["properties"]["objectType"] == "detection" for f in features)
+    assert all(f["properties"]["classification"]["name"] == "Nucleus" for f in features)
+    found = points_of(out / "A ö_0.9824.geojson")
+    assert len(found) == len(DISCS_XY)
+    for disc in DISCS_XY:
+        assert np.hypot(*(found - disc).T).min() < 1
+
+
+def test_detect_uses_the_scale_of_the_file_and_says_when_it_is_overruled(run, tmp_path):
+    path = tmp_path / "scaled.tif"
+    large = Image.fromarray(discs()).resize((256, 192))
+    large.save(path, resolution=1e4 / 0.25, resolution_unit=3, compression="tiff_lzw")
+    assert open_image(path).mpp == pytest.approx(0.25)
+    code, _, lines = run("detect", path, "--out", tmp_path / "out")
+    assert code == 0
+    found = points_of(tmp_path / "out" / "scaled.geojson")
+    for disc in DISCS_XY:
+        assert np.hypot(*(found - np.array(disc) * 2).T).min() < 2
+    code, _, lines = run("detect", path, "--out", tmp_path / "out", "--mpp", "0.26")
+    assert code == 0
+    assert "says 0.25 um/px, but --mpp 0.26" in lines[0]
+
+
+def test_detect_with_masks_writes_outlines(run, tile, tmp_path):
+    code, _, _ = run("detect", tile, "--mpp", "0.5", "--out", tmp_path, "--masks")
+    assert code == 0
+    features = json.loads((tmp_path / "A ö_0.9824.geojson").read_text("utf-8"))["features"]
+    assert [f["geometry"]["type"] for f in features] == ["Polygon"] * 4
+
+
+def test_detect_names_a_bad_image_and_searches_the_others(run, tile, tmp_path):
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(tile.read_bytes()[:2000])
+    empty = tmp_path / "empty.png"
+    empty.touch()
+    code, _, lines = run("detect", bad, empty, tile, "--mpp", "0.5", "--out", tmp_path / "out")
+    assert code == 2
+    complaints = [line for line in lines if line.startswith("napari-nunext: ")]
+    assert "bad.png" in complaints[0]
+    assert "empty.png" in complaints[1]
+    assert complaints[2] == "napari-nunext: Not searched: bad.png, empty.png."
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["A ö_0.9824.geojson"]
+
+
+def test_detect_without_a_scale_says_what_to_give(run, tile, tmp_path):
+    assert "--mpp 0.5" in complaint(run("detect", tile, "--out", tmp_path / "out"))
+    shutil.copy(tile, tmp_path / "b.png")
+    said = complaint(run("detect", tile, tmp_path / "b.png", "--out", tmp_path / "out"))
+    assert "None of the 2 images" in said
+
+
+@pytest.mark.parametrize("mpp", ["0", "-1", "nan", "1000"])
+def test_detect_with_an_absurd_scale_says_so(run, tile, tmp_path, mpp):
+    assert "um/px" in complaint(run("detect", tile, "--mpp", mpp, "--out", tmp_path / "out"))
+
+
+def test_two_images_of_one_stem_are_refused_before_any_work(run, tile, tmp_path):
+    other = tmp_path / "elsewhere"
+    other.mkdir()
+    shutil.copy(tile, other / tile.name)
+    out = tmp_path / "out"
+    said = complaint(run("detect", tile, other, "--mpp", "0.5", "--out", out))
+    assert "A ö_0.9824.geojson" in said
+    assert not out.exists()
+
+
+def test_stems_that_differ_only_in_case_clash_as_many_file_systems_have_it():
+    with pytest.raises(InputError, match="both be written"):
+        output_files([Path("a/X.png"), Path("b/x.tif")], Path("out"))
+
+
+def test_a_missing_image_and_an_empty_folder_are_said(run, tmp_path):
+    said = complaint(run("detect", tmp_path / "no.png", "--mpp", "0.5", "--out", tmp_path / "o"))
+    assert "does not exist" in said
+    said = complaint(run("detect", tmp_path, "--mpp", "0.5", "--out", tmp_path / "o"))
+    assert "No image" in said
+
+
+def test_a_model_that_is_not_there_is_said(run, tile, tmp_path):
+    arguments = ("detect", tile, "--mpp", "0.5", "--out", tmp_path / "out")
+    assert "Name one of classical" in complaint(run(*arguments, "--model", "nobody"))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    assert "nunext.json" in complaint(run(*arguments, "--model", folder))
+    (folder / "nunext.json").write_text('{"schema_version": 999}')
+    assert "999" in complaint(run(*arguments, "--model", folder))
+
+
+def test_an_output_folder_that_cannot_be_made_is_said(run, tile, tmp_path):
+    (tmp_path / "file").touch()
+    said = complaint(run("detect", tile, "--mpp", "0.5", "--out", tmp_path / "file" / "out"))
+    assert "Traceback" not in said
+
+
+def test_a_full_disk_is_said(run, tile, tmp_path, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "out.geojson")
+
+    monkeypatch.setattr("napari_nunext.commands.detect.write_geojson", full)
+    result = run("detect", tile, "--mpp", "0.5", "--out", tmp_path / "out")
+    assert result[0] == 2
+    assert result[2][-1].startswith("napari-nunext: ")
+    assert "No space left" in result[2][-1]
+
+
+# models, serve
+
+
+def test_models_lists_what_works_and_what_does_not(run, tmp_path):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "config.json").write_text("{}")
+    code, out, _ = run("models", "--models", tmp_path)
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0].startswith("classical\tdetector\t")
+    assert "0.5 um/px" in lines[0]
+    assert any(line.startswith("broken\t") and "cannot be used" in line for line in lines)
+
+
+def test_serve_does_not_listen_to_others_without_a_token(run, tmp_path):
+    assert "--token-file" in complaint(run("serve", "--host", "0.0.0.0", "--port", "0"))
+    token = tmp_path / "token"
+    token.write_text("short\n")
+    assert "5 characters" in complaint(run("serve", "--token-file", token))
+    assert "token2" in complaint(run("serve", "--token-file", tmp_path / "token2"))
+
+
+def test_serve_says_that_a_port_is_taken(run):
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert f"port {port}" in complaint(run("serve", "--port", port))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+def test_serve_prints_address_and_token_and_ends_with_ctrl_c():
+    command = [sys.executable, "-m", "napari_nunext.cli", "serve", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        url = process.stdout.readline().decode().split()[2]
+        token = process.stdout.readline().decode().split()[1]
+        headers = {"Authorization": f"Bearer {token}"}
+        with httpx.Client(trust_env=False, timeout=30) as http:
+            assert http.get(f"{url}/v1/models").status_code == 401
+            assert http.get(f"{url}/v1/models", headers=headers).status_code == 200
+        process.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        _, log = process.communicate(timeout=20)
+        assert time.monotonic() - began < 10
+        assert process.returncode == 130
+        assert b"Traceback" not in log
+        assert token.encode() not in log
+
+
+# export
+
+
+@pytest.fixture
+def project(tile, tmp_path) -> Path:
+    """A project with one accepted field of two nuclei."""
+    path = tmp_path / "review.nunext"
+    image = open_image(tile)
+    with Project.open(path, annotator="ann") as project:
+        project.add_image(
+            ImageEntry(
+                image.sha256, str(tile), image.name, image.width_px, image.height_px, 0.5, "user"
+            )
+        )
+        added = [events.add(image.sha256, float(x), float(y), "Nucleus") for x, y in DISCS_XY[:2]]
+        whole = Box.of_image(image.width_px, image.height_px)
+        project.append([*added, events.complete_region(image.sha256, whole)])
+    return path
+
+
+def test_export_writes_training_data(run, project, tmp_path):
+    code, out, _ = run("export", project, "--out", tmp_path / "export")
+    assert code == 0
+    assert "sft 1" in out
+    (record,) = (tmp_path / "export" / "sft.jsonl").read_text("utf-8").splitlines()
+    assert len(json.loads(record)["nuclei"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("format_", "name"),
+    [
+        ("geojson", "A ö_0.9824.geojson"),
+        ("csv", "A ö_0.9824.csv"),
+        ("coco", "instances.json"),
+    ],
+)
+def test_export_writes_the_other_formats(run, project, tmp_path, format_, name):
+    out = tmp_path / "out"
+    assert run("export", project, "--out", out, "--format", format_)[0] == 0
+    assert [p.name for p in out.iterdir()] == [name]
+    text = (out / name).read_text("utf-8")
+    if format_ == "csv":
+        assert len(text.splitlines()) == 3
+    else:
+        assert len(json.loads(text)["features" if format_ == "geojson" else "annotations"]) == 2
+
+
+def test_export_of_what_is_no_project_is_refused(run, tile, tmp_path):
+    missing = tmp_path / "none.nunext"
+    assert "none.nunext" in complaint(run("export", missing, "--out", tmp_path / "out"))
+    assert not missing.exists()
+    assert tile.name in complaint(run("export", tile, "--out", tmp_path / "out"))
+
+
+# open
+
+
+def test_open_without_napari_says_what_to_install(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "napari", None)
+    for name in [n for n in sys.modules if n.startswith("napari_nunext.ui")]:
+        monkeypatch.delitem(sys.modules, name)
+    assert "pip install 'napari-nunext[all]'" in complaint(run("open", "a.png"))
