@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from napari_nunext.core.errors import ServerUnavailableError
+from napari_nunext.places import log_folder
 from napari_nunext.serving.client import Client
 from napari_nunext.serving.settings import TOKEN_VARIABLE
 
@@ -194,13 +195,6 @@ class LocalServer:
         if not lines:
             return "It logged nothing. Try again."
         return f"It logged last: {lines[-1]} (more in {self._log_path})"
-
-
-def log_folder() -> Path:
-    """Where servers log, one file for each start."""
-    from platformdirs import user_log_path
-
-    return user_log_path("napari-nunext", appauthor=False)
 
 
 def _open_log() -> BinaryIO:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import InputError
+from napari_nunext.places import models_folder
 from napari_nunext.serving.addresses import is_loopback
 
 if TYPE_CHECKING:
@@ -69,6 +70,4 @@ class ServerSettings:
 
 def model_folders(further: Sequence[Path] = ()) -> list[Path]:
     """Where checkpoints are looked for, apart from those in the package."""
-    from platformdirs import user_data_path
-
-    return [user_data_path("napari-nunext", appauthor=False) / "models", *further]
+    return [models_folder(), *further]

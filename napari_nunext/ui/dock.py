@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_nunext.places import models_folder
 from napari_nunext.review.controller import ReviewController
 from napari_nunext.serving.launcher import LocalServer
 from napari_nunext.ui.bridge import MainThread
@@ -27,8 +28,9 @@ from napari_nunext.ui.empty_panel import EmptyPanel
 from napari_nunext.ui.header_panel import HeaderPanel
 from napari_nunext.ui.improve_panel import ImprovePanel
 from napari_nunext.ui.keys import Keys
+from napari_nunext.ui.napari_versions import canvas_widget_of
 from napari_nunext.ui.notice_bar import NoticeBar
-from napari_nunext.ui.places import default_project_path, models_folder
+from napari_nunext.ui.places import default_project_path
 from napari_nunext.ui.review_panel import ReviewPanel
 from napari_nunext.ui.samples import SOURCE_KEY, ihc_path
 from napari_nunext.ui.settings import read_settings
@@ -215,7 +217,9 @@ class NunextDock(QWidget):
 
     def dropEvent(self, event: QDropEvent) -> None:
         """Open what was dropped."""
-        self._open([Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()])
+        self._open(
+            [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
+        )
 
     def _open(self, paths: Sequence[Path]) -> None:
         if paths:
@@ -242,6 +246,16 @@ class NunextDock(QWidget):
         if self._window is not self.window():
             self._window = self.window()
             self._window.installEventFilter(self)
+            self._join_canvas(self._window)
+
+    def _join_canvas(self, window: QWidget) -> None:
+        """Leave the keyboard to the canvas when the dock is clicked, and take Tab there."""
+        widget = canvas_widget_of(window)
+        if widget is not None:
+            self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
+            self.setFocusProxy(widget)
+            self.keys.watch(widget)
+            widget.setFocus()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Before the window closes, wait for what is being saved; warn when it cannot be."""

@@ -1,4 +1,4 @@
-"""Where things are kept: review projects and the user's models."""
+"""Where a review project is kept when nobody says."""
 
 from __future__ import annotations
 
@@ -7,22 +7,12 @@ import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from platformdirs import user_data_path
+from napari_nunext.places import user_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PROJECT_FILE = "nunext-review.nunext"
-
-
-def user_folder() -> Path:
-    """The user's own folder for this application."""
-    return user_data_path("napari-nunext", appauthor=False)
-
-
-def models_folder() -> Path:
-    """Where the user's models are."""
-    return user_folder() / "models"
 
 
 def default_project_path(paths: Sequence[Path]) -> Path:

@@ -1,0 +1,28 @@
+"""Where this application keeps what is the user's own: models, logs, projects without a home."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from platformdirs import user_data_path, user_log_path
+
+HOME_VARIABLE = "NAPARI_NUNEXT_HOME"
+"""Environment variable that names another folder for all of it: a shared disk, or a trial."""
+
+
+def user_folder() -> Path:
+    """The user's own folder for this application."""
+    home = os.environ.get(HOME_VARIABLE)
+    return Path(home) if home else user_data_path("napari-nunext", appauthor=False)
+
+
+def models_folder() -> Path:
+    """Where the user's models are."""
+    return user_folder() / "models"
+
+
+def log_folder() -> Path:
+    """Where logs are written."""
+    home = os.environ.get(HOME_VARIABLE)
+    return Path(home) / "logs" if home else user_log_path("napari-nunext", appauthor=False)
