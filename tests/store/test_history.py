@@ -162,7 +162,7 @@ class Review(RuleBasedStateMachine):
 
 TestReview = Review.TestCase
 TestReview.settings = settings(
-    max_examples=25,
+    max_examples=15,
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

@@ -318,7 +318,15 @@ def test_an_export_that_fails_leaves_the_earlier_one(reviewed, tmp_path, monkeyp
 
     with pytest.raises(StoreError, match="disk is full"):
         lab.export(out, progress=full_disk)
-    monkeypatch.setattr(folders.Path, "rename", full_disk)
+    rename = folders.Path.rename
+
+    def fail_at_the_last_step(path, target):
+        if target == out and failures.pop():
+            full_disk()
+        return rename(path, target)
+
+    failures = [False, True]  # the new folder cannot take its place; the old one can come back
+    monkeypatch.setattr(folders.Path, "rename", fail_at_the_last_step)
     with pytest.raises(StoreError, match="disk is full"):
         lab.export(out)
     assert read_export(out).manifest == before
@@ -384,3 +392,50 @@ def test_exporting_an_import_gives_the_same_nuclei_again(reviewed, tmp_path):
         ).read_bytes()
     for one, two in zip(first.rft, again.rft, strict=True):
         assert two.solution == one.solution
+
+
+def seal(out, **changes):
+    """Make the manifest agree with files that were changed, so that only their content is wrong."""
+    manifest = json.loads((out / "manifest.json").read_text())
+    manifest["files"] = {name: file_sha256(out / name) for name in manifest["files"]}
+    (out / "manifest.json").write_text(json.dumps(manifest | changes))
+
+
+def change_uids(out):
+    records = (out / "sft.jsonl").read_text()
+    (out / "sft.jsonl").write_text(records.replace('"uid": "', '"uid": "x'))
+    seal(out)
+
+
+def change_colours(out):
+    names = ("Tumour", "Stroma")
+    seal(out, categories=[{"name": name, "color": "red and blue"} for name in names])
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [(change_uids, "expected a UUID"), (change_colours, "not a name and a colour")],
+)
+def test_an_export_that_cannot_be_taken_back_is_refused(reviewed, tmp_path, change, says):
+    lab, _, _ = reviewed
+    lab.export(tmp_path / "export")
+    change(tmp_path / "export")
+    with (
+        Project.open(tmp_path / "second.nunext", annotator="xy") as second,
+        pytest.raises(RecordError, match=says),
+    ):
+        import_training(second, tmp_path / "export")
+
+
+def test_a_broken_image_is_named_when_it_is_taken_back(reviewed, tmp_path):
+    lab, _, _ = reviewed
+    out = tmp_path / "export"
+    lab.export(out)
+    (image,) = (out / "images").iterdir()
+    image.write_bytes(image.read_bytes()[:60])
+    seal(out)
+    with (
+        Project.open(tmp_path / "second.nunext", annotator="xy") as second,
+        pytest.raises(RecordError, match=f"{image.name} cannot be read"),
+    ):
+        import_training(second, out)
