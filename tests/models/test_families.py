@@ -32,7 +32,7 @@ def test_families_are_known_by_name_and_registered_once() -> None:
 def test_a_window_must_be_whole_image_tokens_wide() -> None:
     assert check_window(448, 28) == 256
     assert check_window(32, 32) == 1
-    with pytest.raises(CheckpointError, match="450 px is not a multiple .* Use 448 px"):
+    with pytest.raises(CheckpointError, match=r"450 px is not a multiple .* Use 448 px"):
         check_window(450, 28)
     with pytest.raises(CheckpointError, match="Use 28 px"):
         check_window(10, 28)

@@ -90,9 +90,13 @@ def test_a_wrong_count_of_image_tokens_is_refused(copied: Path) -> None:
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="disk"), new_folder(tmp_path / "a") as part:
-        (part / "half").write_text("half", encoding="utf-8")
-        raise RuntimeError("disk full")
+    def fill_the_disk() -> None:
+        with new_folder(tmp_path / "a") as part:
+            (part / "half").write_text("half", encoding="utf-8")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        fill_the_disk()
     assert list(tmp_path.iterdir()) == []
     with new_folder(tmp_path / "b" / "c") as part:
         (part / "whole").write_text("whole", encoding="utf-8")

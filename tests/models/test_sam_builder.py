@@ -48,16 +48,13 @@ def original_name(name: str) -> str:
     if module == "vision_encoder":
         rest = rest.replace("layers.", "blocks.").replace("layer_norm", "norm", 1)
         rest = rest.replace("patch_embed.projection", "patch_embed.proj")
-        for index, part in enumerate(("conv1", "norm1", "conv2", "layer_norm2")):
+        for index, part in enumerate(("conv1", "norm1", "conv2", "norm2")):
             rest = re.sub(rf"^neck\.{part}\.", f"neck.{index}.", rest)
-        rest = rest.replace("neck.norm2.", "neck.3.")
         return f"image_encoder.{rest}"
     if module == "prompt_encoder":
-        for index, part in enumerate(
-            ("conv1", "layer_norm1", "", "conv2", "layer_norm2", "", "conv3")
-        ):
-            if part:
-                rest = rest.replace(f"mask_embed.{part}.", f"mask_downscaling.{index}.")
+        parts = {0: "conv1", 1: "layer_norm1", 3: "conv2", 4: "layer_norm2", 6: "conv3"}
+        for index, part in parts.items():
+            rest = rest.replace(f"mask_embed.{part}.", f"mask_downscaling.{index}.")
         rest = re.sub(r"^point_embed\.", "point_embeddings.", rest)
         rest = rest.replace(
             "shared_embedding.positional_embedding", "pe_layer.positional_encoding_gaussian_matrix"
@@ -174,10 +171,10 @@ def test_what_is_not_a_sam_or_not_whole_is_refused(small: Path, tmp_path: Path) 
     state = original_state(small)
     del state["mask_decoder.iou_token.weight"]
     torch.save(state, tmp_path / "part.pth")
-    with pytest.raises(CheckpointError, match="does not fit .* 1 weights .*iou_token"):
+    with pytest.raises(CheckpointError, match=r"does not fit .* 1 weights .*iou_token"):
         convert_sam(tmp_path / "part.pth", tmp_path / "out")
     (tmp_path / "text.pth").write_text("not weights", encoding="utf-8")
-    with pytest.raises(CheckpointError, match="text.pth"):
+    with pytest.raises(CheckpointError, match=r"text\.pth"):
         convert_sam(tmp_path / "text.pth", tmp_path / "out")
     with pytest.raises(CheckpointError, match="cannot be read"):
         convert_sam(tmp_path / "absent.pth", tmp_path / "out")
