@@ -1,0 +1,335 @@
+"""The whole loop in one run: find, correct, accept, export, train, and find with the new model.
+
+With a display, the window opens on real tissue and is yours. Without one (`make demo` then brings a
+virtual display), a script does what a person would, with the same controller, server and files as
+in daily use, and leaves what it made in a folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_nunext import __version__
+from napari_nunext.core.errors import ImageError, NunextError
+from napari_nunext.core.exports import read_export
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
+    from numpy.typing import NDArray
+
+    from napari_nunext.review.controller import ReviewController
+    from napari_nunext.review.model import OpenField, ReviewModel
+    from napari_nunext.store import FieldState
+    from napari_nunext.ui.app import App
+
+TRAINING_STEPS = 60
+MISSED_XY = ((262.0, 190.5), (300.5, 331.0))
+"""Where the script places nuclei, level-0 px of scikit-image's immunohistochemistry tile."""
+STAIN_RADIUS_PX = 6
+"""Neighbourhood whose brown decides between epithelium and stroma."""
+
+
+class DemoError(NunextError, RuntimeError):
+    """A step of the demo did not do what it should."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the demo; 0 on success, 2 with one line of what went wrong."""
+    parser = argparse.ArgumentParser(prog="python -m napari_nunext.demo", description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("build/demo"), help="where results go")
+    parser.add_argument(
+        "--scripted",
+        action="store_true",
+        default="NAPARI_NUNEXT_VIRTUAL_DISPLAY" in os.environ,
+        help="run the loop by script; the default where nobody is watching",
+    )
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    out = options.out.resolve()
+    try:
+        _clear(out)
+        # The demo's projects and models stay in its own folder, not among the user's.
+        os.environ["NAPARI_NUNEXT_HOME"] = str(out / "home")
+        if options.scripted:
+            ScriptedLoop(out).run()
+        else:
+            _open_window(out)
+    except (NunextError, OSError) as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _clear(out: Path) -> None:
+    """Empty the demo's folder, if a demo made it."""
+    mark = out / "summary.json"
+    if out.is_dir() and any(out.iterdir()) and not mark.is_file() and not (out / "home").is_dir():
+        raise DemoError(f"{out} holds something that no demo made. Give an empty folder as --out.")
+    shutil.rmtree(out, ignore_errors=True)
+    (out / "home").mkdir(parents=True)
+
+
+def _open_window(out: Path) -> None:
+    from napari_nunext.ui import app
+    from napari_nunext.ui.samples import ihc_path, skin_path
+
+    tiles = [ihc_path()]
+    try:
+        tiles.append(skin_path())
+    except ImageError as error:
+        print(error, flush=True)
+    app.main(tiles, project=out / "review.nunext")
+
+
+class ScriptedLoop:
+    """What a pathologist and a researcher do in an afternoon, in a minute or two.
+
+    Parameters
+    ----------
+    out : Path
+        Gets ``screenshot.png``, ``detections.geojson``, ``export/``, ``checkpoint/`` and
+        ``summary.json``.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+        self._started = time.monotonic()
+        self._summary: dict[str, Any] = {"version": __version__}
+        self._app: App
+
+    def run(self) -> None:
+        """Do it all; raises `DemoError` at the first step that fails."""
+        from napari_nunext.ui import app
+        from napari_nunext.ui.samples import ihc_path
+
+        self._app = app.main([ihc_path()], project=self._out / "review.nunext", block=False)
+        self._app.viewer.window.resize(1366, 768)
+        try:
+            self._open()
+            self._find("classical")
+            corrected = self._correct()
+            self._screenshot("screenshot.png")
+            self._accept_and_export(corrected)
+            self._train()
+            self._find_again()
+        finally:
+            saved = self._app.close()
+        if not saved:
+            raise DemoError("The review was not saved in time.")
+        self._write_summary()
+
+    # Steps
+
+    def _open(self) -> None:
+        self._wait("the image to open", lambda m: m.open_field is not None, 60)
+        self._wait("the model server", lambda m: m.server.phase in ("ready", "failed"), 60)
+        if self._model.server.phase == "failed":
+            raise DemoError(f"The model server did not start: {self._model.server.words}.")
+        entry = self._field.entry
+        self._say(
+            f"Opened {entry.name}: {entry.width_px} x {entry.height_px} px, "
+            f"{entry.mpp:g} um/px ({entry.mpp_source})"
+        )
+
+    def _find(self, model_id: str) -> None:
+        begun = time.monotonic()
+        self._controller.finder.choose_model(model_id)
+        self._controller.find_nuclei()
+        self._wait("the search to start", lambda m: m.run.busy, 30)
+        self._wait("the search to end", lambda m: not m.run.busy, 180)
+        found = len(self._state.nuclei)
+        if model_id == "classical" and not found:
+            raise DemoError("The classical detector found no nucleus on the sample.")
+        outlined = sum(n.nucleus.mask is not None for n in self._state.nuclei.values())
+        self._summary["found"] = {"model": model_id, "nuclei": found, "outlined": outlined}
+        self._say(
+            f"Found {found} nuclei with {model_id}, {outlined} with outlines, "
+            f"in {time.monotonic() - begun:.1f} s"
+        )
+
+    def _correct(self) -> dict[str, list[str]]:
+        """Relabel by stain, delete, move, add, undo and redo. Returns what was done, by uid."""
+        controller, state = self._controller, self._state
+        by_confidence = sorted(
+            state.nuclei, key=lambda uid: (state.nuclei[uid].nucleus.confidence or 0.0, uid)
+        )
+        deleted, moved, kept = by_confidence[:3], by_confidence[3], by_confidence[4:]
+        for name in ("Epithelial", "Stromal"):
+            controller.add_category(name)
+        brown = _brown_around(self._field.rgb, state, kept)
+        epithelial = [uid for uid, is_brown in zip(kept, brown, strict=True) if is_brown]
+        stromal = [uid for uid, is_brown in zip(kept, brown, strict=True) if not is_brown]
+        controller.relabel_nuclei(epithelial, "Epithelial")
+        controller.relabel_nuclei([*stromal, moved], "Stromal")
+        controller.delete_nuclei(deleted)
+        nucleus = state.nuclei[moved].nucleus
+        controller.move_nuclei({moved: (nucleus.x_px + 1.5, nucleus.y_px - 1.0)})
+        controller.choose_category("Stromal")
+        added = [controller.add_nucleus(x, y) for x, y in MISSED_XY]
+        controller.undo()
+        if added[1] in self._state.nuclei:
+            raise DemoError("Undo did not take the last nucleus back.")
+        controller.redo()
+        done = {
+            "relabelled_epithelial": [str(uid) for uid in epithelial],
+            "relabelled_stromal": [str(uid) for uid in (*stromal, moved)],
+            "deleted": [str(uid) for uid in deleted],
+            "moved": [str(moved)],
+            "added": [str(uid) for uid in added],
+        }
+        self._summary["corrections"] = {kind: len(uids) for kind, uids in done.items()}
+        self._say("Corrected: " + ", ".join(f"{len(u)} {k}" for k, u in done.items()))
+        return done
+
+    def _accept_and_export(self, corrected: dict[str, list[str]]) -> None:
+        controller = self._controller
+        controller.accept_field()
+        self._wait("the review to be saved", lambda m: m.save.phase == "saved", 30)
+        geojson = self._out / "detections.geojson"
+        controller.export_geojson(geojson)
+        controller.export_training(self._out / "export")
+        self._wait("the exports", lambda _: geojson.is_file(), 60)
+        manifest = self._out / "export" / "manifest.json"
+        self._wait("the training data", lambda _: manifest.is_file(), 60)
+        self._check_export(corrected)
+
+    def _check_export(self, corrected: dict[str, list[str]]) -> None:
+        """The export holds exactly what is on the screen, corrections included."""
+        export = read_export(self._out / "export", strict=True)
+        exported = {n.uid: n for n in export.sft[0].nuclei}
+        shown = {str(uid): n.nucleus for uid, n in self._state.nuclei.items()}
+        if exported.keys() != shown.keys():
+            raise DemoError(f"Exported {len(exported)} nuclei; expected the {len(shown)} shown.")
+        for uid, nucleus in shown.items():
+            if (exported[uid].x, exported[uid].y) != (nucleus.x_px, nucleus.y_px):
+                raise DemoError(f"Nucleus {uid} was exported at another place than it is shown.")
+            if exported[uid].category != nucleus.category:
+                raise DemoError(f"Nucleus {uid} was exported as {exported[uid].category}.")
+        if exported.keys() & set(corrected["deleted"]):
+            raise DemoError("A deleted nucleus was exported.")
+        missing = {u for kind in ("added", "moved") for u in corrected[kind]} - exported.keys()
+        if missing:
+            raise DemoError(f"{len(missing)} added or moved nuclei were not exported.")
+        rollout = export.rft[0].rollout
+        verdicts = [p.verdict for p in rollout.points] if rollout else []
+        self._summary["export"] = {
+            "nuclei": len(exported),
+            "rollout_true_positives": verdicts.count("tp"),
+            "rollout_false_positives": verdicts.count("fp"),
+            "rollout_missed": rollout.missed if rollout else 0,
+        }
+        self._say(f"Exported {len(exported)} nuclei: exactly those on the screen")
+
+    def _train(self) -> None:
+        self._controller.improver.train(steps=TRAINING_STEPS)
+        self._wait("training", lambda m: not m.training.busy, 600)
+        training = self._model.training
+        if training.phase != "done" or training.checkpoint is None:
+            raise DemoError(training.words)
+        first, last = np.mean(training.losses[:5]), np.mean(training.losses[-5:])
+        if not last < first:
+            raise DemoError(f"Training did not lower the loss: {first:.3f}, then {last:.3f}.")
+        shutil.copytree(training.checkpoint, self._out / "checkpoint")
+        self._summary["training"] = {
+            "steps": training.steps,
+            "loss_first": round(float(first), 4),
+            "loss_last": round(float(last), 4),
+        }
+        self._say(f"Trained {training.steps} steps: loss {first:.2f} to {last:.2f}")
+
+    def _find_again(self) -> None:
+        """The new checkpoint serves, and what people did outlives its search."""
+        checkpoint = self._model.training.checkpoint
+        assert checkpoint is not None
+        before = {uid: n.nucleus for uid, n in self._state.nuclei.items() if n.touched}
+        self._controller.improver.use()
+        self._wait("the new model", lambda m: m.model_id == checkpoint.name, 60)
+        self._find(checkpoint.name)
+        after = {uid: n.nucleus for uid, n in self._state.nuclei.items()}
+        lost = [uid for uid, nucleus in before.items() if after.get(uid) != nucleus]
+        if lost:
+            raise DemoError(f"The second search changed {len(lost)} nuclei that a person touched.")
+        self._summary["found_again"] = {
+            **self._summary.pop("found"),
+            "corrections_kept": len(before),
+        }
+        self._say(f"The new checkpoint serves; all {len(before)} corrected nuclei stayed")
+
+    # Means
+
+    @property
+    def _controller(self) -> ReviewController:
+        return self._app.controller
+
+    @property
+    def _model(self) -> ReviewModel:
+        return self._controller.model
+
+    @property
+    def _state(self) -> FieldState:
+        assert self._model.state is not None
+        return self._model.state
+
+    @property
+    def _field(self) -> OpenField:
+        assert self._model.open_field is not None
+        return self._model.open_field
+
+    def _wait(self, what: str, done: Callable[[ReviewModel], bool], timeout_s: float) -> None:
+        """Let the window live until `done`."""
+        from qtpy.QtTest import QTest
+
+        deadline = time.monotonic() + timeout_s
+        while not done(self._model):
+            if time.monotonic() > deadline:
+                said = self._model.notice.words if self._model.notice else ""
+                raise DemoError(f"Waited {timeout_s:.0f} s for {what}. {said}".rstrip())
+            QTest.qWait(20)
+
+    def _screenshot(self, name: str) -> None:
+        from qtpy.QtTest import QTest
+
+        QTest.qWait(500)
+        self._app.viewer.screenshot(str(self._out / name), canvas_only=False, flash=False)
+
+    def _say(self, words: str) -> None:
+        print(f"[{time.monotonic() - self._started:5.1f} s] {words}", flush=True)
+
+    def _write_summary(self) -> None:
+        self._summary["seconds"] = round(time.monotonic() - self._started, 1)
+        path = self._out / "summary.json"
+        path.write_text(json.dumps(self._summary, indent=2) + "\n", encoding="utf-8")
+        self._say(f"Everything is in {self._out}")
+
+
+def _brown_around(
+    rgb: NDArray[np.uint8], state: FieldState, uids: list[UUID]
+) -> NDArray[np.bool_]:
+    """Whether the tissue around each nucleus is stained brown more than most, shape (N,)."""
+    from scipy.ndimage import uniform_filter
+    from skimage.color import rgb2hed
+    from skimage.filters import threshold_otsu
+
+    brown = uniform_filter(rgb2hed(rgb)[..., 2], size=2 * STAIN_RADIUS_PX + 1)
+    places = [state.nuclei[uid].nucleus for uid in uids]
+    rows = np.clip([int(n.y_px) for n in places], 0, rgb.shape[0] - 1)
+    columns = np.clip([int(n.x_px) for n in places], 0, rgb.shape[1] - 1)
+    around = brown[rows, columns]
+    stained: NDArray[np.bool_] = around > threshold_otsu(around)
+    return stained
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

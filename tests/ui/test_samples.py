@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import hashlib
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from napari_nunext import places
+from napari_nunext.core.errors import ImageError
+from napari_nunext.ui import samples
+
+TILE = b"not really a JPEG, but bytes all the same"
+
+
+@pytest.fixture
+def mirror(monkeypatch, tmp_path):
+    """A server on this machine that has the tile; what it was asked for."""
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(TILE)
+
+        def log_message(self, *_):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    monkeypatch.setenv(places.HOME_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(samples, "SKIN_URL", f"http://127.0.0.1:{server.server_port}/tile.jpg")
+    monkeypatch.setattr(samples, "SKIN_SHA256", hashlib.sha256(TILE).hexdigest())
+    yield asked
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_the_download_happens_once(mirror):
+    assert samples.skin_path().read_bytes() == TILE
+    assert samples.skin_path().read_bytes() == TILE
+    assert mirror == ["/tile.jpg"]
+
+
+def test_a_tile_that_is_not_the_one_we_know_is_refused(mirror, monkeypatch):
+    monkeypatch.setattr(samples, "SKIN_SHA256", "0" * 64)
+    with pytest.raises(ImageError, match="needs no download"):
+        samples.skin_path()
+    assert not list((places.user_folder() / "samples").glob("skin*"))
+
+
+def test_without_a_network_it_says_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setenv(places.HOME_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(samples, "SKIN_URL", "http://127.0.0.1:1/tile.jpg")
+    with pytest.raises(ImageError, match="Connect to the internet"):
+        samples.skin_path()
+
+
+def test_the_tile_that_comes_with_scikit_image_is_there():
+    ((pixels, kwargs, kind),) = samples.ihc_sample()
+    assert pixels.shape == (512, 512, 3)
+    assert kind == "image"
+    assert kwargs["scale"] == (samples.IHC_MPP, samples.IHC_MPP)
