@@ -56,10 +56,12 @@ def test_best_is_the_higher_f1_and_then_the_lower_loss():
 def test_best_weights_are_replaced_and_remembered(tmp_path):
     run = RunFolder.open(tmp_path / "out", IDENTITY, resume=False)
     for step in (1, 2):
-        weights = run.path / "best.partial"
+        weights = run.path / "partial"
         weights.mkdir()
         (weights / "w").write_text(str(step))
         run.set_best(Best(step, 1.0 / step, None), weights)
     assert run.best() == Best(2, 0.5, None)
+    assert run.best_weights is not None
     assert (run.best_weights / "w").read_text() == "2"
-    assert not (run.path / "best.partial").exists()
+    assert [p.name for p in run.path.glob("best*")] == ["best-2"]
+    assert not (run.path / "partial").exists()

@@ -216,6 +216,24 @@ def test_a_loss_that_is_no_number_stops_and_leaves_its_batch(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_full_disk_is_said_plainly_and_the_save_before_stays(
+    tmp_path, train_only_export, checkpoint, recipe, recorder
+):
+    resource = pytest.importorskip("resource", reason="file sizes are limited on POSIX only")
+    work = job(train_only_export, checkpoint, tmp_path / "out", recipe, resume=True)
+    asked = iter(range(1, 100))
+    run_sft(work, recorder, stop=lambda: next(asked) >= 2)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        with pytest.raises(TrainingError, match=r"after step 3 cannot be saved.*--resume"):
+            run_sft(work, recorder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert run_sft(work, recorder) == tmp_path / "out"
+    assert recorder.of("start")[-1]["step"] == 2
+
+
 def test_nothing_to_train_on_is_said_plainly(tmp_path, labelled_tile, checkpoint, recipe, recorder):
     from napari_nunext.core.nuclei import default_categories
     from nunext_training.importers.writing import write_export

@@ -5,7 +5,7 @@ Beside ``--out CHECKPOINT`` stands ``CHECKPOINT.training`` with::
     run.json          what the run is: recipe, data, parent; only the very same run may go on
     metrics.jsonl     a line for each step (loss, learning rate) and each validation
     checkpoint-N/     the trainer's state after step N
-    best/, best.json  weights with the best validation so far, and its figures
+    best-N/           weights with the best validation so far, and its figures
     bad_batch.safetensors, bad_batch.json
                       the batch at which the loss was no longer a number
 
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.errors import InputError
@@ -25,6 +25,8 @@ from nunext_training.files import write_json
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+_BEST_FILE = "best.json"
 
 SMOOTHED_STEPS = 20
 """The first and the last loss of a run are means over at most so many steps."""
@@ -136,21 +138,25 @@ class RunFolder:
     # Best weights
 
     @property
-    def best_weights(self) -> Path:
-        """``best/``."""
-        return self.path / "best"
+    def best_weights(self) -> Path | None:
+        """The newest ``best-N``; None before the first."""
+        folders = self.path.glob("best-*")
+        return max(folders, key=lambda p: int(p.name.removeprefix("best-")), default=None)
 
     def best(self) -> Best | None:
         """The best validation so far; None before the first."""
-        path = self.path / "best.json"
-        return Best(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+        if self.best_weights is None:
+            return None
+        return Best(**json.loads((self.best_weights / _BEST_FILE).read_text(encoding="utf-8")))
 
     def set_best(self, best: Best, weights: Path) -> None:
-        """Take `weights` (a folder inside this one) as the best."""
-        if self.best_weights.exists():
-            shutil.rmtree(self.best_weights)
-        weights.replace(self.best_weights)
-        write_json(self.path / "best.json", {"step": best.step, "loss": best.loss, "f1": best.f1})
+        """Take `weights` (a folder inside this one) as the best, in one step."""
+        old = self.best_weights
+        write_json(weights / _BEST_FILE, asdict(best))
+        new = self.path / f"best-{best.step}"
+        weights.replace(new)
+        if old is not None:
+            shutil.rmtree(old)
 
     def remove(self) -> None:
         """The checkpoint is complete: nothing here is needed any more."""

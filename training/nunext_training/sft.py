@@ -125,6 +125,7 @@ def run_sft(
         "data": list(data.origins),
         "parent_sha256": checkpoint_sha256(job.checkpoint),
     }
+    _check_space(job.out, sum(p.numel() for p in parent.model.parameters()))
     run = RunFolder.open(job.out, identity, resume=job.resume)
     set_seed(job.recipe.seed)
     trainer = _trainer(job, parent, data, run, progress, stop)
@@ -140,6 +141,21 @@ def run_sft(
     _publish(job, parent, run, identity)
     progress.done(checkpoint=job.out, loss_first=loss_first, loss_last=loss_last)
     return job.out
+
+
+BYTES_PER_PARAMETER = 36
+"""On disk, at most: two states (weights, two moments), the best weights twice, the checkpoint."""
+
+
+def _check_space(out: Path, parameters: int) -> None:
+    """Better now than at the first save."""
+    folder = next(p for p in out.absolute().parents if p.is_dir())
+    needed, free = parameters * BYTES_PER_PARAMETER, shutil.disk_usage(folder).free
+    if free < needed:
+        raise InputError(
+            f"Training needs about {needed / 1e9:.1f} GB in {folder}; {free / 1e9:.1f} GB are "
+            "free. Make room, or name another --out folder."
+        )
 
 
 def read_training_data(job: SftJob, description: CheckpointDescription) -> TrainingData:
@@ -307,11 +323,10 @@ def _publish(
 ) -> None:
     """Write the checkpoint in the parent's precision, and remove the run's folder."""
     best = run.best()
-    weights = run.path / "last" if best is None else run.best_weights
     dtype = AutoConfig.from_pretrained(job.checkpoint, local_files_only=True).dtype
     model = load_weights(
         AutoModelForImageTextToText,
-        weights,
+        run.best_weights or run.path / "last",
         device=torch.device("cpu"),
         dtype=dtype or torch.float32,
     )

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch.utils.data import SequentialSampler
 from transformers import (
@@ -135,6 +136,17 @@ class NextPointTrainer(Trainer):
         )
         self.accelerator.unwrap_model(self.model).load_state_dict(saved.state_dict())
 
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            super()._save_checkpoint(*args, **kwargs)
+        # torch tells of a full disk by a RuntimeError; nothing is computed here.
+        except (OSError, SafetensorError, RuntimeError) as error:
+            raise TrainingError(
+                f"The state after step {self.state.global_step} cannot be saved in "
+                f"{self._run.path} ({error}). Make room, then go on with --resume from the save "
+                "before it."
+            ) from error
+
     def compute_loss(
         self,
         model: nn.Module,
@@ -190,7 +202,7 @@ class NextPointTrainer(Trainer):
     def _keep_best(self, result: Best) -> None:
         if not result.is_better_than(self._run.best()):
             return
-        weights = self._run.path / "best.partial"
+        weights = self._run.path / "partial"
         self.save_model(str(weights))
         if self.is_world_process_zero():
             self._run.set_best(result, weights)
