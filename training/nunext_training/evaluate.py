@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from napari_nunext.models.detector import Detector
     from nunext_training.datasets.labelled import LabelledImage
 
+VALIDATION_MATCHING: Method = "gated"
+"""How the F1 of validation during training is matched."""
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:

@@ -15,37 +15,24 @@ mirrored, scaled and stained anew; a checkpoint chosen by the F1 of decoded vali
 from __future__ import annotations
 
 import json
-import logging
 import shutil
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from transformers import AutoConfig, AutoModelForImageTextToText, TrainingArguments, set_seed
+from transformers import TrainingArguments, set_seed
 
-from napari_nunext import __version__
 from napari_nunext.core.errors import InputError
 from napari_nunext.models.checkpoint import checkpoint_sha256
 from napari_nunext.models.decoding import NextPointDetector
 from napari_nunext.models.families import submodule
-from napari_nunext.models.loading import (
-    finish_checkpoint,
-    load_checkpoint,
-    load_weights,
-    new_folder,
-)
+from napari_nunext.models.loading import load_checkpoint
 from nunext_training.batches import Collator
-from nunext_training.datasets.labelled import (
-    known_categories_only,
-    rename_categories,
-    select_split,
-    shared_patients,
-)
-from nunext_training.datasets.sources import read_source
+from nunext_training.datasets.training_data import read_training_data
 from nunext_training.datasets.windows import GridWindows, RandomWindows, WindowSpec
-from nunext_training.evaluate import evaluate_detector
-from nunext_training.run_folder import Best, RunFolder
+from nunext_training.evaluate import VALIDATION_MATCHING, evaluate_detector
+from nunext_training.publishing import LAST, publish
+from nunext_training.run_folder import RunFolder
 from nunext_training.trainer import NextPointTrainer, Validation
 
 if TYPE_CHECKING:
@@ -54,17 +41,11 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedModel
 
-    from napari_nunext.core.matching import Method
-    from napari_nunext.models.checkpoint import CheckpointDescription
     from napari_nunext.models.loading import LoadedCheckpoint
     from nunext_training.datasets.labelled import LabelledImage
+    from nunext_training.datasets.training_data import TrainingData
     from nunext_training.progress import Progress
     from nunext_training.recipe import Precision, Recipe, ValidationOptions
-
-logger = logging.getLogger(__name__)
-
-MATCHING: Method = "gated"
-"""Matching of the validation's F1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +64,6 @@ class SftJob:
     """New names of categories."""
     workers: int = 0
     """Processes that cut windows; 0 cuts them in this one. The windows are the same."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingData:
-    """The images of each split, in the checkpoint's categories, and what they come from."""
-
-    train: tuple[LabelledImage, ...]
-    val: tuple[LabelledImage, ...]
-    origins: tuple[dict[str, Any], ...]
 
 
 def run_sft(
@@ -119,7 +91,12 @@ def run_sft(
         If the loss is no longer a number.
     """
     parent = load_checkpoint(job.checkpoint, dtype=torch.float32)
-    data = read_training_data(job, parent.description)
+    data = read_training_data(
+        job.data,
+        parent.description.codec.category_names,
+        renames=job.renames,
+        strict=job.strict,
+    )
     identity = {
         "recipe": job.recipe.to_json(),
         "data": list(data.origins),
@@ -136,9 +113,9 @@ def run_sft(
     if data.val and job.recipe.optimiser.steps % job.recipe.validation.every_steps:
         trainer.evaluate()
     if run.best() is None:
-        trainer.save_model(str(run.path / "last"))
+        trainer.save_model(str(run.path / LAST))
     loss_first, loss_last = run.loss_first_and_last()
-    _publish(job, parent, run, identity)
+    publish(run, parent, job.recipe, identity)
     progress.done(checkpoint=job.out, loss_first=loss_first, loss_last=loss_last)
     return job.out
 
@@ -156,41 +133,6 @@ def _check_space(out: Path, parameters: int) -> None:
             f"Training needs about {needed / 1e9:.1f} GB in {folder}; {free / 1e9:.1f} GB are "
             "free. Make room, or name another --out folder."
         )
-
-
-def read_training_data(job: SftJob, description: CheckpointDescription) -> TrainingData:
-    """Read the exports of a job.
-
-    Raises
-    ------
-    RecordError
-        If an export does not hold, or, in strict mode, a category is unknown to the checkpoint.
-    InputError
-        If nothing is left to train on.
-    """
-    sources = [read_source(folder, strict=job.strict) for folder in job.data]
-    for problem in (p for source in sources for p in source.problems):
-        logger.warning("Left out: %s", problem)
-    images = rename_categories([i for source in sources for i in source.images], job.renames)
-    known, skipped = known_categories_only(
-        images, description.codec.category_names, strict=job.strict
-    )
-    if skipped.images:
-        logger.warning(
-            "Left out: %s images with unknown categories (%s)",
-            skipped.images,
-            ", ".join(f"{name}: {n} nuclei" for name, n in skipped.nuclei_by_category.items()),
-        )
-    shared = shared_patients(known)
-    if shared:
-        logger.warning("%s patients are in more than one split: validation flatters", len(shared))
-    train = select_split(known, "train")
-    if not train:
-        raise InputError(
-            f"None of the {len(images)} exported regions can be trained on: the training split is "
-            "empty. Mark more regions complete and export again."
-        )
-    return TrainingData(train, select_split(known, "val"), tuple(s.origin for s in sources))
 
 
 def _trainer(
@@ -252,7 +194,7 @@ def _validation(
             NextPointDetector.from_loaded(replace(parent, model=model)),
             chosen,
             radius_um=options.radius_um,
-            method=MATCHING,
+            method=VALIDATION_MATCHING,
             data={},
         )
         return evaluation.report.overall.f1
@@ -316,51 +258,3 @@ def _is_json(path: Path) -> bool:
     except (OSError, ValueError):
         return False
     return True
-
-
-def _publish(
-    job: SftJob, parent: LoadedCheckpoint, run: RunFolder, identity: dict[str, Any]
-) -> None:
-    """Write the checkpoint in the parent's precision, and remove the run's folder."""
-    best = run.best()
-    dtype = AutoConfig.from_pretrained(job.checkpoint, local_files_only=True).dtype
-    model = load_weights(
-        AutoModelForImageTextToText,
-        run.best_weights or run.path / "last",
-        device=torch.device("cpu"),
-        dtype=dtype or torch.float32,
-    )
-    steps = job.recipe.optimiser.steps
-    description = replace(
-        parent.description,
-        name=job.out.name,
-        metrics=() if best is None else (_metrics(job, best, identity),),
-        provenance=identity
-        | {
-            "method": "sft",
-            "steps": steps,
-            "best_step": steps if best is None else best.step,
-            "software": f"napari-nunext {__version__}",
-            "trained_utc": datetime.now(UTC).isoformat(timespec="seconds"),
-        },
-    )
-    with new_folder(job.out) as folder:
-        model.save_pretrained(folder)
-        parent.family.save_processor(parent.windows.processor, folder)
-        shutil.copyfile(run.metrics_path, folder / run.metrics_path.name)
-        finish_checkpoint(folder, description)
-    run.remove()
-
-
-def _metrics(job: SftJob, best: Best, identity: dict[str, Any]) -> dict[str, Any]:
-    """Reference figures for the checkpoint's description."""
-    validation = job.recipe.validation
-    return {
-        "split": "val",
-        "data": identity["data"],
-        "loss": best.loss,
-        "f1": best.f1,
-        "images_decoded": validation.images,
-        "radius_um": validation.radius_um,
-        "matching": MATCHING,
-    }

@@ -1,0 +1,83 @@
+"""What a run is trained and validated on, from any number of exports."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_nunext.core.errors import InputError
+from nunext_training.datasets.labelled import (
+    known_categories_only,
+    rename_categories,
+    select_split,
+    shared_patients,
+)
+from nunext_training.datasets.sources import read_source
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from nunext_training.datasets.labelled import LabelledImage
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """The images of each split, in the checkpoint's categories, and what they come from."""
+
+    train: tuple[LabelledImage, ...]
+    val: tuple[LabelledImage, ...]
+    origins: tuple[dict[str, Any], ...]
+
+
+def read_training_data(
+    folders: Sequence[Path],
+    category_names: Sequence[str],
+    *,
+    renames: Mapping[str, str],
+    strict: bool,
+) -> TrainingData:
+    """Read exports to train a checkpoint on.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+    category_names : sequence of str
+        What the checkpoint knows; empty for points alone.
+    renames : mapping
+        New names of categories, before they are compared with the checkpoint's.
+    strict : bool
+        Stop at what does not hold or is not known; otherwise it is left out and logged with its
+        count.
+
+    Raises
+    ------
+    RecordError
+        If an export does not hold, or, in strict mode, a category is unknown to the checkpoint.
+    InputError
+        If nothing is left to train on.
+    """
+    sources = [read_source(folder, strict=strict) for folder in folders]
+    for problem in (p for source in sources for p in source.problems):
+        logger.warning("Left out: %s", problem)
+    images = rename_categories([i for source in sources for i in source.images], renames)
+    known, skipped = known_categories_only(images, category_names, strict=strict)
+    if skipped.images:
+        logger.warning(
+            "Left out: %s images with unknown categories (%s)",
+            skipped.images,
+            ", ".join(f"{name}: {n} nuclei" for name, n in skipped.nuclei_by_category.items()),
+        )
+    shared = shared_patients(known)
+    if shared:
+        logger.warning("%s patients are in more than one split: validation flatters", len(shared))
+    train = select_split(known, "train")
+    if not train:
+        raise InputError(
+            f"None of the {len(images)} exported regions can be trained on: the training split is "
+            "empty. Mark more regions complete and export again."
+        )
+    return TrainingData(train, select_split(known, "val"), tuple(s.origin for s in sources))

@@ -1,0 +1,82 @@
+"""From the weights of a finished run to a checkpoint."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import AutoConfig, AutoModelForImageTextToText
+
+from napari_nunext import __version__
+from napari_nunext.models.loading import finish_checkpoint, load_weights, new_folder
+from nunext_training.evaluate import VALIDATION_MATCHING
+
+if TYPE_CHECKING:
+    from napari_nunext.models.loading import LoadedCheckpoint
+    from nunext_training.recipe import Recipe
+    from nunext_training.run_folder import Best, RunFolder
+
+LAST = "last"
+"""Folder of a run that holds the last weights, where none are the best."""
+
+
+def publish(
+    run: RunFolder, parent: LoadedCheckpoint, recipe: Recipe, identity: dict[str, Any]
+) -> None:
+    """Write the checkpoint of a run that is complete, and remove the run's folder.
+
+    Parameters
+    ----------
+    run : RunFolder
+        Holds the best weights, or, where nothing was validated, the last ones in `LAST`.
+    parent : LoadedCheckpoint
+        Gives the processor and the precision of the weights.
+    recipe : Recipe
+    identity : dict
+        Of the run; begins the provenance.
+    """
+    best = run.best()
+    dtype = AutoConfig.from_pretrained(parent.folder, local_files_only=True).dtype
+    model = load_weights(
+        AutoModelForImageTextToText,
+        run.best_weights or run.path / LAST,
+        device=torch.device("cpu"),
+        dtype=dtype or torch.float32,
+    )
+    steps = recipe.optimiser.steps
+    description = replace(
+        parent.description,
+        name=run.out.name,
+        metrics=() if best is None else (_metrics(recipe, best, identity),),
+        provenance=identity
+        | {
+            "method": "sft",
+            "steps": steps,
+            "best_step": steps if best is None else best.step,
+            "software": f"napari-nunext {__version__}",
+            "trained_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        },
+    )
+    with new_folder(run.out) as folder:
+        model.save_pretrained(folder)
+        parent.family.save_processor(parent.windows.processor, folder)
+        shutil.copyfile(run.metrics_path, folder / run.metrics_path.name)
+        finish_checkpoint(folder, description)
+    run.remove()
+
+
+def _metrics(recipe: Recipe, best: Best, identity: dict[str, Any]) -> dict[str, Any]:
+    """Reference figures for the checkpoint's description."""
+    validation = recipe.validation
+    return {
+        "split": "val",
+        "data": identity["data"],
+        "loss": best.loss,
+        "f1": best.f1,
+        "images_decoded": validation.images,
+        "radius_um": validation.radius_um,
+        "matching": VALIDATION_MATCHING,
+    }
