@@ -57,7 +57,7 @@ class Background:
         then: Callable[[T], None] | None = None,
         failed: Callable[[BaseException], None] | None = None,
     ) -> None:
-        """Do `work` in the background, then `then(result)` or `failed(error)` on the main thread."""
+        """Do `work` elsewhere, then `then(result)` or `failed(error)` on the main thread."""
 
         def finish(future: Future[T]) -> None:
             if not future.cancelled():

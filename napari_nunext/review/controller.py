@@ -22,7 +22,7 @@ from napari_nunext.review.background import in_words
 from napari_nunext.review.fields import load_field, queue_items
 from napari_nunext.review.finding import Finder
 from napari_nunext.review.improving import Improver
-from napari_nunext.review.model import Notice, Queue, QueueItem
+from napari_nunext.review.model import Notice, QueueItem
 from napari_nunext.review.session import Session
 from napari_nunext.review.training import Trainer
 from napari_nunext.store import events
@@ -108,9 +108,7 @@ class ReviewController:
 
         def look() -> tuple[Project, tuple[QueueItem, ...]]:
             new = [p for p in find_images(paths) if p not in {i.path for i in queue.items}]
-            project = (
-                self.session.project if self.session.has_project else self._open_project(new)
-            )
+            project = self.session.project if self.session.has_project else self._open_project(new)
             return project, queue_items(project, new)
 
         self.model.loading = paths[0].name if paths else ""

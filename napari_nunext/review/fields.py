@@ -96,7 +96,8 @@ def harvest(project: Project) -> Harvest:
     for entry in project.images():
         state = project.state(entry.sha256)
         touched = sum(n.touched for n in state.nuclei.values())
-        corrections += touched + len(state.deleted)
+        predicted = {n.uid for run in state.runs.values() for n in run.nuclei}
+        corrections += touched + len(state.deleted.keys() & predicted)
         if state.complete:
             fields += 1
             patients.add(entry.patient or entry.sha256)
@@ -120,5 +121,3 @@ def _checks(fields: int, nuclei: int, patients: int) -> tuple[Check, ...]:
 
 def _count(number: int, one: str, many: str | None = None) -> str:
     return f"{number} {one if number == 1 else many or one + 's'}"
-
-

@@ -77,7 +77,9 @@ class Finder:
     def _take_health(self, health: Health) -> None:
         words = f"ready on {health.device}" if health.status == "ready" else health.status
         loaded = ", ".join(health.loaded) or "no model yet"
-        details = f"{health.memory_bytes / MIB:.0f} MiB in use; in memory: {loaded}"
+        details = f"In memory: {loaded}"
+        if health.memory_bytes is not None:
+            details += f", {health.memory_bytes / MIB:.0f} MiB in use"
         self._model.server = ServerStatus("ready", words, details)
 
     def _server_failed(self, error: BaseException) -> None:

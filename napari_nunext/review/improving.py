@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.records import Manifest
     from napari_nunext.review.finding import Finder
+    from napari_nunext.review.model import TrainingPhase
     from napari_nunext.review.session import Session
     from napari_nunext.store import ImageEntry
 
@@ -86,7 +87,7 @@ class Improver:
         return export_training(project, folder, open_pixels=read_pixels)
 
     def train(self, steps: int | None = None) -> None:
-        """Train the chosen model further on this review; a small new one where it has no weights."""
+        """Train the chosen model further; a small new one where it has no weights here."""
         if self._model.training.busy or not self._session.has_project:
             return
         trainer = self._trainer = self._make_trainer()
@@ -131,7 +132,7 @@ class Improver:
         finally:
             shutil.rmtree(work, ignore_errors=True)
 
-    def _say(self, phase: str, words: str) -> None:
+    def _say(self, phase: TrainingPhase, words: str) -> None:
         def show() -> None:
             self._model.training = replace(
                 self._model.training,
@@ -165,5 +166,5 @@ class Improver:
     def _failed(self, error: BaseException) -> None:
         stopped = self._trainer is not None and self._trainer.stopped
         words = "Stopped; nothing was changed" if stopped else in_words(error).words
-        phase = "stopped" if stopped else "failed"
+        phase: TrainingPhase = "stopped" if stopped else "failed"
         self._model.training = replace(self._model.training, phase=phase, words=words)

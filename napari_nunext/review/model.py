@@ -34,6 +34,8 @@ SURE_ABOVE = 0.45
 Tool = Literal["look", "select", "add"]
 """What the mouse does on the image: move the view, select and move nuclei, place nuclei."""
 
+TrainingPhase = Literal["idle", "exporting", "building", "training", "done", "failed", "stopped"]
+
 ItemStatus = Literal["waiting", "open", "done", "flagged", "unreadable"]
 
 
@@ -142,9 +144,7 @@ class Harvest:
 class TrainingStatus:
     """How the training is going."""
 
-    phase: Literal["idle", "exporting", "building", "training", "done", "failed", "stopped"] = (
-        "idle"
-    )
+    phase: TrainingPhase = "idle"
     step: int = 0
     steps: int = 0
     losses: tuple[float, ...] = ()

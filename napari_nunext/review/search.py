@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from napari_nunext.review.writer import JournalWriter
     from napari_nunext.serving.client import Client
     from napari_nunext.store import Project
+    from napari_nunext.store.entries import RunStatus
 
 BATCH_S = 0.1
 """Shortest pause between two batches of points."""
@@ -126,7 +127,7 @@ class Search:
             masks=self._masks_wanted,
             run=self.token,
         )
-        status = "interrupted"
+        status: RunStatus = "interrupted"
         try:
             for event in self._client.detect(request):
                 if isinstance(event, protocol.Done):
@@ -228,7 +229,7 @@ class Search:
         spent = time.monotonic() - self._began
         return spent / self._windows_done * (self._windows - self._windows_done)
 
-    def _conclude(self, status: str) -> None:
+    def _conclude(self, status: RunStatus) -> None:
         if not self.run_id:
             return
         self._pass_on()

@@ -101,9 +101,9 @@ class JournalWriter:
         self._executor.shutdown(wait=saved, cancel_futures=not saved)
         return saved
 
-    def _track(self, future: Future[T]) -> None:
+    def _track(self, future: Future[object]) -> None:
         with self._lock:
-            self._pending.add(future)  # type: ignore[arg-type]
+            self._pending.add(future)
         future.add_done_callback(self._finished)
 
     def _persist(self, write: Callable[[], object]) -> object:
@@ -123,9 +123,9 @@ class JournalWriter:
         while not self._retry.is_set() and time.monotonic() < until:
             self._retry.wait(max(until - time.monotonic(), 0))
 
-    def _finished(self, future: Future[T]) -> None:
+    def _finished(self, future: Future[object]) -> None:
         with self._lock:
-            self._pending.discard(future)  # type: ignore[arg-type]
+            self._pending.discard(future)
             left = len(self._pending)
         if future.cancelled():
             return

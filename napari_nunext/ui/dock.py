@@ -130,7 +130,7 @@ class NunextDock(QWidget):
         self.empty.folder_wanted.connect(self.choose_folder)
         self.empty.sample_wanted.connect(lambda: self.controller.open_paths([ihc_path()]))
         self.tabs.chosen.connect(self.show_tab)
-        self.review.find.region_wanted.connect(self._draw_region)
+        self.review.finder.region_wanted.connect(self._draw_region)
         self.review.points_shown.connect(self.canvas.show_points)
         self.review.opacity_chosen.connect(self.canvas.set_opacity)
         self.improve.export_wanted.connect(self.choose_export)
@@ -287,7 +287,7 @@ class NunextDock(QWidget):
             self.shut_down()
 
     def shut_down(self) -> bool:
-        """End the review: save, stop the server, let go of the viewer. False if not all was saved."""
+        """Save, stop the server, and let go of the viewer; False if not all was saved."""
         if self._shut:
             return True
         self._shut = True

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QProgressBar, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 
-from napari_nunext.ui.controls import Card, Segments, StatusDot, Text, button, row
+from napari_nunext.ui.controls import Card, Segments, StatusDot, Text, ThinBar, button, row
 
 if TYPE_CHECKING:
     from napari_nunext.review.controller import ReviewController
@@ -48,7 +48,7 @@ class FindPanel(Card):
         self._models.activated.connect(self._choose)
         self._dot.clicked.connect(controller.finder.check)
         self._where.chosen.connect(self._choose_where)
-        self._find.clicked.connect(self.find)
+        self._find.clicked.connect(self.search)
         events = self._model.events
         events.models.connect(self._show_models)
         events.model_id.connect(self._show_models)
@@ -64,6 +64,7 @@ class FindPanel(Card):
     def set_palette(self, palette: Palette) -> None:
         """Follow the theme."""
         self._palette = palette
+        self._bar.set_palette(palette)
         self._show_server(self._model.server)
 
     def disconnect_model(self) -> None:
@@ -76,15 +77,14 @@ class FindPanel(Card):
         events.region.disconnect(self._show_region)
         events.open_field.disconnect(self._show_ready)
 
-    def find(self) -> None:
+    def search(self) -> None:
         """Search where the user chose."""
         region = self._model.region if self._where.index() == REGION else None
         if self._where.index() == FIELD or region is not None:
             self._controller.find_nuclei(region)
 
     def _make_progress(self) -> QWidget:
-        self._bar = QProgressBar()
-        self._bar.setTextVisible(False)
+        self._bar = ThinBar()
         self._words = Text()
         self._stop = button("Stop", tip="Stop now; what was found stays")
         self._stop.clicked.connect(self._controller.stop)
@@ -113,7 +113,9 @@ class FindPanel(Card):
             index = self._models.count() - 1
             tip = model.problem or f"{model.family}, made for {model.mpp or '?'} um/px"
             self._models.setItemData(index, tip, Qt.ItemDataRole.ToolTipRole)
-            self._models.model().item(index).setEnabled(model.problem is None)
+            self._models.setItemData(
+                index, None if model.problem is None else 0, Qt.ItemDataRole.UserRole - 1
+            )
             if model.id == self._model.model_id:
                 self._models.setCurrentIndex(index)
         if not self._model.models:
@@ -148,8 +150,7 @@ class FindPanel(Card):
         self._where.setEnabled(not run.busy)
         self._models.setEnabled(not run.busy)
         self._stop.setEnabled(run.phase != "stopping")
-        self._bar.setRange(0, run.windows)
-        self._bar.setValue(run.windows_done)
+        self._bar.show_progress(run.windows_done, run.windows)
         self._words.setText(run_words(run))
 
 

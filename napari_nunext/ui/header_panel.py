@@ -5,10 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QDoubleSpinBox, QMenu, QProgressBar, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDoubleSpinBox, QMenu, QToolButton, QVBoxLayout, QWidget
 
 from napari_nunext.core.geometry import MPP_RANGE
-from napari_nunext.ui.controls import Card, ElidedText, IconButton, Text, button, row, set_property
+from napari_nunext.ui.controls import (
+    Card,
+    ElidedText,
+    IconButton,
+    Text,
+    ThinBar,
+    button,
+    row,
+    set_property,
+)
 
 if TYPE_CHECKING:
     from napari_nunext.review.controller import ReviewController
@@ -38,8 +47,7 @@ class HeaderPanel(Card):
         self._more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self._previous = IconButton("previous", "Previous field  ( [ )")
         self._next = IconButton("next", "Next field  ( ] )")
-        self._bar = QProgressBar()
-        self._bar.setTextVisible(False)
+        self._bar = ThinBar()
         self._done = Text(role="muted")
         self._editor = self._make_scale_editor()
         self._queue_row = QWidget()
@@ -64,7 +72,7 @@ class HeaderPanel(Card):
 
     def set_palette(self, palette: Palette) -> None:
         """Follow the theme."""
-        for made in (self._more, self._previous, self._next):
+        for made in (self._more, self._previous, self._next, self._bar):
             made.set_palette(palette)
 
     def disconnect_model(self) -> None:
@@ -105,9 +113,10 @@ class HeaderPanel(Card):
         total = len(queue.items)
         self.setVisible(total > 0)
         self._queue_row.setVisible(total > 1)
-        self._place.setText("" if queue.index is None or total < 2 else f"{queue.index + 1} of {total}")
-        self._bar.setRange(0, max(total, 1))
-        self._bar.setValue(queue.done)
+        self._place.setText(
+            "" if queue.index is None or total < 2 else f"{queue.index + 1} of {total}"
+        )
+        self._bar.show_progress(queue.done, max(total, 1))
         self._done.setText(f"{queue.done} done")
         self._previous.setEnabled(bool(queue.index))
         self._next.setEnabled(queue.index is not None and queue.index + 1 < total)
@@ -122,7 +131,9 @@ class HeaderPanel(Card):
         self._scale.setText(f"{entry.mpp:.3g} \N{MICRO SIGN}m/px \N{MIDDLE DOT} {words}")
         set_property(self._scale, "level", "warning" if entry.mpp_source == "assumed" else "")
         width_um, height_um = entry.width_px * entry.mpp, entry.height_px * entry.mpp
-        self._size.setText(f"{width_um:.0f} \N{MULTIPLICATION SIGN} {height_um:.0f} \N{MICRO SIGN}m")
+        self._size.setText(
+            f"{width_um:.0f} \N{MULTIPLICATION SIGN} {height_um:.0f} \N{MICRO SIGN}m"
+        )
         self._size.setToolTip(f"{entry.width_px} x {entry.height_px} pixels")
 
     def _show_loading(self, name: str) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from napari_nunext.ui.controls import Card, Text, button, row
+from napari_nunext.ui.controls import Card, Text, ThinBar, button, row
 from napari_nunext.ui.find_panel import duration
 from napari_nunext.ui.loss_plot import LossPlot
 from napari_nunext.ui.theme import SPACE_PX, icon
@@ -54,6 +54,7 @@ class ImprovePanel(QWidget):
         """Follow the theme."""
         self._palette = palette
         self._plot.set_palette(palette)
+        self._bar.set_palette(palette)
         self._show_harvest(self._model.harvest)
 
     def disconnect_model(self) -> None:
@@ -80,8 +81,7 @@ class ImprovePanel(QWidget):
         self._train = button("Train", role="primary")
         self._stop = button("Stop", tip="Stop; your models stay as they are")
         self._words = Text(wraps=True)
-        self._bar = QProgressBar()
-        self._bar.setTextVisible(False)
+        self._bar = ThinBar()
         self._plot = LossPlot(self._palette)
         self._use = button("Use it", role="primary", tip="Find nuclei with the new model")
         self._progress = QWidget()
@@ -118,8 +118,7 @@ class ImprovePanel(QWidget):
         self._progress.setVisible(status.phase != "idle")
         self._stop.setVisible(status.busy)
         self._bar.setVisible(status.busy)
-        self._bar.setRange(0, status.steps)
-        self._bar.setValue(status.step)
+        self._bar.show_progress(status.step, status.steps)
         words = status.words
         if status.busy and status.seconds_left is not None:
             words += f", {duration(status.seconds_left)} left"

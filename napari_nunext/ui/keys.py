@@ -9,10 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtGui import QKeyEvent
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from napari.layers import Layer
+    from qtpy.QtWidgets import QWidget
 
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.ui.canvas import Canvas
@@ -32,8 +36,8 @@ class Binding:
     group: str
 
 
-class Keys:
-    """Binds what the keys do on layers."""
+class Keys(QObject):
+    """Binds what the keys do, on layers and, where napari never hears of a key, on the canvas."""
 
     def __init__(
         self,
@@ -42,10 +46,29 @@ class Keys:
         panel: ReviewPanel,
         show_help: Callable[[], None],
     ) -> None:
+        super().__init__()
         self._controller = controller
         self._canvas = canvas
         self._panel = panel
-        self.bindings = (*self._correcting(), *self._deciding(), *self._looking(show_help))
+        self.bindings = (*self._correcting(), *self._deciding(), *self._looking())
+        self._qt_keys: dict[int, Callable[[], None]] = {
+            Qt.Key.Key_Tab: controller.next_unsure,
+            Qt.Key.Key_Backtab: lambda: controller.next_unsure(-1),
+            Qt.Key.Key_Question: show_help,
+        }
+
+    def watch(self, canvas_widget: QWidget) -> None:
+        """Take the keys that Qt keeps for itself (Tab) or that napari cannot name (?)."""
+        canvas_widget.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Act on such a key before Qt moves the focus."""
+        if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
+            key = Qt.Key.Key_Backtab if _is_back_tab(event) else event.key()
+            if key in self._qt_keys:
+                self._qt_keys[key]()
+                return True
+        return super().eventFilter(watched, event)
 
     def bind(self, layer: Layer) -> None:
         """Bind every key on a layer of ours, over napari's own."""
@@ -81,16 +104,14 @@ class Keys:
             Binding(("]",), "]", "Next field", c.go_next, group),
         )
 
-    def _looking(self, show_help: Callable[[], None]) -> tuple[Binding, ...]:
-        c, group = self._controller, "Look"
+    def _looking(self) -> tuple[Binding, ...]:
+        group = "Look"
         return (
-            Binding(("Tab",), "Tab", "Next unsure nucleus", c.next_unsure, group),
-            Binding(
-                ("Shift-Tab",), "Shift Tab", "Previous unsure", lambda: c.next_unsure(-1), group
-            ),
+            Binding((), "Tab", "Next unsure nucleus", _nothing, group),
+            Binding((), "Shift Tab", "Previous unsure", _nothing, group),
             Binding((), "Space", "Hold to see the tissue alone", _nothing, group),
             Binding(("M",), "M", "Outlines on and off", self._toggle_outlines, group),
-            Binding(("Shift-/",), "?", "This list", show_help, group),
+            Binding((), "?", "This list", _nothing, group),
         )
 
     def _category(self, number: int) -> Callable[[], None]:
@@ -115,6 +136,11 @@ class Keys:
         self._canvas.hide_overlays(True)
         yield
         self._canvas.hide_overlays(False)
+
+
+def _is_back_tab(event: QKeyEvent) -> bool:
+    shift = bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
+    return event.key() == Qt.Key.Key_Tab and shift
 
 
 def _nothing() -> None:

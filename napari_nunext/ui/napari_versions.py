@@ -1,8 +1,10 @@
-"""What napari calls differently before and after 0.9."""
+"""What napari calls differently before and after 0.9, or does not hand out."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import QWidget
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -19,3 +21,13 @@ def show_scale_bar(viewer: Viewer) -> None:
     bar = viewer.canvas.overlays.scale_bar if new else viewer.scale_bar
     bar.visible = True
     bar.box = True
+
+
+def canvas_widget_of(window: QWidget) -> QWidget | None:
+    """The widget that draws the canvas and takes its keys; None in a window without one.
+
+    Known by the name of its class: vispy's module of it cannot be imported.
+    """
+    names = {"CanvasBackendDesktop", "CanvasBackendEgl"}
+    found = (w for w in window.findChildren(QWidget) if type(w).__name__ in names)
+    return next(found, None)

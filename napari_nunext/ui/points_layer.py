@@ -33,6 +33,7 @@ HALO = (0.07, 0.07, 0.10, 1.0)
 """Thin dark rim, so that every colour reads on pink and on purple."""
 HALO_WIDTH = 0.1
 """Part of a point's diameter."""
+SURE_SYMBOL, UNSURE_SYMBOL = "disc", "ring"
 UNKNOWN_COLOR = (200, 200, 200)
 SURE_ALPHA, UNSURE_ALPHA = 0.85, 1.0
 
@@ -43,7 +44,7 @@ class Drawn:
 
     uids: list[UUID]
     places_rc: NDArray[np.float64]
-    colors: NDArray[np.float64]
+    colors: NDArray[np.float32]
     sure: NDArray[np.bool_]
     shown: NDArray[np.bool_]
     categories: list[str]
@@ -53,13 +54,13 @@ class Drawn:
     def of(cls, model: ReviewModel) -> Drawn:
         """The nuclei of the open image, those that a person rejected left out."""
         state = model.state
-        standing = [] if state is None else [
-            n for n in state.nuclei.values() if n.status != "rejected"
-        ]
+        standing = (
+            [] if state is None else [n for n in state.nuclei.values() if n.status != "rejected"]
+        )
         nuclei = [n.nucleus for n in standing]
         sure = np.array([is_sure(n, model.sure_above) for n in standing], dtype=bool)
         rgb = {c.name: c.color for c in model.categories}
-        colors = np.ones((len(nuclei), 4))
+        colors = np.ones((len(nuclei), 4), dtype=np.float32)  # as napari keeps them
         colors[:, :3] = np.array(
             [rgb.get(n.category, UNKNOWN_COLOR) for n in nuclei], dtype=float
         ).reshape(-1, 3)
@@ -75,6 +76,14 @@ class Drawn:
             confidence=np.array(
                 [np.nan if n.confidence is None else n.confidence for n in nuclei], dtype=float
             ),
+        )
+
+    def is_described_as(self, other: Drawn) -> bool:
+        """Whether the same rows have the same features."""
+        return (
+            self.categories == other.categories
+            and np.array_equal(self.sure, other.sure)
+            and np.array_equal(self.confidence, other.confidence, equal_nan=True)
         )
 
     def features(self) -> pd.DataFrame:
@@ -125,33 +134,46 @@ class NucleiLayer:
     # From the review to napari
 
     def redraw(self) -> None:
-        """Show the state as it is; put off while a nucleus is being dragged."""
+        """Show the state as it is; put off while a nucleus is being dragged.
+
+        Only what differs is handed to napari, which redraws on every assignment.
+        """
         if self._dragging:
             self._stale = True
             return
         drawn, layer = Drawn.of(self._model), self.layer
         same = drawn.uids == self._drawn.uids and len(drawn.uids) == len(layer.data)
         with self._our_change(), layer.events.blocker_all():
-            if not same:
-                layer.selected_data.clear()
-            if not same or not np.array_equal(drawn.places_rc, layer.data):
-                layer.data = drawn.places_rc
-            if len(drawn.uids):
-                layer.features = drawn.features()
-                layer.size = layer.current_size
-                layer.border_width = layer.current_border_width
-                layer.border_color = [HALO]
-                layer.face_color = drawn.colors
-                layer.symbol = np.where(drawn.sure, "disc", "ring").tolist()
-                layer.shown = drawn.shown
+            changed = self._assign(drawn, same)
         self._drawn = drawn
         self.redraw_selection()
-        layer.refresh()
+        if changed:
+            layer.refresh()
+
+    def _assign(self, drawn: Drawn, same: bool) -> bool:
+        """Hand what differs to napari; sizes, rims and new rows follow its current ones."""
+        layer, changed = self.layer, False
+        if not same:
+            layer.selected_data.clear()
+        if not same or not np.array_equal(drawn.places_rc, layer.data):
+            layer.data, changed = drawn.places_rc, True
+        if not same or not drawn.is_described_as(self._drawn):
+            layer.features, changed = drawn.features(), True
+        if not np.array_equal(drawn.colors, layer.face_color):
+            layer.face_color, changed = drawn.colors, True
+        symbols = np.where(drawn.sure, SURE_SYMBOL, UNSURE_SYMBOL)
+        if not np.array_equal(symbols, layer.symbol):
+            layer.symbol, changed = symbols, True
+        if not np.array_equal(drawn.shown, layer.shown):
+            layer.shown, changed = drawn.shown, True
+        return changed
 
     def redraw_selection(self) -> None:
         """Select in napari what is selected in the review."""
         selected = self._model.selected
-        rows = {i for i, uid in enumerate(self._drawn.uids) if uid in selected} if selected else set()
+        rows = (
+            {i for i, uid in enumerate(self._drawn.uids) if uid in selected} if selected else set()
+        )
         if rows != set(self.layer.selected_data):
             with self._our_change():
                 self.layer.selected_data = rows

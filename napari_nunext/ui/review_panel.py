@@ -36,12 +36,12 @@ class ReviewPanel(QWidget):
         super().__init__()
         self._controller = controller
         self._model = controller.model
-        self.find = FindPanel(controller, palette)
+        self.finder = FindPanel(controller, palette)
         self.categories = CategoryList(controller, palette)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(SPACE_PX)
-        layout.addWidget(self.find)
+        layout.addWidget(self.finder)
         layout.addWidget(self._make_nuclei_card())
         layout.addWidget(self._make_decisions())
         layout.addStretch(1)
@@ -56,12 +56,12 @@ class ReviewPanel(QWidget):
 
     def set_palette(self, palette: Palette) -> None:
         """Follow the theme."""
-        self.find.set_palette(palette)
+        self.finder.set_palette(palette)
         self.categories.set_palette(palette)
 
     def disconnect_model(self) -> None:
         """Let go of the review."""
-        self.find.disconnect_model()
+        self.finder.disconnect_model()
         self.categories.disconnect_model()
         events = self._model.events
         events.state.disconnect(self._show_state)
@@ -156,7 +156,7 @@ class ReviewPanel(QWidget):
         self._accept.setText("\N{CHECK MARK} Accepted, reopen" if accepted else "Accept field")
         self._flag.setChecked(state is not None and state.flagged)
         comments = () if state is None else state.comments
-        self._said.setText("\n".join(f"\N{LEFT DOUBLE QUOTATION MARK}{c.text}\N{RIGHT DOUBLE QUOTATION MARK} {c.annotator}" for c in comments[-2:]))
+        self._said.setText("\n".join(f"{c.annotator}: {c.text}" for c in comments[-2:]))
         self._said.setVisible(bool(comments))
         self._show_unsure()
 
@@ -179,5 +179,9 @@ class ReviewPanel(QWidget):
             not is_sure(n, self._model.sure_above) and n.status != "rejected" for n in nuclei
         )
         self._unsure.setVisible(bool(nuclei))
-        self._unsure.setText(f"\N{LARGE CIRCLE} {unsure} unsure  \N{MIDDLE DOT}  Tab shows the next" if unsure else "No unsure nuclei")
+        self._unsure.setText(
+            f"\N{LARGE CIRCLE} {unsure} unsure  \N{MIDDLE DOT}  Tab shows the next"
+            if unsure
+            else "No unsure nuclei"
+        )
         self._unsure.setEnabled(bool(unsure))

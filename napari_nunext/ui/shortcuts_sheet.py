@@ -34,7 +34,9 @@ class ShortcutsSheet(QDialog):
         outer.addWidget(card)
         card.body.setContentsMargins(18, 14, 18, 16)
         card.body.addWidget(Text("Keys", role="title"))
-        card.body.addWidget(Text("They work when the image has the focus: click on it once.", role="muted"))
+        card.body.addWidget(
+            Text("They work when the image has the focus: click on it once.", role="muted")
+        )
         grid = QGridLayout()
         grid.setHorizontalSpacing(14)
         grid.setVerticalSpacing(5)

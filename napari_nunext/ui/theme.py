@@ -143,9 +143,6 @@ def style_sheet(p: Palette) -> str:
 #nunext QSlider::sub-page:horizontal {{ background: {p.accent_hover}; border-radius: 2px; }}
 #nunext QSlider::handle:horizontal {{ background: {p.text}; width: 12px; height: 12px;
     margin: -4px 0; border-radius: 6px; }}
-#nunext QProgressBar {{ background: {p.control}; border: 0; border-radius: 2px; min-height: 4px;
-    max-height: 4px; }}
-#nunext QProgressBar::chunk {{ background: {p.accent_hover}; border-radius: 2px; }}
 #nunext QScrollArea {{ border: 0; }}
 #nunext QScrollBar:vertical {{ background: transparent; margin: 0; max-width: 8px; }}
 #nunext QScrollBar::handle:vertical {{ background: {p.line}; border-radius: 4px; }}

@@ -52,9 +52,7 @@ def controller(tmp_path: Path, server: FakeServer) -> Iterator[ReviewController]
 
 
 @pytest.fixture
-def opened(
-    controller: ReviewController, tile_path: Callable[[str], Path]
-) -> ReviewController:
+def opened(controller: ReviewController, tile_path: Callable[[str], Path]) -> ReviewController:
     """The same with one tile open and a model chosen."""
     controller.finder.connect()
     controller.open_paths([tile_path("TCGA-A1-A0SP tile.png")])

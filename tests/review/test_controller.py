@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +11,7 @@ from napari_nunext.store import Project
 from tests.review.fakes import FakeServer, InlineExecutor, at_once, done, points, started
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from pathlib import Path
 
     from napari_nunext.store import FieldState
 
@@ -32,7 +31,9 @@ def saved_state(controller: ReviewController) -> FieldState:
 
 
 def places(state: FieldState) -> list[tuple[float, float, str]]:
-    return sorted((n.nucleus.x_px, n.nucleus.y_px, n.nucleus.category) for n in state.nuclei.values())
+    return sorted(
+        (n.nucleus.x_px, n.nucleus.y_px, n.nucleus.category) for n in state.nuclei.values()
+    )
 
 
 # Opening

@@ -38,9 +38,8 @@ def test_giving_a_nucleus_the_category_it_has_accepts_it() -> None:
 
 def predicted_state(*placed: tuple[float, float, float]) -> FieldState:
     """Nuclei of a run, each x, y, confidence."""
-    from tests.store.conftest import run_info
-
     from napari_nunext.store import Run
+    from tests.store.conftest import run_info
 
     run = Run(
         run_id=str(uuid4()),
@@ -55,7 +54,9 @@ def predicted_state(*placed: tuple[float, float, float]) -> FieldState:
 
 
 def test_unsure_nuclei_are_visited_in_bands_from_the_top_left_to_right() -> None:
-    state = predicted_state((300, 20, 0.1), (10, 40, 0.2), (200, 90, 0.3), (5, 200, 0.1), (7, 5, 0.9))
+    state = predicted_state(
+        (300, 20, 0.1), (10, 40, 0.2), (200, 90, 0.3), (5, 200, 0.1), (7, 5, 0.9)
+    )
     order = editing.unsure_in_order(state, 0.45)
     assert [(state.nuclei[u].nucleus.x_px) for u in order] == [10, 300, 200, 5]
 

@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_nunext.core.errors import RequestRejectedError, ServerUnavailableError
+from napari_nunext.core.geometry import Box
+from napari_nunext.core.masks import Mask
+from napari_nunext.serving import protocol
+from tests.review.fakes import done, model_info, points, started, window_done
+
+if TYPE_CHECKING:
+    from napari_nunext.review.controller import ReviewController
+    from napari_nunext.review.model import RunStatus
+    from tests.review.fakes import FakeServer
+
+
+def shown(controller: ReviewController) -> set[tuple[float, float]]:
+    state = controller.model.state
+    assert state is not None
+    return {(n.nucleus.x_px, n.nucleus.y_px) for n in state.nuclei.values()}
+
+
+def stored_runs(controller: ReviewController):
+    return controller.session.project.predictions(controller.model.open_field.entry.sha256)
+
+
+def stored_points(controller: ReviewController) -> set[tuple[float, float]]:
+    state = controller.session.project.state(controller.model.open_field.entry.sha256)
+    return {(n.nucleus.x_px, n.nucleus.y_px) for n in state.nuclei.values()}
+
+
+def test_detectors_are_offered_and_the_default_is_chosen(opened: ReviewController) -> None:
+    assert [m.id for m in opened.model.models] == ["small", "classical"]
+    assert opened.model.model_id == "small"
+    assert opened.model.server.phase == "ready"
+
+
+def test_a_model_that_cannot_be_served_is_not_chosen(
+    controller: ReviewController, server: FakeServer
+) -> None:
+    server.fake.offered = [
+        model_info(problem="nunext.json is missing."),
+        model_info(id="classical", default=False),
+    ]
+    controller.finder.connect()
+    assert controller.model.model_id == "classical"
+
+
+def test_health_is_told_in_words(controller: ReviewController) -> None:
+    controller.finder.check()
+    assert controller.model.server.words == "ready on cpu"
+    assert "256 MiB" in controller.model.server.details
+
+
+def test_a_server_that_is_down_is_said_with_one_button_that_helps(
+    controller: ReviewController, server: FakeServer
+) -> None:
+    server.fake.down = True
+    controller.finder.connect()
+    assert controller.model.server.phase == "failed"
+    notice = controller.model.notice
+    assert notice is not None
+    assert notice.action_label == "Restart"
+    assert notice.action is not None
+    notice.action()
+    assert server.restarts == 1
+    assert controller.model.server.phase == "ready"
+    assert controller.model.notice is None
+
+
+def test_streamed_points_are_the_state_and_are_recorded(
+    opened: ReviewController, server: FakeServer
+) -> None:
+    said: list[RunStatus] = []
+    opened.model.events.run.connect(lambda run: said.append(run))
+    server.fake.script = [
+        started(windows=2),
+        points((10, 10), (20, 20)),
+        window_done(1, 2),
+        points((40, 30), first=2, confidence=0.3),
+        window_done(2, 2),
+        done(3),
+    ]
+    opened.find_nuclei()
+    assert shown(opened) == {(10, 10), (20, 20), (40, 30)}
+    assert stored_points(opened) == shown(opened)
+    (run,) = stored_runs(opened)
+    assert run.status == "complete"
+    assert run.info.checkpoint_sha256 == "ab" * 32
+    assert run.info.region == Box(0, 0, 80, 64)
+    assert opened.model.run.phase == "idle"
+    assert said[0].phase == "starting"
+    assert max(status.found for status in said) == 3
+    (request,) = server.fake.requests
+    assert (request.mpp, request.model, request.masks) == (0.5, "small", True)
+    assert server.fake.images == [opened.model.open_field.entry.sha256]
+
+
+def test_points_taken_back_at_a_seam_are_not_shown(
+    opened: ReviewController, server: FakeServer
+) -> None:
+    server.fake.script = [
+        started(),
+        points((10, 10), (20, 20)),
+        protocol.Hidden(indices=[0]),
+        points((11, 10), first=2, confidence=0.95),
+        done(2),
+    ]
+    opened.find_nuclei()
+    assert shown(opened) == {(20, 20), (11, 10)} == stored_points(opened)
+
+
+def test_masks_reach_their_nuclei(opened: ReviewController, server: FakeServer) -> None:
+    mask = Mask.from_array(np.ones((4, 6), bool), x0_px=8, y0_px=9)
+    fields = mask.to_json()
+    server.fake.script = [
+        started(),
+        points((10, 10), (20, 20)),
+        protocol.Masks(masks=[protocol.MaskOut(index=0, score=0.9, **fields)]),
+        done(2),
+    ]
+    opened.find_nuclei()
+    masks = {n.nucleus.x_px: n.nucleus.mask for n in opened.model.state.nuclei.values()}
+    assert masks == {10: mask, 20: None}
+
+
+def test_a_server_that_dies_keeps_its_points_and_marks_the_run(
+    opened: ReviewController, server: FakeServer
+) -> None:
+    server.fake.script = [
+        started(windows=3),
+        points((10, 10), (20, 20)),
+        ServerUnavailableError("The model server stopped in the middle of its answer."),
+    ]
+    opened.find_nuclei()
+    assert shown(opened) == {(10, 10), (20, 20)} == stored_points(opened)
+    assert [run.status for run in stored_runs(opened)] == ["interrupted"]
+    notice = opened.model.notice
+    assert notice.words == "The model server stopped. The 2 nuclei found so far stay."
+    assert notice.action_label == "Restart"
+    assert opened.model.run.phase == "idle"
+
+
+def test_a_backend_that_breaks_keeps_its_points_as_well(
+    opened: ReviewController, server: FakeServer
+) -> None:
+    server.fake.script = [
+        started(),
+        points((10, 10)),
+        protocol.Failed(code="backend", message="Out of memory."),
+    ]
+    opened.find_nuclei()
+    assert shown(opened) == {(10, 10)}
+    assert [run.status for run in stored_runs(opened)] == ["interrupted"]
+    assert "Out of memory." in opened.model.notice.details
+
+
+def test_a_refusal_is_said_in_the_servers_own_words(
+    opened: ReviewController, server: FakeServer
+) -> None:
+    server.fake.script = [RequestRejectedError("There is no model 'small'.", 404)]
+    opened.find_nuclei()
+    assert opened.model.notice.words == "There is no model 'small'."
+    assert stored_runs(opened) == ()
+
+
+def test_stopping_keeps_what_was_found(opened: ReviewController, server: FakeServer) -> None:
+    server.fake.script = [
+        started(windows=9),
+        points((10, 10)),
+        opened.stop,
+        done(1, "cancelled"),
+    ]
+    opened.find_nuclei()
+    assert server.fake.cancelled == [server.fake.requests[0].run]
+    assert [run.status for run in stored_runs(opened)] == ["cancelled"]
+    assert shown(opened) == {(10, 10)}
+
+
+def test_a_second_search_waits_for_the_first(opened: ReviewController, server: FakeServer) -> None:
+    server.fake.script = [started(), opened.find_nuclei, points((10, 10)), done(1)]
+    opened.find_nuclei()
+    assert len(server.fake.requests) == 1
+
+
+def test_a_rerun_neither_destroys_nor_repeats_corrections(
+    opened: ReviewController, server: FakeServer
+) -> None:
+    server.fake.script = [started(), points((10, 10), (30, 30), (60, 50)), done(3)]
+    opened.find_nuclei()
+    by_x = {n.nucleus.x_px: uid for uid, n in opened.model.state.nuclei.items()}
+    opened.delete_nuclei([by_x[10]])
+    opened.move_nuclei({by_x[30]: (33.0, 30.0)})
+    opened.find_nuclei()
+    assert shown(opened) == {(33, 30), (60, 50)}
+
+
+def test_the_models_categories_replace_the_placeholder_but_never_a_persons(
+    opened: ReviewController, server: FakeServer
+) -> None:
+    server.fake.script = [started(), points((10, 10)), done(1)]
+    opened.find_nuclei()
+    assert [c.name for c in opened.model.categories] == ["Lymphocyte", "Stromal"]
+    assert opened.model.categories[0].color == (86, 180, 233)
+    assert opened.model.current_category == "Lymphocyte"
+    opened.add_category("Plasma cell")
+    opened.find_nuclei()
+    names = ["Lymphocyte", "Stromal", "Plasma cell"]
+    assert [c.name for c in opened.model.categories] == names
+    assert [c.name for c in opened.session.project.categories()] == names
+
+
+def test_a_drawn_region_is_clipped_to_the_image(
+    opened: ReviewController, server: FakeServer
+) -> None:
+    server.fake.script = [started(), done(0)]
+    opened.find_nuclei(Box(40, 30, 500, 500))
+    assert server.fake.requests[0].region == (40, 30, 80, 64)
+    assert opened.model.notice.words == "No nuclei were found here."
+
+
+def test_a_run_that_is_undone_vanishes_and_comes_back(
+    opened: ReviewController, server: FakeServer
+) -> None:
+    server.fake.script = [started(), points((10, 10)), done(1)]
+    opened.find_nuclei()
+    opened.undo()
+    assert shown(opened) == set()
+    opened.redo()
+    assert shown(opened) == {(10, 10)}

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from napari_nunext.review.training import Trainer, TrainingError, TrainingStep
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TRAIN = """
+import json, sys, time
+print("a library's remark")
+print(json.dumps([1, 2]))
+for step in (1, 2, 3):
+    line = {"event": "step", "step": step, "steps": 3, "loss": 3 / step, "eta_s": 3 - step}
+    print(json.dumps(line))
+    sys.stdout.flush()
+if "hang" in sys.argv:
+    time.sleep(60)
+if "fail" in sys.argv:
+    sys.exit("nunext-train: the export holds no nuclei. Accept a field first.")
+print(json.dumps({"event": "done", "checkpoint": "out", "arguments": sys.argv[1:]}))
+"""
+
+
+def trainer(*extra: str) -> Trainer:
+    return Trainer((sys.executable, "-c", TRAIN, *extra))
+
+
+def test_progress_is_told_and_the_new_model_returned(tmp_path: Path) -> None:
+    told: list[TrainingStep] = []
+    out = trainer().sft(tmp_path / "e", tmp_path / "c", tmp_path / "o", steps=3, tell=told.append)
+    assert out == tmp_path / "o"
+    assert told == [
+        TrainingStep(1, 3, 3.0, 2.0),
+        TrainingStep(2, 3, 1.5, 1.0),
+        TrainingStep(3, 3, 1.0, 0.0),
+    ]
+
+
+def test_a_failure_is_told_in_the_trainers_last_line(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="Accept a field first"):
+        trainer("fail").sft(tmp_path, tmp_path, tmp_path / "o", steps=None, tell=lambda step: None)
+
+
+def test_a_training_can_be_stopped(tmp_path: Path) -> None:
+    running = trainer("hang")
+    reached = threading.Event()
+    threading.Thread(target=lambda: (reached.wait(20), running.stop()), daemon=True).start()
+
+    def tell(step: TrainingStep) -> None:
+        if step.step == 3:
+            reached.set()
+
+    with pytest.raises(TrainingError, match="stopped"):
+        running.sft(tmp_path, tmp_path, tmp_path / "o", steps=None, tell=tell)
+
+
+def test_a_stopped_trainer_starts_nothing_more(tmp_path: Path) -> None:
+    stopped = trainer()
+    stopped.stop()
+    with pytest.raises(TrainingError, match="stopped"):
+        stopped.build(tmp_path / "m", ["Lymphocyte"])
+
+
+def test_a_missing_trainer_says_what_to_install(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"napari-nunext\[training\]"):
+        Trainer((str(tmp_path / "no-such-command"),)).build(tmp_path / "m", [])

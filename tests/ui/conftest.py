@@ -1,0 +1,131 @@
+"""The real window on a fake model server, and a check that nothing of it is left behind."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from PIL import Image
+from qtpy.QtCore import QEvent
+
+from napari_nunext.review.controller import ReviewController
+from napari_nunext.store import Project
+from napari_nunext.ui import app as app_module
+from napari_nunext.ui.canvas import Canvas
+from tests.review.fakes import FakeServer, InlineExecutor, at_once
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from qtpy.QtWidgets import QApplication
+
+    from napari_nunext.ui.app import App
+
+SIDE_PX = 200
+
+
+@pytest.fixture(autouse=True)
+def no_widget_leaks(qapp: QApplication) -> Iterator[None]:
+    """Fail a test that leaves top-level widgets behind.
+
+    A widget that outlives its test is usually held by a signal that was connected and never let go.
+    """
+    before = set(map(id, qapp.topLevelWidgets()))
+    yield
+    deadline = time.monotonic() + 5
+    while left := [w for w in qapp.topLevelWidgets() if id(w) not in before and is_ours(w)]:
+        qapp.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+        qapp.processEvents()
+        if time.monotonic() > deadline:
+            pytest.fail(f"Widgets left behind: {[type(w).__name__ for w in left]}")
+
+
+def is_ours(widget: object) -> bool:
+    return type(widget).__module__.startswith("napari_nunext")
+
+
+@pytest.fixture
+def spin(qapp: QApplication) -> Callable[..., None]:
+    """Let the event loop turn until something holds; fail when it does not in time."""
+
+    def turn(until: Callable[[], object], timeout_s: float = 10.0) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not until():
+            qapp.processEvents()
+            assert time.monotonic() < deadline, "it did not happen in time"
+            time.sleep(0.002)
+
+    return turn
+
+
+@pytest.fixture
+def tile(tmp_path: Path, rng: np.random.Generator) -> Callable[[str], Path]:
+    """Write a square tile and return its path."""
+
+    def make(name: str) -> Path:
+        path = tmp_path / name
+        rgb = rng.integers(120, 255, (SIDE_PX, SIDE_PX, 3), dtype=np.uint8)
+        Image.fromarray(rgb).save(path)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def server() -> FakeServer:
+    return FakeServer()
+
+
+@pytest.fixture
+def empty_app(
+    qapp: QApplication, tmp_path: Path, server: FakeServer, spin: Callable[..., None]
+) -> Iterator[App]:
+    """The window before anything is open."""
+    made = app_module.main(project=tmp_path / "review.nunext", block=False, server=server)
+    spin(lambda: made.controller.model.server.phase == "ready")
+    yield made
+    made.close()
+
+
+@dataclass
+class QuickApp:
+    """The canvas alone: no window, no threads, everything at once."""
+
+    viewer: ViewerModel
+    controller: ReviewController
+    canvas: Canvas
+
+
+@pytest.fixture
+def quick_app(
+    qapp: QApplication, tmp_path: Path, server: FakeServer, tile: Callable[[str], Path]
+) -> Iterator[QuickApp]:
+    """A canvas with one tile open."""
+    viewer = ViewerModel()
+    controller = ReviewController(
+        lambda paths: Project.open(tmp_path / "quick.nunext", annotator="ab"),
+        server,
+        InlineExecutor(),
+        at_once,
+        models_dir=tmp_path / "models",
+        writer_executor=InlineExecutor(),
+    )
+    canvas = Canvas(viewer, controller)
+    controller.finder.connect()
+    controller.open_paths([tile("tile.png")])
+    yield QuickApp(viewer, controller, canvas)
+    canvas.disconnect()
+    controller.close()
+
+
+@pytest.fixture
+def app(empty_app: App, tile: Callable[[str], Path], spin: Callable[..., None]) -> App:
+    """The window with one tile open."""
+    empty_app.controller.open_paths([tile("tile one.png")])
+    spin(lambda: empty_app.controller.model.open_field)
+    return empty_app

@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from napari.layers import Image
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QWidget
+
+from napari_nunext.core.errors import StoreError
+from napari_nunext.store import Project
+from napari_nunext.ui.dock import IMPROVE, WIDTH_PX
+from napari_nunext.ui.find_panel import REGION
+from napari_nunext.ui.shortcuts_sheet import ShortcutsSheet
+from tests.review.fakes import done, points, started, window_done
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from napari_nunext.store import Event
+    from napari_nunext.ui.app import App
+    from tests.review.fakes import FakeServer
+
+Spin = "Callable[..., None]"
+
+
+def canvas_widget(app: App) -> QWidget:
+    """The widget that draws the canvas and takes its keys."""
+    return next(
+        w
+        for w in app.dock.window().findChildren(QWidget)
+        if type(w).__name__ == "CanvasBackendDesktop"
+    )
+
+
+def press(app: App, key: Qt.Key, modifier: Qt.KeyboardModifier = Qt.NoModifier) -> None:
+    QTest.keyClick(canvas_widget(app), key, modifier)
+    QApplication.processEvents()
+
+
+def count(app: App) -> int:
+    state = app.controller.model.state
+    return 0 if state is None else len(state.nuclei)
+
+
+def search(app: App, server: FakeServer, spin: Spin) -> None:
+    server.fake.script = [
+        started(windows=1),
+        points((20.5, 30.5), (60.5, 40.5), (100.5, 90.5)),
+        points((150.5, 20.5), (160.5, 120.5), first=3, confidence=0.2),
+        window_done(1, 1),
+        done(5),
+    ]
+    app.dock.review.finder.search()
+    spin(lambda: app.controller.model.run.phase == "idle" and count(app) == 5)
+
+
+def test_before_anything_is_open_the_dock_says_what_to_do(empty_app: App, spin: Spin) -> None:
+    dock = empty_app.dock
+    assert dock.empty.isVisible()
+    assert not dock.tabs.isVisible()
+    dock.empty.sample_wanted.emit()
+    spin(lambda: empty_app.controller.model.open_field)
+    assert dock.tabs.isVisible()
+    assert not dock.empty.isVisible()
+    assert empty_app.viewer.layers["ihc.png"].data.shape == (512, 512, 3)
+    project = empty_app.controller.session.project
+    assert project.path.name == "review.nunext"
+
+
+def test_the_loop_in_the_window_find_correct_accept_reopen(
+    app: App, server: FakeServer, spin: Spin, tmp_path: Path
+) -> None:
+    search(app, server, spin)
+    dock = app.dock
+    assert dock.review.categories.counts() == {"Lymphocyte": "5", "Stromal": "0"}
+    press(app, Qt.Key_Tab)
+    assert len(app.controller.model.selected) == 1
+    first = app.controller.model.selected
+    press(app, Qt.Key_Tab)
+    assert app.controller.model.selected != first
+    press(app, Qt.Key_Tab, Qt.ShiftModifier)
+    assert app.controller.model.selected == first
+    press(app, Qt.Key_2)
+    assert dock.review.categories.counts() == {"Lymphocyte": "4", "Stromal": "1"}
+    press(app, Qt.Key_D)
+    assert count(app) == 4
+    press(app, Qt.Key_Z, Qt.ControlModifier)
+    assert count(app) == 5
+    press(app, Qt.Key_Z, Qt.ControlModifier | Qt.ShiftModifier)
+    assert count(app) == 4
+    press(app, Qt.Key_F)
+    assert app.controller.model.state.flagged
+    press(app, Qt.Key_F)
+    press(app, Qt.Key_Return)
+    assert app.controller.model.state.complete
+    spin(lambda: dock.status.words().startswith("Saved"))
+    sha256 = app.controller.model.open_field.entry.sha256
+    before = app.controller.model.state
+    assert app.close()
+    with Project.open(tmp_path / "review.nunext", annotator="someone else") as project:
+        assert project.state(sha256) == before
+        project.verify()
+
+
+def test_a_click_on_the_canvas_adds_a_nucleus_under_the_mouse(app: App, spin: Spin) -> None:
+    press(app, Qt.Key_A)
+    assert app.controller.model.tool == "add"
+    widget = canvas_widget(app)
+    middle = QPoint(widget.width() // 2, widget.height() // 2)
+    QTest.mouseMove(widget, middle)
+    QTest.mouseClick(widget, Qt.LeftButton, Qt.NoModifier, middle)
+    spin(lambda: count(app) == 1)
+    (added,) = app.controller.model.state.nuclei.values()
+    # The camera centres the image: its middle is in the middle of the canvas.
+    assert added.nucleus.x_px == pytest.approx(100, abs=1)
+    assert added.nucleus.y_px == pytest.approx(100, abs=1)
+    press(app, Qt.Key_Escape)
+    assert app.controller.model.tool == "look"
+
+
+def test_holding_space_shows_the_tissue_alone(app: App, server: FakeServer, spin: Spin) -> None:
+    search(app, server, spin)
+    widget = canvas_widget(app)
+    QTest.keyPress(widget, Qt.Key_Space)
+    QApplication.processEvents()
+    assert not app.viewer.layers["Nuclei"].visible
+    assert not app.viewer.layers["Outlines"].visible
+    QTest.keyRelease(widget, Qt.Key_Space)
+    spin(lambda: app.viewer.layers["Nuclei"].visible)
+    assert app.viewer.layers["Outlines"].visible
+    press(app, Qt.Key_M)
+    assert not app.viewer.layers["Outlines"].visible
+
+
+def test_clicking_a_button_leaves_the_keyboard_to_the_canvas(
+    app: App, server: FakeServer, spin: Spin
+) -> None:
+    canvas_widget(app).setFocus()
+    QTest.mouseClick(app.dock.review.finder._find, Qt.LeftButton)
+    spin(lambda: app.controller.model.run.phase == "idle")
+    assert app.dock.window().focusWidget() is canvas_widget(app)
+
+
+def test_a_drawn_region_is_searched(app: App, server: FakeServer, spin: Spin) -> None:
+    dock = app.dock
+    dock.review.finder._where.choose(REGION)
+    dock.review.finder._choose_where(REGION)
+    assert not dock.review.finder._find.isEnabled()
+    shapes = app.viewer.layers["Region"]
+    shapes.add_rectangles(np.array([[9.5, 19.5], [9.5, 89.5], [59.5, 89.5], [59.5, 19.5]]))
+    assert dock.review.finder._find.isEnabled()
+    server.fake.script = [started(), points((30, 30)), done(1)]
+    dock.review.finder.search()
+    spin(lambda: count(app) == 1)
+    assert server.fake.requests[0].region == (20, 10, 90, 60)
+    shapes.add_rectangles(np.array([[0, 0], [0, 50], [40, 50], [40, 0]]))
+    assert len(shapes.data) == 1
+
+
+def test_what_cannot_be_saved_is_said_and_saved_on_retry(
+    app: App, spin: Spin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = app.controller.session.project
+    append, is_full = project.append, True
+
+    def full(events: Sequence[Event]) -> tuple[Event, ...]:
+        if is_full:
+            raise StoreError("The disk is full. Free some space, then press Retry.")
+        return append(events)
+
+    monkeypatch.setattr(project, "append", full)
+    app.controller.add_nucleus(10, 10)
+    assert count(app) == 1
+    spin(lambda: app.dock.status.words() == "NOT saved")
+    assert app.dock.status._retry.isVisible()
+    is_full = False
+    app.dock.status._retry.click()
+    spin(lambda: app.dock.status.words().startswith("Saved"))
+    assert not app.dock.status._retry.isVisible()
+    assert len(project.journal(app.controller.model.open_field.entry.sha256)) == 1
+
+
+def test_an_image_that_napari_opened_is_reviewed(
+    app: App, tile: Callable[[str], Path], spin: Spin
+) -> None:
+    path = tile("dropped.png")
+    layer = Image(np.zeros((8, 8, 3), np.uint8), rgb=True, metadata={"nunext_path": str(path)})
+    app.viewer.add_layer(layer)
+    spin(lambda: app.controller.model.open_field.entry.name == "dropped.png")
+    assert not layer.visible
+    grey = Image(np.zeros((8, 8)), metadata={"nunext_path": str(path)})
+    app.viewer.add_layer(grey)
+    assert len(app.controller.model.queue.items) == 2
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_the_dock_fits_a_small_laptop_in_both_themes(
+    app: App, server: FakeServer, spin: Spin, theme: str
+) -> None:
+    app.viewer.theme = theme
+    app.dock.window().resize(1366, 768)
+    search(app, server, spin)
+    app.dock.show_tab(IMPROVE)
+    app.dock.show_tab(0)
+    spin(lambda: app.dock.status.words().startswith("Saved"))
+    assert app.dock.minimumSizeHint().width() <= WIDTH_PX + 20
+    for panel in (app.dock.review, app.dock.improve):
+        assert panel.minimumSizeHint().width() <= WIDTH_PX
+    image = app.dock.grab().toImage()
+    corner = image.pixelColor(image.width() // 2, image.height() - 60).lightness()
+    assert (corner > 128) == (theme == "light")
+
+
+def test_the_keys_are_shown_on_demand(app: App) -> None:
+    press(app, Qt.Key_Question, Qt.ShiftModifier)
+    (sheet,) = app.dock.findChildren(ShortcutsSheet)
+    assert sheet.isVisible()
+    QTest.keyClick(sheet, Qt.Key_Escape)
+    assert not sheet.isVisible()

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import numpy as np
+
+from napari_nunext.core.masks import Mask
+from napari_nunext.core.nuclei import Category
+from napari_nunext.review.model import OpenField
+from napari_nunext.store import FieldState, ImageEntry, events
+from napari_nunext.ui.outlines_layer import OutlinesLayer
+from tests.store.conftest import IMAGE
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+SIDE = 60
+CATEGORIES = (Category("A", (230, 159, 0)), Category("B", (86, 180, 233)))
+
+
+@dataclass
+class Shown:
+    """The part of the model that outlines need."""
+
+    state: FieldState
+    categories: tuple[Category, ...] = CATEGORIES
+    hidden_categories: frozenset[str] = field(default_factory=frozenset)
+
+
+def open_field() -> OpenField:
+    entry = ImageEntry(IMAGE, "t.png", "t.png", SIDE, SIDE, 0.5, "user")
+    return OpenField(entry, np.zeros((SIDE, SIDE, 3), np.uint8))
+
+
+def disc(x: int, y: int, radius: int = 6) -> Mask:
+    yy, xx = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    return Mask.from_array(xx**2 + yy**2 <= radius**2, x - radius, y - radius)
+
+
+def covered(model: Shown) -> np.ndarray:
+    """Which pixels lie on the rim of any shown mask, counted from nothing."""
+    out = np.zeros((SIDE, SIDE), bool)
+    for n in model.state.nuclei.values():
+        mask = n.nucleus.mask
+        if mask is None or n.nucleus.category in model.hidden_categories:
+            continue
+        pixels = {(mask.y0_px + r, mask.x0_px + c) for r, c in np.argwhere(mask.to_array())}
+        for y, x in pixels:
+            beside = {(y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)}
+            if beside - pixels and 0 <= y < SIDE and 0 <= x < SIDE:
+                out[y, x] = True
+    return out
+
+
+def test_random_edits_leave_what_painting_anew_would_leave(rng: np.random.Generator) -> None:
+    model = Shown(FieldState.fold())
+    layer = OutlinesLayer(model, open_field())  # type: ignore[arg-type]
+    uids: list[UUID] = []
+    for _ in range(120):
+        kind = rng.choice(["add", "delete", "relabel", "mask", "hide"], p=[0.5, 0.2, 0.1, 0.1, 0.1])
+        x, y = (int(v) for v in rng.integers(-3, SIDE + 3, 2))
+        event: Any = None
+        if kind == "add" or not uids:
+            uids.append(uuid4())
+            event = events.add(
+                IMAGE, x, y, str(rng.choice(["A", "B"])), uid=uids[-1], mask=disc(x, y)
+            )
+        elif kind == "delete":
+            event = events.delete(IMAGE, uids.pop(int(rng.integers(len(uids)))))
+        elif kind == "relabel":
+            event = events.relabel(IMAGE, uids[0], str(rng.choice(["A", "B"])))
+        elif kind == "mask":
+            event = events.edit_mask(IMAGE, uids[-1], disc(x, y, 4))
+        else:
+            model.hidden_categories = frozenset() if model.hidden_categories else frozenset({"B"})
+        if event is not None:
+            model.state = model.state.apply(event)
+        layer.redraw()
+        np.testing.assert_array_equal(layer.layer.data > 0, covered(model))
+
+
+def test_a_label_has_the_colour_of_its_category() -> None:
+    state = FieldState.fold(
+        (),
+        [
+            events.add(IMAGE, 10, 10, "A", mask=disc(10, 10)),
+            events.add(IMAGE, 40, 40, "B", mask=disc(40, 40)),
+            events.add(IMAGE, 10, 40, "A", mask=disc(10, 40)),
+        ],
+    )
+    layer = OutlinesLayer(Shown(state), open_field()).layer  # type: ignore[arg-type]
+    for x, y, category in ((10, 10, 0), (40, 40, 1), (10, 40, 0)):
+        label = int(layer.data[y, x - 6])
+        assert label == category + 1
+        expected = np.array([*CATEGORIES[category].color, 255]) / 255
+        np.testing.assert_allclose(layer.get_color(label), expected, atol=0.01)

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from napari_nunext.ui.points_layer import HALO, POINT_UM
+from tests.review.fakes import done, points, started
+
+if TYPE_CHECKING:
+    from napari.layers import Points
+
+    from napari_nunext.store import FieldState
+    from tests.review.fakes import FakeServer
+    from tests.ui.conftest import QuickApp
+
+
+def layer_of(app: QuickApp) -> Points:
+    return app.viewer.layers["Nuclei"]
+
+
+def state_of(app: QuickApp) -> FieldState:
+    state = app.controller.model.state
+    assert state is not None
+    return state
+
+
+def places(app: QuickApp) -> list[tuple[float, float]]:
+    return [(n.nucleus.x_px, n.nucleus.y_px) for n in state_of(app).nuclei.values()]
+
+
+def assert_same(app: QuickApp) -> None:
+    """The layer shows exactly the state, row by row."""
+    layer, state = layer_of(app), state_of(app)
+    assert list(layer.features["uid"]) == [str(uid) for uid in state.nuclei]
+    assert [(c + 0.5, r + 0.5) for r, c in layer.data.tolist()] == places(app)
+    assert list(layer.features["category"]) == [n.nucleus.category for n in state.nuclei.values()]
+    rgb = {c.name: np.array(c.color) / 255 for c in app.controller.model.categories}
+    for color, n in zip(layer.face_color, state.nuclei.values(), strict=True):
+        np.testing.assert_allclose(color[:3], rgb[n.nucleus.category], atol=1e-3)
+    np.testing.assert_allclose(layer.border_color, np.tile(HALO, (len(layer.data), 1)), atol=1e-3)
+    np.testing.assert_allclose(layer.size, POINT_UM / layer.scale[0])
+
+
+@pytest.fixture
+def found(quick_app: QuickApp, server: FakeServer) -> QuickApp:
+    """The canvas after a search that found four nuclei, one of them unsure."""
+    server.fake.script = [
+        started(),
+        points((20.5, 30.5), (60.5, 40.5), (100.5, 90.5)),
+        points((150.5, 20.5), first=3, confidence=0.2),
+        done(4),
+    ]
+    quick_app.controller.find_nuclei()
+    assert len(state_of(quick_app).nuclei) == 4
+    return quick_app
+
+
+def test_streamed_nuclei_are_drawn_where_they_are_and_as_sure_as_they_are(found: QuickApp) -> None:
+    assert_same(found)
+    layer = layer_of(found)
+    assert layer.data.tolist() == [[30, 20], [40, 60], [90, 100], [20, 150]]
+    assert [str(symbol) for symbol in layer.symbol] == ["disc", "disc", "disc", "ring"]
+
+
+def test_a_click_with_the_add_tool_adds_one_nucleus_of_the_current_category(
+    found: QuickApp,
+) -> None:
+    found.controller.choose_category("Stromal")
+    layer_of(found).add([50.0, 70.0])
+    assert places(found)[-1] == (70.5, 50.5)
+    added = list(state_of(found).nuclei.values())[-1]
+    assert added.is_human
+    assert added.nucleus.category == "Stromal"
+    assert len(set(layer_of(found).features["uid"])) == 5, "napari would copy the last row's uid"
+    assert found.controller.model.selected == {added.uid}
+    assert_same(found)
+
+
+def test_a_click_outside_the_image_adds_nothing(found: QuickApp) -> None:
+    layer_of(found).add([-20.0, 70.0])
+    assert len(places(found)) == 4
+    assert_same(found)
+
+
+def test_deleting_the_selection_is_one_gesture(found: QuickApp) -> None:
+    layer = layer_of(found)
+    layer.selected_data = {0, 2}
+    assert len(found.controller.model.selected) == 2
+    layer.remove_selected()
+    assert places(found) == [(60.5, 40.5), (150.5, 20.5)]
+    assert_same(found)
+    found.controller.undo()
+    assert len(places(found)) == 4
+    assert_same(found)
+
+
+def drag(layer: Points, indices: set[int], step_rc: tuple[float, float]) -> None:
+    """What napari's select tool does while the mouse drags."""
+    layer.selected_data = indices
+    index = tuple(indices)
+    layer.events.data(value=layer.data, action="changing", data_indices=index, vertex_indices=((),))
+    start = layer.data[list(index)].mean(axis=0)
+    layer._set_drag_start(layer.selected_data, start)
+    layer._move(layer.selected_data, start + step_rc)
+    layer._drag_start = None
+
+
+def test_a_drag_is_one_move_of_each_nucleus(found: QuickApp) -> None:
+    drag(layer_of(found), {0, 1}, (5.0, -3.0))
+    assert places(found)[:2] == [(17.5, 35.5), (57.5, 45.5)]
+    assert found.controller.model.undo_steps == 2  # the search, the drag
+    assert_same(found)
+
+
+def test_a_drag_off_the_image_is_taken_back(found: QuickApp) -> None:
+    drag(layer_of(found), {0}, (-500.0, 0.0))
+    assert places(found)[0] == (20.5, 30.5)
+    assert_same(found)
+
+
+def test_points_that_stream_in_while_one_is_dragged_wait_for_the_drop(found: QuickApp) -> None:
+    layer = layer_of(found)
+    layer.events.data(value=layer.data, action="changing", data_indices=(0,), vertex_indices=((),))
+    found.controller.add_nucleus(10, 10)
+    assert len(layer.data) == 4
+    layer.events.data(value=layer.data, action="changed", data_indices=(0,), vertex_indices=((),))
+    assert len(layer.data) == 5
+    assert_same(found)
+
+
+def test_hidden_categories_and_sureness_change_how_nuclei_look(found: QuickApp) -> None:
+    found.controller.show_category("Lymphocyte", False)
+    assert not layer_of(found).shown.any()
+    found.controller.show_category("Lymphocyte", True)
+    found.controller.set_sure_above(0.1)
+    assert {str(symbol) for symbol in layer_of(found).symbol} == {"disc"}
+
+
+def test_undo_through_everything_and_back_keeps_layer_and_state_the_same(found: QuickApp) -> None:
+    layer = layer_of(found)
+    layer.add([50.0, 70.0])
+    found.controller.choose_category("Stromal")
+    drag(layer, {1}, (2.0, 2.0))
+    layer.selected_data = {3}
+    layer.remove_selected()
+    for act in (found.controller.undo, found.controller.redo):
+        for _ in range(6):
+            act()
+            assert_same(found)
+
+
+def test_rejected_nuclei_are_not_drawn(found: QuickApp) -> None:
+    from napari_nunext.store import events
+
+    uid = next(iter(state_of(found).nuclei))
+    sha256 = found.controller.model.open_field.entry.sha256
+    found.controller.session.commit(sha256, [events.reject(sha256, uid)])
+    assert str(uid) not in set(layer_of(found).features["uid"])
+
+
+def test_another_scale_moves_every_layer_alike(found: QuickApp) -> None:
+    found.controller.set_scale(0.25)
+    for layer in found.viewer.layers:
+        assert tuple(layer.scale) == (0.25, 0.25)
+        assert [str(unit) for unit in layer.units] == ["micrometer", "micrometer"]
