@@ -49,6 +49,8 @@ def create_app(settings: ServerSettings, catalog: ModelCatalog) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if settings.preload:
+            service.preload()
         yield
         await asyncio.to_thread(service.close)
 

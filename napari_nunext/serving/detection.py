@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from napari_nunext.models.whole_image import WindowReader
     from napari_nunext.serving.protocol import DetectEvent, DetectRequest, ModelInfo
 
-FIRST_WINDOWS = 8
+FIRST_WINDOWS = 2
 """Windows given to the detector first; each time twice as many, so that points show up early ..."""
 MOST_WINDOWS = 64
 """... and the machine is kept busy later."""

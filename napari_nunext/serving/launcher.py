@@ -47,7 +47,7 @@ class LocalServer:
     model_paths : sequence of Path
         Further folders to search for checkpoints.
     threads : int, optional
-        CPU threads that models may use; all cores by default.
+        CPU threads that models may use; by default all cores but one, which the window needs.
     start_timeout_s : float
         How long to wait until it answers.
     """
@@ -60,7 +60,7 @@ class LocalServer:
         start_timeout_s: float = START_TIMEOUT_S,
     ) -> None:
         self._arguments = [arg for path in model_paths for arg in ("--models", str(path))]
-        self._threads = threads
+        self._threads = threads or max((os.cpu_count() or 2) - 1, 1)
         self._start_timeout_s = start_timeout_s
         self._lock = threading.RLock()
         self._process: subprocess.Popen[bytes] | None = None
@@ -182,11 +182,9 @@ class LocalServer:
 
     def _environment(self) -> dict[str, str]:
         environment = os.environ | {TOKEN_VARIABLE: self.token, "PYTHONUNBUFFERED": "1"}
-        if self._threads is not None:
-            # Read when numpy and torch are imported, so too late for the child to set.
-            names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-            environment |= dict.fromkeys(names, str(self._threads))
-        return environment
+        # Read when numpy and torch are imported, so too late for the child to set.
+        names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+        return environment | dict.fromkeys(names, str(self._threads))
 
     def _last_words(self) -> str:
         assert self._log_path is not None

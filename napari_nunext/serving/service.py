@@ -200,6 +200,21 @@ class Service:
         future.add_done_callback(lambda done: done.cancelled() and self._worker.withdraw(work))
         return future
 
+    def preload(self) -> None:
+        """Load the default detector, when nothing else is to be done, for the first run to begin.
+
+        Importing torch alone may take longer than a person likes to wait after pressing Run.
+        """
+        default = self._catalog.default_detector_id
+
+        def work() -> None:
+            try:
+                self._load(self._catalog.load_detector, default)
+            except NunextError as error:
+                logger.warning("the default model was not loaded ahead: %s", error)
+
+        self._worker.submit(work)
+
     def stop_runs(self) -> None:
         """Stop what runs, and take no more. From any thread."""
         self._draining = True

@@ -47,6 +47,8 @@ class ServerSettings:
     """Longest run; a whole slide on a CPU takes hours."""
     keepalive_s: float = 10.0
     """A stream that has nothing to say sends an empty line this often."""
+    preload: bool = True
+    """Load the default detector at once, so that the first run need not wait for it."""
     secret: str = field(init=False, repr=False)
     """The token that is required: the chosen one, or a random one."""
 
