@@ -457,3 +457,11 @@ def test_a_client_with_a_wrong_token_is_told(server):
     with Client(server.url, "wrong") as client, pytest.raises(RequestRejectedError) as caught:
         client.models()
     assert caught.value.status == 401
+
+
+def test_the_default_model_is_loaded_before_anybody_asks(start):
+    server = start()
+    wait_until(lambda: server.client.health().loaded == ["classical"])
+    server.catalog.loaded = ()
+    idle = start(preload=False)
+    assert idle.client.health().loaded == []
