@@ -33,8 +33,12 @@ Half the customary matching radius. Soft supervision (NuNext, Eq. 7) spreads a s
 over the neighbouring bins, so the chosen bin's own probability says little.
 """
 
-WINDOWS_AT_ONCE = {"cpu": 16, "cuda": 64}
-"""Batch size by kind of device; 64 windows of 400 tokens cost a 3B model 1 GB for its cache."""
+BATCHES = {"cpu": (4, 16), "cuda": (64, 64)}
+"""Windows in the first batch and in those after it, by kind of device.
+
+Reading the prompts of a batch comes before its first point: on a CPU, a small first batch shows
+points three times sooner. 64 windows of 400 tokens cost a 3B model 1 GB for its cache.
+"""
 
 
 class NextPointDetector:
@@ -54,7 +58,8 @@ class NextPointDetector:
     device : str, optional
         The first CUDA device, else the CPU, when None.
     windows_at_once : int, optional
-        Largest batch. When the GPU's memory does not hold it, the detector goes on with half.
+        Size of every batch; `BATCHES` when None. When the GPU's memory does not hold a batch, the
+        detector goes on with half.
 
     Raises
     ------
@@ -82,7 +87,11 @@ class NextPointDetector:
         self, checkpoint: LoadedCheckpoint, sha256: str | None, windows_at_once: int | None
     ) -> None:
         self._checkpoint = checkpoint
-        self._windows_at_once = windows_at_once or WINDOWS_AT_ONCE.get(checkpoint.device.type, 16)
+        self._first_batch, self._batch = (
+            (windows_at_once, windows_at_once)
+            if windows_at_once is not None
+            else BATCHES.get(checkpoint.device.type, BATCHES["cpu"])
+        )
         self._info = checkpoint.description.info(
             sha256,
             strategy="greedy",
@@ -110,15 +119,16 @@ class NextPointDetector:
         replies = [_Reply(i, codec) for i in range(len(windows))]
         start = 0
         while start < len(windows) and not cancelled():
-            batch = replies[start : start + self._windows_at_once]
+            size = min(self._batch, self._first_batch if start == 0 else self._batch)
+            batch = replies[start : start + size]
             try:
                 yield from self._decode([windows[r.window] for r in batch], batch, cancelled)
             except torch.OutOfMemoryError:
-                if self._windows_at_once == 1:
+                if len(batch) == 1:
                     raise
                 # Points sent before are known when they come again: repeats are dropped.
-                self._windows_at_once = max(1, len(batch) // 2)
-                logger.warning("out of memory; going on with %d windows", self._windows_at_once)
+                self._batch = len(batch) // 2
+                logger.warning("out of memory; going on with %d windows at once", self._batch)
                 for reply in batch:
                     reply.restart()
                 continue

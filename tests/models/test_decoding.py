@@ -200,3 +200,18 @@ def test_no_windows_give_no_events(built: Path) -> None:
 def test_a_folder_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"no nunext\.json"):
         NextPointDetector(tmp_path)
+
+
+def test_on_a_cpu_the_first_batch_is_small_so_that_points_show_soon(
+    built: Path, windows: Windows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def counting(model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        asked.append(len(inputs["input_ids"]))
+        return decode_batch(model, inputs, *args, **kwargs)
+
+    monkeypatch.setattr(decoding, "decode_batch", counting)
+    found = events(NextPointDetector(built, device="cpu"), windows * 4)
+    assert asked == [4, 16, 4]
+    assert sum(isinstance(e, WindowEnd) for e in found) == 24
