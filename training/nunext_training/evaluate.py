@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.errors import RecordError
+from napari_nunext.core.geojson import read_geojson
 from napari_nunext.core.metrics import DetectionCase, score_detections
-from napari_nunext.core.nuclei import UNCATEGORISED
+from napari_nunext.core.nuclei import UNCATEGORISED, points_of
 from napari_nunext.images import open_image
 from napari_nunext.models.whole_image import detect_image
-from nunext_training.predictions import read_predictions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -143,8 +143,8 @@ def evaluate_predictions(
             f"None of the {len(files)} prediction files is named as one of the {len(images)} "
             f"images; expected for example {images[0].path.stem}.geojson."
         )
-    predictions = {name: read_predictions(path) for name, path in found.items() if path is not None}
-    known = {c for p in predictions.values() for c in p.categories} - {UNCATEGORISED}
+    predictions = {name: read_geojson(path) for name, path in found.items() if path is not None}
+    known = {n.category for nuclei in predictions.values() for n in nuclei} - {UNCATEGORISED}
 
     def cases() -> Iterator[DetectionCase]:
         for image in images:
@@ -152,7 +152,8 @@ def evaluate_predictions(
             if predicted is None:
                 yield _case(image, image.points_xy[:0], () if known else None)
             else:
-                yield _case(image, predicted.points_xy, predicted.categories if known else None)
+                names = [n.category for n in predicted] if known else None
+                yield _case(image, points_of(predicted), names)
 
     report = score_detections(
         cases(),
