@@ -60,6 +60,9 @@ class Canvas:
 
     def disconnect(self) -> None:
         """Let go of the review."""
+        if self.nuclei is not None and self.outlines is not None:
+            self.nuclei.pacer.stop()
+            self.outlines.pacer.stop()
         events = self._model.events
         events.open_field.disconnect(self.show_field)
         events.state.disconnect(self._redraw)
@@ -133,8 +136,14 @@ class Canvas:
     def _redraw(self) -> None:
         if self._shown is None or self._shown is not self._model.open_field:
             return  # the image comes first
-        self._the_nuclei().redraw()
-        self._the_outlines().redraw()
+        self._the_nuclei().pacer.ask()
+        self._the_outlines().pacer.ask()
+
+    def flush(self) -> None:
+        """Draw now what would be drawn soon."""
+        if self.nuclei is not None and self.outlines is not None:
+            self.nuclei.pacer.flush()
+            self.outlines.pacer.flush()
 
     def _recolor(self) -> None:
         if self._shown is not None:

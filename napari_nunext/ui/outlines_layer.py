@@ -14,6 +14,7 @@ from napari.layers import Labels
 from napari.utils.colormaps import CyclicLabelColormap
 
 from napari_nunext.core.nuclei import OKABE_ITO
+from napari_nunext.ui.bridge import Pacer
 from napari_nunext.ui.layers import place, placement
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 COLORS = 16
 """Label n has the colour of category n - 1; a 17th category shares the last colour."""
+REDRAW_EVERY_S = 0.3
 
 
 class OutlinesLayer:
@@ -33,6 +35,7 @@ class OutlinesLayer:
 
     def __init__(self, model: ReviewModel, field: OpenField) -> None:
         self._model = model
+        self.pacer = Pacer(self.redraw, REDRAW_EVERY_S)
         self._painted: dict[UUID, tuple[Mask, int]] = {}
         """Mask and label of what is on the layer."""
         self.layer = Labels(
@@ -63,6 +66,7 @@ class OutlinesLayer:
 
     def redraw(self) -> None:
         """Paint what is new or changed and wipe what is gone."""
+        self.pacer.stop()
         wanted = self._wanted()
         gone = [
             self._painted.pop(uid)[0]

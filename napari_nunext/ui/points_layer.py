@@ -12,6 +12,7 @@ from napari.layers import Points
 
 from napari_nunext.core.nuclei import points_of
 from napari_nunext.review.editing import is_sure
+from napari_nunext.ui.bridge import Pacer
 from napari_nunext.ui.layers import from_napari, place, placement, to_napari
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ HALO_WIDTH = 0.1
 SURE_SYMBOL, UNSURE_SYMBOL = "disc", "ring"
 UNKNOWN_COLOR = (200, 200, 200)
 SURE_ALPHA, UNSURE_ALPHA = 0.85, 1.0
+
+
+REDRAW_EVERY_S = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +94,9 @@ class Drawn:
         """What napari shows of a point under the cursor, and who it is."""
         return pd.DataFrame(
             {
-                "uid": [str(uid) for uid in self.uids],
-                "category": self.categories,
+                # Plain objects: pandas' own strings cost more to make than all else here.
+                "uid": pd.Series([str(uid) for uid in self.uids], dtype=object),
+                "category": pd.Series(self.categories, dtype=object),
                 "confidence": self.confidence,
                 "sure": self.sure,
             }
@@ -107,7 +112,7 @@ class NucleiLayer:
         self._drawn = Drawn.of(controller.model)
         self._ours = False
         self._dragging = False
-        self._stale = False
+        self.pacer = Pacer(self.redraw, REDRAW_EVERY_S)
         self.layer = Points(
             self._drawn.places_rc,
             ndim=2,
@@ -139,13 +144,13 @@ class NucleiLayer:
         Only what differs is handed to napari, which redraws on every assignment.
         """
         if self._dragging:
-            self._stale = True
-            return
+            return  # its end asks again
         drawn, layer = Drawn.of(self._model), self.layer
         same = drawn.uids == self._drawn.uids and len(drawn.uids) == len(layer.data)
         with self._our_change(), layer.events.blocker_all():
             changed = self._assign(drawn, same)
         self._drawn = drawn
+        self.pacer.stop()
         self.redraw_selection()
         if changed:
             layer.refresh()
@@ -161,12 +166,24 @@ class NucleiLayer:
             layer.features, changed = drawn.features(), True
         if not np.array_equal(drawn.colors, layer.face_color):
             layer.face_color, changed = drawn.colors, True
-        symbols = np.where(drawn.sure, SURE_SYMBOL, UNSURE_SYMBOL)
-        if not np.array_equal(symbols, layer.symbol):
-            layer.symbol, changed = symbols, True
+        if not self._has_symbols_of(drawn):
+            layer.symbol, changed = np.where(drawn.sure, SURE_SYMBOL, UNSURE_SYMBOL), True
         if not np.array_equal(drawn.shown, layer.shown):
             layer.shown, changed = drawn.shown, True
         return changed
+
+    def _has_symbols_of(self, drawn: Drawn) -> bool:
+        """Whether the rows' symbols are right already: known rows as before, new ones sure.
+
+        To compare the symbols themselves would cost more than all else here.
+        """
+        known = len(self._drawn.uids)
+        return (
+            drawn.uids[:known] == self._drawn.uids
+            and np.array_equal(drawn.sure[:known], self._drawn.sure)
+            and (len(drawn.uids) == known or str(self.layer.current_symbol) == SURE_SYMBOL)
+            and bool(drawn.sure[known:].all())
+        )
 
     def redraw_selection(self) -> None:
         """Select in napari what is selected in the review."""
@@ -205,27 +222,23 @@ class NucleiLayer:
             case "changed":
                 self._dragging = False
                 self._moved(event.data_indices)
-                if self._stale:
-                    self._stale = False
-                    self.redraw()
 
     def _added(self, indices: tuple[int, ...]) -> None:
         for x_px, y_px in self._places(indices):
             if self._is_inside(x_px, y_px):
                 self._controller.add_nucleus(x_px, y_px)
-        if len(self._drawn.uids) != len(self.layer.data):
-            self.redraw()
+        self.redraw()
 
     def _removed(self, indices: tuple[int, ...]) -> None:
         self._controller.delete_nuclei([self._drawn.uids[i] for i in indices])
+        self.redraw()
 
     def _moved(self, indices: tuple[int, ...]) -> None:
         uids = [self._drawn.uids[i] for i in indices]
         places = dict(zip(uids, self._places(indices), strict=True))
         if all(self._is_inside(*xy) for xy in places.values()):
             self._controller.move_nuclei(places)
-        else:
-            self.redraw()
+        self.redraw()
 
     def _on_selection(self) -> None:
         if not self._ours:

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QFrame, QWidget
 
+from napari_nunext.ui.bridge import Pacer
 from napari_nunext.ui.controls import IconButton, StatusDot, Text, button, row
 
 if TYPE_CHECKING:
     from napari_nunext.review.controller import ReviewController
-    from napari_nunext.review.model import SaveStatus
     from napari_nunext.ui.theme import Palette
+
+SHOW_EVERY_S = 0.3
+"""A stream of nuclei is saved ten times a second; to say so each time would only flicker."""
 
 
 class StatusLine(QFrame):
@@ -34,10 +37,11 @@ class StatusLine(QFrame):
         self._retry.clicked.connect(controller.retry_save)
         self._undo.clicked.connect(controller.undo)
         self._redo.clicked.connect(controller.redo)
-        self._model.events.save.connect(self._show_save)
+        self._pacer = Pacer(self._show_save, SHOW_EVERY_S)
+        self._model.events.save.connect(self._pacer.ask)
         self._model.events.undo_steps.connect(self._show_history)
         self._model.events.can_redo.connect(self._show_history)
-        self._show_save(self._model.save)
+        self._show_save()
         self._show_history()
 
     def set_palette(self, palette: Palette) -> None:
@@ -45,11 +49,12 @@ class StatusLine(QFrame):
         self._palette = palette
         for made in (self._undo, self._redo, self.help):
             made.set_palette(palette)
-        self._show_save(self._model.save)
+        self._show_save()
 
     def disconnect_model(self) -> None:
         """Let go of the review."""
-        self._model.events.save.disconnect(self._show_save)
+        self._model.events.save.disconnect(self._pacer.ask)
+        self._pacer.stop()
         self._model.events.undo_steps.disconnect(self._show_history)
         self._model.events.can_redo.disconnect(self._show_history)
 
@@ -57,8 +62,8 @@ class StatusLine(QFrame):
         """What it says about saving."""
         return self._dot.words()
 
-    def _show_save(self, status: SaveStatus) -> None:
-        p = self._palette
+    def _show_save(self) -> None:
+        p, status = self._palette, self._model.save
         self._retry.setVisible(status.phase == "failed")
         self._dot.setToolTip(status.problem)
         match status.phase:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 def layer_of(app: QuickApp) -> Points:
+    app.canvas.flush()
     return app.viewer.layers["Nuclei"]
 
 
@@ -32,6 +33,7 @@ def places(app: QuickApp) -> list[tuple[float, float]]:
 
 def assert_same(app: QuickApp) -> None:
     """The layer shows exactly the state, row by row."""
+    app.canvas.flush()
     layer, state = layer_of(app), state_of(app)
     assert list(layer.features["uid"]) == [str(uid) for uid in state.nuclei]
     assert [(c + 0.5, r + 0.5) for r, c in layer.data.tolist()] == places(app)
@@ -124,6 +126,7 @@ def test_points_that_stream_in_while_one_is_dragged_wait_for_the_drop(found: Qui
     layer = layer_of(found)
     layer.events.data(value=layer.data, action="changing", data_indices=(0,), vertex_indices=((),))
     found.controller.add_nucleus(10, 10)
+    found.canvas.flush()
     assert len(layer.data) == 4
     layer.events.data(value=layer.data, action="changed", data_indices=(0,), vertex_indices=((),))
     assert len(layer.data) == 5
