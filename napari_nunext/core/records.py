@@ -105,10 +105,12 @@ class Source:
     annotators: tuple[str, ...] = ()
     model: dict[str, Any] = field(default_factory=dict)
     """The run whose predictions people corrected: model, checkpoint hash, prompt, decoding."""
+    tissue: str | None = None
+    """Organ or tissue, where the data set says it: scores are averaged over tissues."""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return {
+        """Plain JSON values; without the tissue where it is not known."""
+        data: dict[str, Any] = {
             "image_sha256": self.image_sha256,
             "region": list(self.region.as_tuple()),
             "mpp": self.mpp,
@@ -118,6 +120,9 @@ class Source:
             "annotators": list(self.annotators),
             "model": self.model,
         }
+        if self.tissue is not None:
+            data["tissue"] = self.tissue
+        return data
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Source:
@@ -133,6 +138,7 @@ class Source:
             patient=str(data["patient"]),
             annotators=tuple(str(a) for a in data["annotators"]),
             model=dict(data["model"]),
+            tissue=None if data.get("tissue") is None else str(data["tissue"]),
         )
 
 

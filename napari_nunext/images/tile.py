@@ -11,16 +11,17 @@ from napari_nunext.core.errors import ImageError
 from napari_nunext.core.geometry import Box, check_mpp
 from napari_nunext.core.identity import pixels_sha256
 from napari_nunext.images.find import image_stem
+from napari_nunext.images.picture import Picture
 from napari_nunext.images.scale import Scale
 from napari_nunext.images.window import read_window
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from os import PathLike
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_nunext.images.picture import Picture
     from napari_nunext.images.scale import ScaleSource
 
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -143,6 +144,27 @@ def open_image(path: str | PathLike[str], *, mpp: float | None = None) -> TileIm
         path, picture.width_px, picture.height_px, scale, picture.notes, _Pixels(picture)
     )
     return image if mpp is None else image.with_scale(mpp, "user")
+
+
+def image_from_pixels(
+    path: str | PathLike[str],
+    width_px: int,
+    height_px: int,
+    decode: Callable[[], NDArray[np.uint8]],
+) -> TileImage:
+    """An image that is no file of its own, such as one of many in an array.
+
+    Parameters
+    ----------
+    path : path-like
+        Names it.
+    width_px, height_px : int
+    decode : callable
+        Gives the pixels, a new array of shape (height_px, width_px, 3); called once, when they are
+        first wanted.
+    """
+    picture = Picture(width_px, height_px, None, (), decode)
+    return TileImage(Path(path), width_px, height_px, Scale(None, None), (), _Pixels(picture))
 
 
 def _read(path: Path) -> Picture:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ from PIL import Image
 
 from napari_nunext.core.errors import InputError, RecordError
 from napari_nunext.core.exports import read_export
+from napari_nunext.core.masks import Mask
+from napari_nunext.core.nuclei import default_categories
 from napari_nunext.images import open_image
 from nunext_training.datasets.labelled import nuclei_count, select_split, shared_patients
 from nunext_training.datasets.sources import read_source
@@ -143,3 +146,29 @@ def test_the_published_data_reads_whole(data_root):
     assert len(select_split(images, "val")) == 10
     assert nuclei_count(images) == 20_210
     assert len(shared_patients(images)) == 2  # the published split is not by patient throughout
+
+
+def test_masks_and_tissue_go_through_an_export_and_come_back(tmp_path, labelled_tile):
+    masks = (Mask.from_array(np.ones((3, 3), dtype=bool), 9, 9), None)
+    tile = replace(
+        labelled_tile(tmp_path, "a", [(10.5, 10.5), (30, 30)]), masks=masks, tissue="Colon"
+    )
+    plain = labelled_tile(tmp_path, "b", [(20, 20)])
+    write_export(
+        [tile, plain], tmp_path / "out", categories=default_categories(["Round"]), origin="x"
+    )
+    image, other = read_source(tmp_path / "out").images
+    assert (image.masks, image.tissue) == (masks, "Colon")
+    assert (other.masks, other.tissue) == ((), None)
+    assert image.complete_masks is None
+    assert replace(image, masks=(masks[0], masks[0])).complete_masks == (masks[0], masks[0])
+
+
+def test_an_image_that_was_there_before_is_left_out_and_named(tmp_path, labelled_tile, caplog):
+    tiles = [labelled_tile(tmp_path, name, [(20, 20)]) for name in ("a", "b")]
+    manifest = write_export(
+        tiles, tmp_path / "out", categories=default_categories(["Round"]), origin="x"
+    )
+    assert manifest.counts == {"sft": 1, "images": 1, "nuclei": 1}
+    assert "1 images whose pixels were there before (b)" in caplog.text
+    assert len(read_export(tmp_path / "out", strict=True).sft) == 1

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_nunext.core.errors import RecordError
+from napari_nunext.images import open_image
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from napari_nunext.core.geometry import PointsXY
+    from napari_nunext.core.masks import Mask
     from napari_nunext.core.records import Split
+    from napari_nunext.images import TileImage
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -36,6 +39,24 @@ class LabelledImage:
     """Pseudonym: what a split must not divide."""
     image_sha256: str | None = None
     """Content hash of the original image, where the source knows it."""
+    masks: tuple[Mask | None, ...] = ()
+    """One for each nucleus, in pixels of the image; empty where the source has none at all."""
+    tissue: str | None = None
+    """Organ or tissue, where the source says it."""
+    opener: Callable[[], TileImage] | None = None
+    """Opens an image that is no file of its own; `path` then only tells it from others."""
+
+    def open(self) -> TileImage:
+        """The image, at `mpp`."""
+        if self.opener is not None:
+            return self.opener().with_scale(self.mpp, "user")
+        return open_image(self.path, mpp=self.mpp)
+
+    @property
+    def complete_masks(self) -> tuple[Mask, ...] | None:
+        """The mask of each nucleus; None where one is missing. An image without nuclei has all."""
+        there = tuple(mask for mask in self.masks if mask is not None)
+        return there if len(there) == len(self.points_xy) else None
 
 
 def select_split(images: Sequence[LabelledImage], split: Split) -> tuple[LabelledImage, ...]:

@@ -15,6 +15,7 @@ from nunext_training.importers import IMPORTERS, importer_for
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_nunext.core.masks import Mask
     from napari_nunext.core.records import SftRecord
 
 
@@ -77,4 +78,11 @@ def _labelled(folder: Path, record: SftRecord) -> LabelledImage:
         split=record.source.split,
         patient=record.source.patient,
         image_sha256=record.source.image_sha256,
+        masks=_masks(record),
+        tissue=record.source.tissue,
     )
+
+
+def _masks(record: SftRecord) -> tuple[Mask | None, ...]:
+    masks = tuple(n.mask for n in record.nuclei)
+    return masks if any(mask is not None for mask in masks) else ()

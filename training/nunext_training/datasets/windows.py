@@ -15,7 +15,6 @@ import numpy as np
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.tiling import plan_windows
-from napari_nunext.images import open_image
 from nunext_training.datasets.crops import Crop, random_crop
 from nunext_training.datasets.labelled import category_indices
 from nunext_training.datasets.stain import random_factors, scale_stains
@@ -72,7 +71,7 @@ class _ImageCache:
 
     def open(self, image: LabelledImage) -> TileImage:
         if image.path not in self._images:
-            self._images[image.path] = open_image(image.path, mpp=image.mpp)
+            self._images[image.path] = image.open()
             if len(self._images) > self._size:
                 self._images.popitem(last=False)
         self._images.move_to_end(image.path)

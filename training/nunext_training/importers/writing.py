@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -25,9 +26,7 @@ from napari_nunext.core.records import (
     user_message,
     write_jsonl,
 )
-from napari_nunext.images import open_image
 from napari_nunext.models.loading import new_folder
-from nunext_training.datasets.labelled import nuclei_count
 from nunext_training.files import write_json
 
 if TYPE_CHECKING:
@@ -35,7 +34,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_nunext.core.nuclei import Category
+    from napari_nunext.images import TileImage
     from nunext_training.datasets.labelled import LabelledImage
+
+logger = logging.getLogger(__name__)
 
 
 def write_export(
@@ -49,7 +51,7 @@ def write_export(
     """Write an export that appears whole or not at all.
 
     Images are named by their content and stored as PNG without metadata, so the folder names no
-    patient.
+    patient. An image whose pixels were written before is left out, and logged.
 
     Parameters
     ----------
@@ -82,16 +84,29 @@ def _write(
     progress: Callable[[int, int], None],
 ) -> Manifest:
     (folder / IMAGES_FOLDER).mkdir()
-    records: list[SftRecord] = []
-    for image in images:
-        records.append(_write_image(image, folder, origin))
-        progress(len(records), len(images))
-    write_jsonl(folder / SFT_FILE, records)
+    records: dict[str, SftRecord] = {}
+    repeated = []
+    for done, image in enumerate(images, start=1):
+        opened = image.open()
+        pseudonym = opened.sha256[:16]
+        if pseudonym in records:  # published data sets do hold images twice
+            repeated.append(image.name)
+        else:
+            records[pseudonym] = _write_image(image, opened, folder, origin)
+        progress(done, len(images))
+    if repeated:
+        logger.warning(
+            "Left out: %s images whose pixels were there before (%s)",
+            len(repeated),
+            ", ".join(repeated),
+        )
+    write_jsonl(folder / SFT_FILE, records.values())
+    nuclei = sum(len(record.nuclei) for record in records.values())
     files = sorted(p for p in folder.rglob("*") if p.is_file())
     manifest = Manifest(
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
         software=f"napari-nunext {__version__}",
-        counts={"sft": len(records), "images": len(records), "nuclei": nuclei_count(images)},
+        counts={"sft": len(records), "images": len(records), "nuclei": nuclei},
         categories=tuple({"name": c.name, "color": list(c.color)} for c in categories),
         filters={"imported_from": origin},
         split_seed=0,
@@ -101,8 +116,7 @@ def _write(
     return manifest
 
 
-def _write_image(image: LabelledImage, folder: Path, origin: str) -> SftRecord:
-    opened = open_image(image.path, mpp=image.mpp)
+def _write_image(image: LabelledImage, opened: TileImage, folder: Path, origin: str) -> SftRecord:
     extent = Box.of_image(opened.width_px, opened.height_px)
     outside = np.flatnonzero(~extent.contains(image.points_xy))
     if len(outside):
@@ -123,8 +137,13 @@ def _write_image(image: LabelledImage, folder: Path, origin: str) -> SftRecord:
             assistant_message(points_text(image.points_xy)),
         ),
         nuclei=tuple(
-            RecordNucleus(float(x), float(y), category)
-            for (x, y), category in zip(image.points_xy, image.categories, strict=True)
+            RecordNucleus(float(x), float(y), category, mask=mask)
+            for (x, y), category, mask in zip(
+                image.points_xy,
+                image.categories,
+                image.masks or (None,) * len(image.points_xy),
+                strict=True,
+            )
         ),
         source=Source(
             image_sha256=opened.sha256,
@@ -133,5 +152,6 @@ def _write_image(image: LabelledImage, folder: Path, origin: str) -> SftRecord:
             mpp_source=image.mpp_source,
             split=image.split,
             patient=image.patient,
+            tissue=image.tissue,
         ),
     )
