@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from napari_nunext.store import FieldState
     from napari_nunext.ui.app import App
 
-TRAINING_STEPS = 60
+CLASSICAL = "classical"
+TRAINING_STEPS = 40
 MISSED_XY = ((262.0, 190.5), (300.5, 331.0))
 """Where the script places nuclei, level-0 px of scikit-image's immunohistochemistry tile."""
 STAIN_RADIUS_PX = 6
@@ -118,7 +119,9 @@ class ScriptedLoop:
         self._app.viewer.window.resize(1366, 768)
         try:
             self._open()
-            self._find("classical")
+            self._summary["found"] = self._find(CLASSICAL)
+            if not self._summary["found"]:
+                raise DemoError("The classical detector found no nucleus on the sample.")
             corrected = self._correct()
             self._screenshot("screenshot.png")
             self._accept_and_export(corrected)
@@ -143,21 +146,22 @@ class ScriptedLoop:
             f"{entry.mpp:g} um/px ({entry.mpp_source})"
         )
 
-    def _find(self, model_id: str) -> None:
+    def _find(self, model_id: str) -> int:
+        """Search the whole tile; returns how many places the model pointed at."""
         begun = time.monotonic()
         self._controller.finder.choose_model(model_id)
         self._controller.find_nuclei()
         self._wait("the search to start", lambda m: m.run.busy, 30)
         self._wait("the search to end", lambda m: not m.run.busy, 180)
-        found = len(self._state.nuclei)
-        if model_id == "classical" and not found:
-            raise DemoError("The classical detector found no nucleus on the sample.")
-        outlined = sum(n.nucleus.mask is not None for n in self._state.nuclei.values())
-        self._summary["found"] = {"model": model_id, "nuclei": found, "outlined": outlined}
-        self._say(
-            f"Found {found} nuclei with {model_id}, {outlined} with outlines, "
-            f"in {time.monotonic() - begun:.1f} s"
-        )
+        seconds = time.monotonic() - begun
+        self._wait("the review to be saved", lambda m: m.save.phase == "saved", 30)
+        run = self._controller.session.project.predictions(self._field.entry.sha256)[-1]
+        if run.status != "complete":
+            raise DemoError(f"The search with {model_id} is {run.status}; expected it complete.")
+        found = len(run.nuclei) - len(run.hidden)
+        outlined = sum(n.mask is not None for n in run.nuclei)
+        self._say(f"{model_id} pointed at {found} places, {outlined} outlined, in {seconds:.1f} s")
+        return found
 
     def _correct(self) -> dict[str, list[str]]:
         """Relabel by stain, delete, move, add, undo and redo. Returns what was done, by uid."""
@@ -256,15 +260,12 @@ class ScriptedLoop:
         before = {uid: n.nucleus for uid, n in self._state.nuclei.items() if n.touched}
         self._controller.improver.use()
         self._wait("the new model", lambda m: m.model_id == checkpoint.name, 60)
-        self._find(checkpoint.name)
+        found = self._find(checkpoint.name)
         after = {uid: n.nucleus for uid, n in self._state.nuclei.items()}
         lost = [uid for uid, nucleus in before.items() if after.get(uid) != nucleus]
         if lost:
             raise DemoError(f"The second search changed {len(lost)} nuclei that a person touched.")
-        self._summary["found_again"] = {
-            **self._summary.pop("found"),
-            "corrections_kept": len(before),
-        }
+        self._summary["found_again"] = {"places": found, "corrections_kept": len(before)}
         self._say(f"The new checkpoint serves; all {len(before)} corrected nuclei stayed")
 
     # Means
@@ -289,19 +290,17 @@ class ScriptedLoop:
 
     def _wait(self, what: str, done: Callable[[ReviewModel], bool], timeout_s: float) -> None:
         """Let the window live until `done`."""
-        from qtpy.QtTest import QTest
-
         deadline = time.monotonic() + timeout_s
         while not done(self._model):
             if time.monotonic() > deadline:
                 said = self._model.notice.words if self._model.notice else ""
                 raise DemoError(f"Waited {timeout_s:.0f} s for {what}. {said}".rstrip())
-            QTest.qWait(20)
+            _turn()
 
     def _screenshot(self, name: str) -> None:
-        from qtpy.QtTest import QTest
-
-        QTest.qWait(500)
+        settled = time.monotonic() + 0.5
+        while time.monotonic() < settled:
+            _turn()
         self._app.viewer.screenshot(str(self._out / name), canvas_only=False, flash=False)
 
     def _say(self, words: str) -> None:
@@ -314,9 +313,15 @@ class ScriptedLoop:
         self._say(f"Everything is in {self._out}")
 
 
-def _brown_around(
-    rgb: NDArray[np.uint8], state: FieldState, uids: list[UUID]
-) -> NDArray[np.bool_]:
+def _turn() -> None:
+    """One turn of the event loop, leaving the processor to the server and the training."""
+    from qtpy.QtWidgets import QApplication
+
+    QApplication.processEvents()
+    time.sleep(0.02)
+
+
+def _brown_around(rgb: NDArray[np.uint8], state: FieldState, uids: list[UUID]) -> NDArray[np.bool_]:
     """Whether the tissue around each nucleus is stained brown more than most, shape (N,)."""
     from scipy.ndimage import uniform_filter
     from skimage.color import rgb2hed
