@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_nunext.core.nuclei import UNCATEGORISED
 from napari_nunext.images import open_image
 from napari_nunext.review.background import in_words
 from napari_nunext.review.fields import harvest
@@ -92,7 +93,8 @@ class Improver:
             return
         trainer = self._trainer = self._make_trainer()
         self._model.training = TrainingStatus("exporting", words="Gathering the accepted fields")
-        categories = [category.name for category in self._model.categories]
+        names = [category.name for category in self._model.categories]
+        categories = [] if names == [UNCATEGORISED] else names  # points alone need no tokens for it
         base = self._base_checkpoint()
         self._session.background.run(
             lambda: self._work(trainer, base, categories, steps), self._trained, self._failed

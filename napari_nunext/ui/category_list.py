@@ -101,6 +101,7 @@ class CategoryList(QWidget):
     def _rebuild(self) -> None:
         for made in self._rows:
             self._layout.removeWidget(made)
+            made.hide()  # deletion waits for the event loop
             made.deleteLater()
         self._rows = [
             CategoryRow(i, category, self._palette)

@@ -47,6 +47,7 @@ class ImprovePanel(QWidget):
         layout.addStretch(1)
         self._model.events.harvest.connect(self._show_harvest)
         self._model.events.training.connect(self._show_training)
+        self._model.events.model_id.connect(self._show_use)
         self._show_harvest(self._model.harvest)
         self._show_training(self._model.training)
 
@@ -61,6 +62,7 @@ class ImprovePanel(QWidget):
         """Let go of the review."""
         self._model.events.harvest.disconnect(self._show_harvest)
         self._model.events.training.disconnect(self._show_training)
+        self._model.events.model_id.disconnect(self._show_use)
 
     def _make_harvest_card(self) -> QWidget:
         card = Card("WHAT YOU TAUGHT")
@@ -97,7 +99,9 @@ class ImprovePanel(QWidget):
         return card
 
     def _show_harvest(self, harvest: Harvest) -> None:
-        self._count.setText(f"{harvest.corrections} corrections")
+        self._count.setText(
+            f"{harvest.corrections} correction{'' if harvest.corrections == 1 else 's'}"
+        )
         self._fields.setText(
             f"in {harvest.fields} accepted field{'' if harvest.fields == 1 else 's'}, "
             f"{harvest.nuclei} nuclei. Only accepted fields are learnt from."
@@ -125,4 +129,11 @@ class ImprovePanel(QWidget):
         self._words.setText(words)
         self._plot.setVisible(len(status.losses) >= 2)
         self._plot.show_losses(status.losses)
-        self._use.setVisible(status.phase == "done")
+        self._show_use()
+
+    def _show_use(self) -> None:
+        new = self._model.training.checkpoint
+        self._use.setVisible(new is not None and self._model.training.phase == "done")
+        is_used = new is not None and self._model.model_id == new.name
+        self._use.setEnabled(not is_used)
+        self._use.setText("In use" if is_used else "Use it")

@@ -34,6 +34,8 @@ HALO = (0.07, 0.07, 0.10, 1.0)
 """Thin dark rim, so that every colour reads on pink and on purple."""
 HALO_WIDTH = 0.1
 """Part of a point's diameter."""
+HELP = "A adds, S selects, 1-9 give a category, D deletes, Space hides, ? lists all keys"
+"""In napari's status bar, in the place of keys that mean something else here."""
 SURE_SYMBOL, UNSURE_SYMBOL = "disc", "ring"
 UNKNOWN_COLOR = (200, 200, 200)
 SURE_ALPHA, UNSURE_ALPHA = 0.85, 1.0
@@ -198,6 +200,7 @@ class NucleiLayer:
     def show_tool(self) -> None:
         """Let the mouse do what the user chose."""
         self.layer.mode = MODES[self._model.tool]
+        self.layer.help = HELP
 
     @contextmanager
     def _our_change(self) -> Iterator[None]:
@@ -247,6 +250,7 @@ class NucleiLayer:
 
     def _on_mode(self) -> None:
         tool = next((t for t, mode in MODES.items() if mode == str(self.layer.mode)), None)
+        self.layer.help = HELP
         if tool is not None:
             self._controller.choose_tool(tool)
 

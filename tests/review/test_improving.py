@@ -82,7 +82,7 @@ def test_a_model_without_a_folder_here_starts_a_small_new_one(
     assert status.checkpoint is not None
     assert status.checkpoint.parent == tmp_path / "models"
     ((base, categories),) = trainer.built
-    assert categories == ("Nucleus",)
+    assert categories == ()
     assert trainer.trained[0][0] == base
     assert not base.exists(), "the working folder is cleared away"
     assert trainer.lines == 1
