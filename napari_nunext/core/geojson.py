@@ -13,9 +13,12 @@ from uuid import UUID, uuid4
 
 from napari_nunext.core.errors import RecordError
 from napari_nunext.core.nuclei import UNCATEGORISED, Nucleus
+from napari_nunext.core.polygons import mask_of_rings
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from napari_nunext.core.masks import Mask
 
 CONFIDENCE = "NuNext confidence"
 """Name of the measurement that holds a nucleus' confidence."""
@@ -24,13 +27,19 @@ _NOT_NUCLEI = ("tile", "tmaCore")
 """QuPath objects that only divide a slide."""
 
 
-def read_geojson(path: Path) -> list[Nucleus]:
+def read_geojson(path: Path, *, masks: bool = False) -> list[Nucleus]:
     """Read nuclei from GeoJSON of QuPath, of ours, or of other tools.
 
     A Point is a nucleus; a MultiPoint is one for each point; a Polygon or MultiPolygon is one at
     its centroid (a cell's is that of its ``nucleusGeometry``). An id that is a UUID stays the uid.
     Read are a FeatureCollection, a list of features, or one feature; other geometries, such as a
     LineString, are no nuclei and are passed over.
+
+    Parameters
+    ----------
+    path : Path
+    masks : bool
+        Give each polygon's nucleus the mask of the pixels whose centres it holds.
 
     Raises
     ------
@@ -49,7 +58,7 @@ def read_geojson(path: Path) -> list[Nucleus]:
     seen: set[UUID] = set()
     for number, feature in enumerate(_features(data, path.name), start=1):
         try:
-            found = _nuclei(feature, seen)
+            found = _nuclei(feature, seen, masks)
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise RecordError(
                 f"{path.name}: feature {number} is malformed ({error!r}). Expected a geometry with "
@@ -70,7 +79,7 @@ def _features(data: Any, name: str) -> list[Any]:
     raise RecordError(f"{name} is JSON but not GeoJSON; expected a FeatureCollection.")
 
 
-def _nuclei(feature: dict[str, Any], seen: set[UUID]) -> list[Nucleus]:
+def _nuclei(feature: dict[str, Any], seen: set[UUID], masks: bool) -> list[Nucleus]:
     properties = feature.get("properties") or {}
     if properties.get("objectType", properties.get("object_type")) in _NOT_NUCLEI:
         return []
@@ -83,7 +92,10 @@ def _nuclei(feature: dict[str, Any], seen: set[UUID]) -> list[Nucleus]:
         uids = [uid]
     else:
         uids = [uuid4() for _ in points]
-    return [Nucleus(u, x, y, category, confidence) for u, (x, y) in zip(uids, points, strict=True)]
+    mask = _mask(geometry) if masks else None
+    return [
+        Nucleus(u, x, y, category, confidence, mask) for u, (x, y) in zip(uids, points, strict=True)
+    ]
 
 
 def _points(geometry: dict[str, Any] | None) -> list[tuple[float, float]]:
@@ -101,6 +113,18 @@ def _points(geometry: dict[str, Any] | None) -> list[tuple[float, float]]:
             return [_centroid(coordinates)]
         case _:
             return []
+
+
+def _mask(geometry: dict[str, Any] | None) -> Mask | None:
+    """Mask of a polygon; None for points, and for one that holds no pixel's centre."""
+    match (geometry or {}).get("type"), (geometry or {}).get("coordinates"):
+        case "Polygon", rings:
+            mask = mask_of_rings([[_xy(p) for p in ring] for ring in rings or ()])
+        case "MultiPolygon", polygons:
+            mask = mask_of_rings([[_xy(p) for p in r] for rings in polygons or () for r in rings])
+        case _:
+            return None
+    return mask if mask.area_px else None
 
 
 def _xy(point: Any) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import ndimage
 
 from napari_nunext.core.errors import RecordError
 
@@ -78,6 +79,33 @@ class Mask:
         """Number of pixels set."""
         return sum(self.counts[1::2])
 
+    @property
+    def centroid_xy(self) -> tuple[float, float]:
+        """Mean of the centres of the pixels set, level-0 px, corner origin.
+
+        Raises
+        ------
+        RecordError
+            If the mask is empty.
+        """
+        if self.area_px == 0:
+            raise RecordError("A mask is empty; only one with pixels has a centroid.")
+        rows, columns = np.nonzero(self.to_array())
+        return (
+            self.x0_px + float(columns.mean()) + 0.5,
+            self.y0_px + float(rows.mean()) + 0.5,
+        )
+
+    def clipped_to(self, width_px: int, height_px: int) -> Mask:
+        """The part inside an image of this size; empty where there is none."""
+        x0, y0 = max(self.x0_px, 0), max(self.y0_px, 0)
+        x1 = min(self.x0_px + self.width_px, width_px)
+        y1 = min(self.y0_px + self.height_px, height_px)
+        crop = self.to_array()[
+            y0 - self.y0_px : max(y1, y0) - self.y0_px, x0 - self.x0_px : max(x1, x0) - self.x0_px
+        ]
+        return Mask.from_array(crop, x0, y0)
+
     def to_json(self) -> dict[str, Any]:
         """``{"offset": [x0, y0], "size": [h, w], "counts": [...]}``; size and counts are COCO's."""
         return {
@@ -128,3 +156,31 @@ def label_image(masks: list[Mask], height_px: int, width_px: int) -> NDArray[np.
         crop = mask.to_array()[y0 - mask.y0_px : y1 - mask.y0_px, x0 - mask.x0_px : x1 - mask.x0_px]
         labels[y0:y1, x0:x1][crop] = label
     return labels
+
+
+def masks_of(labels: NDArray[Any]) -> dict[int, Mask]:
+    """The mask of each label of a label image (H, W), ascending; 0 is background.
+
+    Raises
+    ------
+    RecordError
+        If the image is not two-dimensional, not of whole numbers, or has negative labels.
+    """
+    if labels.ndim != 2 or labels.dtype.kind not in "biu":
+        raise RecordError(
+            f"A label image is {labels.dtype} of shape {labels.shape}; expected whole numbers of "
+            "shape (H, W)."
+        )
+    used, numbers = np.unique(labels, return_inverse=True)
+    if used.size and used[0] < 0:
+        raise RecordError(f"A label image has the label {used[0]}; expected 0 and up.")
+    background = int(used.size > 0 and used[0] == 0)
+    numbered = numbers.reshape(labels.shape) + 1 - background
+    masks = {}
+    for number, place in enumerate(ndimage.find_objects(numbered), start=1):
+        rows, columns = place
+        crop = numbered[place] == number
+        masks[int(used[number - 1 + background])] = Mask.from_array(
+            crop, int(columns.start), int(rows.start)
+        )
+    return masks

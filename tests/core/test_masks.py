@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from napari_nunext.core.errors import RecordError
-from napari_nunext.core.masks import Mask, label_image
+from napari_nunext.core.masks import Mask, label_image, masks_of
 
 images = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12))
 
@@ -58,3 +58,33 @@ def test_a_label_image_paints_later_masks_last_and_cuts_at_the_edge():
     second = Mask.from_array(np.ones((1, 2), dtype=bool), 0, 1)
     away = Mask.from_array(np.ones((2, 2), dtype=bool), 50, 50)
     assert label_image([first, second, away], 2, 3).tolist() == [[1, 0, 0], [2, 2, 0]]
+
+
+@given(hnp.arrays(np.uint16, hnp.array_shapes(min_dims=2, max_dims=2), elements=st.integers(0, 5)))
+def test_every_label_is_a_mask_with_the_centroid_of_its_pixels(labels):
+    masks = masks_of(labels)
+    assert list(masks) == [int(v) for v in np.unique(labels) if v]
+    painted = label_image(list(masks.values()), *labels.shape)
+    renumbered = np.zeros_like(labels)
+    for number, label in enumerate(masks, start=1):
+        renumbered[labels == label] = number
+        y, x = np.nonzero(labels == label)
+        assert masks[label].centroid_xy == pytest.approx((x.mean() + 0.5, y.mean() + 0.5))
+    assert np.array_equal(painted, renumbered)
+
+
+def test_a_label_image_of_fractions_or_below_zero_is_refused():
+    with pytest.raises(RecordError, match="float64"):
+        masks_of(np.zeros((2, 2)))
+    with pytest.raises(RecordError, match="-1"):
+        masks_of(np.array([[0, -1]]))
+    with pytest.raises(RecordError, match="empty"):
+        _ = Mask(0, 0, 0, 0, ()).centroid_xy
+
+
+@given(images, st.integers(-6, 6), st.integers(-6, 6))
+def test_clipping_keeps_what_is_inside(image, x0, y0):
+    mask = Mask.from_array(image, x0, y0)
+    clipped = mask.clipped_to(5, 4)
+    assert np.array_equal(label_image([clipped], 4, 5), label_image([mask], 4, 5))
+    assert clipped.area_px == np.count_nonzero(label_image([mask], 4, 5))
