@@ -1,0 +1,195 @@
+"""Advantages of reinforcement fine-tuning, as pure functions of rewards and verdicts.
+
+NuNext, section 3.4: rewards are standardised within a group of rollouts of one window (Eq. 12),
+groups that hardly vary are left out (low-variance group filtering), and the tokens of points that
+do not deserve their rollout's advantage get a part of it (fine-grained advantage shaping, Eq. 18).
+
+Ours, because the paper does not say: the standard deviation is the population's; a group of equal
+rewards has no advantage; kept groups are weighed up by N / N_kept, so that the mean goes over them
+alone; the separator or category after a point belongs to it; the end token keeps its advantage.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_nunext.core.metrics import DetectionScore
+from nunext_training.rewards import ScoredReply
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from napari_nunext.core.codec import Codec
+    from napari_nunext.core.records import Rollout
+
+EQUAL_STD = 1e-9
+"""Rewards that differ by less are the same but for rounding."""
+
+
+def group_advantages(rewards: ArrayLike) -> NDArray[np.float64]:
+    """Standardise rewards within their groups (Eq. 12).
+
+    Parameters
+    ----------
+    rewards : array_like, shape (N, G)
+        A row for each group.
+
+    Returns
+    -------
+    ndarray, shape (N, G)
+        Each row has mean 0 and standard deviation 1; 0 throughout where all rewards are equal.
+    """
+    r = np.asarray(rewards, dtype=np.float64)
+    std = r.std(axis=1, keepdims=True)
+    varies = std > EQUAL_STD
+    advantages: NDArray[np.float64] = np.where(
+        varies, (r - r.mean(axis=1, keepdims=True)) / np.where(varies, std, 1.0), 0.0
+    )
+    return advantages
+
+
+def varied_groups(rewards: ArrayLike, min_std: float) -> NDArray[np.bool_]:
+    """Groups whose rewards have a standard deviation of `min_std` (delta) or more.
+
+    Low-variance group filtering keeps these. Takes shape (N, G), gives shape (N,).
+    """
+    kept: NDArray[np.bool_] = np.asarray(rewards, dtype=np.float64).std(axis=1) >= min_std
+    return kept
+
+
+def filter_groups(
+    advantages: NDArray[np.float64], kept: NDArray[np.bool_], kept_share: float | None = None
+) -> NDArray[np.float64]:
+    """Take groups out of the loss and of its mean.
+
+    Parameters
+    ----------
+    advantages : ndarray, shape (N, G)
+    kept : ndarray of bool, shape (N,)
+    kept_share : float, optional
+        N_kept / N over all processes; that of `kept` when None.
+
+    Returns
+    -------
+    ndarray, shape (N, G)
+        Times N / N_kept where kept and 0 elsewhere: a mean over all groups is then the mean over
+        the kept ones. All 0 where no group is kept.
+    """
+    share = float(kept.mean()) if kept_share is None else kept_share
+    if share == 0:
+        return np.zeros_like(advantages)
+    return np.where(kept[:, None], advantages / share, 0.0)
+
+
+def shape_advantage(
+    advantage: float, scored: ScoredReply, length: int, decay: float
+) -> NDArray[np.float64]:
+    """Advantage of each token of a reply (Eq. 18).
+
+    Parameters
+    ----------
+    advantage : float
+        A of the whole reply.
+    scored : ScoredReply
+    length : int
+        Tokens of the reply.
+    decay : float
+        Beta, 0 to 1; 1 leaves every token with A.
+
+    Returns
+    -------
+    ndarray, shape (length,)
+        ``beta A`` at the tokens of a false positive where A > 0 and of a true positive where A < 0;
+        A elsewhere.
+    """
+    tokens = np.full(length, advantage)
+    if scored.is_true_positive is None:
+        return tokens
+    undeserving = scored.is_true_positive if advantage < 0 else ~scored.is_true_positive
+    for i in np.flatnonzero(undeserving):
+        start, stop = scored.parsed.spans[i]
+        tokens[start:stop] *= decay
+    return tokens
+
+
+def token_advantages(
+    scored: Sequence[ScoredReply],
+    advantages: Sequence[float] | NDArray[np.float64],
+    lengths: Sequence[int],
+    decay: float,
+) -> NDArray[np.float64]:
+    """`shape_advantage` of every reply, padded with 0. Shape (replies, longest)."""
+    table = np.zeros((len(scored), max(lengths)))
+    for row, reply, advantage, length in zip(table, scored, advantages, lengths, strict=True):
+        row[:length] = shape_advantage(float(advantage), reply, length, decay)
+    return table
+
+
+# People's verdicts
+
+
+def reply_from_verdicts(rollout: Rollout, codec: Codec) -> tuple[tuple[int, ...], ScoredReply]:
+    """A model's output that people judged, as the reply it was and what it is worth.
+
+    Parameters
+    ----------
+    rollout : Rollout
+        Points in window pixels. `missed` counts the nuclei of the window that none stands for.
+    codec : Codec
+
+    Returns
+    -------
+    tuple of int
+        The reply, in raster order.
+    ScoredReply
+        The verdicts in the order of the reply. The reward is the person's rating where there is
+        one, else F1 (Eq. 15-17) of the verdicts.
+
+    Raises
+    ------
+    InputError
+        If a category is not one of the codec's.
+    """
+    points_xy = np.array([(p.x, p.y) for p in rollout.points]).reshape(-1, 2)
+    categories = None
+    if codec.has_categories:
+        index = {name: i for i, name in enumerate(codec.category_names)}
+        categories = [index.get(p.category, -1) for p in rollout.points]  # -1: encode refuses
+    reply = codec.encode(points_xy, categories)
+    bins_xy = codec.to_bins(points_xy)
+    order = np.lexsort((bins_xy[:, 0], bins_xy[:, 1]))  # as the codec writes them
+    is_true_positive = np.array([p.verdict == "tp" for p in rollout.points], dtype=bool)[order]
+    tp = int(is_true_positive.sum())
+    score = DetectionScore(tp, len(is_true_positive) - tp, rollout.missed)
+    reward = score.f1 if rollout.rating is None else rollout.rating
+    return reply, ScoredReply(codec.parse(reply), is_true_positive, reward)
+
+
+def advantages_from_verdicts(
+    rollout: Rollout, codec: Codec, *, other_rewards: Sequence[float], decay: float
+) -> tuple[tuple[int, ...], NDArray[np.float64]]:
+    """Token advantages of an output that people judged, by the same rules as a sampled one's.
+
+    Parameters
+    ----------
+    rollout, codec
+        As `reply_from_verdicts`.
+    other_rewards : sequence of float
+        Of the rollouts of the same window that it is compared with; it joins their group (Eq. 12).
+    decay : float
+        Beta of Eq. 18.
+
+    Returns
+    -------
+    tuple of int
+        The reply.
+    ndarray, shape (tokens,)
+        The advantage of each token.
+    """
+    reply, scored = reply_from_verdicts(rollout, codec)
+    advantage = group_advantages([[*other_rewards, scored.reward]])[0, -1]
+    return reply, shape_advantage(float(advantage), scored, len(reply), decay)
