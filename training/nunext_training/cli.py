@@ -87,6 +87,7 @@ def _add_import(commands: Any) -> None:
     parser.add_argument("dataset", choices=sorted(IMPORTERS), metavar="DATASET", help=_names())
     parser.add_argument("path", type=Path, help="where the data set lies")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--mpp", type=float, help="um per pixel, instead of what the set says")
     parser.set_defaults(run=_import)
 
 
@@ -159,6 +160,8 @@ def _build(args: argparse.Namespace) -> int:
 
 
 def _import(args: argparse.Namespace) -> int:
+    from napari_nunext.core.geometry import check_mpp
+    from napari_nunext.core.nuclei import default_categories
     from nunext_training.datasets.labelled import shared_patients
     from nunext_training.importers import IMPORTERS
     from nunext_training.importers.writing import write_export
@@ -166,11 +169,16 @@ def _import(args: argparse.Namespace) -> int:
     importer = IMPORTERS[args.dataset]
     if not importer.recognises(args.path):
         raise InputError(f"{args.path} has not the layout of {importer.title}. Check the path.")
-    images = importer.read(args.path)
+    images = importer.read(
+        args.path, mpp=None if args.mpp is None else check_mpp(args.mpp, "--mpp")
+    )
+    categories = importer.categories or default_categories(
+        sorted({name for image in images for name in image.categories})
+    )
     manifest = write_export(
         images,
         args.out,
-        categories=importer.categories,
+        categories=categories,
         origin=importer.name,
         progress=_counter("image"),
     )

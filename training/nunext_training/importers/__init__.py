@@ -8,14 +8,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nunext_training.importers.brca_m2c import BRCA_M2C
+from nunext_training.importers.cryonuseg import CRYONUSEG
+from nunext_training.importers.folder import FOLDER
+from nunext_training.importers.mat_folders import CONSEP, CPM15, CPM17, GLYSAC, KUMAR
+from nunext_training.importers.monuseg import MONUSEG
+from nunext_training.importers.pannuke import PANNUKE
+from nunext_training.importers.tnbc import TNBC
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from nunext_training.importers.base import Importer
 
-IMPORTERS: dict[str, Importer] = {importer.name: importer for importer in (BRCA_M2C,)}
-"""By the name that the command line knows."""
+IMPORTERS: dict[str, Importer] = {
+    importer.name: importer
+    for importer in (
+        BRCA_M2C,
+        PANNUKE,
+        CONSEP,
+        GLYSAC,
+        KUMAR,
+        CPM17,
+        CPM15,
+        TNBC,
+        CRYONUSEG,
+        MONUSEG,
+        FOLDER,
+    )
+}
+"""By the name that the command line knows; the first that recognises a folder reads it."""
 
 
 def importer_for(folder: Path) -> Importer | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -11,6 +11,26 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.nuclei import Category
     from nunext_training.datasets.labelled import LabelledImage
+
+
+class Reader(Protocol):
+    """Reads a data set."""
+
+    def __call__(self, folder: Path, mpp: float | None = None) -> tuple[LabelledImage, ...]:
+        """Every image with its nuclei, in a fixed order.
+
+        Parameters
+        ----------
+        folder : Path
+        mpp : float, optional
+            Micrometres per pixel; prevails over what the data set says.
+
+        Raises
+        ------
+        RecordError
+            At what does not fit the layout, naming it.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +41,7 @@ class Importer:
     title: str
     """With its reference, for people."""
     categories: tuple[Category, ...]
+    """Empty: those that its nuclei have, sorted."""
     recognises: Callable[[Path], bool]
     """Whether a folder has the data set's layout; cheap."""
-    read: Callable[[Path], tuple[LabelledImage, ...]]
-    """Every image with its nuclei, in a fixed order. Raises `RecordError` at what does not fit."""
+    read: Reader

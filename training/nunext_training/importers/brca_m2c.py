@@ -12,7 +12,6 @@ Rows and columns are whole-numbered pixel indices, so a nucleus lies at the cent
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +20,7 @@ from napari_nunext.core.errors import RecordError
 from napari_nunext.core.nuclei import default_categories
 from nunext_training.datasets.labelled import LabelledImage
 from nunext_training.importers.base import Importer
+from nunext_training.importers.reading import pseudonym
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +41,7 @@ def _recognises(folder: Path) -> bool:
     return (folder / "images").is_dir() and any((folder / "labels").glob(f"*{_LABELS_SUFFIX}"))
 
 
-def _read(folder: Path) -> tuple[LabelledImage, ...]:
+def _read(folder: Path, mpp: float | None = None) -> tuple[LabelledImage, ...]:
     lists: list[tuple[Split, Path]] = [
         (split, folder / f"{split}.txt")
         for split in _SPLIT_FILES
@@ -52,13 +52,13 @@ def _read(folder: Path) -> tuple[LabelledImage, ...]:
             f"{folder} lists no images; expected train.txt, val.txt or test.txt, a name a line."
         )
     return tuple(
-        _read_image(folder, name, split)
+        _read_image(folder, name, split, MPP if mpp is None else mpp)
         for split, path in lists
         for name in path.read_text(encoding="utf-8").split()
     )
 
 
-def _read_image(folder: Path, name: str, split: Split) -> LabelledImage:
+def _read_image(folder: Path, name: str, split: Split, mpp: float) -> LabelledImage:
     image, labels = folder / "images" / f"{name}.png", folder / "labels" / f"{name}{_LABELS_SUFFIX}"
     for path in (image, labels):
         if not path.is_file():
@@ -69,12 +69,12 @@ def _read_image(folder: Path, name: str, split: Split) -> LabelledImage:
     return LabelledImage(
         name=name,
         path=image,
-        mpp=MPP,
+        mpp=mpp,
         mpp_source="user",
         points_xy=np.array(points, dtype=np.float64).reshape(-1, 2),
         categories=tuple(categories),
         split=split,
-        patient=hashlib.sha256(name[:_BARCODE_LENGTH].encode()).hexdigest()[:16],
+        patient=pseudonym(name[:_BARCODE_LENGTH]),
     )
 
 

@@ -1,0 +1,208 @@
+"""Any folder of images with label images, GeoJSON or CSV.
+
+Layout; the two folders may also lie in ``train/``, ``val/`` and ``test/``::
+
+    images/<name>.png                          or .tif, .jpg
+    labels/<name>.png                          or .tif, .npy: a label image, 0 for background
+    labels/<name>.geojson                      or .json: polygons or points, as QuPath writes them
+    labels/<name>.csv                          columns x and y (or x_px, y_px), perhaps category
+    images.csv                                 if wanted: columns image, then patient, tissue, split
+
+Coordinates are pixels of the image, corner origin: the centre of the first pixel is (0.5, 0.5).
+Every image needs its labels; a file without nuclei says that there are none. The scale is that of
+the image file, or ``--mpp``. A patient is what ``images.csv`` says, else the TCGA barcode in the
+name, else the image stands for one. Without folders or a column for the split, patients are dealt
+out by their hash: one in five validates, so that the same patient is on the same side in every
+import.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_nunext.core.errors import CalibrationError, RecordError
+from napari_nunext.core.geojson import read_geojson
+from napari_nunext.core.nuclei import UNCATEGORISED, points_of
+from napari_nunext.core.records import SPLITS
+from napari_nunext.images import find_images, open_image
+from napari_nunext.images.find import image_stem
+from nunext_training.datasets.labelled import LabelledImage
+from nunext_training.importers.base import Importer
+from nunext_training.importers.reading import (
+    nuclei_of_labels,
+    patient_of,
+    pseudonym,
+    read_label_image,
+)
+
+if TYPE_CHECKING:
+    from napari_nunext.core.geometry import PointsXY
+    from napari_nunext.core.masks import Mask
+    from napari_nunext.core.records import Split
+    from napari_nunext.images import TileImage
+
+LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".npy", ".geojson", ".json", ".csv")
+LIST_FILE = "images.csv"
+ONE_IN = 5
+"""Of so many patients one validates, where nobody says the split."""
+
+
+def _parts(folder: Path) -> list[tuple[Split | None, Path]]:
+    """Folders with images and labels, and the split that their name tells."""
+    named: list[tuple[Split | None, Path]] = [(split, folder / split) for split in SPLITS]
+    return [
+        (split, part)
+        for split, part in [(None, folder), *named]
+        if (part / "images").is_dir() and (part / "labels").is_dir()
+    ]
+
+
+def _recognises(folder: Path) -> bool:
+    return bool(_parts(folder))
+
+
+def _read(folder: Path, mpp: float | None = None) -> tuple[LabelledImage, ...]:
+    parts = _parts(folder)
+    if not parts:
+        raise RecordError(
+            f"{folder} has no images to import; expected the folders images and labels, or these "
+            "in train, val and test."
+        )
+    listed = _read_list(folder / LIST_FILE)
+    images = tuple(
+        _read_image(path, part, split, listed.get(image_stem(path), {}), mpp)
+        for split, part in parts
+        for path in find_images([part / "images"])
+    )
+    unknown = sorted(set(listed) - {image.name for image in images})
+    if unknown:
+        raise RecordError(f"{LIST_FILE} names {unknown[0]!r}, but there is no such image.")
+    return images
+
+
+def _read_list(path: Path) -> dict[str, dict[str, str]]:
+    """What ``images.csv`` says, by the image's name without suffix."""
+    if not path.is_file():
+        return {}
+    rows = _read_csv(path)
+    if rows and "image" not in rows[0]:
+        raise RecordError(f"{path.name} has no column image; it has {', '.join(rows[0])}.")
+    for number, row in enumerate(rows, start=2):
+        if row.get("split") and row["split"] not in SPLITS:
+            raise RecordError(
+                f"{path.name} line {number}: split {row['split']!r} is unknown; expected "
+                f"{', '.join(SPLITS)}."
+            )
+    return {image_stem(Path(row["image"])): row for row in rows}
+
+
+def _read_image(
+    path: Path, part: Path, split: Split | None, said: dict[str, str], mpp: float | None
+) -> LabelledImage:
+    name = image_stem(path)
+    image = open_image(path, mpp=mpp)
+    if image.mpp is None:
+        raise CalibrationError(
+            f"{path.name} does not say its scale. Import with the micrometres per pixel, for "
+            "example --mpp 0.5 (20x) or --mpp 0.25 (40x)."
+        )
+    points, categories, masks = _read_labels(_labels_of(part / "labels", name), image)
+    patient = pseudonym(said["patient"]) if said.get("patient") else patient_of(name, name)
+    said_split = next((s for s in SPLITS if s == said.get("split")), None)
+    return LabelledImage(
+        name=name,
+        path=path,
+        mpp=image.mpp,
+        mpp_source=image.mpp_source or "user",
+        points_xy=points,
+        categories=categories,
+        split=split or said_split or _dealt(patient),
+        patient=patient,
+        masks=masks,
+        tissue=said.get("tissue") or None,
+    )
+
+
+def _dealt(patient: str) -> Split:
+    return "val" if int(patient, 16) % ONE_IN == 0 else "train"
+
+
+def _labels_of(folder: Path, name: str) -> Path:
+    found = [p for suffix in LABEL_SUFFIXES if (p := folder / f"{name}{suffix}").is_file()]
+    if len(found) != 1:
+        what = " and ".join(p.name for p in found) or "nothing"
+        raise RecordError(
+            f"For the image {name} there is {what} in {folder.name}; expected one of "
+            f"{', '.join(name + suffix for suffix in LABEL_SUFFIXES)}."
+        )
+    return found[0]
+
+
+def _read_labels(
+    path: Path, image: TileImage
+) -> tuple[PointsXY, tuple[str, ...], tuple[Mask | None, ...]]:
+    """Centroids, categories, and masks where the file has any."""
+    match path.suffix:
+        case ".csv":
+            points, categories = _read_points(path)
+            return points, categories, ()
+        case ".geojson" | ".json":
+            nuclei = read_geojson(path, masks=True)
+            masks = tuple(n.mask for n in nuclei)
+            return (
+                points_of(nuclei),
+                tuple(n.category for n in nuclei),
+                masks if any(mask is not None for mask in masks) else (),
+            )
+        case _:
+            labels = read_label_image(path)
+            if labels.shape != (image.height_px, image.width_px):
+                raise RecordError(
+                    f"{path.name} is {labels.shape[1]} x {labels.shape[0]} px, but its image "
+                    f"{image.width_px} x {image.height_px} px; expected one size."
+                )
+            found = nuclei_of_labels(labels)
+            return found.points_xy, found.categories, found.masks
+
+
+def _read_points(path: Path) -> tuple[PointsXY, tuple[str, ...]]:
+    points, categories = [], []
+    for number, row in enumerate(_read_csv(path), start=2):
+        try:
+            x, y = (float(row.get(axis) or row[f"{axis}_px"]) for axis in ("x", "y"))
+            if not (math.isfinite(x) and math.isfinite(y)):
+                raise ValueError(f"coordinates {x}, {y}")
+        except (KeyError, ValueError) as error:
+            raise RecordError(
+                f"{path.name} line {number} has no point ({error}); expected the columns x and y, "
+                "or x_px and y_px, with numbers."
+            ) from error
+        points.append((x, y))
+        categories.append(row.get("category") or UNCATEGORISED)
+    return np.array(points, dtype=np.float64).reshape(-1, 2), tuple(categories)
+
+
+def _read_csv(path: Path) -> list[dict[str, str]]:
+    """Rows by column; cells that a short row lacks are empty."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return [
+                {key: value for key, value in row.items() if key is not None}
+                for row in csv.DictReader(file, restval="")
+            ]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise RecordError(f"{path.name} cannot be read as a CSV table ({error}).") from error
+
+
+FOLDER = Importer(
+    name="folder",
+    title="any folder: images/ and labels/ with label images, GeoJSON or CSV",
+    categories=(),
+    recognises=_recognises,
+    read=_read,
+)
