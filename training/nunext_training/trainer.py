@@ -8,24 +8,14 @@ number stops training and leaves the batch behind.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch.utils.data import SequentialSampler
-from transformers import (
-    AutoModelForImageTextToText,
-    PrinterCallback,
-    Trainer,
-    TrainerCallback,
-)
+from transformers import PrinterCallback
 
-from napari_nunext.models.loading import load_weights
-from nunext_training.errors import TrainingError
+from nunext_training.keeping import Reporter, RunKeeping
 from nunext_training.losses import IGNORED, gaussian_targets, reply_loss
 from nunext_training.run_folder import Best
 
@@ -65,7 +55,7 @@ class Validation:
     """F1 of decoded images; None to go by the loss alone."""
 
 
-class NextPointTrainer(Trainer):
+class NextPointTrainer(RunKeeping):
     """Fine-tune a model to write the points of a window.
 
     Parameters
@@ -120,32 +110,10 @@ class NextPointTrainer(Trainer):
         self._run = run
         self._progress = progress
         self.remove_callback(PrinterCallback)
-        self.add_callback(_Reporter(run, progress, stop))
+        self.add_callback(Reporter(run, progress, stop))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
         return SequentialSampler(self._windows)
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        # The Trainer would take the names in the file as they are. The Qwen-VL families are saved
-        # under the names of earlier releases, so nothing would fit: a warning, and random weights.
-        saved = load_weights(
-            AutoModelForImageTextToText,
-            Path(resume_from_checkpoint),
-            device=torch.device("cpu"),
-            dtype=torch.float32,
-        )
-        self.accelerator.unwrap_model(self.model).load_state_dict(saved.state_dict())
-
-    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        try:
-            super()._save_checkpoint(*args, **kwargs)
-        # torch tells of a full disk by a RuntimeError; nothing is computed here.
-        except (OSError, SafetensorError, RuntimeError) as error:
-            raise TrainingError(
-                f"The state after step {self.state.global_step} cannot be saved in "
-                f"{self._run.path} ({error}). Make room, then go on with --resume from the save "
-                "before it."
-            ) from error
 
     def compute_loss(
         self,
@@ -176,18 +144,6 @@ class NextPointTrainer(Trainer):
             self._give_up(inputs, loss.item())
         return (loss, outputs) if return_outputs else loss
 
-    def _give_up(self, inputs: dict[str, Tensor], loss: float) -> None:
-        path = self._run.path / "bad_batch.safetensors"
-        save_file({k: v.detach().cpu().contiguous() for k, v in inputs.items()}, path)
-        step = self.state.global_step + 1
-        path.with_suffix(".json").write_text(
-            json.dumps({"step": step, "loss": repr(loss)}) + "\n", encoding="utf-8"
-        )
-        raise TrainingError(
-            f"The loss of step {step} is {loss}. Its batch is saved in {path}; the state before is "
-            "kept. Resume with a lower --lr in a new run, or look at the batch."
-        )
-
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
         """As the Trainer's, and F1; keeps the weights if they are the best so far."""
         output = super().evaluation_loop(*args, **kwargs)
@@ -198,44 +154,3 @@ class NextPointTrainer(Trainer):
             metrics["eval_f1"] = f1
         self._keep_best(Best(self.state.global_step, metrics["eval_loss"], f1))
         return output._replace(metrics=metrics)
-
-    def _keep_best(self, result: Best) -> None:
-        if not result.is_better_than(self._run.best()):
-            return
-        weights = self._run.path / "partial"
-        self.save_model(str(weights))
-        if self.is_world_process_zero():
-            self._run.set_best(result, weights)
-
-
-class _Reporter(TrainerCallback):
-    """Tell progress, keep metrics, and stop when asked."""
-
-    def __init__(self, run: RunFolder, progress: Progress, stop: Callable[[], bool]) -> None:
-        self._run = run
-        self._progress = progress
-        self._stop = stop
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.is_world_process_zero:
-            self._run.forget_after(state.global_step)
-            self._progress.start(step=state.global_step, steps=state.max_steps)
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
-        if self._stop():
-            control.should_save = True
-            control.should_training_stop = True
-        return control
-
-    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if not state.is_world_process_zero:
-            return
-        step, logs = state.global_step, kwargs["logs"]
-        if "loss" in logs:
-            kept = {k: float(logs[k]) for k in ("loss", "grad_norm", "learning_rate") if k in logs}
-            self._run.append_metrics({"event": "step", "step": step} | kept)
-            self._progress.step(step=step, loss=float(logs["loss"]))
-        elif "eval_loss" in logs:
-            loss, f1 = float(logs["eval_loss"]), logs.get("eval_f1")
-            self._run.append_metrics({"event": "validation", "step": step, "loss": loss, "f1": f1})
-            self._progress.validation(step=step, loss=loss, f1=f1)
