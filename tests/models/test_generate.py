@@ -6,7 +6,12 @@ import pytest
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList
 
-from napari_nunext.models.generate import Sampling, decode_batch, last_position
+from napari_nunext.models.generate import (
+    Sampling,
+    decode_batch,
+    end_by_majority,
+    last_position,
+)
 
 if TYPE_CHECKING:
     from napari_nunext.core.codec import Codec
@@ -17,16 +22,16 @@ Windows = "list[NDArray[np.uint8]]"
 
 
 class Grammar(LogitsProcessor):
-    """The codec's grammar for transformers' own `generate`, over the whole vocabulary."""
+    """The codec's grammar, and its end, for transformers' own `generate`: the whole vocabulary."""
 
     def __init__(self, codec: Codec, prompt_length: int) -> None:
         self.codec = codec
         self.prompt_length = prompt_length
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        allowed = self.codec.allowed_at(input_ids.shape[1] - self.prompt_length)
+        allowed = torch.from_numpy(self.codec.allowed_at(input_ids.shape[1] - self.prompt_length))
         masked = torch.full_like(scores, -torch.inf)
-        masked[:, allowed] = scores[:, allowed]
+        masked[:, allowed] = end_by_majority(scores[:, allowed], allowed == self.codec.end_id)
         return masked
 
 
@@ -69,6 +74,28 @@ def test_greedy_decoding_gives_the_tokens_of_generate_under_the_same_grammar(
     expected = generate(checkpoint, windows)
     assert decode(checkpoint, windows) == expected
     assert len({tuple(r) for r in expected}) > 1, "the windows must not all read alike"
+
+
+def test_a_reply_ends_where_ending_is_likelier_than_all_coordinates_together() -> None:
+    probabilities = torch.tensor(
+        [
+            [0.2, 0.2, 0.2, 0.4],  # the end is the likeliest token, yet more nuclei are likelier
+            [0.1, 0.2, 0.1, 0.6],
+            [0.5, 0.2, 0.2, 0.1],
+            [0.25, 0.15, 0.1, 0.5],  # a tie goes on
+        ]
+    )
+    is_end = torch.tensor([False, False, False, True])
+    assert end_by_majority(probabilities.log(), is_end).argmax(dim=-1).tolist() == [0, 3, 0, 0]
+
+
+def test_without_an_end_or_with_one_rival_it_is_the_likeliest_token() -> None:
+    scores = torch.randn(50, 7, generator=torch.Generator().manual_seed(0))
+    no_end = torch.zeros(7, dtype=torch.bool)
+    assert torch.equal(end_by_majority(scores, no_end).argmax(-1), scores.argmax(-1))
+    comma_or_end = torch.tensor([False, True])
+    pair = scores[:, :2]
+    assert torch.equal(end_by_majority(pair, comma_or_end).argmax(-1), pair.argmax(-1))
 
 
 def test_a_batch_reads_as_its_windows_one_by_one(
@@ -167,11 +194,21 @@ def test_rollouts_follow_the_grammar_differ_and_repeat_with_the_seed(
         assert failure is None or failure.reason == "no end"
 
 
-def test_a_cold_temperature_samples_what_greedy_decoding_takes(
+def test_a_cold_temperature_samples_the_likeliest_tokens(
     checkpoint: LoadedCheckpoint, windows: Windows
 ) -> None:
     cold = Sampling(1e-4, torch.Generator().manual_seed(0))
-    assert decode(checkpoint, windows, sampling=cold) == decode(checkpoint, windows)
+    steps = decode_batch(
+        checkpoint.model,
+        checkpoint.windows(windows),
+        checkpoint.description.codec,
+        checkpoint.family,
+        max_points=MAX_POINTS,
+        sampling=cold,
+    )
+    for step in steps:
+        likeliest = step.allowed_ids[step.probabilities.argmax(dim=-1)]
+        assert torch.equal(step.token_ids, likeliest)
 
 
 def test_sampling_refuses_a_temperature_of_zero() -> None:
