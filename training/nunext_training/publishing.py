@@ -24,7 +24,12 @@ LAST = "last"
 
 
 def publish(
-    run: RunFolder, parent: LoadedCheckpoint, recipe: Recipe, identity: dict[str, Any]
+    run: RunFolder,
+    parent: LoadedCheckpoint,
+    recipe: Recipe,
+    identity: dict[str, Any],
+    *,
+    method: str = "sft",
 ) -> None:
     """Write the checkpoint of a run that is complete, and remove the run's folder.
 
@@ -37,6 +42,8 @@ def publish(
     recipe : Recipe
     identity : dict
         Of the run; begins the provenance.
+    method : str
+        How it was trained, for the provenance.
     """
     best = run.best()
     dtype = AutoConfig.from_pretrained(parent.folder, local_files_only=True).dtype
@@ -53,7 +60,7 @@ def publish(
         metrics=() if best is None else (_metrics(recipe, best, identity),),
         provenance=identity
         | {
-            "method": "sft",
+            "method": method,
             "steps": steps,
             "best_step": steps if best is None else best.step,
             "software": f"napari-nunext {__version__}",
@@ -71,10 +78,11 @@ def publish(
 def _metrics(recipe: Recipe, best: Best, identity: dict[str, Any]) -> dict[str, Any]:
     """Reference figures for the checkpoint's description."""
     validation = recipe.validation
+    objective = {"loss": best.loss} if best.reward is None else {"reward": best.reward}
     return {
         "split": "val",
         "data": identity["data"],
-        "loss": best.loss,
+        **objective,
         "f1": best.f1,
         "images_decoded": validation.images,
         "radius_um": validation.radius_um,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 from napari_nunext.core.errors import InputError
+from napari_nunext.core.matching import Method
 from nunext_training.losses import SoftmaxOver
 
 Supervision: TypeAlias = Literal["naive", "soft"]
@@ -63,6 +64,47 @@ class OptimiserOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class RftOptions:
+    """Reinforcement fine-tuning: how many rollouts, what they are worth, and how one learns.
+
+    The rest of the optimiser is as in `OptimiserOptions`. All numbers but `epsilon` are ours.
+    """
+
+    steps: int = 200
+    windows_per_step: int = 4
+    """Groups on each device in a step."""
+    rollouts: int = 8
+    """G: replies to each window."""
+    accumulation: int = 1
+    """A step's rollouts are learned from in so many passes."""
+    iterations: int = 1
+    """Steps for each set of rollouts. With one, old and new policy are the same and nothing is
+    clipped."""
+    lr: float = 1e-5
+    warmup_steps: int = 5
+    validate_every: int = 50
+    temperature: float = 1.0
+    epsilon: float = 0.2
+    """Clips the ratio of new to old policy (Eq. 11)."""
+    radius_um: float = 3.0
+    """Largest distance of a true positive (Eq. 14)."""
+    matching: Method = "hungarian"
+    """``"hungarian"`` is the paper's (Eq. 13)."""
+    filter_groups: bool = True
+    """Low-variance group filtering."""
+    min_std: float = 0.02
+    """delta: groups whose rewards deviate less are left out."""
+    shape_advantages: bool = True
+    """Fine-grained advantage shaping (Eq. 18)."""
+    beta: float = 0.5
+    """What undeserving tokens keep of their rollout's advantage."""
+    task_guided: bool = False
+    """Task-guided reward (Eq. 19): needs a segmenter, and true masks."""
+    gamma: float = 0.5
+    """Weight of panoptic quality in the reward."""
+
+
+@dataclass(frozen=True, slots=True)
 class ValidationOptions:
     """How often training is interrupted to look and to save."""
 
@@ -83,6 +125,7 @@ class Recipe:
     loss: LossOptions = field(default_factory=LossOptions)
     optimiser: OptimiserOptions = field(default_factory=OptimiserOptions)
     validation: ValidationOptions = field(default_factory=ValidationOptions)
+    rft: RftOptions = field(default_factory=RftOptions)
 
     def __post_init__(self) -> None:
         low, high = self.windows.scale_range
@@ -110,6 +153,7 @@ class Recipe:
             (self.validation.every_steps > 0, "validation.every_steps", "1 or more"),
             (self.validation.images >= 0, "validation.images", "0 or more"),
             (self.validation.radius_um > 0, "validation.radius_um", "a positive number"),
+            *_rft_checks(self.rft),
         )
         for holds, name, expected in checks:
             if not holds:
@@ -122,6 +166,36 @@ class Recipe:
         data = asdict(self)
         data["windows"]["scale_range"] = list(self.windows.scale_range)
         return data
+
+
+def _rft_checks(rft: RftOptions) -> tuple[tuple[bool, str, str], ...]:
+    """What holds of a recipe's section ``rft``: condition, key, and what is expected."""
+    rows = rft.windows_per_step * rft.rollouts
+    return (
+        (rft.steps > 0, "rft.steps", "1 or more"),
+        (rft.windows_per_step > 0, "rft.windows_per_step", "1 or more"),
+        (rft.rollouts > 1, "rft.rollouts", "2 or more"),
+        (
+            rft.accumulation > 0 and rows % rft.accumulation == 0,
+            "rft.accumulation",
+            "a divisor of windows_per_step times rollouts",
+        ),
+        (rft.iterations > 0, "rft.iterations", "1 or more"),
+        (rft.lr > 0, "rft.lr", "a positive number"),
+        (rft.warmup_steps >= 0, "rft.warmup_steps", "0 or more"),
+        (
+            rft.validate_every > 0 and rft.validate_every % max(rft.iterations, 1) == 0,
+            "rft.validate_every",
+            "a positive multiple of iterations",
+        ),
+        (rft.temperature > 0, "rft.temperature", "a positive number"),
+        (0 < rft.epsilon < 1, "rft.epsilon", "between 0 and 1"),
+        (rft.radius_um > 0, "rft.radius_um", "a positive number"),
+        (rft.matching in get_args(Method), "rft.matching", "hungarian or gated"),
+        (rft.min_std >= 0, "rft.min_std", "0 or more"),
+        (0 <= rft.beta <= 1, "rft.beta", "0 to 1"),
+        (rft.gamma >= 0, "rft.gamma", "0 or more"),
+    )
 
 
 def recipe_names() -> tuple[str, ...]:
@@ -165,6 +239,7 @@ def parse_recipe(text: str, name: str) -> Recipe:
         "loss": LossOptions(),
         "optimiser": OptimiserOptions(),
         "validation": ValidationOptions(),
+        "rft": RftOptions(),
     }
     top = {key: value for key, value in data.items() if key not in sections}
     filled: dict[str, Any] = {

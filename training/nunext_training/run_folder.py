@@ -39,6 +39,8 @@ class Best:
     step: int
     loss: float
     f1: float | None = None
+    reward: float | None = None
+    """Where it was trained for rewards; `loss` is then minus this."""
 
     def is_better_than(self, other: Best | None) -> bool:
         """Higher F1, and where F1 is the same or was not measured, lower loss."""

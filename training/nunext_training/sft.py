@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import TrainingArguments, set_seed
@@ -102,11 +102,11 @@ def run_sft(
         "data": list(data.origins),
         "parent_sha256": checkpoint_sha256(job.checkpoint),
     }
-    _check_space(job.out, sum(p.numel() for p in parent.model.parameters()))
+    check_space(job.out, sum(p.numel() for p in parent.model.parameters()))
     run = RunFolder.open(job.out, identity, resume=job.resume)
     set_seed(job.recipe.seed)
     trainer = _trainer(job, parent, data, run, progress, stop)
-    state = _last_state(run.path) if job.resume else None
+    state = last_state(run.path) if job.resume else None
     trainer.train(resume_from_checkpoint=None if state is None else str(state))
     if trainer.state.global_step < job.recipe.optimiser.steps:
         return None
@@ -124,7 +124,7 @@ BYTES_PER_PARAMETER = 36
 """On disk, at most: two states (weights, two moments), the best weights twice, the checkpoint."""
 
 
-def _check_space(out: Path, parameters: int) -> None:
+def check_space(out: Path, parameters: int) -> None:
     """Better now than at the first save."""
     folder = next(p for p in out.absolute().parents if p.is_dir())
     needed, free = parameters * BYTES_PER_PARAMETER, shutil.disk_usage(folder).free
@@ -146,7 +146,7 @@ def _trainer(
     if not job.recipe.optimiser.train_vision:
         submodule(parent.model, parent.family.vision_path).requires_grad_(False)
     if job.recipe.optimiser.gradient_checkpointing:
-        _checkpoint_activations(parent.model)
+        checkpoint_activations(parent.model)
     args = training_arguments(job, run, validates=bool(data.val))
     codec = parent.description.codec
     spec = WindowSpec(codec.window_px, parent.description.mpp, codec.category_names)
@@ -172,7 +172,7 @@ def _trainer(
     )
 
 
-def _checkpoint_activations(model: PreTrainedModel) -> None:
+def checkpoint_activations(model: PreTrainedModel) -> None:
     """Trade time for memory; transformers renamed the method within the versions we support."""
     new_name = "activation_checkpointing_enable"
     getattr(model, new_name if hasattr(model, new_name) else "gradient_checkpointing_enable")()
@@ -186,58 +186,80 @@ def _validation(
 ) -> Validation | None:
     if not images:
         return None
+    chosen = decoded_images(images, options)
+    f1 = decoded_f1(parent, chosen, options) if chosen else None
+    return Validation(GridWindows(images, spec), f1)
+
+
+def decoded_images(
+    images: Sequence[LabelledImage], options: ValidationOptions
+) -> list[LabelledImage]:
+    """The images of the validation split that are decoded, evenly spaced."""
     n = min(options.images, len(images))
-    chosen = [images[i * len(images) // n] for i in range(n)]
+    return [images[i * len(images) // n] for i in range(n)]
+
+
+def decoded_f1(
+    parent: LoadedCheckpoint, images: Sequence[LabelledImage], options: ValidationOptions
+) -> Callable[[PreTrainedModel], float]:
+    """F1 of a model in training, on images that are decoded whole."""
 
     def f1(model: PreTrainedModel) -> float:
         evaluation = evaluate_detector(
             NextPointDetector.from_loaded(replace(parent, model=model)),
-            chosen,
+            images,
             radius_um=options.radius_um,
             method=VALIDATION_MATCHING,
             data={},
         )
         return evaluation.report.overall.f1
 
-    return Validation(GridWindows(images, spec), f1 if chosen else None)
+    return f1
 
 
 def training_arguments(job: SftJob, run: RunFolder, *, validates: bool) -> TrainingArguments:
     """The Trainer's arguments for a job."""
-    optimiser, validation = job.recipe.optimiser, job.recipe.validation
-    cuda = torch.cuda.is_available()
     return TrainingArguments(
         output_dir=str(run.path),
-        max_steps=optimiser.steps,
-        per_device_train_batch_size=optimiser.batch_size,
-        per_device_eval_batch_size=optimiser.batch_size,
-        gradient_accumulation_steps=optimiser.accumulation,
-        learning_rate=optimiser.lr,
-        lr_scheduler_type="cosine_with_min_lr",
-        lr_scheduler_kwargs={"min_lr_rate": optimiser.min_lr_ratio},
-        warmup_steps=optimiser.warmup_steps,
-        weight_decay=optimiser.weight_decay,
-        adam_beta2=optimiser.beta2,
-        max_grad_norm=optimiser.max_grad_norm,
-        seed=job.recipe.seed,
-        use_cpu=not cuda,
-        bf16=_computes_in_bfloat16(optimiser.precision),
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        disable_tqdm=True,
-        report_to=[],
-        eval_strategy="steps" if validates else "no",
-        eval_steps=validation.every_steps,
-        prediction_loss_only=True,
-        label_names=["labels"],
-        save_strategy="steps",
-        save_steps=validation.every_steps,
-        save_total_limit=1,
-        remove_unused_columns=False,  # examples are not columns
         dataloader_num_workers=job.workers,
-        dataloader_pin_memory=cuda,
-        average_tokens_across_devices=False,  # the loss is a mean of sequences
+        **training_options(job.recipe, validates=validates),
     )
+
+
+def training_options(recipe: Recipe, *, validates: bool) -> dict[str, Any]:
+    """Arguments that every stage's Trainer takes from the recipe."""
+    optimiser, validation = recipe.optimiser, recipe.validation
+    cuda = torch.cuda.is_available()
+    return {
+        "max_steps": optimiser.steps,
+        "per_device_train_batch_size": optimiser.batch_size,
+        "per_device_eval_batch_size": optimiser.batch_size,
+        "gradient_accumulation_steps": optimiser.accumulation,
+        "learning_rate": optimiser.lr,
+        "lr_scheduler_type": "cosine_with_min_lr",
+        "lr_scheduler_kwargs": {"min_lr_rate": optimiser.min_lr_ratio},
+        "warmup_steps": optimiser.warmup_steps,
+        "weight_decay": optimiser.weight_decay,
+        "adam_beta2": optimiser.beta2,
+        "max_grad_norm": optimiser.max_grad_norm,
+        "seed": recipe.seed,
+        "use_cpu": not cuda,
+        "bf16": _computes_in_bfloat16(optimiser.precision),
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "disable_tqdm": True,
+        "report_to": [],
+        "eval_strategy": "steps" if validates else "no",
+        "eval_steps": validation.every_steps,
+        "prediction_loss_only": True,
+        "label_names": ["labels"],
+        "save_strategy": "steps",
+        "save_steps": validation.every_steps,
+        "save_total_limit": 1,
+        "remove_unused_columns": False,  # examples are not columns
+        "dataloader_pin_memory": cuda,
+        "average_tokens_across_devices": False,  # the loss is a mean of sequences
+    }
 
 
 def _computes_in_bfloat16(precision: Precision) -> bool:
@@ -246,7 +268,7 @@ def _computes_in_bfloat16(precision: Precision) -> bool:
     return precision == "bfloat16"
 
 
-def _last_state(folder: Path) -> Path | None:
+def last_state(folder: Path) -> Path | None:
     """The newest complete state of the trainer; it writes ``trainer_state.json`` last."""
     states = [p for p in folder.glob("checkpoint-*") if _is_json(p / "trainer_state.json")]
     return max(states, key=lambda p: int(p.name.removeprefix("checkpoint-")), default=None)
