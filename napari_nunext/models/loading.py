@@ -68,6 +68,7 @@ def load_checkpoint(
     *,
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
+    attention: str | None = None,
 ) -> LoadedCheckpoint:
     """Load the detector's checkpoint in `folder`.
 
@@ -78,6 +79,9 @@ def load_checkpoint(
         As `choose_device`.
     dtype : torch.dtype, optional
         As `default_dtype`; training asks for float32 where inference would not.
+    attention : str, optional
+        Of every part of the model, as transformers names it (``"eager"``, ``"sdpa"``); its own
+        choice when None. Not kept with the weights.
 
     Raises
     ------
@@ -88,7 +92,11 @@ def load_checkpoint(
     family = get_family(description.family)
     chosen = choose_device(device)
     model = load_weights(
-        AutoModelForImageTextToText, folder, device=chosen, dtype=dtype or default_dtype(chosen)
+        AutoModelForImageTextToText,
+        folder,
+        device=chosen,
+        dtype=dtype or default_dtype(chosen),
+        attention=attention,
     )
     if model.config.model_type != family.name:
         raise CheckpointError(
@@ -108,9 +116,16 @@ def load_checkpoint(
 
 
 def load_weights(
-    auto_class: Any, folder: Path, *, device: torch.device, dtype: torch.dtype | str
+    auto_class: Any,
+    folder: Path,
+    *,
+    device: torch.device,
+    dtype: torch.dtype | str,
+    attention: str | None = None,
 ) -> PreTrainedModel:
     """Model in `folder` through `auto_class`, in evaluation mode, complete or not at all.
+
+    `attention` is as in `load_checkpoint`.
 
     Raises
     ------
@@ -124,6 +139,7 @@ def load_weights(
             model, report = auto_class.from_pretrained(
                 folder,
                 dtype=dtype,
+                attn_implementation=attention,
                 local_files_only=True,
                 use_safetensors=True,
                 output_loading_info=True,
