@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.core.geometry import PointsXY
+
+
+P = TypeVar("P", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +33,8 @@ class Crop:
     mirrored: bool = False
     quarter_turns: int = 0
 
-    def turn_pixels(self, window: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Mirror and turn a window that was read at `box`, shape (window_px, window_px, 3)."""
+    def turn_pixels(self, window: NDArray[P]) -> NDArray[P]:
+        """Mirror and turn a window that was read at `box`, shape (window_px, window_px, ...)."""
         if self.mirrored:
             window = window[:, ::-1]
         return np.ascontiguousarray(np.rot90(window, self.quarter_turns))

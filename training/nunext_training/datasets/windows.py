@@ -7,7 +7,7 @@ load data, and two runs of one recipe see the same windows.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from napari_nunext.core.geometry import PointsXY
     from napari_nunext.images import TileImage
     from nunext_training.datasets.labelled import LabelledImage
+    from nunext_training.datasets.painting import Painter
     from nunext_training.recipe import WindowOptions
 
 IMAGES_IN_MEMORY = 256
@@ -60,6 +61,8 @@ class Example:
     """One for each nucleus; None for a checkpoint without categories."""
     image_name: str
     crop: Crop
+    labels: NDArray[np.int32] | None = None
+    """Shape (window_px, window_px): what a painter made; None without one."""
 
 
 class _ImageCache:
@@ -81,7 +84,9 @@ class _ImageCache:
 class _Windows:
     """Cut windows out of labelled images."""
 
-    def __init__(self, images: Sequence[LabelledImage], spec: WindowSpec) -> None:
+    def __init__(
+        self, images: Sequence[LabelledImage], spec: WindowSpec, painter: Painter | None = None
+    ) -> None:
         if not images:
             raise InputError(
                 "There is no image to cut windows from. Mark regions complete and export again, or "
@@ -89,6 +94,7 @@ class _Windows:
             )
         self.images = tuple(images)
         self.spec = spec
+        self._painter = painter
         self._categories = tuple(category_indices(i, spec.category_names) for i in images)
         self._cache = _ImageCache()
 
@@ -108,6 +114,7 @@ class _Windows:
             category_indices=(None if categories is None else tuple(categories[i] for i in inside)),
             image_name=image.name,
             crop=crop,
+            labels=None if self._painter is None else self._painter(image, crop),
         )
 
 
@@ -126,6 +133,8 @@ class RandomWindows(_Windows):
     length : int
         Number of windows: batch size times steps.
     seed : int
+    painter : Painter, optional
+        Paints `Example.labels`.
     """
 
     def __init__(
@@ -136,8 +145,9 @@ class RandomWindows(_Windows):
         *,
         length: int,
         seed: int,
+        painter: Painter | None = None,
     ) -> None:
-        super().__init__(images, spec)
+        super().__init__(images, spec, painter)
         self._options = options
         self._length = length
         self._seed = seed
@@ -167,13 +177,7 @@ class RandomWindows(_Windows):
         if options.stain_strength == 0:
             return example
         factors = random_factors(rng, options.stain_strength)
-        return Example(
-            scale_stains(example.rgb, factors),
-            example.points_xy,
-            example.category_indices,
-            example.image_name,
-            crop,
-        )
+        return replace(example, rgb=scale_stains(example.rgb, factors))
 
 
 class GridWindows(_Windows):
@@ -182,8 +186,10 @@ class GridWindows(_Windows):
     For the validation loss. Without halo: each nucleus counts about once.
     """
 
-    def __init__(self, images: Sequence[LabelledImage], spec: WindowSpec) -> None:
-        super().__init__(images, spec)
+    def __init__(
+        self, images: Sequence[LabelledImage], spec: WindowSpec, painter: Painter | None = None
+    ) -> None:
+        super().__init__(images, spec, painter)
         self._crops = [
             (i, Crop(window.box, spec.window_px))
             for i, image in enumerate(self.images)
