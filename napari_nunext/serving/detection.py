@@ -16,6 +16,7 @@ from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import Box, check_mpp
 from napari_nunext.core.tiling import SeamMerger, plan_windows
 from napari_nunext.models.detector import WindowPoints
+from napari_nunext.models.drawing import draw_masks, point_prompts
 from napari_nunext.models.whole_image import MERGE_RADIUS_UM
 from napari_nunext.serving.protocol import (
     Done,
@@ -28,7 +29,6 @@ from napari_nunext.serving.protocol import (
     Usage,
     WindowDone,
 )
-from napari_nunext.serving.segmentation import draw_masks, point_prompts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,6 +15,7 @@ import numpy as np
 from napari_nunext import __version__
 from napari_nunext.core.errors import InputError, NunextError
 from napari_nunext.core.geometry import Box
+from napari_nunext.models.drawing import draw_masks
 from napari_nunext.models.segmenter import Prompt
 from napari_nunext.serving.describe import describe
 from napari_nunext.serving.detection import detect_events, region_of
@@ -23,7 +24,6 @@ from napari_nunext.serving.image_store import ImageStore
 from napari_nunext.serving.protocol import Done, Failed, Health, MaskOut, ModelInfo, SegmentReply
 from napari_nunext.serving.refusals import Refusal, busy
 from napari_nunext.serving.runs import Runs
-from napari_nunext.serving.segmentation import draw_masks
 from napari_nunext.serving.worker import ModelWorker, WorkerBusyError
 
 if TYPE_CHECKING:
