@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.records import Split
     from napari_nunext.models.detector import Detector
+    from napari_nunext.models.segmenter import Segmenter
     from nunext_training.datasets.labelled import LabelledImage
     from nunext_training.recipe import Recipe
 
@@ -126,7 +127,7 @@ def _add_evaluate(commands: Any) -> None:
     evaluate = commands.add_parser("evaluate", help="precision, recall and F1")
     subject = evaluate.add_mutually_exclusive_group(required=True)
     subject.add_argument("--checkpoint", type=Path, metavar="DIR")
-    subject.add_argument("--predictions", type=Path, metavar="DIR", help="GeoJSON, one an image")
+    subject.add_argument("--predictions", type=Path, metavar="DIR", help="GeoJSON or label images")
     subject.add_argument("--model", choices=("classical",))
     evaluate.add_argument("--data", type=Path, required=True, metavar="EXPORT_OR_FOLDER")
     evaluate.add_argument(
@@ -136,7 +137,15 @@ def _add_evaluate(commands: Any) -> None:
     evaluate.add_argument("--matching", choices=("gated", "hungarian"), default="gated")
     evaluate.add_argument("--rename", action="append", default=[], metavar="FROM=TO")
     evaluate.add_argument("--threads", type=int, help="CPU threads (default: all)")
-    evaluate.add_argument("--out", type=Path, metavar="FILE", help="write the report as JSON")
+    evaluate.add_argument(
+        "--segmenter", metavar="DIR", help="draws the masks to score: a checkpoint, or classical"
+    )
+    evaluate.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="write report.json, .md and .html (or one FILE.json)",
+    )
     evaluate.set_defaults(run=_evaluate)
 
 
@@ -274,10 +283,16 @@ def _evaluate(args: argparse.Namespace) -> int:
     from nunext_training.evaluate import evaluate_detector, evaluate_predictions
     from nunext_training.files import write_json
     from nunext_training.predictions import prediction_files
+    from nunext_training.report import write_report
 
     _set_threads(args.threads)
     images, data = _images_of_split(args)
-    options = {"radius_um": args.radius_um, "method": args.matching, "data": data}
+    options = {
+        "radius_um": args.radius_um,
+        "method": args.matching,
+        "data": data,
+        "segmenter": _segmenter(args.segmenter),
+    }
     if args.predictions is not None:
         evaluation = evaluate_predictions(prediction_files(args.predictions), images, **options)
     else:
@@ -285,9 +300,12 @@ def _evaluate(args: argparse.Namespace) -> int:
             _detector(args), images, progress=_counter("image"), **options
         )
     print(evaluation.table())
-    if args.out is not None:
+    if args.out is not None and args.out.suffix == ".json":
         args.out.parent.mkdir(parents=True, exist_ok=True)
         write_json(args.out, evaluation.to_json())
+    elif args.out is not None:
+        method = str(evaluation.subject.get("model", "predictions"))
+        write_report(evaluation, args.out, method=method, data_set=data.get("importer", "data"))
     return 0
 
 
@@ -317,6 +335,18 @@ def _detector(args: argparse.Namespace) -> Detector:
     from napari_nunext.models.decoding import NextPointDetector
 
     return NextPointDetector(args.checkpoint)
+
+
+def _segmenter(name: str | None) -> Segmenter | None:
+    if name is None:
+        return None
+    if name == "classical":
+        from napari_nunext.models.classical.adapters import ClassicalSegmenter
+
+        return ClassicalSegmenter()
+    from napari_nunext.models.sam import SamSegmenter
+
+    return SamSegmenter(Path(name))
 
 
 def _set_threads(threads: int | None) -> None:

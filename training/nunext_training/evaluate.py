@@ -1,33 +1,52 @@
-"""Detection scores of a checkpoint, of the classical detector, or of somebody's predictions.
+"""Scores of a checkpoint, of the classical detector, or of somebody's predictions.
 
 Models see the images through the windows and the seam merging that the server uses. Every result
-says which matching it used: precision and recall without it cannot be compared.
+says which matching it used: precision and recall without it cannot be compared. Instances are
+scored where the truth and the predictions have masks; a segmenter can draw the latter.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_nunext.core.errors import RecordError
-from napari_nunext.core.geojson import read_geojson
+from napari_nunext.core.instances import score_instances
 from napari_nunext.core.metrics import DetectionCase, score_detections
-from napari_nunext.core.nuclei import UNCATEGORISED, points_of
-from napari_nunext.images import open_image
+from napari_nunext.core.nuclei import UNCATEGORISED
 from napari_nunext.models.whole_image import detect_image
+from nunext_training.instances import draw_instances, instance_case
+from nunext_training.predictions import Prediction, read_prediction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from napari_nunext.core.geometry import PointsXY
+    from napari_nunext.core.instances import InstanceCase, InstanceReport
     from napari_nunext.core.matching import Method
     from napari_nunext.core.metrics import DetectionReport
     from napari_nunext.models.detector import Detector
+    from napari_nunext.models.segmenter import Segmenter
     from nunext_training.datasets.labelled import LabelledImage
 
 VALIDATION_MATCHING: Method = "gated"
 """How the F1 of validation during training is matched."""
+
+
+NOTHING = Prediction(np.empty((0, 2)), ())
+"""What counts as predicted for an image that no file belongs to."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Outcome:
+    """One image and what was predicted for it."""
+
+    image: LabelledImage
+    prediction: Prediction
+    pq: float | None = None
+    """Panoptic quality; None where there is none, or the truth has no nucleus."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +58,23 @@ class Evaluation:
     data: dict[str, Any]
     report: DetectionReport
     notes: tuple[str, ...] = field(default=())
-    """What a reader of the figures must know."""
+    """What a reader of the figures must know; names no image."""
+    instances: InstanceReport | None = None
+    """None where the truth or the predictions have no masks."""
+    outcomes: tuple[Outcome, ...] = ()
+    """In the order of the images."""
+    without_predictions: tuple[str, ...] = ()
+    """Names of images that count as empty."""
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, for a report."""
+        """Everything but the single images, for a report; names none of them."""
         return {
             "subject": self.subject,
             "data": self.data,
             **self.report.to_json(),
+            "instances": None if self.instances is None else self.instances.to_json(),
             "notes": list(self.notes),
+            "images_without_predictions": len(self.without_predictions),
         }
 
     def table(self) -> str:
@@ -66,11 +93,30 @@ class Evaluation:
         mean_f1 = report.mean_category_f1
         if mean_f1 is not None:
             lines.append(f"Mean F1 of the categories: {mean_f1:.4f}")
+        if self.instances is not None:
+            lines += _instance_lines(self.instances)
         lines.append(
             f"{report.images} images; {report.method} matching within {report.radius_um:g} um, "
             "one to one."
         )
+        if self.without_predictions:
+            names = ", ".join(self.without_predictions)
+            lines.append(
+                f"{len(self.without_predictions)} images have no predictions and count as empty: "
+                f"{names}."
+            )
         return "\n".join([*lines, *self.notes])
+
+
+def _instance_lines(report: InstanceReport) -> list[str]:
+    figures = {"AJI": report.aji, "DQ": report.dq, "SQ": report.sq, "PQ": report.pq}
+    figures["bPQ"] = report.bpq
+    if report.mpq is not None:
+        figures["mPQ"] = report.mpq
+    return [
+        f"Instances ({report.images} images, {len(report.by_tissue)} tissues): "
+        + ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
+    ]
 
 
 def evaluate_detector(
@@ -80,38 +126,50 @@ def evaluate_detector(
     radius_um: float,
     method: Method,
     data: Mapping[str, Any],
+    segmenter: Segmenter | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
     """Detect every image whole, and score.
 
-    Categories are scored where the detector knows any of those in the truth.
+    Categories are scored where the detector knows any of those in the truth; instances where a
+    segmenter is given and the truth has masks.
     """
     info = detector.info
     known = {c.name for c in info.categories} - {UNCATEGORISED}
     cut_off = 0
-
-    def cases() -> Iterator[DetectionCase]:
-        nonlocal cut_off
-        for done, image in enumerate(images, start=1):
-            found = detect_image(open_image(image.path, mpp=image.mpp), detector, mpp=image.mpp)
-            cut_off += found.windows_cut_off
-            yield _case(image, found.points_xy, found.categories if known else None)
-            progress(done, len(images))
-
-    report = score_detections(
-        cases(),
-        radius_um=radius_um,
-        method=method,
-        categories=_scored_categories(images, known),
-    )
-    notes = (f"{cut_off} windows held more nuclei than the model may write.",) if cut_off else ()
+    outcomes = []
+    for done, image in enumerate(images, start=1):
+        opened = image.open()
+        found = detect_image(opened, detector, mpp=image.mpp)
+        cut_off += found.windows_cut_off
+        instances = None
+        if segmenter is not None and image.complete_masks is not None:
+            instances = draw_instances(
+                opened, found.points_xy, found.categories, segmenter, mpp=image.mpp
+            )
+        outcomes.append(
+            Outcome(image, Prediction(found.points_xy, tuple(found.categories), instances))
+        )
+        progress(done, len(images))
     subject = {
         "model": info.name,
         "family": info.family,
         "checkpoint_sha256": info.checkpoint_sha256,
         "decoding": info.decoding,
+        "provenance": info.provenance,
+        **_segmenter_subject(segmenter),
     }
-    return Evaluation(subject, dict(data), report, notes)
+    notes = (f"{cut_off} windows held more nuclei than the model may write.",) if cut_off else ()
+    return _score(
+        outcomes,
+        known,
+        subject,
+        data,
+        notes,
+        outlined=segmenter is not None,
+        radius_um=radius_um,
+        method=method,
+    )
 
 
 def evaluate_predictions(
@@ -121,58 +179,125 @@ def evaluate_predictions(
     radius_um: float,
     method: Method,
     data: Mapping[str, Any],
+    segmenter: Segmenter | None = None,
 ) -> Evaluation:
     """Score files of predictions.
 
     Parameters
     ----------
     files : mapping
-        GeoJSON files by stem; a stem is an image's file name without suffix, or its content hash.
+        GeoJSON files or label images by stem; a stem is an image's file name without suffix, or its
+        content hash.
     images : sequence of LabelledImage
         An image that no file belongs to counts as one in which nothing was found, and is noted.
+    segmenter : Segmenter, optional
+        Draws the instances of predictions that are points alone.
 
     Raises
     ------
     RecordError
         If no file belongs to any image, or a file does not read.
     """
-    found = {image.name: _file_of(image, files) for image in images}
-    missing = [name for name, path in found.items() if path is None]
+    found = [_file_of(image, files) for image in images]
+    missing = tuple(i.name for i, path in zip(images, found, strict=True) if path is None)
     if len(missing) == len(images):
         raise RecordError(
             f"None of the {len(files)} prediction files is named as one of the {len(images)} "
             f"images; expected for example {images[0].path.stem}.geojson."
         )
-    predictions = {name: read_geojson(path) for name, path in found.items() if path is not None}
-    known = {n.category for nuclei in predictions.values() for n in nuclei} - {UNCATEGORISED}
-
-    def cases() -> Iterator[DetectionCase]:
-        for image in images:
-            predicted = predictions.get(image.name)
-            if predicted is None:
-                yield _case(image, image.points_xy[:0], () if known else None)
-            else:
-                names = [n.category for n in predicted] if known else None
-                yield _case(image, points_of(predicted), names)
-
-    report = score_detections(
-        cases(),
+    outcomes = []
+    for image, path in zip(images, found, strict=True):
+        prediction = NOTHING if path is None else read_prediction(path)
+        if prediction.instances is None and segmenter is not None:
+            instances = draw_instances(
+                image.open(),
+                prediction.points_xy,
+                prediction.categories,
+                segmenter,
+                mpp=image.mpp,
+            )
+            prediction = Prediction(prediction.points_xy, prediction.categories, instances)
+        outcomes.append(Outcome(image, prediction))
+    known = {c for outcome in outcomes for c in outcome.prediction.categories} - {UNCATEGORISED}
+    subject = {"predictions": len(images) - len(missing), **_segmenter_subject(segmenter)}
+    return _score(
+        outcomes,
+        known,
+        subject,
+        data,
+        outlined=segmenter is not None or any(o.prediction.instances for o in outcomes),
         radius_um=radius_um,
         method=method,
-        categories=_scored_categories(images, known),
+        without_predictions=missing,
     )
-    notes = (
-        (f"{len(missing)} images have no predictions and count as empty: {', '.join(missing)}.",)
-        if missing
-        else ()
-    )
-    return Evaluation({"predictions": len(predictions)}, dict(data), report, notes)
 
 
-def _case(
-    image: LabelledImage, pred_xy: PointsXY, pred_categories: Sequence[str] | None
-) -> DetectionCase:
-    return DetectionCase(pred_xy, image.points_xy, image.mpp, pred_categories, image.categories)
+def _score(
+    outcomes: Sequence[Outcome],
+    known: set[str],
+    subject: dict[str, Any],
+    data: Mapping[str, Any],
+    notes: tuple[str, ...] = (),
+    *,
+    outlined: bool,
+    radius_um: float,
+    method: Method,
+    without_predictions: tuple[str, ...] = (),
+) -> Evaluation:
+    report = score_detections(
+        [
+            DetectionCase(
+                pred_xy=o.prediction.points_xy,
+                true_xy=o.image.points_xy,
+                mpp=o.image.mpp,
+                pred_categories=o.prediction.categories if known else None,
+                true_categories=o.image.categories,
+            )
+            for o in outcomes
+        ],
+        radius_um=radius_um,
+        method=method,
+        categories=_scored_categories([o.image for o in outcomes], known),
+    )
+    outcomes, instances = _score_instances(outcomes) if outlined else (outcomes, None)
+    if instances is not None and instances.without_nuclei:
+        notes += (f"Instances: {instances.without_nuclei} images without nuclei are left out.",)
+    return Evaluation(
+        subject, dict(data), report, notes, instances, tuple(outcomes), without_predictions
+    )
+
+
+def _score_instances(
+    outcomes: Sequence[Outcome],
+) -> tuple[list[Outcome], InstanceReport | None]:
+    """The report, and the outcomes with the PQ of each image."""
+    scored: list[int] = []
+
+    def cases() -> Iterator[InstanceCase]:
+        for index, outcome in enumerate(outcomes):
+            opened = outcome.image.open()
+            case = instance_case(
+                outcome.image,
+                outcome.prediction,
+                width_px=opened.width_px,
+                height_px=opened.height_px,
+            )
+            if case is not None:
+                scored.append(index)
+                yield case
+
+    report = score_instances(cases())
+    if report is None:
+        return list(outcomes), None
+    pq = {i: s.pq for i, s in zip(scored, report.per_image, strict=True) if s is not None}
+    return [replace(outcome, pq=pq.get(i)) for i, outcome in enumerate(outcomes)], report
+
+
+def _segmenter_subject(segmenter: Segmenter | None) -> dict[str, Any]:
+    if segmenter is None:
+        return {}
+    info = segmenter.info
+    return {"segmenter": {"name": info.name, "checkpoint_sha256": info.checkpoint_sha256}}
 
 
 def _scored_categories(images: Sequence[LabelledImage], known: set[str]) -> tuple[str, ...]:

@@ -1,15 +1,37 @@
-"""Folders of predictions as GeoJSON, from this project, QuPath or another tool."""
+"""What was predicted for an image, and folders of that from this project, QuPath or other tools."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import RecordError
+from napari_nunext.core.geojson import read_geojson
+from napari_nunext.core.nuclei import UNCATEGORISED, points_of
+from nunext_training.importers.reading import nuclei_of_labels, read_label_image
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SUFFIXES = (".geojson", ".json")
+    from napari_nunext.core.geometry import PointsXY
+    from napari_nunext.core.masks import Mask
+
+GEOJSON_SUFFIXES = (".geojson", ".json")
+LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".npy")
+SUFFIXES = GEOJSON_SUFFIXES + LABEL_SUFFIXES
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Prediction:
+    """The nuclei that were found in one image."""
+
+    points_xy: PointsXY
+    """Shape (N, 2), level-0 px."""
+    categories: tuple[str, ...]
+    """One for each point; `UNCATEGORISED` where none is known."""
+    instances: tuple[tuple[Mask, str], ...] | None = None
+    """Masks and their categories in the order in which they are painted, later over earlier; None
+    where nothing was outlined."""
 
 
 def prediction_files(folder: Path) -> dict[str, Path]:
@@ -29,6 +51,24 @@ def prediction_files(folder: Path) -> dict[str, Path]:
         files[path.stem] = path
     if not files:
         raise RecordError(
-            f"{folder} holds no GeoJSON; expected one <image name>.geojson for each image."
+            f"{folder} holds no GeoJSON; expected one <image name>.geojson for each image, or a "
+            "label image as PNG, TIFF or NPY."
         )
     return files
+
+
+def read_prediction(path: Path) -> Prediction:
+    """Read GeoJSON (points and polygons) or a label image, whose points are its centroids.
+
+    Raises
+    ------
+    RecordError
+        If the file does not read.
+    """
+    if path.suffix.lower() in LABEL_SUFFIXES:
+        found = nuclei_of_labels(read_label_image(path))
+        instances = tuple((mask, UNCATEGORISED) for mask in found.masks)
+        return Prediction(found.points_xy, found.categories, instances)
+    nuclei = read_geojson(path, masks=True)
+    outlined = tuple((n.mask, n.category) for n in nuclei if n.mask is not None)
+    return Prediction(points_of(nuclei), tuple(n.category for n in nuclei), outlined or None)

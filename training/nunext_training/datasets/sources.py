@@ -60,6 +60,8 @@ def _read_export(folder: Path, *, strict: bool) -> DataSource:
     export = read_export(folder, strict=strict)
     images = tuple(_labelled(folder, record) for record in export.sft)
     origin = {"manifest_sha256": file_sha256(folder / MANIFEST_FILE)} | _counts(images)
+    if "imported_from" in export.manifest.filters:
+        origin["importer"] = export.manifest.filters["imported_from"]
     return DataSource(images, origin, tuple(export.problems))
 
 

@@ -1,0 +1,149 @@
+"""The figures of an evaluation in the layout of NuNext's Tables 1 to 5.
+
+Each table has one row for each evaluation (Table 1: a pair of columns), as the paper has one for
+each method, so that rows can be put beside the paper's. Figures that were not measured are None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nunext_training.evaluate import Evaluation
+
+Cell: TypeAlias = str | float | None
+
+SWITCHES = ("NSFT", "SASS", "CoVT", "GRPO", "LVGF", "FGAS", "TGR")
+"""Columns of Table 5: naive fine-tuning and the paper's modules."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table with a title; the first column names the row."""
+
+    number: int | None
+    """The paper's table whose layout it has."""
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "layout_of_table": self.number,
+            "title": self.title,
+            "header": list(self.header),
+            "rows": [list(row) for row in self.rows],
+        }
+
+    def to_markdown(self) -> str:
+        """A table of Markdown under its title."""
+        lines = [self.header, ("---",) + ("---:",) * (len(self.header) - 1)]
+        lines += [tuple(cell_text(cell) for cell in row) for row in self.rows]
+        body = "\n".join(
+            "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
+        )
+        return f"### {self.title}\n\n{body}\n"
+
+
+def cell_text(cell: Cell) -> str:
+    """Figures with four decimals, as the paper's; a dash for what is not there."""
+    if cell is None:
+        return "-"
+    return cell if isinstance(cell, str) else f"{cell:.4f}"
+
+
+def detection_table(evaluation: Evaluation, method: str) -> Table:
+    """Precision, recall and F1: not a table of the paper's, but what all of them stand on."""
+    report = evaluation.report
+    rows = [("all nuclei", report.overall), *report.by_category.items()]
+    return Table(
+        None,
+        f"Detection by {method}: {report.method} matching within {report.radius_um:g} um",
+        ("Nuclei", "Precision", "Recall", "F1", "tp", "fp", "fn"),
+        tuple(
+            (name, s.precision, s.recall, s.f1, str(s.tp), str(s.fp), str(s.fn)) for name, s in rows
+        ),
+    )
+
+
+def tables(evaluation: Evaluation, *, method: str, data_set: str) -> tuple[Table, ...]:
+    """The tables for which the evaluation has figures.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+    method : str
+        Name of what was evaluated.
+    data_set : str
+        Name of what it was evaluated on.
+    """
+    found = [detection_table(evaluation, method)]
+    instances, report = evaluation.instances, evaluation.report
+    if instances is not None:
+        rows: list[tuple[Cell, ...]] = [
+            (tissue, score.bpq, score.mpq) for tissue, score in instances.by_tissue.items()
+        ]
+        found.append(
+            Table(
+                1,
+                "bPQ and mPQ of each tissue (layout of Table 1)",
+                ("Tissue", f"{method} bPQ", f"{method} mPQ"),
+                (*rows, ("Average", instances.bpq, instances.mpq)),
+            )
+        )
+    if report.by_category:
+        pq = {} if instances is None else instances.pq_by_category
+        names = list(report.by_category)
+        cells: list[Cell] = []
+        for name in names:
+            cells += [report.by_category[name].f1, pq.get(name)]
+        found.append(
+            Table(
+                2,
+                "F1 and PQ of each category (layout of Table 2)",
+                ("Method", *(f"{name} {figure}" for name in names for figure in ("F1", "PQ"))),
+                ((method, *cells),),
+            )
+        )
+    if instances is not None:
+        found.append(
+            Table(
+                3,
+                f"Instances on {data_set} (layout of Tables 3 and 4)",
+                ("Method", *(f"{data_set} {figure}" for figure in ("AJI", "DQ", "SQ", "PQ"))),
+                ((method, instances.aji, instances.dq, instances.sq, instances.pq),),
+            )
+        )
+    switches = switches_of(evaluation.subject.get("provenance"))
+    if switches is not None:
+        found.append(ablation_table([(switches, report.overall.f1)]))
+    return tuple(found)
+
+
+def ablation_table(rows: Sequence[tuple[Mapping[str, bool], float]]) -> Table:
+    """Table 5: which of `SWITCHES` were on, and the F1."""
+    return Table(
+        5,
+        "Effect of the modules (layout of Table 5)",
+        ("Run", *SWITCHES, "F1"),
+        tuple(
+            (str(i), *("yes" if on.get(name) else "" for name in SWITCHES), f1)
+            for i, (on, f1) in enumerate(rows, start=1)
+        ),
+    )
+
+
+def switches_of(provenance: Mapping[str, Any] | None) -> dict[str, bool] | None:
+    """Which modules the last training of a checkpoint used, from what it says of itself.
+
+    None for a checkpoint that was not trained by this project, and for what is none.
+    """
+    recipe = (provenance or {}).get("recipe")
+    if not isinstance(recipe, Mapping) or not isinstance(recipe.get("loss"), Mapping):
+        return None
+    return {"NSFT": True, "SASS": recipe["loss"].get("supervision") == "soft"}
