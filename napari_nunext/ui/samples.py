@@ -1,17 +1,17 @@
-"""Sample data: real tissue. One tile comes with scikit-image, the other is downloaded once."""
+"""Sample data: tissue from scikit-image, tissue that is downloaded once, and drawn tissue."""
 
 from __future__ import annotations
 
+import os
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from napari_nunext.core.errors import ImageError
 from napari_nunext.places import user_folder
 from napari_nunext.ui.layers import placement
-
-if TYPE_CHECKING:
-    import numpy as np
 
 IHC_MPP = 0.5
 """Assumed. The nuclei of scikit-image's tile measure some 14 px across, a lymphocyte 7 um."""
@@ -24,6 +24,11 @@ SKIN_URL = (
 )
 SKIN_SHA256 = "8759fe080509712163453f4b17106582b8513e73b0788d80160abf840e272075"
 DOWNLOAD_TIMEOUT_S = 10
+
+SYNTHETIC_MPP = 0.5
+SYNTHETIC_SIDE_PX = 768
+SYNTHETIC_SEED = 9
+"""Shows nests with lumens, an infiltrate, and fibres with gaps."""
 
 SOURCE_KEY = "nunext_path"
 """Metadata of a layer that names the file it shows."""
@@ -71,6 +76,32 @@ def ihc_sample() -> list[tuple[np.ndarray, dict[str, Any], str]]:
 def skin_sample() -> list[tuple[np.ndarray, dict[str, Any], str]]:
     """Skin stained with haematoxylin and eosin, 1280 x 960 px."""
     return _as_layer(skin_path(), "H&E tile (skin)", SKIN_MPP)
+
+
+def synthetic_path() -> Path:
+    """The drawn tile as a file, written on first use.
+
+    A file, so that it can be reviewed like any other image. The name holds what it was drawn from.
+    """
+    from skimage.io import imsave
+
+    from napari_nunext.synthetic import synthesise
+
+    side = SYNTHETIC_SIDE_PX
+    path = user_folder() / "samples" / f"synthetic-he-{side}px-seed{SYNTHETIC_SEED}.png"
+    if not path.is_file():
+        rng = np.random.default_rng(SYNTHETIC_SEED)
+        tile = synthesise(rng, height_px=side, width_px=side, mpp=SYNTHETIC_MPP)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        written = path.with_name(f"{path.stem}-{os.getpid()}.part.png")
+        imsave(written, tile.rgb, check_contrast=False)
+        written.replace(path)
+    return path
+
+
+def synthetic_sample() -> list[tuple[np.ndarray, dict[str, Any], str]]:
+    """Drawn tissue with haematoxylin and eosin, 768 x 768 px."""
+    return _as_layer(synthetic_path(), "Synthetic H&E tile", SYNTHETIC_MPP)
 
 
 def _as_layer(path: Path, name: str, mpp: float) -> list[tuple[np.ndarray, dict[str, Any], str]]:

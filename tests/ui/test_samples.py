@@ -65,3 +65,16 @@ def test_the_tile_that_comes_with_scikit_image_is_there():
     assert pixels.shape == (512, 512, 3)
     assert kind == "image"
     assert kwargs["scale"] == (samples.IHC_MPP, samples.IHC_MPP)
+
+
+def test_the_drawn_tile_is_written_once_and_stays_the_same(monkeypatch, tmp_path):
+    monkeypatch.setenv(places.HOME_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(samples, "SYNTHETIC_SIDE_PX", 96)
+    ((pixels, kwargs, kind),) = samples.synthetic_sample()
+    assert (pixels.shape, kind) == ((96, 96, 3), "image")
+    assert kwargs["scale"] == (samples.SYNTHETIC_MPP, samples.SYNTHETIC_MPP)
+    path = samples.synthetic_path()
+    assert kwargs["metadata"][samples.SOURCE_KEY] == str(path)
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+    written = path.stat().st_mtime_ns
+    assert samples.synthetic_path().stat().st_mtime_ns == written
