@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 
 from napari_nunext import __version__
 from napari_nunext.models.loading import finish_checkpoint, load_weights, new_folder
+from nunext_training.covt import HEAD_FILE
 from nunext_training.evaluate import VALIDATION_MATCHING
 
 if TYPE_CHECKING:
@@ -47,9 +48,10 @@ def publish(
     """
     best = run.best()
     dtype = AutoConfig.from_pretrained(parent.folder, local_files_only=True).dtype
+    weights = run.best_weights or run.path / LAST
     model = load_weights(
         AutoModelForImageTextToText,
-        run.best_weights or run.path / LAST,
+        weights,
         device=torch.device("cpu"),
         dtype=dtype or torch.float32,
     )
@@ -71,6 +73,9 @@ def publish(
         model.save_pretrained(folder)
         parent.family.save_processor(parent.windows.processor, folder)
         shutil.copyfile(run.metrics_path, folder / run.metrics_path.name)
+        if (weights / HEAD_FILE).is_file():
+            (folder / HEAD_FILE).parent.mkdir()
+            shutil.copyfile(weights / HEAD_FILE, folder / HEAD_FILE)
         finish_checkpoint(folder, description)
     run.remove()
 

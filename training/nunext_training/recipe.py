@@ -18,6 +18,7 @@ from nunext_training.losses import SoftmaxOver
 
 Supervision: TypeAlias = Literal["naive", "soft"]
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
+Foreground: TypeAlias = Literal["masks", "discs"]
 
 T = TypeVar("T")
 
@@ -41,6 +42,18 @@ class LossOptions:
     supervision: Supervision = "soft"
     sigma_bins: float = 2.0
     softmax_over: SoftmaxOver = "vocabulary"
+
+
+@dataclass(frozen=True, slots=True)
+class ThoughtOptions:
+    """Chain of visual thought, where training is given a SAM. All of it is ours."""
+
+    alpha: float = 1.0
+    """Weight of its loss (Eq. 10)."""
+    target: Foreground = "discs"
+    """The foreground that SAM is to answer: true masks, or discs around the centroids."""
+    radius_um: float = 3.5
+    """Of the discs: the mean nuclear radius."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +136,7 @@ class Recipe:
     seed: int = 0
     windows: WindowOptions = field(default_factory=WindowOptions)
     loss: LossOptions = field(default_factory=LossOptions)
+    covt: ThoughtOptions = field(default_factory=ThoughtOptions)
     optimiser: OptimiserOptions = field(default_factory=OptimiserOptions)
     validation: ValidationOptions = field(default_factory=ValidationOptions)
     rft: RftOptions = field(default_factory=RftOptions)
@@ -139,6 +153,9 @@ class Recipe:
                 "loss.softmax_over",
                 "vocabulary or bins",
             ),
+            (self.covt.alpha >= 0, "covt.alpha", "0 or more"),
+            (self.covt.target in get_args(Foreground), "covt.target", "masks or discs"),
+            (self.covt.radius_um > 0, "covt.radius_um", "a positive number"),
             (self.optimiser.steps > 0, "optimiser.steps", "1 or more"),
             (self.optimiser.batch_size > 0, "optimiser.batch_size", "1 or more"),
             (self.optimiser.accumulation > 0, "optimiser.accumulation", "1 or more"),
@@ -237,6 +254,7 @@ def parse_recipe(text: str, name: str) -> Recipe:
     sections = {
         "windows": WindowOptions(),
         "loss": LossOptions(),
+        "covt": ThoughtOptions(),
         "optimiser": OptimiserOptions(),
         "validation": ValidationOptions(),
         "rft": RftOptions(),

@@ -1,9 +1,10 @@
 """Supervised fine-tuning: from exports and a checkpoint to a better checkpoint.
 
-NuNext, section 3.3, without its chain of visual thought: the model reads a window and the
-instruction, and is taught to write the window's nuclei in raster order as coordinate tokens, with
-the naive next-token loss (Eq. 2) or spatial-aware soft supervision (Eq. 7-8). Latent tokens, where
-a checkpoint has them, stand in the prompt as they do at inference.
+NuNext, section 3.3: the model reads a window and the instruction, and is taught to write the
+window's nuclei in raster order as coordinate tokens, with the naive next-token loss (Eq. 2) or
+spatial-aware soft supervision (Eq. 7-8). Latent tokens, where a checkpoint has them, stand in the
+prompt as they do at inference; with a SAM to judge them they are taught to think of the nuclei's
+masks (`nunext_training.covt`, Eq. 9-10).
 
     nunext-train build --preset tiny --out start
     nunext-train sft --data export --checkpoint start --out trained --recipe tiny
@@ -28,6 +29,14 @@ from napari_nunext.models.decoding import NextPointDetector
 from napari_nunext.models.families import submodule
 from napari_nunext.models.loading import load_checkpoint
 from nunext_training.batches import Collator
+from nunext_training.covt import (
+    FrozenSam,
+    ThoughtCollator,
+    ThoughtTrainer,
+    check_latents,
+    foreground_painter,
+    new_head,
+)
 from nunext_training.datasets.training_data import read_training_data
 from nunext_training.datasets.windows import GridWindows, RandomWindows, WindowSpec
 from nunext_training.evaluate import VALIDATION_MATCHING, evaluate_detector
@@ -62,6 +71,8 @@ class SftJob:
     """Stop at a record that does not hold or a category that the checkpoint does not know."""
     renames: Mapping[str, str] = field(default_factory=dict)
     """New names of categories."""
+    covt: Path | None = None
+    """A SAM that judges the chain of visual thought; None trains without."""
     workers: int = 0
     """Processes that cut windows; 0 cuts them in this one. The windows are the same."""
 
@@ -91,21 +102,24 @@ def run_sft(
         If the loss is no longer a number.
     """
     parent = load_checkpoint(job.checkpoint, dtype=torch.float32)
+    sam = _sam(job.covt, parent)
     data = read_training_data(
         job.data,
         parent.description.codec.category_names,
         renames=job.renames,
         strict=job.strict,
     )
-    identity = {
+    identity: dict[str, Any] = {
         "recipe": job.recipe.to_json(),
         "data": list(data.origins),
         "parent_sha256": checkpoint_sha256(job.checkpoint),
     }
+    if sam is not None:
+        identity["covt_sam_sha256"] = sam.sha256
     check_space(job.out, sum(p.numel() for p in parent.model.parameters()))
     run = RunFolder.open(job.out, identity, resume=job.resume)
     set_seed(job.recipe.seed)
-    trainer = _trainer(job, parent, data, run, progress, stop)
+    trainer = _trainer(job, parent, sam, data, run, progress, stop)
     state = last_state(run.path) if job.resume else None
     trainer.train(resume_from_checkpoint=None if state is None else str(state))
     if trainer.state.global_step < job.recipe.optimiser.steps:
@@ -135,9 +149,17 @@ def check_space(out: Path, parameters: int) -> None:
         )
 
 
+def _sam(folder: Path | None, parent: LoadedCheckpoint) -> FrozenSam | None:
+    if folder is None:
+        return None
+    check_latents(parent.description.codec.latent_ids, parent.description.name)
+    return FrozenSam(folder, parent.device)
+
+
 def _trainer(
     job: SftJob,
     parent: LoadedCheckpoint,
+    sam: FrozenSam | None,
     data: TrainingData,
     run: RunFolder,
     progress: Progress,
@@ -157,18 +179,28 @@ def _trainer(
         job.recipe.windows,
         length=job.recipe.optimiser.steps * per_step,
         seed=job.recipe.seed,
+        painter=None if sam is None else foreground_painter(data.train, job.recipe.covt),
     )
-    return NextPointTrainer(
+    collator = Collator(codec, parent.windows, parent.windows.processor.tokenizer.pad_token_id)
+    options: dict[str, Any] = {
+        "windows": windows,
+        "validation": _validation(parent, data.val, spec, job.recipe.validation),
+        "codec": codec,
+        "loss": job.recipe.loss,
+        "run": run,
+        "progress": progress,
+        "stop": stop,
+    }
+    if sam is None:
+        return NextPointTrainer(parent.model, args, collator=collator, **options)
+    return ThoughtTrainer(
         parent.model,
         args,
-        windows=windows,
-        validation=_validation(parent, data.val, spec, job.recipe.validation),
-        collator=Collator(codec, parent.windows, parent.windows.processor.tokenizer.pad_token_id),
-        codec=codec,
-        loss=job.recipe.loss,
-        run=run,
-        progress=progress,
-        stop=stop,
+        collator=ThoughtCollator(collator, sam),
+        sam=sam,
+        head=new_head(parent.model, sam, parent.folder),
+        alpha=job.recipe.covt.alpha,
+        **options,
     )
 
 

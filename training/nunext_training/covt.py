@@ -1,0 +1,272 @@
+"""Chain of visual thought: latent tokens that let a frozen SAM see where the nuclei are.
+
+NuNext, Eq. 9 and 10. The last hidden states of the L latent tokens, projected, are the sparse
+prompts of SAM's mask decoder; the mask that it answers is compared with the window's nucleus
+foreground, and ``L_SFT = L_NTP + alpha L_CoVT`` is minimised. SAM is frozen: gradient reaches the
+latent tokens, the language model, the projection, and, where the recipe trains it, the vision
+tower by way of the language model.
+
+Ours: a projection of two layers, no other prompt, the single mask of SAM's unambiguous token, and
+the foreground that the recipe names. The projection serves training alone; it is kept in the
+checkpoint's folder ``covt``, where readers of weights do not look, so that another run can go on
+with it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn import functional
+from transformers import SamModel
+from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
+
+from napari_nunext.core.errors import CheckpointError, InputError
+from napari_nunext.models.checkpoint import checkpoint_sha256, read_segmenter_description
+from napari_nunext.models.families import unwrapped
+from napari_nunext.models.loading import load_weights
+from nunext_training.datasets.painting import Discs, check_masks, paint_masks
+from nunext_training.mask_losses import thought_loss
+from nunext_training.trainer import NextPointTrainer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from nunext_training.batches import Collator
+    from nunext_training.datasets.labelled import LabelledImage
+    from nunext_training.datasets.painting import Painter
+    from nunext_training.datasets.windows import Example
+    from nunext_training.recipe import ThoughtOptions
+
+HEAD_FILE = Path("covt") / "covt_head.safetensors"
+"""Of the projection, inside a folder of weights."""
+
+_HEAD_NAME = "covt_head"
+_PIXELS, _FOREGROUND = "covt_pixels", "covt_foreground"
+
+
+class FrozenSam:
+    """SAM as a judge: prompts in, mask out, and no weight of it learns.
+
+    Parameters
+    ----------
+    folder : Path
+        A segmenter's checkpoint of family ``"sam"``.
+    device : torch.device
+
+    Raises
+    ------
+    CheckpointError
+        If the folder is no such checkpoint.
+    """
+
+    def __init__(self, folder: Path, device: torch.device) -> None:
+        description = read_segmenter_description(folder)
+        if description.family != "sam":
+            raise CheckpointError(
+                f"{folder.name} is of family {description.family!r}; expected 'sam'."
+            )
+        self.sha256 = checkpoint_sha256(folder)
+        self.model: Any = load_weights(SamModel, folder, device=device, dtype=torch.float32)
+        self.model.requires_grad_(False)
+        self._images = SamImageProcessorPil.from_pretrained(folder, local_files_only=True)
+
+    @property
+    def prompt_width(self) -> int:
+        """Channels of a sparse prompt."""
+        return int(self.model.config.prompt_encoder_config.hidden_size)
+
+    def pixels(self, windows: Sequence[NDArray[np.uint8]]) -> Tensor:
+        """Windows of any one size, resampled and normalised as SAM reads them."""
+        prepared: Tensor = self._images(list(windows), return_tensors="pt")["pixel_values"]
+        return prepared
+
+    def mask_logits(self, prompts: Tensor, pixels: Tensor, side_px: int) -> Tensor:
+        """Logits of one mask for each window, shape (B, side_px, side_px), float32.
+
+        Parameters
+        ----------
+        prompts : Tensor, shape (B, L, prompt_width)
+        pixels : Tensor
+            As `pixels` makes them.
+        side_px : int
+            Side that the mask is resampled to.
+        """
+        with torch.no_grad():
+            embeddings = self.model.get_image_embeddings(pixels)
+            positions = self.model.get_image_wide_positional_embeddings()
+        n = len(embeddings)
+        no_mask = self.model.prompt_encoder.no_mask_embed.weight
+        masks = self.model.mask_decoder(
+            image_embeddings=embeddings,
+            image_positional_embeddings=positions.expand(n, -1, -1, -1),
+            sparse_prompt_embeddings=prompts[:, None],
+            dense_prompt_embeddings=no_mask.reshape(1, -1, 1, 1).expand_as(embeddings),
+            multimask_output=False,
+        )[0]
+        logits = functional.interpolate(
+            masks[:, 0].float(), (side_px, side_px), mode="bilinear", align_corners=False
+        )
+        return logits[:, 0]
+
+
+class ThoughtHead(nn.Sequential):
+    """Projection from hidden states of the language model to SAM's sparse prompts."""
+
+    def __init__(self, width: int, prompt_width: int) -> None:
+        super().__init__(nn.Linear(width, width), nn.GELU(), nn.Linear(width, prompt_width))
+
+    def save(self, folder: Path) -> None:
+        """Write it into a folder of weights."""
+        path = folder / HEAD_FILE
+        path.parent.mkdir(exist_ok=True)
+        save_file({k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}, path)
+
+    def load(self, folder: Path) -> None:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        CheckpointError
+            If it is of another shape: made for another SAM or model.
+        """
+        try:
+            self.load_state_dict(load_file(folder / HEAD_FILE))
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"{HEAD_FILE} of {folder.name} does not fit this model and SAM. Train with the SAM "
+                "that it was made for, or remove the file."
+            ) from error
+
+
+class ThoughtCollator:
+    """Adds SAM's pixels and the foreground to a batch whose examples are painted."""
+
+    def __init__(self, collator: Collator, sam: FrozenSam) -> None:
+        self._collator = collator
+        self._sam = sam
+
+    def __call__(self, examples: Sequence[Example]) -> dict[str, Tensor]:
+        """As `Collator`, and ``covt_pixels`` and ``covt_foreground``."""
+        inputs = self._collator(examples)
+        labels = [e.labels for e in examples if e.labels is not None]
+        if len(labels) == len(examples):
+            inputs[_PIXELS] = self._sam.pixels([e.rgb for e in examples])
+            inputs[_FOREGROUND] = torch.from_numpy(np.stack(labels) > 0)
+        return inputs
+
+
+class ThoughtTrainer(NextPointTrainer):
+    """`NextPointTrainer` that minimises Eq. 10.
+
+    Validation, whose windows are not painted, is by the loss of tokens alone, so that runs with and
+    without visual thought are compared by one figure.
+
+    Parameters
+    ----------
+    model, args, **options
+        As `NextPointTrainer`; the collator is a `ThoughtCollator`.
+    sam : FrozenSam
+        On the model's device.
+    head : ThoughtHead
+        Trained with the model.
+    alpha : float
+        Weight of L_CoVT.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        args: Any,
+        *,
+        sam: FrozenSam,
+        head: ThoughtHead,
+        alpha: float,
+        **options: Any,
+    ) -> None:
+        # A part of the model, so that it is optimised, clipped and shared out with it.
+        model.add_module(_HEAD_NAME, head)
+        super().__init__(model, args, **options)
+        self._sam = sam
+        self._head = head
+        self._alpha = alpha
+        self._latent_ids = torch.tensor(self._codec.latent_ids, device=self.args.device)
+        self._hidden: Tensor | None = None
+        unwrapped(model).base_model.register_forward_hook(self._remember)
+
+    def _remember(self, module: nn.Module, args: Any, output: Any) -> None:
+        self._hidden = output.last_hidden_state
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """Eq. 10 of a painted batch, else Eq. 2 or 8; raises as `NextPointTrainer` does."""
+        rest = {k: v for k, v in inputs.items() if k not in (_PIXELS, _FOREGROUND)}
+        loss, outputs = super().compute_loss(model, rest, True, num_items_in_batch)
+        hidden, self._hidden = self._hidden, None
+        if _FOREGROUND in inputs and hidden is not None:
+            loss = loss + self._alpha * self._thought_loss(inputs, hidden)
+            if not torch.isfinite(loss):
+                self._give_up(inputs, loss.item())
+        return (loss, outputs) if return_outputs else loss
+
+    def _thought_loss(self, inputs: dict[str, Tensor], hidden: Tensor) -> Tensor:
+        """L_CoVT (Eq. 9) of a batch with the last hidden states of its tokens."""
+        at_latents = torch.isin(inputs["input_ids"], self._latent_ids)
+        states = hidden[at_latents].view(len(hidden), len(self._latent_ids), -1).float()
+        foreground = inputs[_FOREGROUND]
+        logits = self._sam.mask_logits(
+            self._head(states), inputs[_PIXELS], side_px=foreground.shape[-1]
+        )
+        return thought_loss(logits, foreground)
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        state = state_dict or self.accelerator.unwrap_model(self.model).state_dict()
+        prefix = f"{_HEAD_NAME}."
+        super()._save(output_dir, {k: v for k, v in state.items() if not k.startswith(prefix)})
+        if self.args.should_save:
+            self._head.save(Path(output_dir or str(self.args.output_dir)))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        owner = self.accelerator.unwrap_model(self.model)
+        delattr(owner, _HEAD_NAME)  # the weights in the folder are those of the model alone
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        owner.add_module(_HEAD_NAME, self._head)
+        self._head.load(Path(resume_from_checkpoint))
+
+
+def new_head(model: Any, sam: FrozenSam, parent: Path) -> ThoughtHead:
+    """The projection that `parent` was trained with, or a new one where it has none."""
+    embeddings: Any = unwrapped(model).get_input_embeddings()
+    head = ThoughtHead(embeddings.weight.shape[1], sam.prompt_width)
+    if (parent / HEAD_FILE).is_file():
+        head.load(parent)
+    return head.to(model.device)
+
+
+def foreground_painter(images: Sequence[LabelledImage], options: ThoughtOptions) -> Painter:
+    """What paints the foreground; raises `RecordError` where masks are asked for and missing."""
+    if options.target == "discs":
+        return Discs(options.radius_um)
+    check_masks(images)
+    return paint_masks
+
+
+def check_latents(latent_ids: Sequence[int], name: str) -> None:
+    """Raise `InputError` where a checkpoint has no latent tokens to think with."""
+    if not latent_ids:
+        raise InputError(
+            f"{name} has no latent tokens, which a chain of visual thought needs. Build it with "
+            "--latents 8."
+        )
