@@ -83,12 +83,18 @@ def _add_build(commands: Any) -> None:
 
 def _add_import(commands: Any) -> None:
     from nunext_training.importers import IMPORTERS
+    from nunext_training.importers.synthetic import NAME
 
     parser = commands.add_parser("import", help="turn a published data set into an export")
-    parser.add_argument("dataset", choices=sorted(IMPORTERS), metavar="DATASET", help=_names())
-    parser.add_argument("path", type=Path, help="where the data set lies")
+    names = sorted([*IMPORTERS, NAME])
+    parser.add_argument("dataset", choices=names, metavar="DATASET", help=_names())
+    parser.add_argument("path", type=Path, nargs="?", help="where the data set lies")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--mpp", type=float, help="um per pixel, instead of what the set says")
+    drawn = parser.add_argument_group(NAME, "drawn tissue with exact masks; takes no path")
+    drawn.add_argument("--count", type=int, default=100, help="tiles (default 100)")
+    drawn.add_argument("--size-px", type=int, default=512, help="side of a tile (default 512)")
+    drawn.add_argument("--seed", type=int, default=0)
     parser.set_defaults(run=_import)
 
 
@@ -173,9 +179,14 @@ def _import(args: argparse.Namespace) -> int:
     from napari_nunext.core.nuclei import default_categories
     from nunext_training.datasets.labelled import shared_patients
     from nunext_training.importers import IMPORTERS
+    from nunext_training.importers.synthetic import NAME
     from nunext_training.importers.writing import write_export
 
+    if args.dataset == NAME:
+        return _draw(args)
     importer = IMPORTERS[args.dataset]
+    if args.path is None:
+        raise InputError(f"{importer.title} is read from a folder. Say which, after its name.")
     if not importer.recognises(args.path):
         raise InputError(f"{args.path} has not the layout of {importer.title}. Check the path.")
     images = importer.read(
@@ -199,6 +210,24 @@ def _import(args: argparse.Namespace) -> int:
             f"nunext-train: the published split has {len(shared)} patients in more than one part",
             file=sys.stderr,
         )
+    return 0
+
+
+def _draw(args: argparse.Namespace) -> int:
+    """Synthetic tiles as an export."""
+    from napari_nunext.synthetic import CATEGORIES
+    from nunext_training.importers.synthetic import MPP, NAME, DrawnTiles
+    from nunext_training.importers.writing import write_export
+
+    if args.path is not None:
+        raise InputError(f"{NAME} tiles are drawn, not read; leave out {args.path}.")
+    tiles = DrawnTiles(
+        args.count, size_px=args.size_px, mpp=MPP if args.mpp is None else args.mpp, seed=args.seed
+    )
+    manifest = write_export(
+        tiles, args.out, categories=CATEGORIES, origin=NAME, progress=_counter("tile")
+    )
+    print(f"{args.out}: " + ", ".join(f"{n} {what}" for what, n in manifest.counts.items()))
     return 0
 
 
