@@ -195,12 +195,33 @@ def test_the_scale_of_cpm_15_is_that_of_its_number(tmp_path, pixels, capsys):
     assert read_source(tmp_path / "o").images[0].mpp == 0.4
 
 
+def test_the_cpm_sets_are_read_as_their_challenges_gave_them(tmp_path, pixels):
+    folder = tmp_path / "cpm15"
+    folder.mkdir()
+    Image.fromarray(pixels()).save(folder / "image01.png")
+    text = "\n".join(map(str, [WIDTH, HEIGHT, *labels(3, 8).ravel().tolist()]))
+    (folder / "image01_mask.txt").write_text(text)
+    assert importer_for(folder) is IMPORTERS["cpm-15"]
+    image = imported("cpm-15", folder, tmp_path)["image01"]
+    assert image.points_xy.tolist() == [centroid(0), centroid(1)]
+    assert image.mpp == 0.5
+    (folder / "image01_mask.txt").write_text(text[:-4])
+    with pytest.raises(
+        RecordError, match=r"image01_mask\.txt begins with \[48, 40\] and holds 1918"
+    ):
+        IMPORTERS["cpm-15"].read(folder)
+    (folder / "image01_mask.txt").write_text("48 40 one")
+    with pytest.raises(RecordError, match="not a mask of whole numbers"):
+        IMPORTERS["cpm-15"].read(folder)
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
         ({"inst_map": labels(1)}, "train_1.mat has no type_map"),
         ({"inst_map": labels(1), "type_map": labels(12)}, "instance 1 is of kind 12"),
         ({"inst_map": labels(1), "type_map": labels(1)[:9]}, "expected one shape"),
+        ({"inst_map": labels(1)[:9], "type_map": labels(1)[:9]}, r"labels of shape \(9, 48\)"),
         ({"inst_map": labels(1) + 0.5, "type_map": labels(1)}, "not whole numbers"),
     ],
 )
@@ -386,7 +407,7 @@ def test_bad_labels_are_named(folder, name, content, message):
 
 def test_labels_of_another_size_and_colours_are_refused(folder, pixels):
     Image.fromarray(labels(1)[:20]).save(folder / "labels" / "painted.png")
-    with pytest.raises(RecordError, match=r"48 x 20 px, but its image 48 x 40 px"):
+    with pytest.raises(RecordError, match=r"shape \(20, 48\), but its image is 48 x 40 px"):
         IMPORTERS["folder"].read(folder, 0.5)
     Image.fromarray(pixels()).save(folder / "labels" / "painted.png")
     with pytest.raises(RecordError, match=r"uint8 of shape \(40, 48, 3\)"):

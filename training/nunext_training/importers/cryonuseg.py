@@ -16,10 +16,12 @@ import re
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import RecordError
+from napari_nunext.images import open_image
 from nunext_training.datasets.labelled import LabelledImage
 from nunext_training.importers.base import Importer
 from nunext_training.importers.reading import (
     NO_CATEGORIES,
+    check_fits,
     nuclei_of_labels,
     pseudonym,
     read_label_image,
@@ -68,7 +70,9 @@ def _read(folder: Path, mpp: float | None = None) -> tuple[LabelledImage, ...]:
 
 
 def _read_image(path: Path, labels: Path, mpp: float | None) -> LabelledImage:
-    nuclei = nuclei_of_labels(read_label_image(labels))
+    values = read_label_image(labels)
+    check_fits(values, open_image(path), f"{labels.parent.name}/{labels.name}")
+    nuclei = nuclei_of_labels(values)
     organ = re.match(r"Human_([A-Za-z]+)_\d+$", path.stem)
     return LabelledImage(
         name=path.stem,

@@ -34,6 +34,7 @@ from napari_nunext.images.find import image_stem
 from nunext_training.datasets.labelled import LabelledImage
 from nunext_training.importers.base import Importer
 from nunext_training.importers.reading import (
+    check_fits,
     nuclei_of_labels,
     patient_of,
     pseudonym,
@@ -161,11 +162,7 @@ def _read_labels(
             )
         case _:
             labels = read_label_image(path)
-            if labels.shape != (image.height_px, image.width_px):
-                raise RecordError(
-                    f"{path.name} is {labels.shape[1]} x {labels.shape[0]} px, but its image "
-                    f"{image.width_px} x {image.height_px} px; expected one size."
-                )
+            check_fits(labels, image, path.name)
             found = nuclei_of_labels(labels)
             return found.points_xy, found.categories, found.masks
 

@@ -6,6 +6,9 @@ Layout, with the folders of the split that each data set has::
     Train/Labels/<name>.mat                    inst_map; with kinds of nuclei also type_map
     Test/...
 
+The two CPM sets also come as their challenges gave them: ``<name>.png`` and ``<name>_mask.txt``
+beside each other, a text of width, height and the label of each pixel, row by row.
+
 ``inst_map`` is an image of whole numbers, 0 for background; ``type_map`` has the kind of each
 pixel. Centroids are those of the instances: the ``inst_centroid`` that some files hold is not read,
 since it does not say whether pixels begin or are centred at whole numbers. No image holds a scale.
@@ -20,12 +23,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_nunext.core.errors import RecordError
 from napari_nunext.core.nuclei import default_categories
+from napari_nunext.images import open_image
 from nunext_training.datasets.labelled import LabelledImage
 from nunext_training.importers.base import Importer
 from nunext_training.importers.reading import (
     NO_CATEGORIES,
+    check_fits,
     image_beside,
     nuclei_of_labels,
     nuclei_of_maps,
@@ -37,10 +44,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from napari_nunext.core.records import Split
+    from napari_nunext.images import TileImage
 
 MPP_40X = 0.25
 MPP_20X = 0.5
+
+TEXT_SUFFIX = "_mask.txt"
 
 _CPM15_20X = range(1, 8)
 _CPM15_IMAGES = range(1, 16)
@@ -59,6 +71,8 @@ class _Layout:
     kinds: Mapping[int, str] = field(default_factory=dict)
     mpp_of: Callable[[str], float] = lambda name: MPP_40X
     mpp_source: str = "user"
+    has_text: bool = False
+    """Whether it also comes with masks as text."""
 
     def importer(self) -> Importer:
         """The importer of this data set."""
@@ -73,15 +87,22 @@ class _Layout:
 
     def label_files(self, folder: Path) -> list[tuple[Split, Path]]:
         """Every label file with its split, by name."""
+        patterns = ("Labels/*.mat", f"*{TEXT_SUFFIX}") if self.has_text else ("Labels/*.mat",)
         return [
             (split, path)
             for part, split in self.splits.items()
-            for path in sorted((folder / part / "Labels").glob("*.mat"))
+            for pattern in patterns
+            for path in sorted((folder / part).glob(pattern))
         ]
 
     def _recognises(self, folder: Path) -> bool:
         files = self.label_files(folder)
-        return bool(files) and all(re.match(self.stem_pattern, path.stem) for _, path in files)
+        return bool(files) and all(re.match(self.stem_pattern, _stem(path)) for _, path in files)
+
+
+def _stem(path: Path) -> str:
+    """Name of the image of a label file."""
+    return path.name.removesuffix(TEXT_SUFFIX) if path.suffix == ".txt" else path.stem
 
 
 def _read(layout: _Layout, folder: Path, mpp: float | None = None) -> tuple[LabelledImage, ...]:
@@ -93,23 +114,45 @@ def _read(layout: _Layout, folder: Path, mpp: float | None = None) -> tuple[Labe
 
 
 def _read_image(layout: _Layout, path: Path, split: Split, mpp: float | None) -> LabelledImage:
-    if layout.kinds:
+    name, is_text = _stem(path), path.suffix == ".txt"
+    folder = path.parent if is_text else path.parent.parent / "Images"
+    image = open_image(image_beside(folder, name, path.name))
+    if is_text:
+        nuclei = nuclei_of_labels(_read_text(path, image))
+    elif layout.kinds:
         labels, kinds = read_mat(path, "inst_map", "type_map")
+        check_fits(labels, image, path.name)
         nuclei = nuclei_of_maps(labels, kinds, layout.kinds, path.name)
     else:
         (labels,) = read_mat(path, "inst_map")
+        check_fits(labels, image, path.name)
         nuclei = nuclei_of_labels(labels)
     return LabelledImage(
-        name=path.stem,
-        path=image_beside(path.parent.parent / "Images", path.stem, path.name),
-        mpp=layout.mpp_of(path.stem) if mpp is None else mpp,
+        name=name,
+        path=image.path,
+        mpp=layout.mpp_of(name) if mpp is None else mpp,
         mpp_source=layout.mpp_source if mpp is None else "user",
         points_xy=nuclei.points_xy,
         categories=nuclei.categories,
         split=split,
-        patient=patient_of(path.stem, f"{layout.name}/{split}/{path.stem}"),
+        patient=patient_of(name, f"{layout.name}/{split}/{name}"),
         masks=nuclei.masks,
     )
+
+
+def _read_text(path: Path, image: TileImage) -> NDArray[np.int64]:
+    """A mask as the challenges wrote it: width and height, then a label a line, row by row."""
+    size = (image.width_px, image.height_px)
+    try:
+        numbers = np.array(path.read_text(encoding="ascii").split(), dtype=np.int64)
+    except (OSError, ValueError, OverflowError) as error:
+        raise RecordError(f"{path.name} is not a mask of whole numbers ({error}).") from error
+    if sorted(numbers[:2].tolist()) != sorted(size) or len(numbers) != 2 + size[0] * size[1]:
+        raise RecordError(
+            f"{path.name} begins with {numbers[:2].tolist()} and holds {max(len(numbers) - 2, 0)} "
+            f"labels; expected those of its image, {size[0]} x {size[1]} px."
+        )
+    return numbers[2:].reshape(size[::-1])
 
 
 def _cpm15_mpp(name: str) -> float:
@@ -170,6 +213,7 @@ CPM15 = _Layout(
     splits={".": "test"},
     stem_pattern=r"",
     mpp_of=_cpm15_mpp,
+    has_text=True,
 ).importer()
 
 CPM17 = _Layout(
@@ -178,4 +222,5 @@ CPM17 = _Layout(
     splits={"train": "train", "test": "test"},
     stem_pattern=r"image_?\d+$",
     mpp_source="assumed",
+    has_text=True,
 ).importer()

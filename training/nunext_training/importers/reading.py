@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.geometry import PointsXY
     from napari_nunext.core.masks import Mask
+    from napari_nunext.images import TileImage
 
 NO_CATEGORIES = default_categories((UNCATEGORISED,))
 """Of a data set that tells no kinds of nuclei apart."""
@@ -130,6 +131,20 @@ def read_label_image(path: Path) -> NDArray[Any]:
             "of whole numbers, 0 for background and one number for each nucleus."
         )
     return labels
+
+
+def check_fits(labels: NDArray[Any], image: TileImage, what: str) -> None:
+    """Refuse a label image (H, W) of another size than its image; `what` names its file.
+
+    Raises
+    ------
+    RecordError
+    """
+    if labels.shape != (image.height_px, image.width_px):
+        raise RecordError(
+            f"{what} has labels of shape {labels.shape}, but its image is {image.width_px} x "
+            f"{image.height_px} px; expected ({image.height_px}, {image.width_px})."
+        )
 
 
 def read_mat(path: Path, *names: str) -> tuple[NDArray[Any], ...]:

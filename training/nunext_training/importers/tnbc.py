@@ -16,9 +16,10 @@ import numpy as np
 from scipy import ndimage
 
 from napari_nunext.core.errors import RecordError
+from napari_nunext.images import open_image
 from nunext_training.datasets.labelled import LabelledImage
 from nunext_training.importers.base import Importer
-from nunext_training.importers.reading import NO_CATEGORIES, nuclei_of_labels, pseudonym
+from nunext_training.importers.reading import NO_CATEGORIES, check_fits, nuclei_of_labels, pseudonym
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +45,9 @@ def _read(folder: Path, mpp: float | None = None) -> tuple[LabelledImage, ...]:
 def _read_image(path: Path, mpp: float | None) -> LabelledImage:
     slide = path.parent.name.removeprefix("Slide_")
     truth = path.parent.parent / f"GT_{slide}" / path.name
-    labels, _ = ndimage.label(_read_mask(truth), structure=np.ones((3, 3)))
+    mask = _read_mask(truth)
+    check_fits(mask, open_image(path), f"{truth.parent.name}/{truth.name}")
+    labels, _ = ndimage.label(mask, structure=np.ones((3, 3)))
     nuclei = nuclei_of_labels(labels)
     return LabelledImage(
         name=path.stem,
