@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from napari_nunext.ui.app import App
 
 CLASSICAL = "classical"
-TRAINING_STEPS = 40
+TRAINING_STEPS = 150
 MISSED_XY = ((262.0, 190.5), (300.5, 331.0))
 """Where the script places nuclei, level-0 px of scikit-image's immunohistochemistry tile."""
 STAIN_RADIUS_PX = 6

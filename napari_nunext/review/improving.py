@@ -14,7 +14,7 @@ from napari_nunext.images import open_image
 from napari_nunext.review.background import in_words
 from napari_nunext.review.fields import harvest
 from napari_nunext.review.model import Harvest, Notice, TrainingStatus
-from napari_nunext.review.training import Trainer, TrainingStep
+from napari_nunext.review.training import FIRST, FURTHER, Trainer, TrainingStep
 from napari_nunext.store.exports.training import export_training
 
 if TYPE_CHECKING:
@@ -125,12 +125,15 @@ class Improver:
         work = Path(tempfile.mkdtemp(prefix="nunext-training-"))
         try:
             self._write_export(work / "export")
+            recipe = FURTHER
             if base is None:
                 self._say("building", "Making a small new model")
-                base = work / "base"
+                recipe, base = FIRST, work / "base"
                 trainer.build(base, categories)
             self._say("training", "Starting")
-            return trainer.sft(work / "export", base, out, steps=steps, tell=self._tell)
+            return trainer.sft(
+                work / "export", base, out, recipe=recipe, steps=steps, tell=self._tell
+            )
         finally:
             shutil.rmtree(work, ignore_errors=True)
 

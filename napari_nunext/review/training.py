@@ -28,6 +28,13 @@ TRAINER = (sys.executable, "-m", "nunext_training.cli")
 """The command, as the interpreter that runs the app finds it; on PATH it is ``nunext-train``."""
 
 
+FURTHER, FIRST = "feedback", "first"
+"""Recipes: for a model that has learned before, and for a new one."""
+
+NEW_WINDOW_PX = "32"
+"""Few nuclei at once are what a small new model learns soonest."""
+
+
 class TrainingError(NunextError, RuntimeError):
     """Training could not start, or ended without a model."""
 
@@ -66,7 +73,15 @@ class Trainer:
 
     def build(self, folder: Path, categories: Sequence[str]) -> None:
         """Make a small new model that knows nothing yet. Blocks."""
-        arguments = ["build", "--preset", "nano", "--out", str(folder)]
+        arguments = [
+            "build",
+            "--preset",
+            "nano",
+            "--window-px",
+            NEW_WINDOW_PX,
+            "--out",
+            str(folder),
+        ]
         if categories:
             arguments += ["--categories", ",".join(categories)]
         self._run(arguments, lambda step: None)
@@ -77,6 +92,7 @@ class Trainer:
         checkpoint: Path,
         out: Path,
         *,
+        recipe: str,
         steps: int | None,
         tell: Callable[[TrainingStep], None],
     ) -> Path:
@@ -88,7 +104,7 @@ class Trainer:
             If the command cannot start, fails, is stopped, or names no model.
         """
         arguments = ["sft", "--data", str(export), "--checkpoint", str(checkpoint)]
-        arguments += ["--out", str(out), "--progress", "jsonl"]
+        arguments += ["--out", str(out), "--recipe", recipe, "--progress", "jsonl"]
         if steps is not None:
             arguments += ["--steps", str(steps)]
         last = self._run(arguments, tell)

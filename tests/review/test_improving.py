@@ -21,6 +21,7 @@ class FakeTrainer:
         self.stopped = False
         self.built: list[tuple[Path, tuple[str, ...]]] = []
         self.trained: list[tuple[Path, Path]] = []
+        self.recipes: list[str] = []
         self.lines = 0
         self.error: Exception | None = None
 
@@ -30,8 +31,9 @@ class FakeTrainer:
     def build(self, folder: Path, categories: Sequence[str]) -> None:
         self.built.append((folder, tuple(categories)))
 
-    def sft(self, export: Path, checkpoint: Path, out: Path, *, steps, tell) -> Path:
+    def sft(self, export: Path, checkpoint: Path, out: Path, *, recipe, steps, tell) -> Path:
         self.trained.append((checkpoint, out))
+        self.recipes.append(recipe)
         self.lines = len((export / "sft.jsonl").read_text().splitlines())
         for step in (1, 2):
             tell(TrainingStep(step, 2, 4.0 / step, 2.0 - step))
@@ -83,6 +85,7 @@ def test_a_model_without_a_folder_here_starts_a_small_new_one(
     assert status.checkpoint.parent == tmp_path / "models"
     ((base, categories),) = trainer.built
     assert categories == ()
+    assert trainer.recipes == ["first"]
     assert trainer.trained[0][0] == base
     assert not base.exists(), "the working folder is cleared away"
     assert trainer.lines == 1
@@ -97,6 +100,7 @@ def test_a_model_of_ours_is_trained_further(
     reviewed.improver.train()
     assert trainer.built == []
     assert trainer.trained[0][0] == folder
+    assert trainer.recipes == ["feedback"]
 
 
 def test_the_new_model_can_be_used_at_once(reviewed: ReviewController, server: FakeServer) -> None:

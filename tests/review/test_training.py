@@ -33,7 +33,9 @@ def trainer(*extra: str) -> Trainer:
 
 def test_progress_is_told_and_the_new_model_returned(tmp_path: Path) -> None:
     told: list[TrainingStep] = []
-    out = trainer().sft(tmp_path / "e", tmp_path / "c", tmp_path / "o", steps=3, tell=told.append)
+    out = trainer().sft(
+        tmp_path / "e", tmp_path / "c", tmp_path / "o", recipe="first", steps=3, tell=told.append
+    )
     assert out == tmp_path / "o"
     assert told == [
         TrainingStep(1, 3, 3.0, 2.0),
@@ -44,7 +46,9 @@ def test_progress_is_told_and_the_new_model_returned(tmp_path: Path) -> None:
 
 def test_a_failure_is_told_in_the_trainers_last_line(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="Accept a field first"):
-        trainer("fail").sft(tmp_path, tmp_path, tmp_path / "o", steps=None, tell=lambda step: None)
+        trainer("fail").sft(
+            tmp_path, tmp_path, tmp_path / "o", recipe="first", steps=None, tell=lambda step: None
+        )
 
 
 def test_a_training_can_be_stopped(tmp_path: Path) -> None:
@@ -57,7 +61,7 @@ def test_a_training_can_be_stopped(tmp_path: Path) -> None:
             reached.set()
 
     with pytest.raises(TrainingError, match="stopped"):
-        running.sft(tmp_path, tmp_path, tmp_path / "o", steps=None, tell=tell)
+        running.sft(tmp_path, tmp_path, tmp_path / "o", recipe="first", steps=None, tell=tell)
 
 
 def test_a_stopped_trainer_starts_nothing_more(tmp_path: Path) -> None:
