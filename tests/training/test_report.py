@@ -112,6 +112,7 @@ def test_without_masks_on_either_side_there_are_no_instance_figures(images):
     evaluation = evaluate_detector(Points([(10, 10)]), bare, **OPTIONS, segmenter=Discs())
     assert evaluation.instances is None
     assert evaluation.to_json()["instances"] is None
+    assert "2 images lack true masks" in evaluation.table()
 
 
 def test_a_detector_that_finds_nothing_scores_zero_rather_than_nothing(images):

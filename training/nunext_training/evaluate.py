@@ -260,6 +260,9 @@ def _score(
         categories=_scored_categories([o.image for o in outcomes], known),
     )
     outcomes, instances = _score_instances(outcomes) if outlined else (outcomes, None)
+    unmasked = sum(o.image.complete_masks is None for o in outcomes)
+    if outlined and unmasked:
+        notes += (f"Instances: {unmasked} images lack true masks and are left out.",)
     if instances is not None and instances.without_nuclei:
         notes += (f"Instances: {instances.without_nuclei} images without nuclei are left out.",)
     return Evaluation(
