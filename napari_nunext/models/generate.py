@@ -223,7 +223,8 @@ class _Decoder:
         """Logits of the allowed tokens alone, shape (n, A), float32."""
         head = self._model.get_output_embeddings()
         ids = allowed.to(hidden.device)
-        bias = None if head.bias is None else head.bias[ids]
+        bias = getattr(head, "bias", None)  # a wrapper of PEFT has none at all
+        bias = None if bias is None else bias[ids]
         return functional.linear(hidden, head.weight[ids], bias).float()
 
     @torch.no_grad()

@@ -13,6 +13,7 @@ from transformers import AutoModelForImageTextToText, Trainer, TrainerCallback
 
 from napari_nunext.models.loading import load_weights
 from nunext_training.errors import TrainingError
+from nunext_training.lora import ADAPTER_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,6 +30,9 @@ class RunKeeping(Trainer):
     _run: RunFolder
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if (Path(resume_from_checkpoint) / ADAPTER_FILE).is_file():
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            return
         # The Trainer would take the names in the file as they are. The Qwen-VL families are saved
         # under the names of earlier releases, so nothing would fit: a warning, and random weights.
         saved = load_weights(

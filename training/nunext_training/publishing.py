@@ -14,8 +14,11 @@ from napari_nunext import __version__
 from napari_nunext.models.loading import finish_checkpoint, load_weights, new_folder
 from nunext_training.covt import HEAD_FILE
 from nunext_training.evaluate import VALIDATION_MATCHING
+from nunext_training.lora import ADAPTER_FILE, merge_saved
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari_nunext.models.loading import LoadedCheckpoint
     from nunext_training.recipe import Recipe
     from nunext_training.run_folder import Best, RunFolder
@@ -49,12 +52,7 @@ def publish(
     best = run.best()
     dtype = AutoConfig.from_pretrained(parent.folder, local_files_only=True).dtype
     weights = run.best_weights or run.path / LAST
-    model = load_weights(
-        AutoModelForImageTextToText,
-        weights,
-        device=torch.device("cpu"),
-        dtype=dtype or torch.float32,
-    )
+    model = _trained_model(weights, parent.folder).to(dtype or torch.float32)
     steps = recipe.optimiser.steps
     description = replace(
         parent.description,
@@ -78,6 +76,18 @@ def publish(
             shutil.copyfile(weights / HEAD_FILE, folder / HEAD_FILE)
         finish_checkpoint(folder, description)
     run.remove()
+
+
+def _trained_model(weights: Path, parent: Path) -> Any:
+    """The model of a run in float32, whole, whether or not the run trained additions alone."""
+    adapted = (weights / ADAPTER_FILE).is_file()
+    model = load_weights(
+        AutoModelForImageTextToText,
+        parent if adapted else weights,
+        device=torch.device("cpu"),
+        dtype=torch.float32,
+    )
+    return merge_saved(model, weights) if adapted else model
 
 
 def _metrics(recipe: Recipe, best: Best, identity: dict[str, Any]) -> dict[str, Any]:

@@ -57,6 +57,17 @@ class ThoughtOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class LoraOptions:
+    """Low-rank adaptation in place of training all weights."""
+
+    rank: int = 0
+    """0 trains all weights."""
+    alpha: float = 32.0
+    """Additions are scaled by alpha / rank."""
+    dropout: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class OptimiserOptions:
     """How it is minimised: AdamW, linear warm-up, cosine decay."""
 
@@ -137,6 +148,7 @@ class Recipe:
     windows: WindowOptions = field(default_factory=WindowOptions)
     loss: LossOptions = field(default_factory=LossOptions)
     covt: ThoughtOptions = field(default_factory=ThoughtOptions)
+    lora: LoraOptions = field(default_factory=LoraOptions)
     optimiser: OptimiserOptions = field(default_factory=OptimiserOptions)
     validation: ValidationOptions = field(default_factory=ValidationOptions)
     rft: RftOptions = field(default_factory=RftOptions)
@@ -156,6 +168,9 @@ class Recipe:
             (self.covt.alpha >= 0, "covt.alpha", "0 or more"),
             (self.covt.target in get_args(Foreground), "covt.target", "masks or discs"),
             (self.covt.radius_um > 0, "covt.radius_um", "a positive number"),
+            (self.lora.rank >= 0, "lora.rank", "0 (all weights) or more"),
+            (self.lora.alpha > 0, "lora.alpha", "a positive number"),
+            (0 <= self.lora.dropout < 1, "lora.dropout", "0 up to 1"),
             (self.optimiser.steps > 0, "optimiser.steps", "1 or more"),
             (self.optimiser.batch_size > 0, "optimiser.batch_size", "1 or more"),
             (self.optimiser.accumulation > 0, "optimiser.accumulation", "1 or more"),
@@ -255,6 +270,7 @@ def parse_recipe(text: str, name: str) -> Recipe:
         "windows": WindowOptions(),
         "loss": LossOptions(),
         "covt": ThoughtOptions(),
+        "lora": LoraOptions(),
         "optimiser": OptimiserOptions(),
         "validation": ValidationOptions(),
         "rft": RftOptions(),

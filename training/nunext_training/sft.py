@@ -40,6 +40,7 @@ from nunext_training.covt import (
 from nunext_training.datasets.training_data import read_training_data
 from nunext_training.datasets.windows import GridWindows, RandomWindows, WindowSpec
 from nunext_training.evaluate import VALIDATION_MATCHING, evaluate_detector
+from nunext_training.lora import add_lora, merged
 from nunext_training.publishing import LAST, publish
 from nunext_training.run_folder import RunFolder
 from nunext_training.trainer import NextPointTrainer, Validation
@@ -169,6 +170,7 @@ def _trainer(
         submodule(parent.model, parent.family.vision_path).requires_grad_(False)
     if job.recipe.optimiser.gradient_checkpointing:
         checkpoint_activations(parent.model)
+    model = parent.model if job.recipe.lora.rank == 0 else add_lora(parent, job.recipe.lora)
     args = training_arguments(job, run, validates=bool(data.val))
     codec = parent.description.codec
     spec = WindowSpec(codec.window_px, parent.description.mpp, codec.category_names)
@@ -192,9 +194,9 @@ def _trainer(
         "stop": stop,
     }
     if sam is None:
-        return NextPointTrainer(parent.model, args, collator=collator, **options)
+        return NextPointTrainer(model, args, collator=collator, **options)
     return ThoughtTrainer(
-        parent.model,
+        model,
         args,
         collator=ThoughtCollator(collator, sam),
         sam=sam,
@@ -237,13 +239,14 @@ def decoded_f1(
     """F1 of a model in training, on images that are decoded whole."""
 
     def f1(model: PreTrainedModel) -> float:
-        evaluation = evaluate_detector(
-            NextPointDetector.from_loaded(replace(parent, model=model)),
-            images,
-            radius_um=options.radius_um,
-            method=VALIDATION_MATCHING,
-            data={},
-        )
+        with merged(model):
+            evaluation = evaluate_detector(
+                NextPointDetector.from_loaded(replace(parent, model=model)),
+                images,
+                radius_um=options.radius_um,
+                method=VALIDATION_MATCHING,
+                data={},
+            )
         return evaluation.report.overall.f1
 
     return f1
