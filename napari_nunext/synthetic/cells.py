@@ -192,7 +192,7 @@ def _stromal(
         max(a_um, 1.6 * b_um),
         b_um,
         angle + rng.normal(0, 0.15),
-        rng.normal(0, 0.16),
+        float(np.clip(rng.normal(0, 0.14), -0.28, 0.28)),
         _lobes(rng, 0.09),
         Chromatin(
             body=(0.42 if plump else 0.66) * _spread(rng, 0.22),

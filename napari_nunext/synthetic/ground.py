@@ -54,7 +54,8 @@ def draw_ground(
     bare = 1 - painted.cover
     eosin *= (bare + _EOSIN_OF_NUCLEUS * painted.cover) * (1 - 0.8 * blood)
     if scene.stain == "ihc":
-        eosin *= np.float32(0.06)
+        eosin *= np.float32(0.06)  # none was used; protein is never quite colourless
+        blood *= np.float32(0.25)
     haematoxylin *= bare * (1 - 0.9 * blood)
     return Ground(haematoxylin, eosin, blood)
 

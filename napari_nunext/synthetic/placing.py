@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_nunext.synthetic.cells import draw_cell
 from napari_nunext.synthetic.options import EPITHELIAL, LYMPHOCYTE, STROMAL
+from napari_nunext.synthetic.tissue import NEAR_LUMEN_UM
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,8 +28,6 @@ _CROWDING = (0.8, 0.95)
 """Least distance of two nuclei as a share of their radii's sum: epithelium, everything else."""
 _APICAL_UM = 3.0
 """Cytoplasm without nuclei around a lumen."""
-_COLUMNAR_UM = 16.0
-"""Nuclei nearer to a lumen than this point at it."""
 
 
 class _Occupied:
@@ -71,7 +70,7 @@ def place_cells(
     """
     occupied = _Occupied()
     swirl = grid.noise(rng, 15.0)
-    columnar = tissue.lumen_um < _COLUMNAR_UM
+    columnar = tissue.lumen_um < NEAR_LUMEN_UM  # nuclei point at the lumen
     epithelial_angle = np.where(columnar, tissue.lumen_angle, 2.2 * swirl)
     solid = tissue.epithelium & (tissue.inside_um > 2.0) & (tissue.lumen_um > _APICAL_UM)
     stroma = tissue.stroma & (tissue.cleft < 0.5)

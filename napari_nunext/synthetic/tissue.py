@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _LUMEN_RADII_UM = (4.0, 22.0)
 _WALL_UM = 9.0
 """Least epithelium around a lumen."""
+NEAR_LUMEN_UM = 16.0
+"""Further from a lumen nothing depends on it."""
 _FAR_UM = 1e3
 
 
@@ -29,7 +31,7 @@ class Tissue:
     inside_um: Field
     """Distance to the epithelium's edge, positive inside."""
     lumen_um: Field
-    """Distance to the nearest lumen's edge, negative in the lumen."""
+    """Distance to the nearest lumen's edge, negative in the lumen; large where none is near."""
     lumen_angle: Field
     """Direction away from the nearest lumen's centre, radians, y down."""
     cleft: Field
@@ -114,12 +116,15 @@ def _lumens(
         radius_um = min(rng.uniform(*_LUMEN_RADII_UM), room_um)
         if radius_um < _LUMEN_RADII_UM[0]:
             continue
-        dx, dy = x_um - x_um[0, column], y_um - y_um[row, 0]
+        reach = int((2 * radius_um + NEAR_LUMEN_UM) / grid.mpp)
+        rows = slice(max(row - reach, 0), row + reach)
+        columns = slice(max(column - reach, 0), column + reach)
+        dx, dy = x_um[:, columns] - x_um[0, column], y_um[rows] - y_um[row, 0]
         squeeze = rng.uniform(0.75, 1.3)
-        away = np.hypot(dx * squeeze, dy / squeeze) - radius_um + wobble
-        nearer = away < distance
-        np.copyto(distance, away, where=nearer)
-        np.copyto(angle, np.arctan2(dy, dx), where=nearer)
+        away = np.hypot(dx * squeeze, dy / squeeze) - radius_um + wobble[rows, columns]
+        nearer = away < distance[rows, columns]
+        np.copyto(distance[rows, columns], away, where=nearer)
+        np.copyto(angle[rows, columns], np.arctan2(dy, dx), where=nearer)
     return distance, angle
 
 
