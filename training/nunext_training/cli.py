@@ -1,4 +1,4 @@
-"""``nunext-train``: build, import, sft, evaluate.
+"""``nunext-train``: build, import, sft, rft, evaluate.
 
 Bad input gives one line and exit code 2; training that cannot go on, one line and 1; training that
 was interrupted and can be resumed, 130.
@@ -19,6 +19,7 @@ from napari_nunext import __version__
 from napari_nunext.core.errors import InputError, NunextError
 from napari_nunext.core.metrics import MATCH_RADIUS_UM
 from napari_nunext.core.records import SPLITS
+from nunext_training import rft_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -63,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_build(commands)
     _add_import(commands)
     _add_sft(commands)
+    rft_command.add_parser(commands)
     _add_evaluate(commands)
     return parser
 
@@ -112,6 +114,9 @@ def _add_sft(commands: Any) -> None:
     sft.add_argument("--recipe", default="feedback", help="a name or a TOML file (feedback)")
     sft.add_argument("--supervision", choices=("naive", "soft"))
     sft.add_argument("--sigma-bins", type=float)
+    sft.add_argument(
+        "--covt", type=Path, metavar="SAM", help="teach the latent tokens to think of masks"
+    )
     sft.add_argument("--steps", type=int)
     sft.add_argument("--batch-size", type=int)
     sft.add_argument("--lr", type=float)
@@ -246,6 +251,7 @@ def _sft(args: argparse.Namespace) -> int:
         resume=args.resume,
         strict=not args.skip_invalid,
         renames=_renames(args.rename),
+        covt=args.covt,
         workers=args.workers,
     )
     # Its own bars, for reading and writing weights, would come between.

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from napari_nunext.models.generate import Sampling, decode_batch
+from napari_nunext.models.loading import load_checkpoint
+from nunext_training.rollouts import (
+    decode_windows,
+    grammar_log_probabilities,
+    rollout_batch,
+    rollout_seed,
+)
+
+GROUP = 3
+
+
+def sampling(rollouts=GROUP, temperature=1.0):
+    return Sampling(temperature, torch.Generator().manual_seed(7), rollouts)
+
+
+def noise(n):
+    return list(np.random.default_rng(3).integers(0, 256, (n, 32, 32, 3), dtype=np.uint8))
+
+
+@pytest.fixture(params=["checkpoint", "category_checkpoint"])
+def loaded(request):
+    return load_checkpoint(request.getfixturevalue(request.param), dtype=torch.float32)
+
+
+def batch_and_log_p(loaded, temperature=1.0):
+    """Rollouts, and what the training's forward pass says of them."""
+    rollouts = decode_windows(
+        loaded, loaded.model, noise(2), max_points=4, sampling=sampling(temperature=temperature)
+    )
+    batch = rollout_batch(rollouts, GROUP, loaded.windows.processor.tokenizer.pad_token_id)
+    length = batch["completion_ids"].shape[1]
+    with torch.no_grad():
+        logits = loaded.model(
+            input_ids=torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),
+            attention_mask=torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1),
+            **{k: batch[k] for k in ("mm_token_type_ids", "pixel_values", "image_grid_thw")},
+            logits_to_keep=length + 1,
+        ).logits[:, :-1]
+    codec = loaded.description.codec
+    log_p, entropy = grammar_log_probabilities(logits, batch["completion_ids"], codec, temperature)
+    return rollouts, batch, logits, log_p, entropy
+
+
+def test_learning_sees_the_probabilities_that_sampling_drew_from(loaded):
+    rollouts, _, _, log_p, entropy = batch_and_log_p(loaded)
+    steps = decode_batch(
+        loaded.model,
+        loaded.windows(noise(2)),
+        loaded.description.codec,
+        loaded.family,
+        max_points=4,
+        sampling=sampling(),
+    )
+    compared = 0
+    for step in steps:
+        for row, token, p in zip(step.rows, step.token_ids, step.probabilities, strict=True):
+            assert rollouts.replies[row][step.position] == token  # the same seed, the same draw
+            drawn = p[step.allowed_ids == token].log()
+            torch.testing.assert_close(log_p[row, step.position], drawn[0], atol=1e-4, rtol=1e-4)
+            expected = -(p * p.log()).sum()
+            torch.testing.assert_close(entropy[row, step.position], expected, atol=1e-4, rtol=1e-4)
+            compared += 1
+    assert compared == sum(len(reply) for reply in rollouts.replies)
+
+
+def test_log_probabilities_by_brute_force_at_a_temperature(loaded):
+    _, batch, logits, log_p, _ = batch_and_log_p(loaded, temperature=0.7)
+    codec = loaded.description.codec
+    for row, reply in enumerate(batch["completion_ids"]):
+        for t in range(int(batch["completion_mask"][row].sum())):
+            weights = {i: float(logits[row, t, i] / 0.7) for i in codec.allowed_at(t).tolist()}
+            total = np.logaddexp.reduce(list(weights.values()))
+            assert float(log_p[row, t]) == pytest.approx(weights[int(reply[t])] - total, abs=1e-4)
+
+
+def test_padding_is_masked_and_harmless(loaded):
+    rollouts, batch, _, log_p, entropy = batch_and_log_p(loaded)
+    assert batch["completion_mask"].sum(dim=1).tolist() == [len(r) for r in rollouts.replies]
+    assert torch.isfinite(log_p).all()
+    assert torch.isfinite(entropy).all()
+
+
+def test_each_window_is_repeated_for_its_replies(loaded):
+    _, batch, _, _, _ = batch_and_log_p(loaded)
+    pixels = batch["pixel_values"].unflatten(0, (2 * GROUP, -1))
+    assert torch.equal(pixels[0], pixels[GROUP - 1])
+    assert not torch.equal(pixels[0], pixels[GROUP])
+    assert len(batch["prompt_ids"]) == len(batch["image_grid_thw"]) == 2 * GROUP
+
+
+def test_greedy_decoding_has_one_reply_a_window_and_leaves_the_mode(loaded):
+    loaded.model.train()
+    rollouts = decode_windows(loaded, loaded.model, noise(2), max_points=4)
+    assert len(rollouts.replies) == 2
+    assert loaded.model.training
+
+
+def test_every_step_and_process_draws_on_its_own_and_always_the_same():
+    seeds = {rollout_seed(0, step, process) for step in range(20) for process in range(3)}
+    assert len(seeds) == 60
+    assert rollout_seed(0, 5, 1) == rollout_seed(0, 5, 1)

@@ -1,0 +1,231 @@
+"""Reinforcement fine-tuning: from exports and a checkpoint to one that writes better replies.
+
+NuNext, section 3.4: the model writes several replies to each window, each is rewarded by what it
+found, and replies that did better than their group become likelier (GRPO, Eq. 11-12), with
+low-variance group filtering, fine-grained advantage shaping (Eq. 18) and, where the recipe asks for
+it, the task-guided reward of a segmenter (Eq. 19).
+
+    nunext-train rft --data export --checkpoint trained --out tuned --recipe tiny
+
+A validation before the first step is the checkpoint's own: what comes out is never worse there than
+what went in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import set_seed
+from trl import GRPOConfig
+
+from napari_nunext.core.errors import InputError
+from napari_nunext.models.checkpoint import checkpoint_sha256
+from napari_nunext.models.families import submodule
+from napari_nunext.models.loading import load_checkpoint
+from napari_nunext.models.sam import SamSegmenter
+from nunext_training.datasets.painting import check_masks, paint_masks
+from nunext_training.datasets.training_data import read_training_data
+from nunext_training.datasets.windows import GridWindows, RandomWindows, WindowSpec
+from nunext_training.prompted import PromptedMasks
+from nunext_training.publishing import LAST, publish
+from nunext_training.rft_trainer import NextPointGrpoTrainer, RftValidation, RolloutScorer
+from nunext_training.run_folder import RunFolder
+from nunext_training.sft import (
+    check_space,
+    checkpoint_activations,
+    decoded_f1,
+    decoded_images,
+    last_state,
+    training_options,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from napari_nunext.models.loading import LoadedCheckpoint
+    from nunext_training.datasets.training_data import TrainingData
+    from nunext_training.progress import Progress
+    from nunext_training.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class RftJob:
+    """What to train, on what, and where to."""
+
+    data: tuple[Path, ...]
+    """Exports."""
+    checkpoint: Path
+    out: Path
+    recipe: Recipe
+    resume: bool = False
+    strict: bool = True
+    """Stop at a record that does not hold or a category that the checkpoint does not know."""
+    renames: Mapping[str, str] = field(default_factory=dict)
+    """New names of categories."""
+    segmenter: Path | None = None
+    """A SAM checkpoint, for the task-guided reward."""
+
+
+def run_rft(
+    job: RftJob, progress: Progress, *, stop: Callable[[], bool] = lambda: False
+) -> Path | None:
+    """Train, and write the checkpoint.
+
+    Parameters
+    ----------
+    job : RftJob
+    progress : Progress
+        The loss it is told is minus the mean reward.
+    stop : callable
+        Asked after every step; once it is True, the state is saved for ``resume``.
+
+    Returns
+    -------
+    Path or None
+        The checkpoint; None where training was stopped.
+
+    Raises
+    ------
+    InputError
+        If data, checkpoint, recipe or folders do not fit, or the task-guided reward lacks a
+        segmenter or true masks.
+    TrainingError
+        If the loss is no longer a number.
+    """
+    recipe = stage_recipe(job.recipe)
+    parent = load_checkpoint(job.checkpoint, dtype=torch.float32)
+    data = read_training_data(
+        job.data,
+        parent.description.codec.category_names,
+        renames=job.renames,
+        strict=job.strict,
+    )
+    masks = _masks(job, parent, data)
+    identity = {
+        "recipe": recipe.to_json(),
+        "data": list(data.origins),
+        "parent_sha256": checkpoint_sha256(job.checkpoint),
+        "segmenter_sha256": None if masks is None else masks.checkpoint_sha256,
+    }
+    check_space(job.out, sum(p.numel() for p in parent.model.parameters()))
+    run = RunFolder.open(job.out, identity, resume=job.resume)
+    set_seed(recipe.seed)
+    trainer = _trainer(recipe, parent, data, masks, run, progress, stop)
+    state = last_state(run.path) if job.resume else None
+    trainer.train(resume_from_checkpoint=None if state is None else str(state))
+    if trainer.state.global_step < recipe.optimiser.steps:
+        return None
+    if run.best() is None:
+        trainer.save_model(str(run.path / LAST))
+    loss_first, loss_last = run.loss_first_and_last()
+    publish(run, parent, recipe, identity, method="rft")
+    progress.done(checkpoint=job.out, loss_first=loss_first, loss_last=loss_last)
+    return job.out
+
+
+def stage_recipe(recipe: Recipe) -> Recipe:
+    """A recipe with the optimiser and the pace of this stage in place."""
+    rft = recipe.rft
+    return replace(
+        recipe,
+        optimiser=replace(
+            recipe.optimiser,
+            steps=rft.steps,
+            batch_size=rft.windows_per_step * rft.rollouts // rft.accumulation,
+            accumulation=rft.accumulation,
+            lr=rft.lr,
+            warmup_steps=rft.warmup_steps,
+        ),
+        validation=replace(recipe.validation, every_steps=rft.validate_every),
+    )
+
+
+def _masks(job: RftJob, parent: LoadedCheckpoint, data: TrainingData) -> PromptedMasks | None:
+    """What the task-guided reward draws with; None where the recipe does without."""
+    if not job.recipe.rft.task_guided:
+        return None
+    if job.segmenter is None:
+        raise InputError(
+            f"Recipe {job.recipe.name!r} wants the task-guided reward, for which no segmenter is "
+            "given. Name one with --segmenter, or set rft.task_guided to false."
+        )
+    check_masks([*data.train, *data.val])
+    segmenter = SamSegmenter(job.segmenter, device=str(parent.device))
+    return PromptedMasks(segmenter, parent.description.window_px, parent.description.mpp)
+
+
+def _trainer(
+    recipe: Recipe,
+    parent: LoadedCheckpoint,
+    data: TrainingData,
+    masks: PromptedMasks | None,
+    run: RunFolder,
+    progress: Progress,
+    stop: Callable[[], bool],
+) -> NextPointGrpoTrainer:
+    if not recipe.optimiser.train_vision:
+        submodule(parent.model, parent.family.vision_path).requires_grad_(False)
+    if recipe.optimiser.gradient_checkpointing:
+        checkpoint_activations(parent.model)
+    codec = parent.description.codec
+    spec = WindowSpec(codec.window_px, parent.description.mpp, codec.category_names)
+    painter = None if masks is None else paint_masks
+    decoded = decoded_images(data.val, recipe.validation)
+    args = grpo_config(recipe, run, validates=bool(decoded))
+    generations = -(-recipe.rft.steps // recipe.rft.iterations)
+    windows = RandomWindows(
+        data.train,
+        spec,
+        recipe.windows,
+        length=generations * recipe.rft.windows_per_step * args.world_size,
+        seed=recipe.seed,
+        painter=painter,
+    )
+    return NextPointGrpoTrainer(
+        parent,
+        args,
+        windows=windows,
+        validation=(
+            RftValidation(
+                GridWindows(decoded, spec, painter), decoded_f1(parent, decoded, recipe.validation)
+            )
+            if decoded
+            else None
+        ),
+        scorer=RolloutScorer(parent, recipe.rft, masks),
+        options=recipe.rft,
+        run=run,
+        progress=progress,
+        stop=stop,
+    )
+
+
+def grpo_config(recipe: Recipe, run: RunFolder, *, validates: bool) -> GRPOConfig:
+    """TRL's arguments for a recipe of this stage (see `stage_recipe`).
+
+    Advantages come from us, so that TRL scales nothing; ``loss_type="grpo"`` is the per-sequence
+    mean of Eq. 11, and ``beta=0`` leaves out the KL term, as the paper does.
+    """
+    rft = recipe.rft
+    # The recipe turns it on, on the model; TRL would by default. Renamed within the versions that
+    # we support.
+    new_name, old_name = "activation_checkpointing", "gradient_checkpointing"
+    known = {f.name for f in fields(GRPOConfig)}
+    options: dict[str, Any] = {new_name if new_name in known else old_name: False}
+    return GRPOConfig(
+        output_dir=str(run.path),
+        num_generations=rft.rollouts,
+        num_iterations=rft.iterations,
+        steps_per_generation=rft.accumulation,
+        temperature=rft.temperature,
+        epsilon=rft.epsilon,
+        beta=0.0,
+        loss_type="grpo",
+        scale_rewards="none",
+        shuffle_dataset=False,
+        **training_options(recipe, validates=validates),
+        **options,
+    )
