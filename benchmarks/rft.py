@@ -1,9 +1,9 @@
 """What matching-based shaping and filtering cost in a step of reinforcement fine-tuning.
 
 The tiny preset with random weights on windows of noise, with as many nuclei and as long replies as
-a crowded field has. A step is sampling, scoring, shaping, and one forward and backward pass over all
-rollouts, without the optimiser. Random weights may end a reply early: sampling is then faster than
-it would be, which counts against the claim.
+a crowded field has. A step is sampling, scoring, shaping, and one forward and backward pass over
+all rollouts, without the optimiser. Random weights may end a reply early: sampling is then faster
+than it would be, which counts against the claim.
 """
 
 from __future__ import annotations
