@@ -11,7 +11,8 @@ was expected, and the next step, in one or two sentences: the app shows it as it
     │   ├── CheckpointError             not a NuNext checkpoint, or one we cannot serve
     │   └── RecordError                 an export or record that does not hold together
     ├── StoreError (RuntimeError)       the review project cannot be read or written
-    │   └── ProjectLockedError          another window has it open
+    │   ├── ProjectLockedError          another window has it open
+    │   └── StorageError                the disk fails us now, and may not later
     └── ServerError (ConnectionError)   the model server
         ├── ServerUnavailableError      it does not answer, or died
         └── RequestRejectedError        it answered, and refused; carries the status
@@ -53,6 +54,10 @@ class StoreError(NunextError, RuntimeError):
 
 class ProjectLockedError(StoreError):
     """Another window or process has the review project open."""
+
+
+class StorageError(StoreError):
+    """The disk or the database fails us now; the same write may succeed later."""
 
 
 class ServerError(NunextError, ConnectionError):

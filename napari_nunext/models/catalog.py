@@ -244,8 +244,12 @@ def _looks_like_checkpoint(path: Path) -> bool:
 
 
 def _signature(folder: Path) -> tuple[tuple[str, int, int], ...]:
-    files = sorted(p for p in folder.rglob("*") if p.is_file())
-    return tuple((str(p), p.stat().st_mtime_ns, p.stat().st_size) for p in files)
+    """What changes when a file does; empty for a folder that is being taken away."""
+    try:
+        files = sorted(p for p in folder.rglob("*") if p.is_file())
+        return tuple((str(p), p.stat().st_mtime_ns, p.stat().st_size) for p in files)
+    except OSError:
+        return ()
 
 
 def _unique(name: str, taken: set[str]) -> str:

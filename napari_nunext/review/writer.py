@@ -15,7 +15,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
-from napari_nunext.core.errors import StoreError
+from napari_nunext.core.errors import StorageError, StoreError
 from napari_nunext.review.model import SaveStatus
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class JournalWriter:
             self._retry.clear()
             try:
                 return write()
-            except (StoreError, OSError) as error:
+            except (StorageError, OSError) as error:
                 logger.warning("A write failed and will be tried again: %s", error)
                 self._on_status(SaveStatus("failed", problem=str(error)))
                 if self._giving_up.is_set():

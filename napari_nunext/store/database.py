@@ -20,7 +20,7 @@ from urllib.parse import quote
 from filelock import FileLock, Timeout
 from sqlalchemy import Connection, QueuePool, create_engine, delete, event, exc, insert
 
-from napari_nunext.core.errors import ProjectLockedError, StoreError
+from napari_nunext.core.errors import ProjectLockedError, StorageError, StoreError
 from napari_nunext.store import migrations, schema
 
 if TYPE_CHECKING:
@@ -196,13 +196,13 @@ def translated_errors(name: str) -> Iterator[None]:
     try:
         yield
     except exc.DBAPIError as error:
-        raise StoreError(_sentence(name, str(error.orig))) from error
+        raise StorageError(_sentence(name, str(error.orig))) from error
     except sqlite3.Error as error:
-        raise StoreError(_sentence(name, str(error))) from error
+        raise StorageError(_sentence(name, str(error))) from error
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise StoreError(_sentence(name, "disk is full")) from error
+        raise StorageError(_sentence(name, "disk is full")) from error
 
 
 def _sentence(name: str, cause: str) -> str:

@@ -2,13 +2,10 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
 
-from napari_nunext.core.errors import StoreError
+from napari_nunext.core.errors import StorageError, StoreError
+from napari_nunext.review.model import SaveStatus
 from napari_nunext.review.writer import JournalWriter
-
-if TYPE_CHECKING:
-    from napari_nunext.review.model import SaveStatus
 
 
 def wait_for(condition, timeout_s: float = 5.0) -> None:
@@ -43,7 +40,7 @@ def test_a_full_disk_keeps_every_edit_in_order_until_it_can_be_written() -> None
 
     def first() -> None:
         if full:
-            raise StoreError("The disk is full. Free some space, then press Retry.")
+            raise StorageError("The disk is full. Free some space, then press Retry.")
         written.append("first")
 
     writer = JournalWriter(said.append, retry_after_s=60)
@@ -77,7 +74,7 @@ def test_a_write_that_failed_is_tried_again_by_itself() -> None:
 
 def test_closing_gives_up_in_time_and_says_that_something_is_not_saved() -> None:
     def never() -> None:
-        raise StoreError("The disk is full.")
+        raise StorageError("The disk is full.")
 
     said: list[SaveStatus] = []
     writer = JournalWriter(said.append, retry_after_s=60)
@@ -109,3 +106,20 @@ def test_a_call_waits_for_what_was_handed_in_before_and_returns_its_result() -> 
     writer.submit(lambda: written.append("before"))
     assert writer.call(lambda: tuple(written)) == ("before",)
     assert writer.close(1)
+
+
+def test_a_write_that_can_never_succeed_is_not_tried_again() -> None:
+    tried: list[int] = []
+    statuses: list[SaveStatus] = []
+
+    def write() -> None:
+        tried.append(1)
+        raise StoreError("Run 1 is cancelled; its predictions can no longer change.")
+
+    writer = JournalWriter(statuses.append, retry_after_s=0.01)
+    writer.submit(write)
+    assert writer.drain(5)
+    assert len(tried) == 1
+    assert statuses[-1].phase == "failed"
+    assert "cancelled" in statuses[-1].problem
+    assert writer.close(5)

@@ -9,7 +9,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QWidget
 
-from napari_nunext.core.errors import StoreError
+from napari_nunext.core.errors import StorageError
 from napari_nunext.store import Project
 from napari_nunext.ui.dock import IMPROVE, WIDTH_PX
 from napari_nunext.ui.find_panel import REGION
@@ -169,7 +169,7 @@ def test_what_cannot_be_saved_is_said_and_saved_on_retry(
 
     def full(events: Sequence[Event]) -> tuple[Event, ...]:
         if is_full:
-            raise StoreError("The disk is full. Free some space, then press Retry.")
+            raise StorageError("The disk is full. Free some space, then press Retry.")
         return append(events)
 
     monkeypatch.setattr(project, "append", full)
