@@ -266,7 +266,10 @@ class ScriptedLoop:
         if lost:
             raise DemoError(f"The second search changed {len(lost)} nuclei that a person touched.")
         self._summary["found_again"] = {"places": found, "corrections_kept": len(before)}
-        self._say(f"The new checkpoint serves; all {len(before)} corrected nuclei stayed")
+        self._say(
+            f"The new checkpoint serves, though {TRAINING_STEPS} steps on one tile teach little; "
+            f"all {len(before)} corrected nuclei stayed"
+        )
 
     # Means
 
