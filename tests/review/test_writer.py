@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import StorageError, StoreError
-from napari_nunext.review.model import SaveStatus
 from napari_nunext.review.writer import JournalWriter
+
+if TYPE_CHECKING:
+    from napari_nunext.review.model import SaveStatus
 
 
 def wait_for(condition, timeout_s: float = 5.0) -> None:
