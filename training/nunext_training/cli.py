@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,14 @@ from napari_nunext.core.errors import InputError, NunextError
 from napari_nunext.core.metrics import MATCH_RADIUS_UM
 from napari_nunext.core.records import SPLITS
 from nunext_training import rft_command
+from nunext_training.command_line import (
+    EXIT_BAD_INPUT,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    renames_of,
+    set_threads,
+    stop_on_signal,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,10 +36,6 @@ if TYPE_CHECKING:
     from napari_nunext.models.segmenter import Segmenter
     from nunext_training.datasets.labelled import LabelledImage
     from nunext_training.recipe import Recipe
-
-EXIT_BAD_INPUT = 2
-EXIT_FAILED = 1
-EXIT_INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -242,7 +245,7 @@ def _sft(args: argparse.Namespace) -> int:
     from nunext_training.progress import Bar, JsonLines
     from nunext_training.sft import SftJob, run_sft
 
-    _set_threads(args.threads)
+    set_threads(args.threads)
     job = SftJob(
         data=tuple(args.data),
         checkpoint=args.checkpoint,
@@ -250,14 +253,14 @@ def _sft(args: argparse.Namespace) -> int:
         recipe=_recipe(args),
         resume=args.resume,
         strict=not args.skip_invalid,
-        renames=_renames(args.rename),
+        renames=renames_of(args.rename),
         covt=args.covt,
         workers=args.workers,
     )
     # Its own bars, for reading and writing weights, would come between.
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     progress = JsonLines(sys.stdout) if args.progress == "jsonl" else Bar(sys.stderr)
-    if run_sft(job, progress, stop=_stop_on_signal()) is None:
+    if run_sft(job, progress, stop=stop_on_signal()) is None:
         print("nunext-train: stopped; go on with --resume", file=sys.stderr)
         return EXIT_INTERRUPTED
     return 0
@@ -290,37 +293,13 @@ def _recipe(args: argparse.Namespace) -> Recipe:
     )
 
 
-def _renames(pairs: Sequence[str]) -> dict[str, str]:
-    renames = {}
-    for pair in pairs:
-        old, equals, new = pair.partition("=")
-        if not (equals and old and new):
-            raise InputError(f"--rename {pair!r} is not FROM=TO.")
-        renames[old] = new
-    return renames
-
-
-def _stop_on_signal() -> Callable[[], bool]:
-    """Finish the step and save on the first SIGINT or SIGTERM; the second one ends at once."""
-    asked = False
-
-    def ask(number: int, frame: Any) -> None:
-        nonlocal asked
-        asked = True
-        signal.signal(number, signal.SIG_DFL)
-
-    signal.signal(signal.SIGINT, ask)
-    signal.signal(signal.SIGTERM, ask)
-    return lambda: asked
-
-
 def _evaluate(args: argparse.Namespace) -> int:
     from nunext_training.evaluate import evaluate_detector, evaluate_predictions
     from nunext_training.files import write_json
     from nunext_training.predictions import prediction_files
     from nunext_training.report import write_report
 
-    _set_threads(args.threads)
+    set_threads(args.threads)
     images, data = _images_of_split(args)
     options = {
         "radius_um": args.radius_um,
@@ -357,7 +336,7 @@ def _images_of_split(
     images = source.images if split == "all" else select_split(source.images, split)
     if not images:
         raise InputError(f"{args.data} has no images in its {split} split. Choose another --split.")
-    images = rename_categories(images, _renames(args.rename))
+    images = rename_categories(images, renames_of(args.rename))
     print(f"{len(images)} images ({split}), {nuclei_count(images)} nuclei", file=sys.stderr)
     return images, source.origin | {"split": split}
 
@@ -382,13 +361,6 @@ def _segmenter(name: str | None) -> Segmenter | None:
     from napari_nunext.models.sam import SamSegmenter
 
     return SamSegmenter(Path(name))
-
-
-def _set_threads(threads: int | None) -> None:
-    if threads is not None:
-        import torch
-
-        torch.set_num_threads(max(1, threads))
 
 
 def _counter(what: str) -> Callable[[int, int], None]:

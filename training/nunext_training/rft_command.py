@@ -7,6 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nunext_training.command_line import (
+    EXIT_INTERRUPTED,
+    renames_of,
+    set_threads,
+    stop_on_signal,
+)
+
 if TYPE_CHECKING:
     import argparse
 
@@ -42,11 +49,10 @@ def add_parser(commands: Any) -> None:
 def _run(args: argparse.Namespace) -> int:
     from transformers.utils import logging as transformers_logging
 
-    from nunext_training import cli
     from nunext_training.progress import Bar, JsonLines
     from nunext_training.rft import RftJob, run_rft
 
-    cli._set_threads(args.threads)
+    set_threads(args.threads)
     job = RftJob(
         data=tuple(args.data),
         checkpoint=args.checkpoint,
@@ -54,15 +60,15 @@ def _run(args: argparse.Namespace) -> int:
         recipe=_recipe(args),
         resume=args.resume,
         strict=not args.skip_invalid,
-        renames=cli._renames(args.rename),
+        renames=renames_of(args.rename),
         segmenter=args.segmenter,
     )
     # Its own bars, for reading and writing weights, would come between.
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     progress = JsonLines(sys.stdout) if args.progress == "jsonl" else Bar(sys.stderr)
-    if run_rft(job, progress, stop=cli._stop_on_signal()) is None:
+    if run_rft(job, progress, stop=stop_on_signal()) is None:
         sys.stderr.write("nunext-train: stopped; go on with --resume\n")
-        return cli.EXIT_INTERRUPTED
+        return EXIT_INTERRUPTED
     return 0
 
 

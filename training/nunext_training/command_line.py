@@ -1,0 +1,48 @@
+"""What the subcommands of ``nunext-train`` share."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Any
+
+from napari_nunext.core.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+EXIT_BAD_INPUT = 2
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+
+
+def renames_of(pairs: Sequence[str]) -> dict[str, str]:
+    """Categories to rename, from ``FROM=TO`` options."""
+    renames = {}
+    for pair in pairs:
+        old, equals, new = pair.partition("=")
+        if not (equals and old and new):
+            raise InputError(f"--rename {pair!r} is not FROM=TO.")
+        renames[old] = new
+    return renames
+
+
+def stop_on_signal() -> Callable[[], bool]:
+    """Finish the step and save on the first SIGINT or SIGTERM; the second one ends at once."""
+    asked = False
+
+    def ask(number: int, frame: Any) -> None:
+        nonlocal asked
+        asked = True
+        signal.signal(number, signal.SIG_DFL)
+
+    signal.signal(signal.SIGINT, ask)
+    signal.signal(signal.SIGTERM, ask)
+    return lambda: asked
+
+
+def set_threads(threads: int | None) -> None:
+    """Limit the CPU threads of torch; all where it is None."""
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(max(1, threads))
