@@ -301,6 +301,7 @@ class ScriptedLoop:
             _turn()
 
     def _screenshot(self, name: str) -> None:
+        self._wait("the review to be saved", lambda m: m.save.phase == "saved", 30)
         settled = time.monotonic() + 0.5
         while time.monotonic() < settled:
             _turn()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_nunext.models.detector import WindowEvent
     from napari_nunext.models.segmenter import Prompt
 
-NAME = "Classical (haematoxylin blobs)"
+NAME = "Classical"
 FAMILY = "classical"
 MPP = 0.5
 """Scale of its windows: 20x, where the detector was tuned."""
