@@ -24,8 +24,8 @@ from nunext_training.command_line import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
     renames_of,
+    run_job,
     set_threads,
-    stop_on_signal,
 )
 
 if TYPE_CHECKING:
@@ -240,9 +240,6 @@ def _draw(args: argparse.Namespace) -> int:
 
 
 def _sft(args: argparse.Namespace) -> int:
-    from transformers.utils import logging as transformers_logging
-
-    from nunext_training.progress import Bar, JsonLines
     from nunext_training.sft import SftJob, run_sft
 
     set_threads(args.threads)
@@ -257,13 +254,7 @@ def _sft(args: argparse.Namespace) -> int:
         covt=args.covt,
         workers=args.workers,
     )
-    # Its own bars, for reading and writing weights, would come between.
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    progress = JsonLines(sys.stdout) if args.progress == "jsonl" else Bar(sys.stderr)
-    if run_sft(job, progress, stop=stop_on_signal()) is None:
-        print("nunext-train: stopped; go on with --resume", file=sys.stderr)
-        return EXIT_INTERRUPTED
-    return 0
+    return run_job(args, run_sft, job)
 
 
 def _recipe(args: argparse.Namespace) -> Recipe:

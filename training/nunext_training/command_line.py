@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import signal
+import sys
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.errors import InputError
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from nunext_training.stage import Job
 
 EXIT_BAD_INPUT = 2
 EXIT_FAILED = 1
@@ -46,3 +51,22 @@ def set_threads(threads: int | None) -> None:
         import torch
 
         torch.set_num_threads(max(1, threads))
+
+
+def run_job(
+    args: argparse.Namespace,
+    run: Callable[..., Path | None],
+    job: Job,
+) -> int:
+    """Run a stage's job with the progress that was asked for; the exit code."""
+    from transformers.utils import logging as transformers_logging
+
+    from nunext_training.progress import Bar, JsonLines
+
+    # Its own bars, for reading and writing weights, would come between.
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    progress = JsonLines(sys.stdout) if args.progress == "jsonl" else Bar(sys.stderr)
+    if run(job, progress, stop=stop_on_signal()) is None:
+        sys.stderr.write("nunext-train: stopped; go on with --resume\n")
+        return EXIT_INTERRUPTED
+    return 0

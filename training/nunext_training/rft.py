@@ -13,58 +13,38 @@ what went in.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import set_seed
 from trl import GRPOConfig
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.models.checkpoint import checkpoint_sha256
-from napari_nunext.models.families import submodule
 from napari_nunext.models.loading import load_checkpoint
 from napari_nunext.models.sam import SamSegmenter
 from nunext_training.datasets.painting import check_masks, paint_masks
-from nunext_training.datasets.training_data import read_training_data
 from nunext_training.datasets.windows import GridWindows, RandomWindows, WindowSpec
 from nunext_training.prompted import PromptedMasks
-from nunext_training.publishing import LAST, publish
 from nunext_training.rft_trainer import NextPointGrpoTrainer, RftValidation, RolloutScorer
-from nunext_training.run_folder import RunFolder
-from nunext_training.sft import (
-    check_space,
-    checkpoint_activations,
-    decoded_f1,
-    decoded_images,
-    last_state,
-    training_options,
-)
+from nunext_training.sft import decoded_f1, decoded_images, training_options
+from nunext_training.stage import Job, prepare_model, read_data, run_stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     from napari_nunext.models.loading import LoadedCheckpoint
     from nunext_training.datasets.training_data import TrainingData
     from nunext_training.progress import Progress
     from nunext_training.recipe import Recipe
+    from nunext_training.run_folder import RunFolder
 
 
 @dataclass(frozen=True, slots=True)
-class RftJob:
-    """What to train, on what, and where to."""
+class RftJob(Job):
+    """A job of reinforcement fine-tuning."""
 
-    data: tuple[Path, ...]
-    """Exports."""
-    checkpoint: Path
-    out: Path
-    recipe: Recipe
-    resume: bool = False
-    strict: bool = True
-    """Stop at a record that does not hold or a category that the checkpoint does not know."""
-    renames: Mapping[str, str] = field(default_factory=dict)
-    """New names of categories."""
     segmenter: Path | None = None
     """A SAM checkpoint, for the task-guided reward."""
 
@@ -97,12 +77,7 @@ def run_rft(
     """
     recipe = stage_recipe(job.recipe)
     parent = load_checkpoint(job.checkpoint, dtype=torch.float32)
-    data = read_training_data(
-        job.data,
-        parent.description.codec.category_names,
-        renames=job.renames,
-        strict=job.strict,
-    )
+    data = read_data(job, parent)
     masks = _masks(job, parent, data)
     identity = {
         "recipe": recipe.to_json(),
@@ -110,20 +85,15 @@ def run_rft(
         "parent_sha256": checkpoint_sha256(job.checkpoint),
         "segmenter_sha256": None if masks is None else masks.checkpoint_sha256,
     }
-    check_space(job.out, sum(p.numel() for p in parent.model.parameters()))
-    run = RunFolder.open(job.out, identity, resume=job.resume)
-    set_seed(recipe.seed)
-    trainer = _trainer(recipe, parent, data, masks, run, progress, stop)
-    state = last_state(run.path) if job.resume else None
-    trainer.train(resume_from_checkpoint=None if state is None else str(state))
-    if trainer.state.global_step < recipe.optimiser.steps:
-        return None
-    if run.best() is None:
-        trainer.save_model(str(run.path / LAST))
-    loss_first, loss_last = run.loss_first_and_last()
-    publish(run, parent, recipe, identity, method="rft")
-    progress.done(checkpoint=job.out, loss_first=loss_first, loss_last=loss_last)
-    return job.out
+    return run_stage(
+        job,
+        recipe,
+        parent,
+        identity,
+        lambda run: _trainer(recipe, parent, data, masks, run, progress, stop),
+        progress,
+        method="rft",
+    )
 
 
 def stage_recipe(recipe: Recipe) -> Recipe:
@@ -166,10 +136,7 @@ def _trainer(
     progress: Progress,
     stop: Callable[[], bool],
 ) -> NextPointGrpoTrainer:
-    if not recipe.optimiser.train_vision:
-        submodule(parent.model, parent.family.vision_path).requires_grad_(False)
-    if recipe.optimiser.gradient_checkpointing:
-        checkpoint_activations(parent.model)
+    prepare_model(parent, recipe.optimiser)
     codec = parent.description.codec
     spec = WindowSpec(codec.window_px, parent.description.mpp, codec.category_names)
     painter = None if masks is None else paint_masks

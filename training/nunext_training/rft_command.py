@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nunext_training.command_line import (
-    EXIT_INTERRUPTED,
     renames_of,
+    run_job,
     set_threads,
-    stop_on_signal,
 )
 
 if TYPE_CHECKING:
@@ -47,9 +45,6 @@ def add_parser(commands: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from transformers.utils import logging as transformers_logging
-
-    from nunext_training.progress import Bar, JsonLines
     from nunext_training.rft import RftJob, run_rft
 
     set_threads(args.threads)
@@ -63,13 +58,7 @@ def _run(args: argparse.Namespace) -> int:
         renames=renames_of(args.rename),
         segmenter=args.segmenter,
     )
-    # Its own bars, for reading and writing weights, would come between.
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    progress = JsonLines(sys.stdout) if args.progress == "jsonl" else Bar(sys.stderr)
-    if run_rft(job, progress, stop=stop_on_signal()) is None:
-        sys.stderr.write("nunext-train: stopped; go on with --resume\n")
-        return EXIT_INTERRUPTED
-    return 0
+    return run_job(args, run_rft, job)
 
 
 def _recipe(args: argparse.Namespace) -> Recipe:

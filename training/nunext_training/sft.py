@@ -15,18 +15,14 @@ mirrored, scaled and stained anew; a checkpoint chosen by the F1 of decoded vali
 
 from __future__ import annotations
 
-import json
-import shutil
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import TrainingArguments, set_seed
+from transformers import TrainingArguments
 
-from napari_nunext.core.errors import InputError
 from napari_nunext.models.checkpoint import checkpoint_sha256
 from napari_nunext.models.decoding import NextPointDetector
-from napari_nunext.models.families import submodule
 from napari_nunext.models.loading import load_checkpoint
 from nunext_training.batches import Collator
 from nunext_training.covt import (
@@ -37,41 +33,30 @@ from nunext_training.covt import (
     foreground_painter,
     new_head,
 )
-from nunext_training.datasets.training_data import read_training_data
 from nunext_training.datasets.windows import GridWindows, RandomWindows, WindowSpec
 from nunext_training.evaluate import VALIDATION_MATCHING, evaluate_detector
 from nunext_training.lora import add_lora, merged
-from nunext_training.publishing import LAST, publish
-from nunext_training.run_folder import RunFolder
+from nunext_training.stage import Job, prepare_model, read_data, run_stage
 from nunext_training.trainer import NextPointTrainer, Validation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, Trainer
 
     from napari_nunext.models.loading import LoadedCheckpoint
     from nunext_training.datasets.labelled import LabelledImage
     from nunext_training.datasets.training_data import TrainingData
     from nunext_training.progress import Progress
     from nunext_training.recipe import Precision, Recipe, ValidationOptions
+    from nunext_training.run_folder import RunFolder
 
 
 @dataclass(frozen=True, slots=True)
-class SftJob:
-    """What to train, on what, and where to."""
+class SftJob(Job):
+    """A job of supervised fine-tuning."""
 
-    data: tuple[Path, ...]
-    """Exports."""
-    checkpoint: Path
-    out: Path
-    recipe: Recipe
-    resume: bool = False
-    strict: bool = True
-    """Stop at a record that does not hold or a category that the checkpoint does not know."""
-    renames: Mapping[str, str] = field(default_factory=dict)
-    """New names of categories."""
     covt: Path | None = None
     """A SAM that judges the chain of visual thought; None trains without."""
     workers: int = 0
@@ -104,12 +89,7 @@ def run_sft(
     """
     parent = load_checkpoint(job.checkpoint, dtype=torch.float32)
     sam = _sam(job.covt, parent)
-    data = read_training_data(
-        job.data,
-        parent.description.codec.category_names,
-        renames=job.renames,
-        strict=job.strict,
-    )
+    data = read_data(job, parent)
     identity: dict[str, Any] = {
         "recipe": job.recipe.to_json(),
         "data": list(data.origins),
@@ -117,37 +97,21 @@ def run_sft(
     }
     if sam is not None:
         identity["covt_sam_sha256"] = sam.sha256
-    check_space(job.out, sum(p.numel() for p in parent.model.parameters()))
-    run = RunFolder.open(job.out, identity, resume=job.resume)
-    set_seed(job.recipe.seed)
-    trainer = _trainer(job, parent, sam, data, run, progress, stop)
-    state = last_state(run.path) if job.resume else None
-    trainer.train(resume_from_checkpoint=None if state is None else str(state))
-    if trainer.state.global_step < job.recipe.optimiser.steps:
-        return None
-    if data.val and job.recipe.optimiser.steps % job.recipe.validation.every_steps:
-        trainer.evaluate()
-    if run.best() is None:
-        trainer.save_model(str(run.path / LAST))
-    loss_first, loss_last = run.loss_first_and_last()
-    publish(run, parent, job.recipe, identity)
-    progress.done(checkpoint=job.out, loss_first=loss_first, loss_last=loss_last)
-    return job.out
+    unseen = data.val and job.recipe.optimiser.steps % job.recipe.validation.every_steps
 
+    def see_the_last(trainer: Trainer) -> None:
+        if unseen:
+            trainer.evaluate()
 
-BYTES_PER_PARAMETER = 36
-"""On disk, at most: two states (weights, two moments), the best weights twice, the checkpoint."""
-
-
-def check_space(out: Path, parameters: int) -> None:
-    """Better now than at the first save."""
-    folder = next(p for p in out.absolute().parents if p.is_dir())
-    needed, free = parameters * BYTES_PER_PARAMETER, shutil.disk_usage(folder).free
-    if free < needed:
-        raise InputError(
-            f"Training needs about {needed / 1e9:.1f} GB in {folder}; {free / 1e9:.1f} GB are "
-            "free. Make room, or name another --out folder."
-        )
+    return run_stage(
+        job,
+        job.recipe,
+        parent,
+        identity,
+        lambda run: _trainer(job, parent, sam, data, run, progress, stop),
+        progress,
+        at_the_end=see_the_last,
+    )
 
 
 def _sam(folder: Path | None, parent: LoadedCheckpoint) -> FrozenSam | None:
@@ -166,10 +130,7 @@ def _trainer(
     progress: Progress,
     stop: Callable[[], bool],
 ) -> NextPointTrainer:
-    if not job.recipe.optimiser.train_vision:
-        submodule(parent.model, parent.family.vision_path).requires_grad_(False)
-    if job.recipe.optimiser.gradient_checkpointing:
-        checkpoint_activations(parent.model)
+    prepare_model(parent, job.recipe.optimiser)
     model = parent.model if job.recipe.lora.rank == 0 else add_lora(parent, job.recipe.lora)
     args = training_arguments(job, run, validates=bool(data.val))
     codec = parent.description.codec
@@ -204,12 +165,6 @@ def _trainer(
         alpha=job.recipe.covt.alpha,
         **options,
     )
-
-
-def checkpoint_activations(model: PreTrainedModel) -> None:
-    """Trade time for memory; transformers renamed the method within the versions we support."""
-    new_name = "activation_checkpointing_enable"
-    getattr(model, new_name if hasattr(model, new_name) else "gradient_checkpointing_enable")()
 
 
 def _validation(
@@ -301,17 +256,3 @@ def _computes_in_bfloat16(precision: Precision) -> bool:
     if precision == "auto":
         return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
     return precision == "bfloat16"
-
-
-def last_state(folder: Path) -> Path | None:
-    """The newest complete state of the trainer; it writes ``trainer_state.json`` last."""
-    states = [p for p in folder.glob("checkpoint-*") if _is_json(p / "trainer_state.json")]
-    return max(states, key=lambda p: int(p.name.removeprefix("checkpoint-")), default=None)
-
-
-def _is_json(path: Path) -> bool:
-    try:
-        json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return True

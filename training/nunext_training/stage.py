@@ -1,0 +1,147 @@
+"""What the stages of training share: what a job is, and its way from a parent to a checkpoint."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from transformers import set_seed
+
+from napari_nunext.core.errors import InputError
+from napari_nunext.models.families import submodule
+from nunext_training.datasets.training_data import read_training_data
+from nunext_training.publishing import LAST, publish
+from nunext_training.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from transformers import PreTrainedModel, Trainer
+
+    from napari_nunext.models.loading import LoadedCheckpoint
+    from nunext_training.datasets.training_data import TrainingData
+    from nunext_training.progress import Progress
+    from nunext_training.recipe import OptimiserOptions, Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to train, on what, and where to."""
+
+    data: tuple[Path, ...]
+    """Exports."""
+    checkpoint: Path
+    out: Path
+    recipe: Recipe
+    resume: bool = False
+    strict: bool = True
+    """Stop at a record that does not hold or a category that the checkpoint does not know."""
+    renames: Mapping[str, str] = field(default_factory=dict)
+    """New names of categories."""
+
+
+def read_data(job: Job, parent: LoadedCheckpoint) -> TrainingData:
+    """What a job trains and validates on, in the categories of its parent."""
+    return read_training_data(
+        job.data,
+        parent.description.codec.category_names,
+        renames=job.renames,
+        strict=job.strict,
+    )
+
+
+def run_stage(
+    job: Job,
+    recipe: Recipe,
+    parent: LoadedCheckpoint,
+    identity: dict[str, Any],
+    make_trainer: Callable[[RunFolder], Trainer],
+    progress: Progress,
+    *,
+    method: str = "sft",
+    at_the_end: Callable[[Trainer], object] = lambda trainer: None,
+) -> Path | None:
+    """Train, and write the checkpoint.
+
+    Parameters
+    ----------
+    job : Job
+    recipe : Recipe
+        As this stage takes it: its steps are those of the run.
+    parent : LoadedCheckpoint
+    identity : dict
+        What a resumed run must agree in.
+    make_trainer : callable
+        Called with the run's folder, after seeding.
+    progress : Progress
+    method : str
+        Goes into the checkpoint's provenance.
+    at_the_end : callable
+        Told the trainer after its last step, before the checkpoint is written.
+
+    Returns
+    -------
+    Path or None
+        The checkpoint; None where training was stopped.
+    """
+    check_space(job.out, sum(p.numel() for p in parent.model.parameters()))
+    run = RunFolder.open(job.out, identity, resume=job.resume)
+    set_seed(recipe.seed)
+    trainer = make_trainer(run)
+    state = last_state(run.path) if job.resume else None
+    trainer.train(resume_from_checkpoint=None if state is None else str(state))
+    if trainer.state.global_step < recipe.optimiser.steps:
+        return None
+    at_the_end(trainer)
+    if run.best() is None:
+        trainer.save_model(str(run.path / LAST))
+    loss_first, loss_last = run.loss_first_and_last()
+    publish(run, parent, recipe, identity, method=method)
+    progress.done(checkpoint=job.out, loss_first=loss_first, loss_last=loss_last)
+    return job.out
+
+
+def prepare_model(parent: LoadedCheckpoint, optimiser: OptimiserOptions) -> None:
+    """Freeze the vision tower, and trade time for memory, where the recipe says so."""
+    if not optimiser.train_vision:
+        submodule(parent.model, parent.family.vision_path).requires_grad_(False)
+    if optimiser.gradient_checkpointing:
+        checkpoint_activations(parent.model)
+
+
+def checkpoint_activations(model: PreTrainedModel) -> None:
+    """Trade time for memory; transformers renamed the method within the versions we support."""
+    new_name = "activation_checkpointing_enable"
+    getattr(model, new_name if hasattr(model, new_name) else "gradient_checkpointing_enable")()
+
+
+BYTES_PER_PARAMETER = 36
+"""On disk, at most: two states (weights, two moments), the best weights twice, the checkpoint."""
+
+
+def check_space(out: Path, parameters: int) -> None:
+    """Better now than at the first save."""
+    folder = next(p for p in out.absolute().parents if p.is_dir())
+    needed, free = parameters * BYTES_PER_PARAMETER, shutil.disk_usage(folder).free
+    if free < needed:
+        raise InputError(
+            f"Training needs about {needed / 1e9:.1f} GB in {folder}; {free / 1e9:.1f} GB are "
+            "free. Make room, or name another --out folder."
+        )
+
+
+def last_state(folder: Path) -> Path | None:
+    """The newest complete state of the trainer; it writes ``trainer_state.json`` last."""
+    states = [p for p in folder.glob("checkpoint-*") if _is_json(p / "trainer_state.json")]
+    return max(states, key=lambda p: int(p.name.removeprefix("checkpoint-")), default=None)
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True
