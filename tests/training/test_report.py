@@ -17,9 +17,10 @@ from napari_nunext.store.exports.geojson import write_geojson
 from nunext_training.cli import main
 from nunext_training.evaluate import evaluate_detector, evaluate_predictions
 from nunext_training.importers.writing import write_export
+from nunext_training.modules import MODULES
 from nunext_training.predictions import prediction_files
 from nunext_training.report import write_report
-from nunext_training.tables import SWITCHES, Table, ablation_table, switches_of, tables
+from nunext_training.tables import Table, ablation_table, tables
 
 OPTIONS = {"radius_um": 3.0, "method": "gated", "data": {"split": "val"}}
 SIDE = 64
@@ -170,7 +171,7 @@ def test_the_tables_have_the_papers_layout(images):
         evaluation.instances.sq,
         evaluation.instances.pq,
     )
-    assert by_number[5].header == ("Run", *SWITCHES, "F1")
+    assert by_number[5].header == ("Run", *MODULES, "F1")
     assert by_number[5].rows[0][:3] == ("1", "yes", "yes")
     assert by_number[5].rows[0][-1] == evaluation.report.overall.f1
 
@@ -178,13 +179,8 @@ def test_the_tables_have_the_papers_layout(images):
 def test_a_table_in_markdown_keeps_its_columns():
     text = Table(1, "T", ("a|b", "c"), (("x", 0.5), ("y", None))).to_markdown()
     assert text == "### T\n\n| a\\|b | c |\n| --- | ---: |\n| x | 0.5000 |\n| y | - |\n"
-    rows = ablation_table([({"NSFT": True}, 0.8), ({"NSFT": True, "SASS": True}, 0.9)]).rows
+    rows = ablation_table([(("NSFT",), 0.8), (("NSFT", "SASS"), 0.9)]).rows
     assert [row.count("yes") for row in rows] == [1, 2]
-
-
-@pytest.mark.parametrize("provenance", [None, {}, {"recipe": "tiny"}, {"recipe": {}}])
-def test_an_untrained_subject_has_no_switches(provenance):
-    assert switches_of(provenance) is None
 
 
 def test_the_report_needs_nothing_but_itself_and_names_nobody(images, tmp_path):

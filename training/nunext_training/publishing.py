@@ -15,6 +15,7 @@ from napari_nunext.models.loading import finish_checkpoint, load_weights, new_fo
 from nunext_training.covt import HEAD_FILE
 from nunext_training.evaluate import VALIDATION_MATCHING
 from nunext_training.lora import ADAPTER_FILE, merge_saved
+from nunext_training.modules import modules_after
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,13 +55,14 @@ def publish(
     weights = run.best_weights or run.path / LAST
     model = _trained_model(weights, parent.folder).to(dtype or torch.float32)
     steps = recipe.optimiser.steps
+    made_by = identity | {"method": method}
     description = replace(
         parent.description,
         name=run.out.name,
         metrics=() if best is None else (_metrics(recipe, best, identity),),
-        provenance=identity
+        provenance=made_by
         | {
-            "method": method,
+            "modules": modules_after(parent.description.provenance, made_by),
             "steps": steps,
             "best_step": steps if best is None else best.step,
             "software": f"napari-nunext {__version__}",

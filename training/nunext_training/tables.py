@@ -6,9 +6,11 @@ each method, so that rows can be put beside the paper's. Figures that were not m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+from nunext_training.modules import MODULES, modules_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,9 +18,6 @@ if TYPE_CHECKING:
     from nunext_training.evaluate import Evaluation
 
 Cell: TypeAlias = str | float | None
-
-SWITCHES = ("NSFT", "SASS", "CoVT", "GRPO", "LVGF", "FGAS", "TGR")
-"""Columns of Table 5: naive fine-tuning and the paper's modules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,31 +118,63 @@ def tables(evaluation: Evaluation, *, method: str, data_set: str) -> tuple[Table
                 ((method, instances.aji, instances.dq, instances.sq, instances.pq),),
             )
         )
-    switches = switches_of(evaluation.subject.get("provenance"))
-    if switches is not None:
-        found.append(ablation_table([(switches, report.overall.f1)]))
+    modules = modules_of(evaluation.subject.get("provenance"))
+    if modules is not None:
+        found.append(ablation_table([(modules, report.overall.f1)]))
     return tuple(found)
 
 
-def ablation_table(rows: Sequence[tuple[Mapping[str, bool], float]]) -> Table:
-    """Table 5: which of `SWITCHES` were on, and the F1."""
+def ablation_table(rows: Sequence[tuple[Sequence[str], float]]) -> Table:
+    """Table 5: which of the modules were on, and the F1."""
+    return _table_5("F1", rows=[(on, (f1,)) for on, f1 in rows])
+
+
+@dataclass(frozen=True, slots=True)
+class AblationRow:
+    """A row of Table 5 that was run with several seeds."""
+
+    modules: tuple[str, ...]
+    f1: tuple[float, ...]
+    """One for each seed."""
+    gains: tuple[float, ...]
+    """F1 above that of the checkpoint that the run went on from, one for each seed."""
+    published: float
+    """The paper's F1, at its own size and on its own data."""
+
+
+def seeds_table(rows: Sequence[AblationRow]) -> Table:
+    """Table 5 with mean, deviation and number of the seeds.
+
+    Deviations are those of samples (n - 1); one seed has none.
+    """
+    return _table_5(
+        *("F1", "sd", "n", "gain", "sd of gain", "paper's F1"),
+        rows=[
+            (
+                row.modules,
+                (
+                    *_mean_and_sd(row.f1),
+                    str(len(row.f1)),
+                    *_mean_and_sd(row.gains),
+                    row.published,
+                ),
+            )
+            for row in rows
+        ],
+    )
+
+
+def _table_5(*figures: str, rows: Sequence[tuple[Sequence[str], tuple[Cell, ...]]]) -> Table:
     return Table(
         5,
         "Effect of the modules (layout of Table 5)",
-        ("Run", *SWITCHES, "F1"),
+        ("Run", *MODULES, *figures),
         tuple(
-            (str(i), *("yes" if on.get(name) else "" for name in SWITCHES), f1)
-            for i, (on, f1) in enumerate(rows, start=1)
+            (str(i), *("yes" if name in on else "" for name in MODULES), *cells)
+            for i, (on, cells) in enumerate(rows, start=1)
         ),
     )
 
 
-def switches_of(provenance: Mapping[str, Any] | None) -> dict[str, bool] | None:
-    """Which modules the last training of a checkpoint used, from what it says of itself.
-
-    None for a checkpoint that was not trained by this project, and for what is none.
-    """
-    recipe = (provenance or {}).get("recipe")
-    if not isinstance(recipe, Mapping) or not isinstance(recipe.get("loss"), Mapping):
-        return None
-    return {"NSFT": True, "SASS": recipe["loss"].get("supervision") == "soft"}
+def _mean_and_sd(values: Sequence[float]) -> tuple[float | None, float | None]:
+    return (fmean(values) if values else None, stdev(values) if len(values) > 1 else None)
