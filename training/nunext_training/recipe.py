@@ -123,9 +123,11 @@ class RftOptions:
     beta: float = 0.5
     """What undeserving tokens keep of their rollout's advantage."""
     task_guided: bool = False
-    """Task-guided reward (Eq. 19): needs a segmenter, and true masks."""
+    """Task-guided reward (Eq. 19): needs a segmenter."""
     gamma: float = 0.5
     """Weight of panoptic quality in the reward."""
+    panoptic_truth: Foreground = "masks"
+    """What panoptic quality is against: true masks, or discs of ``covt.radius_um``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,24 @@ class ValidationOptions:
     """At most so many images of the validation split are decoded for F1; evenly spaced. 0: loss
     alone."""
     radius_um: float = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class AblationOptions:
+    """The size of `nunext-train ablate`: what its runs take in place of the stages' own numbers."""
+
+    seeds: int = 3
+    preset: str = "nano"
+    """Of the start, where none is given: built, then taught naively."""
+    window_px: int = 32
+    latents: int = 8
+    start_steps: int = 2400
+    start_lr: float = 2e-3
+    sft_steps: int = 200
+    sft_lr: float = 5e-4
+    rft_steps: int = 100
+    validations: int = 4
+    """How often each run is looked at, to choose its weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +172,7 @@ class Recipe:
     optimiser: OptimiserOptions = field(default_factory=OptimiserOptions)
     validation: ValidationOptions = field(default_factory=ValidationOptions)
     rft: RftOptions = field(default_factory=RftOptions)
+    ablation: AblationOptions = field(default_factory=AblationOptions)
 
     def __post_init__(self) -> None:
         low, high = self.windows.scale_range
@@ -186,6 +207,7 @@ class Recipe:
             (self.validation.images >= 0, "validation.images", "0 or more"),
             (self.validation.radius_um > 0, "validation.radius_um", "a positive number"),
             *_rft_checks(self.rft),
+            *_ablation_checks(self.ablation),
         )
         for holds, name, expected in checks:
             if not holds:
@@ -194,8 +216,12 @@ class Recipe:
                 raise InputError(f"Recipe {self.name!r}: {name} is {got!r}; expected {expected}.")
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values; also what two runs are compared by."""
+        """Plain JSON values; also what two runs are compared by.
+
+        Without `ablation`, which is a choice of runs and no part of any.
+        """
         data = asdict(self)
+        del data["ablation"]
         data["windows"]["scale_range"] = list(self.windows.scale_range)
         return data
 
@@ -227,6 +253,18 @@ def _rft_checks(rft: RftOptions) -> tuple[tuple[bool, str, str], ...]:
         (rft.min_std >= 0, "rft.min_std", "0 or more"),
         (0 <= rft.beta <= 1, "rft.beta", "0 to 1"),
         (rft.gamma >= 0, "rft.gamma", "0 or more"),
+        (rft.panoptic_truth in get_args(Foreground), "rft.panoptic_truth", "masks or discs"),
+    )
+
+
+def _ablation_checks(ablation: AblationOptions) -> tuple[tuple[bool, str, str], ...]:
+    """What holds of a recipe's section ``ablation``."""
+    counts = ("seeds", "window_px", "start_steps", "sft_steps", "rft_steps", "validations")
+    return (
+        *((getattr(ablation, key) > 0, f"ablation.{key}", "1 or more") for key in counts),
+        (ablation.latents >= 0, "ablation.latents", "0 or more"),
+        (ablation.start_lr > 0, "ablation.start_lr", "a positive number"),
+        (ablation.sft_lr > 0, "ablation.sft_lr", "a positive number"),
     )
 
 
@@ -274,6 +312,7 @@ def parse_recipe(text: str, name: str) -> Recipe:
         "optimiser": OptimiserOptions(),
         "validation": ValidationOptions(),
         "rft": RftOptions(),
+        "ablation": AblationOptions(),
     }
     top = {key: value for key, value in data.items() if key not in sections}
     filled: dict[str, Any] = {
