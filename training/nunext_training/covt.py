@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from nunext_training.datasets.labelled import LabelledImage
     from nunext_training.datasets.painting import Painter
     from nunext_training.datasets.windows import Example
-    from nunext_training.recipe import ThoughtOptions
+    from nunext_training.recipe import Foreground
 
 HEAD_FILE = Path("covt") / "covt_head.safetensors"
 """Of the projection, inside a folder of weights."""
@@ -255,10 +255,12 @@ def new_head(model: Any, sam: FrozenSam, parent: Path) -> ThoughtHead:
     return head.to(model.device)
 
 
-def foreground_painter(images: Sequence[LabelledImage], options: ThoughtOptions) -> Painter:
-    """What paints the foreground; raises `RecordError` where masks are asked for and missing."""
-    if options.target == "discs":
-        return Discs(options.radius_um)
+def foreground_painter(
+    images: Sequence[LabelledImage], target: Foreground, radius_um: float
+) -> Painter:
+    """What paints the nuclei; raises `RecordError` where masks are asked for and missing."""
+    if target == "discs":
+        return Discs(radius_um)
     check_masks(images)
     return paint_masks
 

@@ -23,7 +23,7 @@ from napari_nunext.core.errors import InputError
 from napari_nunext.models.checkpoint import checkpoint_sha256
 from napari_nunext.models.loading import load_checkpoint
 from napari_nunext.models.sam import SamSegmenter
-from nunext_training.datasets.painting import check_masks, paint_masks
+from nunext_training.covt import foreground_painter
 from nunext_training.datasets.windows import GridWindows, RandomWindows, WindowSpec
 from nunext_training.prompted import PromptedMasks
 from nunext_training.rft_trainer import NextPointGrpoTrainer, RftValidation, RolloutScorer
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_nunext.models.loading import LoadedCheckpoint
+    from nunext_training.datasets.painting import Painter
     from nunext_training.datasets.training_data import TrainingData
     from nunext_training.progress import Progress
     from nunext_training.recipe import Recipe
@@ -122,9 +123,16 @@ def _masks(job: RftJob, parent: LoadedCheckpoint, data: TrainingData) -> Prompte
             f"Recipe {job.recipe.name!r} wants the task-guided reward, for which no segmenter is "
             "given. Name one with --segmenter, or set rft.task_guided to false."
         )
-    check_masks([*data.train, *data.val])
+    _true_painter(job.recipe, data)  # complains before anything is loaded
     segmenter = SamSegmenter(job.segmenter, device=str(parent.device))
     return PromptedMasks(segmenter, parent.description.window_px, parent.description.mpp)
+
+
+def _true_painter(recipe: Recipe, data: TrainingData) -> Painter:
+    """What panoptic quality is measured against; raises `RecordError` where it is missing."""
+    return foreground_painter(
+        [*data.train, *data.val], recipe.rft.panoptic_truth, recipe.covt.radius_um
+    )
 
 
 def _trainer(
@@ -139,7 +147,7 @@ def _trainer(
     prepare_model(parent, recipe.optimiser)
     codec = parent.description.codec
     spec = WindowSpec(codec.window_px, parent.description.mpp, codec.category_names)
-    painter = None if masks is None else paint_masks
+    painter = None if masks is None else _true_painter(recipe, data)
     decoded = decoded_images(data.val, recipe.validation)
     args = grpo_config(recipe, run, validates=bool(decoded))
     generations = -(-recipe.rft.steps // recipe.rft.iterations)

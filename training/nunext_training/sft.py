@@ -136,13 +136,16 @@ def _trainer(
     codec = parent.description.codec
     spec = WindowSpec(codec.window_px, parent.description.mpp, codec.category_names)
     per_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+    covt = job.recipe.covt
     windows = RandomWindows(
         data.train,
         spec,
         job.recipe.windows,
         length=job.recipe.optimiser.steps * per_step,
         seed=job.recipe.seed,
-        painter=None if sam is None else foreground_painter(data.train, job.recipe.covt),
+        painter=(
+            None if sam is None else foreground_painter(data.train, covt.target, covt.radius_um)
+        ),
     )
     collator = Collator(codec, parent.windows, parent.windows.processor.tokenizer.pad_token_id)
     options: dict[str, Any] = {
@@ -162,7 +165,7 @@ def _trainer(
         collator=ThoughtCollator(collator, sam),
         sam=sam,
         head=new_head(parent.model, sam, parent.folder),
-        alpha=job.recipe.covt.alpha,
+        alpha=covt.alpha,
         **options,
     )
 
