@@ -41,6 +41,8 @@ class Job:
     """Stop at a record that does not hold or a category that the checkpoint does not know."""
     renames: Mapping[str, str] = field(default_factory=dict)
     """New names of categories."""
+    left_out: frozenset[str] = frozenset()
+    """Patients whose images are neither trained nor validated on."""
 
 
 def read_data(job: Job, parent: LoadedCheckpoint) -> TrainingData:
@@ -50,6 +52,7 @@ def read_data(job: Job, parent: LoadedCheckpoint) -> TrainingData:
         parent.description.codec.category_names,
         renames=job.renames,
         strict=job.strict,
+        left_out=job.left_out,
     )
 
 

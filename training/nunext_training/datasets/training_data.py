@@ -39,6 +39,7 @@ def read_training_data(
     *,
     renames: Mapping[str, str],
     strict: bool,
+    left_out: frozenset[str] = frozenset(),
 ) -> TrainingData:
     """Read exports to train a checkpoint on.
 
@@ -52,6 +53,8 @@ def read_training_data(
     strict : bool
         Stop at what does not hold or is not known; otherwise it is left out and logged with its
         count.
+    left_out : frozenset of str
+        Patients whose images are kept for something else; the origins name them.
 
     Raises
     ------
@@ -63,7 +66,9 @@ def read_training_data(
     sources = [read_source(folder, strict=strict) for folder in folders]
     for problem in (p for source in sources for p in source.problems):
         logger.warning("Left out: %s", problem)
-    images = rename_categories([i for source in sources for i in source.images], renames)
+    images = rename_categories(
+        [i for source in sources for i in source.images if i.patient not in left_out], renames
+    )
     known, skipped = known_categories_only(images, category_names, strict=strict)
     if skipped.images:
         logger.warning(
@@ -80,4 +85,7 @@ def read_training_data(
             f"None of the {len(images)} exported regions can be trained on: the training split is "
             "empty. Mark more regions complete and export again."
         )
-    return TrainingData(train, select_split(known, "val"), tuple(s.origin for s in sources))
+    without = {"left_out_patients": sorted(left_out)} if left_out else {}
+    return TrainingData(
+        train, select_split(known, "val"), tuple(s.origin | without for s in sources)
+    )
