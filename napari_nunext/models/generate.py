@@ -22,7 +22,7 @@ from napari_nunext.core.codec import TOKENS_PER_POINT
 from napari_nunext.models.families import unwrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from transformers import Cache, PreTrainedModel
 
@@ -54,15 +54,16 @@ class Sampling:
     ----------
     temperature : float
         Positive; logits are divided by it.
-    generator : torch.Generator
-        On the model's device.
+    seeds : sequence of int
+        One for each window, whose replies depend on no other: they are the same whatever else is
+        decoded beside it, up to the rounding of the model.
     rollouts : int
         Replies for each window. Row ``window * rollouts + k`` is the k-th; the prompt of a window
         is read once for all of them.
     """
 
     temperature: float
-    generator: torch.Generator
+    seeds: Sequence[int]
     rollouts: int = 1
 
     def __post_init__(self) -> None:
@@ -156,6 +157,10 @@ class _Decoder:
         self._codec = codec
         self._family = family
         self._sampling = sampling
+        self._generators = [
+            torch.Generator(model.device).manual_seed(seed)
+            for seed in (() if sampling is None else sampling.seeds)
+        ]
         self._cache: Cache | None = None
         self._pending: list[torch.Tensor] = []
         """Hidden states of the coming positions, each of shape (n, width)."""
@@ -173,7 +178,7 @@ class _Decoder:
                 return
             allowed = torch.from_numpy(self._codec.allowed_at(position))
             scores = self._scores(self._pending.pop(0), allowed)
-            tokens = allowed[self._choose(scores, allowed).cpu()]
+            tokens = allowed[self._choose(scores, allowed, rows).cpu()]
             yield DecodeStep(position, rows, tokens, allowed, scores.softmax(dim=-1).cpu())
             going = tokens != self._codec.end_id
             if not going.any() or position == last:
@@ -228,12 +233,19 @@ class _Decoder:
         return functional.linear(hidden, head.weight[ids], bias).float()
 
     @torch.no_grad()
-    def _choose(self, scores: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
+    def _choose(
+        self, scores: torch.Tensor, allowed: torch.Tensor, rows: torch.Tensor
+    ) -> torch.Tensor:
         """Index into the allowed tokens for each row, shape (n,)."""
         if self._sampling is None:
             return end_by_majority(scores, (allowed == self._codec.end_id)).argmax(dim=-1)
         weights = (scores / self._sampling.temperature).softmax(dim=-1)
-        return torch.multinomial(weights, 1, generator=self._sampling.generator)[:, 0]
+        windows, counts = (rows // self._sampling.rollouts).unique_consecutive(return_counts=True)
+        drawn = [
+            torch.multinomial(some, 1, generator=self._generators[window])
+            for window, some in zip(windows.tolist(), weights.split(counts.tolist()), strict=True)
+        ]
+        return torch.cat(drawn)[:, 0]
 
     @torch.no_grad()
     def _drop(self, going: torch.Tensor) -> None:

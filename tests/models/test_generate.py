@@ -180,10 +180,8 @@ def test_rollouts_follow_the_grammar_differ_and_repeat_with_the_seed(
     checkpoint: LoadedCheckpoint, windows: Windows
 ) -> None:
     def sample(seed: int) -> list[list[int]]:
-        generator = torch.Generator().manual_seed(seed)
-        return decode(
-            checkpoint, windows[:2], rollouts=4, sampling=Sampling(1.0, generator, rollouts=4)
-        )
+        sampling = Sampling(1.0, (seed, seed + 1), rollouts=4)
+        return decode(checkpoint, windows[:2], rollouts=4, sampling=sampling)
 
     replies = sample(0)
     assert len(replies) == 8
@@ -194,10 +192,21 @@ def test_rollouts_follow_the_grammar_differ_and_repeat_with_the_seed(
         assert failure is None or failure.reason == "no end"
 
 
+def test_what_a_window_draws_does_not_depend_on_its_neighbours(
+    checkpoint: LoadedCheckpoint, windows: Windows
+) -> None:
+    def sample(some: Windows, *seeds: int) -> list[list[int]]:
+        return decode(checkpoint, some, rollouts=3, sampling=Sampling(1.0, seeds, rollouts=3))
+
+    together = sample(windows[:3], 5, 6, 7)
+    assert together[3:6] == sample(windows[1:2], 6)
+    assert together[:3] + together[6:] == sample([windows[0], windows[2]], 5, 7)
+
+
 def test_a_cold_temperature_samples_the_likeliest_tokens(
     checkpoint: LoadedCheckpoint, windows: Windows
 ) -> None:
-    cold = Sampling(1e-4, torch.Generator().manual_seed(0))
+    cold = Sampling(1e-4, range(len(windows)))
     steps = decode_batch(
         checkpoint.model,
         checkpoint.windows(windows),
@@ -213,4 +222,4 @@ def test_a_cold_temperature_samples_the_likeliest_tokens(
 
 def test_sampling_refuses_a_temperature_of_zero() -> None:
     with pytest.raises(ValueError, match="greedy"):
-        Sampling(0.0, torch.Generator())
+        Sampling(0.0, (0,))

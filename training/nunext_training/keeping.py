@@ -12,8 +12,10 @@ from safetensors.torch import save_file
 from transformers import AutoModelForImageTextToText, Trainer, TrainerCallback
 
 from napari_nunext.models.loading import load_weights
+from nunext_training import processes
 from nunext_training.errors import TrainingError
 from nunext_training.lora import ADAPTER_FILE
+from nunext_training.sharding import WholeCopy, is_sharded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,9 +30,24 @@ class RunKeeping(Trainer):
     """A Trainer whose state, best weights and bad batches live in the folder of a run."""
 
     _run: RunFolder
+    _whole_copy: WholeCopy | None = None
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """As the Trainer's; where weights are about to be spread, keeps a whole copy to decode."""
+        if is_sharded(self.accelerator) and self._whole_copy is None:
+            self._whole_copy = WholeCopy(self.model, self.accelerator)
+        return super().train(*args, **kwargs)
+
+    def whole_model(self) -> Any:
+        """The model with the weights of now, all of them in this process.
+
+        Where weights are spread, every process must ask at the same time.
+        """
+        model = self.accelerator.unwrap_model(self.model)
+        return model if self._whole_copy is None else self._whole_copy.updated(model)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        if (Path(resume_from_checkpoint) / ADAPTER_FILE).is_file():
+        if is_sharded(self.accelerator) or (Path(resume_from_checkpoint) / ADAPTER_FILE).is_file():
             super()._load_from_checkpoint(resume_from_checkpoint, model)
             return
         # The Trainer would take the names in the file as they are. The Qwen-VL families are saved
@@ -55,7 +72,8 @@ class RunKeeping(Trainer):
             ) from error
 
     def _give_up(self, inputs: dict[str, Tensor], loss: float) -> None:
-        path = self._run.path / "bad_batch.safetensors"
+        process = int(self.accelerator.process_index)
+        path = self._run.path / f"bad_batch{f'-{process}' if process else ''}.safetensors"
         save_file({k: v.detach().cpu().contiguous() for k, v in inputs.items()}, path)
         step = self.state.global_step + 1
         path.with_suffix(".json").write_text(
@@ -67,7 +85,7 @@ class RunKeeping(Trainer):
         )
 
     def _keep_best(self, result: Best) -> None:
-        if not result.is_better_than(self._run.best()):
+        if not processes.on_main(lambda: result.is_better_than(self._run.best())):
             return
         weights = self._run.path / "partial"
         self.save_model(str(weights))
@@ -83,7 +101,8 @@ class Reporter(TrainerCallback):
     run : RunFolder
     progress : Progress
     stop : callable
-        Asked after every step; once it is True, the state is saved and training ends.
+        Asked after every step; once it is True in any process, the state is saved and training
+        ends.
     figures : sequence of str
         What of the trainer's log is kept: of a step under these names, of a validation under these
         names with ``eval_`` before them.
@@ -109,7 +128,7 @@ class Reporter(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
         """See `TrainerCallback`."""
-        if self._stop():
+        if processes.any_of(self._stop()):
             control.should_save = True
             control.should_training_stop = True
         return control

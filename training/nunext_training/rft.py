@@ -23,6 +23,7 @@ from napari_nunext.core.errors import InputError
 from napari_nunext.models.checkpoint import checkpoint_sha256
 from napari_nunext.models.loading import load_checkpoint
 from napari_nunext.models.sam import SamSegmenter
+from nunext_training import processes
 from nunext_training.covt import foreground_painter
 from nunext_training.datasets.windows import GridWindows, RandomWindows, WindowSpec
 from nunext_training.prompted import PromptedMasks
@@ -76,6 +77,7 @@ def run_rft(
     TrainingError
         If the loss is no longer a number.
     """
+    processes.join()
     recipe = stage_recipe(job.recipe)
     parent = load_checkpoint(job.checkpoint, dtype=torch.float32)
     data = read_data(job, parent)
@@ -158,6 +160,7 @@ def _trainer(
         length=generations * recipe.rft.windows_per_step * args.world_size,
         seed=recipe.seed,
         painter=painter,
+        verdicts=recipe.rft.use_verdicts,
     )
     return NextPointGrpoTrainer(
         parent,

@@ -23,9 +23,10 @@ from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOTrainer
 
 from napari_nunext.models.generate import Sampling
+from nunext_training import processes
 from nunext_training.advantages import (
-    filter_groups,
-    group_advantages,
+    advantages_in_groups,
+    reply_from_verdicts,
     token_advantages,
     varied_groups,
 )
@@ -68,12 +69,14 @@ FIGURES = (
     "reward",
     "reward_std",
     "kept_groups",
+    "verdicts",
     "failed_format",
     "reply_tokens",
     "entropy",
 )
 """What ``metrics.jsonl`` keeps of a step or a validation, where it is known. ``loss`` is minus the
-mean reward, ``surrogate`` the value of Eq. 11, whose gradient alone means something."""
+mean reward, ``surrogate`` the value of Eq. 11, whose gradient alone means something; ``verdicts``
+counts the rollouts of people that joined."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -84,6 +87,15 @@ class RftValidation:
     """Decoded greedily for the mean reward."""
     f1: Callable[[PreTrainedModel], float]
     """F1 of images decoded whole."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _JudgedReply:
+    """What a model had said of a window of the batch, judged by people."""
+
+    window: int
+    token_ids: tuple[int, ...]
+    scored: ScoredReply
 
 
 def detection_reward(**columns: Any) -> list[float | None]:
@@ -116,6 +128,7 @@ class RolloutScorer:
         self._method: Method = options.matching
         self._gamma = options.gamma
         self._masks = masks
+        self._max_points = checkpoint.description.max_points
 
     def score(self, example: Example, reply: Sequence[int]) -> ScoredReply:
         """Check, match and reward a reply to a window.
@@ -129,9 +142,26 @@ class RolloutScorer:
             self._codec,
             radius_px=self._radius_px,
             method=self._method,
-            panoptic=None if self._masks is None else partial(self._panoptic, self._masks, example),
+            panoptic=self._panoptic_of(example),
             gamma=self._gamma,
         )
+
+    def score_verdicts(self, example: Example) -> tuple[tuple[int, ...], ScoredReply] | None:
+        """What people judged in a window, as a reply and its reward.
+
+        None where they judged nothing, and where the model may not write as many points.
+        """
+        if example.rollout is None or len(example.rollout.points) > self._max_points:
+            return None
+        return reply_from_verdicts(
+            example.rollout,
+            self._codec,
+            panoptic=self._panoptic_of(example),
+            gamma=self._gamma,
+        )
+
+    def _panoptic_of(self, example: Example) -> Callable[[PointsXY], float] | None:
+        return None if self._masks is None else partial(self._panoptic, self._masks, example)
 
     @staticmethod
     def _panoptic(masks: PromptedMasks, example: Example, points_xy: PointsXY) -> float:
@@ -207,36 +237,53 @@ class NextPointGrpoTrainer(RunKeeping, GRPOTrainer):
         self, inputs: list[dict[str, Any]]
     ) -> dict[str, Tensor | list[int]]:
         """Rows of windows, each as often as it has rollouts, to a batch of rollouts."""
-        examples = [self._windows[row["window"]] for row in inputs[:: self._options.rollouts]]
         device, group_size = self.accelerator.device, self._options.rollouts
-        generator = torch.Generator(device=device).manual_seed(
-            rollout_seed(
-                self.args.seed, self.state.global_step, int(self.accelerator.process_index)
-            )
-        )
-        sampling = Sampling(self.temperature, generator, group_size)
+        indices = [row["window"] for row in inputs[::group_size]]
+        examples = [self._windows[i] for i in indices]
+        seeds = [rollout_seed(self.args.seed, i) for i in indices]
+        sampling = Sampling(self.temperature, seeds, group_size)
         rollouts = self._sampled([example.rgb for example in examples], sampling)
         scored = [
             self._scorer.score(examples[i // group_size], reply)
             for i, reply in enumerate(rollouts.replies)
         ]
+        judged = self._judged(examples)
+        more = [(reply.window, reply.token_ids) for reply in judged]
+        # TRL cuts the rows into passes of equal size: a row without advantage fills the last.
+        more += [(0, rollouts.replies[0])] * (
+            -(len(scored) + len(more)) % self._options.accumulation
+        )
         batch: dict[str, Tensor | list[int]] = dict(
             rollout_batch(
-                rollouts, group_size, self._checkpoint.windows.processor.tokenizer.pad_token_id
+                rollouts,
+                group_size,
+                self._checkpoint.windows.processor.tokenizer.pad_token_id,
+                more,
             )
         )
-        lengths = [len(reply) for reply in rollouts.replies]
-        advantages = self._advantages(scored, lengths)
+        lengths = [len(reply) for reply in (*rollouts.replies, *(reply for _, reply in more))]
+        advantages = self._advantages(scored, judged, lengths)
         batch["advantages"] = torch.from_numpy(advantages).float().to(device)
         batch["num_images"] = [1] * len(lengths)
         if self.num_iterations > 1:
             batch["old_per_token_logps"] = self._log_probabilities_of(batch)
-        self._note("reply_tokens", np.array(lengths))
+        self._note("reply_tokens", np.array([len(reply) for reply in rollouts.replies]))
         return batch
+
+    def _judged(self, examples: Sequence[Example]) -> list[_JudgedReply]:
+        """What people judged in these windows.
+
+        Other weights wrote it, under which its log-probabilities are not recorded: it is learned
+        from as if the policy of now had drawn it.
+        """
+        found = [(i, self._scorer.score_verdicts(example)) for i, example in enumerate(examples)]
+        judged = [_JudgedReply(i, *reply) for i, reply in found if reply is not None]
+        self._metrics["train"]["verdicts"].append(processes.total([len(judged)])[0])
+        return judged
 
     def _sampled(self, windows: Sequence[NDArray[np.uint8]], sampling: Sampling) -> Rollouts:
         """Replies of the policy of now; raises `TrainingError` where what it says is no number."""
-        model = self.accelerator.unwrap_model(self.model)
+        model = self.whole_model()
         max_points = self._checkpoint.description.max_points
         try:
             return decode_windows(
@@ -249,23 +296,30 @@ class NextPointGrpoTrainer(RunKeeping, GRPOTrainer):
             raise
 
     def _advantages(
-        self, scored: Sequence[ScoredReply], lengths: Sequence[int]
+        self, sampled: Sequence[ScoredReply], judged: Sequence[_JudgedReply], lengths: Sequence[int]
     ) -> NDArray[np.float64]:
-        """Eq. 12, filtering, and Eq. 18. Shape (rollouts, longest)."""
+        """Eq. 12, filtering, and Eq. 18. Shape (rows, longest); rows beyond the replies are 0."""
         options = self._options
-        rewards = np.array([s.reward for s in scored]).reshape(-1, options.rollouts)
-        advantages = group_advantages(rewards)
-        kept = varied_groups(rewards, options.min_std if options.filter_groups else 0.0)
+        scored = [*sampled, *(reply.scored for reply in judged)]
+        rewards = np.array([s.reward for s in scored])
+        window_of = np.arange(len(sampled)) // options.rollouts
+        groups = np.concatenate([window_of, [reply.window for reply in judged]]).astype(int)
+        min_std = options.min_std if options.filter_groups else 0.0
+        kept = varied_groups([rewards[groups == group] for group in np.unique(groups)], min_std)
         kept_share = self._note("kept_groups", kept)
-        self._note("reward", rewards)
-        self._note("reward_std", rewards.std(axis=1))
-        self._note("failed_format", np.array([s.is_true_positive is None for s in scored]))
-        return token_advantages(
+        by_group = rewards[: len(sampled)].reshape(-1, options.rollouts)
+        self._note("reward", by_group)
+        self._note("reward_std", by_group.std(axis=1))
+        self._note("failed_format", np.array([s.is_true_positive is None for s in sampled]))
+        table = np.zeros((len(lengths), max(lengths)))
+        shaped = token_advantages(
             scored,
-            filter_groups(advantages, kept, kept_share).ravel(),
-            lengths,
+            advantages_in_groups(rewards, groups, kept, kept_share, rows=len(lengths)),
+            lengths[: len(scored)],
             options.beta if options.shape_advantages else 1.0,
         )
+        table[: len(scored), : shaped.shape[1]] = shaped
+        return table
 
     def _note(self, name: str, values: NDArray[Any]) -> float:
         """Mean over all processes, which is also a figure of the step."""
@@ -343,13 +397,13 @@ class NextPointGrpoTrainer(RunKeeping, GRPOTrainer):
     @property
     def has_no_best(self) -> bool:
         """Whether nothing has been validated in this run yet."""
-        return self._run.best() is None
+        return processes.on_main(lambda: self._run.best() is None)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Decode validation greedily; keeps the weights if they are the best so far."""
         if self._validation is None:
             return {}
-        model = self.accelerator.unwrap_model(self.model)
+        model = self.whole_model()
         reward = self._greedy_reward(model, self._validation.windows)
         f1 = self._validation.f1(model)
         figures = {"eval_loss": -reward, "eval_reward": reward, "eval_f1": f1}
@@ -361,11 +415,11 @@ class NextPointGrpoTrainer(RunKeeping, GRPOTrainer):
         return figures
 
     def _greedy_reward(self, model: PreTrainedModel, windows: Windows) -> float:
-        """Mean reward of the replies to windows, decoded as when serving."""
-        total = 0.0
-        for start in range(0, len(windows), self.args.per_device_train_batch_size):
-            stop = min(start + self.args.per_device_train_batch_size, len(windows))
-            examples = [windows[i] for i in range(start, stop)]
+        """Mean reward of the replies to windows, decoded as when serving, each by one process."""
+        total, mine = 0.0, processes.my_share(range(len(windows)))
+        for start in range(0, len(mine), self.args.per_device_train_batch_size):
+            stop = start + self.args.per_device_train_batch_size
+            examples = [windows[i] for i in mine[start:stop]]
             replies = decode_windows(
                 self._checkpoint,
                 model,
@@ -376,7 +430,7 @@ class NextPointGrpoTrainer(RunKeeping, GRPOTrainer):
                 self._scorer.score(example, reply).reward
                 for example, reply in zip(examples, replies, strict=True)
             )
-        return total / len(windows)
+        return processes.total([total])[0] / len(windows)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """As TRL's; the loss that is told is minus the reward."""

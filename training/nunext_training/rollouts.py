@@ -83,12 +83,20 @@ def decode_windows(
     return Rollouts(inputs, tuple(tuple(reply) for reply in replies))
 
 
-def rollout_seed(seed: int, step: int, process: int) -> int:
-    """Seed of the rollouts of a step: a run that goes on draws what it would have drawn."""
-    return int(np.random.SeedSequence((seed, step, process)).generate_state(1)[0])
+def rollout_seed(seed: int, window: int) -> int:
+    """Seed of the rollouts of a run's i-th window.
+
+    A run that goes on draws what it would have drawn, and so does one that several processes share.
+    """
+    return int(np.random.SeedSequence((seed, window)).generate_state(1)[0])
 
 
-def rollout_batch(rollouts: Rollouts, group_size: int, pad_id: int) -> dict[str, Tensor]:
+def rollout_batch(
+    rollouts: Rollouts,
+    group_size: int,
+    pad_id: int,
+    more: Sequence[tuple[int, Sequence[int]]] = (),
+) -> dict[str, Tensor]:
     """Prompts and replies by the names that TRL knows.
 
     Parameters
@@ -97,6 +105,8 @@ def rollout_batch(rollouts: Rollouts, group_size: int, pad_id: int) -> dict[str,
     group_size : int
         G, replies to each window.
     pad_id : int
+    more : sequence of (int, sequence of int)
+        Replies that were not sampled, each with the index of its window: the last rows.
 
     Returns
     -------
@@ -107,12 +117,14 @@ def rollout_batch(rollouts: Rollouts, group_size: int, pad_id: int) -> dict[str,
     """
     inputs = rollouts.inputs
     device = inputs["input_ids"].device
-    replies = [torch.tensor(reply, device=device) for reply in rollouts.replies]
+    windows = len(inputs["input_ids"])
+    window_of = torch.arange(windows).repeat_interleave(group_size).tolist()
+    at = torch.tensor([*window_of, *(window for window, _ in more)], device=device)
+    said = (*rollouts.replies, *(reply for _, reply in more))
+    replies = [torch.tensor(reply, device=device) for reply in said]
     ids = pad_sequence(replies, batch_first=True, padding_value=pad_id)
     mask = pad_sequence([torch.ones_like(r) for r in replies], batch_first=True)
-    prompt_ids = inputs["input_ids"].repeat_interleave(group_size, dim=0)
-    kinds = inputs["mm_token_type_ids"].repeat_interleave(group_size, dim=0)
-    windows = len(inputs["input_ids"])
+    prompt_ids, kinds = inputs["input_ids"][at], inputs["mm_token_type_ids"][at]
     pixels = inputs["pixel_values"].reshape(windows, -1, inputs["pixel_values"].shape[-1])
     return {
         "prompt_ids": prompt_ids,
@@ -120,8 +132,8 @@ def rollout_batch(rollouts: Rollouts, group_size: int, pad_id: int) -> dict[str,
         "completion_ids": ids,
         "completion_mask": mask,
         "mm_token_type_ids": torch.cat([kinds, torch.zeros_like(ids)], dim=1),
-        "pixel_values": pixels.repeat_interleave(group_size, dim=0).flatten(0, 1),
-        "image_grid_thw": inputs["image_grid_thw"].repeat_interleave(group_size, dim=0),
+        "pixel_values": pixels[at].flatten(0, 1),
+        "image_grid_thw": inputs["image_grid_thw"][at],
     }
 
 

@@ -21,9 +21,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import TrainingArguments
 
+from napari_nunext.core.metrics import DetectionScore
 from napari_nunext.models.checkpoint import checkpoint_sha256
 from napari_nunext.models.decoding import NextPointDetector
 from napari_nunext.models.loading import load_checkpoint
+from nunext_training import processes
 from nunext_training.batches import Collator
 from nunext_training.covt import (
     FrozenSam,
@@ -87,6 +89,7 @@ def run_sft(
     TrainingError
         If the loss is no longer a number.
     """
+    processes.join()
     parent = load_checkpoint(job.checkpoint, dtype=torch.float32)
     sam = _sam(job.covt, parent)
     data = read_data(job, parent)
@@ -194,18 +197,20 @@ def decoded_images(
 def decoded_f1(
     parent: LoadedCheckpoint, images: Sequence[LabelledImage], options: ValidationOptions
 ) -> Callable[[PreTrainedModel], float]:
-    """F1 of a model in training, on images that are decoded whole."""
+    """F1 of a model in training, on images that are decoded whole, each by one of the processes."""
 
     def f1(model: PreTrainedModel) -> float:
         with merged(model):
             evaluation = evaluate_detector(
                 NextPointDetector.from_loaded(replace(parent, model=model)),
-                images,
+                processes.my_share(images),
                 radius_um=options.radius_um,
                 method=VALIDATION_MATCHING,
                 data={},
             )
-        return evaluation.report.overall.f1
+        score = evaluation.report.overall
+        tp, fp, fn = processes.total([score.tp, score.fp, score.fn])
+        return DetectionScore(round(tp), round(fp), round(fn)).f1
 
     return f1
 
@@ -252,6 +257,7 @@ def training_options(recipe: Recipe, *, validates: bool) -> dict[str, Any]:
         "remove_unused_columns": False,  # examples are not columns
         "dataloader_pin_memory": cuda,
         "average_tokens_across_devices": False,  # the loss is a mean of sequences
+        "ddp_find_unused_parameters": False,  # every weight takes part in every step
     }
 
 

@@ -11,6 +11,7 @@ from transformers import set_seed
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.models.families import submodule
+from nunext_training import processes
 from nunext_training.datasets.training_data import read_training_data
 from nunext_training.publishing import LAST, publish
 from nunext_training.run_folder import RunFolder
@@ -90,21 +91,33 @@ def run_stage(
     Path or None
         The checkpoint; None where training was stopped.
     """
-    check_space(job.out, sum(p.numel() for p in parent.model.parameters()))
-    run = RunFolder.open(job.out, identity, resume=job.resume)
+    if processes.count() > 1:
+        # Another number would cut the windows into other batches.
+        identity = identity | {"processes": processes.count()}
+    parameters = sum(p.numel() for p in parent.model.parameters())
+    run = processes.on_main(lambda: _open(job, identity, parameters))
     set_seed(recipe.seed)
     trainer = make_trainer(run)
-    state = last_state(run.path) if job.resume else None
+    state = processes.on_main(lambda: last_state(run.path)) if job.resume else None
     trainer.train(resume_from_checkpoint=None if state is None else str(state))
     if trainer.state.global_step < recipe.optimiser.steps:
         return None
     at_the_end(trainer)
-    if run.best() is None:
+    if processes.on_main(lambda: run.best() is None):
         trainer.save_model(str(run.path / LAST))
-    loss_first, loss_last = run.loss_first_and_last()
-    publish(run, parent, recipe, identity, method=method)
-    progress.done(checkpoint=job.out, loss_first=loss_first, loss_last=loss_last)
+
+    def finish() -> None:
+        loss_first, loss_last = run.loss_first_and_last()
+        publish(run, parent, recipe, identity, method=method)
+        progress.done(checkpoint=job.out, loss_first=loss_first, loss_last=loss_last)
+
+    processes.on_main(finish)
     return job.out
+
+
+def _open(job: Job, identity: dict[str, Any], parameters: int) -> RunFolder:
+    check_space(job.out, parameters)
+    return RunFolder.open(job.out, identity, resume=job.resume)
 
 
 def prepare_model(parent: LoadedCheckpoint, optimiser: OptimiserOptions) -> None:

@@ -89,6 +89,10 @@ class NextPointTrainer(RunKeeping):
         progress: Progress,
         stop: Callable[[], bool],
     ) -> None:
+        if validation is not None and args.world_size > 1:
+            args.per_device_eval_batch_size = full_batch_size(
+                len(validation.windows), args.per_device_eval_batch_size
+            )
         super().__init__(
             model=model,
             args=args,
@@ -150,7 +154,16 @@ class NextPointTrainer(RunKeeping):
         metrics: dict[str, float] = output.metrics or {}
         f1 = None
         if self._validation is not None and self._validation.f1 is not None:
-            f1 = self._validation.f1(self.accelerator.unwrap_model(self.model))
+            f1 = self._validation.f1(self.whole_model())
             metrics["eval_f1"] = f1
         self._keep_best(Best(self.state.global_step, metrics["eval_loss"], f1))
         return output._replace(metrics=metrics)
+
+
+def full_batch_size(items: int, at_most: int) -> int:
+    """The largest size of batches, all of them full, that `items` can be cut into.
+
+    Where several processes share a validation, accelerate fills its last batch with items that it
+    has had before, and the mean of that batch would count them.
+    """
+    return max(size for size in range(1, at_most + 1) if items % size == 0)
