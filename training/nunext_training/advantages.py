@@ -11,19 +11,20 @@ alone; the separator or category after a point belongs to it; the end token keep
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_nunext.core.metrics import DetectionScore
-from nunext_training.rewards import ScoredReply
+from nunext_training.rewards import ScoredReply, task_guided_reward
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
     from napari_nunext.core.codec import Codec
+    from napari_nunext.core.geometry import PointsXY
     from napari_nunext.core.records import Rollout
 
 EQUAL_STD = 1e-9
@@ -52,13 +53,12 @@ def group_advantages(rewards: ArrayLike) -> NDArray[np.float64]:
     return advantages
 
 
-def varied_groups(rewards: ArrayLike, min_std: float) -> NDArray[np.bool_]:
+def varied_groups(rewards: Iterable[ArrayLike], min_std: float) -> NDArray[np.bool_]:
     """Groups whose rewards have a standard deviation of `min_std` (delta) or more.
 
-    Low-variance group filtering keeps these. Takes shape (N, G), gives shape (N,).
+    Low-variance group filtering keeps these. Takes N groups of any size, gives shape (N,).
     """
-    kept: NDArray[np.bool_] = np.asarray(rewards, dtype=np.float64).std(axis=1) >= min_std
-    return kept
+    return np.array([np.std(np.asarray(r, dtype=np.float64)) >= min_std for r in rewards], bool)
 
 
 def filter_groups(
@@ -83,6 +83,43 @@ def filter_groups(
     if share == 0:
         return np.zeros_like(advantages)
     return np.where(kept[:, None], advantages / share, 0.0)
+
+
+def advantages_in_groups(
+    rewards: NDArray[np.float64],
+    groups: NDArray[np.integer[Any]],
+    kept: NDArray[np.bool_],
+    kept_share: float | None = None,
+    *,
+    rows: int | None = None,
+) -> NDArray[np.float64]:
+    """Advantages of groups of different size (Eq. 12), filtered.
+
+    Parameters
+    ----------
+    rewards : ndarray, shape (R,)
+    groups : ndarray of int, shape (R,)
+        Which of the groups 0..N-1 each belongs to; none is empty.
+    kept : ndarray of bool, shape (N,)
+    kept_share : float, optional
+        As `filter_groups`.
+    rows : int, optional
+        Rows that the loss is a mean over; R when None.
+
+    Returns
+    -------
+    ndarray, shape (R,)
+        Weighed so that a mean over the rows is a mean over kept groups of means over their
+        rollouts, as Eq. 11 has it: for groups of one size, those of `filter_groups`.
+    """
+    rows = len(rewards) if rows is None else rows
+    share = float(kept.mean()) if kept_share is None else kept_share
+    advantages = np.zeros(len(rewards))
+    for group, is_kept in enumerate(kept):
+        members = np.flatnonzero(groups == group)
+        own = filter_groups(group_advantages([rewards[members]]), np.array([is_kept]), share)[0]
+        advantages[members] = own * (rows / (len(kept) * len(members)))
+    return advantages
 
 
 def shape_advantage(
@@ -132,7 +169,13 @@ def token_advantages(
 # People's verdicts
 
 
-def reply_from_verdicts(rollout: Rollout, codec: Codec) -> tuple[tuple[int, ...], ScoredReply]:
+def reply_from_verdicts(
+    rollout: Rollout,
+    codec: Codec,
+    *,
+    panoptic: Callable[[PointsXY], float] | None = None,
+    gamma: float = 0.0,
+) -> tuple[tuple[int, ...], ScoredReply]:
     """A model's output that people judged, as the reply it was and what it is worth.
 
     Parameters
@@ -140,6 +183,8 @@ def reply_from_verdicts(rollout: Rollout, codec: Codec) -> tuple[tuple[int, ...]
     rollout : Rollout
         Points in window pixels. `missed` counts the nuclei of the window that none stands for.
     codec : Codec
+    panoptic, gamma
+        As in `nunext_training.rewards.score_reply`.
 
     Returns
     -------
@@ -166,7 +211,10 @@ def reply_from_verdicts(rollout: Rollout, codec: Codec) -> tuple[tuple[int, ...]
     tp = int(is_true_positive.sum())
     score = DetectionScore(tp, len(is_true_positive) - tp, rollout.missed)
     reward = score.f1 if rollout.rating is None else rollout.rating
-    return reply, ScoredReply(codec.parse(reply), is_true_positive, reward)
+    parsed = codec.parse(reply)
+    if panoptic is not None:
+        reward = task_guided_reward(reward, panoptic(codec.to_points(parsed.bins_xy)), gamma)
+    return reply, ScoredReply(parsed, is_true_positive, reward)
 
 
 def advantages_from_verdicts(

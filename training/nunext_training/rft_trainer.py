@@ -250,9 +250,8 @@ class NextPointGrpoTrainer(RunKeeping, GRPOTrainer):
         judged = self._judged(examples)
         more = [(reply.window, reply.token_ids) for reply in judged]
         # TRL cuts the rows into passes of equal size: a row without advantage fills the last.
-        more += [(0, rollouts.replies[0])] * (
-            -(len(scored) + len(more)) % self._options.accumulation
-        )
+        spare = -(len(scored) + len(more)) % self._options.accumulation
+        more += [(0, rollouts.replies[0])] * spare
         batch: dict[str, Tensor | list[int]] = dict(
             rollout_batch(
                 rollouts,
@@ -278,7 +277,8 @@ class NextPointGrpoTrainer(RunKeeping, GRPOTrainer):
         """
         found = [(i, self._scorer.score_verdicts(example)) for i, example in enumerate(examples)]
         judged = [_JudgedReply(i, *reply) for i, reply in found if reply is not None]
-        self._metrics["train"]["verdicts"].append(processes.total([len(judged)])[0])
+        count = torch.tensor(float(len(judged)), device=self.accelerator.device)
+        self._metrics["train"]["verdicts"].append(float(self.accelerator.gather(count).sum()))
         return judged
 
     def _sampled(self, windows: Sequence[NDArray[np.uint8]], sampling: Sampling) -> Rollouts:

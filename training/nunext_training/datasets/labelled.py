@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.geometry import PointsXY
     from napari_nunext.core.masks import Mask
-    from napari_nunext.core.records import Split
+    from napari_nunext.core.records import Rollout, Split
     from napari_nunext.images import TileImage
 
 
@@ -43,6 +43,8 @@ class LabelledImage:
     """One for each nucleus, in pixels of the image; empty where the source has none at all."""
     tissue: str | None = None
     """Organ or tissue, where the source says it."""
+    rollout: Rollout | None = None
+    """What a model had said of the image, judged by people, in pixels of the image."""
     opener: Callable[[], TileImage] | None = None
     """Opens an image that is no file of its own; `path` then only tells it from others."""
 
@@ -69,9 +71,20 @@ def rename_categories(
 ) -> tuple[LabelledImage, ...]:
     """Give categories other names; those that are not in `renames` keep theirs."""
     return tuple(
-        replace(image, categories=tuple(renames.get(c, c) for c in image.categories))
+        replace(
+            image,
+            categories=tuple(renames.get(c, c) for c in image.categories),
+            rollout=_with_categories(image.rollout, lambda c: renames.get(c, c)),
+        )
         for image in images
     )
+
+
+def _with_categories(rollout: Rollout | None, name: Callable[[str], str]) -> Rollout | None:
+    if rollout is None:
+        return None
+    points = tuple(replace(p, category=name(p.category)) for p in rollout.points)
+    return replace(rollout, points=points)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +101,8 @@ def known_categories_only(
     """Keep the images whose categories a checkpoint knows, with its spelling of them.
 
     Names are compared without regard to case. An image with an unknown category is left out whole:
-    without some of its nuclei it would teach that they are none.
+    without some of its nuclei it would teach that they are none. A rollout with one is a reply that
+    the checkpoint cannot write: its image is kept without it.
 
     Parameters
     ----------
@@ -114,7 +128,13 @@ def known_categories_only(
         unknown.update(strangers)
         if not strangers:
             names = tuple(spelling[c.casefold()] for c in image.categories)
-            kept.append(replace(image, categories=names))
+            said = {p.category.casefold() for p in image.rollout.points} if image.rollout else set()
+            rollout = (
+                _with_categories(image.rollout, lambda c: spelling[c.casefold()])
+                if said <= spelling.keys()
+                else None
+            )
+            kept.append(replace(image, categories=names, rollout=rollout))
     if unknown and strict:
         counts = ", ".join(f"{name!r} ({n} nuclei)" for name, n in sorted(unknown.items()))
         raise RecordError(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_nunext.core.masks import Mask
-    from napari_nunext.core.records import SftRecord
+    from napari_nunext.core.records import Rollout, SftRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,8 @@ def read_source(folder: Path, *, strict: bool = True) -> DataSource:
 
 def _read_export(folder: Path, *, strict: bool) -> DataSource:
     export = read_export(folder, strict=strict)
-    images = tuple(_labelled(folder, record) for record in export.sft)
+    judged = {record.id: record.rollout for record in export.rft}
+    images = tuple(_labelled(folder, record, judged.get(record.id)) for record in export.sft)
     origin = {"manifest_sha256": file_sha256(folder / MANIFEST_FILE)} | _counts(images)
     if "imported_from" in export.manifest.filters:
         origin["importer"] = export.manifest.filters["imported_from"]
@@ -69,7 +70,7 @@ def _counts(images: tuple[LabelledImage, ...]) -> dict[str, int]:
     return {"images": len(images), "nuclei": nuclei_count(images)}
 
 
-def _labelled(folder: Path, record: SftRecord) -> LabelledImage:
+def _labelled(folder: Path, record: SftRecord, rollout: Rollout | None) -> LabelledImage:
     return LabelledImage(
         name=record.id,
         path=folder / record.images[0],
@@ -82,6 +83,7 @@ def _labelled(folder: Path, record: SftRecord) -> LabelledImage:
         image_sha256=record.source.image_sha256,
         masks=_masks(record),
         tissue=record.source.tissue,
+        rollout=rollout,
     )
 
 

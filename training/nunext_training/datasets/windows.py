@@ -18,6 +18,7 @@ from napari_nunext.core.tiling import plan_windows
 from nunext_training.datasets.crops import Crop, random_crop
 from nunext_training.datasets.labelled import category_indices
 from nunext_training.datasets.stain import random_factors, scale_stains
+from nunext_training.datasets.verdicts import Verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.core.geometry import PointsXY
+    from napari_nunext.core.records import Rollout
     from napari_nunext.images import TileImage
     from nunext_training.datasets.labelled import LabelledImage
     from nunext_training.datasets.painting import Painter
@@ -63,6 +65,9 @@ class Example:
     crop: Crop
     labels: NDArray[np.int32] | None = None
     """Shape (window_px, window_px): what a painter made; None without one."""
+    rollout: Rollout | None = None
+    """What a model had said here, judged by people, in pixels of the window; None where nobody
+    judged, or nobody asked."""
 
 
 class _ImageCache:
@@ -85,7 +90,12 @@ class _Windows:
     """Cut windows out of labelled images."""
 
     def __init__(
-        self, images: Sequence[LabelledImage], spec: WindowSpec, painter: Painter | None = None
+        self,
+        images: Sequence[LabelledImage],
+        spec: WindowSpec,
+        painter: Painter | None = None,
+        *,
+        verdicts: bool = False,
     ) -> None:
         if not images:
             raise InputError(
@@ -96,6 +106,7 @@ class _Windows:
         self.spec = spec
         self._painter = painter
         self._categories = tuple(category_indices(i, spec.category_names) for i in images)
+        self._verdicts = tuple(Verdicts.of(i) if verdicts else None for i in images)
         self._cache = _ImageCache()
 
     def size_of(self, index: int) -> tuple[int, int]:
@@ -107,7 +118,7 @@ class _Windows:
         """The window and the nuclei inside it (half-open, as `Box.contains`)."""
         image = self.images[index]
         inside = np.flatnonzero(crop.box.contains(image.points_xy))
-        categories = self._categories[index]
+        categories, verdicts = self._categories[index], self._verdicts[index]
         return Example(
             rgb=crop.turn_pixels(self._cache.open(image).read_window(crop.box, crop.window_px)),
             points_xy=crop.to_window(image.points_xy[inside]),
@@ -115,6 +126,7 @@ class _Windows:
             image_name=image.name,
             crop=crop,
             labels=None if self._painter is None else self._painter(image, crop),
+            rollout=None if verdicts is None else verdicts.in_window(crop, inside),
         )
 
 
@@ -135,6 +147,8 @@ class RandomWindows(_Windows):
     seed : int
     painter : Painter, optional
         Paints `Example.labels`.
+    verdicts : bool
+        Cut `Example.rollout` out of what people judged.
     """
 
     def __init__(
@@ -146,8 +160,9 @@ class RandomWindows(_Windows):
         length: int,
         seed: int,
         painter: Painter | None = None,
+        verdicts: bool = False,
     ) -> None:
-        super().__init__(images, spec, painter)
+        super().__init__(images, spec, painter, verdicts=verdicts)
         self._options = options
         self._length = length
         self._seed = seed
