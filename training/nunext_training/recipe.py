@@ -19,6 +19,7 @@ from nunext_training.losses import SoftmaxOver
 Supervision: TypeAlias = Literal["naive", "soft"]
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
 Foreground: TypeAlias = Literal["masks", "discs"]
+WeightsDtype: TypeAlias = Literal["float32", "float16"]
 
 T = TypeVar("T")
 
@@ -65,6 +66,22 @@ class LoraOptions:
     alpha: float = 32.0
     """Additions are scaled by alpha / rank."""
     dropout: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SegmenterOptions:
+    """A SAM fine-tuned on nuclei; the weights of the losses are PromptNucSeg's."""
+
+    prompts: int = 16
+    """Nuclei asked for in each window, one point each."""
+    jitter: float = 1.0
+    """How far a point is from the centroid at most, on the way to a random pixel of the nucleus."""
+    focal_weight: float = 20.0
+    dice_weight: float = 1.0
+    iou_weight: float = 1.0
+    """Of the error of the IoU that SAM predicts for its mask."""
+    weights: WeightsDtype = "float32"
+    """How the checkpoint stores them; they are trained and served in float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +139,8 @@ class RftOptions:
     """Fine-grained advantage shaping (Eq. 18)."""
     beta: float = 0.5
     """What undeserving tokens keep of their rollout's advantage."""
+    use_verdicts: bool = True
+    """What people judged joins the group of its window as one more rollout."""
     task_guided: bool = False
     """Task-guided reward (Eq. 19): needs a segmenter."""
     gamma: float = 0.5
@@ -169,6 +188,7 @@ class Recipe:
     loss: LossOptions = field(default_factory=LossOptions)
     covt: ThoughtOptions = field(default_factory=ThoughtOptions)
     lora: LoraOptions = field(default_factory=LoraOptions)
+    segmenter: SegmenterOptions = field(default_factory=SegmenterOptions)
     optimiser: OptimiserOptions = field(default_factory=OptimiserOptions)
     validation: ValidationOptions = field(default_factory=ValidationOptions)
     rft: RftOptions = field(default_factory=RftOptions)
@@ -192,6 +212,7 @@ class Recipe:
             (self.lora.rank >= 0, "lora.rank", "0 (all weights) or more"),
             (self.lora.alpha > 0, "lora.alpha", "a positive number"),
             (0 <= self.lora.dropout < 1, "lora.dropout", "0 up to 1"),
+            *_segmenter_checks(self.segmenter),
             (self.optimiser.steps > 0, "optimiser.steps", "1 or more"),
             (self.optimiser.batch_size > 0, "optimiser.batch_size", "1 or more"),
             (self.optimiser.accumulation > 0, "optimiser.accumulation", "1 or more"),
@@ -224,6 +245,21 @@ class Recipe:
         del data["ablation"]
         data["windows"]["scale_range"] = list(self.windows.scale_range)
         return data
+
+
+def _segmenter_checks(segmenter: SegmenterOptions) -> tuple[tuple[bool, str, str], ...]:
+    """What holds of a recipe's section ``segmenter``."""
+    losses = ("focal_weight", "dice_weight", "iou_weight")
+    return (
+        (segmenter.prompts > 0, "segmenter.prompts", "1 or more"),
+        (0 <= segmenter.jitter <= 1, "segmenter.jitter", "0 to 1"),
+        *((getattr(segmenter, key) >= 0, f"segmenter.{key}", "0 or more") for key in losses),
+        (
+            segmenter.weights in get_args(WeightsDtype),
+            "segmenter.weights",
+            "float32 or float16",
+        ),
+    )
 
 
 def _rft_checks(rft: RftOptions) -> tuple[tuple[bool, str, str], ...]:
@@ -309,6 +345,7 @@ def parse_recipe(text: str, name: str) -> Recipe:
         "loss": LossOptions(),
         "covt": ThoughtOptions(),
         "lora": LoraOptions(),
+        "segmenter": SegmenterOptions(),
         "optimiser": OptimiserOptions(),
         "validation": ValidationOptions(),
         "rft": RftOptions(),
