@@ -6,14 +6,14 @@ Images are named by the beginning of their content's hash alone: names may tell 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.matching import match_points
 from napari_nunext.core.metrics import DetectionCase, DetectionScore, score_detections
-from nunext_training.drawings import BLUE, GREEN, VERMILION, Axis, plot, tile
+from nunext_training.drawings import Axis, plot, tile
 from nunext_training.files import write_json, write_text
-from nunext_training.tables import cell_text, tables
+from nunext_training.pages import html_table, markdown, page
+from nunext_training.tables import tables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,23 +28,6 @@ WORST = 6
 
 RADII_UM = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0)
 """At which F1 is plotted: whether points are missed or only misplaced."""
-
-_STYLE = f"""
-body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem;
-  color: #222; background: #fff }}
-table {{ border-collapse: collapse; margin: .5rem 0 1.5rem }}
-th, td {{ padding: .2rem .7rem; border-bottom: 1px solid #ddd; text-align: right }}
-th:first-child, td:first-child {{ text-align: left }}
-tr:last-child td {{ border-bottom: 2px solid #888 }}
-.plots, .tiles {{ display: flex; flex-wrap: wrap; gap: 1rem }}
-.plot {{ width: 420px }} figure {{ width: 340px; margin: 0 }}
-.tile {{ width: 100%; display: block }}
-.title {{ font: 600 13px system-ui; text-anchor: middle }}
-.axis, .tick {{ font: 11px system-ui; text-anchor: middle; fill: #444 }} .end {{ text-anchor: end }}
-.frame {{ fill: none; stroke: #888 }} .guide {{ stroke: #bbb; stroke-dasharray: 4 3 }}
-.line {{ fill: none; stroke: {BLUE}; stroke-width: 1.5 }} .dot {{ fill: {BLUE}; fill-opacity: .7 }}
-.tp {{ color: {GREEN} }} .fp {{ color: {VERMILION} }} .fn {{ color: {BLUE} }}
-"""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -89,9 +72,10 @@ def write_report(evaluation: Evaluation, folder: Path, *, method: str, data_set:
     )
     title = f"{method} on {data_set}"
     notes = _notes(evaluation)
-    write_text(folder / "report.md", _markdown(title, notes, found))
+    write_text(folder / "report.md", markdown(title, notes, found))
     write_text(
-        folder / "report.html", _html(title, notes, found, evaluation, images, worst[:WORST])
+        folder / "report.html",
+        page(title, notes, _parts(found, evaluation, images, worst[:WORST])),
     )
 
 
@@ -131,51 +115,26 @@ def _notes(evaluation: Evaluation) -> list[str]:
     return [*notes, *evaluation.notes]
 
 
-def _markdown(title: str, notes: Sequence[str], found: Sequence[Table]) -> str:
-    bullets = "\n".join(f"- {note}" for note in notes)
-    return f"# {title}\n\n{bullets}\n\n" + "\n".join(table.to_markdown() for table in found)
-
-
-def _html(
-    title: str,
-    notes: Sequence[str],
+def _parts(
     found: Sequence[Table],
     evaluation: Evaluation,
     images: Sequence[_Scored],
     worst: Sequence[_Scored],
-) -> str:
+) -> list[str]:
+    """What stands on the page below the notes."""
     legend = (
         '<p><span class="tp">&#9675; found</span> · <span class="fp">&#10005; no nucleus</span> · '
         '<span class="fn">&#9633; missed</span></p>'
     )
-    return "\n".join(
-        [
-            '<!doctype html><html lang="en"><head><meta charset="utf-8">',
-            f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>",
-            f"<h1>{escape(title)}</h1><ul>",
-            *(f"<li>{escape(note)}</li>" for note in notes),
-            "</ul>",
-            *(_html_table(table) for table in found),
-            '<h3>Plots</h3><div class="plots">',
-            *_plots(evaluation, images),
-            "</div>",
-            f'<h3>Worst tiles</h3>{legend}<div class="tiles">',
-            *(_figure(image) for image in worst),
-            "</div></body></html>\n",
-        ]
-    )
-
-
-def _html_table(table: Table) -> str:
-    head = "".join(f"<th>{escape(name)}</th>" for name in table.header)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell_text(cell))}</td>" for cell in row) + "</tr>"
-        for row in table.rows
-    )
-    return (
-        f"<h3>{escape(table.title)}</h3><table><thead><tr>{head}</tr></thead>"
-        f"<tbody>{body}</tbody></table>"
-    )
+    return [
+        *(html_table(table) for table in found),
+        '<h3>Plots</h3><div class="plots">',
+        *_plots(evaluation, images),
+        "</div>",
+        f'<h3>Worst tiles</h3>{legend}<div class="tiles">',
+        *(_figure(image) for image in worst),
+        "</div>",
+    ]
 
 
 def _plots(evaluation: Evaluation, images: Sequence[_Scored]) -> list[str]:
