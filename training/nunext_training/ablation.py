@@ -1,0 +1,181 @@
+"""The plan of an ablation: NuNext's Table 5 as runs that go on from one another.
+
+Every row with a module of reinforcement fine-tuning goes on from the row with the same supervised
+modules, so that rows share what they have in common, and a row differs from its neighbour in one
+module alone. Runs of one seed see the same windows.
+
+Ours: the runs are short and start from one checkpoint; the first row is that start itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from napari_nunext.core.errors import InputError
+from nunext_training.datasets.labelled import nuclei_count, select_split
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nunext_training.datasets.labelled import LabelledImage
+    from nunext_training.recipe import Recipe
+
+START = "start"
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A row of the table."""
+
+    name: str
+    """Also of its folder."""
+    modules: tuple[str, ...]
+    """Of `nunext_training.modules.MODULES`."""
+    parent: str | None
+    """The row whose checkpoint it goes on from; None for the start."""
+    published: float
+    """The paper's F1."""
+
+    @property
+    def is_tuned_by_rewards(self) -> bool:
+        """Whether its last stage is reinforcement fine-tuning."""
+        return "GRPO" in self.modules
+
+    @property
+    def needs_segmenter(self) -> bool:
+        """Whether a SAM judges it, or draws for its reward."""
+        return "TGR" in self.modules or ("CoVT" in self.modules and not self.is_tuned_by_rewards)
+
+
+_SUPERVISED = ("NSFT", "SASS", "CoVT")
+
+TABLE_5 = (
+    Variant(START, (), None, 0.587),
+    Variant("nsft", ("NSFT",), START, 0.812),
+    Variant("sass", ("NSFT", "SASS"), START, 0.819),
+    Variant("covt", _SUPERVISED, START, 0.822),
+    Variant("nsft-grpo", ("NSFT", "GRPO"), "nsft", 0.830),
+    Variant("grpo", (*_SUPERVISED, "GRPO"), "covt", 0.835),
+    Variant("lvgf", (*_SUPERVISED, "GRPO", "LVGF"), "covt", 0.837),
+    Variant("fgas", (*_SUPERVISED, "GRPO", "FGAS"), "covt", 0.838),
+    Variant("lvgf-fgas", (*_SUPERVISED, "GRPO", "LVGF", "FGAS"), "covt", 0.840),
+    Variant("tgr", (*_SUPERVISED, "GRPO", "LVGF", "FGAS", "TGR"), "covt", 0.842),
+)
+"""The rows of the paper, in its order."""
+
+_BY_NAME = {variant.name: variant for variant in TABLE_5}
+
+
+def with_parents(names: Sequence[str]) -> tuple[Variant, ...]:
+    """The named rows and those that they go on from, in the order of the table.
+
+    Raises
+    ------
+    InputError
+        If there is no such row.
+    """
+    wanted: set[str] = set()
+    for name in names:
+        if name not in _BY_NAME:
+            raise InputError(
+                f"There is no variant {name!r}; expected some of {', '.join(_BY_NAME)}."
+            )
+        above: str | None = name
+        while above is not None:
+            wanted.add(above)
+            above = _BY_NAME[above].parent
+    return tuple(variant for variant in TABLE_5 if variant.name in wanted)
+
+
+def recipe_of(variant: Variant, recipe: Recipe, seed: int) -> Recipe:
+    """The recipe of a row's own stage: its modules on, the others off, and the ablation's size."""
+    options, on = recipe.ablation, variant.modules
+    if variant.is_tuned_by_rewards:
+        iterations = recipe.rft.iterations
+        pace = -(-_pace(options.rft_steps, options.validations) // iterations) * iterations
+        rft = replace(
+            recipe.rft,
+            steps=options.rft_steps,
+            validate_every=pace,
+            filter_groups="LVGF" in on,
+            shape_advantages="FGAS" in on,
+            task_guided="TGR" in on,
+            panoptic_truth=recipe.covt.target,
+        )
+        return replace(recipe, seed=seed, rft=rft)
+    supervised = _supervised(recipe, options.sft_steps, options.sft_lr, soft="SASS" in on)
+    return replace(supervised, seed=seed)
+
+
+def recipe_of_start(recipe: Recipe) -> Recipe:
+    """How a start is taught: naively, and for longer."""
+    options = recipe.ablation
+    return _supervised(recipe, options.start_steps, options.start_lr, soft=False)
+
+
+def _supervised(recipe: Recipe, steps: int, lr: float, *, soft: bool) -> Recipe:
+    return replace(
+        recipe,
+        loss=replace(recipe.loss, supervision="soft" if soft else "naive"),
+        optimiser=replace(recipe.optimiser, steps=steps, lr=lr, warmup_steps=steps // 20),
+        validation=replace(
+            recipe.validation, every_steps=_pace(steps, recipe.ablation.validations)
+        ),
+    )
+
+
+def _pace(steps: int, times: int) -> int:
+    """Steps from one look to the next."""
+    return max(1, steps // times)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class HeldOut:
+    """Images that no run of an ablation sees: neither to learn nor to choose its weights."""
+
+    images: tuple[LabelledImage, ...]
+    patients: frozenset[str]
+    """To be left out of training and validation."""
+    what: str
+    """For the report."""
+
+
+def held_out(images: Sequence[LabelledImage]) -> HeldOut:
+    """The test split; where there is none, about half of the validation split, by patients.
+
+    Patients who are in the training split as well stay on the side that weights are chosen by. The
+    others go, those with most nuclei first, to the side that has fewer.
+
+    Raises
+    ------
+    InputError
+        If patients of the validation split cannot be put on two sides.
+    """
+    test = select_split(images, "test")
+    if test:
+        return HeldOut(test, frozenset(), "the test split")
+    trained_on = {image.patient for image in select_split(images, "train")}
+    val: dict[str, list[LabelledImage]] = {}
+    for image in select_split(images, "val"):
+        val.setdefault(image.patient, []).append(image)
+    apart = [patient for patient in val if patient not in trained_on]
+    kept: set[str] = set()
+    balance = -sum(nuclei_count(val[patient]) for patient in val.keys() - apart)
+    for patient in sorted(apart, key=lambda p: (-nuclei_count(val[p]), p)):
+        count = nuclei_count(val[patient])
+        if balance <= 0:
+            kept.add(patient)
+        balance += count if patient in kept else -count
+    if not kept or len(kept) == len(val):
+        raise InputError(
+            f"The validation split has {len(val)} patients, {len(apart)} of them not in the "
+            "training split; expected some to choose weights by and others to report. Add "
+            "validation images, or a test split."
+        )
+    return HeldOut(
+        tuple(image for patient in val for image in val[patient] if patient in kept),
+        frozenset(kept),
+        f"{len(kept)} of the {len(val)} patients of the validation split; weights were chosen by "
+        "the others",
+    )
