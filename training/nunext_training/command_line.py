@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from nunext_training.progress import Progress
     from nunext_training.stage import Job
 
 EXIT_BAD_INPUT = 2
@@ -53,20 +54,24 @@ def set_threads(threads: int | None) -> None:
         torch.set_num_threads(max(1, threads))
 
 
-def run_job(
-    args: argparse.Namespace,
-    run: Callable[..., Path | None],
-    job: Job,
-) -> int:
-    """Run a stage's job with the progress that was asked for; the exit code."""
+def progress_of(name: str) -> Progress:
+    """The progress that ``--progress`` names, and no other bars beside it."""
     from transformers.utils import logging as transformers_logging
 
     from nunext_training.progress import Bar, JsonLines
 
     # Its own bars, for reading and writing weights, would come between.
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    progress = JsonLines(sys.stdout) if args.progress == "jsonl" else Bar(sys.stderr)
-    if run(job, progress, stop=stop_on_signal()) is None:
+    return JsonLines(sys.stdout) if name == "jsonl" else Bar(sys.stderr)
+
+
+def run_job(
+    args: argparse.Namespace,
+    run: Callable[..., Path | None],
+    job: Job,
+) -> int:
+    """Run a stage's job with the progress that was asked for; the exit code."""
+    if run(job, progress_of(args.progress), stop=stop_on_signal()) is None:
         sys.stderr.write("nunext-train: stopped; go on with --resume\n")
         return EXIT_INTERRUPTED
     return 0
