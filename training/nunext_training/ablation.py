@@ -13,12 +13,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import InputError
-from nunext_training.datasets.labelled import nuclei_count, select_split
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from nunext_training.datasets.labelled import LabelledImage
     from nunext_training.recipe import Recipe
 
 START = "start"
@@ -88,6 +86,37 @@ def with_parents(names: Sequence[str]) -> tuple[Variant, ...]:
     return tuple(variant for variant in TABLE_5 if variant.name in wanted)
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One row with one seed; the start has none."""
+
+    variant: Variant
+    seed: int | None
+
+    @property
+    def name(self) -> str:
+        """For people; also the path of its checkpoint below the ablation's folder."""
+        return self.variant.name if self.seed is None else f"seed-{self.seed}/{self.variant.name}"
+
+    @property
+    def parent(self) -> Run | None:
+        """The run whose checkpoint it goes on from; None for the start."""
+        above = self.variant.parent
+        if above is None:
+            return None
+        return Run(_BY_NAME[above], None if above == START else self.seed)
+
+
+def plan(names: Sequence[str], recipe: Recipe) -> Iterator[Run]:
+    """The start, then all rows of one seed before the next: a table as soon as there can be one."""
+    variants = with_parents(names)
+    yield Run(_BY_NAME[START], None)
+    for number in range(recipe.ablation.seeds):
+        for variant in variants:
+            if variant.name != START:
+                yield Run(variant, recipe.seed + number)
+
+
 def recipe_of(variant: Variant, recipe: Recipe, seed: int) -> Recipe:
     """The recipe of a row's own stage: its modules on, the others off, and the ablation's size."""
     options, on = recipe.ablation, variant.modules
@@ -128,54 +157,3 @@ def _supervised(recipe: Recipe, steps: int, lr: float, *, soft: bool) -> Recipe:
 def _pace(steps: int, times: int) -> int:
     """Steps from one look to the next."""
     return max(1, steps // times)
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class HeldOut:
-    """Images that no run of an ablation sees: neither to learn nor to choose its weights."""
-
-    images: tuple[LabelledImage, ...]
-    patients: frozenset[str]
-    """To be left out of training and validation."""
-    what: str
-    """For the report."""
-
-
-def held_out(images: Sequence[LabelledImage]) -> HeldOut:
-    """The test split; where there is none, about half of the validation split, by patients.
-
-    Patients who are in the training split as well stay on the side that weights are chosen by. The
-    others go, those with most nuclei first, to the side that has fewer.
-
-    Raises
-    ------
-    InputError
-        If patients of the validation split cannot be put on two sides.
-    """
-    test = select_split(images, "test")
-    if test:
-        return HeldOut(test, frozenset(), "the test split")
-    trained_on = {image.patient for image in select_split(images, "train")}
-    val: dict[str, list[LabelledImage]] = {}
-    for image in select_split(images, "val"):
-        val.setdefault(image.patient, []).append(image)
-    apart = [patient for patient in val if patient not in trained_on]
-    kept: set[str] = set()
-    balance = -sum(nuclei_count(val[patient]) for patient in val.keys() - apart)
-    for patient in sorted(apart, key=lambda p: (-nuclei_count(val[p]), p)):
-        count = nuclei_count(val[patient])
-        if balance <= 0:
-            kept.add(patient)
-        balance += count if patient in kept else -count
-    if not kept or len(kept) == len(val):
-        raise InputError(
-            f"The validation split has {len(val)} patients, {len(apart)} of them not in the "
-            "training split; expected some to choose weights by and others to report. Add "
-            "validation images, or a test split."
-        )
-    return HeldOut(
-        tuple(image for patient in val for image in val[patient] if patient in kept),
-        frozenset(kept),
-        f"{len(kept)} of the {len(val)} patients of the validation split; weights were chosen by "
-        "the others",
-    )

@@ -1,0 +1,96 @@
+"""``nunext-train ablate``: the command line of the ablation."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nunext_training.ablation import TABLE_5
+from nunext_training.command_line import (
+    EXIT_INTERRUPTED,
+    progress_of,
+    renames_of,
+    set_threads,
+    stop_on_signal,
+)
+
+if TYPE_CHECKING:
+    import argparse
+
+    from nunext_training.recipe import Recipe
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the parser's."""
+    names = tuple(variant.name for variant in TABLE_5)
+    ablate = commands.add_parser("ablate", help="measure what each module of the method adds")
+    ablate.add_argument("--data", type=Path, nargs="+", required=True, metavar="EXPORT")
+    ablate.add_argument("--out", type=Path, required=True, metavar="DIR")
+    ablate.add_argument("--recipe", default="tiny", help="a name or a TOML file (tiny)")
+    ablate.add_argument(
+        "--checkpoint", type=Path, metavar="DIR", help="the common start (default: one is taught)"
+    )
+    ablate.add_argument("--segmenter", type=Path, metavar="DIR", help="a SAM, for CoVT and TGR")
+    ablate.add_argument(
+        "--variants", nargs="+", choices=names, default=names, metavar="ROW", help=", ".join(names)
+    )
+    ablate.add_argument("--seeds", type=int, help="how many, from the recipe's seed up")
+    ablate.add_argument("--start-steps", type=int)
+    ablate.add_argument("--sft-steps", type=int)
+    ablate.add_argument("--rft-steps", type=int)
+    ablate.add_argument("--threads", type=int, help="CPU threads (default: all)")
+    ablate.add_argument(
+        "--rename", action="append", default=[], metavar="FROM=TO", help="rename a category"
+    )
+    ablate.add_argument("--skip-invalid", action="store_true", help="leave bad records out")
+    ablate.add_argument("--progress", choices=("bar", "jsonl"), default="bar")
+    ablate.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from nunext_training.ablation_runs import AblationJob, run_ablation
+
+    set_threads(args.threads)
+    job = AblationJob(
+        data=tuple(args.data),
+        out=args.out,
+        recipe=_recipe(args),
+        checkpoint=args.checkpoint,
+        segmenter=args.segmenter,
+        variants=tuple(args.variants),
+        strict=not args.skip_invalid,
+        renames=renames_of(args.rename),
+    )
+
+    def tell(name: str, done: int, of: int) -> None:
+        if args.progress == "jsonl":
+            sys.stdout.write(
+                json.dumps({"event": "run", "run": name, "done": done, "of": of}) + "\n"
+            )
+            sys.stdout.flush()
+        else:
+            sys.stderr.write(f"{name} ({done + 1} of {of})\n")
+
+    if not run_ablation(job, progress_of(args.progress), tell=tell, stop=stop_on_signal()):
+        sys.stderr.write("nunext-train: stopped; the same command goes on\n")
+        return EXIT_INTERRUPTED
+    sys.stderr.write(f"Table: {args.out / 'report.md'}\n")
+    return 0
+
+
+def _recipe(args: argparse.Namespace) -> Recipe:
+    """The named recipe, with what the command line says instead."""
+    from nunext_training.recipe import load_recipe
+
+    recipe = load_recipe(args.recipe)
+    said = {
+        "seeds": args.seeds,
+        "start_steps": args.start_steps,
+        "sft_steps": args.sft_steps,
+        "rft_steps": args.rft_steps,
+    }
+    given = {key: value for key, value in said.items() if value is not None}
+    return replace(recipe, ablation=replace(recipe.ablation, **given))
