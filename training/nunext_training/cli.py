@@ -18,7 +18,7 @@ from napari_nunext import __version__
 from napari_nunext.core.errors import InputError, NunextError
 from napari_nunext.core.metrics import MATCH_RADIUS_UM
 from napari_nunext.core.records import SPLITS
-from nunext_training import rft_command
+from nunext_training import ablate_command, rft_command
 from nunext_training.command_line import (
     EXIT_BAD_INPUT,
     EXIT_FAILED,
@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_import(commands)
     _add_sft(commands)
     rft_command.add_parser(commands)
+    ablate_command.add_parser(commands)
     _add_evaluate(commands)
     return parser
 
