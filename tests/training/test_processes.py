@@ -1,0 +1,171 @@
+"""One run, two processes: the same as one process that does all the work."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from napari_nunext.core.errors import InputError
+from nunext_training import processes
+from nunext_training.recipe import parse_recipe
+from nunext_training.rft import RftJob, run_rft
+from nunext_training.sft import SftJob, run_sft
+from nunext_training.trainer import full_batch_size
+
+RECIPE = """
+[windows]
+scale_range = [0.9, 1.1]
+[loss]
+sigma_bins = 1.0
+[optimiser]
+steps = 4
+batch_size = 2
+accumulation = 2
+lr = 1e-3
+warmup_steps = 0
+[validation]
+every_steps = 2
+images = 3
+[rft]
+steps = 3
+windows_per_step = 2
+rollouts = 4
+lr = 3e-4
+warmup_steps = 0
+validate_every = 1
+"""
+
+
+def test_a_single_process_is_the_main_one_and_has_all_the_work():
+    assert processes.is_main()
+    assert processes.count() == 1
+    assert processes.my_share([3, 1, 2]) == [3, 1, 2]
+    assert processes.total([0.1, 2.0]) == [0.1, 2.0]
+    assert processes.any_of(True)
+    assert not processes.any_of(False)
+    assert processes.on_main(lambda: "done") == "done"
+    with pytest.raises(InputError, match="bad"):
+        processes.on_main(lambda: (_ for _ in ()).throw(InputError("bad")))
+
+
+@pytest.mark.parametrize(
+    ("items", "at_most", "size"), [(9, 2, 1), (9, 4, 3), (64, 8, 8), (7, 7, 7), (7, 100, 7)]
+)
+def test_batches_are_full_and_no_larger_than_asked(items, at_most, size):
+    assert full_batch_size(items, at_most) == size
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory, labelled_tile, checkpoint):
+    """A folder with an export, a checkpoint that writes points, and a recipe for two processes."""
+    import numpy as np
+
+    from napari_nunext.core.nuclei import default_categories
+    from nunext_training.importers.writing import write_export
+
+    folder = tmp_path_factory.mktemp("shared")
+    rng = np.random.default_rng(5)
+    grid = np.array([(x, y) for y in range(8, 64, 12) for x in range(8, 64, 12)], dtype=float)
+    tiles = [
+        labelled_tile(folder, name, rng.permutation(grid)[:n], split=split)
+        for name, n, split in (
+            *[("a", 9, "train"), ("b", 7, "train")],
+            *[("c", 8, "val"), ("d", 5, "val"), ("e", 6, "val")],
+        )
+    ]
+    write_export(
+        tiles, folder / "export", categories=default_categories(["Round"]), origin="synthetic"
+    )
+    taught = parse_recipe(RECIPE, "taught")
+    taught = replace(
+        taught,
+        optimiser=replace(taught.optimiser, steps=60, batch_size=8, accumulation=1, lr=4e-3),
+        validation=replace(taught.validation, every_steps=60),
+    )
+    run_sft(SftJob((folder / "export",), checkpoint, folder / "checkpoint", taught), Silent())
+    (folder / "recipe.toml").write_text(RECIPE)
+    return folder
+
+
+class Silent:
+    """A `Progress` that nobody reads."""
+
+    def start(self, **values):
+        pass
+
+    step = validation = done = start
+
+
+def launched(script: Path, folder: Path, *options: str) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "accelerate.commands.launch", *options, script, folder],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+
+
+def same_weights(one: Path, other: Path) -> None:
+    ours, theirs = load_file(one), load_file(other)
+    assert ours.keys() == theirs.keys()
+    for name, tensor in ours.items():
+        torch.testing.assert_close(tensor, theirs[name], rtol=1e-4, atol=1e-5, msg=name)
+
+
+def same_metrics(one: Path, other: Path) -> None:
+    ours, theirs = ([json.loads(line) for line in p.read_text().splitlines()] for p in (one, other))
+    assert len(ours) == len(theirs)
+    for entry, expected in zip(ours, theirs, strict=True):
+        assert entry == pytest.approx(expected, rel=1e-3, abs=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_two_processes_learn_what_one_does_with_all_the_windows(inputs, tmp_path):
+    shipped = Path(processes.__file__).parent / "accelerate" / "cpu2.yaml"
+    launched(Path(__file__).with_name("shared_run.py"), inputs, "--config_file", str(shipped))
+    told = [json.loads((inputs / f"process-{rank}.json").read_text()) for rank in (0, 1)]
+
+    # Twice the windows at once, in a single process.
+    recipe = parse_recipe(RECIPE, "shared")
+    recipe = replace(
+        recipe,
+        optimiser=replace(recipe.optimiser, batch_size=4),
+        rft=replace(recipe.rft, windows_per_step=4),
+    )
+    data, parent = (inputs / "export",), inputs / "checkpoint"
+    run_sft(SftJob(data, parent, tmp_path / "sft", recipe), Silent())
+    asked = iter(range(1, 100))
+    job = RftJob(data, parent, tmp_path / "rft", recipe)
+    run_rft(job, Silent(), stop=lambda: next(asked) >= 2)
+
+    same_metrics(inputs / "sft" / "metrics.jsonl", tmp_path / "sft" / "metrics.jsonl")
+    same_weights(inputs / "sft" / "model.safetensors", tmp_path / "sft" / "model.safetensors")
+    ours, theirs = inputs / "rft.training", tmp_path / "rft.training"
+    same_metrics(ours / "metrics.jsonl", theirs / "metrics.jsonl")
+    state = Path("checkpoint-2", "model.safetensors")
+    same_weights(ours / state, theirs / state)
+    before, after = load_file(parent / "model.safetensors"), load_file(ours / state)
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+
+    # Every window once, whether or not the run was stopped in between; groups of rollouts whole.
+    assert sorted(told[0]["sft"] + told[1]["sft"]) == list(range(4 * 2 * 2 * 2))
+    assert sorted(told[0]["rft"] + told[1]["rft"]) == list(range(2 * 2 * 2))
+    assert told[0]["rft"] == [0, 1, 4, 5]
+    # One of them speaks.
+    assert told[1]["events"] == []
+    assert told[0]["events"].count("done") == 1
+    provenance = json.loads((inputs / "sft" / "nunext.json").read_text())["provenance"]
+    assert provenance["processes"] == 2
