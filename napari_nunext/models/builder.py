@@ -61,6 +61,7 @@ class Preset:
 
     size: ModelSize
     window_px: int
+    family: str = "qwen2_5_vl"
 
 
 PRESETS = {
@@ -92,14 +93,30 @@ PRESETS = {
         ),
         window_px=96,
     ),
+    "small": Preset(
+        ModelSize(
+            patch_px=8,
+            merge=1,
+            vision_width=192,
+            vision_layers=4,
+            vision_heads=6,
+            width=192,
+            layers=4,
+            heads=6,
+            kv_heads=2,
+        ),
+        window_px=64,
+        family="conv_qwen",
+    ),
 }
-"""``"nano"``: 0.5 M weights, for tests and the demo. ``"tiny"``: 2.4 M, seen to learn, slowly."""
+"""``"nano"``: 0.5 M weights, for tests and the demo. ``"tiny"``: 2.4 M, seen to learn, slowly.
+``"small"``: the bundled detector, whose convolutions learn sooner."""
 
 
 def build_checkpoint(
     folder: Path,
     *,
-    family: str = "qwen2_5_vl",
+    family: str | None = None,
     size: str | ModelSize = "nano",
     window_px: int | None = None,
     mpp: float = 0.5,
@@ -118,8 +135,8 @@ def build_checkpoint(
     ----------
     folder : Path
         Where to; must not exist or be empty.
-    family : str
-        ``"qwen2_5_vl"`` or ``"qwen3_vl"``.
+    family : str, optional
+        ``"qwen2_5_vl"``, ``"qwen3_vl"`` or ``"conv_qwen"``; the preset's when None.
     size : str or ModelSize
         Key of `PRESETS`, or depths and widths.
     window_px : int, optional
@@ -150,11 +167,13 @@ def build_checkpoint(
     """
     preset = _preset(size)
     window = window_px or preset.window_px
+    family = family or preset.family
     adapter = get_family(family)
     image_tokens = check_window(window, preset.size.patch_px * preset.size.merge)
     tokenizer = new_tokenizer()
     kinds = _as_categories(categories)
     codec = _add_tokens(tokenizer, bins or window, window, latents, kinds)
+    adapter.register()
     ids = {token: tokenizer.convert_tokens_to_ids(token) for token in SPECIAL_TOKENS}
     config = adapter.config(
         preset.size, window_px=window, vocab_size=_padded(len(tokenizer)), ids=ids

@@ -90,6 +90,7 @@ def load_checkpoint(
     """
     description = read_description(folder)
     family = get_family(description.family)
+    family.register()
     chosen = choose_device(device)
     model = load_weights(
         AutoModelForImageTextToText,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from napari_nunext.models.builder import build_checkpoint
-from napari_nunext.models.families import ModelSize
+from napari_nunext.models.families import ModelSize, family_names
 from napari_nunext.models.loading import LoadedCheckpoint, load_checkpoint
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ SIZE = ModelSize(
     kv_heads=1,
 )
 
+CONV_SIZE = replace(SIZE, patch_px=8, merge=1)
+
 VARIANTS = {
     "plain": {},
     "latents": {"latents": 3},
@@ -50,7 +53,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(
     scope="session",
-    params=[(f, v) for f in ("qwen2_5_vl", "qwen3_vl") for v in VARIANTS],
+    params=[(f, v) for f in family_names() for v in VARIANTS],
     ids=lambda p: "-".join(p),
 )
 def checkpoint(
@@ -60,7 +63,12 @@ def checkpoint(
     family, variant = request.param
     folder = tmp_path_factory.mktemp(family) / variant
     build_checkpoint(
-        folder, family=family, size=SIZE, window_px=WINDOW_PX, max_points=12, **VARIANTS[variant]
+        folder,
+        family=family,
+        size=CONV_SIZE if family == "conv_qwen" else SIZE,
+        window_px=WINDOW_PX,
+        max_points=12,
+        **VARIANTS[variant],
     )
     return _spread(load_checkpoint(folder, device="cpu"))
 

@@ -152,7 +152,7 @@ def test_a_checkpoint_of_an_unknown_family_is_listed_with_what_is_known(models: 
     data = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(data | {"family": "novel"}), encoding="utf-8")
     problem = {e.id: e.problem for e in catalog(models).entries()}["detector"]
-    assert "'novel' is not known; this version serves qwen2_5_vl, qwen3_vl" in (problem or "")
+    assert "'novel' is not known; this version serves conv_qwen, qwen2_5_vl" in (problem or "")
 
 
 def test_a_path_that_does_not_exist_is_empty(tmp_path: Path) -> None:

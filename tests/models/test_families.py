@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def test_families_are_known_by_name_and_registered_once() -> None:
-    assert family_names() == ("qwen2_5_vl", "qwen3_vl")
+    assert family_names() == ("conv_qwen", "qwen2_5_vl", "qwen3_vl")
     assert get_family("qwen3_vl").name == "qwen3_vl"
     with pytest.raises(CheckpointError, match="registered already"):
         register_family(get_family("qwen3_vl"))
@@ -68,11 +68,12 @@ def test_saved_processors_name_the_standard_classes_for_other_readers(
     folder = tmp_path / "c"
     save_checkpoint(folder, checkpoint.model, checkpoint.windows.processor, checkpoint.description)
     processor = json.loads((folder / "processor_config.json").read_text(encoding="utf-8"))
-    expected = {"qwen2_5_vl": "Qwen2_5_VLProcessor", "qwen3_vl": "Qwen3VLProcessor"}
-    assert processor["processor_class"] == expected[checkpoint.family.name]
+    qwen3 = checkpoint.family.name == "qwen3_vl"
+    assert processor["processor_class"] == ("Qwen3VLProcessor" if qwen3 else "Qwen2_5_VLProcessor")
     assert processor["image_processor"]["image_processor_type"] == "Qwen2VLImageProcessor"
     assert processor["image_processor"]["size"] == {"shortest_edge": 1024, "longest_edge": 1024}
-    assert processor["video_processor"]["patch_size"] == 4
+    patch_px = checkpoint.model.config.vision_config.patch_size
+    assert processor["video_processor"]["patch_size"] == patch_px
     tokenizer = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
     assert tokenizer["processor_class"] == processor["processor_class"]
     for name in ("preprocessor_config.json", "video_preprocessor_config.json"):

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_nunext import __version__
+from napari_nunext.core.answers import NUCLEUS_INSTRUCTION
 from napari_nunext.core.errors import InputError, NunextError
 from napari_nunext.core.metrics import MATCH_RADIUS_UM
 from napari_nunext.core.records import SPLITS
-from nunext_training import ablate_command, rft_command
+from nunext_training import ablate_command, rft_command, segmenter_command
 from nunext_training.command_line import (
     EXIT_BAD_INPUT,
     EXIT_FAILED,
@@ -68,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_import(commands)
     _add_sft(commands)
     rft_command.add_parser(commands)
+    segmenter_command.add_parser(commands)
     ablate_command.add_parser(commands)
     _add_evaluate(commands)
     return parser
@@ -76,13 +78,14 @@ def _parser() -> argparse.ArgumentParser:
 def _add_build(commands: Any) -> None:
     build = commands.add_parser("build", help="make a small checkpoint with random weights")
     build.add_argument("--out", type=Path, required=True, metavar="DIR")
-    build.add_argument("--preset", default="nano", help="nano (default) or tiny")
-    build.add_argument("--family", default="qwen2_5_vl", help="qwen2_5_vl (default) or qwen3_vl")
+    build.add_argument("--preset", default="nano", help="nano (default), tiny or small")
+    build.add_argument("--family", help="qwen2_5_vl, qwen3_vl or conv_qwen (default: the preset's)")
     build.add_argument("--categories", default="", help="comma-separated; none: points alone")
     build.add_argument("--latents", type=int, default=0, help="latent tokens (default 0)")
     build.add_argument("--window-px", type=int, help="side of a window (default: the preset's)")
     build.add_argument("--mpp", type=float, default=0.5, help="um per window pixel (default 0.5)")
     build.add_argument("--bins", type=int, help="coordinate tokens (default: one a pixel)")
+    build.add_argument("--instruction", help="the prompt (default: the paper's)")
     build.add_argument("--seed", type=int, default=0)
     build.set_defaults(run=_build)
 
@@ -177,6 +180,7 @@ def _build(args: argparse.Namespace) -> int:
         window_px=args.window_px,
         mpp=args.mpp,
         bins=args.bins,
+        instruction=args.instruction or NUCLEUS_INSTRUCTION,
         seed=args.seed,
     )
     print(f"{args.out}: {description.parameters:,} parameters, {description.window_px} px windows")

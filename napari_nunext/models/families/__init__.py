@@ -1,8 +1,8 @@
 """Model families: what differs between one vision-language architecture and the next.
 
-Everything else loads them through ``AutoModelForImageTextToText``. A new architecture registers its
-classes with the Auto classes and a `Family` here. transformers is imported when a family is used,
-not before: listing checkpoints needs the names alone.
+Everything else loads them through ``AutoModelForImageTextToText``. A new architecture has a
+`Family` here, which registers its classes with the Auto classes. transformers is imported when a
+family is used, not before: listing checkpoints needs the names alone.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from napari_nunext.models.families.base import (
     submodule,
     unwrapped,
 )
+from napari_nunext.models.families.conv_qwen import ConvQwen
 from napari_nunext.models.families.qwen_vl import Qwen3VL, Qwen25VL
 
 __all__ = [
@@ -71,3 +72,4 @@ def get_family(name: str) -> Family:
 
 register_family(Qwen25VL())
 register_family(Qwen3VL())
+register_family(ConvQwen())

@@ -73,6 +73,10 @@ class Family(Protocol):
         """Dotted name of the list of language layers in the model."""
         ...
 
+    def register(self) -> None:
+        """Make the Auto classes know the architecture, where it is not one of transformers'."""
+        ...
+
     def config(
         self, size: ModelSize, *, window_px: int, vocab_size: int, ids: Mapping[str, int]
     ) -> PreTrainedConfig:

@@ -49,9 +49,6 @@ CHAT_TEMPLATE = (
 )
 """Qwen's turns, without its default system message: a small model has no use for one."""
 
-TEMPORAL_PATCH = 2
-"""Frames to a patch; a still image is repeated."""
-
 _ROPE_THETA = 1e6
 _MLP_RATIO = 2
 _MAX_POSITIONS = 4096
@@ -65,8 +62,13 @@ class QwenVL(ABC):
     _video_class_prefix: ClassVar[str]
     _image_mean: ClassVar[tuple[float, float, float]]
     _image_std: ClassVar[tuple[float, float, float]]
+    _temporal_patch: ClassVar[int] = 2
+    """Frames to a patch; a still image is repeated."""
     vision_path = "model.visual"
     layers_path = "model.language_model.layers"
+
+    def register(self) -> None:  # noqa: B027 - transformers knows these families
+        """See `Family.register`."""
 
     def config(
         self, size: ModelSize, *, window_px: int, vocab_size: int, ids: Mapping[str, int]
@@ -82,7 +84,7 @@ class QwenVL(ABC):
             "out_hidden_size": size.width,
             "patch_size": size.patch_px,
             "spatial_merge_size": size.merge,
-            "temporal_patch_size": TEMPORAL_PATCH,
+            "temporal_patch_size": self._temporal_patch,
             **self._vision_config(size, window_px),
         }
         text = {
@@ -132,7 +134,7 @@ class QwenVL(ABC):
         images = Qwen2VLImageProcessorPil(
             patch_size=patch_px,
             merge_size=merge,
-            temporal_patch_size=TEMPORAL_PATCH,
+            temporal_patch_size=self._temporal_patch,
             image_mean=list(self._image_mean),
             image_std=list(self._image_std),
         )
