@@ -15,7 +15,7 @@ from napari_nunext.models.families import submodule
 from napari_nunext.models.loading import load_checkpoint
 from napari_nunext.models.sam_builder import build_sam
 from nunext_training.batches import Collator
-from nunext_training.covt import HEAD_FILE, FrozenSam, ThoughtCollator, ThoughtHead, new_head
+from nunext_training.covt import FrozenSam, ThoughtCollator, ThoughtHead, new_head
 from nunext_training.datasets.labelled import select_split
 from nunext_training.datasets.painting import Discs
 from nunext_training.datasets.sources import read_source
@@ -120,7 +120,7 @@ def test_the_checkpoint_serves_and_keeps_its_head_where_readers_of_weights_do_no
     names = [p.name for p in out.glob("*.safetensors")]
     assert names == ["model.safetensors"]
     assert not any("covt" in name for name in load_file(out / "model.safetensors"))
-    assert set(load_file(out / HEAD_FILE)) == {"0.weight", "0.bias", "2.weight", "2.bias"}
+    assert set(load_file(out / ThoughtHead.file)) == {f"layers.{i}.{kind}" for i in (0, 2) for kind in ("weight", "bias")}
     provenance = json.loads((out / "nunext.json").read_text())["provenance"]
     assert provenance["covt_sam_sha256"]
     assert provenance["recipe"]["covt"] == {"alpha": 1.0, "target": "discs", "radius_um": 3.5}
@@ -133,7 +133,7 @@ def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(covt_job, recorder, t
     asked = iter(range(1, 100))
     assert run_sft(covt_job, recorder, stop=lambda: next(asked) >= 3) is None
     out = run_sft(replace(covt_job, resume=True), recorder)
-    for file in ("model.safetensors", HEAD_FILE):
+    for file in ("model.safetensors", ThoughtHead.file):
         ours, theirs = load_file(out / file), load_file(whole / file)
         assert ours.keys() == theirs.keys()
         for name, tensor in ours.items():
@@ -144,7 +144,7 @@ def test_the_next_run_goes_on_with_the_head(covt_job, recorder, sam_folder):
     out = run_sft(covt_job, recorder)
     sam = FrozenSam(sam_folder, torch.device("cpu"))
     head = new_head(load_checkpoint(out).model, sam, out)
-    saved = load_file(out / HEAD_FILE)
+    saved = load_file(out / ThoughtHead.file)
     for name, tensor in head.state_dict().items():
         torch.testing.assert_close(tensor, saved[name], rtol=0, atol=0)
     with pytest.raises(CheckpointError, match="does not fit"):

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
 from transformers import SamModel
@@ -30,6 +29,7 @@ from napari_nunext.models.checkpoint import checkpoint_sha256, read_segmenter_de
 from napari_nunext.models.families import unwrapped
 from napari_nunext.models.loading import load_weights
 from nunext_training.datasets.painting import Discs, check_masks, paint_masks
+from nunext_training.heads import TrainingHead
 from nunext_training.mask_losses import thought_loss
 from nunext_training.trainer import NextPointTrainer
 
@@ -44,9 +44,6 @@ if TYPE_CHECKING:
     from nunext_training.datasets.painting import Painter
     from nunext_training.datasets.windows import Example
     from nunext_training.recipe import Foreground
-
-HEAD_FILE = Path("covt") / "covt_head.safetensors"
-"""Of the projection, inside a folder of weights."""
 
 _HEAD_NAME = "covt_head"
 _PIXELS, _FOREGROUND = "covt_pixels", "covt_foreground"
@@ -117,33 +114,21 @@ class FrozenSam:
         return logits[:, 0]
 
 
-class ThoughtHead(nn.Sequential):
+class ThoughtHead(TrainingHead):
     """Projection from hidden states of the language model to SAM's sparse prompts."""
 
+    file = Path("covt") / "covt_head.safetensors"
+
     def __init__(self, width: int, prompt_width: int) -> None:
-        super().__init__(nn.Linear(width, width), nn.GELU(), nn.Linear(width, prompt_width))
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(width, width), nn.GELU(), nn.Linear(width, prompt_width)
+        )
 
-    def save(self, folder: Path) -> None:
-        """Write it into a folder of weights."""
-        path = folder / HEAD_FILE
-        path.parent.mkdir(exist_ok=True)
-        save_file({k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}, path)
-
-    def load(self, folder: Path) -> None:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        CheckpointError
-            If it is of another shape: made for another SAM or model.
-        """
-        try:
-            self.load_state_dict(load_file(folder / HEAD_FILE))
-        except RuntimeError as error:
-            raise CheckpointError(
-                f"{HEAD_FILE} of {folder.name} does not fit this model and SAM. Train with the SAM "
-                "that it was made for, or remove the file."
-            ) from error
+    def forward(self, states: Tensor) -> Tensor:
+        """Prompts, shape (..., prompt_width), of states of shape (..., width)."""
+        prompts: Tensor = self.layers(states)
+        return prompts
 
 
 class ThoughtCollator:
@@ -191,9 +176,8 @@ class ThoughtTrainer(NextPointTrainer):
         alpha: float,
         **options: Any,
     ) -> None:
-        # A part of the model, so that it is optimised, clipped and shared out with it.
-        model.add_module(_HEAD_NAME, head)
-        super().__init__(model, args, **options)
+        heads = {**options.pop("heads", {}), _HEAD_NAME: head}
+        super().__init__(model, args, heads=heads, **options)
         self._sam = sam
         self._head = head
         self._alpha = alpha
@@ -231,27 +215,12 @@ class ThoughtTrainer(NextPointTrainer):
         )
         return thought_loss(logits, foreground)
 
-    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        state = state_dict or self.accelerator.unwrap_model(self.model).state_dict()
-        prefix = f"{_HEAD_NAME}."
-        super()._save(output_dir, {k: v for k, v in state.items() if not k.startswith(prefix)})
-        if self.args.should_save:
-            self._head.save(Path(output_dir or str(self.args.output_dir)))
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        owner = self.accelerator.unwrap_model(self.model)
-        delattr(owner, _HEAD_NAME)  # the weights in the folder are those of the model alone
-        super()._load_from_checkpoint(resume_from_checkpoint, model)
-        owner.add_module(_HEAD_NAME, self._head)
-        self._head.load(Path(resume_from_checkpoint))
-
 
 def new_head(model: Any, sam: FrozenSam, parent: Path) -> ThoughtHead:
     """The projection that `parent` was trained with, or a new one where it has none."""
     embeddings: Any = unwrapped(model).get_input_embeddings()
     head = ThoughtHead(embeddings.weight.shape[1], sam.prompt_width)
-    if (parent / HEAD_FILE).is_file():
-        head.load(parent)
+    head.load_if_there(parent)
     return head.to(model.device)
 
 

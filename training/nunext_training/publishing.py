@@ -12,7 +12,8 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 
 from napari_nunext import __version__
 from napari_nunext.models.loading import finish_checkpoint, load_weights, new_folder
-from nunext_training.covt import HEAD_FILE
+from nunext_training.centre_map import CentreMapHead
+from nunext_training.covt import ThoughtHead
 from nunext_training.evaluate import VALIDATION_MATCHING
 from nunext_training.lora import ADAPTER_FILE, merge_saved
 from nunext_training.modules import modules_after
@@ -54,30 +55,38 @@ def publish(
     dtype = AutoConfig.from_pretrained(parent.folder, local_files_only=True).dtype
     weights = run.best_weights or run.path / LAST
     model = _trained_model(weights, parent.folder).to(dtype or torch.float32)
-    steps = recipe.optimiser.steps
-    made_by = identity | {"method": method}
+    provenance = provenance_of(identity, recipe, best, method=method)
     description = replace(
         parent.description,
         name=run.out.name,
         metrics=() if best is None else (_metrics(recipe, best, identity),),
-        provenance=made_by
-        | {
-            "modules": modules_after(parent.description.provenance, made_by),
-            "steps": steps,
-            "best_step": steps if best is None else best.step,
-            "software": f"napari-nunext {__version__}",
-            "trained_utc": datetime.now(UTC).isoformat(timespec="seconds"),
-        },
+        provenance=provenance
+        | {"modules": modules_after(parent.description.provenance, provenance)},
     )
     with new_folder(run.out) as folder:
         model.save_pretrained(folder)
         parent.family.save_processor(parent.windows.processor, folder)
         shutil.copyfile(run.metrics_path, folder / run.metrics_path.name)
-        if (weights / HEAD_FILE).is_file():
-            (folder / HEAD_FILE).parent.mkdir()
-            shutil.copyfile(weights / HEAD_FILE, folder / HEAD_FILE)
+        for file in (ThoughtHead.file, CentreMapHead.file):
+            if (weights / file).is_file():
+                (folder / file).parent.mkdir()
+                shutil.copyfile(weights / file, folder / file)
         finish_checkpoint(folder, description)
     run.remove()
+
+
+def provenance_of(
+    identity: dict[str, Any], recipe: Recipe, best: Best | None, *, method: str
+) -> dict[str, Any]:
+    """What a checkpoint says of the run that made it: the run's identity, and how it went."""
+    steps = recipe.optimiser.steps
+    return identity | {
+        "method": method,
+        "steps": steps,
+        "best_step": steps if best is None else best.step,
+        "software": f"napari-nunext {__version__}",
+        "trained_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
 
 
 def _trained_model(weights: Path, parent: Path) -> Any:

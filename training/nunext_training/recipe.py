@@ -46,6 +46,16 @@ class LossOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class CentreMapOptions:
+    """A map of centres that image tokens learn to draw, for training from nothing. **Ours**."""
+
+    weight: float = 0.0
+    """Of its error, added to the loss of tokens; 0 does without."""
+    sigma_px: float = 2.0
+    """Of the Gaussian around a centre, px of the window."""
+
+
+@dataclass(frozen=True, slots=True)
 class ThoughtOptions:
     """Chain of visual thought, where training is given a SAM. All of it is ours."""
 
@@ -186,6 +196,7 @@ class Recipe:
     seed: int = 0
     windows: WindowOptions = field(default_factory=WindowOptions)
     loss: LossOptions = field(default_factory=LossOptions)
+    centre_map: CentreMapOptions = field(default_factory=CentreMapOptions)
     covt: ThoughtOptions = field(default_factory=ThoughtOptions)
     lora: LoraOptions = field(default_factory=LoraOptions)
     segmenter: SegmenterOptions = field(default_factory=SegmenterOptions)
@@ -206,6 +217,8 @@ class Recipe:
                 "loss.softmax_over",
                 "vocabulary or bins",
             ),
+            (self.centre_map.weight >= 0, "centre_map.weight", "0 or more"),
+            (self.centre_map.sigma_px > 0, "centre_map.sigma_px", "a positive number"),
             (self.covt.alpha >= 0, "covt.alpha", "0 or more"),
             (self.covt.target in get_args(Foreground), "covt.target", "masks or discs"),
             (self.covt.radius_um > 0, "covt.radius_um", "a positive number"),
@@ -343,6 +356,7 @@ def parse_recipe(text: str, name: str) -> Recipe:
     sections = {
         "windows": WindowOptions(),
         "loss": LossOptions(),
+        "centre_map": CentreMapOptions(),
         "covt": ThoughtOptions(),
         "lora": LoraOptions(),
         "segmenter": SegmenterOptions(),

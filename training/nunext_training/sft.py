@@ -15,6 +15,7 @@ mirrored, scaled and stained anew; a checkpoint chosen by the F1 of decoded vali
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +25,11 @@ from transformers import TrainingArguments
 from napari_nunext.core.metrics import DetectionScore
 from napari_nunext.models.checkpoint import checkpoint_sha256
 from napari_nunext.models.decoding import NextPointDetector
+from napari_nunext.models.families import submodule
 from napari_nunext.models.loading import load_checkpoint
 from nunext_training import processes
 from nunext_training.batches import Collator
+from nunext_training.centre_map import CentreMapHead, ImageTokens
 from nunext_training.covt import (
     FrozenSam,
     ThoughtCollator,
@@ -39,7 +42,7 @@ from nunext_training.datasets.windows import GridWindows, RandomWindows, WindowS
 from nunext_training.evaluate import VALIDATION_MATCHING, evaluate_detector
 from nunext_training.lora import add_lora, merged
 from nunext_training.stage import Job, prepare_model, read_data, run_stage
-from nunext_training.trainer import NextPointTrainer, Validation
+from nunext_training.trainer import CentreMap, NextPointTrainer, Validation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,7 +54,7 @@ if TYPE_CHECKING:
     from nunext_training.datasets.labelled import LabelledImage
     from nunext_training.datasets.training_data import TrainingData
     from nunext_training.progress import Progress
-    from nunext_training.recipe import Precision, Recipe, ValidationOptions
+    from nunext_training.recipe import CentreMapOptions, Precision, Recipe, ValidationOptions
     from nunext_training.run_folder import RunFolder
 
 
@@ -160,6 +163,7 @@ def _trainer(
         "progress": progress,
         "stop": stop,
     }
+    options |= _centre_map(parent, job.recipe.centre_map)
     if sam is None:
         return NextPointTrainer(model, args, collator=collator, **options)
     return ThoughtTrainer(
@@ -171,6 +175,23 @@ def _trainer(
         alpha=covt.alpha,
         **options,
     )
+
+
+def _centre_map(parent: LoadedCheckpoint, options: CentreMapOptions) -> dict[str, Any]:
+    """The trainer's options for the map of centres; none where the recipe does without."""
+    if options.weight == 0:
+        return {}
+    codec = parent.description.codec
+    tower = submodule(parent.model, parent.family.vision_path)
+    token_px = codec.window_px // math.isqrt(parent.description.image_tokens)
+    # An image token has the width of the language model that reads it.
+    embeddings: Any = parent.model.get_input_embeddings()
+    head = CentreMapHead(embeddings.weight.shape[1], token_px).to(parent.device)
+    head.load_if_there(parent.folder)
+    return {
+        "heads": {"centre_map_head": head},
+        "centre_map": CentreMap(ImageTokens(tower), head, options.weight, options.sigma_px),
+    }
 
 
 def _validation(

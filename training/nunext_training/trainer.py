@@ -9,25 +9,29 @@ number stops training and leaves the batch behind.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback
 
+from nunext_training.centre_map import centre_map, centre_map_loss
 from nunext_training.keeping import Reporter, RunKeeping
 from nunext_training.losses import IGNORED, gaussian_targets, reply_loss
 from nunext_training.run_folder import Best
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from torch import Tensor, nn
     from transformers import PreTrainedModel, TrainingArguments
 
     from napari_nunext.core.codec import Codec
     from nunext_training.batches import Collator
+    from nunext_training.centre_map import CentreMapHead, ImageTokens
     from nunext_training.datasets.windows import Example
+    from nunext_training.heads import TrainingHead
     from nunext_training.progress import Progress
     from nunext_training.recipe import LossOptions
     from nunext_training.run_folder import RunFolder
@@ -43,6 +47,16 @@ class Windows(Protocol):
     def __getitem__(self, index: int) -> Example:
         """The window at `index`; IndexError beyond the last."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class CentreMap:
+    """What the error of the map of centres is made with."""
+
+    tokens: ImageTokens
+    head: CentreMapHead
+    weight: float
+    sigma_px: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +87,10 @@ class NextPointTrainer(RunKeeping):
     progress : Progress
     stop : callable
         Asked after every step; once it is True, the state is saved and training ends.
+    heads : mapping
+        Layers that serve training alone, by the names under which they join the model.
+    centre_map : CentreMap, optional
+        Adds the error of its head's map; the head is one of `heads`.
     """
 
     def __init__(
@@ -88,7 +106,13 @@ class NextPointTrainer(RunKeeping):
         run: RunFolder,
         progress: Progress,
         stop: Callable[[], bool],
+        heads: Mapping[str, TrainingHead] | None = None,
+        centre_map: CentreMap | None = None,
     ) -> None:
+        self._heads = dict(heads or {})
+        for name, head in self._heads.items():
+            # Parts of the model, so that they are optimised, clipped and shared out with it.
+            model.add_module(name, head)
         if validation is not None and args.world_size > 1:
             args.per_device_eval_batch_size = full_batch_size(
                 len(validation.windows), args.per_device_eval_batch_size
@@ -111,6 +135,7 @@ class NextPointTrainer(RunKeeping):
             if loss.supervision == "soft"
             else None
         )
+        self._centre_map = centre_map
         self._run = run
         self._progress = progress
         self.remove_callback(PrinterCallback)
@@ -144,9 +169,33 @@ class NextPointTrainer(RunKeeping):
             soft_targets=self._soft_targets,
             softmax_over=self._softmax_over,
         )
+        if self._centre_map is not None and model.training:
+            loss = loss + self._centre_map_loss(self._centre_map, labels[:, first:])
         if not torch.isfinite(loss):
             self._give_up(inputs, loss.item())
         return (loss, outputs) if return_outputs else loss
+
+    def _centre_map_loss(self, options: CentreMap, replies: Tensor) -> Tensor:
+        logits = options.head(options.tokens.take(), len(replies))
+        targets = centre_map(replies, self._codec, options.sigma_px)
+        return options.weight * centre_map_loss(logits, targets)
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        state = state_dict or self.accelerator.unwrap_model(self.model).state_dict()
+        prefixes = tuple(f"{name}." for name in self._heads)
+        super()._save(output_dir, {k: v for k, v in state.items() if not k.startswith(prefixes)})
+        if self.args.should_save:
+            for head in self._heads.values():
+                head.save(Path(output_dir or str(self.args.output_dir)))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        owner = self.accelerator.unwrap_model(self.model)
+        for name in self._heads:
+            delattr(owner, name)  # the weights in the folder are those of the model alone
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        for name, head in self._heads.items():
+            owner.add_module(name, head)
+            head.load(Path(resume_from_checkpoint))
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
         """As the Trainer's, and F1; keeps the weights if they are the best so far."""
