@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_nunext.models.checkpoint import SegmenterDescription
     from napari_nunext.models.segmenter import Prompt, SegmenterInfo
 
 PROMPTS_AT_ONCE = 64
@@ -66,17 +67,37 @@ class SamSegmenter:
                 f"{folder.name} is of family {description.family!r}; expected 'sam'."
             )
         # Masks in half precision have ragged edges; SAM is small enough for float32.
-        self._model: Any = load_weights(
+        model: Any = load_weights(
             SamModel, folder, device=choose_device(device), dtype=torch.float32
         )
-        side = self._model.config.vision_config.image_size
+        side = model.config.vision_config.image_size
         if side != description.window_px:
             raise CheckpointError(
                 f"{folder.name} declares windows of {description.window_px} px, but its SAM reads "
                 f"{side} px. Convert it again with this window."
             )
-        self._images = SamImageProcessorPil.from_pretrained(folder, local_files_only=True)
-        self._info = description.info(checkpoint_sha256(folder))
+        images = SamImageProcessorPil.from_pretrained(folder, local_files_only=True)
+        self._set(model, images, description.info(checkpoint_sha256(folder)), embeddings_bytes)
+
+    @classmethod
+    def from_model(
+        cls, model: SamModel, images: SamImageProcessorPil, description: SegmenterDescription
+    ) -> SamSegmenter:
+        """Segmenter over a model in memory, one in training for example: it has no content hash."""
+        segmenter = cls.__new__(cls)
+        segmenter._set(model, images, description.info(None), EMBEDDINGS_BYTES)
+        return segmenter
+
+    def _set(
+        self,
+        model: SamModel,
+        images: SamImageProcessorPil,
+        info: SegmenterInfo,
+        embeddings_bytes: int,
+    ) -> None:
+        self._model: Any = model
+        self._images = images
+        self._info = info
         self._embeddings = _EmbeddingCache(embeddings_bytes)
 
     @property

@@ -9,9 +9,11 @@ from __future__ import annotations
 import argparse
 import pickle
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 from torch.nn import functional
 from transformers import SamConfig, SamModel
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
@@ -25,20 +27,38 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-PATCH_PX = 16
 ATTENTION_WINDOW = 14
-"""Side of SAM's local attention, in patches."""
+"""Side of the published SAMs' local attention, in patches."""
 
 DECODER_HEADS = 8
 """Of every published SAM; its weights do not tell."""
 
-PRESETS: dict[str, dict[str, int]] = {
-    "nano": {"width": 32, "layers": 2, "channels": 32, "mlp": 64},
-    "tiny": {"width": 128, "layers": 4, "channels": 64, "mlp": 256},
+
+@dataclass(frozen=True, slots=True)
+class SamSize:
+    """Depths and widths of a SAM to build."""
+
+    patch_px: int
+    """Masks come at a quarter of it, as SAM's decoder has them, and are resampled to the window."""
+    attention_window: int
+    """Side of local attention, in patches; every second layer sees the whole window."""
+    width: int
+    layers: int
+    channels: int
+    """Of the image's embedding, the prompts and the decoder."""
+    mlp: int
+
+
+PRESETS = {
+    "nano": SamSize(16, 14, width=32, layers=2, channels=32, mlp=64),
+    "tiny": SamSize(16, 14, width=128, layers=4, channels=64, mlp=256),
+    "small": SamSize(8, 8, width=192, layers=6, channels=96, mlp=512),
 }
-"""Depths and widths: 0.1 M weights for tests, 0.9 M to learn from scratch."""
+"""0.1 M weights for tests; 0.9 M; 2.7 M for nuclei of 10 px, whose masks come at 2 px."""
 
 _HEAD_DIM = 32
+_POSITIONS_STD = 0.02
+"""Of the absolute positions at the start, as in other vision transformers."""
 
 _RENAMES = [
     (re.compile(pattern), replacement)
@@ -89,7 +109,7 @@ def build_sam(
     folder : Path
         Where to; must not exist or be empty.
     window_px : int
-        Side of the window, a multiple of `PATCH_PX`.
+        Side of the window, a multiple of the preset's patch.
     mpp : float
         Micrometres per pixel of the window.
     preset : str
@@ -109,38 +129,52 @@ def build_sam(
     if preset not in PRESETS:
         raise CheckpointError(f"There is no preset {preset!r}; expected {' or '.join(PRESETS)}.")
     size = PRESETS[preset]
-    grid = _grid(window_px, PATCH_PX)
+    grid = _grid(window_px, size.patch_px)
     config = SamConfig(
         vision_config={
-            "hidden_size": size["width"],
-            "output_channels": size["channels"],
-            "num_hidden_layers": size["layers"],
-            "num_attention_heads": size["width"] // _HEAD_DIM,
-            "mlp_dim": size["mlp"],
+            "hidden_size": size.width,
+            "output_channels": size.channels,
+            "num_hidden_layers": size.layers,
+            "num_attention_heads": size.width // _HEAD_DIM,
+            "mlp_dim": size.mlp,
             "image_size": window_px,
-            "patch_size": PATCH_PX,
-            "window_size": ATTENTION_WINDOW,
-            "global_attn_indexes": list(range(1, size["layers"], 2)),
-            "num_pos_feats": size["channels"] // 2,
+            "patch_size": size.patch_px,
+            "window_size": size.attention_window,
+            "global_attn_indexes": list(range(1, size.layers, 2)),
+            "num_pos_feats": size.channels // 2,
+            "scale": 1.0,
         },
         prompt_encoder_config={
-            "hidden_size": size["channels"],
+            "hidden_size": size.channels,
             "image_size": window_px,
-            "patch_size": PATCH_PX,
+            "patch_size": size.patch_px,
             "image_embedding_size": grid,
         },
         mask_decoder_config={
-            "hidden_size": size["channels"],
-            "mlp_dim": size["mlp"],
+            "hidden_size": size.channels,
+            "mlp_dim": size.mlp,
             "num_attention_heads": DECODER_HEADS,
-            "iou_head_hidden_dim": size["channels"],
+            "iou_head_hidden_dim": size.channels,
         },
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = SamModel(config)
+        _draw_weights(model)
     provenance = {"recipe": "build", "size": preset, "seed": seed}
     return _save(folder, model, mpp=mpp, name=name, provenance=provenance)
+
+
+def _draw_weights(model: SamModel) -> None:
+    """Draw weights to learn from, as segment-anything does: torch's own of each layer.
+
+    transformers draws SAM's image encoder with a deviation of 1e-10, since it is made to be loaded:
+    whatever the image, its embedding is the same, and no gradient gets through.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d | nn.Embedding):
+            module.reset_parameters()
+    nn.init.trunc_normal_(model.vision_encoder.pos_embed, std=_POSITIONS_STD)
 
 
 def convert_sam(

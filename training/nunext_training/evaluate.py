@@ -14,7 +14,7 @@ import numpy as np
 
 from napari_nunext.core.errors import RecordError
 from napari_nunext.core.instances import score_instances
-from napari_nunext.core.metrics import DetectionCase, score_detections
+from napari_nunext.core.metrics import MATCH_RADIUS_UM, DetectionCase, score_detections
 from napari_nunext.core.nuclei import UNCATEGORISED
 from napari_nunext.models.whole_image import detect_image
 from nunext_training.instances import draw_instances, instance_case
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 VALIDATION_MATCHING: Method = "gated"
 """How the F1 of validation during training is matched."""
 
+
+TRUE_CENTROIDS = "centroids"
+"""In place of a detector: the truth's own points."""
 
 NOTHING = Prediction(np.empty((0, 2)), ())
 """What counts as predicted for an image that no file belongs to."""
@@ -230,6 +233,31 @@ def evaluate_predictions(
         method=method,
         without_predictions=missing,
     )
+
+
+def evaluate_segmenter(
+    segmenter: Segmenter,
+    images: Sequence[LabelledImage],
+    *,
+    data: Mapping[str, Any],
+    radius_um: float = MATCH_RADIUS_UM,
+    method: Method = VALIDATION_MATCHING,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Evaluation:
+    """Prompt a segmenter with the true centroids, and score what it draws.
+
+    So the figures of instances are those of the segmenter alone; those of detection are of the
+    truth against itself.
+    """
+    outcomes = []
+    for done, image in enumerate(images, start=1):
+        drawn = draw_instances(
+            image.open(), image.points_xy, image.categories, segmenter, mpp=image.mpp
+        )
+        outcomes.append(Outcome(image, Prediction(image.points_xy, image.categories, drawn)))
+        progress(done, len(images))
+    subject = {"model": TRUE_CENTROIDS, **_segmenter_subject(segmenter)}
+    return _score(outcomes, set(), subject, data, outlined=True, radius_um=radius_um, method=method)
 
 
 def _score(

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 class RunKeeping(Trainer):
     """A Trainer whose state, best weights and bad batches live in the folder of a run."""
 
+    saved_as: Any = AutoModelForImageTextToText
+    """The class that reads what this saved."""
+
     _run: RunFolder
     _whole_copy: WholeCopy | None = None
 
@@ -53,7 +56,7 @@ class RunKeeping(Trainer):
         # The Trainer would take the names in the file as they are. The Qwen-VL families are saved
         # under the names of earlier releases, so nothing would fit: a warning, and random weights.
         saved = load_weights(
-            AutoModelForImageTextToText,
+            self.saved_as,
             Path(resume_from_checkpoint),
             device=torch.device("cpu"),
             dtype=torch.float32,
@@ -143,7 +146,7 @@ class Reporter(TrainerCallback):
             self._run.append_metrics({"event": "step", "step": step} | kept)
             self._progress.step(step=step, loss=float(logs["loss"]))
         elif "eval_loss" in logs:
-            f1 = logs.get("eval_f1")
+            f1, pq = logs.get("eval_f1"), logs.get("eval_pq")
             kept = {k: float(logs[f"eval_{k}"]) for k in self._figures if f"eval_{k}" in logs}
             self._run.append_metrics({"event": "validation", "step": step} | kept | {"f1": f1})
-            self._progress.validation(step=step, loss=float(logs["eval_loss"]), f1=f1)
+            self._progress.validation(step=step, loss=float(logs["eval_loss"]), f1=f1, pq=pq)

@@ -25,8 +25,10 @@ class Progress(Protocol):
         """An optimisation step is done; `loss` is its batch's."""
         ...
 
-    def validation(self, *, step: int, loss: float, f1: float | None) -> None:
-        """Validation is done."""
+    def validation(
+        self, *, step: int, loss: float, f1: float | None, pq: float | None = None
+    ) -> None:
+        """Validation is done; `f1` of a detector, `pq` (panoptic quality) of a segmenter."""
         ...
 
     def done(self, *, checkpoint: Path, loss_first: float, loss_last: float) -> None:
@@ -55,9 +57,12 @@ class JsonLines:
         eta_s = round(pace_s * (self._steps - step), 1)
         self._write("step", step=step, steps=self._steps, loss=loss, eta_s=eta_s)
 
-    def validation(self, *, step: int, loss: float, f1: float | None) -> None:
+    def validation(
+        self, *, step: int, loss: float, f1: float | None, pq: float | None = None
+    ) -> None:
         """See `Progress`."""
-        self._write("validation", step=step, steps=self._steps, loss=loss, f1=f1)
+        also = {} if pq is None else {"pq": pq}
+        self._write("validation", step=step, steps=self._steps, loss=loss, f1=f1, **also)
 
     def done(self, *, checkpoint: Path, loss_first: float, loss_last: float) -> None:
         """See `Progress`."""
@@ -86,9 +91,13 @@ class Bar:
         if self._bar is not None:
             self._bar.update(step - self._bar.n)
 
-    def validation(self, *, step: int, loss: float, f1: float | None) -> None:
+    def validation(
+        self, *, step: int, loss: float, f1: float | None, pq: float | None = None
+    ) -> None:
         """See `Progress`."""
-        self._show(val_loss=f"{loss:.3f}", **({} if f1 is None else {"val_f1": f"{f1:.3f}"}))
+        figures = {"val_f1": f1, "val_pq": pq}
+        shown = {name: f"{value:.3f}" for name, value in figures.items() if value is not None}
+        self._show(val_loss=f"{loss:.3f}", **shown)
 
     def done(self, *, checkpoint: Path, loss_first: float, loss_last: float) -> None:
         """See `Progress`."""

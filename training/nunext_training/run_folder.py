@@ -41,12 +41,15 @@ class Best:
     f1: float | None = None
     reward: float | None = None
     """Where it was trained for rewards; `loss` is then minus this."""
+    pq: float | None = None
+    """Panoptic quality, where it was trained to draw masks."""
 
     def is_better_than(self, other: Best | None) -> bool:
-        """Higher F1, and where F1 is the same or was not measured, lower loss."""
+        """Higher F1 or PQ, and where that is the same or was not measured, lower loss."""
         if other is None:
             return True
-        return (self.f1 or 0.0, -self.loss) > (other.f1 or 0.0, -other.loss)
+        ours, theirs = (b.f1 or b.pq or 0.0 for b in (self, other))
+        return (ours, -self.loss) > (theirs, -other.loss)
 
 
 @dataclass(frozen=True, slots=True)

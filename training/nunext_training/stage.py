@@ -91,10 +91,34 @@ def run_stage(
     Path or None
         The checkpoint; None where training was stopped.
     """
+    return run_training(
+        job,
+        recipe,
+        identity,
+        parent.model,
+        make_trainer,
+        lambda run, identity: publish(run, parent, recipe, identity, method=method),
+        progress,
+        at_the_end=at_the_end,
+    )
+
+
+def run_training(
+    job: Job,
+    recipe: Recipe,
+    identity: dict[str, Any],
+    model: PreTrainedModel,
+    make_trainer: Callable[[RunFolder], Trainer],
+    publish_run: Callable[[RunFolder, dict[str, Any]], None],
+    progress: Progress,
+    *,
+    at_the_end: Callable[[Trainer], object] = lambda trainer: None,
+) -> Path | None:
+    """As `run_stage`, of any model; `publish_run` is told the run's folder and its identity."""
     if processes.count() > 1:
         # Another number would cut the windows into other batches.
         identity = identity | {"processes": processes.count()}
-    parameters = sum(p.numel() for p in parent.model.parameters())
+    parameters = sum(p.numel() for p in model.parameters())
     run = processes.on_main(lambda: _open(job, identity, parameters))
     set_seed(recipe.seed)
     trainer = make_trainer(run)
@@ -108,7 +132,7 @@ def run_stage(
 
     def finish() -> None:
         loss_first, loss_last = run.loss_first_and_last()
-        publish(run, parent, recipe, identity, method=method)
+        publish_run(run, identity)
         progress.done(checkpoint=job.out, loss_first=loss_first, loss_last=loss_last)
 
     processes.on_main(finish)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from nunext_training.importers.brca_m2c import BRCA_M2C
 from nunext_training.importers.cryonuseg import CRYONUSEG
+from nunext_training.importers.dsb2018 import DSB2018
 from nunext_training.importers.folder import FOLDER
 from nunext_training.importers.mat_folders import CONSEP, CPM15, CPM17, GLYSAC, KUMAR
 from nunext_training.importers.monuseg import MONUSEG
@@ -34,9 +35,11 @@ IMPORTERS: dict[str, Importer] = {
         CRYONUSEG,
         MONUSEG,
         FOLDER,
+        DSB2018,
     )
 }
-"""By the name that the command line knows; the first that recognises a folder reads it."""
+"""By the name that the command line knows; the first that recognises a folder reads it, so that a
+set in the layout of `FOLDER` is read as its own only where it is named."""
 
 
 def importer_for(folder: Path) -> Importer | None:

@@ -63,11 +63,13 @@ def _parts(folder: Path) -> list[tuple[Split | None, Path]]:
     ]
 
 
-def _recognises(folder: Path) -> bool:
+def recognises_folder(folder: Path) -> bool:
+    """Whether there are images with labels."""
     return bool(_parts(folder))
 
 
-def _read(folder: Path, mpp: float | None = None) -> tuple[LabelledImage, ...]:
+def read_folder(folder: Path, mpp: float | None = None) -> tuple[LabelledImage, ...]:
+    """Every image; see `Reader` and the module."""
     parts = _parts(folder)
     if not parts:
         raise RecordError(
@@ -200,6 +202,6 @@ FOLDER = Importer(
     name="folder",
     title="any folder: images/ and labels/ with label images, GeoJSON or CSV",
     categories=(),
-    recognises=_recognises,
-    read=_read,
+    recognises=recognises_folder,
+    read=read_folder,
 )

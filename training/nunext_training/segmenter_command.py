@@ -1,0 +1,113 @@
+"""``nunext-train segmenter``, ``build-sam``, ``convert-sam``: command lines of training a SAM."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nunext_training.command_line import run_job, set_threads
+
+if TYPE_CHECKING:
+    import argparse
+
+    from napari_nunext.models.checkpoint import SegmenterDescription
+    from nunext_training.recipe import Recipe
+
+
+def add_parser(commands: Any) -> None:
+    """Add the commands to the parser's."""
+    train = commands.add_parser("segmenter", help="fine-tune a SAM on exports with masks")
+    train.add_argument("--data", type=Path, nargs="+", required=True, metavar="EXPORT")
+    train.add_argument("--checkpoint", type=Path, required=True, metavar="SAM")
+    train.add_argument("--out", type=Path, required=True, metavar="DIR")
+    train.add_argument("--recipe", default="segmenter", help="a name or a TOML file (segmenter)")
+    train.add_argument("--steps", type=int)
+    train.add_argument("--batch-size", type=int)
+    train.add_argument("--lr", type=float)
+    train.add_argument("--validate-every", type=int, metavar="STEPS")
+    train.add_argument("--seed", type=int)
+    train.add_argument("--threads", type=int, help="CPU threads (default: all)")
+    train.add_argument("--skip-invalid", action="store_true", help="leave bad records out, counted")
+    train.add_argument("--resume", action="store_true", help="go on with an unfinished run")
+    train.add_argument("--progress", choices=("bar", "jsonl"), default="bar")
+    train.set_defaults(run=_train)
+
+    build = commands.add_parser("build-sam", help="make a small SAM with random weights")
+    build.add_argument("--out", type=Path, required=True, metavar="DIR")
+    build.add_argument("--preset", default="small", help="nano, tiny or small (default)")
+    build.add_argument("--window-px", type=int, default=128, help="side of a window (default 128)")
+    build.add_argument("--mpp", type=float, default=0.5, help="um per window pixel (default 0.5)")
+    build.add_argument("--seed", type=int, default=0)
+    build.set_defaults(run=_build)
+
+    convert = commands.add_parser(
+        "convert-sam", help="a .pth of segment-anything or PromptNucSeg to a checkpoint"
+    )
+    convert.add_argument("file", type=Path, metavar="FILE.pth")
+    convert.add_argument("--out", type=Path, required=True, metavar="DIR")
+    convert.add_argument(
+        "--window-px", type=int, help="side of a window (default: the file's; PromptNucSeg: 256)"
+    )
+    convert.add_argument("--mpp", type=float, default=0.25, help="um per pixel (default 0.25)")
+    convert.set_defaults(run=_convert)
+
+
+def _train(args: argparse.Namespace) -> int:
+    from nunext_training.segmenter import run_segmenter
+    from nunext_training.stage import Job
+
+    set_threads(args.threads)
+    job = Job(
+        data=tuple(args.data),
+        checkpoint=args.checkpoint,
+        out=args.out,
+        recipe=_recipe(args),
+        resume=args.resume,
+        strict=not args.skip_invalid,
+    )
+    return run_job(args, run_segmenter, job)
+
+
+def _recipe(args: argparse.Namespace) -> Recipe:
+    """The named recipe, with what the command line says instead."""
+    from nunext_training.recipe import load_recipe
+
+    def given(**values: Any) -> dict[str, Any]:
+        return {key: value for key, value in values.items() if value is not None}
+
+    recipe = load_recipe(args.recipe)
+    optimiser = given(steps=args.steps, batch_size=args.batch_size, lr=args.lr)
+    return replace(
+        recipe,
+        optimiser=replace(recipe.optimiser, **optimiser),
+        validation=replace(recipe.validation, **given(every_steps=args.validate_every)),
+        **given(seed=args.seed),
+    )
+
+
+def _build(args: argparse.Namespace) -> int:
+    from napari_nunext.models.sam_builder import build_sam
+
+    return _tell(
+        args.out,
+        build_sam(
+            args.out,
+            window_px=args.window_px,
+            mpp=args.mpp,
+            preset=args.preset,
+            seed=args.seed,
+        ),
+    )
+
+
+def _convert(args: argparse.Namespace) -> int:
+    from napari_nunext.models.sam_builder import convert_sam
+
+    return _tell(args.out, convert_sam(args.file, args.out, window_px=args.window_px, mpp=args.mpp))
+
+
+def _tell(out: Path, made: SegmenterDescription) -> int:
+    sys.stdout.write(f"{out}: {made.parameters:,} parameters, {made.window_px} px windows\n")
+    return 0
