@@ -21,6 +21,13 @@ EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
 
 
+def add_strict(parser: argparse.ArgumentParser) -> None:
+    """Add the option to stop at bad input rather than leave it out."""
+    parser.add_argument(
+        "--strict", action="store_true", help="stop at bad records (default: left out, counted)"
+    )
+
+
 def renames_of(pairs: Sequence[str]) -> dict[str, str]:
     """Categories to rename, from ``FROM=TO`` options."""
     renames = {}
