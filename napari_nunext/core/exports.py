@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import struct
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -29,7 +30,7 @@ from napari_nunext.core.records import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from napari_nunext.core.records import JudgedPoint, RecordNucleus
 
@@ -50,6 +51,10 @@ class Export:
     preferences: tuple[PreferenceRecord, ...]
     problems: tuple[str, ...] = ()
     """One sentence for each thing that was left out; empty after a strict reading."""
+    lines: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """Line of each record, by the name of its file and its id."""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """Records of each file that do not hold."""
 
     def image_path(self, record: Record) -> Path:
         """The file of a record's image."""
@@ -83,6 +88,8 @@ def read_export(folder: Path, *, strict: bool = True) -> Export:
         rft=tuple(reader.records(RFT_FILE, RftRecord.from_json)),
         preferences=tuple(reader.records(PREFERENCES_FILE, PreferenceRecord.from_json)),
         problems=tuple(reader.problems),
+        lines=reader.lines,
+        left_out=reader.left_out,
     )
 
 
@@ -138,6 +145,8 @@ class _Reader:
         self.manifest = manifest
         self.strict = strict
         self.problems: list[str] = []
+        self.lines: dict[tuple[str, str], int] = {}
+        self.left_out: Counter[str] = Counter()
         self.categories = _category_names(manifest)
         self.intact = {name for name in manifest.files if self._is_intact(name)}
         self.sizes: dict[str, tuple[int, int]] = {}
@@ -161,8 +170,10 @@ class _Reader:
                     self._check(record, seen)
                 except (AttributeError, KeyError, TypeError, ValueError) as error:
                     self._problem(f"{name} line {number}: {_words(error)}", error)
+                    self.left_out[name] += 1
                     continue
                 seen.add(record.id)
+                self.lines[name, record.id] = number
                 yield record
 
     def _check(self, record: Record, seen: set[str]) -> None:

@@ -94,9 +94,9 @@ def test_a_changed_export_is_refused_and_may_be_skipped(
 ):
     image = sorted((train_only_export / "images").iterdir())[0]
     image.write_bytes(image.read_bytes() + b"x")
-    assert sft(train_only_export, checkpoint, tmp_path / "out") == 2
+    assert sft(train_only_export, checkpoint, tmp_path / "out", "--strict") == 2
     assert image.name in error_line(capsys)
-    assert sft(train_only_export, checkpoint, tmp_path / "out", "--skip-invalid") == 0
+    assert sft(train_only_export, checkpoint, tmp_path / "out") == 0
 
 
 def test_training_that_was_interrupted_goes_on(tmp_path, train_only_export, checkpoint):

@@ -37,7 +37,7 @@ def test_names_take_the_spelling_of_the_checkpoint():
 
 def test_an_unknown_category_stops_training_and_is_named_with_its_count():
     images = [image("a", ["Stromal", "Mitosis"]), image("b", ["Mitosis"])]
-    with pytest.raises(RecordError, match=r"'Mitosis' \(2 nuclei\).*it knows Stromal"):
+    with pytest.raises(RecordError, match=r"'Mitosis' \(2 nuclei\), first in a; it knows Stromal"):
         known_categories_only(images, ["Stromal"], strict=True)
 
 
@@ -46,7 +46,7 @@ def test_an_image_with_an_unknown_category_is_left_out_whole():
     kept, skipped = known_categories_only(images, ["Stromal"], strict=False)
     assert [i.name for i in kept] == ["b"]
     assert skipped.images == 1
-    assert skipped.nuclei_by_category == {"Mitosis": 1}
+    assert skipped.problems == ("a: the checkpoint does not know 'Mitosis' (1 nuclei).",)
 
 
 def test_categories_are_renamed_and_splits_selected():

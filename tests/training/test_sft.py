@@ -182,7 +182,14 @@ def test_an_unknown_category_stops_before_anything_is_written(
 ):
     with pytest.raises(RecordError, match=r"'Blob' \(\d+ nuclei\)"):
         run_sft(
-            job(export, category_checkpoint, tmp_path / "o", recipe, renames={"Pale": "Blob"}),
+            job(
+                export,
+                category_checkpoint,
+                tmp_path / "o",
+                recipe,
+                renames={"Pale": "Blob"},
+                strict=True,
+            ),
             recorder,
         )
     assert not (tmp_path / "o.training").exists()
@@ -198,11 +205,11 @@ def test_unknown_categories_are_skipped_with_their_count_when_asked(
             tmp_path / "out",
             recipe,
             renames={"Pale": "Blob"},
-            strict=False,
         ),
         recorder,
     )
-    assert "1 images with unknown categories (Blob: 3 nuclei)" in caplog.text
+    assert "the checkpoint does not know 'Blob' (3 nuclei)" in caplog.text
+    assert "Left out 1 of 3 regions; 2 are used" in caplog.text
 
 
 def test_a_loss_that_is_no_number_stops_and_leaves_its_batch(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nunext_training.ablation import TABLE_5
 from nunext_training.command_line import (
     EXIT_INTERRUPTED,
+    add_strict,
     progress_of,
     renames_of,
     set_threads,
@@ -45,7 +46,7 @@ def add_parser(commands: Any) -> None:
     ablate.add_argument(
         "--rename", action="append", default=[], metavar="FROM=TO", help="rename a category"
     )
-    ablate.add_argument("--skip-invalid", action="store_true", help="leave bad records out")
+    add_strict(ablate)
     ablate.add_argument("--progress", choices=("bar", "jsonl"), default="bar")
     ablate.set_defaults(run=_run)
 
@@ -61,7 +62,7 @@ def _run(args: argparse.Namespace) -> int:
         checkpoint=args.checkpoint,
         segmenter=args.segmenter,
         variants=tuple(args.variants),
-        strict=not args.skip_invalid,
+        strict=args.strict,
         renames=renames_of(args.rename),
     )
 

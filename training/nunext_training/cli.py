@@ -24,6 +24,7 @@ from nunext_training.command_line import (
     EXIT_BAD_INPUT,
     EXIT_FAILED,
     EXIT_INTERRUPTED,
+    add_strict,
     renames_of,
     run_job,
     set_threads,
@@ -135,7 +136,7 @@ def _add_sft(commands: Any) -> None:
     sft.add_argument(
         "--rename", action="append", default=[], metavar="FROM=TO", help="rename a category"
     )
-    sft.add_argument("--skip-invalid", action="store_true", help="leave bad records out, counted")
+    add_strict(sft)
     sft.add_argument("--resume", action="store_true", help="go on with an unfinished run")
     sft.add_argument("--progress", choices=("bar", "jsonl"), default="bar")
     sft.set_defaults(run=_sft)
@@ -147,13 +148,14 @@ def _add_evaluate(commands: Any) -> None:
     subject.add_argument("--checkpoint", type=Path, metavar="DIR")
     subject.add_argument("--predictions", type=Path, metavar="DIR", help="GeoJSON or label images")
     subject.add_argument("--model", choices=("classical",))
-    evaluate.add_argument("--data", type=Path, required=True, metavar="EXPORT_OR_FOLDER")
+    evaluate.add_argument("--data", type=Path, nargs="+", required=True, metavar="EXPORT_OR_FOLDER")
     evaluate.add_argument(
         "--split", choices=(*SPLITS, "all"), help="default: val where there is one, else all"
     )
     evaluate.add_argument("--radius-um", type=float, default=MATCH_RADIUS_UM)
     evaluate.add_argument("--matching", choices=("gated", "hungarian"), default="gated")
     evaluate.add_argument("--rename", action="append", default=[], metavar="FROM=TO")
+    add_strict(evaluate)
     evaluate.add_argument("--threads", type=int, help="CPU threads (default: all)")
     evaluate.add_argument(
         "--segmenter", metavar="DIR", help="draws the masks to score: a checkpoint, or classical"
@@ -254,7 +256,7 @@ def _sft(args: argparse.Namespace) -> int:
         out=args.out,
         recipe=_recipe(args),
         resume=args.resume,
-        strict=not args.skip_invalid,
+        strict=args.strict,
         renames=renames_of(args.rename),
         covt=args.covt,
         workers=args.workers,
@@ -315,7 +317,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         write_json(args.out, evaluation.to_json())
     elif args.out is not None:
         method = str(evaluation.subject.get("model", "predictions"))
-        write_report(evaluation, args.out, method=method, data_set=data.get("importer", "data"))
+        write_report(evaluation, args.out, method=method, data_set=_data_set(data))
     return 0
 
 
@@ -323,18 +325,28 @@ def _images_of_split(
     args: argparse.Namespace,
 ) -> tuple[tuple[LabelledImage, ...], dict[str, Any]]:
     from nunext_training.datasets.labelled import nuclei_count, rename_categories, select_split
-    from nunext_training.datasets.sources import read_source
+    from nunext_training.datasets.sources import read_sources, tell_left_out
 
-    source = read_source(args.data)
-    split: Split | Literal["all"] = args.split or (
-        "val" if select_split(source.images, "val") else "all"
-    )
-    images = source.images if split == "all" else select_split(source.images, split)
+    sources = read_sources(args.data, strict=args.strict)
+    every = tuple(image for source in sources for image in source.images)
+    left_out = sum(source.left_out for source in sources)
+    tell_left_out([p for s in sources for p in s.problems], left_out, left_out + len(every))
+    split: Split | Literal["all"] = args.split or ("val" if select_split(every, "val") else "all")
+    images = every if split == "all" else select_split(every, split)
     if not images:
-        raise InputError(f"{args.data} has no images in its {split} split. Choose another --split.")
+        folders = ", ".join(str(folder) for folder in args.data)
+        raise InputError(f"{folders} has no images in its {split} split. Choose another --split.")
     images = rename_categories(images, renames_of(args.rename))
     print(f"{len(images)} images ({split}), {nuclei_count(images)} nuclei", file=sys.stderr)
-    return images, source.origin | {"split": split}
+    origins = [source.origin for source in sources]
+    data = origins[0] if len(origins) == 1 else {"sources": origins}
+    return images, data | {"split": split}
+
+
+def _data_set(data: dict[str, Any]) -> str:
+    """Name of what was evaluated on, for the tables."""
+    names = [str(origin.get("importer", "data")) for origin in data.get("sources", [data])]
+    return " + ".join(dict.fromkeys(names))
 
 
 def _detector(args: argparse.Namespace) -> Detector:

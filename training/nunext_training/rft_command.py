@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nunext_training.command_line import (
+    add_strict,
     renames_of,
     run_job,
     set_threads,
@@ -38,7 +39,7 @@ def add_parser(commands: Any) -> None:
     rft.add_argument(
         "--rename", action="append", default=[], metavar="FROM=TO", help="rename a category"
     )
-    rft.add_argument("--skip-invalid", action="store_true", help="leave bad records out, counted")
+    add_strict(rft)
     rft.add_argument("--resume", action="store_true", help="go on with an unfinished run")
     rft.add_argument("--progress", choices=("bar", "jsonl"), default="bar")
     rft.set_defaults(run=_run)
@@ -54,7 +55,7 @@ def _run(args: argparse.Namespace) -> int:
         out=args.out,
         recipe=_recipe(args),
         resume=args.resume,
-        strict=not args.skip_invalid,
+        strict=args.strict,
         renames=renames_of(args.rename),
         segmenter=args.segmenter,
     )

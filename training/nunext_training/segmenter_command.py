@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nunext_training.command_line import run_job, set_threads
+from nunext_training.command_line import add_strict, run_job, set_threads
 
 if TYPE_CHECKING:
     import argparse
@@ -29,7 +29,7 @@ def add_parser(commands: Any) -> None:
     train.add_argument("--validate-every", type=int, metavar="STEPS")
     train.add_argument("--seed", type=int)
     train.add_argument("--threads", type=int, help="CPU threads (default: all)")
-    train.add_argument("--skip-invalid", action="store_true", help="leave bad records out, counted")
+    add_strict(train)
     train.add_argument("--resume", action="store_true", help="go on with an unfinished run")
     train.add_argument("--progress", choices=("bar", "jsonl"), default="bar")
     train.set_defaults(run=_train)
@@ -65,7 +65,7 @@ def _train(args: argparse.Namespace) -> int:
         out=args.out,
         recipe=_recipe(args),
         resume=args.resume,
-        strict=not args.skip_invalid,
+        strict=args.strict,
     )
     return run_job(args, run_segmenter, job)
 

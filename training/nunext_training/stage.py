@@ -38,7 +38,7 @@ class Job:
     out: Path
     recipe: Recipe
     resume: bool = False
-    strict: bool = True
+    strict: bool = False
     """Stop at a record that does not hold or a category that the checkpoint does not know."""
     renames: Mapping[str, str] = field(default_factory=dict)
     """New names of categories."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from napari_nunext.core.geometry import PointsXY
+    from napari_nunext.core.geometry import Box, PointsXY
     from napari_nunext.core.masks import Mask
     from napari_nunext.core.records import Rollout, Split
     from napari_nunext.images import TileImage
@@ -43,6 +43,10 @@ class LabelledImage:
     """One for each nucleus, in pixels of the image; empty where the source has none at all."""
     tissue: str | None = None
     """Organ or tissue, where the source says it."""
+    region: Box | None = None
+    """What the image shows of the original, level-0 px, where the source knows it."""
+    place: str = ""
+    """File and line that describe it, for messages; empty where there are none."""
     rollout: Rollout | None = None
     """What a model had said of the image, judged by people, in pixels of the image."""
     opener: Callable[[], TileImage] | None = None
@@ -92,7 +96,8 @@ class Skipped:
     """What was left out, and why."""
 
     images: int
-    nuclei_by_category: dict[str, int]
+    problems: tuple[str, ...] = ()
+    """One sentence for each image."""
 
 
 def known_categories_only(
@@ -116,17 +121,22 @@ def known_categories_only(
     Raises
     ------
     RecordError
-        In strict mode, naming every unknown category and how many nuclei have it.
+        In strict mode, naming every unknown category, how many nuclei have it, and where the first
+        of them are.
     """
     if not known:
-        return tuple(images), Skipped(0, {})
+        return tuple(images), Skipped(0)
     spelling = {name.casefold(): name for name in known}
     kept: list[LabelledImage] = []
+    problems: list[str] = []
     unknown: Counter[str] = Counter()
     for image in images:
         strangers = [c for c in image.categories if c.casefold() not in spelling]
         unknown.update(strangers)
-        if not strangers:
+        if strangers:
+            where = image.place or image.name
+            problems.append(f"{where}: the checkpoint does not know {_counts(Counter(strangers))}.")
+        else:
             names = tuple(spelling[c.casefold()] for c in image.categories)
             said = {p.category.casefold() for p in image.rollout.points} if image.rollout else set()
             rollout = (
@@ -136,13 +146,18 @@ def known_categories_only(
             )
             kept.append(replace(image, categories=names, rollout=rollout))
     if unknown and strict:
-        counts = ", ".join(f"{name!r} ({n} nuclei)" for name, n in sorted(unknown.items()))
+        first = next(i for i in images if any(c.casefold() not in spelling for c in i.categories))
         raise RecordError(
-            f"The checkpoint does not know {counts}; it knows {', '.join(known)}. Rename with "
-            "--rename 'FROM=TO', leave out such images with --skip-invalid, or choose another "
+            f"The checkpoint does not know {_counts(unknown)}, first in "
+            f"{first.place or first.name}; it knows {', '.join(known)}. Rename with --rename "
+            "'FROM=TO', leave out such images by leaving out --strict, or choose another "
             "checkpoint."
         )
-    return tuple(kept), Skipped(len(images) - len(kept), dict(unknown))
+    return tuple(kept), Skipped(len(images) - len(kept), tuple(problems))
+
+
+def _counts(nuclei: Counter[str]) -> str:
+    return ", ".join(f"{name!r} ({n} nuclei)" for name, n in sorted(nuclei.items()))
 
 
 def category_indices(image: LabelledImage, known: Sequence[str]) -> tuple[int, ...] | None:

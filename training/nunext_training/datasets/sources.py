@@ -1,22 +1,30 @@
-"""Read labelled images from a folder: an export, or a published data set that an importer knows."""
+"""Read labelled images from folders: exports, or published data sets that an importer knows.
+
+Whatever does not hold is named with file and line. A tolerant reader leaves it out and goes on; a
+strict one stops.
+"""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_nunext.core.errors import RecordError
+from napari_nunext.core.errors import ImageError, RecordError
 from napari_nunext.core.exports import read_export
 from napari_nunext.core.identity import file_sha256
-from napari_nunext.core.records import MANIFEST_FILE
+from napari_nunext.core.records import MANIFEST_FILE, SFT_FILE
 from nunext_training.datasets.labelled import LabelledImage, nuclei_count
 from nunext_training.importers import IMPORTERS, importer_for
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from napari_nunext.core.masks import Mask
     from napari_nunext.core.records import Rollout, SftRecord
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +35,9 @@ class DataSource:
     origin: dict[str, Any]
     """For reports and provenance: names no path."""
     problems: tuple[str, ...] = ()
-    """What a tolerant reader left out."""
+    """What a tolerant reader left out, and where."""
+    left_out: int = 0
+    """Regions among that."""
 
 
 def read_source(folder: Path, *, strict: bool = True) -> DataSource:
@@ -56,21 +66,96 @@ def read_source(folder: Path, *, strict: bool = True) -> DataSource:
     return DataSource(images, {"importer": importer.name} | _counts(images))
 
 
+def read_sources(folders: Sequence[Path], *, strict: bool = True) -> tuple[DataSource, ...]:
+    """Read several folders, each region once.
+
+    Raises
+    ------
+    RecordError
+        As `read_source`, and, in strict mode, if two records show the same region.
+    """
+    known: dict[Any, LabelledImage] = {}
+    return tuple(_without_known(read_source(f, strict=strict), known, strict) for f in folders)
+
+
+def _without_known(source: DataSource, known: dict[Any, LabelledImage], strict: bool) -> DataSource:
+    """A source without the regions that are in `known`, which learns its own."""
+    images, problems = [], list(source.problems)
+    for image in source.images:
+        if image.region is None or image.image_sha256 is None:
+            images.append(image)
+            continue
+        first = known.setdefault((image.image_sha256, image.region), image)
+        if first is image:
+            images.append(image)
+            continue
+        problem = f"{image.place}: the same region stands in {first.place}."
+        if strict:
+            raise RecordError(problem)
+        problems.append(problem)
+    left_out = source.left_out + len(source.images) - len(images)
+    return DataSource(tuple(images), source.origin, tuple(problems), left_out)
+
+
+def tell_left_out(problems: Sequence[str], left_out: int, regions: int) -> None:
+    """Tell the user what a tolerant reading left out, and how much of how many regions it is."""
+    for problem in problems:
+        logger.warning("Left out: %s", problem)
+    if problems:
+        logger.warning(
+            "Left out %s of %s regions; %s are used. --strict stops instead.",
+            left_out,
+            regions,
+            regions - left_out,
+        )
+
+
+# Exports
+
+
 def _read_export(folder: Path, *, strict: bool) -> DataSource:
-    export = read_export(folder, strict=strict)
+    """An export with its pixels read once: training should not find damage after hours."""
+    try:
+        export = read_export(folder, strict=strict)
+    except RecordError as error:
+        raise RecordError(f"{folder.name}: {error}") from error
     judged = {record.id: record.rollout for record in export.rft}
-    images = tuple(_labelled(folder, record, judged.get(record.id)) for record in export.sft)
+    images, problems = [], [f"{folder.name}: {problem}" for problem in export.problems]
+
+    def leave_out(problem: str, cause: Exception | None = None) -> None:
+        if strict:
+            raise RecordError(problem) from cause
+        problems.append(problem)
+
+    for record in export.sft:
+        place = f"{folder.name}: {SFT_FILE} line {export.lines[SFT_FILE, record.id]}"
+        image = _labelled(folder, record, judged.get(record.id), place)
+        if _is_readable(image, leave_out):
+            images.append(image)
+    left_out = export.left_out.get(SFT_FILE, 0) + len(export.sft) - len(images)
+    if not images and not left_out:
+        leave_out(f"{folder.name}: {SFT_FILE} has no record: no region was complete.")
     origin = {"manifest_sha256": file_sha256(folder / MANIFEST_FILE)} | _counts(images)
     if "imported_from" in export.manifest.filters:
         origin["importer"] = export.manifest.filters["imported_from"]
-    return DataSource(images, origin, tuple(export.problems))
+    return DataSource(tuple(images), origin, tuple(problems), left_out)
 
 
-def _counts(images: tuple[LabelledImage, ...]) -> dict[str, int]:
+def _is_readable(image: LabelledImage, leave_out: Callable[[str, Exception], None]) -> bool:
+    try:
+        return image.open().rgb.size > 0
+    except ImageError as error:
+        leave_out(f"{image.place}: its image is damaged. {error}", error)
+        return False
+
+
+def _counts(images: Sequence[LabelledImage]) -> dict[str, int]:
     return {"images": len(images), "nuclei": nuclei_count(images)}
 
 
-def _labelled(folder: Path, record: SftRecord, rollout: Rollout | None) -> LabelledImage:
+def _labelled(
+    folder: Path, record: SftRecord, rollout: Rollout | None, place: str
+) -> LabelledImage:
     return LabelledImage(
         name=record.id,
         path=folder / record.images[0],
@@ -83,6 +168,8 @@ def _labelled(folder: Path, record: SftRecord, rollout: Rollout | None) -> Label
         image_sha256=record.source.image_sha256,
         masks=_masks(record),
         tissue=record.source.tissue,
+        region=record.source.region,
+        place=place,
         rollout=rollout,
     )
 

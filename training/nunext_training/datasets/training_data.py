@@ -13,7 +13,7 @@ from nunext_training.datasets.labelled import (
     select_split,
     shared_patients,
 )
-from nunext_training.datasets.sources import read_source
+from nunext_training.datasets.sources import read_sources, tell_left_out
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,31 +51,30 @@ def read_training_data(
     renames : mapping
         New names of categories, before they are compared with the checkpoint's.
     strict : bool
-        Stop at what does not hold or is not known; otherwise it is left out and logged with its
-        count.
+        Stop at what does not hold or is not known; otherwise it is left out, and logged with file,
+        line and counts.
     left_out : frozenset of str
         Patients whose images are kept for something else; the origins name them.
 
     Raises
     ------
     RecordError
-        If an export does not hold, or, in strict mode, a category is unknown to the checkpoint.
+        If a manifest does not hold, or, in strict mode, a record, or a category is unknown to the
+        checkpoint.
     InputError
         If nothing is left to train on.
     """
-    sources = [read_source(folder, strict=strict) for folder in folders]
-    for problem in (p for source in sources for p in source.problems):
-        logger.warning("Left out: %s", problem)
+    sources = read_sources(folders, strict=strict)
     images = rename_categories(
         [i for source in sources for i in source.images if i.patient not in left_out], renames
     )
     known, skipped = known_categories_only(images, category_names, strict=strict)
-    if skipped.images:
-        logger.warning(
-            "Left out: %s images with unknown categories (%s)",
-            skipped.images,
-            ", ".join(f"{name}: {n} nuclei" for name, n in skipped.nuclei_by_category.items()),
-        )
+    left_out_before = sum(source.left_out for source in sources)
+    tell_left_out(
+        [*(p for source in sources for p in source.problems), *skipped.problems],
+        left_out_before + skipped.images,
+        left_out_before + len(images),
+    )
     shared = shared_patients(known)
     if shared:
         logger.warning("%s patients are in more than one split: validation flatters", len(shared))
