@@ -147,7 +147,11 @@ def _add_evaluate(commands: Any) -> None:
     subject = evaluate.add_mutually_exclusive_group(required=True)
     subject.add_argument("--checkpoint", type=Path, metavar="DIR")
     subject.add_argument("--predictions", type=Path, metavar="DIR", help="GeoJSON or label images")
-    subject.add_argument("--model", choices=("classical",))
+    subject.add_argument(
+        "--model",
+        choices=("classical", "centroids"),
+        help="centroids: the truth's own points, to score a segmenter alone",
+    )
     evaluate.add_argument("--data", type=Path, nargs="+", required=True, metavar="EXPORT_OR_FOLDER")
     evaluate.add_argument(
         "--split", choices=(*SPLITS, "all"), help="default: val where there is one, else all"
@@ -292,7 +296,11 @@ def _recipe(args: argparse.Namespace) -> Recipe:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from nunext_training.evaluate import evaluate_detector, evaluate_predictions
+    from nunext_training.evaluate import (
+        evaluate_detector,
+        evaluate_predictions,
+        evaluate_segmenter,
+    )
     from nunext_training.files import write_json
     from nunext_training.predictions import prediction_files
     from nunext_training.report import write_report
@@ -307,6 +315,10 @@ def _evaluate(args: argparse.Namespace) -> int:
     }
     if args.predictions is not None:
         evaluation = evaluate_predictions(prediction_files(args.predictions), images, **options)
+    elif args.model == "centroids":
+        if args.segmenter is None:
+            raise InputError("--model centroids prompts a segmenter; name one with --segmenter.")
+        evaluation = evaluate_segmenter(images=images, progress=_counter("image"), **options)
     else:
         evaluation = evaluate_detector(
             _detector(args), images, progress=_counter("image"), **options
