@@ -1,8 +1,9 @@
 """What every process of `test_processes.py` runs under ``accelerate launch``.
 
-Arguments: a folder with ``export``, ``checkpoint`` and ``recipe.toml``.  SFT is stopped by one of
-the processes alone after its second step and goes on; RFT is stopped after its second step.  Each
-process leaves what it was told and which windows it cut.
+Arguments: a folder with ``export``, ``checkpoint`` and ``recipe.toml``, where to, and ``fsdp``
+where weights are spread.  SFT is stopped by one of the processes alone after its second step and
+goes on; RFT, where weights are whole, is stopped after its second step.  Each process leaves what
+it was told and which windows it cut.
 """
 
 from __future__ import annotations
@@ -10,14 +11,19 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
+from accelerate import PartialState
+from accelerate.utils import DistributedType
+from torch.distributed.tensor import DTensor
 
 from nunext_training import processes
 from nunext_training.datasets.windows import RandomWindows
 from nunext_training.recipe import parse_recipe
 from nunext_training.rft import RftJob, run_rft
 from nunext_training.sft import SftJob, run_sft
+from nunext_training.sharding import WholeCopy
 
 
 class Recorder:
@@ -39,8 +45,24 @@ class Recorder:
         self.events.append("done")
 
 
-def main(folder: Path) -> None:
+def take_cpus_for_gpus() -> None:
+    """Have accelerate spread weights over CPUs, which torch can and it would not."""
+    torch.distributed.init_process_group("gloo")
+    PartialState._prepare_backend = lambda self, *args: ("gloo", DistributedType.MULTI_GPU)
+    PartialState.set_device = lambda self: setattr(self, "device", torch.device("cpu"))
+
+
+def main(folder: Path, out: Path, *options: str) -> None:
     torch.set_num_threads(1)
+    if "fsdp" in options:
+        take_cpus_for_gpus()
+        update = WholeCopy.updated
+
+        def spread_weights_only(self: WholeCopy, sharded: Any) -> Any:
+            assert any(isinstance(p, DTensor) for p in sharded.parameters())
+            return update(self, sharded)
+
+        WholeCopy.updated = spread_weights_only
     rank = processes.join().process_index
     recipe = parse_recipe((folder / "recipe.toml").read_text(), "shared")
     recorder = Recorder()
@@ -53,18 +75,19 @@ def main(folder: Path) -> None:
 
     RandomWindows.__getitem__ = remember
     inputs = (folder / "export",), folder / "checkpoint"
-    job = SftJob(*inputs, folder / "sft", recipe)
+    job = SftJob(*inputs, out / "sft", recipe)
     asked = iter(range(1, 100))
     only_one_stops = lambda: next(asked) >= 2 and rank == 1  # noqa: E731
     assert run_sft(job, recorder, stop=only_one_stops) is None
-    assert run_sft(SftJob(*inputs, folder / "sft", recipe, resume=True), recorder) is not None
+    assert run_sft(SftJob(*inputs, out / "sft", recipe, resume=True), recorder) is not None
     sft_cut, cut[:] = list(cut), []
     asked = iter(range(1, 100))
-    tuned = RftJob(*inputs, folder / "rft", recipe)
-    assert run_rft(tuned, recorder, stop=lambda: next(asked) >= 2) is None
+    if "fsdp" not in options:
+        tuned = RftJob(*inputs, out / "rft", recipe)
+        assert run_rft(tuned, recorder, stop=lambda: next(asked) >= 2) is None
     told = {"sft": sft_cut, "rft": cut, "events": recorder.events}
-    (folder / f"process-{rank}.json").write_text(json.dumps(told))
+    (out / f"process-{rank}.json").write_text(json.dumps(told))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])

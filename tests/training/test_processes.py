@@ -9,12 +9,20 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from accelerate.commands.config.config_args import load_config_from_file
+from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+from accelerate.utils import FullyShardedDataParallelPlugin
+from accelerate.utils.launch import prepare_multi_gpu_env
 from safetensors.torch import load_file
+from torch.distributed.fsdp import StateDictType
 
 from napari_nunext.core.errors import InputError
+from napari_nunext.core.nuclei import default_categories
 from nunext_training import processes
+from nunext_training.importers.writing import write_export
 from nunext_training.recipe import parse_recipe
 from nunext_training.rft import RftJob, run_rft
 from nunext_training.sft import SftJob, run_sft
@@ -63,14 +71,36 @@ def test_batches_are_full_and_no_larger_than_asked(items, at_most, size):
     assert full_batch_size(items, at_most) == size
 
 
+@pytest.mark.parametrize("name", ["cpu2", "multi_gpu", "fsdp", "zero2", "zero3"])
+def test_accelerate_reads_every_configuration_that_is_shipped(name):
+    path = Path(processes.__file__).parent / "accelerate" / f"{name}.yaml"
+    config = load_config_from_file(str(path))  # refuses a key that it does not know
+    kind = {"fsdp": "FSDP", "zero2": "DEEPSPEED", "zero3": "DEEPSPEED"}.get(name, "MULTI_GPU")
+    assert config.distributed_type == kind
+    assert not config.use_cpu
+
+
+def test_every_configuration_is_tested():
+    folder = Path(processes.__file__).parent / "accelerate"
+    shipped = {path.stem for path in folder.iterdir()}
+    assert shipped == {"cpu2", "multi_gpu", "fsdp", "zero2", "zero3"}
+
+
+def test_spread_weights_are_saved_whole(monkeypatch):
+    """The environment that the launcher makes of fsdp.yaml, as accelerate's plugin reads it."""
+    path = Path(processes.__file__).parent / "accelerate" / "fsdp.yaml"
+    arguments = launch_command_parser().parse_args(["--config_file", str(path), "script.py"])
+    arguments, _, _ = _validate_launch_command(arguments)
+    for name, value in prepare_multi_gpu_env(arguments).items():
+        monkeypatch.setenv(name, value)
+    plugin = FullyShardedDataParallelPlugin()
+    assert plugin.fsdp_version == 2
+    assert plugin.state_dict_type == StateDictType.FULL_STATE_DICT
+
+
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory, labelled_tile, checkpoint):
     """A folder with an export, a checkpoint that writes points, and a recipe for two processes."""
-    import numpy as np
-
-    from napari_nunext.core.nuclei import default_categories
-    from nunext_training.importers.writing import write_export
-
     folder = tmp_path_factory.mktemp("shared")
     rng = np.random.default_rng(5)
     grid = np.array([(x, y) for y in range(8, 64, 12) for x in range(8, 64, 12)], dtype=float)
@@ -104,14 +134,18 @@ class Silent:
     step = validation = done = start
 
 
-def launched(script: Path, folder: Path, *options: str) -> None:
+def launched(config: str, inputs: Path, out: Path, *options: str, arguments=()) -> None:
+    """Run `shared_run.py` under a configuration that the package ships."""
+    shipped = Path(processes.__file__).parent / "accelerate" / config
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", shipped]
+    script = Path(__file__).with_name("shared_run.py")
     done = subprocess.run(
-        [sys.executable, "-m", "accelerate.commands.launch", *options, script, folder],
+        [*launch, *options, script, inputs, out, *arguments],
         env=environment,
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=250,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-4000:]
@@ -131,14 +165,10 @@ def same_metrics(one: Path, other: Path) -> None:
         assert entry == pytest.approx(expected, rel=1e-3, abs=1e-5)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_two_processes_learn_what_one_does_with_all_the_windows(inputs, tmp_path):
-    shipped = Path(processes.__file__).parent / "accelerate" / "cpu2.yaml"
-    launched(Path(__file__).with_name("shared_run.py"), inputs, "--config_file", str(shipped))
-    told = [json.loads((inputs / f"process-{rank}.json").read_text()) for rank in (0, 1)]
-
-    # Twice the windows at once, in a single process.
+@pytest.fixture(scope="module")
+def alone(inputs, tmp_path_factory):
+    """A single process that has twice the windows at once."""
+    out = tmp_path_factory.mktemp("alone")
     recipe = parse_recipe(RECIPE, "shared")
     recipe = replace(
         recipe,
@@ -146,27 +176,43 @@ def test_two_processes_learn_what_one_does_with_all_the_windows(inputs, tmp_path
         rft=replace(recipe.rft, windows_per_step=4),
     )
     data, parent = (inputs / "export",), inputs / "checkpoint"
-    run_sft(SftJob(data, parent, tmp_path / "sft", recipe), Silent())
+    run_sft(SftJob(data, parent, out / "sft", recipe), Silent())
     asked = iter(range(1, 100))
-    job = RftJob(data, parent, tmp_path / "rft", recipe)
-    run_rft(job, Silent(), stop=lambda: next(asked) >= 2)
+    run_rft(RftJob(data, parent, out / "rft", recipe), Silent(), stop=lambda: next(asked) >= 2)
+    return out
 
-    same_metrics(inputs / "sft" / "metrics.jsonl", tmp_path / "sft" / "metrics.jsonl")
-    same_weights(inputs / "sft" / "model.safetensors", tmp_path / "sft" / "model.safetensors")
-    ours, theirs = inputs / "rft.training", tmp_path / "rft.training"
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_two_processes_learn_what_one_does_with_all_the_windows(inputs, alone, tmp_path):
+    launched("cpu2.yaml", inputs, tmp_path)
+    same_metrics(tmp_path / "sft" / "metrics.jsonl", alone / "sft" / "metrics.jsonl")
+    same_weights(tmp_path / "sft" / "model.safetensors", alone / "sft" / "model.safetensors")
+    ours, theirs = tmp_path / "rft.training", alone / "rft.training"
     same_metrics(ours / "metrics.jsonl", theirs / "metrics.jsonl")
     state = Path("checkpoint-2", "model.safetensors")
     same_weights(ours / state, theirs / state)
-    before, after = load_file(parent / "model.safetensors"), load_file(ours / state)
+    before, after = load_file(inputs / "checkpoint" / state.name), load_file(ours / state)
     assert any(not torch.equal(before[name], after[name]) for name in before)
 
     # Batches go round the processes, and none sees another's windows. (The batch that was fetched
     # ahead when the run was stopped is cut again.) Groups of rollouts are whole.
+    told = [json.loads((tmp_path / f"process-{rank}.json").read_text()) for rank in (0, 1)]
     for rank in (0, 1):
         assert set(told[rank]["sft"]) == {i for i in range(32) if i // 2 % 2 == rank}
         assert told[rank]["rft"] == [i for i in range(8) if i // 2 % 2 == rank]
     # One of them speaks.
     assert told[1]["events"] == []
     assert told[0]["events"].count("done") == 1
-    provenance = json.loads((inputs / "sft" / "nunext.json").read_text())["provenance"]
+    provenance = json.loads((tmp_path / "sft" / "nunext.json").read_text())["provenance"]
     assert provenance["processes"] == 2
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_weights_that_are_spread_over_processes_learn_the_same(inputs, alone, tmp_path):
+    """FSDP2 on two CPUs: stopped, resumed, validated, and saved whole."""
+    options = ("--num_processes", "2", "--mixed_precision", "no")
+    launched("fsdp.yaml", inputs, tmp_path, *options, arguments=("fsdp",))
+    same_metrics(tmp_path / "sft" / "metrics.jsonl", alone / "sft" / "metrics.jsonl")
+    same_weights(tmp_path / "sft" / "model.safetensors", alone / "sft" / "model.safetensors")
