@@ -163,3 +163,23 @@ def test_masks_are_not_drawn_for_a_reply_that_fails_the_check():
 def test_the_reward_of_a_matching_is_its_f1():
     matching = match_points([(0, 0), (9, 9)], [(0, 1)], radius_px=2.0, method="hungarian")
     assert distribution_matching_reward(matching) == pytest.approx(2 / 3)
+
+
+@settings(max_examples=60, deadline=None)
+@given(points, points, st.floats(0, 15))
+def test_the_margin_by_brute_force(pred_xy, true_xy, margin_px):
+    reply = CODEC.encode(pred_xy)
+    scored = score_reply(reply, true_xy, CODEC, radius_px=3.0, method="gated", margin_px=margin_px)
+    said_xy = CODEC.to_points(scored.parsed.bins_xy)
+    matching = match_points(said_xy, true_xy, radius_px=3.0)
+
+    def counts(point):
+        return min(*point, *(32 - point)) >= margin_px
+
+    pairs = list(zip(matching.pred_index, matching.true_index, strict=True))
+    tp = sum(counts(said_xy[i]) or counts(true_xy[j]) for i, j in pairs)
+    fp = sum(counts(p) for i, p in enumerate(said_xy) if i not in matching.pred_index)
+    fn = sum(counts(p) for j, p in enumerate(true_xy) if j not in matching.true_index)
+    assert scored.reward == pytest.approx(2 * tp / (2 * tp + fp + fn) if tp + fp + fn else 1.0)
+    wrong = [i not in matching.pred_index and counts(p) for i, p in enumerate(said_xy)]
+    assert scored.is_false_positive.tolist() == wrong

@@ -298,12 +298,18 @@ def test_the_radius_is_in_micrometres(taught):
         ("epsilon", "1.5"),
         ("beta", "2.0"),
         ("min_std", "-0.1"),
+        ("margin_um", "-1.0"),
         ("temperature", "0.0"),
     ],
 )
 def test_a_recipe_that_does_not_hold_is_refused_by_its_key(key, value):
     with pytest.raises(InputError, match=rf"rft\.{key} is"):
         parse_recipe(f"[rft]\n{key} = {value}\n", "bad")
+
+
+def test_a_margin_that_leaves_nothing_of_a_window_is_refused(tmp_path, tissue, taught, recipe):
+    with pytest.raises(InputError, match=r"margin_um is 8, .* a window of 16 um"):
+        run_rft(RftJob((tissue,), taught, tmp_path / "o", changed(recipe, margin_um=8.0)), Silent())
 
 
 def test_rollouts_in_use_are_not_cut_off():

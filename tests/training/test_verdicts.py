@@ -29,7 +29,7 @@ from nunext_training.datasets.labelled import (
     rename_categories,
 )
 from nunext_training.datasets.sources import read_source
-from nunext_training.datasets.verdicts import Verdicts
+from nunext_training.datasets.verdicts import JudgedWindow, Verdicts
 from nunext_training.datasets.windows import Example, RandomWindows, WindowSpec
 from nunext_training.importers.writing import write_export
 from nunext_training.recipe import RftOptions, WindowOptions, parse_recipe
@@ -107,24 +107,28 @@ def test_a_window_has_its_own_points_and_its_own_misses(seed, mirrored, turns):
     def inside(p):
         return x0 <= p[0] < x0 + side and y0 <= p[1] < y0 + side
 
-    window = Verdicts.of(image).in_window(
-        crop, np.array([i for i, p in enumerate(nuclei) if inside(p)], dtype=int)
-    )
+    seen = np.array([i for i, p in enumerate(nuclei) if inside(p)], dtype=int)
+    seen_xy = np.array([turned(nuclei[i], crop) for i in seen]).reshape(-1, 2)
+    window = Verdicts.of(image).in_window(crop, seen, seen_xy)
     expected = [p for p in points if inside((p.x, p.y))]
     assert [p.verdict for p in window.points] == [p.verdict for p in expected]
     for got, want in zip(window.points, expected, strict=True):
         assert (got.x, got.y) == pytest.approx(turned((want.x, want.y), crop))
-    assert window.missed == sum(
-        inside(p) and not (was_found and inside(m))
+    missed = [
+        turned(p, crop)
         for p, m, was_found in zip(nuclei, moved, found, strict=True)
-    )
+        if inside(p) and not (was_found and inside(m))
+    ]
+    np.testing.assert_allclose(window.missed_xy, np.array(missed).reshape(-1, 2), atol=1e-9)
 
 
 def test_a_whole_region_misses_what_people_counted():
     points = said([(10, 10), (32, 30), (80, 80)], ["tp", "tp", "fp"])
     image = judged_image([(10, 10), (30, 30), (60, 60), (61, 20)], points, missed=2)
-    whole = Verdicts.of(image).in_window(Crop(Box(0, 0, 100, 100), 100), np.arange(4))
-    assert whole == image.rollout
+    crop = Crop(Box(0, 0, 100, 100), 100)
+    whole = Verdicts.of(image).in_window(crop, np.arange(4), image.points_xy)
+    assert whole.points == image.rollout.points
+    assert whole.missed_xy.tolist() == [[60, 60], [61, 20]]
     assert Verdicts.of(replace(image, rollout=None)) is None
 
 
@@ -257,7 +261,7 @@ def test_a_judged_reply_joins_the_group_of_its_window(
         seed=RECIPE.seed,
         verdicts=True,
     )
-    judged = [windows[i] for i in range(6) if windows[i].rollout is not None]
+    judged = [windows[i] for i in range(6) if windows[i].judged is not None]
     assert 0 < len(judged) < 6
     assert len({example.crop for example in judged}) > 1  # turned in several ways
     assert metrics(tmp_path / "out")["verdicts"] == len(judged)
@@ -267,7 +271,7 @@ def test_a_judged_reply_joins_the_group_of_its_window(
     assert len(rows) == 12 + len(judged) + spare
     assert sum(not advantages.any() for _, advantages, _ in rows) >= spare
     for example in judged:
-        points = example.rollout.points
+        points = example.judged.points
         reply = codec.encode(np.array([(p.x, p.y) for p in points]))
         ((advantages, pixels),) = ((a, p) for ids, a, p in rows if ids == reply and a.any())
         sampled = [ids for ids, _, p in rows if p == pixels and ids != reply]
@@ -301,7 +305,9 @@ def test_verdicts_on_more_points_than_a_reply_may_have_are_left_out(checkpoint):
     def example(n):
         points = said(np.full((n, 2), 5.0), ["tp"] * n)
         crop = Crop(Box(0, 0, 32, 32), 32)
-        return Example(None, np.empty((0, 2)), None, "a", crop, rollout=Rollout(points, 0))
+        return Example(
+            None, np.empty((0, 2)), None, "a", crop, judged=JudgedWindow(points, np.empty((0, 2)))
+        )
 
     reply, scored = scorer.score_verdicts(example(most))
     assert (len(reply), scored.reward) == (3 * most, 1.0)
@@ -319,9 +325,29 @@ def test_the_task_guided_reward_counts_the_masks_of_judged_points_too(checkpoint
 
     example = Example(
         *(None, np.array([(6.5, 6.5)]), None, "a", Crop(Box(0, 0, 32, 32), 32), truth),
-        rollout=Rollout(said([(20.1, 20.2), (6.4, 6.6)], ["fp", "tp"]), missed=0),
+        judged=JudgedWindow(
+            said([(20.1, 20.2), (6.4, 6.6)], ["fp", "tp"]), missed_xy=np.empty((0, 2))
+        ),
     )
     scorer = RolloutScorer(load_checkpoint(checkpoint), RftOptions(gamma=0.25), draw)
     _, scored = scorer.score_verdicts(example)
     assert scored.reward == pytest.approx(2 / 3 + 0.25)
     np.testing.assert_allclose(asked[0], [(6.5, 6.5), (20.5, 20.5)])  # as the tokens say them
+
+
+def test_what_lies_in_the_margin_counts_for_nothing_in_verdicts_either(checkpoint):
+    points = said([(1, 16), (16, 16), (31, 9), (20, 20)], ["fp", "tp", "tp", "fp"])
+    missed = np.array([(2.0, 2.0), (16.0, 25.0)])
+    example = Example(
+        *(None, np.empty((0, 2)), None, "a", Crop(Box(0, 0, 32, 32), 32)),
+        judged=JudgedWindow(points, missed),
+    )
+    loaded = load_checkpoint(checkpoint)  # 0.5 um/px
+
+    def rewards(margin_um):
+        _, scored = RolloutScorer(loaded, RftOptions(margin_um=margin_um)).score_verdicts(example)
+        return scored.reward, scored.is_false_positive.tolist()
+
+    # In raster order: (31, 9) tp, (1, 16) fp, (16, 16) tp, (20, 20) fp.
+    assert rewards(0.0) == (pytest.approx(2 * 2 / (4 + 2 + 2)), [False, True, False, True])
+    assert rewards(2.0) == (pytest.approx(2 * 1 / (2 + 1 + 1)), [False, False, False, True])

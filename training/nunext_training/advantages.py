@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nunext.core.metrics import DetectionScore
-from nunext_training.rewards import ScoredReply, task_guided_reward
+from nunext_training.rewards import ScoredReply, task_guided_reward, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -144,9 +144,10 @@ def shape_advantage(
         A elsewhere.
     """
     tokens = np.full(length, advantage)
-    if scored.is_true_positive is None:
+    right, wrong = scored.is_true_positive, scored.is_false_positive
+    if right is None or wrong is None:
         return tokens
-    undeserving = scored.is_true_positive if advantage < 0 else ~scored.is_true_positive
+    undeserving = right if advantage < 0 else wrong
     for i in np.flatnonzero(undeserving):
         start, stop = scored.parsed.spans[i]
         tokens[start:stop] *= decay
@@ -175,16 +176,18 @@ def reply_from_verdicts(
     *,
     panoptic: Callable[[PointsXY], float] | None = None,
     gamma: float = 0.0,
+    margin_px: float = 0.0,
 ) -> tuple[tuple[int, ...], ScoredReply]:
     """A model's output that people judged, as the reply it was and what it is worth.
 
     Parameters
     ----------
     rollout : Rollout
-        Points in window pixels. `missed` counts the nuclei of the window that none stands for.
+        Points in window pixels. `missed` counts the nuclei of the window that none stands for,
+        without those in the margin.
     codec : Codec
-    panoptic, gamma
-        As in `nunext_training.rewards.score_reply`.
+    panoptic, gamma, margin_px
+        As in `nunext_training.rewards.score_reply`; a pair counts where its point does.
 
     Returns
     -------
@@ -208,13 +211,14 @@ def reply_from_verdicts(
     bins_xy = codec.to_bins(points_xy)
     order = np.lexsort((bins_xy[:, 0], bins_xy[:, 1]))  # as the codec writes them
     is_true_positive = np.array([p.verdict == "tp" for p in rollout.points], dtype=bool)[order]
-    tp = int(is_true_positive.sum())
-    score = DetectionScore(tp, len(is_true_positive) - tp, rollout.missed)
+    inside = within(points_xy[order], codec.window_px, margin_px)
+    tp = int((is_true_positive & inside).sum())
+    score = DetectionScore(tp, int(inside.sum()) - tp, rollout.missed)
     reward = score.f1 if rollout.rating is None else rollout.rating
     parsed = codec.parse(reply)
     if panoptic is not None:
         reward = task_guided_reward(reward, panoptic(codec.to_points(parsed.bins_xy)), gamma)
-    return reply, ScoredReply(parsed, is_true_positive, reward)
+    return reply, ScoredReply(parsed, is_true_positive, reward, ~is_true_positive & ~inside)
 
 
 def advantages_from_verdicts(

@@ -141,6 +141,9 @@ class RftOptions:
     """Largest distance of a true positive (Eq. 14)."""
     matching: Method = "hungarian"
     """``"hungarian"`` is the paper's (Eq. 13)."""
+    margin_um: float = 0.0
+    """What lies nearer to a window's edge counts for nothing in F1: where windows are small, it is
+    the neighbours' business. The paper counts everything."""
     filter_groups: bool = True
     """Low-variance group filtering."""
     min_std: float = 0.02
@@ -299,6 +302,7 @@ def _rft_checks(rft: RftOptions) -> tuple[tuple[bool, str, str], ...]:
         (0 < rft.epsilon < 1, "rft.epsilon", "between 0 and 1"),
         (rft.radius_um > 0, "rft.radius_um", "a positive number"),
         (rft.matching in get_args(Method), "rft.matching", "hungarian or gated"),
+        (rft.margin_um >= 0, "rft.margin_um", "0 or more"),
         (rft.min_std >= 0, "rft.min_std", "0 or more"),
         (0 <= rft.beta <= 1, "rft.beta", "0 to 1"),
         (rft.gamma >= 0, "rft.gamma", "0 or more"),

@@ -6,12 +6,16 @@ of the masks that its points prompt (Eq. 19).
 
 Ours, because the paper does not say: nothing written where nothing is has F1 = 1, and so has its
 panoptic quality; categories do not enter; points of a reply that fails the check are not judged.
+Ours as well, and off unless asked for: what lies in a margin at the window's edge counts for
+nothing, because detection leaves it to the neighbouring window, which sees it whole.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from napari_nunext.core.instances import pq
 from napari_nunext.core.matching import match_points
@@ -20,7 +24,6 @@ from napari_nunext.core.metrics import DetectionScore
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from napari_nunext.core.codec import Codec, Parsed
@@ -36,6 +39,16 @@ class ScoredReply:
     is_true_positive: NDArray[np.bool_] | None
     """Shape (N,): the verdict on each point of `parsed`; None where the points were not judged."""
     reward: float
+    is_ignored: NDArray[np.bool_] | None = None
+    """Shape (N,): points in the margin that stand for nothing, neither right nor wrong; None for
+    no point."""
+
+    @property
+    def is_false_positive(self) -> NDArray[np.bool_] | None:
+        """Shape (N,): the points that are wrong; None where the points were not judged."""
+        if self.is_true_positive is None or self.is_ignored is None:
+            return None if self.is_true_positive is None else ~self.is_true_positive
+        return ~self.is_true_positive & ~self.is_ignored
 
 
 def follows_format(parsed: Parsed) -> bool:
@@ -43,9 +56,34 @@ def follows_format(parsed: Parsed) -> bool:
     return parsed.failure is None
 
 
-def distribution_matching_reward(matching: Matching) -> float:
-    """F1 of a matching (Eq. 13-17), in [0, 1]; 1 for empty against empty."""
-    return DetectionScore.of(matching).f1
+def distribution_matching_reward(
+    matching: Matching,
+    pred_counts: NDArray[np.bool_] | None = None,
+    true_counts: NDArray[np.bool_] | None = None,
+) -> float:
+    """F1 of a matching (Eq. 13-17), in [0, 1]; 1 for empty against empty.
+
+    Parameters
+    ----------
+    matching : Matching
+    pred_counts, true_counts : ndarray of bool, shape (N,) and (M,), optional
+        Which points and which nuclei count; all when None. A pair counts where either does.
+    """
+    if pred_counts is None or true_counts is None:
+        return DetectionScore.of(matching).f1
+    pairs = pred_counts[matching.pred_index] | true_counts[matching.true_index]
+    return DetectionScore(
+        tp=int(pairs.sum()),
+        fp=int(np.delete(pred_counts, matching.pred_index).sum()),
+        fn=int(np.delete(true_counts, matching.true_index).sum()),
+    ).f1
+
+
+def within(points_xy: PointsXY, window_px: float, margin_px: float) -> NDArray[np.bool_]:
+    """Which points lie `margin_px` or more from every edge of a window. Shape (N,)."""
+    points = np.asarray(points_xy, dtype=np.float64).reshape(-1, 2)
+    near = (points < margin_px) | (points > window_px - margin_px)
+    return ~near[:, 0] & ~near[:, 1]
 
 
 def panoptic_reward(
@@ -81,6 +119,7 @@ def score_reply(
     method: Method = "hungarian",
     panoptic: Callable[[PointsXY], float] | None = None,
     gamma: float = 0.0,
+    margin_px: float = 0.0,
 ) -> ScoredReply:
     """Check, match and reward one reply.
 
@@ -99,13 +138,19 @@ def score_reply(
         Panoptic quality that points in window pixels lead to; not asked where the format is wrong.
     gamma : float
         Weight of `panoptic`.
+    margin_px : float
+        What lies nearer to the window's edge counts for nothing in F1; 0 counts everything, as the
+        paper does.
     """
     parsed = codec.parse(reply_ids)
     if not follows_format(parsed):
         return ScoredReply(parsed, None, 0.0)
     points_xy = codec.to_points(parsed.bins_xy)
     matching = match_points(points_xy, true_xy, radius_px=radius_px, method=method)
-    reward = distribution_matching_reward(matching)
+    pred_inside = within(points_xy, codec.window_px, margin_px)
+    true_inside = within(true_xy, codec.window_px, margin_px)
+    reward = distribution_matching_reward(matching, pred_inside, true_inside)
     if panoptic is not None:
         reward = task_guided_reward(reward, panoptic(points_xy), gamma)
-    return ScoredReply(parsed, matching.is_true_positive, reward)
+    right = matching.is_true_positive
+    return ScoredReply(parsed, right, reward, ~right & ~pred_inside)

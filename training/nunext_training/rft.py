@@ -80,6 +80,7 @@ def run_rft(
     processes.join()
     recipe = stage_recipe(job.recipe)
     parent = load_checkpoint(job.checkpoint, dtype=torch.float32)
+    _check_margin(recipe, parent)
     data = read_data(job, parent)
     masks = _masks(job, parent, data)
     identity = {
@@ -97,6 +98,15 @@ def run_rft(
         progress,
         method="rft",
     )
+
+
+def _check_margin(recipe: Recipe, parent: LoadedCheckpoint) -> None:
+    side_um = parent.description.window_px * parent.description.mpp
+    if 2 * recipe.rft.margin_um >= side_um:
+        raise InputError(
+            f"Recipe {recipe.name!r}: rft.margin_um is {recipe.rft.margin_um:g}, which leaves "
+            f"nothing of a window of {side_um:g} um; expected less than half of it."
+        )
 
 
 def stage_recipe(recipe: Recipe) -> Recipe:

@@ -22,6 +22,7 @@ from datasets import Dataset  # type: ignore[import-untyped]
 from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOTrainer
 
+from napari_nunext.core.records import Rollout
 from napari_nunext.models.generate import Sampling
 from nunext_training import processes
 from nunext_training.advantages import (
@@ -32,7 +33,7 @@ from nunext_training.advantages import (
 )
 from nunext_training.errors import TrainingError
 from nunext_training.keeping import Reporter, RunKeeping
-from nunext_training.rewards import panoptic_reward, score_reply
+from nunext_training.rewards import panoptic_reward, score_reply, within
 from nunext_training.rollouts import (
     Rollouts,
     decode_windows,
@@ -125,6 +126,7 @@ class RolloutScorer:
     ) -> None:
         self._codec = checkpoint.description.codec
         self._radius_px = options.radius_um / checkpoint.description.mpp
+        self._margin_px = options.margin_um / checkpoint.description.mpp
         self._method: Method = options.matching
         self._gamma = options.gamma
         self._masks = masks
@@ -144,6 +146,7 @@ class RolloutScorer:
             method=self._method,
             panoptic=self._panoptic_of(example),
             gamma=self._gamma,
+            margin_px=self._margin_px,
         )
 
     def score_verdicts(self, example: Example) -> tuple[tuple[int, ...], ScoredReply] | None:
@@ -151,13 +154,16 @@ class RolloutScorer:
 
         None where they judged nothing, and where the model may not write as many points.
         """
-        if example.rollout is None or len(example.rollout.points) > self._max_points:
+        judged = example.judged
+        if judged is None or len(judged.points) > self._max_points:
             return None
+        missed = within(judged.missed_xy, self._codec.window_px, self._margin_px)
         return reply_from_verdicts(
-            example.rollout,
+            Rollout(judged.points, int(missed.sum())),  # a region's rating is none of a window's
             self._codec,
             panoptic=self._panoptic_of(example),
             gamma=self._gamma,
+            margin_px=self._margin_px,
         )
 
     def _panoptic_of(self, example: Example) -> Callable[[PointsXY], float] | None:

@@ -16,17 +16,26 @@ import numpy as np
 
 from napari_nunext.core.matching import match_points
 from napari_nunext.core.metrics import MATCH_RADIUS_UM
-from napari_nunext.core.records import JudgedPoint, Rollout
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.core.geometry import PointsXY
+    from napari_nunext.core.records import JudgedPoint
     from nunext_training.datasets.crops import Crop
     from nunext_training.datasets.labelled import LabelledImage
 
 _ROUNDING = 1 + 1e-6
 """Of coordinates in pixels of a region that came from pixels of a slide."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class JudgedWindow:
+    """What a model had said in a window, and what it had missed there, in pixels of the window."""
+
+    points: tuple[JudgedPoint, ...]
+    missed_xy: PointsXY
+    """Shape (K, 2): nuclei that none of the points stands for."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -54,26 +63,23 @@ class Verdicts:
         stands_for[matching.true_index] = hits[matching.pred_index]
         return cls(points, points_xy, stands_for)
 
-    def in_window(self, crop: Crop, nuclei: NDArray[np.intp]) -> Rollout:
+    def in_window(self, crop: Crop, nuclei: NDArray[np.intp], nuclei_xy: PointsXY) -> JudgedWindow:
         """What the model had said in a window, in its pixels.
 
         Parameters
         ----------
         crop : Crop
         nuclei : ndarray of int
-            Indices of the nuclei inside.
-
-        Returns
-        -------
-        Rollout
-            Without a rating: people rate regions.
+            Indices of the nuclei inside, shape (K,).
+        nuclei_xy : ndarray, shape (K, 2)
+            The same nuclei in pixels of the window.
         """
         inside = np.flatnonzero(crop.box.contains(self.points_xy))
         places = crop.to_window(self.points_xy[inside]).tolist()
         found = np.isin(self.stands_for[nuclei], inside)
-        return Rollout(
+        return JudgedWindow(
             points=tuple(
                 replace(self.points[i], x=x, y=y) for i, (x, y) in zip(inside, places, strict=True)
             ),
-            missed=int((~found).sum()),
+            missed_xy=nuclei_xy[~found],
         )

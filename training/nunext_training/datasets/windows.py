@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.core.geometry import PointsXY
-    from napari_nunext.core.records import Rollout
     from napari_nunext.images import TileImage
     from nunext_training.datasets.labelled import LabelledImage
     from nunext_training.datasets.painting import Painter
+    from nunext_training.datasets.verdicts import JudgedWindow
     from nunext_training.recipe import WindowOptions
 
 IMAGES_IN_MEMORY = 256
@@ -65,9 +65,8 @@ class Example:
     crop: Crop
     labels: NDArray[np.int32] | None = None
     """Shape (window_px, window_px): what a painter made; None without one."""
-    rollout: Rollout | None = None
-    """What a model had said here, judged by people, in pixels of the window; None where nobody
-    judged, or nobody asked."""
+    judged: JudgedWindow | None = None
+    """What a model had said here, judged by people; None where nobody judged, or nobody asked."""
 
 
 class _ImageCache:
@@ -118,15 +117,16 @@ class _Windows:
         """The window and the nuclei inside it (half-open, as `Box.contains`)."""
         image = self.images[index]
         inside = np.flatnonzero(crop.box.contains(image.points_xy))
+        points_xy = crop.to_window(image.points_xy[inside])
         categories, verdicts = self._categories[index], self._verdicts[index]
         return Example(
             rgb=crop.turn_pixels(self._cache.open(image).read_window(crop.box, crop.window_px)),
-            points_xy=crop.to_window(image.points_xy[inside]),
+            points_xy=points_xy,
             category_indices=(None if categories is None else tuple(categories[i] for i in inside)),
             image_name=image.name,
             crop=crop,
             labels=None if self._painter is None else self._painter(image, crop),
-            rollout=None if verdicts is None else verdicts.in_window(crop, inside),
+            judged=None if verdicts is None else verdicts.in_window(crop, inside, points_xy),
         )
 
 
@@ -148,7 +148,7 @@ class RandomWindows(_Windows):
     painter : Painter, optional
         Paints `Example.labels`.
     verdicts : bool
-        Cut `Example.rollout` out of what people judged.
+        Cut `Example.judged` out of what people judged.
     """
 
     def __init__(
