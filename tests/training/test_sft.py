@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from napari_nunext.core.errors import InputError, RecordError
 from napari_nunext.models.checkpoint import checkpoint_sha256, read_description
 from napari_nunext.models.decoding import NextPointDetector
+from nunext_training.centre_map import CentreMapHead
 from nunext_training.errors import TrainingError
 from nunext_training.recipe import parse_recipe
 from nunext_training.sft import SftJob, run_sft
@@ -110,6 +111,27 @@ def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(
     for name, tensor in ours.items():
         torch.testing.assert_close(tensor, theirs[name], rtol=0, atol=0)
     assert (out / "metrics.jsonl").read_text() == (whole / "metrics.jsonl").read_text()
+
+
+def test_a_map_of_centres_is_learned_beside_the_tokens_and_survives_a_stop(
+    tmp_path, export, checkpoint, recipe, recorder
+):
+    recipe = changed(recipe, centre_map={"weight": 2.0})
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    run_sft(job(export, checkpoint, whole, recipe), recorder)
+    run_sft(job(export, checkpoint, cut, recipe), recorder, stop=lambda: True)
+    run_sft(job(export, checkpoint, cut, recipe, resume=True), recorder)
+    for file in ("model.safetensors", CentreMapHead.file):
+        ended, expected = load_file(cut / file), load_file(whole / file)
+        assert ended.keys() == expected.keys()
+        assert all(torch.equal(ended[name], expected[name]) for name in expected)
+    without = tmp_path / "without"
+    run_sft(
+        job(export, checkpoint, without, changed(recipe, centre_map={"weight": 0.0})), recorder
+    )
+    assert load_file(without / "model.safetensors").keys() == weights(whole).keys()
+    assert not (without / CentreMapHead.file).exists()
+    assert any((weights(without)[name] != weights(whole)[name]).any() for name in weights(whole))
 
 
 def test_an_unfinished_state_is_passed_over(tmp_path, export, checkpoint, recipe, recorder):

@@ -49,7 +49,7 @@ class CentreMapHead(TrainingHead):
 
     def forward(self, tokens: Tensor, batch: int) -> Tensor:
         """Logits of the map, shape (batch, W, W), from tokens of shape (batch * n, width)."""
-        pixels = self.pixels(tokens).view(batch, -1, self.token_px**2).transpose(1, 2)
+        pixels = self.pixels(tokens.float()).view(batch, -1, self.token_px**2).transpose(1, 2)
         grid = round(pixels.shape[-1] ** 0.5)
         return functional.pixel_shuffle(pixels.view(batch, -1, grid, grid), self.token_px)[:, 0]
 

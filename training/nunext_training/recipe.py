@@ -18,6 +18,7 @@ from nunext_training.losses import SoftmaxOver
 
 Supervision: TypeAlias = Literal["naive", "soft"]
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
+Attention: TypeAlias = Literal["auto", "eager", "sdpa", "flash_attention_2"]
 Foreground: TypeAlias = Literal["masks", "discs"]
 WeightsDtype: TypeAlias = Literal["float32", "float16"]
 
@@ -112,6 +113,8 @@ class OptimiserOptions:
     gradient_checkpointing: bool = False
     precision: Precision = "auto"
     """Of the arithmetic; weights are float32 meanwhile. Auto: bfloat16 on GPUs that have it."""
+    attention: Attention = "auto"
+    """Auto: transformers' own choice. On a CPU, ``"eager"`` may be the faster in bfloat16."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +238,11 @@ class Recipe:
             (self.optimiser.lr > 0, "optimiser.lr", "a positive number"),
             (0 <= self.optimiser.min_lr_ratio <= 1, "optimiser.min_lr_ratio", "0 to 1"),
             (self.optimiser.warmup_steps >= 0, "optimiser.warmup_steps", "0 or more"),
+            (
+                self.optimiser.attention in get_args(Attention),
+                "optimiser.attention",
+                f"one of {', '.join(get_args(Attention))}",
+            ),
             (
                 self.optimiser.precision in get_args(Precision),
                 "optimiser.precision",

@@ -16,12 +16,10 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-import torch
 from trl import GRPOConfig
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.models.checkpoint import checkpoint_sha256
-from napari_nunext.models.loading import load_checkpoint
 from napari_nunext.models.sam import SamSegmenter
 from nunext_training import processes
 from nunext_training.covt import foreground_painter
@@ -29,7 +27,7 @@ from nunext_training.datasets.windows import GridWindows, RandomWindows, WindowS
 from nunext_training.prompted import PromptedMasks
 from nunext_training.rft_trainer import NextPointGrpoTrainer, RftValidation, RolloutScorer
 from nunext_training.sft import decoded_f1, decoded_images, training_options
-from nunext_training.stage import Job, prepare_model, read_data, run_stage
+from nunext_training.stage import Job, load_parent, prepare_model, read_data, run_stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +77,7 @@ def run_rft(
     """
     processes.join()
     recipe = stage_recipe(job.recipe)
-    parent = load_checkpoint(job.checkpoint, dtype=torch.float32)
+    parent = load_parent(job.checkpoint, recipe.optimiser)
     _check_margin(recipe, parent)
     data = read_data(job, parent)
     masks = _masks(job, parent, data)

@@ -26,7 +26,6 @@ from napari_nunext.core.metrics import DetectionScore
 from napari_nunext.models.checkpoint import checkpoint_sha256
 from napari_nunext.models.decoding import NextPointDetector
 from napari_nunext.models.families import submodule
-from napari_nunext.models.loading import load_checkpoint
 from nunext_training import processes
 from nunext_training.batches import Collator
 from nunext_training.centre_map import CentreMapHead, ImageTokens
@@ -41,7 +40,7 @@ from nunext_training.covt import (
 from nunext_training.datasets.windows import GridWindows, RandomWindows, WindowSpec
 from nunext_training.evaluate import VALIDATION_MATCHING, evaluate_detector
 from nunext_training.lora import add_lora, merged
-from nunext_training.stage import Job, prepare_model, read_data, run_stage
+from nunext_training.stage import Job, load_parent, prepare_model, read_data, run_stage
 from nunext_training.trainer import CentreMap, NextPointTrainer, Validation
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ def run_sft(
         If the loss is no longer a number.
     """
     processes.join()
-    parent = load_checkpoint(job.checkpoint, dtype=torch.float32)
+    parent = load_parent(job.checkpoint, job.recipe.optimiser)
     sam = _sam(job.covt, parent)
     data = read_data(job, parent)
     identity: dict[str, Any] = {

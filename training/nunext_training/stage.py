@@ -7,10 +7,12 @@ import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import torch
 from transformers import set_seed
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.models.families import submodule
+from napari_nunext.models.loading import load_checkpoint
 from nunext_training import processes
 from nunext_training.datasets.training_data import read_training_data
 from nunext_training.publishing import LAST, publish
@@ -142,6 +144,12 @@ def run_training(
 def _open(job: Job, identity: dict[str, Any], parameters: int) -> RunFolder:
     check_space(job.out, parameters)
     return RunFolder.open(job.out, identity, resume=job.resume)
+
+
+def load_parent(folder: Path, optimiser: OptimiserOptions) -> LoadedCheckpoint:
+    """The checkpoint to start from, its weights in float32; raises as `load_checkpoint` does."""
+    attention = None if optimiser.attention == "auto" else optimiser.attention
+    return load_checkpoint(folder, dtype=torch.float32, attention=attention)
 
 
 def prepare_model(parent: LoadedCheckpoint, optimiser: OptimiserOptions) -> None:
