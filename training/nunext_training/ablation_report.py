@@ -78,11 +78,9 @@ def write_ablation(
 
 def _row(variant: Variant, f1: Mapping[Run, float]) -> AblationRow:
     runs = [run for run in f1 if run.variant == variant]
+    gains = [f1[run] - f1[run.parent] for run in runs if run.parent is not None]
     return AblationRow(
-        variant.modules,
-        tuple(f1[run] for run in runs),
-        tuple(f1[run] - f1[run.parent] for run in runs if run.parent in f1),
-        variant.published,
+        variant.modules, tuple(f1[run] for run in runs), tuple(gains), variant.published
     )
 
 

@@ -33,7 +33,7 @@ from nunext_training.ablation_report import write_ablation
 from nunext_training.covt import check_latents, foreground_painter
 from nunext_training.datasets.held_out import held_out
 from nunext_training.datasets.labelled import rename_categories
-from nunext_training.datasets.sources import read_source
+from nunext_training.datasets.sources import read_sources
 from nunext_training.evaluate import VALIDATION_MATCHING, evaluate_detector
 from nunext_training.files import write_json
 from nunext_training.prompted import PromptedMasks
@@ -129,7 +129,7 @@ def run_ablation(
 
 
 def _images(job: AblationJob) -> tuple[LabelledImage, ...]:
-    sources = [read_source(folder, strict=job.strict) for folder in job.data]
+    sources = read_sources(job.data, strict=job.strict)
     return rename_categories([i for source in sources for i in source.images], job.renames)
 
 
@@ -159,7 +159,7 @@ def _open(job: AblationJob) -> None:
     del size["seeds"]  # more may be added later
     identity = {
         "recipe": job.recipe.to_json() | {"ablation": size},
-        "data": [read_source(folder, strict=job.strict).origin for folder in job.data],
+        "data": [source.origin for source in read_sources(job.data, strict=job.strict)],
         "start_sha256": None if job.checkpoint is None else checkpoint_sha256(job.checkpoint),
         "segmenter_sha256": None if job.segmenter is None else checkpoint_sha256(job.segmenter),
     }
