@@ -38,6 +38,10 @@ TOKENS_PER_POINT = 3
 """x, y, and the separator or category after them."""
 
 
+UNKNOWN_CATEGORY = -1
+"""In place of the index of a category: nobody has said it."""
+
+
 def coordinate_token(index: int) -> str:
     """Text of the token of bin `index`."""
     return f"<|coord_{index}|>"
@@ -171,7 +175,9 @@ class Codec:
         points_xy : ndarray, shape (N, 2)
             Window pixels; what lies outside the window is drawn to its edge, as Eq. 1 has it.
         category_indices : sequence of int, optional
-            One for each point; required when the codec has categories.
+            One for each point; required when the codec has categories. `UNKNOWN_CATEGORY` puts the
+            comma in the category's place: such a reply breaks the grammar, and training teaches
+            all of it but the comma.
 
         Raises
         ------
@@ -202,12 +208,16 @@ class Codec:
         if category_indices is None or len(category_indices) != n:
             got = "none" if category_indices is None else str(len(category_indices))
             raise InputError(f"{n} points need {n} categories; got {got}.")
-        if any(not 0 <= c < len(self.category_ids) for c in category_indices):
+        known = range(len(self.category_ids))
+        if any(c not in known and c != UNKNOWN_CATEGORY for c in category_indices):
             raise InputError(
                 f"A category index is outside 0..{len(self.category_ids) - 1}; "
                 f"this checkpoint knows {', '.join(self.category_names)}."
             )
-        return [self.category_ids[c] for c in category_indices]
+        return [
+            self.separator_id if c == UNKNOWN_CATEGORY else self.category_ids[c]
+            for c in category_indices
+        ]
 
     def parse(self, reply_ids: Sequence[int]) -> Parsed:
         """Read a reply (without latent tokens), as far as it follows the grammar."""

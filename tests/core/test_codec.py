@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_nunext.core.codec import Codec
+from napari_nunext.core.codec import UNKNOWN_CATEGORY, Codec
 from napari_nunext.core.errors import CheckpointError, InputError
 
 START, COMMA, END = 100, 7, 8
@@ -149,6 +149,15 @@ def test_categories_missing_or_unknown_are_refused():
         with_categories().encode(point, [3])
     with pytest.raises(InputError, match="has none"):
         plain().encode(point, [0])
+
+
+def test_an_unknown_category_is_a_comma_that_no_reply_may_have():
+    codec = with_categories()
+    reply = codec.encode(np.array([[5.0, 1.0], [2.0, 1.0]]), [UNKNOWN_CATEGORY, 1])
+    assert reply == (START + 2, START + 1, CATEGORY_IDS[1], START + 5, START + 1, COMMA, END)
+    failure = codec.parse(reply).failure
+    assert failure is not None
+    assert (failure.position, failure.token_id) == (5, COMMA)
 
 
 def test_json_round_trip():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_nunext.core.codec import UNKNOWN_CATEGORY
 from napari_nunext.core.geometry import Box
 from napari_nunext.models.loading import load_checkpoint
 from nunext_training.batches import Collator
@@ -43,6 +44,17 @@ def test_only_the_reply_is_predicted_and_latents_belong_to_the_prompt(loaded):
     labels = [IGNORED] * len(prompt) + [codec.end_id] + [IGNORED] * padding
     assert batch["labels"][1].tolist() == labels
     assert batch["attention_mask"][1].tolist() == [1] * (len(prompt) + 1) + [0] * padding
+
+
+def test_a_category_that_nobody_has_said_is_read_as_a_comma_and_not_predicted(loaded):
+    codec = loaded.description.codec
+    batch = collator(loaded)([example([(3, 20), (8, 4)], (UNKNOWN_CATEGORY, 1))])
+    start, reply = codec.coordinate_start_id, len(loaded.windows.prompt_ids)
+    read = [start + 8, start + 4, codec.category_ids[1]]
+    read += [start + 3, start + 20, codec.separator_id, codec.end_id]
+    assert batch["input_ids"][0, reply:].tolist() == read
+    read[5] = IGNORED
+    assert batch["labels"][0, reply:].tolist() == read
 
 
 def test_padding_does_not_change_what_the_model_says(loaded):

@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_nunext.core.codec import UNKNOWN_CATEGORY
 from napari_nunext.core.errors import RecordError
+from napari_nunext.core.nuclei import UNCATEGORISED
 from nunext_training.datasets.labelled import (
     LabelledImage,
     category_indices,
@@ -33,6 +35,15 @@ def test_names_take_the_spelling_of_the_checkpoint():
     kept, _ = known_categories_only([image("a", ["STROMAL"])], ["Tumour", "Stromal"], strict=True)
     assert kept[0].categories == ("Stromal",)
     assert category_indices(kept[0], ["Tumour", "Stromal"]) == (1,)
+
+
+def test_nuclei_without_a_category_are_kept_and_teach_none():
+    images = [image("a", [UNCATEGORISED, "stromal"])]
+    kept, skipped = known_categories_only(images, ["Tumour", "Stromal"], strict=True)
+    assert skipped.images == 0
+    assert category_indices(kept[0], ["Tumour", "Stromal"]) == (UNKNOWN_CATEGORY, 1)
+    called_so, _ = known_categories_only(images, [UNCATEGORISED, "Stromal"], strict=True)
+    assert category_indices(called_so[0], [UNCATEGORISED, "Stromal"]) == (0, 1)
 
 
 def test_an_unknown_category_stops_training_and_is_named_with_its_count():

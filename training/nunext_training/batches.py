@@ -29,7 +29,8 @@ class Collator:
 
     Every prompt has the same length, because windows have one size and the instruction is fixed;
     replies are padded on the right. Prompt and latent tokens are given at inference as well, so
-    they are not predicted: their labels are `IGNORED`.
+    they are not predicted: their labels are `IGNORED`, as is the label of a category that nobody
+    has said.
 
     Parameters
     ----------
@@ -60,9 +61,15 @@ class Collator:
             is_text = kinds.new_zeros(reply_ids.shape)
             inputs["mm_token_type_ids"] = torch.cat([kinds, is_text], dim=1)
         inputs["labels"] = torch.cat(
-            [torch.full_like(prompt_ids, IGNORED), _pad(replies, IGNORED)], dim=1
+            [torch.full_like(prompt_ids, IGNORED), self._labels(_pad(replies, IGNORED))], dim=1
         )
         return inputs
+
+    def _labels(self, replies: Tensor) -> Tensor:
+        """What is to be predicted: the reply, but no comma where a category belongs."""
+        if not self.codec.has_categories:
+            return replies
+        return replies.masked_fill(replies == self.codec.separator_id, IGNORED)
 
 
 def _pad(rows: Sequence[Tensor], value: int) -> Tensor:

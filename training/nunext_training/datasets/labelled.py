@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_nunext.core.codec import UNKNOWN_CATEGORY
 from napari_nunext.core.errors import RecordError
+from napari_nunext.core.nuclei import UNCATEGORISED
 from napari_nunext.images import open_image
 
 if TYPE_CHECKING:
@@ -105,7 +107,8 @@ def known_categories_only(
 ) -> tuple[tuple[LabelledImage, ...], Skipped]:
     """Keep the images whose categories a checkpoint knows, with its spelling of them.
 
-    Names are compared without regard to case. An image with an unknown category is left out whole:
+    Names are compared without regard to case. Nuclei without a category are known as nuclei: they
+    teach where, and not what. An image with an unknown category is left out whole:
     without some of its nuclei it would teach that they are none. A rollout with one is a reply that
     the checkpoint cannot write: its image is kept without it.
 
@@ -126,7 +129,7 @@ def known_categories_only(
     """
     if not known:
         return tuple(images), Skipped(0)
-    spelling = {name.casefold(): name for name in known}
+    spelling = {name.casefold(): name for name in (UNCATEGORISED, *known)}
     kept: list[LabelledImage] = []
     problems: list[str] = []
     unknown: Counter[str] = Counter()
@@ -141,7 +144,7 @@ def known_categories_only(
             said = {p.category.casefold() for p in image.rollout.points} if image.rollout else set()
             rollout = (
                 _with_categories(image.rollout, lambda c: spelling[c.casefold()])
-                if said <= spelling.keys()
+                if said <= {name.casefold() for name in known}
                 else None
             )
             kept.append(replace(image, categories=names, rollout=rollout))
@@ -161,10 +164,10 @@ def _counts(nuclei: Counter[str]) -> str:
 
 
 def category_indices(image: LabelledImage, known: Sequence[str]) -> tuple[int, ...] | None:
-    """Index of each nucleus' category in `known`; None where `known` is empty."""
+    """Index of each nucleus' category in `known`, or `UNKNOWN_CATEGORY`; None without `known`."""
     if not known:
         return None
-    index = {name: i for i, name in enumerate(known)}
+    index = {UNCATEGORISED: UNKNOWN_CATEGORY} | {name: i for i, name in enumerate(known)}
     return tuple(index[c] for c in image.categories)
 
 
