@@ -19,7 +19,7 @@ from napari_nunext.core.answers import NUCLEUS_INSTRUCTION
 from napari_nunext.core.errors import InputError, NunextError
 from napari_nunext.core.metrics import MATCH_RADIUS_UM
 from napari_nunext.core.records import SPLITS
-from nunext_training import ablate_command, rft_command, segmenter_command
+from nunext_training import ablate_command, report_command, rft_command, segmenter_command
 from nunext_training.command_line import (
     EXIT_BAD_INPUT,
     EXIT_FAILED,
@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_import(commands)
     _add_sft(commands)
     rft_command.add_parser(commands)
+    report_command.add_parser(commands)
     segmenter_command.add_parser(commands)
     ablate_command.add_parser(commands)
     _add_evaluate(commands)

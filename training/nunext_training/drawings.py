@@ -50,8 +50,12 @@ def plot(
     *,
     line: bool,
     diagonal: bool,
+    marks: Sequence[tuple[float, float]] = (),
 ) -> str:
-    """Points, joined in their order if `line`, with the line x = y if `diagonal`."""
+    """Points, joined in their order if `line`, with the line x = y if `diagonal`.
+
+    `marks` are points of a second kind, joined, over the first.
+    """
     width, height = PLOT_W - 2 * MARGIN, PLOT_H - 2 * MARGIN
 
     def at(px: float, py: float) -> tuple[float, float]:
@@ -82,6 +86,14 @@ def plot(
         path = "L".join(f"{px:.1f} {py:.1f}" for px, py in places)
         parts.append(f'<path d="M{path}" class="line"/>')
     parts += [f'<circle cx="{px:.1f}" cy="{py:.1f}" r="3" class="dot"/>' for px, py in places]
+    seen = [at(*mark) for mark in marks]
+    if seen:
+        path = "L".join(f"{px:.1f} {py:.1f}" for px, py in seen)
+        parts.append(f'<path d="M{path}" class="line mark"/>')
+    parts += [
+        f'<path d="M{px:.1f} {py - 4.5:.1f}l4.5 4.5l-4.5 4.5l-4.5 -4.5z" class="diamond"/>'
+        for px, py in seen
+    ]
     return (
         f'<svg class="plot" viewBox="0 0 {PLOT_W} {PLOT_H}" role="img" '
         f'aria-label="{escape(title, quote=True)}">{"".join(parts)}</svg>'

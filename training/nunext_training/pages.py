@@ -27,6 +27,7 @@ tr:last-child td {{ border-bottom: 2px solid #888 }}
 .axis, .tick {{ font: 11px system-ui; text-anchor: middle; fill: #444 }} .end {{ text-anchor: end }}
 .frame {{ fill: none; stroke: #888 }} .guide {{ stroke: #bbb; stroke-dasharray: 4 3 }}
 .line {{ fill: none; stroke: {BLUE}; stroke-width: 1.5 }} .dot {{ fill: {BLUE}; fill-opacity: .7 }}
+.mark {{ stroke: {VERMILION} }} .diamond {{ fill: {VERMILION} }}
 .tp {{ color: {GREEN} }} .fp {{ color: {VERMILION} }} .fn {{ color: {BLUE} }}
 """
 

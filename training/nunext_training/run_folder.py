@@ -23,7 +23,7 @@ from napari_nunext.core.errors import InputError
 from nunext_training.files import write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 _BEST_FILE = "best.json"
@@ -50,6 +50,12 @@ class Best:
             return True
         ours, theirs = (b.f1 or b.pq or 0.0 for b in (self, other))
         return (ours, -self.loss) > (theirs, -other.loss)
+
+
+def first_and_last(values: Sequence[float]) -> tuple[float, float]:
+    """Means of the first and of the last of a run's values, which are one or more."""
+    n = max(1, min(SMOOTHED_STEPS, len(values) // 10))
+    return sum(values[:n]) / n, sum(values[-n:]) / n
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +142,7 @@ class RunFolder:
 
     def loss_first_and_last(self) -> tuple[float, float]:
         """Means of the first and of the last steps: a tenth of them, at most `SMOOTHED_STEPS`."""
-        losses = [entry["loss"] for entry in self.metrics() if entry["event"] == "step"]
-        n = max(1, min(SMOOTHED_STEPS, len(losses) // 10))
-        return sum(losses[:n]) / n, sum(losses[-n:]) / n
+        return first_and_last([e["loss"] for e in self.metrics() if e["event"] == "step"])
 
     # Best weights
 
