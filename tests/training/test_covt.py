@@ -81,6 +81,8 @@ def test_eq_10_adds_what_sam_makes_of_the_latent_states(
         logits = sam.mask_logits(head(states), inputs["covt_pixels"], side_px=32)
         expected = thought_loss(logits, inputs["covt_foreground"]).item()
     assert joint - plain == pytest.approx(2 * expected, rel=1e-3)
+    kept = json.loads((tmp_path / "alpha-2.0" / "metrics.jsonl").read_text().splitlines()[0])
+    assert kept["covt_loss"] == pytest.approx(expected, rel=1e-3)  # before its weight
 
 
 def test_gradient_reaches_latents_and_language_model_and_leaves_sam_alone(

@@ -183,6 +183,7 @@ class ThoughtTrainer(NextPointTrainer):
         self._alpha = alpha
         self._latent_ids = torch.tensor(self._codec.latent_ids, device=self.args.device)
         self._hidden: Tensor | None = None
+        self._thought_losses: list[Tensor] = []
         unwrapped(model).base_model.register_forward_hook(self._remember)
 
     def _remember(self, module: nn.Module, args: Any, output: Any) -> None:
@@ -200,10 +201,20 @@ class ThoughtTrainer(NextPointTrainer):
         loss, outputs = super().compute_loss(model, rest, True, num_items_in_batch)
         hidden, self._hidden = self._hidden, None
         if _FOREGROUND in inputs and hidden is not None:
-            loss = loss + self._alpha * self._thought_loss(inputs, hidden)
+            thought = self._thought_loss(inputs, hidden)
+            self._thought_losses.append(thought.detach())
+            loss = loss + self._alpha * thought
             if not torch.isfinite(loss):
                 self._give_up(inputs, loss.item())
         return (loss, outputs) if return_outputs else loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """As the Trainer's, with the step's L_CoVT before its weight."""
+        if "loss" in logs and self._thought_losses:
+            mean = torch.stack(self._thought_losses).mean()
+            logs["covt_loss"] = float(self.accelerator.gather(mean).mean())
+            self._thought_losses.clear()
+        super().log(logs, start_time)
 
     def _thought_loss(self, inputs: dict[str, Tensor], hidden: Tensor) -> Tensor:
         """L_CoVT (Eq. 9) of a batch with the last hidden states of its tokens."""

@@ -116,7 +116,7 @@ class Reporter(TrainerCallback):
         run: RunFolder,
         progress: Progress,
         stop: Callable[[], bool],
-        figures: Sequence[str] = ("loss", "grad_norm", "learning_rate"),
+        figures: Sequence[str] = ("loss", "covt_loss", "grad_norm", "learning_rate"),
     ) -> None:
         self._run = run
         self._progress = progress
