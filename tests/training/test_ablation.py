@@ -104,7 +104,7 @@ def image(name, split, nuclei, patient=None):
 
 def test_a_test_split_is_what_is_reported():
     images = [image("a", "train", 3), image("b", "val", 3), image("c", "test", 3)]
-    held = held_out(images)
+    held = held_out(images, choose=True)
     assert [i.name for i in held.images] == ["c"]
     assert held.patients == frozenset()  # validation may use all that it has
 
@@ -118,12 +118,30 @@ def test_validation_is_parted_by_patients_who_were_not_trained_on():
         image("big", "val", 40),
         image("small", "val", 5),
     ]
-    held = held_out(images)
+    held = held_out(images, choose=True)
     # P is trained on and chooses (30). Q has most (45) and reports; then big chooses (70 against
     # 45), and small reports.
     assert [i.name for i in held.images] == ["two-1", "two-2", "small"]
     assert held.patients == {"Q", "small"}
     assert "2 of the 4 patients" in held.what
+
+
+def test_where_nothing_is_chosen_all_who_were_not_trained_on_are_reported():
+    images = [
+        image("seen-1", "train", 50, "P"),
+        image("seen-2", "val", 30, "P"),
+        image("one", "val", 20, "Q"),
+        image("two", "val", 25, "R"),
+    ]
+    held = held_out(images, choose=False)
+    assert [i.name for i in held.images] == ["one", "two"]
+    assert held.patients == {"P", "Q", "R"}  # nothing is left to validate on
+    assert "not chosen" in held.what
+    with_test = held_out([*images, image("three", "test", 2)], choose=False)
+    assert [i.name for i in with_test.images] == ["three"]
+    assert with_test.patients == {"P", "Q", "R"}
+    with pytest.raises(InputError, match="Add validation images"):
+        held_out(images[:2], choose=False)
 
 
 @pytest.mark.parametrize(
@@ -136,4 +154,4 @@ def test_validation_is_parted_by_patients_who_were_not_trained_on():
 )
 def test_too_few_patients_to_report_and_to_choose_are_refused(images):
     with pytest.raises(InputError, match="Add validation images"):
-        held_out(images)
+        held_out(images, choose=True)

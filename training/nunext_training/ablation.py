@@ -156,4 +156,4 @@ def _supervised(recipe: Recipe, steps: int, lr: float, *, soft: bool) -> Recipe:
 
 def _pace(steps: int, times: int) -> int:
     """Steps from one look to the next."""
-    return max(1, steps // times)
+    return max(1, steps // max(1, times))

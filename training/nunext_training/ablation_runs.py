@@ -111,7 +111,7 @@ def run_ablation(
         If the loss of a run is no longer a number.
     """
     images = _images(job)
-    held = held_out(images)
+    held = held_out(images, choose=job.recipe.ablation.validations > 0)
     _check(job, images)
     _open(job)
     runs = _Runs(job, held, progress, stop)

@@ -191,7 +191,7 @@ class AblationOptions:
     sft_lr: float = 5e-4
     rft_steps: int = 100
     validations: int = 4
-    """How often each run is looked at, to choose its weights."""
+    """How often each run is looked at, to choose its weights. 0: the last ones are taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,9 +320,10 @@ def _rft_checks(rft: RftOptions) -> tuple[tuple[bool, str, str], ...]:
 
 def _ablation_checks(ablation: AblationOptions) -> tuple[tuple[bool, str, str], ...]:
     """What holds of a recipe's section ``ablation``."""
-    counts = ("seeds", "window_px", "start_steps", "sft_steps", "rft_steps", "validations")
+    counts = ("seeds", "window_px", "start_steps", "sft_steps", "rft_steps")
     return (
         *((getattr(ablation, key) > 0, f"ablation.{key}", "1 or more") for key in counts),
+        (ablation.validations >= 0, "ablation.validations", "0 or more"),
         (ablation.latents >= 0, "ablation.latents", "0 or more"),
         (ablation.start_lr > 0, "ablation.start_lr", "a positive number"),
         (ablation.sft_lr > 0, "ablation.sft_lr", "a positive number"),

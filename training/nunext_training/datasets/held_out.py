@@ -25,24 +25,39 @@ class HeldOut:
     """For the report."""
 
 
-def held_out(images: Sequence[LabelledImage]) -> HeldOut:
-    """The test split; where there is none, about half of the validation split, by patients.
+def held_out(images: Sequence[LabelledImage], *, choose: bool) -> HeldOut:
+    """The test split; where there is none, patients of the validation split.
 
-    Patients who are in the training split as well stay on the side that weights are chosen by. The
-    others go, those with most nuclei first, to the side that has fewer.
+    Parameters
+    ----------
+    images : sequence of LabelledImage
+    choose : bool
+        Whether weights are to be chosen by validation. Then, without a test split, about half of
+        the validation split is held out: patients who are in the training split as well choose, the
+        others go, those with most nuclei first, to the side that has fewer. Otherwise all that are
+        not in the training split are reported, and none validates.
 
     Raises
     ------
     InputError
-        If patients of the validation split cannot be put on two sides.
+        If there are no patients to report, or none to choose by.
     """
     test = select_split(images, "test")
-    if test:
-        return HeldOut(test, frozenset(), "the test split")
-    trained_on = {image.patient for image in select_split(images, "train")}
     val: dict[str, list[LabelledImage]] = {}
     for image in select_split(images, "val"):
         val.setdefault(image.patient, []).append(image)
+    trained_on = {image.patient for image in select_split(images, "train")}
+    if test:
+        without = frozenset[str]() if choose else frozenset(val)
+        return HeldOut(test, without, f"the test split; {_chosen('validation', choose)}")
+    if not choose and val.keys() - trained_on:
+        reported = [patient for patient in val if patient not in trained_on]
+        return HeldOut(
+            tuple(image for patient in reported for image in val[patient]),
+            frozenset(val),
+            f"the {len(reported)} of the {len(val)} patients of the validation split who are not "
+            f"in the training split; {_chosen('validation', choose)}",
+        )
     apart = [patient for patient in val if patient not in trained_on]
     kept: set[str] = set()
     balance = -sum(nuclei_count(val[patient]) for patient in val.keys() - apart)
@@ -60,6 +75,10 @@ def held_out(images: Sequence[LabelledImage]) -> HeldOut:
     return HeldOut(
         tuple(image for patient in val for image in val[patient] if patient in kept),
         frozenset(kept),
-        f"{len(kept)} of the {len(val)} patients of the validation split; weights were chosen by "
-        "the others",
+        f"{len(kept)} of the {len(val)} patients of the validation split; "
+        f"{_chosen('the others', choose)}",
     )
+
+
+def _chosen(by: str, choose: bool) -> str:
+    return f"weights were chosen by {by}" if choose else "weights are the last ones, not chosen"
