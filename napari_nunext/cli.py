@@ -62,7 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("detect", help="find nuclei and write them as GeoJSON")
     command.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="image or folder")
     command.add_argument(
-        "--model", default="classical", help="id of a model (see `models`) or checkpoint folder"
+        "--model",
+        help="id of a model (see `models`) or checkpoint folder (default: the bundled one)",
     )
     command.add_argument(
         "--mpp", type=float, help="micrometres per pixel; by default what each file says"

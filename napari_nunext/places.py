@@ -1,4 +1,4 @@
-"""Where this application keeps what is the user's own: models, logs, projects without a home."""
+"""Where this application keeps what is the user's own (models, logs), and what comes with it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from platformdirs import user_data_path, user_log_path
 
 HOME_VARIABLE = "NAPARI_NUNEXT_HOME"
 """Environment variable that names another folder for all of it: a shared disk, or a trial."""
+
+BUNDLED_WEIGHTS = Path(__file__).resolve().parent / "weights"
+"""Checkpoints that come with the package."""
 
 
 def user_folder() -> Path:

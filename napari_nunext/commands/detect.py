@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 class DetectOptions:
     """What to search for, and how."""
 
-    model: str
+    model: str | None
+    """Id of a model or folder of a checkpoint; None: the server's default."""
     """Id of a detector, or the folder of its checkpoint."""
     out_dir: Path
     mpp: float | None = None
@@ -211,20 +212,25 @@ def _check_that_some_have_scale(images: Sequence[Path]) -> None:
     )
 
 
-def _model_folder(model: str) -> Path | None:
+def _model_folder(model: str | None) -> Path | None:
     """The checkpoint's folder, if that is what the model is named by."""
-    path = Path(model)
-    if model == "classical" or not path.is_dir():
+    if model is None or model == "classical" or not (path := Path(model)).is_dir():
         return None
     describe(path)  # says now what is wrong with it
     return path
 
 
-def _find_model(client: Client, model: str, folder: Path | None) -> ModelInfo:
+def _find_model(client: Client, model: str | None, folder: Path | None) -> ModelInfo:
     detectors = [m for m in client.models() if m.kind == "detector"]
-    wanted = None if folder is None else checkpoint_sha256(folder)
+    sha256 = None if folder is None else checkpoint_sha256(folder)
+
+    def is_meant(info: ModelInfo) -> bool:
+        if sha256 is not None:
+            return info.checkpoint_sha256 == sha256
+        return info.default if model is None else info.id == model
+
     for info in detectors:
-        if info.id == model if folder is None else info.checkpoint_sha256 == wanted:
+        if is_meant(info):
             if info.problem is not None:
                 raise InputError(info.problem)
             return info

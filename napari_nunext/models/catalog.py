@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from napari_nunext.core.errors import CheckpointError, InputError
@@ -21,9 +20,11 @@ from napari_nunext.models.checkpoint import (
 )
 from napari_nunext.models.classical.adapters import ClassicalDetector, ClassicalSegmenter
 from napari_nunext.models.families import get_family
+from napari_nunext.places import BUNDLED_WEIGHTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from napari_nunext.models.detector import Detector, DetectorInfo
     from napari_nunext.models.segmenter import Segmenter, SegmenterInfo
@@ -32,9 +33,6 @@ logger = logging.getLogger(__name__)
 
 CLASSICAL = "classical"
 """Id of the models that need no checkpoint, one detector and one segmenter."""
-
-BUNDLED = Path(__file__).resolve().parents[1] / "weights"
-"""Checkpoints that come with the package."""
 
 KEPT_IN_MEMORY = 2
 """Checkpoints of a kind that stay loaded; the one used longest ago goes first."""
@@ -81,7 +79,11 @@ class Catalog:
     """
 
     def __init__(
-        self, paths: Sequence[Path] = (), *, device: str | None = None, bundled: Path = BUNDLED
+        self,
+        paths: Sequence[Path] = (),
+        *,
+        device: str | None = None,
+        bundled: Path = BUNDLED_WEIGHTS,
     ) -> None:
         self._paths = [bundled, *paths]
         self._bundled = bundled

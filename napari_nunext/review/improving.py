@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from napari_nunext.core.nuclei import UNCATEGORISED
 from napari_nunext.images import open_image
+from napari_nunext.places import BUNDLED_WEIGHTS
 from napari_nunext.review.background import in_words
 from napari_nunext.review.fields import harvest
 from napari_nunext.review.model import Harvest, Notice, TrainingStatus
@@ -46,6 +47,8 @@ class Improver:
         Where new models go; the model server looks there too.
     make_trainer : callable
         Makes the trainer of one training.
+    bundled : Path
+        Models that come with the package.
     """
 
     def __init__(
@@ -54,7 +57,9 @@ class Improver:
         finder: Finder,
         models_dir: Path,
         make_trainer: Callable[[], Trainer] = Trainer,
+        bundled: Path = BUNDLED_WEIGHTS,
     ) -> None:
+        self._bundled = bundled
         self._session = session
         self._model = session.model
         self._finder = finder
@@ -93,11 +98,12 @@ class Improver:
             return
         trainer = self._trainer = self._make_trainer()
         self._model.training = TrainingStatus("exporting", words="Gathering the accepted fields")
-        names = [category.name for category in self._model.categories]
-        categories = [] if names == [UNCATEGORISED] else names  # points alone need no tokens for it
+        # What nobody has sorted teaches where nuclei are: it needs no category of its own.
+        names = [c.name for c in self._model.categories if c.name != UNCATEGORISED]
         base = self._base_checkpoint()
+        missing = names if base is None else self._unknown_to_the_model(names)
         self._session.background.run(
-            lambda: self._work(trainer, base, categories, steps), self._trained, self._failed
+            lambda: self._work(trainer, base, missing, steps), self._trained, self._failed
         )
 
     def stop(self) -> None:
@@ -113,12 +119,18 @@ class Improver:
 
     def _base_checkpoint(self) -> Path | None:
         """The folder of the chosen model, where it is on this machine and has weights."""
-        folder = self._models_dir / self._model.model_id
-        has_weights = self._model.model_id and (folder / CHECKPOINT_FILE).is_file()
-        return folder if has_weights else None
+        name = self._model.model_id
+        folders = [parent / name for parent in (self._models_dir, self._bundled)] if name else []
+        return next((f for f in folders if (f / CHECKPOINT_FILE).is_file()), None)
+
+    def _unknown_to_the_model(self, names: list[str]) -> list[str]:
+        """Those categories that the chosen model cannot say yet."""
+        chosen = next(m for m in self._model.models if m.id == self._model.model_id)
+        known = {category.name.casefold() for category in chosen.categories}
+        return [name for name in names if name.casefold() not in known]
 
     def _work(
-        self, trainer: Trainer, base: Path | None, categories: list[str], steps: int | None
+        self, trainer: Trainer, base: Path | None, new_categories: list[str], steps: int | None
     ) -> Path:
         self._models_dir.mkdir(parents=True, exist_ok=True)
         out = self._models_dir / f"review-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
@@ -129,7 +141,11 @@ class Improver:
             if base is None:
                 self._say("building", "Making a small new model")
                 recipe, base = FIRST, work / "base"
-                trainer.build(base, categories)
+                trainer.build(base, new_categories)
+            elif new_categories:
+                self._say("building", "Preparing the model for new categories")
+                known, base = base, work / "base"
+                trainer.extend(known, base, new_categories)
             self._say("training", "Starting")
             return trainer.sft(
                 work / "export", base, out, recipe=recipe, steps=steps, tell=self._tell

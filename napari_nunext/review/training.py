@@ -86,6 +86,11 @@ class Trainer:
             arguments += ["--categories", ",".join(categories)]
         self._run(arguments, lambda step: None)
 
+    def extend(self, checkpoint: Path, folder: Path, categories: Sequence[str]) -> None:
+        """Make a copy of `checkpoint` that knows these categories as well. Blocks."""
+        arguments = ["extend", "--checkpoint", str(checkpoint), "--out", str(folder)]
+        self._run([*arguments, "--categories", ",".join(categories)], lambda step: None)
+
     def sft(
         self,
         export: Path,

@@ -17,7 +17,6 @@ from napari_nunext.core.nuclei import OKABE_ITO, Category
 from napari_nunext.models.builder import (
     PRESETS,
     build_checkpoint,
-    extend_checkpoint,
     new_tokenizer,
 )
 from napari_nunext.models.checkpoint import (
@@ -26,6 +25,7 @@ from napari_nunext.models.checkpoint import (
     read_description,
     token_ids,
 )
+from napari_nunext.models.extending import extend_checkpoint
 from napari_nunext.models.families import ModelSize, get_family
 from napari_nunext.models.families.qwen_vl import CHAT_TEMPLATE, SPECIAL_TOKENS
 from napari_nunext.models.loading import load_checkpoint

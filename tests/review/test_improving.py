@@ -20,6 +20,7 @@ class FakeTrainer:
     def __init__(self) -> None:
         self.stopped = False
         self.built: list[tuple[Path, tuple[str, ...]]] = []
+        self.extended: list[tuple[Path, tuple[str, ...]]] = []
         self.trained: list[tuple[Path, Path]] = []
         self.recipes: list[str] = []
         self.lines = 0
@@ -30,6 +31,10 @@ class FakeTrainer:
 
     def build(self, folder: Path, categories: Sequence[str]) -> None:
         self.built.append((folder, tuple(categories)))
+
+    def extend(self, checkpoint: Path, folder: Path, categories: Sequence[str]) -> None:
+        self.extended.append((checkpoint, tuple(categories)))
+        folder.mkdir()
 
     def sft(self, export: Path, checkpoint: Path, out: Path, *, recipe, steps, tell) -> Path:
         self.trained.append((checkpoint, out))
@@ -99,8 +104,38 @@ def test_a_model_of_ours_is_trained_further(
     (folder / "nunext.json").write_text("{}")
     reviewed.improver.train()
     assert trainer.built == []
+    assert trainer.extended == []
     assert trainer.trained[0][0] == folder
     assert trainer.recipes == ["feedback"]
+
+
+def test_a_model_that_lacks_the_projects_categories_gets_them_first(
+    reviewed: ReviewController, trainer: FakeTrainer, tmp_path: Path
+) -> None:
+    folder = tmp_path / "models" / "small"
+    folder.mkdir(parents=True)
+    (folder / "nunext.json").write_text("{}")
+    (known, *_) = (c.name for c in reviewed.model.models[0].categories)
+    reviewed.add_category("Mitosis")
+    reviewed.add_category("Nucleus")
+    reviewed.improver.train()
+    ((base, added),) = trainer.extended
+    assert base == folder
+    assert added == ("Mitosis",)
+    assert known not in added
+    assert trainer.trained[0][0] != folder
+    assert trainer.recipes == ["feedback"]
+
+
+def test_a_bundled_model_is_trained_further(
+    reviewed: ReviewController, trainer: FakeTrainer, tmp_path: Path
+) -> None:
+    bundled = tmp_path / "bundled" / "small"
+    bundled.mkdir(parents=True)
+    (bundled / "nunext.json").write_text("{}")
+    reviewed.improver._bundled = bundled.parent
+    reviewed.improver.train()
+    assert trainer.trained[0][0] == bundled
 
 
 def test_the_new_model_can_be_used_at_once(reviewed: ReviewController, server: FakeServer) -> None:

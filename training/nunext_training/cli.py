@@ -19,7 +19,13 @@ from napari_nunext.core.answers import NUCLEUS_INSTRUCTION
 from napari_nunext.core.errors import InputError, NunextError
 from napari_nunext.core.metrics import MATCH_RADIUS_UM
 from napari_nunext.core.records import SPLITS
-from nunext_training import ablate_command, report_command, rft_command, segmenter_command
+from nunext_training import (
+    ablate_command,
+    extend_command,
+    report_command,
+    rft_command,
+    segmenter_command,
+)
 from nunext_training.command_line import (
     EXIT_BAD_INPUT,
     EXIT_FAILED,
@@ -67,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"napari-nunext {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_build(commands)
+    extend_command.add_parser(commands)
     _add_import(commands)
     _add_sft(commands)
     rft_command.add_parser(commands)
