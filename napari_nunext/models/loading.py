@@ -28,6 +28,7 @@ from napari_nunext.models.checkpoint import (
 )
 from napari_nunext.models.families import Family, check_window, embedding_rows, get_family
 from napari_nunext.models.processor import WindowProcessor
+from napari_nunext.models.quantised import is_int8, load_unpacked, quantisation_of, use_int8
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,16 +136,20 @@ def load_weights(
         configuration is not one that transformers knows.
     """
     check_weight_files(folder)
+    quantisation = quantisation_of(folder)
+    options: dict[str, Any] = {"dtype": dtype, "attn_implementation": attention}
     try:
         with without_progress_bars():
-            model, report = auto_class.from_pretrained(
-                folder,
-                dtype=dtype,
-                attn_implementation=attention,
-                local_files_only=True,
-                use_safetensors=True,
-                output_loading_info=True,
-            )
+            if quantisation is not None:
+                model, report = load_unpacked(auto_class, folder, **options)
+            else:
+                model, report = auto_class.from_pretrained(
+                    folder,
+                    local_files_only=True,
+                    use_safetensors=True,
+                    output_loading_info=True,
+                    **options,
+                )
     except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
@@ -157,6 +162,8 @@ def load_weights(
             f"The weights of {folder.name} do not fit its configuration ({', '.join(wrong)}). "
             "Export the checkpoint again."
         )
+    if quantisation is not None and is_int8(quantisation) and device.type == "cpu":
+        use_int8(model)
     return model.to(device).eval()
 
 

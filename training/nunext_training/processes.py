@@ -29,7 +29,7 @@ def join() -> PartialState:
     Call it before a model is loaded: on a machine with several GPUs it also gives each process its
     own.
     """
-    return PartialState(cpu=not torch.cuda.is_available())  # type: ignore[no-untyped-call]
+    return PartialState(cpu=not torch.cuda.is_available())
 
 
 def is_main() -> bool:
