@@ -137,6 +137,9 @@ def test_where_nothing_is_chosen_all_who_were_not_trained_on_are_reported():
     assert [i.name for i in held.images] == ["one", "two"]
     assert held.patients == {"P", "Q", "R"}  # nothing is left to validate on
     assert "not chosen" in held.what
+    assert [i.name for i in held.at_most(1).images] == ["one"]
+    assert held.at_most(1).patients == held.patients
+    assert held.at_most(0) is held.at_most(2) is held
     with_test = held_out([*images, image("three", "test", 2)], choose=False)
     assert [i.name for i in with_test.images] == ["three"]
     assert with_test.patients == {"P", "Q", "R"}

@@ -181,6 +181,18 @@ def test_an_ablation_that_was_cut_off_goes_on_to_the_same_weights(whole, tmp_pat
     assert weights[0] == weights[1]
 
 
+def test_processes_may_share_the_seeds_but_not_the_start(whole, tmp_path):
+    two = replace(whole.recipe, ablation=replace(whole.recipe.ablation, seeds=2))
+    job = replace(whole, recipe=two, out=tmp_path / "out", variants=("nsft",), only_seeds=(1,))
+    told = Told()
+    assert run_ablation(job, Silent(), tell=told)
+    assert told.names == ["start", "seed-1/nsft"]
+    with pytest.raises(InputError, match="Seed 2 is none of the ablation's; expected some of 0, 1"):
+        run_ablation(replace(job, only_seeds=(2,)), Silent())
+    with pytest.raises(InputError, match="--variants start first"):
+        run_ablation(replace(job, checkpoint=None, out=tmp_path / "new"), Silent())
+
+
 def test_a_row_whose_parent_was_replaced_is_refused(whole, tmp_path):
     job = replace(whole, out=tmp_path / "out")
     shutil.copytree(whole.out, job.out)

@@ -39,6 +39,14 @@ def add_parser(commands: Any) -> None:
         "--variants", nargs="+", choices=names, default=names, metavar="ROW", help=", ".join(names)
     )
     ablate.add_argument("--seeds", type=int, help="how many, from the recipe's seed up")
+    ablate.add_argument(
+        "--only-seeds",
+        type=int,
+        nargs="+",
+        default=(),
+        metavar="SEED",
+        help="run these alone: several processes may share one --out",
+    )
     ablate.add_argument("--start-steps", type=int)
     ablate.add_argument("--sft-steps", type=int)
     ablate.add_argument("--rft-steps", type=int)
@@ -62,6 +70,7 @@ def _run(args: argparse.Namespace) -> int:
         checkpoint=args.checkpoint,
         segmenter=args.segmenter,
         variants=tuple(args.variants),
+        only_seeds=tuple(args.only_seeds),
         strict=args.strict,
         renames=renames_of(args.rename),
     )

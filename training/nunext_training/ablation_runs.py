@@ -22,6 +22,7 @@ from napari_nunext.models.checkpoint import FILE_NAME, checkpoint_sha256, read_d
 from napari_nunext.models.decoding import NextPointDetector
 from napari_nunext.models.sam import SamSegmenter
 from nunext_training.ablation import (
+    START,
     TABLE_5,
     Run,
     plan,
@@ -67,6 +68,8 @@ class AblationJob:
     """A SAM: judge of the chain of visual thought, and draughtsman of the task-guided reward."""
     variants: tuple[str, ...] = tuple(variant.name for variant in TABLE_5)
     """Rows of the table; those that they go on from are run as well."""
+    only_seeds: tuple[int, ...] = ()
+    """Run these seeds alone, where other processes run the others; empty: all."""
     strict: bool = False
     renames: Mapping[str, str] = field(default_factory=dict)
 
@@ -111,14 +114,16 @@ def run_ablation(
         If the loss of a run is no longer a number.
     """
     images = _images(job)
-    held = held_out(images, choose=job.recipe.ablation.validations > 0)
+    options = job.recipe.ablation
+    held = held_out(images, choose=options.validations > 0).at_most(options.images)
     _check(job, images)
     _open(job)
     runs = _Runs(job, held, progress, stop)
     planned = list(plan(job.variants, job.recipe))
+    mine = _mine(job, planned)
     complete = True
-    for done, run in enumerate(planned):
-        tell(run.name, done, len(planned))
+    for done, run in enumerate(mine):
+        tell(run.name, done, len(mine))
         complete = not stop() and runs.train(run) and not stop()
         if not complete:
             break
@@ -131,6 +136,23 @@ def run_ablation(
 def _images(job: AblationJob) -> tuple[LabelledImage, ...]:
     sources = read_sources(job.data, strict=job.strict)
     return rename_categories([i for source in sources for i in source.images], job.renames)
+
+
+def _mine(job: AblationJob, planned: list[Run]) -> list[Run]:
+    """The runs of this process."""
+    seeds = {run.seed for run in planned}
+    unknown = [seed for seed in job.only_seeds if seed not in seeds]
+    if unknown:
+        raise InputError(
+            f"Seed {unknown[0]} is none of the ablation's; expected some of "
+            f"{', '.join(str(seed) for seed in seeds if seed is not None)}."
+        )
+    if job.only_seeds and job.checkpoint is None and not (job.out / START / FILE_NAME).is_file():
+        raise InputError(
+            f"The start is not there yet, and only one process may teach it. Run with --variants "
+            f"{START} first, or name a --checkpoint."
+        )
+    return [run for run in planned if not job.only_seeds or run.seed in (None, *job.only_seeds)]
 
 
 def _check(job: AblationJob, images: tuple[LabelledImage, ...]) -> None:

@@ -192,6 +192,8 @@ class AblationOptions:
     rft_steps: int = 100
     validations: int = 4
     """How often each run is looked at, to choose its weights. 0: the last ones are taken."""
+    images: int = 0
+    """At most so many of the images held out are reported, evenly spaced; 0: all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,6 +326,7 @@ def _ablation_checks(ablation: AblationOptions) -> tuple[tuple[bool, str, str], 
     return (
         *((getattr(ablation, key) > 0, f"ablation.{key}", "1 or more") for key in counts),
         (ablation.validations >= 0, "ablation.validations", "0 or more"),
+        (ablation.images >= 0, "ablation.images", "0 (all) or more"),
         (ablation.latents >= 0, "ablation.latents", "0 or more"),
         (ablation.start_lr > 0, "ablation.start_lr", "a positive number"),
         (ablation.sft_lr > 0, "ablation.sft_lr", "a positive number"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import InputError
@@ -23,6 +23,14 @@ class HeldOut:
     """To be left out of training and validation."""
     what: str
     """For the report."""
+
+    def at_most(self, count: int) -> HeldOut:
+        """So many of the images, evenly spaced; all where `count` is 0."""
+        total = len(self.images)
+        if not 0 < count < total:
+            return self
+        some = tuple(self.images[i * total // count] for i in range(count))
+        return replace(self, images=some, what=f"{count} of the {total} images of {self.what}")
 
 
 def held_out(images: Sequence[LabelledImage], *, choose: bool) -> HeldOut:
