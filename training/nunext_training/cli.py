@@ -22,6 +22,7 @@ from napari_nunext.core.records import SPLITS
 from nunext_training import (
     ablate_command,
     extend_command,
+    quantise_command,
     report_command,
     rft_command,
     segmenter_command,
@@ -77,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_import(commands)
     _add_sft(commands)
     rft_command.add_parser(commands)
+    quantise_command.add_parser(commands)
     report_command.add_parser(commands)
     segmenter_command.add_parser(commands)
     ablate_command.add_parser(commands)

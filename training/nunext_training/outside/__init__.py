@@ -1,0 +1,1 @@
+"""Scripts that interpreters of other environments run; they import nothing of ours."""
