@@ -74,6 +74,14 @@ def test_progress_tells_every_step_and_every_validation(
     assert done["loss_first"] == losses[0]
 
 
+def test_the_last_step_is_validated_once_wherever_it_falls(
+    tmp_path, export, checkpoint, recipe, recorder
+):
+    recipe = changed(recipe, optimiser={"steps": 3}, validation={"every_steps": 2})
+    run_sft(job(export, checkpoint, tmp_path / "out", recipe), recorder)
+    assert [v["step"] for v in recorder.of("validation")] == [2, 3]
+
+
 def test_two_tiles_are_learned_by_heart(tmp_path, train_only_export, checkpoint, recipe, recorder):
     recipe = changed(
         recipe,

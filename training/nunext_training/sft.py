@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from transformers import PreTrainedModel, Trainer
+    from transformers import PreTrainedModel
 
     from napari_nunext.models.loading import LoadedCheckpoint
     from nunext_training.datasets.labelled import LabelledImage
@@ -102,12 +102,6 @@ def run_sft(
     }
     if sam is not None:
         identity["covt_sam_sha256"] = sam.sha256
-    unseen = data.val and job.recipe.optimiser.steps % job.recipe.validation.every_steps
-
-    def see_the_last(trainer: Trainer) -> None:
-        if unseen:
-            trainer.evaluate()
-
     return run_stage(
         job,
         job.recipe,
@@ -115,7 +109,6 @@ def run_sft(
         identity,
         lambda run: _trainer(job, parent, sam, data, run, progress, stop),
         progress,
-        at_the_end=see_the_last,
     )
 
 

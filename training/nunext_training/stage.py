@@ -68,7 +68,6 @@ def run_stage(
     progress: Progress,
     *,
     method: str = "sft",
-    at_the_end: Callable[[Trainer], object] = lambda trainer: None,
 ) -> Path | None:
     """Train, and write the checkpoint.
 
@@ -85,8 +84,6 @@ def run_stage(
     progress : Progress
     method : str
         Goes into the checkpoint's provenance.
-    at_the_end : callable
-        Told the trainer after its last step, before the checkpoint is written.
 
     Returns
     -------
@@ -101,7 +98,6 @@ def run_stage(
         make_trainer,
         lambda run, identity: publish(run, parent, recipe, identity, method=method),
         progress,
-        at_the_end=at_the_end,
     )
 
 
@@ -113,8 +109,6 @@ def run_training(
     make_trainer: Callable[[RunFolder], Trainer],
     publish_run: Callable[[RunFolder, dict[str, Any]], None],
     progress: Progress,
-    *,
-    at_the_end: Callable[[Trainer], object] = lambda trainer: None,
 ) -> Path | None:
     """As `run_stage`, of any model; `publish_run` is told the run's folder and its identity."""
     if processes.count() > 1:
@@ -128,7 +122,6 @@ def run_training(
     trainer.train(resume_from_checkpoint=None if state is None else str(state))
     if trainer.state.global_step < recipe.optimiser.steps:
         return None
-    at_the_end(trainer)
     if processes.on_main(lambda: run.best() is None):
         trainer.save_model(str(run.path / LAST))
 
