@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 
 from napari_nunext.core.codec import Codec
 from napari_nunext.core.errors import InputError
-from nunext_training.datasets.windows import GridWindows, RandomWindows, WindowSpec
+from nunext_training.datasets.labelled import LabelledImage
+from nunext_training.datasets.windows import (
+    GridWindows,
+    RandomWindows,
+    WindowSpec,
+    _ImageCache,
+)
 from nunext_training.recipe import WindowOptions
 
 WINDOW_PX = 32
@@ -118,3 +124,18 @@ def test_nothing_to_cut_is_said_plainly():
 def test_an_index_beyond_the_last_ends_iteration(tiles):
     windows = RandomWindows(tiles, SPEC, PLAIN, length=3, seed=0)
     assert len(list(windows)) == 3
+
+
+def test_decoded_images_are_kept_up_to_their_bytes(tiles, monkeypatch):
+    """Three tiles of 64 px: as many as fit are not opened again, the longest unused goes first."""
+    opened = []
+    open_one = LabelledImage.open
+    monkeypatch.setattr(
+        LabelledImage, "open", lambda image: opened.append(image.name) or open_one(image)
+    )
+    for fits, expected in ((3, "abc"), (2, "abca"), (0, "abcbab")):
+        opened.clear()
+        cache = _ImageCache(fits * 64 * 64 * 3)
+        for i in (0, 1, 2, 1, 0, 1):
+            cache.open(tiles[i])
+        assert "".join(opened) == expected

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from nunext_training.datasets.verdicts import JudgedWindow
     from nunext_training.recipe import WindowOptions
 
-IMAGES_IN_MEMORY = 256
-"""Decoded images that each process keeps."""
+BYTES_IN_MEMORY = 1_000_000_000
+"""Of decoded images, that each process keeps: of a data set in memory nothing is decoded twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +70,25 @@ class Example:
 
 
 class _ImageCache:
-    """The images used last, decoded."""
+    """The images used last, decoded; always at least one."""
 
-    def __init__(self, size: int = IMAGES_IN_MEMORY) -> None:
-        self._size = size
+    def __init__(self, size_bytes: int = BYTES_IN_MEMORY) -> None:
+        self._size_bytes = size_bytes
+        self._held_bytes = 0
         self._images: OrderedDict[Path, TileImage] = OrderedDict()
 
     def open(self, image: LabelledImage) -> TileImage:
         if image.path not in self._images:
-            self._images[image.path] = image.open()
-            if len(self._images) > self._size:
-                self._images.popitem(last=False)
+            opened = self._images[image.path] = image.open()
+            self._held_bytes += _rgb_bytes(opened)
+            while self._held_bytes > self._size_bytes and len(self._images) > 1:
+                self._held_bytes -= _rgb_bytes(self._images.popitem(last=False)[1])
         self._images.move_to_end(image.path)
         return self._images[image.path]
+
+
+def _rgb_bytes(image: TileImage) -> int:
+    return image.width_px * image.height_px * 3
 
 
 class _Windows:
