@@ -1,6 +1,7 @@
-"""Which models there are: the classical ones, the bundled checkpoint, and those in given folders.
+"""Which models there are: classical, the bundled checkpoint, those in folders, those of packages.
 
-Looking reads descriptions and hashes files; torch is imported when a checkpoint is loaded.
+Looking reads descriptions and hashes files; torch, and whatever other packages bring, is imported
+when a model is loaded.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import CheckpointError, InputError
 from napari_nunext.models.checkpoint import (
@@ -20,6 +21,7 @@ from napari_nunext.models.checkpoint import (
 )
 from napari_nunext.models.classical.adapters import ClassicalDetector, ClassicalSegmenter
 from napari_nunext.models.families import get_family
+from napari_nunext.models.others.offers import find_offers
 from napari_nunext.places import BUNDLED_WEIGHTS
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_nunext.models.detector import Detector, DetectorInfo
+    from napari_nunext.models.others.offers import Offer
+    from napari_nunext.models.others.plugins import Kind
     from napari_nunext.models.segmenter import Segmenter, SegmenterInfo
 
 logger = logging.getLogger(__name__)
@@ -37,8 +41,6 @@ CLASSICAL = "classical"
 KEPT_IN_MEMORY = 2
 """Checkpoints of a kind that stay loaded; the one used longest ago goes first."""
 
-Kind: TypeAlias = Literal["detector", "segmenter"]
-
 
 @dataclass(frozen=True, slots=True)
 class CatalogEntry:
@@ -48,11 +50,13 @@ class CatalogEntry:
     """Unique among the models of its kind."""
     kind: Kind
     info: DetectorInfo | SegmenterInfo | None
-    """None where there is a problem."""
+    """None where there is a problem, and of a plugin that was not loaded yet."""
     folder: Path | None = None
     """None for what has no checkpoint."""
     problem: str | None = None
-    """One sentence where the checkpoint cannot be served."""
+    """One sentence where it cannot be served."""
+    offer: Offer | None = None
+    """Where it comes from another package."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +96,13 @@ class Catalog:
         self._loaded: OrderedDict[tuple[Kind, str], tuple[str | None, Detector | Segmenter]] = (
             OrderedDict()
         )
+        self._offers: list[Offer] | None = None
 
     def entries(self) -> tuple[CatalogEntry, ...]:
-        """What is there now: classical first, then bundled, then by path and folder name.
+        """What is there now: classical, bundled, by path and folder name, then other packages'.
 
-        Files are read again only where their time or size has changed.
+        Files are read again only where their time or size has changed. Packages are looked for
+        once: what is installed later is seen when the process is started again.
         """
         found = [
             CatalogEntry(CLASSICAL, "detector", ClassicalDetector().info),
@@ -108,6 +114,13 @@ class Catalog:
             id_ = _unique(folder.name, taken)
             taken.add(id_)
             found.append(_entry(id_, folder, look))
+        if self._offers is None:
+            self._offers = find_offers(self._device)
+        for offer in self._offers:
+            id_ = _unique(offer.name, {e.id for e in found if e.kind == offer.kind})
+            problem = offer.problem
+            info = offer.info if problem is None else None
+            found.append(CatalogEntry(id_, offer.kind, info, problem=problem, offer=offer))
         return tuple(found)
 
     @property
@@ -129,7 +142,7 @@ class Catalog:
 
     @property
     def loaded(self) -> tuple[str, ...]:
-        """Ids of the checkpoints in memory, the one used longest ago first."""
+        """Ids of the models in memory, the one used longest ago first; not the classical ones."""
         return tuple(id_ for _, id_ in self._loaded)
 
     def load_detector(self, id_: str | None = None) -> Detector:
@@ -140,28 +153,32 @@ class Catalog:
         InputError
             If no detector has this id.
         CheckpointError
-            If its checkpoint cannot be served, with the reason.
+            If it cannot be served, with the reason.
         """
         entry = self._entry("detector", self.default_detector_id if id_ is None else id_)
-        if entry.folder is None:
-            return ClassicalDetector()
         kept = self._kept(entry)
-        if kept is None:
+        if kept is None and entry.offer is not None:
+            kept = self._keep(entry, entry.offer.load())
+        elif kept is None and entry.folder is not None:
             from napari_nunext.models.decoding import NextPointDetector
 
             kept = self._keep(entry, NextPointDetector(entry.folder, device=self._device))
+        elif kept is None:
+            return ClassicalDetector()
         return kept  # type: ignore[return-value]  # kept under its kind
 
     def load_segmenter(self, id_: str | None = None) -> Segmenter:
         """Segmenter by id, the default one when None; errors as `load_detector`."""
         entry = self._entry("segmenter", self.default_segmenter_id if id_ is None else id_)
-        if entry.folder is None:
-            return ClassicalSegmenter()
         kept = self._kept(entry)
-        if kept is None:
+        if kept is None and entry.offer is not None:
+            kept = self._keep(entry, entry.offer.load())
+        elif kept is None and entry.folder is not None:
             from napari_nunext.models.sam import SamSegmenter
 
             kept = self._keep(entry, SamSegmenter(entry.folder, device=self._device))
+        elif kept is None:
+            return ClassicalSegmenter()
         return kept  # type: ignore[return-value]  # kept under its kind
 
     def _entry(self, kind: Kind, id_: str) -> CatalogEntry:

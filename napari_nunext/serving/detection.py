@@ -18,6 +18,7 @@ from napari_nunext.core.tiling import SeamMerger, plan_windows
 from napari_nunext.models.detector import WindowPoints
 from napari_nunext.models.drawing import draw_masks, point_prompts
 from napari_nunext.models.whole_image import MERGE_RADIUS_UM
+from napari_nunext.serving.describe import completed
 from napari_nunext.serving.protocol import (
     Done,
     Hidden,
@@ -90,10 +91,12 @@ def detect_events(
         If the region does not touch the image. `CalibrationError`, if a scale is implausible.
     """
     began = time.perf_counter()
+    if segmenter is not None and segmenter_model is not None:
+        segmenter_model = completed(segmenter_model, segmenter.info)
     search = _Search(image, request, detector, merge_radius_um, cancelled)
     yield Started(
         run=run,
-        model=model,
+        model=completed(model, detector.info),
         segmenter=segmenter_model,
         windows=len(search.windows),
         codec_version=CODEC_VERSION,
