@@ -138,7 +138,8 @@ def test_what_is_reported_was_left_out_of_every_run(whole):
         for path in whole.out.glob("seed-*/*/nunext.json")
     }
     ((patient,),) = left_out
-    assert patient == next(i.patient for i in read_source(whole.data[0]).images if i.name == "b")
+    (reported,) = (i for i in read_source(whole.data[0]).images if i.patient == patient)
+    assert (reported.split, len(reported.points_xy)) == ("val", 4)
     report = json.loads((whole.out / "report.json").read_text())
     assert {run["overall"]["tp"] + run["overall"]["fn"] for run in report["runs"]} == {4}
     assert [run["run"] for run in report["runs"]] == [
@@ -212,6 +213,16 @@ def test_what_would_fail_later_is_said_at_once(tmp_path, data, start, checkpoint
     masks = replace(recipe, covt=replace(recipe.covt, target="masks"))
     with pytest.raises(RecordError, match="without a mask"):
         run_ablation(replace(job, segmenter=sam, recipe=masks), Silent())
+    with pytest.raises(InputError, match="Choose another segmenter"):
+        run_ablation(
+            replace(
+                job,
+                segmenter=sam,
+                checkpoint=None,
+                recipe=replace(recipe, ablation=replace(recipe.ablation, window_px=64)),
+            ),
+            Silent(),
+        )
     assert not job.out.exists()
 
 

@@ -167,12 +167,15 @@ def _check(job: AblationJob, images: tuple[LabelledImage, ...]) -> None:
         )
     covt, options = job.recipe.covt, job.recipe.ablation
     foreground_painter(images, covt.target, covt.radius_um)
-    if job.checkpoint is None:
-        check_latents(range(options.latents), "The start")
-        return
-    description = read_description(job.checkpoint)
-    check_latents(description.codec.latent_ids, description.name)
-    PromptedMasks(SamSegmenter(job.segmenter, device="cpu"), description.window_px, description.mpp)
+    name, latents = "The start", tuple(range(options.latents))
+    window_px, mpp = options.window_px, options.mpp
+    if job.checkpoint is not None:
+        start = read_description(job.checkpoint)
+        name, latents = start.name, start.codec.latent_ids
+        window_px, mpp = start.window_px, start.mpp
+    check_latents(latents, name)
+    if "tgr" in needing:
+        PromptedMasks(SamSegmenter(job.segmenter, device="cpu"), window_px, mpp)
 
 
 def _open(job: AblationJob) -> None:
@@ -243,6 +246,7 @@ class _Runs:
                 size=options.preset,
                 latents=options.latents,
                 window_px=options.window_px,
+                mpp=options.mpp,
                 seed=self._job.recipe.seed,
             )
         job = SftJob(**self._options(out, built, recipe_of_start(self._job.recipe)))

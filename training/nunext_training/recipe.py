@@ -184,6 +184,7 @@ class AblationOptions:
     preset: str = "nano"
     """Of the start, where none is given: built, then taught naively."""
     window_px: int = 32
+    mpp: float = 0.5
     latents: int = 8
     start_steps: int = 2400
     start_lr: float = 2e-3
@@ -328,6 +329,7 @@ def _ablation_checks(ablation: AblationOptions) -> tuple[tuple[bool, str, str], 
         (ablation.validations >= 0, "ablation.validations", "0 or more"),
         (ablation.images >= 0, "ablation.images", "0 (all) or more"),
         (ablation.latents >= 0, "ablation.latents", "0 or more"),
+        (ablation.mpp > 0, "ablation.mpp", "a positive number"),
         (ablation.start_lr > 0, "ablation.start_lr", "a positive number"),
         (ablation.sft_lr > 0, "ablation.sft_lr", "a positive number"),
     )
