@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 REPO_ROOT = Path(__file__).resolve().parents[1]
 
@@ -67,3 +72,55 @@ def data_root() -> Path:
 def rng() -> np.random.Generator:
     """A generator that gives every test the same numbers in every run."""
     return np.random.default_rng(20_240_607)
+
+
+@pytest.fixture(scope="session")
+def original_sam_name() -> Callable[[str], str]:
+    """Name of a weight in segment-anything, from its name in transformers."""
+    return _original_name
+
+
+@pytest.fixture(scope="session")
+def original_sam_state() -> Callable[[Path], dict[str, Any]]:
+    """The checkpoint of a SAM as segment-anything would save it: a state dictionary."""
+    return _original_state
+
+
+def _original_name(name: str) -> str:
+    module, _, rest = name.partition(".")
+    if module == "vision_encoder":
+        rest = rest.replace("layers.", "blocks.").replace("layer_norm", "norm", 1)
+        rest = rest.replace("patch_embed.projection", "patch_embed.proj")
+        for index, part in enumerate(("conv1", "norm1", "conv2", "norm2")):
+            rest = re.sub(rf"^neck\.{part}\.", f"neck.{index}.", rest)
+        return f"image_encoder.{rest}"
+    if module == "prompt_encoder":
+        parts = {0: "conv1", 1: "layer_norm1", 3: "conv2", 4: "layer_norm2", 6: "conv3"}
+        for index, part in parts.items():
+            rest = rest.replace(f"mask_embed.{part}.", f"mask_downscaling.{index}.")
+        rest = re.sub(r"^point_embed\.", "point_embeddings.", rest)
+        rest = rest.replace(
+            "shared_embedding.positional_embedding", "pe_layer.positional_encoding_gaussian_matrix"
+        )
+        return f"prompt_encoder.{rest}"
+    if rest.startswith("transformer."):
+        rest = rest.replace("layer_norm", "norm")
+    for index, part in ((0, "upscale_conv1"), (1, "upscale_layer_norm"), (3, "upscale_conv2")):
+        rest = rest.replace(f"{part}.", f"output_upscaling.{index}.")
+    if rest.startswith(("iou_prediction_head", "output_hypernetworks_mlps")):
+        rest = rest.replace(".layers.0.", ".layers.1.")
+        rest = rest.replace(".proj_in.", ".layers.0.").replace(".proj_out.", ".layers.2.")
+    return f"mask_decoder.{rest}"
+
+
+def _original_state(folder: Path) -> dict[str, Any]:
+    import torch
+    from transformers import SamModel
+
+    model: Any = SamModel.from_pretrained(folder, local_files_only=True)
+    state = {
+        _original_name(k): v.clone()
+        for k, v in model.state_dict().items()
+        if not k.startswith("shared_image_embedding")
+    }
+    return state | {"pixel_mean": torch.zeros(3, 1, 1), "pixel_std": torch.ones(3, 1, 1)}

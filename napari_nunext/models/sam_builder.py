@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import pickle
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -98,7 +98,7 @@ def build_sam(
     *,
     window_px: int = 256,
     mpp: float = 0.5,
-    preset: str = "nano",
+    preset: str | SamSize = "nano",
     name: str | None = None,
     seed: int = 0,
 ) -> SegmenterDescription:
@@ -112,8 +112,8 @@ def build_sam(
         Side of the window, a multiple of the preset's patch.
     mpp : float
         Micrometres per pixel of the window.
-    preset : str
-        Key of `PRESETS`.
+    preset : str or SamSize
+        Key of `PRESETS`, or a size of one's own.
     name : str, optional
         The folder's name when None.
     seed : int
@@ -126,9 +126,9 @@ def build_sam(
     InputError
         If `folder` exists and is not empty.
     """
-    if preset not in PRESETS:
+    if isinstance(preset, str) and preset not in PRESETS:
         raise CheckpointError(f"There is no preset {preset!r}; expected {' or '.join(PRESETS)}.")
-    size = PRESETS[preset]
+    size = PRESETS[preset] if isinstance(preset, str) else preset
     grid = _grid(window_px, size.patch_px)
     config = SamConfig(
         vision_config={
@@ -161,7 +161,8 @@ def build_sam(
         torch.manual_seed(seed)
         model = SamModel(config)
         _draw_weights(model)
-    provenance = {"recipe": "build", "size": preset, "seed": seed}
+    built = preset if isinstance(preset, str) else asdict(preset)
+    provenance = {"recipe": "build", "size": built, "seed": seed}
     return _save(folder, model, mpp=mpp, name=name, provenance=provenance)
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from napari_nunext.models.sam_builder import PRESETS, build_sam, convert_sam
 from napari_nunext.models.segmenter import Prompt
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 ORIGINAL_NAMES = {
@@ -42,45 +42,6 @@ ORIGINAL_NAMES = {
 """A name of each kind, copied from segment-anything's published checkpoint."""
 
 
-def original_name(name: str) -> str:
-    """Name of a weight in segment-anything, from its name in transformers."""
-    module, _, rest = name.partition(".")
-    if module == "vision_encoder":
-        rest = rest.replace("layers.", "blocks.").replace("layer_norm", "norm", 1)
-        rest = rest.replace("patch_embed.projection", "patch_embed.proj")
-        for index, part in enumerate(("conv1", "norm1", "conv2", "norm2")):
-            rest = re.sub(rf"^neck\.{part}\.", f"neck.{index}.", rest)
-        return f"image_encoder.{rest}"
-    if module == "prompt_encoder":
-        parts = {0: "conv1", 1: "layer_norm1", 3: "conv2", 4: "layer_norm2", 6: "conv3"}
-        for index, part in parts.items():
-            rest = rest.replace(f"mask_embed.{part}.", f"mask_downscaling.{index}.")
-        rest = re.sub(r"^point_embed\.", "point_embeddings.", rest)
-        rest = rest.replace(
-            "shared_embedding.positional_embedding", "pe_layer.positional_encoding_gaussian_matrix"
-        )
-        return f"prompt_encoder.{rest}"
-    if rest.startswith("transformer."):
-        rest = rest.replace("layer_norm", "norm")
-    for index, part in ((0, "upscale_conv1"), (1, "upscale_layer_norm"), (3, "upscale_conv2")):
-        rest = rest.replace(f"{part}.", f"output_upscaling.{index}.")
-    if rest.startswith(("iou_prediction_head", "output_hypernetworks_mlps")):
-        rest = rest.replace(".layers.0.", ".layers.1.")
-        rest = rest.replace(".proj_in.", ".layers.0.").replace(".proj_out.", ".layers.2.")
-    return f"mask_decoder.{rest}"
-
-
-def original_state(folder: Path) -> dict[str, torch.Tensor]:
-    """The checkpoint in `folder` as segment-anything would save it."""
-    model: Any = SamModel.from_pretrained(folder, local_files_only=True)
-    state = {
-        original_name(k): v.clone()
-        for k, v in model.state_dict().items()
-        if not k.startswith("shared_image_embedding")
-    }
-    return state | {"pixel_mean": torch.zeros(3, 1, 1), "pixel_std": torch.ones(3, 1, 1)}
-
-
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SAM whose local windows and global layers differ in size, as in the published ones."""
@@ -89,15 +50,20 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_names_in_this_test_are_those_of_segment_anything() -> None:
-    assert {k: original_name(k) for k in ORIGINAL_NAMES} == ORIGINAL_NAMES
+def test_the_names_in_this_test_are_those_of_segment_anything(
+    original_sam_name: Callable[[str], str],
+) -> None:
+    assert {k: original_sam_name(k) for k in ORIGINAL_NAMES} == ORIGINAL_NAMES
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_an_original_checkpoint_converts_completely(
-    small: Path, tmp_path: Path, wrapped: bool
+    small: Path,
+    tmp_path: Path,
+    original_sam_state: Callable[[Path], dict[str, torch.Tensor]],
+    wrapped: bool,
 ) -> None:
-    state = original_state(small)
+    state = original_sam_state(small)
     path = tmp_path / "sam.pth"
     saved = {"model": state, "args": argparse.Namespace(lr=1e-4), "epoch": 3} if wrapped else state
     torch.save(saved, path)
@@ -120,9 +86,11 @@ def test_an_original_checkpoint_converts_completely(
 
 
 def test_running_at_a_smaller_window_resamples_the_positions_alone(
-    small: Path, tmp_path: Path
+    small: Path,
+    tmp_path: Path,
+    original_sam_state: Callable[[Path], dict[str, torch.Tensor]],
 ) -> None:
-    torch.save({"model": original_state(small)}, tmp_path / "sam.pth")
+    torch.save({"model": original_sam_state(small)}, tmp_path / "sam.pth")
     description = convert_sam(tmp_path / "sam.pth", tmp_path / "converted", window_px=256)
     assert description.window_px == 256
     before: Any = SamModel.from_pretrained(small, local_files_only=True).state_dict()
@@ -161,14 +129,18 @@ def test_a_file_that_could_run_code_is_refused_unread(
     assert not (tmp_path / "out").exists()
 
 
-def test_what_is_not_a_sam_or_not_whole_is_refused(small: Path, tmp_path: Path) -> None:
+def test_what_is_not_a_sam_or_not_whole_is_refused(
+    small: Path,
+    tmp_path: Path,
+    original_sam_state: Callable[[Path], dict[str, torch.Tensor]],
+) -> None:
     torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pth")
     with pytest.raises(CheckpointError, match="not a Segment Anything checkpoint"):
         convert_sam(tmp_path / "other.pth", tmp_path / "out")
     torch.save([1, 2], tmp_path / "list.pth")
     with pytest.raises(CheckpointError, match="no state dictionary"):
         convert_sam(tmp_path / "list.pth", tmp_path / "out")
-    state = original_state(small)
+    state = original_sam_state(small)
     del state["mask_decoder.iou_token.weight"]
     torch.save(state, tmp_path / "part.pth")
     with pytest.raises(CheckpointError, match=r"does not fit .* 1 weights .*iou_token"):
@@ -190,8 +162,36 @@ def test_a_built_sam_is_served(tmp_path: Path, preset: str) -> None:
     assert 0 <= answer.score <= 1
 
 
+def test_a_built_sam_sees_its_image_and_its_gradient_reaches_every_layer(tmp_path: Path) -> None:
+    build_sam(tmp_path / "sam", window_px=64)
+    model: Any = SamModel.from_pretrained(tmp_path / "sam", local_files_only=True)
+    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    embeddings = model.get_image_embeddings(images)
+    assert (embeddings[0] - embeddings[1]).abs().mean() > 0.1
+    points = torch.tensor([[[[10.0, 10.0]], [[50.0, 20.0]]]]).expand(2, -1, -1, -1)
+    masks = model(pixel_values=images, input_points=points, multimask_output=False).pred_masks
+    assert (masks[:, 0] - masks[:, 1]).abs().max() > 1e-3  # the point matters
+    masks.square().mean().backward()
+    silent = [
+        name
+        for name, weight in model.vision_encoder.named_parameters()
+        if weight.ndim > 1 and "rel_pos" not in name and weight.grad.abs().max() < 1e-6
+    ]
+    assert silent == []
+
+
+def test_neighbouring_points_have_similar_codes(tmp_path: Path) -> None:
+    build_sam(tmp_path / "sam", window_px=64)
+    model: Any = SamModel.from_pretrained(tmp_path / "sam", local_files_only=True)
+    at = torch.tensor([[[[30.0, 30.0]], [[31.0, 30.0]], [[60.0, 5.0]]]])
+    near, by, far = model.shared_image_embedding(at, (64, 64))[0, :, 0]
+    assert (
+        torch.cosine_similarity(near, by, dim=0) > 0.9 > torch.cosine_similarity(near, far, dim=0)
+    )
+
+
 def test_a_window_that_is_no_whole_number_of_patches_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="Use 96 px"):
         build_sam(tmp_path / "sam", window_px=100)
-    with pytest.raises(CheckpointError, match="no preset 'huge'; expected nano or tiny"):
+    with pytest.raises(CheckpointError, match="no preset 'huge'; expected nano or tiny or small"):
         build_sam(tmp_path / "sam", preset="huge")

@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from transformers import Trainer
-
     from napari_nunext.models.checkpoint import SegmenterDescription
     from nunext_training.datasets.labelled import LabelledImage
     from nunext_training.datasets.training_data import TrainingData
@@ -82,7 +80,9 @@ def run_segmenter(
     """
     processes.join()
     parent = read_segmenter_description(job.checkpoint)
-    data = read_training_data(job.data, (), renames=job.renames, strict=job.strict)
+    data = read_training_data(
+        job.data, (), renames=job.renames, strict=job.strict, left_out=job.left_out
+    )
     check_masks([*data.train, *data.val])
     model: Any = load_weights(SamModel, job.checkpoint, device=choose_device(), dtype=torch.float32)
     for part in FROZEN:
@@ -93,11 +93,6 @@ def run_segmenter(
         "parent_sha256": checkpoint_sha256(job.checkpoint),
     }
     images = SamImageProcessorPil.from_pretrained(job.checkpoint, local_files_only=True)
-    unseen = data.val and job.recipe.optimiser.steps % job.recipe.validation.every_steps
-
-    def see_the_last(trainer: Trainer) -> None:
-        if unseen:
-            trainer.evaluate()
 
     return run_training(
         job,
@@ -107,7 +102,6 @@ def run_segmenter(
         lambda run: _trainer(job, parent, model, images, data, run, progress, stop),
         lambda run, identity: _publish(run, parent, images, job.recipe, identity),
         progress,
-        at_the_end=see_the_last,
     )
 
 
