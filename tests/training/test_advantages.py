@@ -9,7 +9,6 @@ from napari_nunext.core.codec import Codec
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.records import JudgedPoint, Rollout
 from nunext_training.advantages import (
-    advantages_from_verdicts,
     filter_groups,
     group_advantages,
     reply_from_verdicts,
@@ -143,10 +142,8 @@ def test_peoples_verdicts_shape_as_the_matching_would():
     assert scored.reward == matched.reward == pytest.approx(0.5)
     assert scored.is_true_positive.tolist() == matched.is_true_positive.tolist() == [True, False]
 
-    same, advantages = advantages_from_verdicts(rollout, CODEC, other_rewards=[0.9, 0.7], decay=0.5)
-    a = group_advantages([[0.9, 0.7, 0.5]])[0, 2]
-    assert same == reply
-    np.testing.assert_allclose(advantages, [a / 2, a / 2, a / 2, a, a, a])
+    shaped = shape_advantage(-1.0, scored, len(reply), 0.5)
+    assert shaped.tolist() == [-0.5, -0.5, -0.5, -1.0, -1.0, -1.0]
 
 
 def test_a_persons_rating_is_the_reward_where_there_is_one():

@@ -206,7 +206,8 @@ def reply_from_verdicts(
     categories = None
     if codec.has_categories:
         index = {name: i for i, name in enumerate(codec.category_names)}
-        categories = [index.get(p.category, -1) for p in rollout.points]  # -1: encode refuses
+        # An index beyond the last is refused: a reply always says a category that is known.
+        categories = [index.get(p.category, len(index)) for p in rollout.points]
     reply = codec.encode(points_xy, categories)
     bins_xy = codec.to_bins(points_xy)
     order = np.lexsort((bins_xy[:, 0], bins_xy[:, 1]))  # as the codec writes them
@@ -219,29 +220,3 @@ def reply_from_verdicts(
     if panoptic is not None:
         reward = task_guided_reward(reward, panoptic(codec.to_points(parsed.bins_xy)), gamma)
     return reply, ScoredReply(parsed, is_true_positive, reward, ~is_true_positive & ~inside)
-
-
-def advantages_from_verdicts(
-    rollout: Rollout, codec: Codec, *, other_rewards: Sequence[float], decay: float
-) -> tuple[tuple[int, ...], NDArray[np.float64]]:
-    """Token advantages of an output that people judged, by the same rules as a sampled one's.
-
-    Parameters
-    ----------
-    rollout, codec
-        As `reply_from_verdicts`.
-    other_rewards : sequence of float
-        Of the rollouts of the same window that it is compared with; it joins their group (Eq. 12).
-    decay : float
-        Beta of Eq. 18.
-
-    Returns
-    -------
-    tuple of int
-        The reply.
-    ndarray, shape (tokens,)
-        The advantage of each token.
-    """
-    reply, scored = reply_from_verdicts(rollout, codec)
-    advantage = group_advantages([[*other_rewards, scored.reward]])[0, -1]
-    return reply, shape_advantage(float(advantage), scored, len(reply), decay)
