@@ -228,13 +228,19 @@ def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(
     assert (out / "metrics.jsonl").read_text() == (whole / "metrics.jsonl").read_text()
 
 
-def test_weights_that_are_no_numbers_stop_and_leave_their_batch(tmp_path, tissue, taught, recipe):
-    work = changed(recipe, lr=1e30, warmup_steps=0)
+@pytest.mark.parametrize(("iterations", "holds"), [(1, "input_ids"), (2, "completion_ids")])
+def test_weights_that_are_no_numbers_stop_and_leave_their_batch(
+    tmp_path, tissue, taught, recipe, iterations, holds
+):
+    """In the second step: where it samples, and where it learns from its rollouts again."""
+    work = changed(recipe, lr=1e30, warmup_steps=0, iterations=iterations)
     work = replace(work, optimiser=replace(work.optimiser, max_grad_norm=1e30))
     with pytest.raises(TrainingError, match="bad_batch"):
         run_rft(RftJob((tissue,), taught, tmp_path / "out", work), Silent())
     batch = load_file(tmp_path / "out.training" / "bad_batch.safetensors")
-    assert "pixel_values" in batch
+    assert {"pixel_values", holds} <= batch.keys()
+    told = json.loads((tmp_path / "out.training" / "bad_batch.json").read_text())
+    assert told == {"step": 2, "loss": "nan"}
     assert not (tmp_path / "out").exists()
 
 
