@@ -1,4 +1,4 @@
-"""The command line: ``napari-nunext open | detect | export | serve | models``.
+"""The command line: ``napari-nunext open | detect | export | serve | key | models``.
 
 Exit codes: 0 for success, 2 for bad input, said in one line that begins with ``napari-nunext:``.
 """
@@ -6,12 +6,12 @@ Exit codes: 0 for success, 2 for bad input, said in one line that begins with ``
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from napari_nunext import __version__
+from napari_nunext.commands.serve import add_key, add_serve, key_command, serve_command
 from napari_nunext.core.errors import InputError, NunextError
 
 if TYPE_CHECKING:
@@ -85,13 +85,13 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(command=_export)
 
     command = commands.add_parser("serve", help="run a model server for this or other machines")
-    command.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    command.add_argument("--port", type=int, default=8123, help="0 for any free port")
-    command.add_argument(
-        "--token-file", type=Path, metavar="FILE", help="holds the token that callers must show"
-    )
+    add_serve(command)
     _add_models(command)
-    command.set_defaults(command=_serve)
+    command.set_defaults(command=lambda args: serve_command(args, _tell))
+
+    command = commands.add_parser("key", help="make a key with which a person may use a server")
+    add_key(command)
+    command.set_defaults(command=lambda args: key_command(args, _tell))
 
     command = commands.add_parser("models", help="list the models that are found")
     _add_models(command)
@@ -142,40 +142,29 @@ def _export(args: argparse.Namespace) -> int:
     return 0
 
 
-def _serve(args: argparse.Namespace) -> int:
-    from napari_nunext.models.catalog import Catalog
-    from napari_nunext.serving.serve import serve
-    from napari_nunext.serving.settings import ServerSettings, model_folders
-
-    token = None
-    if args.token_file is not None:
-        token = args.token_file.read_text(encoding="utf-8").strip()
-    settings = ServerSettings(host=args.host, port=args.port, token=token)
-
-    def ready(url: str, _: Callable[[], None]) -> None:
-        print(f"Serving at {url} (Ctrl+C ends it)", flush=True)
-        if token is None:
-            print(f"Token: {settings.secret}", flush=True)
-
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    serve(settings, Catalog(model_folders(args.models)), ready=ready)
-    return 0
-
-
 def _models(args: argparse.Namespace) -> int:
     from napari_nunext.models.catalog import Catalog
     from napari_nunext.serving.settings import model_folders
 
     catalog = Catalog(model_folders(args.models))
     for entry in catalog.entries():
-        if entry.info is None:
+        if entry.problem is not None:
             print(f"{entry.id}\t{entry.kind}\tcannot be used: {entry.problem}")
+            continue
+        if entry.info is None:
+            origin = "" if entry.offer is None else entry.offer.origin
+            print(f"{entry.id}\t{entry.kind}\tof {origin}, described once it is loaded")
             continue
         about = f"{entry.info.name}, {entry.info.mpp:g} um/px, {entry.info.window_px} px windows"
         if entry.info.parameters is not None:
             about += f", {entry.info.parameters / 1e6:.1f} M parameters"
         print(f"{entry.id}\t{entry.kind}\t{about}")
     return 0
+
+
+def _tell(line: str) -> None:
+    """A line of a result, at once."""
+    print(line, flush=True)
 
 
 def _say(line: str) -> None:

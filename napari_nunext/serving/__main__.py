@@ -1,15 +1,17 @@
-"""The server as a child process: ``python -m napari_nunext.serving``, started by the launcher.
+"""The server as a child process: ``python -m napari_nunext.serving``.
 
-Its token comes in the environment, its address goes out in one line of JSON, and it ends when its
-standard input does. People start a server with ``napari-nunext serve``.
+The launcher starts it for one program: its token comes in the environment, its address goes out in
+one line of JSON. The supervisor starts it for many: its settings come as a line of JSON on standard
+input, and its socket is inherited. Either way it ends when its standard input does. People start a
+server with ``napari-nunext serve``.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import logging
 import os
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -17,8 +19,10 @@ from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import NunextError
 from napari_nunext.models.catalog import Catalog
+from napari_nunext.serving.logs import start_logging
 from napari_nunext.serving.serve import serve
 from napari_nunext.serving.settings import TOKEN_VARIABLE, ServerSettings, model_folders
+from napari_nunext.serving.supervisor import BAD_INPUT, HANGS, INTERRUPTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,10 +35,10 @@ def main() -> int:
     """Serve the parent, for as long as it lives."""
     parser = argparse.ArgumentParser(prog="python -m napari_nunext.serving")
     parser.add_argument("--models", type=Path, action="append", default=[])
+    parser.add_argument("--listen-fd", type=int)
+    parser.add_argument("--log-json", action="store_true")
     args = parser.parse_args()
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    start_logging(as_json=args.log_json)
     answer = _take_stdout()
 
     def ready(url: str, stop: Callable[[], None]) -> None:
@@ -43,12 +47,20 @@ def main() -> int:
             file.write(json.dumps({"url": url}) + "\n")
 
     try:
-        settings = ServerSettings(token=os.environ.pop(TOKEN_VARIABLE, None))
-        serve(settings, Catalog(model_folders(args.models)), ready=ready)
+        if args.listen_fd is None:
+            settings = ServerSettings(token=os.environ.pop(TOKEN_VARIABLE, None))
+            listening = None
+        else:
+            settings = ServerSettings.from_json(_first_line())
+            listening = socket.socket(fileno=args.listen_fd)
+        catalog = Catalog(model_folders(args.models))
+        well = serve(settings, catalog, ready=ready, listening=listening)
     except NunextError as error:
         sys.stderr.write(f"{error}\n")
-        return 2
-    return 0
+        return BAD_INPUT
+    except KeyboardInterrupt:  # handed on by the supervisor, after the server has ended
+        return INTERRUPTED
+    return 0 if well else HANGS
 
 
 def _take_stdout() -> int:
@@ -56,6 +68,14 @@ def _take_stdout() -> int:
     pipe = os.dup(1)
     os.dup2(2, 1)
     return pipe
+
+
+def _first_line() -> str:
+    """The first line of standard input, and not a byte more."""
+    line = b""
+    while not line.endswith(b"\n") and (byte := os.read(0, 1)):
+        line += byte
+    return line.decode()
 
 
 def _end_with_parent(stop: Callable[[], None]) -> None:

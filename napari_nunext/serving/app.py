@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import StreamingResponse
+from fastapi.responses import PlainTextResponse, StreamingResponse
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
 from napari_nunext import __version__
 from napari_nunext.core.errors import NunextError
-from napari_nunext.serving.gate import AUTHORISED, Gate, refusal_response
+from napari_nunext.serving.gate import CALLER, Gate, refusal_response
+from napari_nunext.serving.keys import Keyring
 from napari_nunext.serving.protocol import (
     Cancelled,
     CancelRequest,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
+    from napari_nunext.serving.keys import Caller
     from napari_nunext.serving.runs import Run
     from napari_nunext.serving.service import ModelCatalog
     from napari_nunext.serving.settings import ServerSettings
@@ -44,7 +46,14 @@ NDJSON = "application/x-ndjson"
 
 
 def create_app(settings: ServerSettings, catalog: ModelCatalog) -> FastAPI:
-    """Make the server; `settings.secret` is the token it wants."""
+    """Make the server; `settings.secret` is the token it wants, beside the keys if there are any.
+
+    Raises
+    ------
+    InputError
+        If the keys file cannot be used.
+    """
+    keyring = Keyring(settings.secret, settings.keys_file)
     service = Service(settings, catalog)
 
     @asynccontextmanager
@@ -67,7 +76,7 @@ def create_app(settings: ServerSettings, catalog: ModelCatalog) -> FastAPI:
     )
     app.state.service = service
     app.include_router(router)
-    app.add_middleware(Gate, token=settings.secret, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(Gate, keyring=keyring, settings=settings, metrics=service.metrics)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(NunextError, _unusable)
@@ -80,14 +89,28 @@ def _service(request: Request) -> Service:
     return service
 
 
+def _user(request: Request) -> str:
+    """Whose share of the machine the request draws on."""
+    caller: Caller = request.scope[CALLER]
+    return caller.share
+
+
 Services = Annotated[Service, Depends(_service)]
+User = Annotated[str, Depends(_user)]
 router = APIRouter()
 
 
 @router.get("/healthz")
 async def health(request: Request, service: Services) -> Health:
     """Whether the server is there; with the token also its device, memory and models."""
-    return service.health(authorised=request.scope[AUTHORISED])
+    known = request.scope[CALLER] is not None
+    return await asyncio.to_thread(service.health, authorised=known)
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+async def metrics(service: Services) -> str:
+    """Counters in Prometheus' text format."""
+    return service.metrics.text()
 
 
 @router.get("/v1/models")
@@ -105,15 +128,7 @@ async def has_image(sha256: Sha256, service: Services) -> Response:
 @router.put("/v1/images/{sha256}")
 async def put_image(sha256: Sha256, request: Request, service: Services) -> ImageStored:
     """Upload a PNG, JPEG or TIFF file. The hash is that of its RGB pixels."""
-    try:
-        async with asyncio.timeout(service.settings.max_upload_s):
-            body = await request.body()
-    except TimeoutError:
-        raise Refusal(
-            408, "too_slow", "The upload took too long. Send a smaller region of the image."
-        ) from None
-    image = await asyncio.to_thread(service.images.decode, body, sha256)
-    service.images.put(sha256, image)
+    image = await service.put_image(await request.body(), sha256)
     return ImageStored(sha256=sha256, width_px=image.width_px, height_px=image.height_px)
 
 
@@ -122,9 +137,9 @@ async def put_image(sha256: Sha256, request: Request, service: Services) -> Imag
     response_class=StreamingResponse,
     responses={200: {"content": {NDJSON: {}}, "description": "One event a line."}},
 )
-async def detect(body: DetectRequest, service: Services) -> StreamingResponse:
+async def detect(body: DetectRequest, service: Services, user: User) -> StreamingResponse:
     """Find nuclei. Hanging up stops it."""
-    run = await service.detect(body)
+    run = await service.detect(body, user)
     return _RunResponse(run, service)
 
 
@@ -135,14 +150,21 @@ async def cancel(body: CancelRequest, service: Services) -> Cancelled:
 
 
 @router.post("/v1/segment")
-async def segment(body: SegmentRequest, request: Request, service: Services) -> SegmentReply:
+async def segment(
+    body: SegmentRequest, request: Request, service: Services, user: User
+) -> SegmentReply:
     """Draw a mask for each prompt. Hanging up stops it."""
     gone = threading.Event()
-    work = asyncio.wrap_future(await service.segment(body, gone.is_set))
+    work = asyncio.wrap_future(await service.segment(body, gone.is_set, user))
     watch = asyncio.create_task(_hung_up(request))
     first: set[asyncio.Future[Any]] = {work, watch}
     try:
-        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        limit_s = service.settings.max_segment_s
+        done, _ = await asyncio.wait(first, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+        if not done:
+            raise Refusal(
+                503, "time_limit", f"The masks took longer than {limit_s:g} s. Ask for fewer."
+            )
         if not work.done():
             raise Refusal(499, "hung_up", "The caller hung up.")
         return work.result()

@@ -1,65 +1,155 @@
-"""What every request passes before it is read: the token, and the limit of its size."""
+"""What every request passes before it is read: who asks, how much it sends, and how fast.
+
+What leaves through here is counted and logged, without what was asked about: the route, not the
+path, which holds the hash of an image.
+"""
 
 from __future__ import annotations
 
-import secrets
+import asyncio
+import logging
+import time
 from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
-from napari_nunext.serving.refusals import too_large, unauthorised
+from napari_nunext.serving.refusals import busy, too_large, too_slow, unauthorised
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from napari_nunext.serving.keys import Keyring
+    from napari_nunext.serving.metrics import Metrics
     from napari_nunext.serving.refusals import Refusal
+    from napari_nunext.serving.settings import ServerSettings
+
+logger = logging.getLogger(__name__)
 
 OPEN_PATHS = frozenset({"/healthz", "/openapi.json"})
 """Answered without a token. `/healthz` then tells no more than that the server is there."""
 
-AUTHORISED = "napari_nunext.authorised"
-"""Key of the scope: whether the request showed the token."""
+IMAGES = "/v1/images/"
+"""Where requests are as large as images; all others are JSON."""
+
+CALLER = "napari_nunext.caller"
+"""Key of the scope: the `Caller`, or None for a stranger."""
 
 
 class Gate:
-    """ASGI middleware. A body is not read before its sender is known, nor beyond the limit."""
+    """ASGI middleware. A body is not read before its sender is known, nor beyond the limits."""
 
-    def __init__(self, app: ASGIApp, *, token: str, max_body_bytes: int) -> None:
+    def __init__(
+        self, app: ASGIApp, *, keyring: Keyring, settings: ServerSettings, metrics: Metrics
+    ) -> None:
         self._app = app
-        self._expected = f"Bearer {token}".encode()
-        self._max_body_bytes = max_body_bytes
+        self._keyring = keyring
+        self._settings = settings
+        self._metrics = metrics
+        self._held_bytes = 0
+        """What has been read of the requests under way."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request in, or refuse it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        began = time.perf_counter()
+        status = 0
+
+        async def told(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._pass(scope, receive, told)
+        finally:
+            self._note(scope, status, time.perf_counter() - began)
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
-        scope[AUTHORISED] = secrets.compare_digest(
-            headers.get(b"authorization", b""), self._expected
-        )
-        if not scope[AUTHORISED] and scope["path"] not in OPEN_PATHS:
+        address = scope["client"][0] if scope.get("client") else ""
+        caller = self._keyring.caller(headers.get(b"authorization", b""), address)
+        scope[CALLER] = caller
+        if caller is None and scope["path"] not in OPEN_PATHS:
             await refusal_response(unauthorised())(scope, receive, send)
             return
-        announced = headers.get(b"content-length", b"0")
-        if int(announced) > self._max_body_bytes:
-            await refusal_response(too_large(self._max_body_bytes))(scope, receive, send)
+        limit = self._settings.max_body_bytes
+        if not scope["path"].startswith(IMAGES):
+            limit = min(limit, self._settings.max_json_bytes)
+        announced = headers.get(b"content-length", b"")
+        if announced.isdigit() and int(announced) > limit:
+            await refusal_response(too_large(limit))(scope, receive, send)
             return
-        await self._app(scope, self._counted(receive), send)
+        body = _Body(self, receive, limit, self._settings.max_upload_s)
+        try:
+            await self._app(scope, body.receive, send)
+        finally:
+            self._held_bytes -= body.size_bytes
 
-    def _counted(self, receive: Receive) -> Receive:
-        """Stop reading a body that turns out larger than it was announced, or was not announced."""
-        received = 0
+    def hold(self, more_bytes: int) -> None:
+        """Count what is read of a body; too much of all together is refused for the moment."""
+        self._held_bytes += more_bytes
+        if self._held_bytes > self._settings.max_held_bytes:
+            raise busy("all", 5)
 
-        async def counted() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self._max_body_bytes:
-                raise too_large(self._max_body_bytes)
-            return message
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        caller = scope.get(CALLER)
+        route = getattr(scope.get("route"), "path", "other")
+        # Anybody may invent a method.
+        method = scope["method"] if route != "other" else "other"
+        self._metrics.requests.labels(method, route, str(status)).inc()
+        self._metrics.request_seconds.labels(route).observe(seconds)
+        who = "a stranger" if caller is None else caller.id
+        logger.log(
+            logging.DEBUG if route == "/healthz" else logging.INFO,
+            "%s %s for %s: %d after %.3f s",
+            method,
+            route,
+            who,
+            status,
+            seconds,
+            extra={
+                "facts": {
+                    "method": method,
+                    "route": route,
+                    "user": None if caller is None else caller.id,
+                    "status": status,
+                    "seconds": round(seconds, 4),
+                }
+            },
+        )
 
-        return counted
+
+class _Body:
+    """Reads a request's body, up to a size and for a time."""
+
+    def __init__(self, gate: Gate, receive: Receive, limit_bytes: int, limit_s: float) -> None:
+        self._gate = gate
+        self._receive = receive
+        self._limit_bytes = limit_bytes
+        self._limit_s = limit_s
+        self._deadline = asyncio.get_running_loop().time() + limit_s
+        self._complete = False
+        self.size_bytes = 0
+
+    async def receive(self) -> Message:
+        """The next message. After the body, what comes is that the caller hangs up."""
+        if self._complete:
+            return await self._receive()
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                message = await self._receive()
+        except TimeoutError:
+            raise too_slow(self._limit_s) from None
+        more_bytes = len(message.get("body", b""))
+        self.size_bytes += more_bytes
+        self._complete = not message.get("more_body", False)
+        self._gate.hold(more_bytes)
+        if self.size_bytes > self._limit_bytes:
+            raise too_large(self._limit_bytes)
+        return message
 
 
 def refusal_response(refusal: Refusal) -> Response:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import ImageError
 from napari_nunext.images import open_image
+from napari_nunext.images.picture import MAX_PIXELS
 
 if TYPE_CHECKING:
     from napari_nunext.images import TileImage
@@ -28,15 +29,24 @@ class ImageStore:
     ----------
     capacity_bytes : int
         Decoded pixels kept.
+    max_pixels : int, optional
+        Largest image.
     """
 
-    def __init__(self, capacity_bytes: int) -> None:
+    def __init__(self, capacity_bytes: int, max_pixels: int = MAX_PIXELS) -> None:
         self._capacity_bytes = capacity_bytes
+        self._max_pixels = max_pixels
         self._images: OrderedDict[str, TileImage] = OrderedDict()
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._images)
+
+    @property
+    def size_bytes(self) -> int:
+        """Pixels kept now."""
+        with self._lock:
+            return sum(_size_bytes(image) for image in self._images.values())
 
     def get(self, sha256: str) -> TileImage | None:
         """The image, or None where it is not there (any more)."""
@@ -60,7 +70,7 @@ class ImageStore:
         Raises
         ------
         ImageError
-            If it cannot be read, or is larger than the store.
+            If it cannot be read, is larger than allowed, or than the store.
         WrongHashError
             If it is not the image of `sha256`.
         """
@@ -68,6 +78,12 @@ class ImageStore:
             path = Path(folder, "the upload")
             path.write_bytes(body)
             image = open_image(path)
+            if image.width_px * image.height_px > self._max_pixels:
+                raise ImageError(
+                    f"The image of {image.width_px} x {image.height_px} pixels is larger than the "
+                    f"{self._max_pixels / 1e6:g} million pixels that this server takes. "
+                    "Send a smaller region of it."
+                )
             if _size_bytes(image) > self._capacity_bytes:
                 raise ImageError(
                     f"The image of {image.width_px} x {image.height_px} pixels does not fit into "

@@ -21,6 +21,7 @@ from napari_nunext.core.masks import Mask
 
 Sha256: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Number: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]
+RunId: TypeAlias = Annotated[str, Field(min_length=1, max_length=64)]
 MppField: TypeAlias = Annotated[float, Field(ge=0.02, le=20.0, allow_inf_nan=False)]
 
 
@@ -82,6 +83,8 @@ class Health(Message):
     """Resident memory of the server process; None where the system does not tell."""
     loaded: list[str] = []
     """Ids of the models in memory."""
+    problems: list[str] = []
+    """What the server finds wrong with itself, a sentence each: memory, disk, its model."""
 
 
 class ImageStored(Message):
@@ -114,8 +117,10 @@ class DetectRequest(Message):
     masks: bool = False
     segmenter: str | None = None
     """Id of a segmenter, where masks are wanted; the server's default when None."""
-    run: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    run: RunId | None = None
     """The caller's id for this run, by which it can be cancelled."""
+    priority: Literal["interactive", "batch"] = "interactive"
+    """``"batch"`` lets those go first who wait for an answer."""
 
 
 class PointOut(Message):
@@ -231,7 +236,7 @@ detect_event: TypeAdapter[DetectEvent] = TypeAdapter(DetectEvent)
 class CancelRequest(Message):
     """Stop a run at its next step."""
 
-    run: str
+    run: RunId
 
 
 class Cancelled(Message):
@@ -254,7 +259,7 @@ class PromptPoint(Message):
 class MaskPrompt(Message):
     """Prompt for one mask: at least one point, or a box."""
 
-    points: list[PromptPoint] = []
+    points: Annotated[list[PromptPoint], Field(max_length=100)] = []
     box: tuple[Number, Number, Number, Number] | None = None
 
 

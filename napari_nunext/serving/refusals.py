@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from starlette.exceptions import HTTPException
+import math
+
+# FastAPI's own type: it lets no other pass that is raised while it reads a body.
+from fastapi import HTTPException
 
 from napari_nunext.serving.protocol import Problem
 
@@ -22,7 +25,8 @@ def unauthorised() -> Refusal:
     return Refusal(
         401,
         "unauthorised",
-        "The model server wants a token that was not shown. Give the one it was started with.",
+        "The model server wants a token that was not shown. Give the one it was started with, "
+        "or a key that its keys file knows.",
         {"WWW-Authenticate": "Bearer"},
     )
 
@@ -33,15 +37,41 @@ def too_large(limit_bytes: int) -> Refusal:
         413,
         "too_large",
         f"The request is larger than the {limit_bytes / 2**20:g} MiB that this model server "
-        "accepts. Send a smaller region of the image.",
+        "accepts. Send a smaller region of the image, or fewer prompts.",
     )
 
 
-def busy() -> Refusal:
-    """As many requests wait as may."""
+def too_slow(limit_s: float) -> Refusal:
+    """The body did not arrive in time."""
+    return Refusal(
+        408,
+        "too_slow",
+        f"The upload took longer than {limit_s:g} s. Send a smaller region of the image.",
+    )
+
+
+def busy(whose: str, retry_s: float) -> Refusal:
+    """As many requests wait as may: of everybody together, or of this caller (``"yours"``)."""
+    seconds = max(math.ceil(retry_s), 1)
+    subject = (
+        "The model server has too much to do at the moment."
+        if whose == "all"
+        else "Too many of your requests wait at the model server."
+    )
     return Refusal(
         429,
         "busy",
-        "The model server has too much to do at the moment. Try again in a few seconds.",
-        {"Retry-After": "5"},
+        f"{subject} Try again in {seconds} s.",
+        {"Retry-After": str(seconds)},
+    )
+
+
+def draining(retry_s: float) -> Refusal:
+    """The server ends what runs, and takes nothing more."""
+    seconds = max(math.ceil(retry_s), 1)
+    return Refusal(
+        503,
+        "draining",
+        f"The model server is about to stop. Try again in {seconds} s, or start it again.",
+        {"Retry-After": str(seconds)},
     )

@@ -13,8 +13,9 @@ from uuid import uuid4
 from napari_nunext.serving.protocol import Done, Failed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
+    from napari_nunext.serving.fair_queue import Job
     from napari_nunext.serving.protocol import DetectEvent
 
 REMEMBERED_CANCELS = 1000
@@ -30,8 +31,10 @@ class Run:
 
     def __init__(self, id_: str, *, max_run_s: float, keepalive_s: float) -> None:
         self.id = id_
-        self.work: Callable[[], None] = lambda: None
-        """The job that produces the events."""
+        self.job: Job | None = None
+        """What produces the events; None where nothing is to be done."""
+        self.give_up: asyncio.TimerHandle | None = None
+        """Ends the run if its turn does not come in time."""
         self._max_run_s = max_run_s
         self._keepalive_s = keepalive_s
         self._deadline = float("inf")

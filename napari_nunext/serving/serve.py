@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import signal
 import socket
+import time
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -13,14 +15,15 @@ from napari_nunext.serving.app import create_app
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
-    from napari_nunext.serving.service import ModelCatalog
+    from napari_nunext.serving.service import ModelCatalog, Service
     from napari_nunext.serving.settings import ServerSettings
 
 logger = logging.getLogger(__name__)
 
-DRAIN_S = 2
-"""How long streams may take to end once the server is told to stop."""
+STOP_S = 2
+"""How long streams may take to end once the server stops."""
 
 
 def serve(
@@ -28,8 +31,12 @@ def serve(
     catalog: ModelCatalog,
     *,
     ready: Callable[[str, Callable[[], None]], None],
-) -> None:
+    listening: socket.socket | None = None,
+) -> bool:
     """Serve until told to stop, by a signal or by what `ready` is given.
+
+    SIGTERM lets what runs go on to its end, for ``settings.drain_s``, while new requests are
+    refused; a second one, and Ctrl+C, stop at once.
 
     Parameters
     ----------
@@ -38,37 +45,81 @@ def serve(
     ready : callable
         Called once with the address, when connections are accepted, and with a function that stops
         the server, to be called from any thread.
+    listening : socket, optional
+        Where to accept connections; by default a new one at the address of `settings`.
+
+    Returns
+    -------
+    bool
+        Whether it ended as it should; False if a model hangs, and the process has to end.
+
+    Raises
+    ------
+    InputError
+        If the address cannot be listened on, or the keys file cannot be used.
+    """
+    with listening or listen(settings) as accepting:
+        app = create_app(settings, catalog)
+        server = _Server(app.state.service, app)
+        ready(address_of(accepting, settings.host), server.stop)
+        server.run(sockets=[accepting])
+    return not server.hung
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn's server, which ends what runs before it ends."""
+
+    def __init__(self, service: Service, app: object) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,  # type: ignore[arg-type]
+                log_config=None,
+                # It would name every path; `Gate` logs what may be told.
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=STOP_S,
+            )
+        )
+        self._service = service
+        self._drain_until: float | None = None
+        self.hung = False
+
+    def stop(self) -> None:
+        """Stop at once. From any thread."""
+        self._service.stop_runs()
+        self.should_exit = True
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take a signal."""
+        if sig == signal.SIGTERM and self._drain_until is None:
+            self._drain_until = time.monotonic() + self._service.settings.drain_s
+            self._service.drain()
+            return
+        self._service.stop_runs()
+        super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look, ten times a second, whether it is time to end."""
+        if self._service.hangs and not self.hung:
+            logger.critical("a model hangs: the server ends, to be started again")
+            self.hung = self.should_exit = True
+            self._service.fail_runs()
+        if self._drain_until is not None and (
+            not self._service.busy or time.monotonic() > self._drain_until
+        ):
+            logger.info("drained")
+            self.stop()
+        return await super().on_tick(counter)
+
+
+def listen(settings: ServerSettings) -> socket.socket:
+    """A socket that already queues connections, so that the address may be told.
 
     Raises
     ------
     InputError
         If the address cannot be listened on.
     """
-    with _listen(settings) as listening:
-        app = create_app(settings, catalog)
-        server = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                log_config=None,
-                # It would name every request; what matters is logged by those who know what it is.
-                access_log=False,
-                server_header=False,
-                timeout_graceful_shutdown=DRAIN_S,
-            )
-        )
-
-        def stop() -> None:
-            app.state.service.stop_runs()
-            server.should_exit = True
-
-        port = listening.getsockname()[1]
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        ready(f"http://{host}:{port}", stop)
-        server.run(sockets=[listening])
-
-
-def _listen(settings: ServerSettings) -> socket.socket:
-    """A socket that already queues connections, so that the address may be told."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -85,3 +136,9 @@ def _listen(settings: ServerSettings) -> socket.socket:
             "Choose another port (0 for any free one)."
         ) from error
     return listening
+
+
+def address_of(listening: socket.socket, host: str) -> str:
+    """Where a socket listens, as a URL."""
+    port = listening.getsockname()[1]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

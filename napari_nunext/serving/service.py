@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -20,21 +21,39 @@ from napari_nunext.models.segmenter import Prompt
 from napari_nunext.serving.describe import describe
 from napari_nunext.serving.detection import detect_events, region_of
 from napari_nunext.serving.device import device_name, resident_bytes
+from napari_nunext.serving.failures import failure
+from napari_nunext.serving.fair_queue import Job
 from napari_nunext.serving.image_store import ImageStore
-from napari_nunext.serving.protocol import Done, Failed, Health, MaskOut, ModelInfo, SegmentReply
-from napari_nunext.serving.refusals import Refusal, busy
+from napari_nunext.serving.metrics import Metrics
+from napari_nunext.serving.protocol import (
+    Done,
+    Failed,
+    Health,
+    MaskOut,
+    ModelInfo,
+    Points,
+    SegmentReply,
+    Usage,
+)
+from napari_nunext.serving.refusals import Refusal, busy, draining
 from napari_nunext.serving.runs import Runs
-from napari_nunext.serving.worker import ModelWorker, WorkerBusyError
+from napari_nunext.serving.self_check import free_disk_bytes, free_memory_bytes, problems
+from napari_nunext.serving.worker import ModelWorker, WorkerBusyError, at_one_go
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Protocol
 
     from napari_nunext.images import TileImage
     from napari_nunext.models.catalog import CatalogEntry
     from napari_nunext.models.detector import Detector
     from napari_nunext.models.segmenter import Segmenter
-    from napari_nunext.serving.protocol import DetectRequest, MaskPrompt, SegmentRequest
+    from napari_nunext.serving.protocol import (
+        DetectEvent,
+        DetectRequest,
+        MaskPrompt,
+        SegmentRequest,
+    )
     from napari_nunext.serving.runs import Run
     from napari_nunext.serving.settings import ServerSettings
 
@@ -86,13 +105,28 @@ class Service:
 
     def __init__(self, settings: ServerSettings, catalog: ModelCatalog) -> None:
         self.settings = settings
-        self.images = ImageStore(settings.image_store_bytes)
+        self.images = ImageStore(settings.image_store_bytes, settings.max_image_pixels)
+        self.metrics = Metrics()
         self._catalog = catalog
-        self._worker = ModelWorker(settings.waiting_jobs)
+        self._worker = ModelWorker(
+            settings.waiting_jobs, settings.waiting_per_user, at_once=settings.runs_at_once
+        )
+        self._decoders = asyncio.Semaphore(settings.decoders)
         self._runs = Runs(max_run_s=settings.max_run_s, keepalive_s=settings.keepalive_s)
         self._loading = False
         self._draining = False
         self._loaded: tuple[str, ...] = ()
+        self._default_problem: str | None = None
+        self._out_of_memory = False
+        self._watch()
+
+    def _watch(self) -> None:
+        watch, worker = self.metrics.watch, self._worker
+        watch("nunext_jobs_waiting", "Jobs that have not begun.", lambda: worker.waiting)
+        watch("nunext_jobs_under_way", "Jobs that take turns.", lambda: worker.under_way)
+        watch("nunext_step_seconds", "How long the present step has taken.", worker.step_s)
+        watch("nunext_images_bytes", "Pixels kept.", lambda: self.images.size_bytes)
+        watch("nunext_memory_bytes", "Resident memory.", lambda: resident_bytes() or 0)
 
     def health(self, *, authorised: bool) -> Health:
         """How the server is; to a stranger, only whether it is there."""
@@ -107,7 +141,36 @@ class Service:
             device=device_name(),
             memory_bytes=resident_bytes(),
             loaded=list(self._loaded),
+            problems=problems(
+                died=self.settings.died,
+                step_s=self._worker.step_s(),
+                out_of_memory=self._out_of_memory,
+                default_problem=self._default_problem,
+                disk_bytes=free_disk_bytes(),
+                memory_bytes=free_memory_bytes(),
+            ),
         )
+
+    async def put_image(self, body: bytes, sha256: str) -> TileImage:
+        """Decode an image file and keep it.
+
+        Raises
+        ------
+        Refusal
+            503 when the server is about to stop, 507 when its disk is full.
+        ImageError
+            As `ImageStore.decode`.
+        """
+        self._refuse_if_draining()
+        async with self._decoders:
+            try:
+                image = await asyncio.to_thread(self.images.decode, body, sha256)
+            except OSError as error:
+                said = failure("Taking in the image", error)
+                status = 507 if said.code == "disk_full" else 500
+                raise Refusal(status, said.code, said.message) from error
+        self.images.put(sha256, image)
+        return image
 
     def models(self) -> list[ModelInfo]:
         """Every model, looked for anew. Reads the disk: from any thread but the loop's."""
@@ -120,17 +183,18 @@ class Service:
             for entry in self._catalog.entries()
         ]
 
-    async def detect(self, request: DetectRequest) -> Run:
+    async def detect(self, request: DetectRequest, user: str = "") -> Run:
         """Put a detection in the queue.
 
         Raises
         ------
         Refusal
             404 for an image or model that is not there, 409 for an id in use, 422 for a model that
-            cannot be served, 429 when too much waits.
+            cannot be served, 429 when too much waits, 503 when the server is about to stop.
         InputError
             For a region outside the image.
         """
+        self._refuse_if_draining()
         image = self._image(request.image)
         region_of(request, image)
         models = await asyncio.to_thread(self.models)
@@ -139,20 +203,30 @@ class Service:
         if request.run is not None and self._runs.get(request.run) is not None:
             raise Refusal(409, "run_exists", "A run of this id is under way. Choose another id.")
         run = self._runs.open(request.run)
-        run.work = lambda: self._stream(run, image, request, model, segmenter)
         if run.cancelled():
             run.emit(Done(points=0, finish="cancelled"))
             return run
+        arrived = time.monotonic()
+
+        def steps() -> Iterator[None]:
+            self.metrics.wait_seconds.labels(request.priority).observe(time.monotonic() - arrived)
+            return self._stream(run, image, request, model, segmenter)
+
+        run.job = Job(steps, user, request.priority)
         try:
-            self._submit(run.work)
+            self._submit(run.job)
         except Refusal:
             self._runs.close(run)
             raise
+        loop = asyncio.get_running_loop()
+        run.give_up = loop.call_later(self.settings.max_wait_s, self._waited_too_long, run)
         return run
 
     def forget(self, run: Run) -> None:
         """The stream of a run has ended, by itself or because its reader left."""
         self._stop(run)
+        if run.give_up is not None:
+            run.give_up.cancel()
         self._runs.close(run)
 
     def cancel(self, run_id: str) -> bool:
@@ -165,39 +239,46 @@ class Service:
         return True
 
     async def segment(
-        self, request: SegmentRequest, cancelled: Callable[[], bool]
+        self, request: SegmentRequest, cancelled: Callable[[], bool], user: str = ""
     ) -> Future[SegmentReply]:
         """Put a segmentation in the queue; refusals as in `detect`."""
+        self._refuse_if_draining()
         image = self._image(request.image)
         prompts = [_checked_prompt(prompt, image) for prompt in request.prompts]
         models = await asyncio.to_thread(self.models)
         model = _choose(models, "segmenter", request.segmenter)
         future: Future[SegmentReply] = Future()
+        arrived = time.monotonic()
 
-        def work() -> None:
+        def steps() -> Iterator[None]:
+            self.metrics.wait_seconds.labels("click").observe(time.monotonic() - arrived)
             if not future.set_running_or_notify_cancel():
                 return
+            outcome = "failed"
             try:
                 segmenter = self._load(self._catalog.load_segmenter, model.id)
-                batches = draw_masks(
+                masks = []
+                for drawn in draw_masks(
                     image, prompts, segmenter, mpp=request.mpp, cancelled=cancelled
-                )
-                masks = sorted((m for batch in batches for m in batch), key=lambda m: m.index)
-                future.set_result(
-                    SegmentReply(
-                        masks=[MaskOut.of(m.index, m.mask, m.score) for m in masks],
-                        segmenter=model.id,
-                    )
-                )
+                ):
+                    masks += [MaskOut.of(m.index, m.mask, m.score) for m in drawn]
+                    yield
+                masks.sort(key=lambda mask: mask.index)
+                outcome = "cancelled" if cancelled() else "complete"
+                future.set_result(SegmentReply(masks=masks, segmenter=model.id))
             except NunextError as error:
                 future.set_exception(error)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 logger.exception("a segmentation failed")
-                message = _in_a_sentence(model.name, error)
-                future.set_exception(Refusal(500, "model_failed", message))
+                said = self._failed(model, error)
+                future.set_exception(Refusal(500, said.code, said.message))
+            finally:
+                self.metrics.jobs.labels("segment", outcome).inc()
 
-        self._submit(work)
-        future.add_done_callback(lambda done: done.cancelled() and self._worker.withdraw(work))
+        job = Job(steps, user, "click")
+        self._submit(job)
+        # A cancelled one that has begun sees it at its next step, and takes it at once.
+        future.add_done_callback(lambda done: done.cancelled() and not self._worker.withdraw(job))
         return future
 
     def preload(self) -> None:
@@ -212,8 +293,39 @@ class Service:
                 self._load(self._catalog.load_detector, default)
             except NunextError as error:
                 logger.warning("the default model was not loaded ahead: %s", error)
+                self._default_problem = str(error)
+            except Exception as error:
+                said = failure(default, error)
+                logger.exception("the default model was not loaded ahead")
+                self._default_problem = said.message
 
-        self._worker.submit(work)
+        self._worker.submit(at_one_go(work))
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything runs, waits, or has yet to be read by its caller."""
+        return bool(self._runs.open_runs() or self._worker.under_way or self._worker.waiting)
+
+    def drain(self) -> None:
+        """Take no more; what runs and waits goes on. From any thread."""
+        self._draining = True
+
+    @property
+    def hangs(self) -> bool:
+        """Whether a model has not moved for longer than any may."""
+        return self._worker.step_s() > self.settings.max_step_s
+
+    def fail_runs(self) -> None:
+        """Tell every caller that the server is started again, because a model hangs."""
+        self._draining = True
+        for run in self._runs.open_runs():
+            run.emit(
+                Failed(
+                    code="hangs",
+                    message="The model does not move any more; its server is started again. "
+                    "What was found is kept. Try again, or choose another model.",
+                )
+            )
 
     def stop_runs(self) -> None:
         """Stop what runs, and take no more. From any thread."""
@@ -229,8 +341,22 @@ class Service:
     def _stop(self, run: Run) -> None:
         """Stop at the next step; what still waits for its turn leaves the queue."""
         run.cancel()
-        if self._worker.withdraw(run.work):
+        if run.job is None:
+            return
+        if self._worker.withdraw(run.job):
             run.emit(Done(points=0, finish="cancelled"))
+        else:
+            self._worker.hurry(run.job)
+
+    def _waited_too_long(self, run: Run) -> None:
+        if run.job is not None and self._worker.withdraw(run.job):
+            run.emit(
+                Failed(
+                    code="busy",
+                    message=f"The model was busy for {self.settings.max_wait_s:g} s. "
+                    "Try again later.",
+                )
+            )
 
     def _stream(
         self,
@@ -239,9 +365,10 @@ class Service:
         request: DetectRequest,
         model: ModelInfo,
         segmenter_model: ModelInfo | None,
-    ) -> None:
+    ) -> Iterator[None]:
         """Detect, in the worker's thread. Whatever happens, the stream gets its last event."""
         run.begin()
+        outcome = "failed"
         try:
             detector = self._load(self._catalog.load_detector, model.id)
             segmenter = None
@@ -258,15 +385,36 @@ class Service:
                 cancelled=run.cancelled,
             )
             for event in events:
-                if isinstance(event, Done) and event.finish == "cancelled" and run.timed_out():
-                    run.emit(_time_is_up(self.settings.max_run_s))
-                else:
-                    run.emit(event)
+                self._count(event)
+                if isinstance(event, Done):
+                    outcome = event.finish
+                    if outcome == "cancelled" and run.timed_out():
+                        outcome = "time_limit"
+                        run.emit(_time_is_up(self.settings.max_run_s))
+                        return
+                run.emit(event)
+                yield
+            self._out_of_memory = False
         except NunextError as error:
             run.emit(Failed(code="cannot_run", message=str(error)))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             logger.exception("a detection failed")
-            run.emit(Failed(code="model_failed", message=_in_a_sentence(model.name, error)))
+            run.emit(self._failed(model, error))
+        finally:
+            self.metrics.jobs.labels("detect", outcome).inc()
+
+    def _count(self, event: DetectEvent) -> None:
+        if isinstance(event, Points):
+            self.metrics.points.inc(len(event.points))
+        elif isinstance(event, Usage):
+            self.metrics.tokens.labels("image").inc(event.image_tokens)
+            self.metrics.tokens.labels("output").inc(event.output_tokens)
+
+    def _failed(self, model: ModelInfo, error: BaseException) -> Failed:
+        """What to say of a model that broke."""
+        said = failure(model.name, error)
+        self._out_of_memory = said.code == "out_of_memory"
+        return said
 
     def _load(self, load: Callable[[str], _Model], id_: str) -> _Model:
         self._loading = True
@@ -276,13 +424,15 @@ class Service:
             self._loading = False
             self._loaded = self._catalog.loaded
 
-    def _submit(self, work: Callable[[], None]) -> None:
-        if self._draining:
-            raise Refusal(503, "draining", "The model server is about to stop. Start it again.")
+    def _submit(self, job: Job) -> None:
         try:
-            self._worker.submit(work)
-        except WorkerBusyError:
-            raise busy() from None
+            self._worker.submit(job)
+        except WorkerBusyError as error:
+            raise busy(error.whose, error.retry_s) from None
+
+    def _refuse_if_draining(self) -> None:
+        if self._draining:
+            raise draining(self.settings.drain_s)
 
     def _image(self, sha256: str) -> TileImage:
         image = self.images.get(sha256)
@@ -320,12 +470,6 @@ def _checked_prompt(prompt: MaskPrompt, image: TileImage) -> Prompt:
                 f"{image.height_px} pixels. Prompt inside it."
             )
     return Prompt(points_xy, tuple(p.positive for p in prompt.points), box)
-
-
-def _in_a_sentence(model_name: str, error: Exception) -> str:
-    said = " ".join(str(error).split())[:200]
-    reason = f"{type(error).__name__}: {said}" if said else type(error).__name__
-    return f"{model_name} failed ({reason}). Try again, or choose another model."
 
 
 def _time_is_up(max_run_s: float) -> Failed:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import secrets
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.errors import InputError
+from napari_nunext.images.picture import MAX_PIXELS
 from napari_nunext.places import models_folder
 from napari_nunext.serving.addresses import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 MIB = 2**20
 
@@ -35,39 +37,80 @@ class ServerSettings:
     port: int = 0
     """0: the system chooses a free one."""
     token: str | None = field(default=None, repr=False)
-    """What callers must show. None makes up one; see `secret`."""
+    """What callers must show. None makes up one, unless there are keys; see `secret`."""
+    keys_file: Path | None = None
+    """Keys of persons; see `napari_nunext.serving.keys`."""
     max_body_bytes: int = 256 * MIB
-    """Largest request."""
+    """Largest image file."""
+    max_json_bytes: int = 32 * MIB
+    """Largest request of any other kind."""
+    max_held_bytes: int = 1024 * MIB
+    """Most that is read of all requests together; more is refused for the moment."""
+    max_image_pixels: int = MAX_PIXELS
+    """Largest image; what its header says is looked at before its pixels are decoded."""
+    decoders: int = 2
+    """Images that are decoded at a time."""
     image_store_bytes: int = 1024 * MIB
     """Decoded pixels kept; the images that were not used for longest go first."""
-    waiting_jobs: int = 8
-    """Requests that may wait for the one that runs; more are refused for the moment."""
+    waiting_jobs: int = 64
+    """Requests that may wait for their first turn; more are refused for the moment."""
+    waiting_per_user: int = 16
+    """How many of those may be one person's (or, with one token for all, one address's)."""
+    runs_at_once: int = 4
+    """Requests that take turns with the model; see `napari_nunext.serving.fair_queue`."""
     max_upload_s: float = 300.0
     max_run_s: float = 6 * 3600.0
-    """Longest run; a whole slide on a CPU takes hours."""
+    """Longest run, from its first turn; a whole slide on a CPU takes hours."""
+    max_wait_s: float = 1800.0
+    """Longest wait for a first turn."""
+    max_segment_s: float = 600.0
+    """Longest segmentation, from its arrival."""
+    drain_s: float = 60.0
+    """How long runs may still take to end when the server is told to by SIGTERM."""
+    max_step_s: float = 1800.0
+    """A model that has not moved for so long hangs: the server ends, to be started again."""
     keepalive_s: float = 10.0
     """A stream that has nothing to say sends an empty line this often."""
     preload: bool = True
     """Load the default detector at once, so that the first run need not wait for it."""
+    died: str = ""
+    """In words, how the server ended that this one replaces."""
     secret: str = field(init=False, repr=False)
-    """The token that is required: the chosen one, or a random one."""
+    """The token that is required: the chosen one, or a random one; empty if keys alone count."""
 
     def __post_init__(self) -> None:
-        if self.token is None and not is_loopback(self.host):
+        if self.token is None and self.keys_file is None and not is_loopback(self.host):
             raise InputError(
-                f"Anyone who reaches {self.host} could use this server. "
-                "Give a file that holds a token (--token-file), or listen on 127.0.0.1."
+                f"Anyone who reaches {self.host} could use this server. Give a file that holds "
+                "a token (--token-file) or keys (--keys), or listen on 127.0.0.1."
             )
         if self.token is not None and len(self.token) < 16:
             raise InputError(
                 f"The token has {len(self.token)} characters; expected at least 16, "
                 "for example from `openssl rand -hex 32`."
             )
-        limits = (self.max_body_bytes, self.image_store_bytes, self.waiting_jobs)
-        times = (self.max_upload_s, self.max_run_s, self.keepalive_s)
-        if min(limits) < 1 or not min(times) > 0:
-            raise InputError("A limit of the server is not positive; expected 1 or more.")
-        object.__setattr__(self, "secret", self.token or secrets.token_urlsafe(32))
+        for each in fields(self):
+            value: Any = getattr(self, each.name, None)
+            is_limit = isinstance(value, int | float) and not isinstance(value, bool)
+            if is_limit and each.name != "port" and not value > 0:
+                raise InputError(
+                    f"The server's limit {each.name} is {value}, not positive; "
+                    "expected a number above 0."
+                )
+        made_up = "" if self.keys_file is not None else secrets.token_urlsafe(32)
+        object.__setattr__(self, "secret", self.token or made_up)
+
+    def to_json(self) -> str:
+        """All of it, the token too, for `from_json`."""
+        values = {each.name: getattr(self, each.name) for each in fields(self) if each.init}
+        return json.dumps(values | {"keys_file": self.keys_file and str(self.keys_file)})
+
+    @classmethod
+    def from_json(cls, text: str) -> ServerSettings:
+        """What `to_json` wrote."""
+        values = json.loads(text)
+        keys_file = values.pop("keys_file")
+        return cls(**values, keys_file=None if keys_file is None else Path(keys_file))
 
 
 def model_folders(further: Sequence[Path] = ()) -> list[Path]:

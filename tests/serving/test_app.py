@@ -106,6 +106,7 @@ def test_the_openapi_document_describes_every_message(server):
     document = raw(server, "GET", "/openapi.json", token=False).json()
     assert set(document["paths"]) == {
         "/healthz",
+        "/metrics",
         "/v1/models",
         "/v1/images/{sha256}",
         "/v1/detect",

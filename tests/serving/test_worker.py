@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from napari_nunext.serving.worker import ModelWorker, WorkerBusyError
+from napari_nunext.serving.worker import ModelWorker, WorkerBusyError, at_one_go
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def worker():
 def gate(worker):
     """A job that runs until the gate is set."""
     entered, gate = threading.Event(), threading.Event()
-    worker.submit(lambda: (entered.set(), gate.wait(10)))
+    worker.submit(at_one_go(lambda: (entered.set(), gate.wait(10))))
     assert entered.wait(10)
     yield gate
     gate.set()
@@ -27,8 +27,10 @@ def gate(worker):
 def test_jobs_run_one_after_the_other_in_one_thread(worker, gate):
     seen = []
     done = threading.Event()
-    worker.submit(lambda: seen.append(("first", threading.current_thread().name)))
-    worker.submit(lambda: (seen.append(("second", threading.current_thread().name)), done.set()))
+    worker.submit(at_one_go(lambda: seen.append(("first", threading.current_thread().name))))
+    worker.submit(
+        at_one_go(lambda: (seen.append(("second", threading.current_thread().name)), done.set()))
+    )
     assert not seen
     gate.set()
     assert done.wait(10)
@@ -36,23 +38,21 @@ def test_jobs_run_one_after_the_other_in_one_thread(worker, gate):
 
 
 def test_more_than_may_wait_are_refused(worker, gate):
-    worker.submit(lambda: None)
-    worker.submit(lambda: None)
+    worker.submit(at_one_go(lambda: None))
+    worker.submit(at_one_go(lambda: None))
     with pytest.raises(WorkerBusyError):
-        worker.submit(lambda: None)
+        worker.submit(at_one_go(lambda: None))
 
 
 def test_a_job_that_waits_can_be_withdrawn_and_makes_room(worker, gate):
     ran = []
 
-    def job():
-        ran.append("withdrawn")
-
+    job = at_one_go(lambda: ran.append("withdrawn"))
     worker.submit(job)
-    worker.submit(lambda: ran.append("other"))
+    worker.submit(at_one_go(lambda: ran.append("other")))
     assert worker.withdraw(job)
     assert not worker.withdraw(job)
-    worker.submit(lambda: None)
+    worker.submit(at_one_go(lambda: None))
     gate.set()
     worker.close()
     assert ran == ["other"]
@@ -64,8 +64,8 @@ def test_an_error_does_not_end_the_thread(worker, caplog):
     def fail():
         raise RuntimeError("a job's own fault")
 
-    worker.submit(fail)
-    worker.submit(done.set)
+    worker.submit(at_one_go(fail))
+    worker.submit(at_one_go(done.set))
     assert done.wait(10)
     assert "a job's own fault" in caplog.text
 
