@@ -175,7 +175,8 @@ def _draw_weights(model: SamModel) -> None:
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d | nn.Embedding):
             module.reset_parameters()
-    nn.init.trunc_normal_(model.vision_encoder.pos_embed, std=_POSITIONS_STD)
+    positions: Any = model.vision_encoder.pos_embed
+    nn.init.trunc_normal_(positions, std=_POSITIONS_STD)
 
 
 def convert_sam(

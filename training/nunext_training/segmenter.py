@@ -161,7 +161,6 @@ def _validation(
     drawn = decoded_images(labelled, recipe.validation)
 
     def pq(model: SamModel) -> float:
-        model.eval()
         segmenter = SamSegmenter.from_model(model, images, parent)
         shares = [
             report.pq * report.images
