@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
@@ -109,3 +110,16 @@ class Bar:
         self._shown |= values
         if self._bar is not None:
             self._bar.set_postfix(self._shown, refresh=False)
+
+
+def counter(what: str) -> Callable[[int, int], None]:
+    """A bar on stderr that is told how many of how many are done."""
+    bar = tqdm(file=sys.stderr, unit=what, leave=False, disable=None)  # on terminals only
+
+    def tell(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(1)
+        if done == total:
+            bar.close()
+
+    return tell

@@ -1,0 +1,149 @@
+"""``nunext-train evaluate``: the command line of evaluation."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from napari_nunext.core.errors import InputError
+from napari_nunext.core.metrics import MATCH_RADIUS_UM
+from napari_nunext.core.records import SPLITS
+from nunext_training.command_line import add_strict, renames_of, set_threads
+from nunext_training.progress import counter
+
+if TYPE_CHECKING:
+    import argparse
+
+    from napari_nunext.core.records import Split
+    from napari_nunext.models.catalog import Catalog
+    from napari_nunext.models.detector import Detector
+    from napari_nunext.models.segmenter import Segmenter
+    from nunext_training.datasets.labelled import LabelledImage
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the parser's."""
+    evaluate = commands.add_parser("evaluate", help="precision, recall and F1")
+    subject = evaluate.add_mutually_exclusive_group(required=True)
+    subject.add_argument("--checkpoint", type=Path, metavar="DIR")
+    subject.add_argument("--predictions", type=Path, metavar="DIR", help="GeoJSON or label images")
+    subject.add_argument(
+        "--model",
+        metavar="ID",
+        help="of a detector that `napari-nunext models` lists, such as classical or cellpose; or "
+        "centroids: the truth's own points, to score a segmenter alone",
+    )
+    evaluate.add_argument("--data", type=Path, nargs="+", required=True, metavar="EXPORT_OR_FOLDER")
+    evaluate.add_argument(
+        "--split", choices=(*SPLITS, "all"), help="default: val where there is one, else all"
+    )
+    evaluate.add_argument("--radius-um", type=float, default=MATCH_RADIUS_UM)
+    evaluate.add_argument("--matching", choices=("gated", "hungarian"), default="gated")
+    evaluate.add_argument("--rename", action="append", default=[], metavar="FROM=TO")
+    add_strict(evaluate)
+    evaluate.add_argument("--threads", type=int, help="CPU threads (default: all)")
+    evaluate.add_argument(
+        "--segmenter", metavar="DIR_OR_ID", help="draws the masks to score: a checkpoint, or an id"
+    )
+    evaluate.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="write report.json, .md and .html (or one FILE.json)",
+    )
+    evaluate.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from nunext_training.evaluate import (
+        evaluate_detector,
+        evaluate_predictions,
+        evaluate_segmenter,
+    )
+    from nunext_training.files import write_json
+    from nunext_training.predictions import prediction_files
+    from nunext_training.report import write_report
+
+    set_threads(args.threads)
+    images, data = _images_of_split(args)
+    options = {
+        "radius_um": args.radius_um,
+        "method": args.matching,
+        "data": data,
+        "segmenter": _segmenter(args.segmenter),
+    }
+    if args.predictions is not None:
+        evaluation = evaluate_predictions(prediction_files(args.predictions), images, **options)
+    elif args.model == "centroids":
+        if args.segmenter is None:
+            raise InputError("--model centroids prompts a segmenter; name one with --segmenter.")
+        evaluation = evaluate_segmenter(images=images, progress=counter("image"), **options)
+    else:
+        evaluation = evaluate_detector(
+            _detector(args), images, progress=counter("image"), **options
+        )
+    print(evaluation.table())
+    if args.out is not None and args.out.suffix == ".json":
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        write_json(args.out, evaluation.to_json())
+    elif args.out is not None:
+        method = str(evaluation.subject.get("model", "predictions"))
+        write_report(evaluation, args.out, method=method, data_set=_data_set(data))
+    return 0
+
+
+def _images_of_split(
+    args: argparse.Namespace,
+) -> tuple[tuple[LabelledImage, ...], dict[str, Any]]:
+    from nunext_training.datasets.labelled import nuclei_count, rename_categories, select_split
+    from nunext_training.datasets.sources import read_sources, tell_left_out
+
+    sources = read_sources(args.data, strict=args.strict)
+    every = tuple(image for source in sources for image in source.images)
+    left_out = sum(source.left_out for source in sources)
+    tell_left_out([p for s in sources for p in s.problems], left_out, left_out + len(every))
+    split: Split | Literal["all"] = args.split or ("val" if select_split(every, "val") else "all")
+    images = every if split == "all" else select_split(every, split)
+    if not images:
+        folders = ", ".join(str(folder) for folder in args.data)
+        raise InputError(f"{folders} has no images in its {split} split. Choose another --split.")
+    images = rename_categories(images, renames_of(args.rename))
+    print(f"{len(images)} images ({split}), {nuclei_count(images)} nuclei", file=sys.stderr)
+    origins = [source.origin for source in sources]
+    data = origins[0] if len(origins) == 1 else {"sources": origins}
+    return images, data | {"split": split}
+
+
+def _data_set(data: dict[str, Any]) -> str:
+    """Name of what was evaluated on, for the tables."""
+    names = [str(origin.get("importer", "data")) for origin in data.get("sources", [data])]
+    return " + ".join(dict.fromkeys(names))
+
+
+def _detector(args: argparse.Namespace) -> Detector:
+    if args.checkpoint is None:
+        return _catalog().load_detector(args.model)
+    from napari_nunext.models.decoding import NextPointDetector
+
+    return NextPointDetector(args.checkpoint)
+
+
+def _segmenter(name: str | None) -> Segmenter | None:
+    """The segmenter of this id, else the one of this folder."""
+    if name is None:
+        return None
+    catalog = _catalog()
+    if any(entry.id == name for entry in catalog.entries() if entry.kind == "segmenter"):
+        return catalog.load_segmenter(name)
+    from napari_nunext.models.sam import SamSegmenter
+
+    return SamSegmenter(Path(name))
+
+
+def _catalog() -> Catalog:
+    """The models that the app finds too."""
+    from napari_nunext.models.catalog import Catalog
+    from napari_nunext.places import models_folder
+
+    return Catalog([models_folder()])

@@ -1,0 +1,94 @@
+"""``nunext-train import``: the command line of published data sets, and of drawn tissue."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_nunext.core.errors import InputError
+from nunext_training.progress import counter
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the parser's."""
+    from nunext_training.importers import IMPORTERS
+    from nunext_training.importers.synthetic import NAME
+
+    parser = commands.add_parser("import", help="turn a published data set into an export")
+    names = sorted([*IMPORTERS, NAME])
+    parser.add_argument("dataset", choices=names, metavar="DATASET", help=_names())
+    parser.add_argument("path", type=Path, nargs="?", help="where the data set lies")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--mpp", type=float, help="um per pixel, instead of what the set says")
+    drawn = parser.add_argument_group(NAME, "drawn tissue with exact masks; takes no path")
+    drawn.add_argument("--count", type=int, default=100, help="tiles (default 100)")
+    drawn.add_argument("--size-px", type=int, default=512, help="side of a tile (default 512)")
+    drawn.add_argument("--seed", type=int, default=0)
+    parser.set_defaults(run=_run)
+
+
+def _names() -> str:
+    from nunext_training.importers import IMPORTERS
+
+    return "; ".join(f"{i.name}: {i.title}" for i in IMPORTERS.values())
+
+
+def _run(args: argparse.Namespace) -> int:
+    from napari_nunext.core.geometry import check_mpp
+    from napari_nunext.core.nuclei import default_categories
+    from nunext_training.datasets.labelled import shared_patients
+    from nunext_training.importers import IMPORTERS
+    from nunext_training.importers.synthetic import NAME
+    from nunext_training.importers.writing import write_export
+
+    if args.dataset == NAME:
+        return _draw(args)
+    importer = IMPORTERS[args.dataset]
+    if args.path is None:
+        raise InputError(f"{importer.title} is read from a folder. Say which, after its name.")
+    if not importer.recognises(args.path):
+        raise InputError(f"{args.path} has not the layout of {importer.title}. Check the path.")
+    images = importer.read(
+        args.path, mpp=None if args.mpp is None else check_mpp(args.mpp, "--mpp")
+    )
+    categories = importer.categories or default_categories(
+        sorted({name for image in images for name in image.categories})
+    )
+    manifest = write_export(
+        images,
+        args.out,
+        categories=categories,
+        origin=importer.name,
+        progress=counter("image"),
+    )
+    counts = ", ".join(f"{n} {what}" for what, n in manifest.counts.items())
+    print(f"{args.out}: {counts}")
+    shared = shared_patients(images)
+    if shared:
+        print(
+            f"nunext-train: the published split has {len(shared)} patients in more than one part",
+            file=sys.stderr,
+        )
+    return 0
+
+
+def _draw(args: argparse.Namespace) -> int:
+    """Synthetic tiles as an export."""
+    from napari_nunext.synthetic import CATEGORIES
+    from nunext_training.importers.synthetic import MPP, NAME, DrawnTiles
+    from nunext_training.importers.writing import write_export
+
+    if args.path is not None:
+        raise InputError(f"{NAME} tiles are drawn, not read; leave out {args.path}.")
+    tiles = DrawnTiles(
+        args.count, size_px=args.size_px, mpp=MPP if args.mpp is None else args.mpp, seed=args.seed
+    )
+    manifest = write_export(
+        tiles, args.out, categories=CATEGORIES, origin=NAME, progress=counter("tile")
+    )
+    print(f"{args.out}: " + ", ".join(f"{n} {what}" for what, n in manifest.counts.items()))
+    return 0
