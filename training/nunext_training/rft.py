@@ -28,6 +28,7 @@ from nunext_training.prompted import PromptedMasks
 from nunext_training.rft_trainer import NextPointGrpoTrainer, RftValidation, RolloutScorer
 from nunext_training.sft import decoded_f1, decoded_images, training_options
 from nunext_training.stage import Job, load_parent, prepare_model, read_data, run_stage
+from nunext_training.vllm_rollouts import VllmServer, check_vllm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +48,8 @@ class RftJob(Job):
 
     segmenter: Path | None = None
     """A SAM checkpoint, for the task-guided reward."""
+    vllm: str | None = None
+    """Address of a vLLM server that decodes the rollouts; None leaves it to the model itself."""
 
 
 def run_rft(
@@ -70,8 +73,8 @@ def run_rft(
     Raises
     ------
     InputError
-        If data, checkpoint, recipe or folders do not fit, or the task-guided reward lacks a
-        segmenter or true masks.
+        If data, checkpoint, recipe or folders do not fit, the task-guided reward lacks a segmenter
+        or true masks, or no vLLM server answers.
     TrainingError
         If the loss is no longer a number.
     """
@@ -81,18 +84,20 @@ def run_rft(
     _check_margin(recipe, parent)
     data = read_data(job, parent)
     masks = _masks(job, parent, data)
+    server = _server(job, parent)
     identity = {
         "recipe": recipe.to_json(),
         "data": list(data.origins),
         "parent_sha256": checkpoint_sha256(job.checkpoint),
         "segmenter_sha256": None if masks is None else masks.checkpoint_sha256,
+        **({} if server is None else {"rollouts_from": "vllm"}),
     }
     return run_stage(
         job,
         recipe,
         parent,
         identity,
-        lambda run: _trainer(recipe, parent, data, masks, run, progress, stop),
+        lambda run: _trainer(recipe, parent, data, masks, server, run, progress, stop),
         progress,
         method="rft",
     )
@@ -124,6 +129,13 @@ def stage_recipe(recipe: Recipe) -> Recipe:
     )
 
 
+def _server(job: RftJob, parent: LoadedCheckpoint) -> VllmServer | None:
+    if job.vllm is None:
+        return None
+    check_vllm()
+    return VllmServer(job.vllm, parent)
+
+
 def _masks(job: RftJob, parent: LoadedCheckpoint, data: TrainingData) -> PromptedMasks | None:
     """What the task-guided reward draws with; None where the recipe does without."""
     if not job.recipe.rft.task_guided:
@@ -150,6 +162,7 @@ def _trainer(
     parent: LoadedCheckpoint,
     data: TrainingData,
     masks: PromptedMasks | None,
+    server: VllmServer | None,
     run: RunFolder,
     progress: Progress,
     stop: Callable[[], bool],
@@ -182,6 +195,7 @@ def _trainer(
             else None
         ),
         scorer=RolloutScorer(parent, recipe.rft, masks),
+        server=server,
         options=recipe.rft,
         run=run,
         progress=progress,

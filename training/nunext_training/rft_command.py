@@ -27,6 +27,7 @@ def add_parser(commands: Any) -> None:
     rft.add_argument("--out", type=Path, required=True, metavar="DIR")
     rft.add_argument("--recipe", default="feedback", help="a name or a TOML file (feedback)")
     rft.add_argument("--segmenter", type=Path, metavar="DIR", help="for the task-guided reward")
+    rft.add_argument("--vllm", metavar="URL", help="a vLLM server that decodes the rollouts")
     rft.add_argument("--steps", type=int)
     rft.add_argument("--windows", type=int, help="groups in a step")
     rft.add_argument("--rollouts", type=int, help="replies in a group")
@@ -58,6 +59,7 @@ def _run(args: argparse.Namespace) -> int:
         strict=args.strict,
         renames=renames_of(args.rename),
         segmenter=args.segmenter,
+        vllm=args.vllm,
     )
     return run_job(args, run_rft, job)
 

@@ -42,6 +42,7 @@ from nunext_training.rollouts import (
     rollout_seed,
 )
 from nunext_training.run_folder import Best
+from nunext_training.vllm_rollouts import weight_sender
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from nunext_training.rewards import ScoredReply
     from nunext_training.run_folder import RunFolder
     from nunext_training.trainer import Windows
+    from nunext_training.vllm_rollouts import VllmServer
 
 FIGURES = (
     "loss",
@@ -189,6 +191,8 @@ class NextPointGrpoTrainer(RunKeeping, GRPOTrainer):
         As many windows as training takes, in order.
     validation : RftValidation, optional
     scorer : RolloutScorer
+    server : VllmServer, optional
+        Decodes the rollouts in place of the model itself.
     options : RftOptions
     run : RunFolder
     progress : Progress
@@ -204,6 +208,7 @@ class NextPointGrpoTrainer(RunKeeping, GRPOTrainer):
         windows: Windows,
         validation: RftValidation | None,
         scorer: RolloutScorer,
+        server: VllmServer | None = None,
         options: RftOptions,
         run: RunFolder,
         progress: Progress,
@@ -223,6 +228,8 @@ class NextPointGrpoTrainer(RunKeeping, GRPOTrainer):
         self._windows = windows
         self._validation = validation
         self._scorer = scorer
+        self._server = server
+        self._sender: Any = None
         self._options = options
         self._run = run
         self._last_reward = 0.0
@@ -289,6 +296,8 @@ class NextPointGrpoTrainer(RunKeeping, GRPOTrainer):
 
     def _sampled(self, windows: Sequence[NDArray[np.uint8]], sampling: Sampling) -> Rollouts:
         """Replies of the policy of now; raises `TrainingError` where what it says is no number."""
+        if self._server is not None:
+            return self._sampled_by(self._server, windows, sampling)
         model = self.whole_model()
         max_points = self._checkpoint.description.max_points
         try:
@@ -300,6 +309,21 @@ class NextPointGrpoTrainer(RunKeeping, GRPOTrainer):
                 raise
             self._give_up(self._checkpoint.windows(windows), float("nan"))
             raise
+
+    def _sampled_by(
+        self, server: VllmServer, windows: Sequence[NDArray[np.uint8]], sampling: Sampling
+    ) -> Rollouts:
+        """Replies of a server that is sent the weights of now; each process asks for its own."""
+        if self._sender is None:
+            self._sender = weight_sender(
+                self.model, self.accelerator, self.processing_class, server.url
+            )
+        self._sender.sync_weights()
+        self.accelerator.wait_for_everyone()  # the main process sends
+        replies = server.replies(
+            windows, sampling, max_points=self._checkpoint.description.max_points
+        )
+        return Rollouts(self._checkpoint.windows(windows, self.accelerator.device), replies)
 
     def _advantages(
         self, sampled: Sequence[ScoredReply], judged: Sequence[_JudgedReply], lengths: Sequence[int]
