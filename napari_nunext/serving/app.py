@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from napari_nunext.serving.settings import ServerSettings
 
 NDJSON = "application/x-ndjson"
+IMAGE_KINDS = ("image/png", "image/jpeg", "image/tiff")
+_BINARY = {"type": "string", "format": "binary"}
 
 
 def create_app(settings: ServerSettings, catalog: ModelCatalog) -> FastAPI:
@@ -122,10 +124,19 @@ def models(service: Services) -> ModelList:
 @router.head("/v1/images/{sha256}")
 async def has_image(sha256: Sha256, service: Services) -> Response:
     """200 if the server has the image, else 404."""
-    return Response(status_code=404 if service.images.get(sha256) is None else 200)
+    service.image(sha256)
+    return Response()
 
 
-@router.put("/v1/images/{sha256}")
+@router.put(
+    "/v1/images/{sha256}",
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {kind: {"schema": _BINARY} for kind in IMAGE_KINDS},
+        }
+    },
+)
 async def put_image(sha256: Sha256, request: Request, service: Services) -> ImageStored:
     """Upload a PNG, JPEG or TIFF file. The hash is that of its RGB pixels."""
     image = await service.put_image(await request.body(), sha256)

@@ -195,7 +195,7 @@ class Service:
             For a region outside the image.
         """
         self._refuse_if_draining()
-        image = self._image(request.image)
+        image = self.image(request.image)
         region_of(request, image)
         models = await asyncio.to_thread(self.models)
         model = _choose(models, "detector", request.model)
@@ -243,7 +243,7 @@ class Service:
     ) -> Future[SegmentReply]:
         """Put a segmentation in the queue; refusals as in `detect`."""
         self._refuse_if_draining()
-        image = self._image(request.image)
+        image = self.image(request.image)
         prompts = [_checked_prompt(prompt, image) for prompt in request.prompts]
         models = await asyncio.to_thread(self.models)
         model = _choose(models, "segmenter", request.segmenter)
@@ -434,7 +434,8 @@ class Service:
         if self._draining:
             raise draining(self.settings.drain_s)
 
-    def _image(self, sha256: str) -> TileImage:
+    def image(self, sha256: str) -> TileImage:
+        """An image that was uploaded; `Refusal` 404 where it is not there (any more)."""
         image = self.images.get(sha256)
         if image is None:
             raise Refusal(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -100,6 +100,9 @@ class Serving:
     url: str
     catalog: FakeCatalog
     client: Client
+    process: Any
+    """Uvicorn's server: takes signals."""
+    thread: threading.Thread
 
 
 @pytest.fixture
@@ -120,14 +123,14 @@ def start(catalog: FakeCatalog) -> Iterator[Callable[..., Serving]]:
 
         thread = threading.Thread(
             target=serve,
-            args=(ServerSettings(token=TOKEN, **settings), catalog),
+            args=(ServerSettings(**{"token": TOKEN} | settings), catalog),
             kwargs={"ready": ready},
         )
         thread.start()
         threads.append(thread)
         assert is_ready.wait(30)
         clients.append(Client(addresses[0], TOKEN))
-        return Serving(addresses[0], catalog, clients[-1])
+        return Serving(addresses[0], catalog, clients[-1], stops[-1].__self__, thread)
 
     yield start
     for client in clients:
