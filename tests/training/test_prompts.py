@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 
 from napari_nunext.core.geometry import Box
-from napari_nunext.core.masks import Mask
 from nunext_training.datasets.crops import Crop
-from nunext_training.datasets.painting import paint_masks
-from nunext_training.datasets.prompts import PromptedWindows, paint_nuclei
+from nunext_training.datasets.prompts import MIN_SEEN_PX, PromptedWindows
 from nunext_training.datasets.windows import Example
 
 
@@ -24,9 +22,9 @@ def example(labels):
 
 @pytest.fixture
 def labels():
-    """A square, a bar, and a slice of a nucleus whose centroid is elsewhere."""
+    """A square, a bar, and hardly anything of a third."""
     image = np.zeros((16, 16), dtype=np.int32)
-    image[2:7, 2:7], image[10:12, 4:14], image[:, 15] = 4, 9, -2
+    image[2:7, 2:7], image[10:12, 4:14], image[: MIN_SEEN_PX - 1, 15] = 4, 9, 2
     return image
 
 
@@ -35,6 +33,13 @@ def test_every_nucleus_is_asked_for_before_any_is_asked_for_again(labels):
     assert set(prompted.chosen[:2]) == {4, 9}
     np.testing.assert_array_equal(prompted.chosen[2:4], prompted.chosen[:2])
     assert prompted.chosen[4] == prompted.chosen[0]
+
+
+def test_a_slice_at_the_edge_is_asked_for_by_what_is_seen_of_it(labels):
+    labels[:MIN_SEEN_PX, 15] = 2
+    prompted = PromptedWindows([example(labels)], prompts=3, jitter=0.0, seed=0)[0]
+    by_label = dict(zip(prompted.chosen.tolist(), prompted.points_xy.tolist(), strict=True))
+    assert by_label[2] == [15.5, MIN_SEEN_PX / 2]
 
 
 def test_a_point_without_jitter_is_the_centroid(labels):
@@ -66,24 +71,12 @@ def test_the_same_seed_and_index_give_the_same_prompts(labels):
 
 
 def test_a_window_without_nuclei_asks_for_none():
-    prompted = PromptedWindows([example(np.full((8, 8), -3))], prompts=2, jitter=1.0, seed=0)[0]
+    prompted = PromptedWindows([example(np.zeros((8, 8)))], prompts=2, jitter=1.0, seed=0)[0]
     assert prompted.chosen.tolist() == [0, 0]
     assert ((prompted.points_xy > 0) & (prompted.points_xy < 8)).all()
 
 
 def test_a_window_without_labels_is_refused(labels):
     bare = replace(example(labels), labels=None)
-    with pytest.raises(ValueError, match="paint_nuclei"):
+    with pytest.raises(ValueError, match="paint_masks"):
         PromptedWindows([bare], prompts=2, jitter=1.0, seed=0)[0]
-
-
-def test_nuclei_centred_beyond_the_window_are_painted_negative(tmp_path, labelled_tile):
-    tile = labelled_tile(tmp_path, "a", [(10, 10), (30, 10)])
-    square = Mask.from_array(np.ones((10, 10), dtype=bool), 5, 5)
-    tile = replace(tile, masks=(square, square.moved(20, 0)))
-    crop = Crop(Box(0, 0, 28, 28), 28)
-    labels = paint_nuclei(tile, crop)
-    np.testing.assert_array_equal(np.abs(labels), paint_masks(tile, crop))
-    assert (labels == 1).sum() == 100
-    assert (labels == -2).sum() == 30  # three columns of it reach into the window
-    assert (labels == 2).sum() == 0

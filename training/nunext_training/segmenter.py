@@ -28,8 +28,8 @@ from napari_nunext.models.loading import (
 )
 from napari_nunext.models.sam import SamSegmenter
 from nunext_training import processes
-from nunext_training.datasets.painting import check_masks
-from nunext_training.datasets.prompts import PromptedWindows, paint_nuclei
+from nunext_training.datasets.painting import check_masks, paint_masks
+from nunext_training.datasets.prompts import PromptedWindows
 from nunext_training.datasets.training_data import read_training_data
 from nunext_training.datasets.windows import GridWindows, RandomWindows, WindowSpec
 from nunext_training.evaluate import evaluate_segmenter
@@ -126,7 +126,7 @@ def _trainer(
         recipe.windows,
         length=recipe.optimiser.steps * per_step,
         seed=recipe.seed,
-        painter=paint_nuclei,
+        painter=paint_masks,
     )
     return SegmenterTrainer(
         model,
@@ -157,7 +157,7 @@ def _validation(
 ) -> MaskValidation | None:
     if not labelled:
         return None
-    windows = _prompted(GridWindows(labelled, spec, paint_nuclei), recipe)
+    windows = _prompted(GridWindows(labelled, spec, paint_masks), recipe)
     drawn = decoded_images(labelled, recipe.validation)
 
     def pq(model: SamModel) -> float:

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from nunext_training.datasets.painting import paint_masks
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.core.geometry import PointsXY
-    from nunext_training.datasets.crops import Crop
-    from nunext_training.datasets.labelled import LabelledImage
     from nunext_training.datasets.windows import Example
+
+MIN_SEEN_PX = 6
+"""Less of a nucleus is not asked for: nobody could tell its outline."""
 
 
 class Windows(Protocol):
@@ -36,7 +35,7 @@ class Prompted:
 
     rgb: NDArray[np.uint8]
     labels: NDArray[np.int32]
-    """As `paint_nuclei` makes them."""
+    """Shape (window_px, window_px), as `paint_masks` makes them."""
     chosen: NDArray[np.int64]
     """Shape (P,): labels of the nuclei; 0 throughout where the window has none to ask for."""
     points_xy: PointsXY
@@ -47,13 +46,14 @@ class PromptedWindows:
     """Windows with prompts; the i-th is a function of the seed and i.
 
     Each window gives the same number of prompts: nuclei at random, all of them before any is asked
-    for again. A prompt lies on the way from the centroid of what is seen of the nucleus to a random
-    pixel of it.
+    for again. One that reaches into the window from beyond counts by what is seen of it, unless that
+    is less than `MIN_SEEN_PX`: such slices are what nuclei at the edge of an image look like. A prompt
+    lies on the way from the centroid of what is seen to a random pixel of it.
 
     Parameters
     ----------
     windows : Windows
-        Painted by `paint_nuclei`.
+        Painted by `paint_masks`.
     prompts : int
         P, for each window.
     jitter : float
@@ -75,9 +75,10 @@ class PromptedWindows:
         example = self._windows[index]
         labels = example.labels
         if labels is None:
-            raise ValueError("A window to prompt in has no labels; paint it with paint_nuclei.")
+            raise ValueError("A window to prompt in has no labels; paint it with paint_masks.")
         rng = np.random.default_rng((self._seed, index, self._prompts))
-        asked_for = np.unique(labels[labels > 0])
+        present, seen_px = np.unique(labels[labels > 0], return_counts=True)
+        asked_for = present[seen_px >= MIN_SEEN_PX]
         chosen = np.zeros(self._prompts, dtype=np.int64)
         points = np.full((self._prompts, 2), labels.shape[0] / 2)
         if len(asked_for):
@@ -95,14 +96,3 @@ class PromptedWindows:
         share = rng.uniform(0, self._jitter)
         point: NDArray[np.float64] = centre + share * (pixels[rng.integers(len(pixels))] - centre)
         return point
-
-
-def paint_nuclei(image: LabelledImage, crop: Crop) -> NDArray[np.int32]:
-    """A painter: `paint_masks`, negative where the nucleus' centroid lies beyond the window.
-
-    Only a slice of such a nucleus may be seen, and no point in the window would ask for it.
-    """
-    labels = paint_masks(image, crop)
-    beyond = np.flatnonzero(~crop.box.contains(image.points_xy)) + 1
-    labels[np.isin(labels, beyond)] *= -1
-    return labels
