@@ -46,9 +46,9 @@ class PromptedWindows:
     """Windows with prompts; the i-th is a function of the seed and i.
 
     Each window gives the same number of prompts: nuclei at random, all of them before any is asked
-    for again. One that reaches into the window from beyond counts by what is seen of it, unless that
-    is less than `MIN_SEEN_PX`: such slices are what nuclei at the edge of an image look like. A prompt
-    lies on the way from the centroid of what is seen to a random pixel of it.
+    for again. One that reaches into the window from beyond counts by what is seen of it, unless
+    that is less than `MIN_SEEN_PX`: so look nuclei at the edge of an image. A prompt lies on the
+    way from the centroid of what is seen to a random pixel of it.
 
     Parameters
     ----------
