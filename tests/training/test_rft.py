@@ -22,7 +22,8 @@ from nunext_training.errors import TrainingError
 from nunext_training.importers.writing import write_export
 from nunext_training.recipe import RftOptions, parse_recipe
 from nunext_training.rft import RftJob, run_rft
-from nunext_training.rft_trainer import NextPointGrpoTrainer, RolloutScorer
+from nunext_training.rft_trainer import NextPointGrpoTrainer
+from nunext_training.rollout_scorer import RolloutScorer
 from nunext_training.sft import SftJob, run_sft
 
 pytestmark = pytest.mark.timeout(120)

@@ -35,7 +35,8 @@ from nunext_training.importers.writing import write_export
 from nunext_training.recipe import RftOptions, WindowOptions, parse_recipe
 from nunext_training.rewards import score_reply
 from nunext_training.rft import RftJob, run_rft
-from nunext_training.rft_trainer import NextPointGrpoTrainer, RolloutScorer
+from nunext_training.rft_trainer import NextPointGrpoTrainer
+from nunext_training.rollout_scorer import RolloutScorer
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -25,7 +25,8 @@ from nunext_training import processes
 from nunext_training.covt import foreground_painter
 from nunext_training.datasets.windows import GridWindows, RandomWindows, WindowSpec
 from nunext_training.prompted import PromptedMasks
-from nunext_training.rft_trainer import NextPointGrpoTrainer, RftValidation, RolloutScorer
+from nunext_training.rft_trainer import NextPointGrpoTrainer, RftValidation
+from nunext_training.rollout_scorer import RolloutScorer
 from nunext_training.sft import decoded_f1, decoded_images, training_options
 from nunext_training.stage import Job, load_parent, prepare_model, read_data, run_stage
 from nunext_training.vllm_rollouts import VllmServer, check_vllm

@@ -13,7 +13,6 @@ names and shapes, and the package pins its minor version.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,18 +21,15 @@ from datasets import Dataset  # type: ignore[import-untyped]
 from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOTrainer
 
-from napari_nunext.core.records import Rollout
 from napari_nunext.models.generate import Sampling
 from nunext_training import processes
 from nunext_training.advantages import (
     advantages_in_groups,
-    reply_from_verdicts,
     token_advantages,
     varied_groups,
 )
 from nunext_training.errors import TrainingError
 from nunext_training.keeping import Reporter, RunKeeping
-from nunext_training.rewards import panoptic_reward, score_reply, within
 from nunext_training.rollouts import (
     Rollouts,
     decode_windows,
@@ -52,14 +48,12 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
     from trl import GRPOConfig
 
-    from napari_nunext.core.geometry import PointsXY
-    from napari_nunext.core.matching import Method
     from napari_nunext.models.loading import LoadedCheckpoint
     from nunext_training.datasets.windows import Example
     from nunext_training.progress import Progress
-    from nunext_training.prompted import PromptedMasks
     from nunext_training.recipe import RftOptions
     from nunext_training.rewards import ScoredReply
+    from nunext_training.rollout_scorer import RolloutScorer
     from nunext_training.run_folder import RunFolder
     from nunext_training.trainer import Windows
     from nunext_training.vllm_rollouts import VllmServer
@@ -107,75 +101,6 @@ def detection_reward(**columns: Any) -> list[float | None]:
     Rewards come from `RolloutScorer`, together with the matching that shapes advantages.
     """
     raise TrainingError("TRL asked for rewards by itself; install the version that is pinned.")
-
-
-class RolloutScorer:
-    """Rewards of replies to known windows.
-
-    Parameters
-    ----------
-    checkpoint : LoadedCheckpoint
-    options : RftOptions
-    masks : PromptedMasks, optional
-        For the task-guided reward (Eq. 19); examples then need their true labels.
-    """
-
-    def __init__(
-        self,
-        checkpoint: LoadedCheckpoint,
-        options: RftOptions,
-        masks: PromptedMasks | None = None,
-    ) -> None:
-        self._codec = checkpoint.description.codec
-        self._radius_px = options.radius_um / checkpoint.description.mpp
-        self._margin_px = options.margin_um / checkpoint.description.mpp
-        self._method: Method = options.matching
-        self._gamma = options.gamma
-        self._masks = masks
-        self._max_points = checkpoint.description.max_points
-
-    def score(self, example: Example, reply: Sequence[int]) -> ScoredReply:
-        """Check, match and reward a reply to a window.
-
-        The radius is in the pixels of the window: where a window is scaled, it goes with the size
-        of the nuclei.
-        """
-        return score_reply(
-            reply,
-            example.points_xy,
-            self._codec,
-            radius_px=self._radius_px,
-            method=self._method,
-            panoptic=self._panoptic_of(example),
-            gamma=self._gamma,
-            margin_px=self._margin_px,
-        )
-
-    def score_verdicts(self, example: Example) -> tuple[tuple[int, ...], ScoredReply] | None:
-        """What people judged in a window, as a reply and its reward.
-
-        None where they judged nothing, and where the model may not write as many points.
-        """
-        judged = example.judged
-        if judged is None or len(judged.points) > self._max_points:
-            return None
-        missed = within(judged.missed_xy, self._codec.window_px, self._margin_px)
-        return reply_from_verdicts(
-            Rollout(judged.points, int(missed.sum())),  # a region's rating is none of a window's
-            self._codec,
-            panoptic=self._panoptic_of(example),
-            gamma=self._gamma,
-            margin_px=self._margin_px,
-        )
-
-    def _panoptic_of(self, example: Example) -> Callable[[PointsXY], float] | None:
-        return None if self._masks is None else partial(self._panoptic, self._masks, example)
-
-    @staticmethod
-    def _panoptic(masks: PromptedMasks, example: Example, points_xy: PointsXY) -> float:
-        if example.labels is None:
-            raise TrainingError(f"{example.image_name} has no true masks for Eq. 19.")
-        return panoptic_reward(points_xy, example.labels, partial(masks, example.rgb))
 
 
 class NextPointGrpoTrainer(RunKeeping, GRPOTrainer):

@@ -13,6 +13,7 @@ from transformers import set_seed
 from napari_nunext.core.errors import InputError
 from napari_nunext.models.families import submodule
 from napari_nunext.models.loading import load_checkpoint
+from napari_nunext.models.quantised import quantisation_of
 from nunext_training import processes
 from nunext_training.datasets.training_data import read_training_data
 from nunext_training.publishing import LAST, publish
@@ -140,7 +141,18 @@ def _open(job: Job, identity: dict[str, Any], parameters: int) -> RunFolder:
 
 
 def load_parent(folder: Path, optimiser: OptimiserOptions) -> LoadedCheckpoint:
-    """The checkpoint to start from, its weights in float32; raises as `load_checkpoint` does."""
+    """The checkpoint to start from, its weights in float32; raises as `load_checkpoint` does.
+
+    Raises
+    ------
+    InputError
+        If its weights are quantised.
+    """
+    if (folder / "config.json").is_file() and quantisation_of(folder) is not None:
+        raise InputError(
+            f"{folder} is quantised: integers cannot be trained. Train the checkpoint that it was "
+            "made from, and quantise what comes out."
+        )
     attention = None if optimiser.attention == "auto" else optimiser.attention
     return load_checkpoint(folder, dtype=torch.float32, attention=attention)
 

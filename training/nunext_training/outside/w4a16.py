@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import torch
 from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme
@@ -35,10 +36,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = AutoModelForImageTextToText.from_pretrained(
+    model: Any = AutoModelForImageTextToText.from_pretrained(
         args.model, dtype="auto", local_files_only=True, use_safetensors=True
-    ).to(device)
-    samples = [load_file(path) for path in sorted(args.calibration.glob("*.safetensors"))]
+    )
+    model = model.to(device)
+    samples: Any = [load_file(path) for path in sorted(args.calibration.glob("*.safetensors"))]
     weights = QuantizationArgs(
         num_bits=4, type="int", symmetric=True, strategy="group", group_size=group_size(model)
     )
