@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from napari_nunext.core.errors import ServerUnavailableError
 from napari_nunext.core.nuclei import OKABE_ITO, UNCATEGORISED, Category
 from napari_nunext.review.background import in_words
-from napari_nunext.review.model import Notice, RunStatus, ServerStatus
+from napari_nunext.review.checkup import examine
+from napari_nunext.review.model import Check, Checkup, Notice, RunStatus, ServerStatus
 from napari_nunext.review.search import Search
 from napari_nunext.store import events
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from napari_nunext.review.search import SearchNews
     from napari_nunext.review.servers import ModelServer
     from napari_nunext.review.session import Session
-    from napari_nunext.serving.protocol import Health, ModelInfo
+    from napari_nunext.serving.protocol import ModelInfo
 
 MIB = 2**20
 
@@ -41,9 +42,16 @@ class Finder:
         self._session.background.run(self._ask_models, self._take_models, self._server_failed)
 
     def check(self) -> None:
-        """Ask the server how it is, and show the answer in words."""
+        """Try the whole way to the model, and show in words what is wrong."""
+        if self._model.checkup.phase == "running":
+            return
+        self._model.checkup = Checkup("running")
+        field, model_id = self._model.open_field, self._model.model_id
+        folder = None if field is None else self._session.project.path.parent
         self._session.background.run(
-            lambda: self._server.client().health(), self._take_health, self._server_failed
+            lambda: examine(self._server.client, model_id=model_id, folder=folder),
+            self._take_checkup,
+            self._checkup_broke,
         )
 
     def restart(self) -> None:
@@ -74,13 +82,26 @@ class Finder:
             self._model.model_id = default or next(iter(sorted(usable)), "")
         self._model.server = ServerStatus("ready", "ready")
 
-    def _take_health(self, health: Health) -> None:
+    def _take_checkup(self, checkup: Checkup) -> None:
+        self._model.checkup = checkup
+        health = checkup.health
+        if health is None:
+            words = next(check.words for check in checkup.checks if not check.passed)
+            self._model.server = ServerStatus("failed", "not running", words)
+            return
         words = f"ready on {health.device}" if health.status == "ready" else health.status
+        if not checkup.well:
+            words = "something is wrong"
         loaded = ", ".join(health.loaded) or "no model yet"
         details = f"In memory: {loaded}"
         if health.memory_bytes is not None:
             details += f", {health.memory_bytes / MIB:.0f} MiB in use"
-        self._model.server = ServerStatus("ready", words, details)
+        self._model.server = ServerStatus("ready" if checkup.well else "failed", words, details)
+
+    def _checkup_broke(self, error: BaseException) -> None:
+        notice = in_words(error)
+        self._model.checkup = Checkup("done", (Check(False, notice.words),))
+        self._session.notify(notice)
 
     def _server_failed(self, error: BaseException) -> None:
         notice = in_words(error)

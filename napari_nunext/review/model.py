@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.core.nuclei import Category
-    from napari_nunext.serving.protocol import ModelInfo
+    from napari_nunext.serving.protocol import Health, ModelInfo
     from napari_nunext.store import FieldState, ImageEntry
 
 SURE_ABOVE = 0.45
@@ -126,6 +126,32 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Checkup:
+    """What is well and what is not, on the way to the model."""
+
+    phase: Literal["idle", "running", "done"] = "idle"
+    checks: tuple[Check, ...] = ()
+    """In the order in which they were made; those behind one that fails are not."""
+    health: Health | None = None
+    """What the server said of itself; None where it did not answer."""
+
+    @property
+    def well(self) -> bool:
+        """Whether nothing was found to be wrong."""
+        return all(check.passed for check in self.checks)
+
+    @property
+    def words(self) -> str:
+        """All of it in a sentence."""
+        if self.phase == "running":
+            return "Checking; a large model may take a minute."
+        wrong = sum(not check.passed for check in self.checks)
+        if wrong:
+            return f"{wrong} thing{'' if wrong == 1 else 's'} to mend."
+        return "All is well." if self.checks else ""
+
+
+@dataclass(frozen=True, slots=True)
 class Harvest:
     """What people have done so far, as training material."""
 
@@ -190,6 +216,7 @@ class ReviewModel:
     region: Box | None = None
     """The region the user has drawn, level-0 px."""
     server: ServerStatus = field(default_factory=ServerStatus)
+    checkup: Checkup = field(default_factory=Checkup)
     models: tuple[ModelInfo, ...] = ()
     """The detectors that can be chosen."""
     model_id: str = ""

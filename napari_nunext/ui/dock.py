@@ -23,6 +23,7 @@ from napari_nunext.review.controller import ReviewController
 from napari_nunext.serving.launcher import LocalServer
 from napari_nunext.ui.bridge import MainThread
 from napari_nunext.ui.canvas import Canvas
+from napari_nunext.ui.checkup_sheet import CheckupSheet
 from napari_nunext.ui.controls import Segments
 from napari_nunext.ui.empty_panel import EmptyPanel
 from napari_nunext.ui.header_panel import HeaderPanel
@@ -122,6 +123,7 @@ class NunextDock(QWidget):
         menu.addAction("Export for QuPath (GeoJSON)\N{HORIZONTAL ELLIPSIS}", self.choose_geojson)
         menu.addAction("Export training data\N{HORIZONTAL ELLIPSIS}", self.choose_export)
         menu.addSeparator()
+        menu.addAction("Check the model server", self.show_checkup)
         menu.addAction("Keys", self.show_shortcuts)
 
     def _connect(self) -> None:
@@ -131,6 +133,7 @@ class NunextDock(QWidget):
         self.empty.sample_wanted.connect(lambda: self.controller.open_paths([ihc_path()]))
         self.tabs.chosen.connect(self.show_tab)
         self.review.finder.region_wanted.connect(self._draw_region)
+        self.review.finder.checkup_wanted.connect(self.show_checkup)
         self.review.points_shown.connect(self.canvas.show_points)
         self.review.opacity_chosen.connect(self.canvas.set_opacity)
         self.improve.export_wanted.connect(self.choose_export)
@@ -154,7 +157,15 @@ class NunextDock(QWidget):
 
     def show_shortcuts(self) -> None:
         """Show the cheat sheet over the image."""
-        sheet = ShortcutsSheet(self, self.keys.bindings, palette_for(self.viewer.theme))
+        self._show_beside(ShortcutsSheet(self, self.keys.bindings, palette_for(self.viewer.theme)))
+
+    def show_checkup(self) -> None:
+        """Check the way to the model, and show how it goes."""
+        self.controller.finder.check()
+        self._show_beside(CheckupSheet(self, self.controller, palette_for(self.viewer.theme)))
+
+    def _show_beside(self, sheet: QWidget) -> None:
+        """Show a pop-up over the image."""
         sheet.adjustSize()
         corner = self.mapToGlobal(self.rect().topLeft())
         sheet.move(corner.x() - sheet.width() - SPACE_PX, corner.y() + SPACE_PX)

@@ -22,6 +22,8 @@ class FindPanel(Card):
 
     region_wanted = Signal()
     """The user wants to draw the region to search."""
+    checkup_wanted = Signal()
+    """The user wants to know how the model server is."""
 
     def __init__(self, controller: ReviewController, palette: Palette) -> None:
         super().__init__()
@@ -46,7 +48,7 @@ class FindPanel(Card):
         self.body.addWidget(self._find)
         self.body.addWidget(self._progress)
         self._models.activated.connect(self._choose)
-        self._dot.clicked.connect(controller.finder.check)
+        self._dot.clicked.connect(self.checkup_wanted.emit)
         self._where.chosen.connect(self._choose_where)
         self._find.clicked.connect(self.search)
         events = self._model.events

@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING, Any
 
+from napari_nunext import __version__
 from napari_nunext.core.errors import ServerUnavailableError
 from napari_nunext.serving import protocol
 
@@ -99,7 +100,7 @@ class FakeClient:
     def health(self) -> protocol.Health:
         self._answer()
         return protocol.Health(
-            status="ready", version="0", device="cpu", memory_bytes=2**28, loaded=["small"]
+            status="ready", version=__version__, device="cpu", memory_bytes=2**28, loaded=["small"]
         )
 
     def models(self) -> list[protocol.ModelInfo]:

@@ -48,8 +48,10 @@ def test_a_model_that_cannot_be_served_is_not_chosen(
     assert controller.model.model_id == "classical"
 
 
-def test_health_is_told_in_words(controller: ReviewController) -> None:
+def test_health_is_told_in_words(controller: ReviewController, server: FakeServer) -> None:
+    server.fake.script = [started(), done(0)]
     controller.finder.check()
+    assert controller.model.checkup.well
     assert controller.model.server.words == "ready on cpu"
     assert "256 MiB" in controller.model.server.details
 

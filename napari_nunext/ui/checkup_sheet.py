@@ -1,0 +1,73 @@
+"""What is well and what is not, on the way to the model, a line each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QDialog, QVBoxLayout, QWidget
+
+from napari_nunext.ui.controls import Card, Text, button, row
+from napari_nunext.ui.improve_panel import CheckLine
+from napari_nunext.ui.theme import style_sheet
+
+if TYPE_CHECKING:
+    from qtpy.QtGui import QCloseEvent
+
+    from napari_nunext.review.controller import ReviewController
+    from napari_nunext.review.model import Checkup
+    from napari_nunext.ui.theme import Palette
+
+WIDTH_PX = 380
+
+
+class CheckupSheet(QDialog):
+    """A pop-up that checks when it opens, and again when it is asked to."""
+
+    def __init__(self, parent: QWidget, controller: ReviewController, palette: Palette) -> None:
+        super().__init__(parent, Qt.WindowType.Popup)
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setObjectName("nunext")
+        self.setStyleSheet(style_sheet(palette))
+        self._model = controller.model
+        self._palette = palette
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        card = Card()
+        card.setFixedWidth(WIDTH_PX)
+        outer.addWidget(card)
+        card.body.setContentsMargins(18, 14, 18, 16)
+        card.body.addWidget(Text("Model server", role="title"))
+        self._words = Text(role="muted", wraps=True)
+        card.body.addWidget(self._words)
+        self._lines = QVBoxLayout()
+        self._lines.setSpacing(6)
+        card.body.addLayout(self._lines)
+        self._again = button("Check again")
+        self._restart = button("Restart the server")
+        buttons = row(self._again, self._restart)
+        buttons.addStretch(1)
+        card.body.addLayout(buttons)
+        self._again.clicked.connect(controller.finder.check)
+        self._restart.clicked.connect(controller.finder.restart)
+        self._restart.clicked.connect(self.close)
+        self._model.events.checkup.connect(self._show)
+        self._show(self._model.checkup)
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Let go of the review."""
+        self._model.events.checkup.disconnect(self._show)
+        super().closeEvent(event)
+
+    def _show(self, checkup: Checkup) -> None:
+        while (item := self._lines.takeAt(0)) is not None:
+            line = item.widget()
+            if line is not None:
+                line.deleteLater()
+        for check in checkup.checks:
+            self._lines.addWidget(CheckLine(check, self._palette))
+        running = checkup.phase == "running"
+        self._words.setText(checkup.words)
+        self._again.setEnabled(not running)
+        self._restart.setVisible(not running and not checkup.well)
+        self.adjustSize()
