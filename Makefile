@@ -3,12 +3,13 @@
 
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz lint bench environment system clean
+.PHONY: help demo test fuzz lint bench environment system clean test-ray
 
 help:
 	@echo "make demo               open napari on real tissue; without a display, run the whole loop into build/demo/"
 	@echo "make test [ARGS=...]    run the tests; ARGS go to pytest"
 	@echo "make fuzz [N=300]       make up N requests of each kind from the server's OpenAPI document"
+	@echo "make test-ray           run deploy/ on a Ray cluster of this machine"
 	@echo "make lint               style, types, import contracts"
 	@echo "make bench [ONLY=name]  run the benchmarks into build/bench/"
 	@echo "make clean              remove what the targets made, except .venv"
@@ -27,6 +28,9 @@ test: system environment
 
 fuzz: environment
 	NUNEXT_FUZZ_EXAMPLES=$(or $(N),300) $(PYTHON) -m pytest tests/serving/test_fuzz.py -o timeout=3600
+
+test-ray: environment
+	scripts/ray.sh $(ARGS)
 
 lint: environment
 	$(PYTHON) -m ruff check .

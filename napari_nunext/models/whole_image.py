@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.geometry import PointsXY
     from napari_nunext.core.tiling import Window
-    from napari_nunext.models.detector import Detector, WindowEvent
+    from napari_nunext.models.detector import Detector, DetectorInfo, WindowEvent
 
     class WindowReader(Protocol):
         """As much of an image as detection needs."""
@@ -95,44 +95,79 @@ def detect_image(
     CalibrationError
         If a scale is implausible.
     """
-    info = detector.info
-    radius_px = merge_radius_um / check_mpp(mpp)
     whole = Box.of_image(image.width_px, image.height_px)
     region = whole if region is None else region.clipped_to(whole)
-    windows = plan_windows(
-        region,
+    windows = plan_image(image, detector.info, mpp=mpp, region=region)
+    found = Gathering(region, mpp=mpp, merge_radius_um=merge_radius_um)
+    for window, event in _events(image, detector, windows, cancelled):
+        found.take(window, event)
+    return found.result()
+
+
+def plan_image(
+    image: WindowReader, info: DetectorInfo, *, mpp: float, region: Box | None = None
+) -> tuple[Window, ...]:
+    """The windows in which a detector sees an image, or a region of it, row by row."""
+    whole = Box.of_image(image.width_px, image.height_px)
+    return plan_windows(
+        whole if region is None else region,
         whole,
         window_px=info.window_px,
         window_mpp=info.mpp,
         halo_um=info.halo_um,
         image_mpp=mpp,
     )
-    merger = SeamMerger(radius_px)
-    points: list[tuple[float, float]] = []
-    categories: list[str] = []
-    confidence: list[float] = []
-    cut_off = 0
-    for window, event in _events(image, detector, windows, cancelled):
+
+
+class Gathering:
+    """The nuclei of an image, while its windows are searched in any order.
+
+    Parameters
+    ----------
+    region : Box
+        Nuclei beyond it do not count; level-0 pixels.
+    mpp : float
+        Micrometres per level-0 pixel of the image.
+    merge_radius_um : float
+        Points of different windows closer than this are one nucleus, the surer one.
+    """
+
+    def __init__(
+        self, region: Box, *, mpp: float, merge_radius_um: float = MERGE_RADIUS_UM
+    ) -> None:
+        self._region = region
+        self._radius_px = merge_radius_um / check_mpp(mpp)
+        self._merger = SeamMerger(self._radius_px)
+        self._points: list[tuple[float, float]] = []
+        self._categories: list[str] = []
+        self._confidence: list[float] = []
+        self._cut_off = 0
+
+    def take(self, window: Window, event: WindowEvent) -> None:
+        """Keep the points that are this window's to report."""
         if not isinstance(event, WindowPoints):
-            cut_off += event.finish == "limit"
-            continue
+            self._cut_off += event.finish == "limit"
+            return
         here = window.to_level0(event.points_xy)
         mine = np.flatnonzero(
-            window.speaks_for(radius_px / 2).contains(here) & region.contains(here)
+            window.speaks_for(self._radius_px / 2).contains(here) & self._region.contains(here)
         )
         sure = [event.confidence[i] for i in mine]
-        merger.add(window.index, here[mine], sure)
-        points += [(float(x), float(y)) for x, y in here[mine]]
-        categories += [event.categories[i] for i in mine]
-        confidence += sure
-    merger.settle()
-    kept = list(merger.visible())
-    return Detections(
-        np.array(points, dtype=np.float64).reshape(-1, 2)[kept],
-        tuple(categories[i] for i in kept),
-        np.array(confidence, dtype=np.float64)[kept],
-        cut_off,
-    )
+        self._merger.add(window.index, here[mine], sure)
+        self._points += [(float(x), float(y)) for x, y in here[mine]]
+        self._categories += [event.categories[i] for i in mine]
+        self._confidence += sure
+
+    def result(self) -> Detections:
+        """The nuclei that stand, in the order in which they were taken."""
+        self._merger.settle()
+        kept = list(self._merger.visible())
+        return Detections(
+            np.array(self._points, dtype=np.float64).reshape(-1, 2)[kept],
+            tuple(self._categories[i] for i in kept),
+            np.array(self._confidence, dtype=np.float64)[kept],
+            self._cut_off,
+        )
 
 
 def _events(

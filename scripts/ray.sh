@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Runs the tests of deploy/ with Ray, in build/ray-env: the packages of .venv, and Ray with what it
+# needs beside them, under constraints.txt.  Arguments go to pytest.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/common.sh
+
+readonly ENV=build/ray-env
+readonly WANTED="ray[serve,data]>=2.60,<3"
+
+if [ ! -x "$ENV/bin/python" ]; then
+    .venv/bin/python -m venv "$ENV"
+    .venv/bin/python - "$ENV" <<'PYTHON'
+import pathlib, sys, sysconfig
+
+env = pathlib.Path(sys.argv[1])
+(site,) = env.glob("lib*/python*/site-packages")
+(site / "of-the-project.pth").write_text(sysconfig.get_path("purelib") + "\n")
+PYTHON
+fi
+if ! "$ENV/bin/python" -c 'import ray.serve' 2>/dev/null; then
+    say "Installing $WANTED into $ENV; the log is build/ray.log"
+    "$ENV/bin/python" -m pip install -q -c constraints.txt "$WANTED" >build/ray.log 2>&1 ||
+        die "Ray could not be installed. The log is build/ray.log."
+fi
+# The project itself is installed editable into .venv, which that path file does not follow.
+PYTHONPATH="$PWD:$PWD/training${PYTHONPATH:+:$PYTHONPATH}" exec "$ENV/bin/python" -m pytest tests/deploy "$@"
