@@ -122,7 +122,9 @@ def test_the_checkpoint_serves_and_keeps_its_head_where_readers_of_weights_do_no
     names = [p.name for p in out.glob("*.safetensors")]
     assert names == ["model.safetensors"]
     assert not any("covt" in name for name in load_file(out / "model.safetensors"))
-    assert set(load_file(out / ThoughtHead.file)) == {f"layers.{i}.{kind}" for i in (0, 2) for kind in ("weight", "bias")}
+    assert set(load_file(out / ThoughtHead.file)) == {
+        f"layers.{i}.{kind}" for i in (0, 2) for kind in ("weight", "bias")
+    }
     provenance = json.loads((out / "nunext.json").read_text())["provenance"]
     assert provenance["covt_sam_sha256"]
     assert provenance["recipe"]["covt"] == {"alpha": 1.0, "target": "discs", "radius_um": 3.5}
