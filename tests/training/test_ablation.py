@@ -46,6 +46,15 @@ def test_every_row_goes_on_from_one_with_the_same_supervision():
             assert parent.name == START
 
 
+def test_a_row_is_held_against_one_that_lacks_a_single_module():
+    for variant in TABLE_5[1:]:
+        beside = BY_NAME[variant.beside]
+        assert len(set(variant.modules) - set(beside.modules)) == 1
+        assert set(beside.modules) < set(variant.modules)
+        assert variant.published_gain == pytest.approx(variant.published - beside.published)
+    assert BY_NAME["tgr"].published_gain == pytest.approx(0.002)
+
+
 def test_rows_bring_those_that_they_go_on_from_and_share_them():
     assert [v.name for v in with_parents(["tgr"])] == ["start", "covt", "tgr"]
     assert [v.name for v in with_parents(["fgas", "lvgf", "covt"])] == [

@@ -40,26 +40,27 @@ def test_the_table_is_mean_and_spread_over_seeds(report):
     table, by_seed = json.loads((report / "report.json").read_text())["tables"]
     assert table["layout_of_table"] == 5
     start, nsft, sass, grpo = (row[8:] for row in table["rows"])
-    assert start == [0.5, None, "1", None, None, 0.587]
+    assert start == [0.5, None, "1", None, None, 0.587, None]
     # 0.6 and 0.7: mean 0.65, and a deviation of 0.1 / sqrt(2).
     assert (nsft[:2], nsft[3:5]) == (
         pytest.approx([0.65, 0.1 / 2**0.5]),
         pytest.approx([0.15, 0.1 / 2**0.5]),
     )
     assert (nsft[2], nsft[5]) == ("2", 0.812)
-    assert sass == [None, None, "0", None, None, 0.819]
+    assert nsft[6] == pytest.approx(0.225)
+    assert sass[:6] == [None, None, "0", None, None, 0.819]
     # Gains are paired: 0.05 and 0.02 above the NSFT of the same seed.
     assert grpo[3:5] == pytest.approx([0.035, 0.03 / 2**0.5])
-    assert by_seed["rows"][0][3:5] == [0.5, 0.5]
+    assert by_seed["rows"][0][4:6] == [0.5, 0.5]
     assert by_seed["rows"][3][1:3] == ["nsft-grpo", "nsft"]
-    assert by_seed["rows"][3][3:] == pytest.approx([0.65, 0.72, 0.785, 0.585])
-    assert by_seed["rows"][2][3:] == [None] * 4
+    assert by_seed["rows"][3][4:] == pytest.approx([0.65, 0.72, 0.785, 0.585])
+    assert by_seed["rows"][2][4:] == [None] * 4
 
 
 def test_the_ticks_are_those_of_the_modules(report):
     rows = [line for line in (report / "report.md").read_text().splitlines() if "0.8" in line]
     table = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
-    ticks = {row[-1]: "".join(cell or "-" for cell in row[1:8]) for row in table}
+    ticks = {row[-2]: "".join(cell or "-" for cell in row[1:8]) for row in table}
     assert ticks["0.8300"] == "yes--yes---"
 
 
@@ -68,5 +69,5 @@ def test_the_page_has_a_dot_for_each_run_and_needs_nothing_else(report):
     assert html.count('class="dot"') == len(F1)
     assert not re.search(r"(src|href)=", html)
     assert "1 of the 2 &lt;patients&gt;" in html
-    assert "1 images with 7 nuclei" in html
+    assert "F1 of 1 images with 7 nuclei" in html
     assert "TCGA" not in "".join(p.read_text() for p in report.iterdir())

@@ -32,8 +32,15 @@ class Variant:
     """Of `nunext_training.modules.MODULES`."""
     parent: str | None
     """The row whose checkpoint it goes on from; None for the start."""
+    beside: str | None
+    """The row that it is compared with: it lacks one module that this one has."""
     published: float
     """The paper's F1."""
+
+    @property
+    def published_gain(self) -> float | None:
+        """The paper's F1 above that of the row beside; None for the start."""
+        return None if self.beside is None else self.published - _BY_NAME[self.beside].published
 
     @property
     def is_tuned_by_rewards(self) -> bool:
@@ -49,16 +56,16 @@ class Variant:
 _SUPERVISED = ("NSFT", "SASS", "CoVT")
 
 TABLE_5 = (
-    Variant(START, (), None, 0.587),
-    Variant("nsft", ("NSFT",), START, 0.812),
-    Variant("sass", ("NSFT", "SASS"), START, 0.819),
-    Variant("covt", _SUPERVISED, START, 0.822),
-    Variant("nsft-grpo", ("NSFT", "GRPO"), "nsft", 0.830),
-    Variant("grpo", (*_SUPERVISED, "GRPO"), "covt", 0.835),
-    Variant("lvgf", (*_SUPERVISED, "GRPO", "LVGF"), "covt", 0.837),
-    Variant("fgas", (*_SUPERVISED, "GRPO", "FGAS"), "covt", 0.838),
-    Variant("lvgf-fgas", (*_SUPERVISED, "GRPO", "LVGF", "FGAS"), "covt", 0.840),
-    Variant("tgr", (*_SUPERVISED, "GRPO", "LVGF", "FGAS", "TGR"), "covt", 0.842),
+    Variant(START, (), None, None, 0.587),
+    Variant("nsft", ("NSFT",), START, START, 0.812),
+    Variant("sass", ("NSFT", "SASS"), START, "nsft", 0.819),
+    Variant("covt", _SUPERVISED, START, "sass", 0.822),
+    Variant("nsft-grpo", ("NSFT", "GRPO"), "nsft", "nsft", 0.830),
+    Variant("grpo", (*_SUPERVISED, "GRPO"), "covt", "covt", 0.835),
+    Variant("lvgf", (*_SUPERVISED, "GRPO", "LVGF"), "covt", "grpo", 0.837),
+    Variant("fgas", (*_SUPERVISED, "GRPO", "FGAS"), "covt", "grpo", 0.838),
+    Variant("lvgf-fgas", (*_SUPERVISED, "GRPO", "LVGF", "FGAS"), "covt", "lvgf", 0.840),
+    Variant("tgr", (*_SUPERVISED, "GRPO", "LVGF", "FGAS", "TGR"), "covt", "lvgf-fgas", 0.842),
 )
 """The rows of the paper, in its order."""
 
@@ -101,10 +108,15 @@ class Run:
     @property
     def parent(self) -> Run | None:
         """The run whose checkpoint it goes on from; None for the start."""
-        above = self.variant.parent
-        if above is None:
-            return None
-        return Run(_BY_NAME[above], None if above == START else self.seed)
+        return self._same_seed(self.variant.parent)
+
+    @property
+    def beside(self) -> Run | None:
+        """The run that it is compared with; None for the start."""
+        return self._same_seed(self.variant.beside)
+
+    def _same_seed(self, name: str | None) -> Run | None:
+        return None if name is None else Run(_BY_NAME[name], None if name == START else self.seed)
 
 
 def plan(names: Sequence[str], recipe: Recipe) -> Iterator[Run]:

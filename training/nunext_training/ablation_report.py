@@ -78,9 +78,14 @@ def write_ablation(
 
 def _row(variant: Variant, f1: Mapping[Run, float]) -> AblationRow:
     runs = [run for run in f1 if run.variant == variant]
-    gains = [f1[run] - f1[run.parent] for run in runs if run.parent is not None]
+    pairs = [(run, run.beside) for run in runs]
+    gains = [f1[run] - f1[other] for run, other in pairs if other is not None and other in f1]
     return AblationRow(
-        variant.modules, tuple(f1[run] for run in runs), tuple(gains), variant.published
+        variant.modules,
+        tuple(f1[run] for run in runs),
+        tuple(gains),
+        variant.published,
+        variant.published_gain,
     )
 
 
@@ -102,6 +107,7 @@ def _seed_by_seed(variants: Sequence[Variant], figures: Figures) -> Table:
                 str(i),
                 variant.name,
                 variant.parent or "",
+                variant.beside or "",
                 *(_overall(figures, variant, seed, "f1") for seed in seeds),
                 _mean(figures, variant, "precision"),
                 _mean(figures, variant, "recall"),
@@ -126,12 +132,12 @@ def _notes(recipe: Recipe, held: HeldOut) -> list[str]:
     options, rft, covt = recipe.ablation, recipe.rft, recipe.covt
     truth = "true masks" if covt.target == "masks" else f"discs of {covt.radius_um:g} um"
     return [
-        f"F1 of {len(held.images)} images with {nuclei_count(held.images)} nuclei: {held.what}. "
-        f"No run learned from them. {VALIDATION_MATCHING.capitalize()} matching within "
+        f"F1 of {len(held.images)} images with {nuclei_count(held.images)} nuclei, from which no "
+        f"run learned: {held.what}. {VALIDATION_MATCHING.capitalize()} matching within "
         f"{recipe.validation.radius_um:g} um, one to one.",
-        "Mean and standard deviation (of samples) over n seeds. A seed decides windows, rollouts "
-        "and the order of both; the start is the same for all. Gain: F1 above that of the run "
-        "that a row goes on from, seed by seed.",
+        "Mean and standard deviation (of samples) over n seeds. A seed decides windows and "
+        "rollouts; the start is the same for all. Gain: F1 above that of the row beside, which "
+        "lacks one module, seed by seed.",
         f"Supervised rows: {options.sft_steps} steps of {recipe.optimiser.batch_size} windows. "
         f"Rows with GRPO: {options.rft_steps} steps of {rft.windows_per_step} windows with "
         f"{rft.rollouts} replies each.",

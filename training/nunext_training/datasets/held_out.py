@@ -63,8 +63,8 @@ def held_out(images: Sequence[LabelledImage], *, choose: bool) -> HeldOut:
         return HeldOut(
             tuple(image for patient in reported for image in val[patient]),
             frozenset(val),
-            f"the {len(reported)} of the {len(val)} patients of the validation split who are not "
-            f"in the training split; {_chosen('validation', choose)}",
+            f"{len(reported)} of the {len(val)} patients of the validation split, those who are "
+            f"not in the training split; {_chosen('validation', choose)}",
         )
     apart = [patient for patient in val if patient not in trained_on]
     kept: set[str] = set()
