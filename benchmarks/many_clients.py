@@ -1,7 +1,8 @@
 """A server among many people: does anybody starve, and do clicks wait for slides.
 
-32 people with a key each ask for a field at once, again as soon as they are answered, while one has
-a batch of large images under way and clicks for masks. The model is classical: what counts is how turns are shared, the ratio of the slowest answers to the typical one.
+32 people with a key each ask for a field at once, and again as soon as they are answered, while one
+has a batch of large images under way and clicks for masks. The model is classical: what counts is
+how turns are shared, the ratio of the slowest answers to the typical one.
 """
 
 from __future__ import annotations
