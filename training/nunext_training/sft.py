@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import TrainingArguments
 
+from napari_nunext.core.errors import InputError
 from napari_nunext.core.metrics import DetectionScore
 from napari_nunext.models.checkpoint import checkpoint_sha256
 from napari_nunext.models.decoding import NextPointDetector
@@ -40,6 +41,7 @@ from nunext_training.covt import (
 from nunext_training.datasets.windows import GridWindows, RandomWindows, WindowSpec
 from nunext_training.evaluate import VALIDATION_MATCHING, evaluate_detector
 from nunext_training.lora import add_lora, merged
+from nunext_training.sharding import launched_sharded
 from nunext_training.stage import Job, load_parent, prepare_model, read_data, run_stage
 from nunext_training.trainer import CentreMap, NextPointTrainer, Validation
 
@@ -116,6 +118,11 @@ def _sam(folder: Path | None, parent: LoadedCheckpoint) -> FrozenSam | None:
     if folder is None:
         return None
     check_latents(parent.description.codec.latent_ids, parent.description.name)
+    if launched_sharded():
+        raise InputError(
+            "--covt needs whole weights on each device, but they are spread (FSDP or ZeRO-3). "
+            "Launch with multi_gpu.yaml or zero2.yaml."
+        )
     return FrozenSam(folder, parent.device)
 
 

@@ -9,6 +9,7 @@ date, one weight at a time, before it decodes.
 from __future__ import annotations
 
 import copy
+import os
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,6 +25,14 @@ def is_sharded(accelerator: Accelerator) -> bool:
     """Whether a process holds a part of the weights only."""
     backend: Any = DistributedBackend(accelerator)  # type: ignore[no-untyped-call]
     return bool(backend.is_fsdp or backend.is_zero3)
+
+
+def launched_sharded() -> bool:
+    """Whether the launcher asked for sharding: known before there is an accelerator."""
+    return (
+        os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+        or os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE") == "3"
+    )
 
 
 class WholeCopy:
