@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, deque
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 from ray import serve
@@ -128,7 +128,7 @@ class BoardPeers:
         answer: tuple[int, list[str]] = await self._ask("cancels", after)
         return answer
 
-    async def _ask(self, method: str, *arguments: object) -> object:
+    async def _ask(self, method: str, *arguments: object) -> Any:
         try:
             return await getattr(self._board, method).remote(*arguments)
         except (RayError, RayServeException) as error:

@@ -193,7 +193,7 @@ class LabelSegmenter:
                 yield ScoredMask(mask, float(labels.confidence[label - 1]))
 
 
-def centroids(labels: NDArray[np.int32]) -> tuple[PointsXY, NDArray[np.int64]]:
+def centroids(labels: NDArray[np.int32]) -> tuple[PointsXY, NDArray[np.intp]]:
     """Means of the centres of each label's pixels, and the labels, ascending.
 
     Returns
@@ -204,7 +204,7 @@ def centroids(labels: NDArray[np.int32]) -> tuple[PointsXY, NDArray[np.int64]]:
         The label of each point; numbers may be left out.
     """
     used = np.unique(labels)
-    used = used[used > 0].astype(np.int64)
+    used = used[used > 0].astype(np.intp)
     if len(used) == 0:
         return np.empty((0, 2)), used
     rows_columns = np.array(ndimage.center_of_mass(labels > 0, labels, used))
