@@ -69,7 +69,8 @@ def many_fields(
     url: str, keys: list[str], rgb: NDArray[np.uint8]
 ) -> tuple[list[float], list[float]]:
     """Seconds of every person's answers, and of the clicks of one, with a batch under way."""
-    fields, clicks = [], []
+    fields: list[float] = []
+    clicks: list[float] = []
     over = threading.Event()
 
     def person(key: str) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from napari_nunext.serving.fair_queue import FairQueue, Job
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 logger = logging.getLogger(__name__)
 
@@ -174,9 +174,8 @@ class ModelWorker:
 def at_one_go(work: Callable[[], None], user: str = "") -> Job:
     """A job of one step."""
 
-    def steps():  # type: ignore[no-untyped-def]
+    def steps() -> Iterator[None]:
         work()
-        return
         yield
 
     return Job(steps, user)

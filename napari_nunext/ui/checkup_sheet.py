@@ -33,7 +33,7 @@ class CheckupSheet(QDialog):
         self._palette = palette
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
-        card = Card()
+        self._card = card = Card()
         card.setFixedWidth(WIDTH_PX)
         outer.addWidget(card)
         card.body.setContentsMargins(18, 14, 18, 16)
@@ -63,11 +63,15 @@ class CheckupSheet(QDialog):
         while (item := self._lines.takeAt(0)) is not None:
             line = item.widget()
             if line is not None:
+                line.hide()
                 line.deleteLater()
         for check in checkup.checks:
-            self._lines.addWidget(CheckLine(check, self._palette))
+            line = CheckLine(check, self._palette)
+            self._lines.addWidget(line)
+            line.show()  # now, for the size below counts what is shown
         running = checkup.phase == "running"
         self._words.setText(checkup.words)
         self._again.setEnabled(not running)
         self._restart.setVisible(not running and not checkup.well)
-        self.adjustSize()
+        self._card.body.activate()
+        self.setFixedHeight(self._card.heightForWidth(WIDTH_PX))

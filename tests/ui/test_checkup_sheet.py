@@ -9,6 +9,7 @@ import pytest
 from napari_nunext.serving import protocol
 from napari_nunext.ui.checkup_sheet import CheckupSheet
 from napari_nunext.ui.controls import Text
+from napari_nunext.ui.improve_panel import CheckLine
 from tests.review.fakes import done, started
 
 if TYPE_CHECKING:
@@ -46,6 +47,12 @@ def test_a_click_on_the_dot_checks_and_shows_it_in_words(
     spin(lambda: not empty_app.controller.model.checkup.well)
     spin(lambda: message in said(sheet))
     assert "1 thing to mend." in said(sheet)
+    for line in sheet.findChildren(CheckLine):
+        if line.isVisible():  # those of the check before are on their way out
+            assert sheet.rect().contains(line.geometry())
+            assert line.height() >= line.heightForWidth(line.width())
+    shown = [line for line in sheet.findChildren(CheckLine) if line.isVisible()]
+    assert len(shown) == len(empty_app.controller.model.checkup.checks)
     assert sheet._restart.isVisible()
     if folder := os.environ.get("NUNEXT_SCREENSHOTS"):
         sheet.grab().save(str(Path(folder, "checkup.png")))
