@@ -203,8 +203,8 @@ def centroids(labels: NDArray[np.int32]) -> tuple[PointsXY, NDArray[np.intp]]:
     used : ndarray of int, shape (N,)
         The label of each point; numbers may be left out.
     """
-    used = np.unique(labels)
-    used = used[used > 0].astype(np.intp)
+    numbers = np.unique(labels)
+    used = numbers[numbers > 0].astype(np.intp)
     if len(used) == 0:
         return np.empty((0, 2)), used
     rows_columns = np.array(ndimage.center_of_mass(labels > 0, labels, used))
