@@ -39,6 +39,8 @@ def report(tmp_path):
 def test_the_table_is_mean_and_spread_over_seeds(report):
     table, by_seed = json.loads((report / "report.json").read_text())["tables"]
     assert table["layout_of_table"] == 5
+    for each in (table, by_seed):
+        assert {len(row) for row in each["rows"]} == {len(each["header"])}
     start, nsft, sass, grpo = (row[8:] for row in table["rows"])
     assert start == [0.5, None, "1", None, None, 0.587, None]
     # 0.6 and 0.7: mean 0.65, and a deviation of 0.1 / sqrt(2).

@@ -98,6 +98,7 @@ def _seed_by_seed(variants: Sequence[Variant], figures: Figures) -> Table:
             "Run",
             "Variant",
             "goes on from",
+            "beside",
             *(f"F1, seed {s}" for s in seeds),
             "Precision",
             "Recall",
