@@ -72,7 +72,7 @@ def idle_share(
     for index in range(len(images)):  # a run has read every tile after its first steps
         windows.cut(index, Crop(Box(0, 0, 1, 1), 1))
     pad_id = loaded.windows.processor.tokenizer.pad_token_id
-    loader = DataLoader(
+    loader: DataLoader[Any] = DataLoader(
         windows,  # type: ignore[arg-type]
         batch_size=size,
         num_workers=workers,

@@ -8,7 +8,7 @@ Auto classes when this module is imported.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -44,17 +44,18 @@ class ConvVisionConfig(Qwen2_5_VLVisionConfig):
     """Image tokens along a side of the window."""
 
 
+_PARTS = {"vision_config": ConvVisionConfig, "text_config": Qwen2_5_VLTextConfig}
+
+
 class ConvQwenConfig(Qwen2_5_VLConfig):
     """Configuration of `ConvQwenForConditionalGeneration`."""
 
     model_type = "conv_qwen"
+    # Named anew within the versions that we support.
     if hasattr(PreTrainedConfig, "sub_configs_defaults"):
-        sub_configs_defaults = {
-            "vision_config": ConvVisionConfig,
-            "text_config": Qwen2_5_VLTextConfig,
-        }
-    else:  # as transformers had it up to 5.17
-        sub_configs = {"vision_config": ConvVisionConfig, "text_config": Qwen2_5_VLTextConfig}
+        sub_configs_defaults: ClassVar[dict[str, Any]] = _PARTS
+    else:
+        sub_configs: ClassVar[dict[str, Any]] = _PARTS
 
 
 class ConvVisionTower(PreTrainedModel):
@@ -91,8 +92,10 @@ class ConvVisionTower(PreTrainedModel):
         """As torch does: by a layer's width, rather than one deviation for all."""
         if isinstance(module, ConvVisionTower):
             nn.init.normal_(module.positions, std=0.02)
-        elif hasattr(module, "reset_parameters"):
-            module.reset_parameters()
+            return
+        reset: Any = getattr(module, "reset_parameters", None)
+        if reset is not None:
+            reset()
 
     def forward(
         self, pixel_values: torch.Tensor, grid_thw: torch.Tensor, **kwargs: Any
@@ -179,7 +182,7 @@ class ConvQwenForConditionalGeneration(Qwen2_5_VLForConditionalGeneration):
     def __init__(self, config: ConvQwenConfig) -> None:
         Qwen2_5_VLPreTrainedModel.__init__(self, config)
         self.model = ConvQwenModel(config)
-        text = config.text_config
+        text: Any = config.text_config
         self.lm_head = nn.Linear(text.hidden_size, text.vocab_size, bias=False)
         self.post_init()
 

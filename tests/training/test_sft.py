@@ -134,9 +134,7 @@ def test_a_map_of_centres_is_learned_beside_the_tokens_and_survives_a_stop(
         assert ended.keys() == expected.keys()
         assert all(torch.equal(ended[name], expected[name]) for name in expected)
     without = tmp_path / "without"
-    run_sft(
-        job(export, checkpoint, without, changed(recipe, centre_map={"weight": 0.0})), recorder
-    )
+    run_sft(job(export, checkpoint, without, changed(recipe, centre_map={"weight": 0.0})), recorder)
     assert load_file(without / "model.safetensors").keys() == weights(whole).keys()
     assert not (without / CentreMapHead.file).exists()
     assert any((weights(without)[name] != weights(whole)[name]).any() for name in weights(whole))
