@@ -32,11 +32,20 @@ def test_pixels_are_the_windows_own_in_patches_of_the_familys_scale(
     inputs = checkpoint.windows(windows)
     images = checkpoint.windows.processor.image_processor
     mean, std = np.array(images.image_mean), np.array(images.image_std)
-    assert inputs["image_grid_thw"].tolist() == [[1, 8, 8]] * len(windows)
-    pixels = inputs["pixel_values"].numpy().reshape(len(windows), 4, 4, 2, 2, 3, 2, 4, 4)
-    # (row, column) of 2 x 2 merged patches, patch in them, colour, frame, pixel.
+    vision = checkpoint.model.config.vision_config
+    patch, merge, frames = (
+        vision.patch_size,
+        vision.spatial_merge_size,
+        images.temporal_patch_size,
+    )
+    side = 32 // patch
+    assert inputs["image_grid_thw"].tolist() == [[1, side, side]] * len(windows)
+    tokens = side // merge
+    shape = (len(windows), tokens, tokens, merge, merge, 3, frames, patch, patch)
+    pixels = inputs["pixel_values"].numpy().reshape(shape)
+    # (row, column) of merged patches, patch in them, colour, frame, pixel.
     for window, patches in zip(windows, pixels, strict=True):
-        for frame in range(2):
+        for frame in range(frames):
             image = patches[..., frame, :, :].transpose(0, 2, 5, 1, 3, 6, 4).reshape(32, 32, 3)
             np.testing.assert_allclose(image, (window / 255 - mean) / std, atol=1e-5)
 
