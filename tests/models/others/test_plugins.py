@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 
 from napari_nunext.core.errors import CheckpointError
+from napari_nunext.images.tile import image_from_pixels
 from napari_nunext.models.catalog import Catalog
 from napari_nunext.models.detector import WindowEnd
 from napari_nunext.serving.describe import completed, describe
+from napari_nunext.serving.detection import detect_events
+from napari_nunext.serving.protocol import DetectRequest, Started
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,6 +98,21 @@ def test_a_segmenter_is_no_detector(install: Callable[..., Path], tmp_path: Path
     assert models.entries()[-1].kind == "segmenter"
     with pytest.raises(CheckpointError, match="expected an object with a method segment"):
         models.load_segmenter("mine")
+
+
+def test_a_run_remembers_what_was_known_only_once_the_plugin_was_loaded(
+    install: Callable[..., Path], tmp_path: Path, discs_rgb: np.ndarray
+) -> None:
+    install("my-nuclei", "1.2", {"my_nuclei.py": source()}, one("my_nuclei:Nothing"))
+    models = catalog(tmp_path)
+    before = describe(models.entries()[-1], default=False)
+    image = image_from_pixels("discs", 128, 128, discs_rgb.copy)
+    request = DetectRequest(image="0" * 64, mpp=0.5)
+    detector = models.load_detector("mine")
+    started = next(iter(detect_events(image, request, detector, run="r", model=before)))
+    assert isinstance(started, Started)
+    assert (started.model.id, started.model.family, started.model.window_px) == ("mine", "mine", 64)
+    assert [c.name for c in started.model.categories] == ["A", "B"]
 
 
 def test_equal_names_are_told_apart(install: Callable[..., Path], tmp_path: Path) -> None:
