@@ -8,16 +8,12 @@ cd "$(dirname "$0")/.."
 readonly ENV=build/ray-env
 readonly WANTED="ray[serve,data]>=2.60,<3"
 
-if [ ! -x "$ENV/bin/python" ]; then
-    .venv/bin/python -m venv "$ENV"
-    .venv/bin/python - "$ENV" <<'PYTHON'
-import pathlib, sys, sysconfig
+packages_of() {
+    "$1" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
+}
 
-env = pathlib.Path(sys.argv[1])
-(site,) = env.glob("lib*/python*/site-packages")
-(site / "of-the-project.pth").write_text(sysconfig.get_path("purelib") + "\n")
-PYTHON
-fi
+[ -x "$ENV/bin/python" ] || .venv/bin/python -m venv "$ENV"
+packages_of .venv/bin/python >"$(packages_of "$ENV/bin/python")/of-the-project.pth"
 if ! "$ENV/bin/python" -c 'import ray.serve' 2>/dev/null; then
     say "Installing $WANTED into $ENV; the log is build/ray.log"
     "$ENV/bin/python" -m pip install -q -c constraints.txt "$WANTED" >build/ray.log 2>&1 ||
