@@ -36,7 +36,7 @@ def brute_force_token(z, target, sigma, softmax_over) -> float:
 
 
 @given(bins=st.integers(2, 40), sigma=st.floats(0.2, 8))
-def test_soft_labels_follow_equation_7(bins, sigma):
+def test_soft_labels_follow_eq_7(bins, sigma):
     table = gaussian_targets(bins, sigma)
     for t in (0, bins // 2, bins - 1):
         expected = [eq7(k, t, bins, sigma) for k in range(bins)]
@@ -49,7 +49,7 @@ def test_soft_labels_sum_to_one_even_at_the_edge():
 
 @pytest.mark.parametrize("softmax_over", ["vocabulary", "bins"])
 @pytest.mark.parametrize("sigma", [None, 1.3])
-def test_token_losses_equal_brute_force(rng, sigma, softmax_over):
+def test_token_losses_of_eq_2_and_8_equal_brute_force(rng, sigma, softmax_over):
     logits = torch.tensor(rng.normal(size=(VOCABULARY, VOCABULARY)))
     targets = torch.arange(VOCABULARY)  # every token once: coordinates, comma, end
     losses = token_losses(
@@ -67,7 +67,7 @@ def test_token_losses_equal_brute_force(rng, sigma, softmax_over):
     np.testing.assert_allclose(losses.numpy(), expected, rtol=1e-5)
 
 
-def test_naive_loss_over_the_vocabulary_is_plain_cross_entropy(rng):
+def test_eq_2_over_the_vocabulary_is_plain_cross_entropy(rng):
     logits = torch.tensor(rng.normal(size=(7, VOCABULARY)))
     targets = torch.tensor([0, 5, 6, 10, 11, 13, 5])
     losses = token_losses(logits, targets, coordinate_start_id=START, bins=BINS)
@@ -93,7 +93,7 @@ def test_soft_loss_is_least_where_the_model_says_the_soft_label():
     assert ideal == pytest.approx(entropy, abs=1e-4)
 
 
-def test_a_batch_is_the_mean_of_its_sequences_whatever_their_length(rng):
+def test_eq_8_averages_a_sequence_and_a_batch_its_sequences_whatever_their_length(rng):
     logits = torch.tensor(rng.normal(size=(2, 4, VOCABULARY)))
     labels = torch.tensor([[6, 7, 1, 0], [0, IGNORED, IGNORED, IGNORED]])
     soft = gaussian_targets(BINS, 0.8)

@@ -52,7 +52,7 @@ def assignments(n_pred, n_true):
 
 @settings(max_examples=60, deadline=None)
 @given(points, points)
-def test_equations_13_to_17_by_brute_force(pred_xy, true_xy):
+def test_eq_13_to_eq_17_by_brute_force(pred_xy, true_xy):
     distance = np.linalg.norm(pred_xy[:, None] - true_xy[None], axis=2)
     totals = {}
     for pairs in assignments(len(pred_xy), len(true_xy)):
@@ -86,7 +86,7 @@ def test_eq_13_minimises_distance_before_eq_14_applies_the_radius():
     assert reward(pred_xy, true_xy, "gated") == 1.0
 
 
-def test_f1_is_that_of_precision_and_recall():
+def test_f1_of_eq_17_is_that_of_precision_eq_15_and_recall_eq_16():
     # Two of three predictions are right, two of four nuclei found.
     pred_xy = [(4.5, 4.5), (20.5, 4.5), (12.5, 28.5)]
     true_xy = [(5.5, 4.5), (20.5, 6.5), (4.5, 20.5), (28.5, 20.5)]
