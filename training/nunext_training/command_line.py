@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.errors import InputError
@@ -11,9 +12,9 @@ from napari_nunext.core.errors import InputError
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from nunext_training.progress import Progress
+    from nunext_training.recipe import Recipe
     from nunext_training.stage import Job
 
 EXIT_BAD_INPUT = 2
@@ -26,6 +27,43 @@ def add_strict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--strict", action="store_true", help="stop at bad records (default: left out, counted)"
     )
+
+
+def add_stage(parser: argparse.ArgumentParser, recipe: str, checkpoint: str = "DIR") -> None:
+    """Add what every stage of training is asked for; `job_options` and `run_job` read it."""
+    parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="EXPORT")
+    parser.add_argument("--checkpoint", type=Path, required=True, metavar=checkpoint)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--recipe", default=recipe, help=f"a name or a TOML file ({recipe})")
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--lr", type=float)
+    parser.add_argument("--validate-every", type=int, metavar="STEPS")
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
+    parser.add_argument(
+        "--rename", action="append", default=[], metavar="FROM=TO", help="rename a category"
+    )
+    add_strict(parser)
+    parser.add_argument("--resume", action="store_true", help="go on with an unfinished run")
+    parser.add_argument("--progress", choices=("bar", "jsonl"), default="bar")
+
+
+def job_options(args: argparse.Namespace, recipe: Recipe) -> dict[str, Any]:
+    """The options of a `nunext_training.stage.Job` that `add_stage` asks for."""
+    return {
+        "data": tuple(args.data),
+        "checkpoint": args.checkpoint,
+        "out": args.out,
+        "recipe": recipe,
+        "resume": args.resume,
+        "strict": args.strict,
+        "renames": renames_of(args.rename),
+    }
+
+
+def given(**values: Any) -> dict[str, Any]:
+    """The values that are not None: what the command line says instead of the recipe."""
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def renames_of(pairs: Sequence[str]) -> dict[str, str]:

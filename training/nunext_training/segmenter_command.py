@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nunext_training.command_line import add_strict, run_job, set_threads
+from nunext_training.command_line import add_stage, given, job_options, run_job, set_threads
 
 if TYPE_CHECKING:
     import argparse
@@ -19,19 +19,8 @@ if TYPE_CHECKING:
 def add_parser(commands: Any) -> None:
     """Add the commands to the parser's."""
     train = commands.add_parser("segmenter", help="fine-tune a SAM on exports with masks")
-    train.add_argument("--data", type=Path, nargs="+", required=True, metavar="EXPORT")
-    train.add_argument("--checkpoint", type=Path, required=True, metavar="SAM")
-    train.add_argument("--out", type=Path, required=True, metavar="DIR")
-    train.add_argument("--recipe", default="segmenter", help="a name or a TOML file (segmenter)")
-    train.add_argument("--steps", type=int)
+    add_stage(train, recipe="segmenter", checkpoint="SAM")
     train.add_argument("--batch-size", type=int)
-    train.add_argument("--lr", type=float)
-    train.add_argument("--validate-every", type=int, metavar="STEPS")
-    train.add_argument("--seed", type=int)
-    train.add_argument("--threads", type=int, help="CPU threads (default: all)")
-    add_strict(train)
-    train.add_argument("--resume", action="store_true", help="go on with an unfinished run")
-    train.add_argument("--progress", choices=("bar", "jsonl"), default="bar")
     train.set_defaults(run=_train)
 
     build = commands.add_parser("build-sam", help="make a small SAM with random weights")
@@ -59,23 +48,12 @@ def _train(args: argparse.Namespace) -> int:
     from nunext_training.stage import Job
 
     set_threads(args.threads)
-    job = Job(
-        data=tuple(args.data),
-        checkpoint=args.checkpoint,
-        out=args.out,
-        recipe=_recipe(args),
-        resume=args.resume,
-        strict=args.strict,
-    )
-    return run_job(args, run_segmenter, job)
+    return run_job(args, run_segmenter, Job(**job_options(args, _recipe(args))))
 
 
 def _recipe(args: argparse.Namespace) -> Recipe:
     """The named recipe, with what the command line says instead."""
     from nunext_training.recipe import load_recipe
-
-    def given(**values: Any) -> dict[str, Any]:
-        return {key: value for key, value in values.items() if value is not None}
 
     recipe = load_recipe(args.recipe)
     optimiser = given(steps=args.steps, batch_size=args.batch_size, lr=args.lr)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nunext_training.command_line import add_strict, renames_of, run_job, set_threads
+from nunext_training.command_line import add_stage, given, job_options, run_job, set_threads
 
 if TYPE_CHECKING:
     import argparse
@@ -17,29 +17,15 @@ if TYPE_CHECKING:
 def add_parser(commands: Any) -> None:
     """Add the command to the parser's."""
     sft = commands.add_parser("sft", help="fine-tune a checkpoint on exports")
-    sft.add_argument("--data", type=Path, nargs="+", required=True, metavar="EXPORT")
-    sft.add_argument("--checkpoint", type=Path, required=True, metavar="DIR")
-    sft.add_argument("--out", type=Path, required=True, metavar="DIR")
-    sft.add_argument("--recipe", default="feedback", help="a name or a TOML file (feedback)")
+    add_stage(sft, recipe="feedback")
     sft.add_argument("--supervision", choices=("naive", "soft"))
     sft.add_argument("--sigma-bins", type=float)
     sft.add_argument(
         "--covt", type=Path, metavar="SAM", help="teach the latent tokens to think of masks"
     )
-    sft.add_argument("--steps", type=int)
     sft.add_argument("--batch-size", type=int)
-    sft.add_argument("--lr", type=float)
     sft.add_argument("--warmup-steps", type=int)
-    sft.add_argument("--validate-every", type=int, metavar="STEPS")
-    sft.add_argument("--seed", type=int)
-    sft.add_argument("--threads", type=int, help="CPU threads (default: all)")
     sft.add_argument("--workers", type=int, default=0, help="processes that cut windows")
-    sft.add_argument(
-        "--rename", action="append", default=[], metavar="FROM=TO", help="rename a category"
-    )
-    add_strict(sft)
-    sft.add_argument("--resume", action="store_true", help="go on with an unfinished run")
-    sft.add_argument("--progress", choices=("bar", "jsonl"), default="bar")
     sft.set_defaults(run=_run)
 
 
@@ -47,26 +33,13 @@ def _run(args: argparse.Namespace) -> int:
     from nunext_training.sft import SftJob, run_sft
 
     set_threads(args.threads)
-    job = SftJob(
-        data=tuple(args.data),
-        checkpoint=args.checkpoint,
-        out=args.out,
-        recipe=_recipe(args),
-        resume=args.resume,
-        strict=args.strict,
-        renames=renames_of(args.rename),
-        covt=args.covt,
-        workers=args.workers,
-    )
+    job = SftJob(**job_options(args, _recipe(args)), covt=args.covt, workers=args.workers)
     return run_job(args, run_sft, job)
 
 
 def _recipe(args: argparse.Namespace) -> Recipe:
     """The named recipe, with what the command line says instead."""
     from nunext_training.recipe import load_recipe
-
-    def given(**values: Any) -> dict[str, Any]:
-        return {key: value for key, value in values.items() if value is not None}
 
     recipe = load_recipe(args.recipe)
     return replace(
