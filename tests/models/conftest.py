@@ -75,14 +75,16 @@ def checkpoint(
 
 def _spread(checkpoint: LoadedCheckpoint) -> LoadedCheckpoint:
     """Widen the weights, so that windows get different replies, some of which end by themselves."""
-    generator = torch.Generator().manual_seed(7)
+    # A seed and a length that make the replies of every variant differ and some of them long.
+    seed, end = (1, 1.25) if checkpoint.family.name == "conv_qwen" else (7, 2.5)
+    generator = torch.Generator().manual_seed(seed)
     codec = checkpoint.description.codec
     with torch.no_grad():
         for parameter in checkpoint.model.parameters():
             if parameter.ndim > 1:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.12)
         embeddings = checkpoint.model.get_input_embeddings().weight
-        embeddings[codec.end_id] *= 2.5
+        embeddings[codec.end_id] *= end
     return checkpoint
 
 

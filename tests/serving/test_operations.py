@@ -27,6 +27,7 @@ from napari_nunext.serving.logs import JsonLines
 from napari_nunext.serving.protocol import DetectRequest, Done, Failed, Started
 from napari_nunext.serving.self_check import problems
 from napari_nunext.serving.settings import ServerSettings
+from napari_nunext.serving.worker import SLICE_S
 
 SHA = "0" * 64
 SOUND = {
@@ -208,6 +209,7 @@ def test_a_small_request_does_not_wait_for_the_end_of_a_large_one(server, deaf, 
     )
     small.start()
     wait_until(lambda: metric(server, "nunext_jobs_waiting") == 1)
+    time.sleep(SLICE_S)  # so that the turn of the large one is over after this step
     deaf.allowed.release()
     small.join(20)
     assert answer[-1] == Done(points=4, finish="complete")
