@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from trl import GRPOConfig
 
 from napari_nunext.core.errors import InputError
-from napari_nunext.models.checkpoint import checkpoint_sha256
 from napari_nunext.models.sam import SamSegmenter
 from nunext_training import processes
 from nunext_training.covt import foreground_painter
@@ -28,7 +27,7 @@ from nunext_training.prompted import PromptedMasks
 from nunext_training.rft_trainer import NextPointGrpoTrainer, RftValidation
 from nunext_training.rollout_scorer import RolloutScorer
 from nunext_training.sft import decoded_f1, decoded_images, training_options
-from nunext_training.stage import Job, load_parent, prepare_model, read_data, run_stage
+from nunext_training.stage import Job, identity_of, load_parent, prepare_model, read_data, run_stage
 from nunext_training.vllm_rollouts import VllmServer, check_vllm
 
 if TYPE_CHECKING:
@@ -83,13 +82,11 @@ def run_rft(
     recipe = stage_recipe(job.recipe)
     parent = load_parent(job.checkpoint, recipe.optimiser)
     _check_margin(recipe, parent)
-    data = read_data(job, parent)
+    data = read_data(job, parent.description.codec.category_names)
     masks = _masks(job, parent, data)
     server = _server(job, parent)
     identity = {
-        "recipe": recipe.to_json(),
-        "data": list(data.origins),
-        "parent_sha256": checkpoint_sha256(job.checkpoint),
+        **identity_of(job, recipe, data),
         "segmenter_sha256": None if masks is None else masks.checkpoint_sha256,
         **({} if server is None else {"rollouts_from": "vllm"}),
     }

@@ -19,7 +19,7 @@ import torch
 from transformers import SamModel, TrainingArguments
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
-from napari_nunext.models.checkpoint import checkpoint_sha256, read_segmenter_description
+from napari_nunext.models.checkpoint import read_segmenter_description
 from napari_nunext.models.loading import (
     choose_device,
     finish_checkpoint,
@@ -30,13 +30,12 @@ from napari_nunext.models.sam import SamSegmenter
 from nunext_training import processes
 from nunext_training.datasets.painting import check_masks, paint_masks
 from nunext_training.datasets.prompts import PromptedWindows
-from nunext_training.datasets.training_data import read_training_data
 from nunext_training.datasets.windows import GridWindows, RandomWindows, WindowSpec
 from nunext_training.evaluate import evaluate_segmenter
 from nunext_training.publishing import LAST, provenance_of
 from nunext_training.segmenter_trainer import MaskValidation, SegmenterTrainer
 from nunext_training.sft import decoded_images, training_options
-from nunext_training.stage import Job, run_training
+from nunext_training.stage import Job, identity_of, read_data, run_training
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -80,18 +79,12 @@ def run_segmenter(
     """
     processes.join()
     parent = read_segmenter_description(job.checkpoint)
-    data = read_training_data(
-        job.data, (), renames=job.renames, strict=job.strict, left_out=job.left_out
-    )
+    data = read_data(job)
     check_masks([*data.train, *data.val])
     model: Any = load_weights(SamModel, job.checkpoint, device=choose_device(), dtype=torch.float32)
     for part in FROZEN:
         model.get_submodule(part).requires_grad_(False)
-    identity: dict[str, Any] = {
-        "recipe": job.recipe.to_json(),
-        "data": list(data.origins),
-        "parent_sha256": checkpoint_sha256(job.checkpoint),
-    }
+    identity = identity_of(job, job.recipe, data)
     images = SamImageProcessorPil.from_pretrained(job.checkpoint, local_files_only=True)
 
     return run_training(

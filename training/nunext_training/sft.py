@@ -24,7 +24,6 @@ from transformers import TrainingArguments
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.metrics import DetectionScore
-from napari_nunext.models.checkpoint import checkpoint_sha256
 from napari_nunext.models.decoding import NextPointDetector
 from napari_nunext.models.families import submodule
 from nunext_training import processes
@@ -42,7 +41,7 @@ from nunext_training.datasets.windows import GridWindows, RandomWindows, WindowS
 from nunext_training.evaluate import VALIDATION_MATCHING, evaluate_detector
 from nunext_training.lora import add_lora, merged
 from nunext_training.sharding import launched_sharded
-from nunext_training.stage import Job, load_parent, prepare_model, read_data, run_stage
+from nunext_training.stage import Job, identity_of, load_parent, prepare_model, read_data, run_stage
 from nunext_training.trainer import CentreMap, NextPointTrainer, Validation
 
 if TYPE_CHECKING:
@@ -96,12 +95,8 @@ def run_sft(
     processes.join()
     parent = load_parent(job.checkpoint, job.recipe.optimiser)
     sam = _sam(job.covt, parent)
-    data = read_data(job, parent)
-    identity: dict[str, Any] = {
-        "recipe": job.recipe.to_json(),
-        "data": list(data.origins),
-        "parent_sha256": checkpoint_sha256(job.checkpoint),
-    }
+    data = read_data(job, parent.description.codec.category_names)
+    identity = identity_of(job, job.recipe, data)
     if sam is not None:
         identity["covt_sam_sha256"] = sam.sha256
     return run_stage(

@@ -11,6 +11,7 @@ import torch
 from transformers import set_seed
 
 from napari_nunext.core.errors import InputError
+from napari_nunext.models.checkpoint import checkpoint_sha256
 from napari_nunext.models.families import submodule
 from napari_nunext.models.loading import load_checkpoint
 from napari_nunext.models.quantised import quantisation_of
@@ -20,7 +21,7 @@ from nunext_training.publishing import LAST, publish
 from nunext_training.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from transformers import PreTrainedModel, Trainer
@@ -49,15 +50,24 @@ class Job:
     """Patients whose images are neither trained nor validated on."""
 
 
-def read_data(job: Job, parent: LoadedCheckpoint) -> TrainingData:
-    """What a job trains and validates on, in the categories of its parent."""
+def read_data(job: Job, category_names: Sequence[str] = ()) -> TrainingData:
+    """What a job trains and validates on, in the categories of its parent; all without them."""
     return read_training_data(
         job.data,
-        parent.description.codec.category_names,
+        category_names,
         renames=job.renames,
         strict=job.strict,
         left_out=job.left_out,
     )
+
+
+def identity_of(job: Job, recipe: Recipe, data: TrainingData) -> dict[str, Any]:
+    """What a run is known by, when it is resumed and in its checkpoint."""
+    return {
+        "recipe": recipe.to_json(),
+        "data": list(data.origins),
+        "parent_sha256": checkpoint_sha256(job.checkpoint),
+    }
 
 
 def run_stage(
