@@ -5,33 +5,28 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
-from napari_nunext.core.codec import TOKENS_PER_POINT
-from napari_nunext.core.nuclei import UNCATEGORISED
 from napari_nunext.models.checkpoint import checkpoint_sha256
-from napari_nunext.models.detector import WindowEnd, WindowPoints
-from napari_nunext.models.generate import DecodeStep, decode_batch, last_position
+from napari_nunext.models.generate import decode_batch, last_position
 from napari_nunext.models.loading import LoadedCheckpoint, load_checkpoint
+from napari_nunext.models.replies import (
+    CONFIDENCE_RADIUS_UM,
+    ReplyReader,
+    confidence_radius_bins,
+    sureness,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
-    from napari_nunext.core.codec import Codec
     from napari_nunext.models.detector import DetectorInfo, WindowEvent
 
 logger = logging.getLogger(__name__)
-
-CONFIDENCE_RADIUS_UM = 1.5
-"""Probability within this distance of the chosen bin, along each axis, speaks for the point.
-
-Half the customary matching radius. Soft supervision (NuNext, Eq. 7) spreads a sure model's mass
-over the neighbouring bins, so the chosen bin's own probability says little.
-"""
 
 BATCHES = {"cpu": (4, 16), "cuda": (64, 64)}
 """Windows in the first batch and in those after it, by kind of device.
@@ -44,12 +39,8 @@ points three times sooner. 64 windows of 400 tokens cost a 3B model 1 GB for its
 class NextPointDetector:
     """A `napari_nunext.models.detector.Detector` made of a checkpoint.
 
-    Decoding is greedy. The confidence of a point is **ours**, not the paper's: the probability mass
-    of x within `CONFIDENCE_RADIUS_UM` of the chosen bin, times that of y, times one minus the
-    probability of the end where the end was the alternative to the point. Soft-maxes run over the
-    tokens that the grammar allows. The category does not enter.
-
-    A model that repeats a point of the same window (same bins) is not heard twice.
+    Decoding is greedy. What its tokens mean, and how sure they are, is in
+    `napari_nunext.models.replies`.
 
     Parameters
     ----------
@@ -116,7 +107,7 @@ class NextPointDetector:
             If a window has not the checkpoint's size.
         """
         codec = self._checkpoint.description.codec
-        replies = [_Reply(i, codec) for i in range(len(windows))]
+        replies = [ReplyReader(i, codec) for i in range(len(windows))]
         start = 0
         while start < len(windows) and not cancelled():
             size = min(self._batch, self._first_batch if start == 0 else self._batch)
@@ -137,7 +128,7 @@ class NextPointDetector:
     def _decode(
         self,
         windows: Sequence[NDArray[np.uint8]],
-        replies: Sequence[_Reply],
+        replies: Sequence[ReplyReader],
         cancelled: Callable[[], bool],
     ) -> Iterator[WindowEvent]:
         checkpoint = self._checkpoint
@@ -151,72 +142,19 @@ class NextPointDetector:
             cancelled=cancelled,
         )
         last = last_position(codec, max_points)
-        radius_bins = max(
-            1, round(CONFIDENCE_RADIUS_UM / (codec.bin_px * checkpoint.description.mpp))
-        )
+        radius_bins = confidence_radius_bins(codec, checkpoint.description.mpp)
         for step in steps:
-            sureness = _sureness(step, codec, radius_bins)
+            sure_of = sureness(
+                step.probabilities,
+                step.allowed_ids,
+                step.token_ids,
+                codec,
+                step.position,
+                radius_bins,
+            )
             for row, token, sure in zip(
-                step.rows.tolist(), step.token_ids.tolist(), sureness.tolist(), strict=True
+                step.rows.tolist(), step.token_ids.tolist(), sure_of.tolist(), strict=True
             ):
                 yield from replies[row].take(
                     step.position, token, sure, is_last=step.position == last
                 )
-
-
-def _sureness(step: DecodeStep, codec: Codec, radius_bins: int) -> torch.Tensor:
-    """What this step contributes to the confidence of a point, a factor for each row, shape (n,).
-
-    At a coordinate, the probability within `radius_bins` of the chosen bin; after a point, that of
-    not ending; at a category, 1.
-    """
-    ended = step.allowed_ids == codec.end_id
-    if codec.phase_at(step.position) == "after":
-        return 1 - step.probabilities[:, ended].sum(dim=1)
-    near = (step.allowed_ids - step.token_ids[:, None]).abs() <= radius_bins
-    return (step.probabilities * (near & ~ended)).sum(dim=1)
-
-
-class _Reply:
-    """One window's reply as it is read: turns tokens into events."""
-
-    def __init__(self, window: int, codec: Codec) -> None:
-        self.window = window
-        self._codec = codec
-        self._sent: set[tuple[int, int]] = set()
-        self._ended = False
-        self.restart()
-
-    def restart(self) -> None:
-        """Begin the reply anew; what was sent stays sent."""
-        self._tokens: list[int] = []
-        self._confidence = 1.0
-
-    def take(
-        self, position: int, token: int, sureness: float, *, is_last: bool
-    ) -> Iterator[WindowEvent]:
-        """Read the next token; yield the point it completes, and the end of the window."""
-        codec, phase = self._codec, self._codec.phase_at(position)
-        self._tokens.append(token)
-        ended = token == codec.end_id
-        if not ended:
-            self._confidence *= sureness
-            if codec.has_categories and phase == "after":
-                yield from self._point(codec.category_names[codec.category_ids.index(token)])
-            elif phase == "y" and not codec.has_categories:
-                yield from self._point(UNCATEGORISED)
-        if (ended or is_last) and not self._ended:
-            self._ended = True
-            yield WindowEnd(self.window, "end" if ended else "limit", len(self._tokens))
-
-    def _point(self, category: str) -> Iterator[WindowEvent]:
-        """The point of the last x and y, unless this window had it already."""
-        start = (len(self._tokens) - 1) // TOKENS_PER_POINT * TOKENS_PER_POINT
-        x, y = (
-            token - self._codec.coordinate_start_id for token in self._tokens[start : start + 2]
-        )
-        confidence, self._confidence = min(self._confidence, 1.0), 1.0
-        if (x, y) not in self._sent:
-            self._sent.add((x, y))
-            points_xy = self._codec.to_points(np.array([(x, y)]))
-            yield WindowPoints(self.window, points_xy, (category,), (confidence,))

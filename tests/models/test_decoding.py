@@ -9,9 +9,10 @@ import torch
 
 from napari_nunext.core.errors import CheckpointError, InputError
 from napari_nunext.models import decoding
-from napari_nunext.models.decoding import CONFIDENCE_RADIUS_UM, NextPointDetector
+from napari_nunext.models.decoding import NextPointDetector
 from napari_nunext.models.detector import WindowEnd, WindowPoints
 from napari_nunext.models.generate import decode_batch
+from napari_nunext.models.replies import CONFIDENCE_RADIUS_UM
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,0 +1,130 @@
+"""Replies as they are decoded: what each token says of a point, and how sure the model was.
+
+The confidence of a point is **ours**, not the paper's: the probability mass of x within
+`CONFIDENCE_RADIUS_UM` of the chosen bin, times that of y, times one minus the probability of the
+end where the end was the alternative to the point. Soft-maxes run over the tokens that the grammar
+allows. The category does not enter.
+
+Every engine that decodes reads replies here. The one of vLLM imports this too, in an environment
+of its own: torch, numpy and the codec are all that it may need.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_nunext.core.codec import TOKENS_PER_POINT
+from napari_nunext.core.nuclei import UNCATEGORISED
+from napari_nunext.models.detector import WindowEnd, WindowPoints
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import torch
+
+    from napari_nunext.core.codec import Codec
+    from napari_nunext.models.detector import WindowEvent
+
+CONFIDENCE_RADIUS_UM = 1.5
+"""Probability within this distance of the chosen bin, along each axis, speaks for the point.
+
+Half the customary matching radius. Soft supervision (NuNext, Eq. 7) spreads a sure model's mass
+over the neighbouring bins, so the chosen bin's own probability says little.
+"""
+
+
+def confidence_radius_bins(codec: Codec, mpp: float) -> int:
+    """`CONFIDENCE_RADIUS_UM` in bins of windows of this scale; at least 1."""
+    return max(1, round(CONFIDENCE_RADIUS_UM / (codec.bin_px * mpp)))
+
+
+def sureness(
+    probabilities: torch.Tensor,
+    allowed_ids: torch.Tensor,
+    token_ids: torch.Tensor,
+    codec: Codec,
+    position: int,
+    radius_bins: int,
+) -> torch.Tensor:
+    """What the tokens at one position contribute to the confidence of their points.
+
+    Parameters
+    ----------
+    probabilities : Tensor, shape (n, A)
+        Soft-max over the tokens that the grammar allows at `position`.
+    allowed_ids : Tensor of int, shape (A,)
+        Those tokens, ascending.
+    token_ids : Tensor of int, shape (n,)
+        The token that each reply chose.
+    codec : Codec
+    position : int
+    radius_bins : int
+        See `confidence_radius_bins`.
+
+    Returns
+    -------
+    Tensor, shape (n,)
+        Factors: at a coordinate, the probability within `radius_bins` of the chosen bin; after a
+        point, that of not ending; at a category, 1.
+    """
+    ended = allowed_ids == codec.end_id
+    if codec.phase_at(position) == "after":
+        return 1 - probabilities[:, ended].sum(dim=1)
+    near = (allowed_ids - token_ids[:, None]).abs() <= radius_bins
+    return (probabilities * (near & ~ended)).sum(dim=1)
+
+
+class ReplyReader:
+    """One window's reply as it is read: turns tokens into events.
+
+    A model that repeats a point of the same window (same bins) is not heard twice.
+
+    Parameters
+    ----------
+    window : int
+        Its place in the batch, which events carry.
+    codec : Codec
+    """
+
+    def __init__(self, window: int, codec: Codec) -> None:
+        self.window = window
+        self._codec = codec
+        self._sent: set[tuple[int, int]] = set()
+        self._ended = False
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin the reply anew; what was sent stays sent."""
+        self._tokens: list[int] = []
+        self._confidence = 1.0
+
+    def take(
+        self, position: int, token: int, sureness: float, *, is_last: bool
+    ) -> Iterator[WindowEvent]:
+        """Read the next token; yield the point it completes, and the end of the window."""
+        codec, phase = self._codec, self._codec.phase_at(position)
+        self._tokens.append(token)
+        ended = token == codec.end_id
+        if not ended:
+            self._confidence *= sureness
+            if codec.has_categories and phase == "after":
+                yield from self._point(codec.category_names[codec.category_ids.index(token)])
+            elif phase == "y" and not codec.has_categories:
+                yield from self._point(UNCATEGORISED)
+        if (ended or is_last) and not self._ended:
+            self._ended = True
+            yield WindowEnd(self.window, "end" if ended else "limit", len(self._tokens))
+
+    def _point(self, category: str) -> Iterator[WindowEvent]:
+        """The point of the last x and y, unless this window had it already."""
+        start = (len(self._tokens) - 1) // TOKENS_PER_POINT * TOKENS_PER_POINT
+        x, y = (
+            token - self._codec.coordinate_start_id for token in self._tokens[start : start + 2]
+        )
+        confidence, self._confidence = min(self._confidence, 1.0), 1.0
+        if (x, y) not in self._sent:
+            self._sent.add((x, y))
+            points_xy = self._codec.to_points(np.array([(x, y)]))
+            yield WindowPoints(self.window, points_xy, (category,), (confidence,))
