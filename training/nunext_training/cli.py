@@ -21,6 +21,7 @@ from nunext_training import (
     extend_command,
     import_command,
     quantise_command,
+    release_command,
     report_command,
     rft_command,
     segmenter_command,
@@ -42,6 +43,7 @@ COMMANDS = (
     report_command,
     ablate_command,
     quantise_command,
+    release_command,
 )
 """In the order in which they are listed."""
 

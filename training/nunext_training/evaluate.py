@@ -69,6 +69,11 @@ class Evaluation:
     without_predictions: tuple[str, ...] = ()
     """Names of images that count as empty."""
 
+    @property
+    def prompted_with_truth(self) -> bool:
+        """Whether a segmenter alone was evaluated: the points were given, not found."""
+        return self.subject.get("model") == TRUE_CENTROIDS
+
     def to_json(self) -> dict[str, Any]:
         """Everything but the single images, for a report; names none of them."""
         return {

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 _BEST_FILE = "best.json"
 
+METRICS_FILE = "metrics.jsonl"
+"""Of a run, and of the checkpoint that it becomes."""
+
 SMOOTHED_STEPS = 20
 """The first and the last loss of a run are means over at most so many steps."""
 
@@ -114,8 +117,8 @@ class RunFolder:
 
     @property
     def metrics_path(self) -> Path:
-        """``metrics.jsonl``."""
-        return self.path / "metrics.jsonl"
+        """`METRICS_FILE`."""
+        return self.path / METRICS_FILE
 
     def append_metrics(self, entry: dict[str, Any]) -> None:
         """Add a line, on disk when this returns."""

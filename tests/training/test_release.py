@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from napari_nunext.core.errors import InputError
+from napari_nunext.models.checkpoint import (
+    checkpoint_sha256,
+    read_description,
+    read_segmenter_description,
+)
+from napari_nunext.models.classical.adapters import ClassicalDetector, ClassicalSegmenter
+from napari_nunext.models.decoding import NextPointDetector
+from napari_nunext.models.sam import SamSegmenter
+from napari_nunext.models.sam_builder import build_sam
+from napari_nunext.synthetic import CATEGORIES
+from nunext_training.cards import FIGURES, model_card
+from nunext_training.centre_map import CentreMapHead
+from nunext_training.cli import main
+from nunext_training.datasets.labelled import select_split
+from nunext_training.datasets.sources import read_source
+from nunext_training.evaluate import evaluate_detector, evaluate_segmenter
+from nunext_training.importers.synthetic import DrawnTiles
+from nunext_training.importers.writing import write_export
+
+CARD = f"---\nlicense: bsd-3-clause\n---\n# A model\n\n{FIGURES}\n\n## Limits\n"
+
+
+@pytest.fixture
+def drawn_export(tmp_path):
+    """An export of tiles with masks, the last of which validates."""
+    folder = tmp_path / "drawn"
+    tiles = DrawnTiles(5, size_px=64, mpp=0.5, seed=3)
+    write_export(tiles, folder, categories=CATEGORIES, origin="synthetic")
+    return folder
+
+
+def val_images(folder):
+    return select_split(read_source(folder).images, "val")
+
+
+def test_a_detector_is_stored_in_half_the_bytes_with_the_figures_of_what_is_stored(
+    tmp_path, category_checkpoint, export, tiles, capsys
+):
+    text, out = tmp_path / "card.md", tmp_path / "small"
+    text.write_text(CARD, encoding="utf-8")
+    command = ["release", "--checkpoint", str(category_checkpoint), "--data", str(export)]
+    command += ["--out", str(out), "--weights", "bfloat16", "--card", str(text)]
+    assert main(command) == 0
+    before = load_file(category_checkpoint / "model.safetensors")
+    after = load_file(out / "model.safetensors")
+    assert before.keys() == after.keys()
+    assert all(t.dtype == torch.bfloat16 for t in after.values())
+    assert all(torch.equal(t.to(torch.bfloat16), after[name]) for name, t in before.items())
+
+    description = read_description(out)
+    assert description.name == "small"
+    assert description.codec == read_description(category_checkpoint).codec
+    assert description.provenance["released_from_sha256"] == checkpoint_sha256(category_checkpoint)
+    (figures,) = description.metrics
+    options = {"radius_um": 3.0, "method": "gated", "data": {}}
+    val = [tile for tile in tiles if tile.split == "val"]
+    stored = evaluate_detector(NextPointDetector(out), val, **options).report
+    floor = evaluate_detector(ClassicalDetector(), val, **options).report
+    assert figures["f1"] == stored.overall.f1
+    assert figures["f1_classical"] == floor.overall.f1
+    assert figures["f1_by_category"] == {n: s.f1 for n, s in stored.by_category.items()}
+    assert figures["split"] == "val"
+
+    card = (out / "README.md").read_text(encoding="utf-8")
+    assert card.startswith("---\nlicense")
+    assert FIGURES not in card
+    assert card.rstrip().endswith("## Limits")
+    row = next(line for line in card.splitlines() if line.startswith("| synthetic, val"))
+    assert f"{stored.overall.f1:.4f}" in row
+    assert f"{floor.overall.f1:.4f}" in row
+    assert row in capsys.readouterr().out
+
+
+def test_what_only_training_needs_stays_behind(tmp_path, checkpoint, export):
+    trained = tmp_path / "trained"
+    shutil.copytree(checkpoint, trained)
+    (trained / CentreMapHead.file).parent.mkdir()
+    (trained / CentreMapHead.file).write_bytes(b"head")
+    (trained / "metrics.jsonl").write_text("{}\n", encoding="utf-8")
+    (trained / "notes.txt").write_text("kept", encoding="utf-8")
+    out = tmp_path / "out"
+    command = ["release", "--checkpoint", str(trained), "--data", str(export), "--out", str(out)]
+    assert main(command) == 0
+    assert (out / "notes.txt").is_file()
+    assert not (out / CentreMapHead.file).parent.exists()
+    assert not (out / "metrics.jsonl").exists()
+    assert not (out / "README.md").exists()  # no card was asked for
+
+
+def test_a_segmenter_is_measured_from_true_centroids_beside_the_classical_one(
+    tmp_path, drawn_export
+):
+    sam, out = tmp_path / "sam", tmp_path / "small-sam"
+    build_sam(sam, window_px=64, preset="nano")
+    command = ["release", "--checkpoint", str(sam), "--data", str(drawn_export)]
+    assert main([*command, "--out", str(out), "--splits", "val", "test"]) == 0
+    assert load_file(out / "model.safetensors").popitem()[1].dtype == torch.float16
+    (figures,) = read_segmenter_description(out).metrics
+    val = val_images(drawn_export)
+    stored = evaluate_segmenter(SamSegmenter(out), val, data={}).instances
+    floor = evaluate_segmenter(ClassicalSegmenter(), val, data={}).instances
+    assert figures["pq"] == stored.pq
+    assert figures["pq_classical"] == floor.pq
+    assert "f1" not in figures  # the points were given
+
+
+def test_masks_of_what_a_detector_finds_are_measured_where_a_segmenter_is_named(
+    tmp_path, checkpoint, drawn_export
+):
+    sam, out = tmp_path / "sam", tmp_path / "out"
+    build_sam(sam, window_px=64, preset="nano")
+    command = ["release", "--checkpoint", str(checkpoint), "--data", str(drawn_export)]
+    assert main([*command, "--out", str(out), "--segmenter", str(sam)]) == 0
+    (figures,) = json.loads((out / "nunext.json").read_text(encoding="utf-8"))["metrics"]
+    assert {"f1", "pq", "pq_classical"} <= figures.keys()
+
+
+@pytest.mark.parametrize("text", ["no place for figures\n", f"{FIGURES}\n{FIGURES}\n"])
+def test_a_card_says_once_where_its_figures_belong(tmp_path, checkpoint, export, text, capsys):
+    with pytest.raises(InputError, match="figures"):
+        model_card(text, ())
+    file, out = tmp_path / "card.md", tmp_path / "out"
+    file.write_text(text, encoding="utf-8")
+    command = ["release", "--checkpoint", str(checkpoint), "--data", str(export)]
+    assert main([*command, "--out", str(out), "--card", str(file)]) == 2
+    assert "figures" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_split_that_no_data_has_is_refused(tmp_path, checkpoint, train_only_export, capsys):
+    out = tmp_path / "out"
+    command = ["release", "--checkpoint", str(checkpoint), "--data", str(train_only_export)]
+    assert main([*command, "--out", str(out)]) == 2
+    assert "no images in their val split" in capsys.readouterr().err
+    assert not out.exists()
