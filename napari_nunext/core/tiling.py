@@ -13,8 +13,9 @@ from __future__ import annotations
 import itertools
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias, overload
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -23,9 +24,12 @@ from napari_nunext.core.errors import CalibrationError
 from napari_nunext.core.geometry import Box, as_points_xy, check_mpp
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from numpy.typing import NDArray
 
     from napari_nunext.core.geometry import PointsXY
+
+_Span: TypeAlias = tuple[float, float, float]
+"""Along one axis: where a window starts, and where its core starts and stops."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +66,65 @@ class Window:
         return grown.clipped_to(self.box)
 
 
-def plan_windows(
+class WindowGrid(Sequence[Window]):
+    """Windows in rows and columns, made when they are asked for: a slide has hundreds of thousands.
+
+    Parameters
+    ----------
+    columns, rows : sequence of (float, float, float)
+        Along x and along y: window start, core start and core stop, ascending, level-0 px. The
+        cores of neighbours meet.
+    box_px : float
+        Side of every window, level-0 px.
+    side_px : int
+        The same in the model's pixels.
+    """
+
+    def __init__(
+        self, columns: Sequence[_Span], rows: Sequence[_Span], *, box_px: float, side_px: int
+    ) -> None:
+        self._columns = columns
+        self._rows = rows
+        self._box_px = box_px
+        self._side_px = side_px
+
+    def __len__(self) -> int:
+        return len(self._columns) * len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Window: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Window, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> Window | tuple[Window, ...]:
+        if isinstance(index, slice):
+            return tuple(self[i] for i in range(*index.indices(len(self))))
+        index = range(len(self))[index]
+        row, column = divmod(index, len(self._columns))
+        x, core_x0, core_x1 = self._columns[column]
+        y, core_y0, core_y1 = self._rows[row]
+        return Window(
+            index=index,
+            box=Box(x, y, x + self._box_px, y + self._box_px),
+            core=Box(core_x0, core_y0, core_x1, core_y1),
+            side_px=self._side_px,
+        )
+
+    def holding(self, points_xy: PointsXY) -> NDArray[np.intp]:
+        """Index of the window in whose core each point lies, shape (N,).
+
+        A point beyond all cores gets the nearest in its row and column. The grid is not empty.
+        """
+        seams_x = [stop for _, _, stop in self._columns[:-1]]
+        seams_y = [stop for _, _, stop in self._rows[:-1]]
+        columns = np.searchsorted(seams_x, points_xy[:, 0], side="right")
+        rows = np.searchsorted(seams_y, points_xy[:, 1], side="right")
+        return np.asarray(rows * len(self._columns) + columns, dtype=np.intp)
+
+
+def plan_grid(
     region: Box, image: Box, *, window_px: int, window_mpp: float, halo_um: float, image_mpp: float
-) -> tuple[Window, ...]:
+) -> WindowGrid:
     """Cover `region` with windows, row by row from the top left.
 
     Windows stay inside the image where it is large enough, take the image around the region as
@@ -97,24 +157,31 @@ def plan_windows(
         )
     region = region.clipped_to(image)
     if region.width == 0 or region.height == 0:
-        return ()
+        return WindowGrid((), (), box_px=side, side_px=window_px)
     columns = _spans(region.x0, region.x1, image.x0, image.x1, side, halo)
     rows = _spans(region.y0, region.y1, image.y0, image.y1, side, halo)
+    return WindowGrid(columns, rows, box_px=side, side_px=window_px)
+
+
+def plan_windows(
+    region: Box, image: Box, *, window_px: int, window_mpp: float, halo_um: float, image_mpp: float
+) -> tuple[Window, ...]:
+    """All windows of `plan_grid`."""
     return tuple(
-        Window(
-            index=r * len(columns) + c,
-            box=Box(x, y, x + side, y + side),
-            core=Box(core_x0, core_y0, core_x1, core_y1),
-            side_px=window_px,
+        plan_grid(
+            region,
+            image,
+            window_px=window_px,
+            window_mpp=window_mpp,
+            halo_um=halo_um,
+            image_mpp=image_mpp,
         )
-        for r, (y, core_y0, core_y1) in enumerate(rows)
-        for c, (x, core_x0, core_x1) in enumerate(columns)
     )
 
 
 def _spans(
     start: float, stop: float, image_start: float, image_stop: float, side: float, halo: float
-) -> list[tuple[float, float, float]]:
+) -> list[_Span]:
     """Along one axis: window start, core start and core stop of each window."""
     first, last = max(start - halo, image_start), min(stop + halo, image_stop)
     extent = last - first

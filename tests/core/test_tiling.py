@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from napari_nunext.core.errors import CalibrationError
 from napari_nunext.core.geometry import Box
-from napari_nunext.core.tiling import SeamMerger, plan_windows
+from napari_nunext.core.tiling import SeamMerger, plan_grid, plan_windows
 
 sizes = st.floats(1, 900)
 mpps = st.sampled_from([0.25, 0.3, 0.4962, 0.5, 1.0])
@@ -42,6 +42,38 @@ def test_cores_partition_the_region(plan):
     assert np.all(owners == 1)
     area = sum(w.core.width * w.core.height for w in windows)
     assert area == pytest.approx(region.width * region.height, rel=1e-9, abs=1e-6)
+
+
+@given(plans())
+def test_the_grid_finds_the_window_that_holds_a_point(plan):
+    region, image, windows, halo_px = plan
+    window = windows[0]
+    grid = plan_grid(
+        region,
+        image,
+        window_px=window.side_px,
+        window_mpp=1.0,
+        halo_um=halo_px * window.side_px / window.box.width,
+        image_mpp=window.side_px / window.box.width,
+    )
+    points = np.random.default_rng(0).uniform(
+        (region.x0, region.y0), (region.x1, region.y1), (50, 2)
+    )
+    points = points[region.contains(points)]
+    holding = grid.holding(points)
+    for point, index in zip(points, holding, strict=True):
+        assert grid[int(index)].core.contains(point[None]).all()
+    assert grid[-1] == grid[len(grid) - 1] == grid[:][-1]
+    with pytest.raises(IndexError):
+        grid[len(grid)]
+
+
+def test_a_grid_over_a_slide_costs_nothing_until_it_is_asked():
+    slide = Box(0, 0, 200_000, 150_000)
+    grid = plan_grid(slide, slide, window_px=64, window_mpp=0.5, halo_um=4, image_mpp=0.25)
+    assert len(grid) > 2_000_000
+    (index,) = grid.holding(np.array([[123_456.5, 99_999.5]]))
+    assert grid[int(index)].core.contains(np.array([[123_456.5, 99_999.5]])).all()
 
 
 @given(plans())
