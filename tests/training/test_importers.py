@@ -12,6 +12,7 @@ from napari_nunext.core.exports import read_export
 from napari_nunext.core.masks import Mask
 from napari_nunext.core.nuclei import default_categories
 from napari_nunext.images import open_image
+from nunext_training.cli import main
 from nunext_training.datasets.labelled import nuclei_count, select_split, shared_patients
 from nunext_training.datasets.sources import read_source
 from nunext_training.importers import IMPORTERS, importer_for
@@ -98,6 +99,13 @@ def test_an_import_is_an_export_that_passes_every_check_and_names_nobody(data_se
     assert json.loads(json.dumps(record.to_json()))["messages"][1]["content"][0]["text"] == (
         "[0, 0], [30, 12], [39, 19]"
     )
+
+
+def test_the_command_line_may_say_the_split_of_every_image(data_set, tmp_path):
+    out = tmp_path / "export"
+    command = ["import", "brca-m2c", str(data_set), "--split", "val", "--out", str(out)]
+    assert main(command) == 0
+    assert [record.split for record in read_export(out, strict=True).sft] == ["val", "val"]
 
 
 def test_an_import_does_not_overwrite_and_leaves_nothing_half_written(data_set, tmp_path):

@@ -58,6 +58,13 @@ def test_the_command_writes_an_export_with_masks_categories_and_a_split(tmp_path
         np.testing.assert_array_equal(open_image(image.path).rgb, tile.open().rgb)
 
 
+def test_the_command_line_may_say_the_split_of_every_tile(tmp_path):
+    out = tmp_path / "drawn"
+    arguments = ["--count", "6", "--size-px", "64", "--split", "test"]
+    assert main(["import", "synthetic", *arguments, "--out", str(out)]) == 0
+    assert {image.split for image in read_source(out).images} == {"test"}
+
+
 def test_a_path_for_what_is_drawn_or_none_for_what_is_read_is_one_line(tmp_path, capsys):
     out = str(tmp_path / "out")
     assert main(["import", "synthetic", str(tmp_path), "--out", out]) == 2

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.errors import InputError
+from napari_nunext.core.records import SPLITS
 from nunext_training.progress import counter
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("path", type=Path, nargs="?", help="where the data set lies")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--mpp", type=float, help="um per pixel, instead of what the set says")
+    parser.add_argument(
+        "--split", choices=SPLITS, help="of every image, instead of what the set says"
+    )
     drawn = parser.add_argument_group(NAME, "drawn tissue with exact masks; takes no path")
     drawn.add_argument("--count", type=int, default=100, help="tiles (default 100)")
     drawn.add_argument("--size-px", type=int, default=512, help="side of a tile (default 512)")
@@ -55,6 +60,8 @@ def _run(args: argparse.Namespace) -> int:
     images = importer.read(
         args.path, mpp=None if args.mpp is None else check_mpp(args.mpp, "--mpp")
     )
+    if args.split is not None:
+        images = tuple(replace(image, split=args.split) for image in images)
     categories = importer.categories or default_categories(
         sorted({name for image in images for name in image.categories})
     )
@@ -85,7 +92,11 @@ def _draw(args: argparse.Namespace) -> int:
     if args.path is not None:
         raise InputError(f"{NAME} tiles are drawn, not read; leave out {args.path}.")
     tiles = DrawnTiles(
-        args.count, size_px=args.size_px, mpp=MPP if args.mpp is None else args.mpp, seed=args.seed
+        args.count,
+        size_px=args.size_px,
+        mpp=MPP if args.mpp is None else args.mpp,
+        seed=args.seed,
+        split=args.split,
     )
     manifest = write_export(
         tiles, args.out, categories=CATEGORIES, origin=NAME, progress=counter("tile")

@@ -16,6 +16,7 @@ from nunext_training.importers.folder import ONE_IN
 from nunext_training.importers.reading import pseudonym
 
 if TYPE_CHECKING:
+    from napari_nunext.core.records import Split
     from napari_nunext.synthetic import SynthesisOptions
 
 NAME = "synthetic"
@@ -26,8 +27,7 @@ TISSUE = "Synthetic"
 class DrawnTiles(Sequence[LabelledImage]):
     """Tiles that are drawn when they are asked for, so that any number fits into memory.
 
-    Tile i is a function of the seed and i alone; more tiles begin with the same ones. Of every
-    `ONE_IN`, the last validates.
+    Tile i is a function of the seed and i alone; more tiles begin with the same ones.
 
     Parameters
     ----------
@@ -36,6 +36,8 @@ class DrawnTiles(Sequence[LabelledImage]):
     mpp : float
     seed : int
         0 or more.
+    split : {"train", "val", "test"}, optional
+        Of every tile; when None, of every `ONE_IN` the last validates, and the others train.
     options : SynthesisOptions, optional
 
     Raises
@@ -51,6 +53,7 @@ class DrawnTiles(Sequence[LabelledImage]):
         size_px: int,
         mpp: float,
         seed: int,
+        split: Split | None = None,
         options: SynthesisOptions | None = None,
     ) -> None:
         if count < 1 or seed < 0:
@@ -58,7 +61,7 @@ class DrawnTiles(Sequence[LabelledImage]):
                 f"{count} tiles of seed {seed}; expected at least 1 tile and a seed from 0 up."
             )
         self._count, self._size_px, self._mpp = count, size_px, mpp
-        self._seed, self._options = seed, options
+        self._seed, self._split, self._options = seed, split, options
 
     def __len__(self) -> int:
         return self._count
@@ -93,7 +96,7 @@ class DrawnTiles(Sequence[LabelledImage]):
             mpp_source="user",
             points_xy=tile.points_xy,
             categories=tuple(n.category for n in tile.nuclei),
-            split="val" if index % ONE_IN == ONE_IN - 1 else "train",
+            split=self._split or ("val" if index % ONE_IN == ONE_IN - 1 else "train"),
             patient=pseudonym(name),
             masks=tuple(n.mask for n in tile.nuclei),
             tissue=TISSUE,
