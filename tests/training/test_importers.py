@@ -105,7 +105,7 @@ def test_the_command_line_may_say_the_split_of_every_image(data_set, tmp_path):
     out = tmp_path / "export"
     command = ["import", "brca-m2c", str(data_set), "--split", "val", "--out", str(out)]
     assert main(command) == 0
-    assert [record.split for record in read_export(out, strict=True).sft] == ["val", "val"]
+    assert [image.split for image in read_source(out).images] == ["val", "val"]
 
 
 def test_an_import_does_not_overwrite_and_leaves_nothing_half_written(data_set, tmp_path):
