@@ -3,13 +3,14 @@
 
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz lint bench environment system clean test-ray
+.PHONY: help demo test fuzz lint bench environment system clean test-ray weights
 
 help:
 	@echo "make demo               open napari on real tissue; without a display, run the whole loop into build/demo/"
 	@echo "make test [ARGS=...]    run the tests; ARGS go to pytest"
 	@echo "make fuzz [N=300]       make up N requests of each kind from the server's OpenAPI document"
 	@echo "make test-ray           run deploy/ on a Ray cluster of this machine"
+	@echo "make weights DATA=dir   train the bundled checkpoints from nothing, into build/weights/"
 	@echo "make lint               style, types, import contracts"
 	@echo "make bench [ONLY=name]  run the benchmarks into build/bench/"
 	@echo "make clean              remove what the targets made, except .venv"
@@ -31,6 +32,9 @@ fuzz: environment
 
 test-ray: environment
 	scripts/ray.sh $(ARGS)
+
+weights: environment
+	DATA="$(DATA)" scripts/weights.sh
 
 lint: environment
 	$(PYTHON) -m ruff check .

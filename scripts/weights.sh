@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Trains the bundled checkpoints from nothing, as docs/weights.md tells.  What is there already is not
+# made again, and training that was stopped goes on, so that it may take several evenings.
+#   DATA=folder with brca_m2c/ and dsb2018_stained/   THREADS=cores to use (default: all)
+#   STEPS=2 trains each part for so many steps, to see whether all of it runs   WORK=where to
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/common.sh
+
+readonly WORK=${WORK:-build/weights}
+readonly DATA=${DATA:?"is not set. Say where brca_m2c/ and dsb2018_stained/ are: make weights DATA=folder"}
+readonly THREADS=${THREADS:-$(getconf _NPROCESSORS_ONLN)}
+
+# make_once FOLDER COMMAND...: runs nunext-train with --out FOLDER, unless it is there.
+make_once() {
+    local out=$WORK/$1
+    shift
+    [ -d "$out" ] || .venv/bin/nunext-train "$@" --out "$out"
+}
+
+# trained FOLDER COMMAND...: likewise, going on where it was stopped.
+trained() {
+    make_once "$@" --threads "$THREADS" ${STEPS:+--steps "$STEPS"} --resume
+}
+
+# released FOLDER COMMAND...: likewise, measured on what it was chosen by and on what was kept aside.
+released() {
+    make_once "$@" --threads "$THREADS" --card "scripts/weights/$(basename "$1").md"
+}
+
+for set in brca_m2c dsb2018_stained; do
+    [ -d "$DATA/$set" ] || die "$DATA has no $set. docs/weights.md says where it comes from."
+done
+mkdir -p "$WORK"
+
+make_once brca import brca-m2c "$DATA/brca_m2c"
+make_once dsb import dsb2018 "$DATA/dsb2018_stained"
+make_once drawn import synthetic --count 96 --size-px 320 --seed 11 --split train
+make_once outlined import synthetic --count 80 --size-px 192
+
+make_once sam-0 build-sam --preset small
+trained sam-1 segmenter --data "$WORK/dsb" "$WORK/outlined" --checkpoint "$WORK/sam-0" \
+    --recipe segmenter_small
+trained sam-2 segmenter --data "$WORK/dsb" --checkpoint "$WORK/sam-1" --recipe segmenter_small_real
+released nunext-sam-small release --checkpoint "$WORK/sam-2" --data "$WORK/dsb" --splits val test
+
+make_once detector-0 build --preset small --latents 4 --instruction "Point to nucleus." \
+    --categories "Lymphocyte,Tumour or epithelial,Stromal"
+trained detector-1 sft --data "$WORK/brca" "$WORK/drawn" --checkpoint "$WORK/detector-0" --recipe small
+trained detector-2 sft --data "$WORK/brca" "$WORK/drawn" "$WORK/dsb" \
+    --checkpoint "$WORK/detector-1" --recipe small_thought --covt "$WORK/sam-2"
+trained detector-3 rft --data "$WORK/brca" --checkpoint "$WORK/detector-2" --recipe small_thought
+released nunext-small release --checkpoint "$WORK/detector-3" --data "$WORK/brca" "$WORK/dsb" \
+    --splits val test --weights bfloat16 --segmenter "$WORK/nunext-sam-small"
+
+say "$WORK/nunext-small and $WORK/nunext-sam-small; to bundle them, put them into napari_nunext/weights."
