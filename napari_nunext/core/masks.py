@@ -98,6 +98,12 @@ class Mask:
 
     def clipped_to(self, width_px: int, height_px: int) -> Mask:
         """The part inside an image of this size; empty where there is none."""
+        if (
+            min(self.x0_px, self.y0_px) >= 0
+            and self.x0_px + self.width_px <= width_px
+            and self.y0_px + self.height_px <= height_px
+        ):
+            return self
         x0, y0 = max(self.x0_px, 0), max(self.y0_px, 0)
         x1 = min(self.x0_px + self.width_px, width_px)
         y1 = min(self.y0_px + self.height_px, height_px)

@@ -1,30 +1,31 @@
 """Masks for prompts anywhere in an image: which window answers, and back to the image's pixels.
 
-Each prompt goes to the window in whose core it lies. The windows are those of the whole image
-whatever is asked, so that a second click near the first finds the same pixels, and a segmenter that
-keeps embeddings of what it has seen answers at once.
+Each prompt goes to the window in whose core its first click lies. The windows are those of the
+whole image whatever is asked, so that further clicks on the nucleus, and clicks on its neighbours,
+find the same pixels, and a segmenter that keeps embeddings of what it has seen answers at once.
 """
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.ndimage import map_coordinates
 
+from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.masks import Mask
-from napari_nunext.core.tiling import plan_windows
+from napari_nunext.core.tiling import plan_grid
 from napari_nunext.models.segmenter import Prompt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from numpy.typing import NDArray
+
     from napari_nunext.core.geometry import PointsXY
-    from napari_nunext.core.tiling import Window
+    from napari_nunext.core.tiling import Window, WindowGrid
     from napari_nunext.models.segmenter import Segmenter
     from napari_nunext.models.whole_image import WindowReader
 
@@ -67,12 +68,17 @@ def draw_masks(
     ------
     tuple of DrawnMask
         The masks of one window. A prompt for which no pixel is drawn is left out.
+
+    Raises
+    ------
+    InputError
+        If the clicks on one nucleus lie too far apart for a window to show them all.
     """
     if not prompts:
         return
     info = segmenter.info
     whole = Box.of_image(image.width_px, image.height_px)
-    windows = plan_windows(
+    grid = plan_grid(
         whole,
         whole,
         window_px=info.window_px,
@@ -80,11 +86,11 @@ def draw_masks(
         halo_um=min(HALO_UM, info.window_px * info.mpp / 4),
         image_mpp=mpp,
     )
-    for window, members in _by_window(windows, prompts):
+    for window, members in _by_window(grid, prompts):
         if cancelled():
             return
+        asked = [_in_window(prompts[i], window, info.mpp) for i in members]
         pixels = image.read_window(window.box, window.side_px)
-        asked = [_in_window(prompts[i], window) for i in members]
         drawn = []
         answers = segmenter.segment(pixels, asked, cancelled=cancelled)
         # Not strict: a cancelled segmenter stops short.
@@ -103,6 +109,9 @@ def to_level0(mask: Mask, window: Window, image: Box) -> Mask:
     pixels, the mask is at least one half at the pixel's centre. At equal scale that is a copy.
     """
     scale = window.scale
+    begin = int(window.box.x0), int(window.box.y0)
+    if scale == 1 and begin == (window.box.x0, window.box.y0):
+        return mask.moved(*begin).clipped_to(int(image.width), int(image.height))
     left, top = window.box.x0 + mask.x0_px * scale, window.box.y0 + mask.y0_px * scale
     # One pixel more on each side: interpolation reaches half a window pixel beyond the crop.
     x0 = max(math.floor(left - scale / 2), math.floor(image.x0))
@@ -113,51 +122,59 @@ def to_level0(mask: Mask, window: Window, image: Box) -> Mask:
         return Mask.from_array(np.zeros((0, 0), dtype=bool), x0, y0)
     columns = (np.arange(x0, x1) + 0.5 - left) / scale - 0.5
     rows = (np.arange(y0, y1) + 0.5 - top) / scale - 0.5
-    values = map_coordinates(
-        mask.to_array().astype(np.float32),
-        np.meshgrid(rows, columns, indexing="ij"),
-        order=1,
-        mode="grid-constant",
-    )
+    crop = mask.to_array().astype(np.float32)
+    values = _interpolated(_interpolated(crop, rows).T, columns).T
     return Mask.from_array(values >= 0.5, x0, y0)
 
 
-def _by_window(
-    windows: tuple[Window, ...], prompts: Sequence[Prompt]
-) -> Iterator[tuple[Window, list[int]]]:
+def _interpolated(values: NDArray[np.float32], at: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Rows of `values`, shape (N, M), at fractional positions; zero beyond them. Linear."""
+    at = np.clip(at, -1, len(values))
+    below = np.floor(at).astype(int)
+    part = (at - below).astype(np.float32)[:, None]
+    padded = np.pad(values, ((1, 2), (0, 0)))
+    return padded[below + 1] * (1 - part) + padded[below + 2] * part
+
+
+def _by_window(grid: WindowGrid, prompts: Sequence[Prompt]) -> Iterator[tuple[Window, list[int]]]:
     """Windows that have prompts, with the positions of those."""
-    # Cores lie in rows and columns: their lower edges tell row and column of a point.
-    column_stops = np.unique([w.core.x1 for w in windows])
-    row_stops = np.unique([w.core.y1 for w in windows])
-    anchors = np.array([_anchor(p) for p in prompts])
-    columns = np.searchsorted(column_stops[:-1], anchors[:, 0], side="right")
-    rows = np.searchsorted(row_stops[:-1], anchors[:, 1], side="right")
-    members: dict[int, list[int]] = defaultdict(list)
-    for i, window_index in enumerate((rows * len(column_stops) + columns).tolist()):
-        members[window_index].append(i)
-    for window_index in sorted(members):
-        yield windows[window_index], members[window_index]
+    holding = grid.holding(np.array([_anchor(p) for p in prompts]))
+    order = np.argsort(holding, kind="stable")
+    starts = np.flatnonzero(np.diff(holding[order], prepend=-1))
+    for members in np.split(order, starts[1:]):
+        yield grid[int(holding[members[0]])], members.tolist()
 
 
 def _anchor(prompt: Prompt) -> tuple[float, float]:
-    """Where a prompt points: the middle of its box, else of its clicks on the nucleus."""
+    """Where a prompt points: the middle of its box, else its first click on the nucleus.
+
+    Not the middle of the clicks: it would move with each, perhaps to another window.
+    """
     if prompt.box is not None:
         box = prompt.box
         return (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
-    on_it = np.array(prompt.positive, dtype=bool)
-    points = prompt.points_xy[on_it] if on_it.any() else prompt.points_xy
-    x, y = points.mean(axis=0).tolist()
+    first = prompt.positive.index(True) if True in prompt.positive else 0
+    x, y = prompt.points_xy[first].tolist()
     return x, y
 
 
-def _in_window(prompt: Prompt, window: Window) -> Prompt:
+def _in_window(prompt: Prompt, window: Window, mpp: float) -> Prompt:
+    """The prompt in pixels of the window, without clicks on other nuclei beyond its edge."""
+    points_xy = window.from_level0(prompt.points_xy)
+    seen = ((points_xy >= 0) & (points_xy <= window.side_px)).all(axis=1)
+    on_it = np.array(prompt.positive, dtype=bool)
+    if (on_it & ~seen).any():
+        raise InputError(
+            "The clicks on one nucleus lie too far apart for the segmenter, which sees "
+            f"{window.side_px * mpp:g} um at once. Click closer together, or ask for two masks."
+        )
     box = prompt.box
     if box is not None:
         (x0, y0), (x1, y1) = window.from_level0(
             np.array([(box.x0, box.y0), (box.x1, box.y1)])
         ).tolist()
         box = Box(x0, y0, x1, y1)
-    return Prompt(window.from_level0(prompt.points_xy), prompt.positive, box)
+    return Prompt(points_xy[seen], tuple(on_it[seen].tolist()), box)
 
 
 def point_prompts(points_xy: PointsXY) -> list[Prompt]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +13,10 @@ from transformers import SamModel
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
 from napari_nunext.core.errors import CheckpointError, InputError
-from napari_nunext.core.masks import Mask
 from napari_nunext.models.checkpoint import checkpoint_sha256, read_segmenter_description
+from napari_nunext.models.embeddings import new_embeddings
 from napari_nunext.models.loading import choose_device, load_weights
+from napari_nunext.models.pieces import piece_at
 from napari_nunext.models.segmenter import ScoredMask
 
 if TYPE_CHECKING:
@@ -26,11 +26,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.models.checkpoint import SegmenterDescription
+    from napari_nunext.models.embeddings import Embeddings
     from napari_nunext.models.segmenter import Prompt, SegmenterInfo
 
 PROMPTS_AT_ONCE = 64
-EMBEDDINGS_BYTES = 256 * 2**20
-"""Memory for embeddings of windows seen before; a 256-px window of a standard SAM takes 256 kB."""
+TOKENS_AT_ONCE = 2**14
+"""The decoder copies a window's tokens for each prompt: where they are 64 x 64 in place of 16 x 16,
+4 prompts are answered together in place of 64. More would make a CPU no faster."""
 
 PIXEL_CENTRE = 0.5
 """SAM counts from the centre of the first pixel, we from its corner."""
@@ -39,9 +41,9 @@ PIXEL_CENTRE = 0.5
 class SamSegmenter:
     """A `napari_nunext.models.segmenter.Segmenter` made of a SAM checkpoint.
 
-    A mask is where the logits, resampled to the window, are positive; its score is the IoU that SAM
-    predicts, clipped to [0, 1]. Of SAM's mask tokens the one for unambiguous prompts answers, as in
-    PromptNucSeg.
+    A mask is where the logits, resampled to the window, are positive, and of that the piece that
+    the prompt points at (ours: see `piece_at`). Its score is the IoU that SAM predicts, clipped to
+    [0, 1]. Of SAM's mask tokens the one for unambiguous prompts answers, as in PromptNucSeg.
 
     Parameters
     ----------
@@ -49,8 +51,8 @@ class SamSegmenter:
         A segmenter's checkpoint, of family ``"sam"``.
     device : str, optional
         The first CUDA device, else the CPU, when None.
-    embeddings_bytes : int
-        Memory for cached embeddings; the one used longest ago goes first.
+    embeddings : Embeddings, optional
+        Where embeddings are kept, which several segmenters may share; by default one of its own.
 
     Raises
     ------
@@ -59,7 +61,7 @@ class SamSegmenter:
     """
 
     def __init__(
-        self, folder: Path, device: str | None = None, *, embeddings_bytes: int = EMBEDDINGS_BYTES
+        self, folder: Path, device: str | None = None, *, embeddings: Embeddings | None = None
     ) -> None:
         description = read_segmenter_description(folder)
         if description.family != "sam":
@@ -77,7 +79,7 @@ class SamSegmenter:
                 f"{side} px. Convert it again with this window."
             )
         images = SamImageProcessorPil.from_pretrained(folder, local_files_only=True)
-        self._set(model, images, description.info(checkpoint_sha256(folder)), embeddings_bytes)
+        self._set(model, images, description.info(checkpoint_sha256(folder)), embeddings)
 
     @classmethod
     def from_model(
@@ -85,7 +87,7 @@ class SamSegmenter:
     ) -> SamSegmenter:
         """Segmenter over a model in memory, one in training for example: it has no content hash."""
         segmenter = cls.__new__(cls)
-        segmenter._set(model, images, description.info(None), EMBEDDINGS_BYTES)
+        segmenter._set(model, images, description.info(None), None)
         return segmenter
 
     def _set(
@@ -93,12 +95,14 @@ class SamSegmenter:
         model: SamModel,
         images: SamImageProcessorPil,
         info: SegmenterInfo,
-        embeddings_bytes: int,
+        embeddings: Embeddings | None,
     ) -> None:
         self._model: Any = model
         self._images = images
         self._info = info
-        self._embeddings = _EmbeddingCache(embeddings_bytes)
+        self._embeddings = new_embeddings() if embeddings is None else embeddings
+        grid = model.config.prompt_encoder_config.image_embedding_size
+        self._prompts_at_once = min(PROMPTS_AT_ONCE, max(1, TOKENS_AT_ONCE // grid**2))
 
     @property
     def info(self) -> SegmenterInfo:
@@ -130,10 +134,10 @@ class SamSegmenter:
         # Padding prompts to one length would change SAM's answer, so only equals go together.
         for _, alike in groupby(prompts, key=lambda p: (len(p.points_xy), p.box is None)):
             group = list(alike)
-            for start in range(0, len(group), PROMPTS_AT_ONCE):
+            for start in range(0, len(group), self._prompts_at_once):
                 if cancelled():
                     return
-                yield from self._answer(window, group[start : start + PROMPTS_AT_ONCE])
+                yield from self._answer(window, group[start : start + self._prompts_at_once])
 
     @torch.no_grad()
     def _answer(self, window: NDArray[np.uint8], prompts: Sequence[Prompt]) -> list[ScoredMask]:
@@ -149,41 +153,20 @@ class SamSegmenter:
         masks = (logits[:, 0] > 0).cpu().numpy()
         scores = output.iou_scores[0, :, 0].float().clamp(0, 1).tolist()
         return [
-            ScoredMask(Mask.from_array(mask), score)
-            for mask, score in zip(masks, scores, strict=True)
+            ScoredMask(piece_at(mask, prompt), score)
+            for mask, prompt, score in zip(masks, prompts, scores, strict=True)
         ]
 
     def _embedding(self, window: NDArray[np.uint8]) -> torch.Tensor:
         """Embedding of the window, shape (1, channels, grid, grid)."""
-        key = hashlib.sha256(np.ascontiguousarray(window).data).hexdigest()
+        content = hashlib.sha256(np.ascontiguousarray(window).data).digest()
+        key = (self._info.checkpoint_sha256 or "", content)
         found = self._embeddings.get(key)
         if found is None:
             pixels = self._images(window, return_tensors="pt")["pixel_values"]
             found = self._model.get_image_embeddings(pixels.to(self._model.device))
             self._embeddings.put(key, found)
         return found
-
-
-class _EmbeddingCache:
-    """Embeddings by content, least recently used out first, bounded by bytes."""
-
-    def __init__(self, capacity_bytes: int) -> None:
-        self._capacity_bytes = capacity_bytes
-        self._size_bytes = 0
-        self._items: OrderedDict[str, torch.Tensor] = OrderedDict()
-
-    def get(self, key: str) -> torch.Tensor | None:
-        if key in self._items:
-            self._items.move_to_end(key)
-        return self._items.get(key)
-
-    def put(self, key: str, value: torch.Tensor) -> None:
-        if value.nbytes > self._capacity_bytes:
-            return
-        self._items[key] = value
-        self._size_bytes += value.nbytes
-        while self._size_bytes > self._capacity_bytes:
-            self._size_bytes -= self._items.popitem(last=False)[1].nbytes
 
 
 def _check_prompt(prompt: Prompt, side_px: int) -> None:

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.ndimage import map_coordinates
 
+from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.masks import Mask
 from napari_nunext.core.tiling import Window
@@ -112,19 +114,92 @@ def test_every_prompt_gets_the_mask_around_it_whichever_window_draws_it(rng, mpp
         assert overlap > 0.75
 
 
+class Remembering(Glass):
+    """Glass that remembers which windows were read."""
+
+    def __init__(self, width_px: int, height_px: int):
+        super().__init__(width_px, height_px)
+        self.read = []
+
+    def read_window(self, box, out_px):
+        self.read.append(box)
+        return super().read_window(box, out_px)
+
+
 def test_a_second_click_nearby_asks_about_the_same_window():
-    seen = []
-
-    class Remembering(Glass):
-        def read_window(self, box, out_px):
-            seen.append(box)
-            return super().read_window(box, out_px)
-
     image = Remembering(500, 500)
     for x in (100.0, 103.0):
         prompts = [Prompt(np.array([[x, 100.0]]), (True,))]
         list(draw_masks(image, prompts, DiscSegmenter(), mpp=0.5))
-    assert seen[0] == seen[1]
+    assert image.read[0] == image.read[1]
+
+
+def test_further_clicks_never_change_the_window(rng):
+    """On a slide, for every first click: the second may lie across the edge of a core."""
+    for x, y in rng.uniform(50, 450, (40, 2)):
+        image = Remembering(500, 500)
+        for further, on_it in [
+            ((0, 0), True),
+            ((15, 0), True),
+            ((0, -15), True),
+            ((40, 40), False),
+        ]:
+            points = np.array([(x, y), (x + further[0], y + further[1])])
+            list(draw_masks(image, [Prompt(points, (True, on_it))], DiscSegmenter(), mpp=0.5))
+        assert len(set(image.read)) == 1
+
+
+def test_a_click_on_another_nucleus_beyond_the_window_says_nothing():
+    asked = []
+
+    class Listening(DiscSegmenter):
+        def segment(self, window, prompts, *, cancelled=lambda: False):
+            asked.extend(prompts)
+            return super().segment(window, prompts, cancelled=cancelled)
+
+    points = np.array([[250.0, 250.0], [260.0, 250.0], [400.0, 250.0]])
+    prompt = Prompt(points, (True, False, False))
+    ((drawn,),) = draw_masks(Glass(500, 500), [prompt], Listening(), mpp=0.5)
+    assert asked[0].positive == (True, False)
+    np.testing.assert_allclose(np.diff(asked[0].points_xy, axis=0), [[10, 0]])
+    np.testing.assert_allclose(centroid_xy(drawn.mask), (250, 250), atol=0.5)
+
+
+def test_clicks_on_one_nucleus_that_no_window_shows_are_refused_in_words():
+    prompt = Prompt(np.array([[250.0, 250.0], [400.0, 250.0]]), (True, True))
+    with pytest.raises(InputError, match=r"which sees 32 um at once\. Click closer together"):
+        list(draw_masks(Glass(500, 500), [prompt], DiscSegmenter(), mpp=0.5))
+
+
+def test_windows_are_drawn_once_each_whatever_the_order_of_prompts(rng):
+    image = Remembering(400, 300)
+    points = rng.uniform(0, (400, 300), (200, 2))
+    drawn = list(draw_masks(image, point_prompts(points), DiscSegmenter(), mpp=0.5))
+    assert sorted(m.index for batch in drawn for m in batch) == list(range(200))
+    assert len(set(image.read)) == len(image.read) == len(drawn)
+
+
+@given(
+    scale=st.sampled_from([0.37, 0.5, 1.3, 2.0]),
+    seed=st.integers(0, 99),
+    begin=st.tuples(st.integers(-20, 20), st.integers(-20, 20)),
+)
+def test_a_mask_is_resampled_as_scipy_interpolates(scale, seed, begin):
+    side = 24 * scale
+    box = Box(*begin, begin[0] + side, begin[1] + side)
+    mask = Mask.from_array(np.random.default_rng(seed).random((9, 13)) > 0.4, 5, 8)
+    got = np.zeros((60, 60), dtype=bool)
+    m = to_level0(mask, Window(0, box, box, 24), Box(0, 0, 60, 60))
+    got[m.y0_px : m.y0_px + m.height_px, m.x0_px : m.x0_px + m.width_px] = m.to_array()
+    window = np.zeros((24, 24), dtype=np.float32)
+    window[mask.y0_px : mask.y0_px + mask.height_px, mask.x0_px : mask.x0_px + mask.width_px] = (
+        mask.to_array()
+    )
+    rows, columns = ((np.arange(60) + 0.5 - start) / scale - 0.5 for start in begin[::-1])
+    at = np.meshgrid(rows, columns, indexing="ij")
+    expected = map_coordinates(window, at, order=1, mode="grid-constant")
+    sure = np.abs(expected - 0.5) > 1e-4  # else rounding decides
+    np.testing.assert_array_equal(got[sure], expected[sure] > 0.5)
 
 
 def test_a_box_is_drawn_by_the_window_that_holds_its_middle():
