@@ -8,6 +8,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 
 from napari_nunext.ui.controls import Card, Segments, StatusDot, Text, ThinBar, button, row
+from napari_nunext.ui.model_tip import model_tip
 
 if TYPE_CHECKING:
     from napari_nunext.review.controller import ReviewController
@@ -87,7 +88,7 @@ class FindPanel(Card):
 
     def _make_progress(self) -> QWidget:
         self._bar = ThinBar()
-        self._words = Text()
+        self._words = Text(wraps=True)
         self._stop = button("Stop", tip="Stop now; what was found stays")
         self._stop.clicked.connect(self._controller.stop)
         made = QWidget()
@@ -113,13 +114,13 @@ class FindPanel(Card):
         for model in self._model.models:
             self._models.addItem(model.name, model.id)
             index = self._models.count() - 1
-            tip = model.problem or f"{model.family}, made for {model.mpp or '?'} um/px"
-            self._models.setItemData(index, tip, Qt.ItemDataRole.ToolTipRole)
+            self._models.setItemData(index, model_tip(model), Qt.ItemDataRole.ToolTipRole)
             self._models.setItemData(
                 index, None if model.problem is None else 0, Qt.ItemDataRole.UserRole - 1
             )
             if model.id == self._model.model_id:
                 self._models.setCurrentIndex(index)
+                self._models.setToolTip(model_tip(model))
         if not self._model.models:
             self._models.addItem("waiting for the server", "")
         self._show_ready()
@@ -159,7 +160,7 @@ class FindPanel(Card):
 def run_words(run: RunStatus) -> str:
     """How the search is going, in words."""
     if run.phase == "starting":
-        return "Starting\N{HORIZONTAL ELLIPSIS}"
+        return run.waiting or "Starting\N{HORIZONTAL ELLIPSIS}"
     words = f"{run.found} nuclei"
     if run.phase == "stopping":
         return f"{words}, stopping\N{HORIZONTAL ELLIPSIS}"
