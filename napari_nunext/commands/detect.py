@@ -20,6 +20,7 @@ from napari_nunext.images import find_images, open_image
 from napari_nunext.images.find import image_stem
 from napari_nunext.models.checkpoint import checkpoint_sha256, describe
 from napari_nunext.serving.launcher import LocalServer
+from napari_nunext.serving.patience import Patience
 from napari_nunext.serving.protocol import (
     DetectRequest,
     Failed,
@@ -45,8 +46,7 @@ class DetectOptions:
     """What to search for, and how."""
 
     model: str | None
-    """Id of a model or folder of a checkpoint; None: the server's default."""
-    """Id of a detector, or the folder of its checkpoint."""
+    """Id of a detector, or the folder of its checkpoint; None: the server's default."""
     out_dir: Path
     mpp: float | None = None
     """Micrometres per pixel; prevails over what a file says."""
@@ -252,14 +252,17 @@ def _detect(
     mpp = _scale(image, options.mpp, say)
     for note in image.notes:
         say(f"{image.name}: {note}")
+    patience = Patience(lambda words: say(f"{image.name}: {words}"))
     request = DetectRequest(
-        image=client.put_image(image.rgb, sha256=image.sha256),
+        image=client.put_image(image.rgb, sha256=image.sha256, patience=patience),
         mpp=mpp,
         model=model_id,
         masks=options.masks,
+        # Whoever opens the app on the same server meanwhile goes first.
+        priority="batch",
     )
     found = Found()
-    for event in client.detect(request):
+    for event in client.detect(request, patience=patience):
         found.take(event)
         if isinstance(event, WindowDone):
             tell(found)

@@ -77,8 +77,11 @@ class RequestRejectedError(ServerError):
         The server's own sentence.
     status : int
         HTTP status, for example 401 or 422.
+    retry_s : float, optional
+        When to ask again, where the server says that it will not refuse for ever.
     """
 
-    def __init__(self, message: str, status: int) -> None:
+    def __init__(self, message: str, status: int, retry_s: float | None = None) -> None:
         super().__init__(message)
         self.status = status
+        self.retry_s = retry_s

@@ -146,6 +146,10 @@ class Finder:
         self._session.background.run(search.stop)
 
     def _take_news(self, search: Search, sha256: str, news: SearchNews) -> None:
+        if news.waiting:
+            if self._model.run.phase == "starting":
+                self._model.run = RunStatus("starting", waiting=news.waiting)
+            return
         session = self._session
         state = session.state_of(sha256)
         if news.started is not None:

@@ -98,6 +98,8 @@ class RunStatus:
     windows_done: int = 0
     windows: int = 0
     seconds_left: float | None = None
+    waiting: str = ""
+    """What a search that has yet to begin waits for; one sentence."""
 
     @property
     def busy(self) -> bool:

@@ -7,16 +7,18 @@ A stream that breaks keeps what came before: the run is then marked as interrupt
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
-from napari_nunext.core.errors import ServerUnavailableError
+from napari_nunext.core.errors import RequestRejectedError, ServerUnavailableError
 from napari_nunext.core.masks import Mask
 from napari_nunext.core.nuclei import UNCATEGORISED, Nucleus
 from napari_nunext.serving import protocol
+from napari_nunext.serving.patience import Patience
 from napari_nunext.store import Run, RunInfo
 
 if TYPE_CHECKING:
@@ -46,6 +48,8 @@ class SearchNews:
     windows_done: int = 0
     windows: int = 0
     seconds_left: float | None = None
+    waiting: str = ""
+    """A sentence, and nothing else, while the server has no time for the search yet."""
 
 
 class Search:
@@ -86,7 +90,8 @@ class Search:
         self._model_id = model_id
         self._tell = tell
         self._client: Client | None = None
-        self._stopped = False
+        self._stopped = threading.Event()
+        self._patience = Patience(lambda words: tell(SearchNews(waiting=words)), self._stopped)
         self.token = str(uuid4())
         self.run_id = ""
         self._uids: dict[int, UUID] = {}
@@ -100,7 +105,7 @@ class Search:
 
     def stop(self) -> None:
         """Stop at the next step; what was found stays. Safe from any thread."""
-        self._stopped = True
+        self._stopped.set()
         if self._client is not None:
             self._client.cancel(self.token)
 
@@ -114,10 +119,18 @@ class Search:
         StoreError
             If the run cannot be recorded.
         """
-        self._client = connect()
+        try:
+            return self._search(connect())
+        except RequestRejectedError:
+            if self._stopped.is_set() and not self.run_id:  # while it waited for its turn
+                return "cancelled"
+            raise
+
+    def _search(self, client: Client) -> str:
+        self._client = client
         entry = self._field.entry
-        self._client.put_image(self._field.rgb, sha256=entry.sha256)
-        if self._stopped:
+        client.put_image(self._field.rgb, sha256=entry.sha256, patience=self._patience)
+        if self._stopped.is_set():
             return "cancelled"
         request = protocol.DetectRequest(
             image=entry.sha256,
@@ -129,7 +142,7 @@ class Search:
         )
         status: RunStatus = "interrupted"
         try:
-            for event in self._client.detect(request):
+            for event in client.detect(request, patience=self._patience):
                 if isinstance(event, protocol.Done):
                     status = event.finish
                 elif isinstance(event, protocol.Failed):

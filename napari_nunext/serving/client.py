@@ -2,21 +2,30 @@
 
 `Client` is safe to share between threads: while one iterates over `Client.detect`, another may call
 `Client.cancel`. Every failure is one of two errors: the server does not answer or died
-(`ServerUnavailableError`), or it answered and refused (`RequestRejectedError`).
+(`ServerUnavailableError`), or it answered and refused (`RequestRejectedError`). A server that is
+busy or about to be started again is waited for where the caller has the `Patience`.
 """
 
 from __future__ import annotations
 
 import io
-from contextlib import contextmanager
+import time
+from contextlib import closing, contextmanager
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Self, TypeVar
 
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from napari_nunext.core.errors import InputError, RequestRejectedError, ServerUnavailableError
+from napari_nunext.core.errors import (
+    InputError,
+    RequestRejectedError,
+    ServerError,
+    ServerUnavailableError,
+)
 from napari_nunext.core.identity import pixels_sha256
 from napari_nunext.serving.addresses import is_loopback
+from napari_nunext.serving.patience import Waiting
 from napari_nunext.serving.protocol import (
     Cancelled,
     CancelRequest,
@@ -34,11 +43,12 @@ from napari_nunext.serving.protocol import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_nunext.serving.patience import Patience
     from napari_nunext.serving.protocol import DetectEvent
 
 CONNECT_TIMEOUT_S = 5.0
@@ -100,7 +110,13 @@ class Client:
         """Every detector and segmenter, also those that cannot be served (see their `problem`)."""
         return self._ask(ModelList, "GET", "/v1/models").models
 
-    def put_image(self, rgb: NDArray[np.uint8], *, sha256: str | None = None) -> str:
+    def put_image(
+        self,
+        rgb: NDArray[np.uint8],
+        *,
+        sha256: str | None = None,
+        patience: Patience | None = None,
+    ) -> str:
         """Upload an image, losslessly, unless the server still has it.
 
         Parameters
@@ -108,6 +124,8 @@ class Client:
         rgb : ndarray of uint8, shape (H, W, 3)
         sha256 : str, optional
             Its `pixels_sha256`, where that is known already.
+        patience : Patience, optional
+            For a server that is busy.
 
         Returns
         -------
@@ -120,14 +138,27 @@ class Client:
         if known.status_code == httpx.codes.OK:
             return sha256
         return self._ask(
-            ImageStored, "PUT", f"/v1/images/{sha256}", content=_png(rgb), timeout_s=WORK_TIMEOUT_S
+            ImageStored,
+            "PUT",
+            f"/v1/images/{sha256}",
+            content=_png(rgb),
+            timeout_s=WORK_TIMEOUT_S,
+            patience=patience,
         ).sha256
 
-    def detect(self, request: DetectRequest) -> Iterator[DetectEvent]:
+    def detect(
+        self, request: DetectRequest, *, patience: Patience | None = None
+    ) -> Iterator[DetectEvent]:
         """Find nuclei, yielding every event as it comes.
 
         The request is sent with the first step of the iteration. Closing the iterator hangs up,
         which cancels the run.
+
+        Parameters
+        ----------
+        request : DetectRequest
+        patience : Patience, optional
+            For a server that is busy.
 
         Yields
         ------
@@ -141,6 +172,22 @@ class Client:
         ServerUnavailableError
             If it cannot be reached, or dies in the middle: after all that arrived was yielded.
         """
+        waiting = Waiting(patience)
+        began = False
+        while True:
+            try:
+                with closing(self._stream(request)) as events:
+                    for event in events:
+                        began = True
+                        yield event
+                return
+            except ServerError as error:
+                if began:
+                    raise
+                waiting.after(error)
+
+    def _stream(self, request: DetectRequest) -> Generator[DetectEvent]:
+        """The events of one try."""
         timeout = httpx.Timeout(SILENCE_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
         body = request.model_dump_json()
         with (
@@ -175,9 +222,16 @@ class Client:
         """
         return self._ask(Cancelled, "POST", "/v1/cancel", CancelRequest(run=run)).found
 
-    def segment(self, request: SegmentRequest) -> SegmentReply:
+    def segment(self, request: SegmentRequest, *, patience: Patience | None = None) -> SegmentReply:
         """Draw a mask for every prompt."""
-        return self._ask(SegmentReply, "POST", "/v1/segment", request, timeout_s=WORK_TIMEOUT_S)
+        return self._ask(
+            SegmentReply,
+            "POST",
+            "/v1/segment",
+            request,
+            timeout_s=WORK_TIMEOUT_S,
+            patience=patience,
+        )
 
     def _ask(
         self,
@@ -188,21 +242,27 @@ class Client:
         *,
         content: bytes | None = None,
         timeout_s: float = ANSWER_TIMEOUT_S,
+        patience: Patience | None = None,
     ) -> _Reply:
         headers = {}
         if message is not None:
             content, headers = message.model_dump_json().encode(), _JSON
-        with self._failures():
-            response = self._http.request(
-                method,
-                path,
-                content=content,
-                headers=headers,
-                timeout=httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S),
-            )
-            if response.is_error:
-                raise _rejection(response)
-            return reply.model_validate_json(response.content)
+        waiting = Waiting(patience)
+        while True:
+            try:
+                with self._failures():
+                    response = self._http.request(
+                        method,
+                        path,
+                        content=content,
+                        headers=headers,
+                        timeout=httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S),
+                    )
+                    if response.is_error:
+                        raise _rejection(response)
+                    return reply.model_validate_json(response.content)
+            except ServerError as error:
+                waiting.after(error)
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
@@ -258,4 +318,18 @@ def _rejection(response: httpx.Response) -> RequestRejectedError:
             f"The model server at {response.url.host} refused with HTTP {response.status_code} "
             "and gave no reason."
         )
-    return RequestRejectedError(message, response.status_code)
+    return RequestRejectedError(message, response.status_code, _retry_after(response))
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """Seconds until it is worth to ask again; None where the answer does not say.
+
+    The header is a number of seconds or a date (RFC 9110, 10.2.3).
+    """
+    value = response.headers.get("Retry-After", "").strip()
+    if value.isdecimal():
+        return float(value)
+    try:
+        return max(parsedate_to_datetime(value).timestamp() - time.time(), 0.0)
+    except ValueError:
+        return None

@@ -12,6 +12,8 @@ from napari_nunext.serving import protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from napari_nunext.serving.patience import Patience
+
 CATEGORIES = (("Lymphocyte", (86, 180, 233)), ("Stromal", (0, 158, 115)))
 
 
@@ -83,7 +85,7 @@ def done(count: int, finish: str = "complete") -> protocol.Done:
 
 
 class FakeClient:
-    """Streams `script`; an exception in it is raised where it stands."""
+    """Streams `script`; an exception in it is raised where it stands, a text is a wait's."""
 
     def __init__(self) -> None:
         self.script: Sequence[Any] = ()
@@ -107,7 +109,9 @@ class FakeClient:
         self._answer()
         return self.offered
 
-    def put_image(self, rgb: object, *, sha256: str | None = None) -> str | None:
+    def put_image(
+        self, rgb: object, *, sha256: str | None = None, patience: object = None
+    ) -> str | None:
         self._answer()
         self.images.append(sha256)
         return sha256
@@ -119,11 +123,16 @@ class FakeClient:
     def close(self) -> None:
         pass
 
-    def detect(self, request: protocol.DetectRequest) -> Iterator[Any]:
+    def detect(
+        self, request: protocol.DetectRequest, *, patience: Patience | None = None
+    ) -> Iterator[Any]:
         self._answer()
         self.requests.append(request)
         for event in self.script:
-            if callable(event):
+            if isinstance(event, str):
+                assert patience is not None
+                patience.tell(event)
+            elif callable(event):
                 event()
             elif isinstance(event, Exception):
                 raise event

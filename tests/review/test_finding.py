@@ -181,6 +181,29 @@ def test_stopping_keeps_what_was_found(opened: ReviewController, server: FakeSer
     assert shown(opened) == {(10, 10)}
 
 
+def test_a_search_whose_turn_has_not_come_says_what_it_waits_for(
+    opened: ReviewController, server: FakeServer
+) -> None:
+    seen: list[RunStatus] = []
+    opened.model.events.run.connect(seen.append)
+    words = "The model server has too much to do at the moment. Asking again in 5 s."
+    server.fake.script = [words, started(), points((10, 10)), done(1)]
+    opened.find_nuclei()
+    assert [run.waiting for run in seen[:3]] == ["", words, ""]
+    assert seen[1].phase == "starting"
+    assert shown(opened) == {(10, 10)}
+
+
+def test_a_search_stopped_while_it_waits_is_no_failure(
+    opened: ReviewController, server: FakeServer
+) -> None:
+    server.fake.script = ["Busy.", opened.stop, RequestRejectedError("Busy.", 429, 5.0)]
+    opened.find_nuclei()
+    assert opened.model.run.phase == "idle"
+    assert opened.model.notice.level != "error"
+    assert stored_runs(opened) == ()
+
+
 def test_a_second_search_waits_for_the_first(opened: ReviewController, server: FakeServer) -> None:
     server.fake.script = [started(), opened.find_nuclei, points((10, 10)), done(1)]
     opened.find_nuclei()

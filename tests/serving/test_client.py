@@ -2,15 +2,24 @@ from __future__ import annotations
 
 import io
 import json
+import threading
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import httpx
 import numpy as np
 import pytest
 from PIL import Image
 
-from napari_nunext.core.errors import InputError, RequestRejectedError, ServerUnavailableError
+from napari_nunext.core.errors import (
+    InputError,
+    RequestRejectedError,
+    ServerError,
+    ServerUnavailableError,
+)
 from napari_nunext.core.identity import pixels_sha256
 from napari_nunext.serving.client import Client
+from napari_nunext.serving.patience import Patience
 from napari_nunext.serving.protocol import DetectRequest, Done, SegmentRequest
 
 REQUEST = DetectRequest(image="0" * 64, mpp=0.5)
@@ -155,3 +164,116 @@ def test_cancel_names_the_run():
         return httpx.Response(200, json={"found": True})
 
     assert client_of(answer).cancel("mine")
+
+
+class Clockless(threading.Event):
+    """An event whose waits take no time, and are remembered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float] = []
+
+    def wait(self, timeout=None):
+        self.waits.append(timeout)
+        return self.is_set()
+
+
+def refusals(*answers):
+    """Each answer once, the last for ever: (status, Retry-After), an error, or a stream."""
+    left = list(answers)
+
+    def answer(request):
+        now = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(now, Exception):
+            raise now
+        if isinstance(now, httpx.Response):
+            return now
+        status, after = now
+        headers = {} if after is None else {"Retry-After": after}
+        body = {"code": "busy", "message": "Too much to do. Try again in 7 s."}
+        return httpx.Response(status, json=body, headers=headers)
+
+    return answer
+
+
+DONE_STREAM = httpx.Response(200, text=DONE + "\n")
+
+
+@pytest.mark.parametrize(
+    ("answers", "waits"),
+    [
+        ([(429, "7"), (503, "2"), DONE_STREAM], [7, 2]),
+        # It said that it would be back: until then, somebody else may answer, or nobody.
+        (
+            [(503, "3"), httpx.ConnectError("no"), (502, None), (504, None), DONE_STREAM],
+            [3, 1, 2, 4],
+        ),
+    ],
+)
+def test_a_server_without_time_is_waited_for_and_the_caller_is_told(answers, waits):
+    told = []
+    stop = Clockless()
+    patience = Patience(told.append, stop)
+    events = list(client_of(refusals(*answers)).detect(REQUEST, patience=patience))
+    assert [e.event for e in events] == ["done"]
+    assert len(stop.waits) == len(waits)
+    for waited, least in zip(stop.waits, waits, strict=True):
+        assert least <= waited <= 1.25 * least
+    assert told[0] == f"Too much to do. Asking again in {round(stop.waits[0])} s."
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [(503, None), (404, None), (502, None), (429, "601"), httpx.ConnectError("no")],
+    ids=["for good", "unknown", "never there", "beyond patience", "no server"],
+)
+def test_what_will_not_pass_is_said_at_once(answer):
+    stop = Clockless()
+    client = client_of(refusals(answer))
+    with pytest.raises(ServerError):
+        list(client.detect(REQUEST, patience=Patience(print, stop)))
+    assert stop.waits == []
+
+
+def test_a_wait_can_be_ended_and_patience_ends():
+    stop = Clockless()
+    patience = Patience(lambda _: stop.set(), stop)
+    client = client_of(refusals((429, "7")))
+    for ask in (
+        lambda: list(client.detect(REQUEST, patience=patience)),
+        lambda: client.segment(
+            SegmentRequest(image="0" * 64, mpp=0.5, prompts=[]), patience=patience
+        ),
+    ):
+        with pytest.raises(RequestRejectedError, match="Too much to do") as caught:
+            ask()
+        assert caught.value.retry_s == 7
+    assert len(stop.waits) == 2
+    short = Patience(print, Clockless(), limit_s=0.01)
+    with pytest.raises(RequestRejectedError):
+        list(client.detect(REQUEST, patience=short))
+
+
+def test_a_stream_that_breaks_is_not_begun_again():
+    begun = []
+    broken = broken_stream(POINTS + "\n")
+
+    def answer(request):
+        begun.append(request)
+        return broken(request)
+
+    events = []
+    stream = client_of(answer).detect(REQUEST, patience=Patience(print, Clockless()))
+    with pytest.raises(ServerUnavailableError):
+        events.extend(stream)
+    assert len(begun) == 1
+
+
+def test_when_to_ask_again_may_be_a_date():
+    later = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
+    with pytest.raises(RequestRejectedError) as caught:
+        client_of(refusals((429, later))).health()
+    assert 80 < caught.value.retry_s <= 90
+    with pytest.raises(RequestRejectedError) as caught:
+        client_of(refusals((429, "soon"))).health()
+    assert caught.value.retry_s is None
