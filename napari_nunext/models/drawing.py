@@ -109,9 +109,9 @@ def to_level0(mask: Mask, window: Window, image: Box) -> Mask:
     pixels, the mask is at least one half at the pixel's centre. At equal scale that is a copy.
     """
     scale = window.scale
-    begin = int(window.box.x0), int(window.box.y0)
-    if scale == 1 and begin == (window.box.x0, window.box.y0):
-        return mask.moved(*begin).clipped_to(int(image.width), int(image.height))
+    x0, y0 = math.floor(window.box.x0), math.floor(window.box.y0)
+    if scale == 1 and x0 == window.box.x0 and y0 == window.box.y0:
+        return mask.moved(x0, y0).clipped_to(int(image.width), int(image.height))
     left, top = window.box.x0 + mask.x0_px * scale, window.box.y0 + mask.y0_px * scale
     # One pixel more on each side: interpolation reaches half a window pixel beyond the crop.
     x0 = max(math.floor(left - scale / 2), math.floor(image.x0))
@@ -127,7 +127,7 @@ def to_level0(mask: Mask, window: Window, image: Box) -> Mask:
     return Mask.from_array(values >= 0.5, x0, y0)
 
 
-def _interpolated(values: NDArray[np.float32], at: NDArray[np.float64]) -> NDArray[np.float32]:
+def _interpolated(values: NDArray[np.float32], at: NDArray[np.floating]) -> NDArray[np.float32]:
     """Rows of `values`, shape (N, M), at fractional positions; zero beyond them. Linear."""
     at = np.clip(at, -1, len(values))
     below = np.floor(at).astype(int)
