@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import os
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Callable
+from napari_nunext.core.errors import InputError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from napari_nunext.models.vllm.address import VllmAddress
     from napari_nunext.serving.settings import ServerSettings
 
 KEYS_FILE = Path("keys.txt")
@@ -37,6 +42,39 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
         "--drain-s", type=float, metavar="S", help="time to end after SIGTERM (default: 60)"
     )
 
+    vllm = parser.add_argument_group("a checkpoint that runs in vLLM (see docs/vllm.md)")
+    vllm.add_argument("--vllm", type=Path, metavar="CHECKPOINT", help="start vLLM on it")
+    vllm.add_argument(
+        "--vllm-python", type=Path, metavar="PYTHON", help="of the environment that has vLLM"
+    )
+    vllm.add_argument(
+        "--vllm-lora",
+        type=_adapter,
+        action="append",
+        default=[],
+        metavar="NAME=DIR",
+        help="an adapter of the checkpoint, a detector of its own; may be given again",
+    )
+    vllm.add_argument(
+        "--vllm-option",
+        action="append",
+        default=[],
+        metavar="OPTION",
+        help="passed on, for example --vllm-option=--data-parallel-size=8; may be given again",
+    )
+    vllm.add_argument(
+        "--vllm-url",
+        metavar="URL",
+        help="a vLLM that runs on the checkpoint already; its key is taken from VLLM_API_KEY",
+    )
+
+
+def _adapter(text: str) -> tuple[str, Path]:
+    name, equals, folder = text.partition("=")
+    if not (name and equals and folder):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=DIR")
+    return name, Path(folder)
+
 
 def add_key(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``key``."""
@@ -62,7 +100,11 @@ def serve_command(args: argparse.Namespace, tell: Callable[[str], None]) -> int:
     settings = _settings(args)
     Keyring(settings.secret, settings.keys_file)  # says now what is wrong with the file
     start_logging(as_json=args.log_json)
+    with _vllm(args) as address:
+        return _serve(replace(settings, vllm=address), args, tell)
 
+
+def _serve(settings: ServerSettings, args: argparse.Namespace, tell: Callable[[str], None]) -> int:
     def ready(url: str) -> None:
         tell(f"Serving at {url} (Ctrl+C ends it)")
         if settings.token is None and settings.secret:
@@ -73,11 +115,40 @@ def serve_command(args: argparse.Namespace, tell: Callable[[str], None]) -> int:
 
         return supervised(settings, args.models, as_json=args.log_json, ready=ready)
     from napari_nunext.models.catalog import Catalog
+    from napari_nunext.models.vllm.offer import vllm_offers
     from napari_nunext.serving.serve import serve
     from napari_nunext.serving.settings import model_folders
 
-    catalog = Catalog(model_folders(args.models))
+    catalog = Catalog(model_folders(args.models), engines=vllm_offers(settings.vllm))
     return 0 if serve(settings, catalog, ready=lambda url, _: ready(url)) else 1
+
+
+@contextmanager
+def _vllm(args: argparse.Namespace) -> Iterator[VllmAddress | None]:
+    """Start vLLM where that is wanted, and keep it running for as long as the block lasts."""
+    if args.vllm is None:
+        if args.vllm_url or args.vllm_lora or args.vllm_option or args.vllm_python:
+            raise InputError("Which checkpoint vLLM serves is missing. Name it with --vllm.")
+        yield None
+        return
+    from napari_nunext.models.vllm.address import VllmAddress
+    from napari_nunext.models.vllm.launch import Launch, find_python
+    from napari_nunext.models.vllm.names import KEY_VARIABLE
+
+    launch = Launch(args.vllm, dict(args.vllm_lora), tuple(args.vllm_option))
+    if args.vllm_url:
+        if args.vllm_option or args.vllm_python:
+            raise InputError(
+                f"The vLLM at {args.vllm_url} runs already. Give it its options where it is "
+                "started, or leave out --vllm-url."
+            )
+        key = os.environ.get(KEY_VARIABLE)
+        yield VllmAddress(args.vllm_url, launch.folder, launch.name, launch.adapters, key)
+        return
+    from napari_nunext.serving.engine import EngineKeeper
+
+    with EngineKeeper(launch, find_python(args.vllm_python)).running() as url:
+        yield VllmAddress(url, launch.folder, launch.name, launch.adapters)
 
 
 def key_command(args: argparse.Namespace, tell: Callable[[str], None]) -> int:

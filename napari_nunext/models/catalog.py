@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_nunext.models.detector import Detector, DetectorInfo
-    from napari_nunext.models.others.offers import Offer
+    from napari_nunext.models.others.offers import EngineOffer, Offer
     from napari_nunext.models.others.plugins import Kind
     from napari_nunext.models.segmenter import Segmenter, SegmenterInfo
 
@@ -55,6 +55,8 @@ class CatalogEntry:
     """None for what has no checkpoint."""
     problem: str | None = None
     """One sentence where it cannot be served."""
+    passing: bool = False
+    """Whether the problem may be over in a moment."""
     offer: Offer | None = None
     """Where it comes from another package."""
 
@@ -80,6 +82,9 @@ class Catalog:
         Where checkpoints are loaded; the first GPU, else the CPU, when None.
     bundled : Path
         Folder of the checkpoints that come with the package; the first is the default detector.
+    engines : sequence of EngineOffer
+        Checkpoints that run in another process; the first is the default detector instead. What
+        their folders hold is not offered a second time.
     """
 
     def __init__(
@@ -88,8 +93,10 @@ class Catalog:
         *,
         device: str | None = None,
         bundled: Path = BUNDLED_WEIGHTS,
+        engines: Sequence[EngineOffer] = (),
     ) -> None:
         self._paths = [bundled, *paths]
+        self._engines = tuple(engines)
         self._bundled = bundled
         self._device = device
         self._looks: dict[Path, _Look] = {}
@@ -99,7 +106,7 @@ class Catalog:
         self._offers: list[Offer] | None = None
 
     def entries(self) -> tuple[CatalogEntry, ...]:
-        """What is there now: classical, bundled, by path and folder name, then other packages'.
+        """What is there now: classical, engines', bundled, by path and name, then other packages'.
 
         Files are read again only where their time or size has changed. Packages are looked for
         once: what is installed later is seen when the process is started again.
@@ -108,7 +115,8 @@ class Catalog:
             CatalogEntry(CLASSICAL, "detector", ClassicalDetector().info),
             CatalogEntry(CLASSICAL, "segmenter", ClassicalSegmenter().info),
         ]
-        taken = {CLASSICAL}
+        found += [_at_engine(engine) for engine in self._engines]
+        taken = {entry.id for entry in found}
         for folder in self._folders():
             look = self._look(folder)
             id_ = _unique(folder.name, taken)
@@ -125,7 +133,9 @@ class Catalog:
 
     @property
     def default_detector_id(self) -> str:
-        """The bundled detector where one is there and sound, else ``"classical"``."""
+        """The first engine's; else the bundled one where that is sound; else ``"classical"``."""
+        if self._engines:
+            return self._engines[0].name
         for entry in self.entries():
             bundled = entry.folder is not None and entry.folder.is_relative_to(self._bundled)
             if bundled and entry.kind == "detector" and entry.problem is None:
@@ -185,7 +195,7 @@ class Catalog:
         entries = [e for e in self.entries() if e.kind == kind]
         for entry in entries:
             if entry.id == id_:
-                if entry.problem is not None:
+                if entry.problem is not None and not entry.passing:
                     raise CheckpointError(entry.problem)
                 return entry
         known = ", ".join(e.id for e in entries)
@@ -210,7 +220,7 @@ class Catalog:
 
     def _folders(self) -> Iterator[Path]:
         """Folders that are, or want to be, checkpoints; each once."""
-        seen: set[Path] = set()
+        seen = {engine.folder.resolve() for engine in self._engines}
         for path in self._paths:
             if _looks_like_checkpoint(path):
                 candidates = [path]
@@ -239,6 +249,15 @@ class Catalog:
             look = _Look(signature, None, None, f"{folder.name} cannot be read ({error.strerror}).")
         self._looks[folder] = look
         return look
+
+
+def _at_engine(engine: EngineOffer) -> CatalogEntry:
+    """Described whether its process is there or not: its folder is."""
+    problem = engine.problem
+    passing = problem is not None and engine.passing
+    return CatalogEntry(
+        engine.name, engine.kind, engine.info, problem=problem, passing=passing, offer=engine
+    )
 
 
 def _entry(id_: str, folder: Path, look: _Look) -> CatalogEntry:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import NunextError
 from napari_nunext.models.catalog import Catalog
+from napari_nunext.models.vllm.offer import vllm_offers
 from napari_nunext.serving.logs import start_logging
 from napari_nunext.serving.serve import serve
 from napari_nunext.serving.settings import TOKEN_VARIABLE, ServerSettings, model_folders
@@ -53,7 +54,7 @@ def main() -> int:
         else:
             settings = ServerSettings.from_json(_first_line())
             listening = socket.socket(fileno=args.listen_fd)
-        catalog = Catalog(model_folders(args.models))
+        catalog = Catalog(model_folders(args.models), engines=vllm_offers(settings.vllm))
         well = serve(settings, catalog, ready=ready, listening=listening)
     except NunextError as error:
         sys.stderr.write(f"{error}\n")

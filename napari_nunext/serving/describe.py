@@ -24,6 +24,7 @@ def describe(entry: CatalogEntry, *, default: bool) -> ModelInfo:
         family="unknown" if entry.offer is None else entry.offer.origin,
         checkpoint_sha256=None,
         problem=entry.problem,
+        passing=entry.passing,
         default=default and entry.info is not None,
     )
     return bare if entry.info is None else _told(bare, entry.info)

@@ -63,6 +63,8 @@ class ModelInfo(Message):
     provenance: dict[str, Any] = {}
     problem: str | None = None
     """One sentence where this model cannot be served; None when it can."""
+    passing: bool = False
+    """Whether the problem may be over in a moment: what runs the model starts, or starts again."""
     default: bool = False
 
 

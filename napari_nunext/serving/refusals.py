@@ -9,6 +9,9 @@ from fastapi import HTTPException
 
 from napari_nunext.serving.protocol import Problem
 
+AWAY_RETRY_S = 5
+"""What runs a model may be back after that."""
+
 
 class Refusal(HTTPException):
     """A request that is not served. Its body is a `Problem`."""
@@ -75,3 +78,8 @@ def draining(retry_s: float) -> Refusal:
         f"The model server is about to stop. Try again in {seconds} s, or start it again.",
         {"Retry-After": str(seconds)},
     )
+
+
+def away(problem: str) -> Refusal:
+    """What runs the model is not there yet, or not any more."""
+    return Refusal(503, "model_away", problem, {"Retry-After": str(AWAY_RETRY_S)})

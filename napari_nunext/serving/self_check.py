@@ -5,6 +5,10 @@ from __future__ import annotations
 import shutil
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 GIB = 2**30
 LEAST_DISK_BYTES = GIB
@@ -38,6 +42,7 @@ def problems(
     step_s: float,
     out_of_memory: bool,
     default_problem: str | None,
+    away: Iterable[str | None],
     disk_bytes: int | None,
     memory_bytes: int | None,
 ) -> list[str]:
@@ -53,6 +58,8 @@ def problems(
         Whether the last work ended for want of memory.
     default_problem : str, optional
         Why the default model could not be loaded.
+    away : iterable of str
+        Of each model whose own process is not there, what is the matter.
     disk_bytes, memory_bytes : int, optional
         Free space; None where that cannot be told.
     """
@@ -75,6 +82,7 @@ def problems(
         )
     if default_problem is not None:
         found.append(default_problem)
+    found += dict.fromkeys(problem for problem in away if problem is not None)
     if step_s > LONG_STEP_S:
         found.append(
             f"The model has not moved for {step_s / 60:.0f} min. Restart the server if it stays so."

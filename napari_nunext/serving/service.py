@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import numpy as np
 
 from napari_nunext import __version__
-from napari_nunext.core.errors import InputError, NunextError
+from napari_nunext.core.errors import InputError, NunextError, ServerUnavailableError
 from napari_nunext.core.geometry import Box
 from napari_nunext.models.drawing import draw_masks
 from napari_nunext.models.segmenter import Prompt
@@ -35,7 +35,7 @@ from napari_nunext.serving.protocol import (
     SegmentReply,
     Usage,
 )
-from napari_nunext.serving.refusals import Refusal, busy, draining
+from napari_nunext.serving.refusals import Refusal, away, busy, draining
 from napari_nunext.serving.runs import Runs
 from napari_nunext.serving.self_check import free_disk_bytes, free_memory_bytes, problems
 from napari_nunext.serving.worker import ModelWorker, WorkerBusyError, at_one_go
@@ -146,6 +146,7 @@ class Service:
                 step_s=self._worker.step_s(),
                 out_of_memory=self._out_of_memory,
                 default_problem=self._default_problem,
+                away=[entry.problem for entry in self._catalog.entries() if entry.passing],
                 disk_bytes=free_disk_bytes(),
                 memory_bytes=free_memory_bytes(),
             ),
@@ -395,6 +396,8 @@ class Service:
                 run.emit(event)
                 yield
             self._out_of_memory = False
+        except ServerUnavailableError as error:
+            run.emit(Failed(code="model_away", message=str(error)))
         except NunextError as error:
             run.emit(Failed(code="cannot_run", message=str(error)))
         except (Exception, SystemExit) as error:
@@ -451,6 +454,8 @@ def _choose(models: list[ModelInfo], kind: str, id_: str | None) -> ModelInfo:
     same_kind = [m for m in models if m.kind == kind]
     for model in same_kind:
         if model.id == id_ or (id_ is None and model.default):
+            if model.problem is not None and model.passing:
+                raise away(model.problem)
             if model.problem is not None:
                 raise Refusal(422, "broken_model", model.problem)
             return model

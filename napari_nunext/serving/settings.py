@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.images.picture import MAX_PIXELS
+from napari_nunext.models.vllm.address import VllmAddress
 from napari_nunext.places import models_folder
 from napari_nunext.serving.addresses import is_loopback
 
@@ -73,6 +74,8 @@ class ServerSettings:
     """A stream that has nothing to say sends an empty line this often."""
     preload: bool = True
     """Load the default detector at once, so that the first run need not wait for it."""
+    vllm: VllmAddress | None = None
+    """A vLLM whose models are served beside the others."""
     died: str = ""
     """In words, how the server ended that this one replaces."""
     secret: str = field(init=False, repr=False)
@@ -103,14 +106,20 @@ class ServerSettings:
     def to_json(self) -> str:
         """All of it, the token too, for `from_json`."""
         values = {each.name: getattr(self, each.name) for each in fields(self) if each.init}
-        return json.dumps(values | {"keys_file": self.keys_file and str(self.keys_file)})
+        values["keys_file"] = self.keys_file and str(self.keys_file)
+        values["vllm"] = self.vllm and self.vllm.to_json()
+        return json.dumps(values)
 
     @classmethod
     def from_json(cls, text: str) -> ServerSettings:
         """What `to_json` wrote."""
         values = json.loads(text)
-        keys_file = values.pop("keys_file")
-        return cls(**values, keys_file=None if keys_file is None else Path(keys_file))
+        keys_file, vllm = values.pop("keys_file"), values.pop("vllm")
+        return cls(
+            **values,
+            keys_file=None if keys_file is None else Path(keys_file),
+            vllm=None if vllm is None else VllmAddress.from_json(vllm),
+        )
 
 
 def model_folders(further: Sequence[Path] = ()) -> list[Path]:

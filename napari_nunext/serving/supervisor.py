@@ -136,15 +136,15 @@ class Supervisor:
             os.kill(self._process.pid, sig)
 
 
-def how_it_ended(code: int) -> str:
-    """An exit code of the server, in words."""
+def how_it_ended(code: int, what: str = "The model server") -> str:
+    """An exit code, in words."""
     if code == -signal.SIGKILL:
-        return "The model server was killed, most likely because memory ran out"
+        return f"{what} was killed, most likely because memory ran out"
     if code < 0:
-        return f"The model server crashed ({signal.Signals(-code).name})"
+        return f"{what} crashed ({signal.Signals(-code).name})"
     if code == HANGS:
         return "A model hung"
-    return f"The model server ended with code {code}"
+    return f"{what} ended with code {code}"
 
 
 def _told(words: str) -> str:

@@ -66,6 +66,20 @@ class Offer(Protocol):
         ...
 
 
+class EngineOffer(Offer, Protocol):
+    """A checkpoint that runs in another process, which may not be there yet."""
+
+    @property
+    def folder(self) -> Path:
+        """The checkpoint."""
+        ...
+
+    @property
+    def passing(self) -> bool:
+        """Whether its problem, if it has one, may be over in a moment."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Package:
     """A package that an adapter was written for."""

@@ -1,0 +1,248 @@
+"""A detector whose checkpoint runs in vLLM."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from napari_nunext.core.errors import InputError, ServerError, ServerUnavailableError
+from napari_nunext.models.generate import last_position
+from napari_nunext.models.replies import ReplyReader
+from napari_nunext.models.vllm.requests import Choice, check_prompt, check_reply, points_request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Future
+
+    from numpy.typing import NDArray
+
+    from napari_nunext.models.checkpoint import CheckpointDescription
+    from napari_nunext.models.detector import DetectorInfo, WindowEvent
+    from napari_nunext.models.vllm.connection import VllmConnection
+
+logger = logging.getLogger(__name__)
+
+AT_ONCE = 256
+"""Windows of one call under way; vLLM itself decides how many of them it decodes together."""
+LOOK_S = 0.05
+"""How often it is asked whether to stop while nothing comes."""
+PATIENCE_S = 180.0
+"""A server that went away may need so long to start again; then the call fails."""
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 10.0
+
+_Said: TypeAlias = "Choice | BaseException | None"
+"""Part of a reply; None where it begins anew; or why there will be no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A checkpoint in vLLM."""
+
+    connection: VllmConnection
+    name: str
+    """Under which vLLM serves it, or an adapter of it."""
+    description: CheckpointDescription
+    prompt_ids: tuple[int, ...]
+    """The prompt as our own processor makes it, latent tokens at its end."""
+
+
+class VllmDetector:
+    """A `napari_nunext.models.detector.Detector` that decodes elsewhere.
+
+    Its points are those of `napari_nunext.models.decoding.NextPointDetector`: the same prompt,
+    grammar and choice, by the plugin that runs in vLLM; see `napari_nunext.models.vllm.grammar`.
+
+    Parameters
+    ----------
+    served : Served
+    info : DetectorInfo
+    patience_s : float
+        How long it keeps trying when the server goes away.
+    """
+
+    def __init__(
+        self, served: Served, info: DetectorInfo, *, patience_s: float = PATIENCE_S
+    ) -> None:
+        self._served = served
+        self._info = info
+        self._patience_s = patience_s
+
+    @property
+    def info(self) -> DetectorInfo:
+        """What this detector is."""
+        return self._info
+
+    def detect(
+        self, windows: Sequence[NDArray[np.uint8]], *, cancelled: Callable[[], bool]
+    ) -> Iterator[WindowEvent]:
+        """Find the nuclei of each window; see `Detector.detect`.
+
+        A window whose answer breaks off is asked for again: replies are greedy, so that what was
+        sent comes again, and is not heard twice.
+
+        Raises
+        ------
+        InputError
+            If a window has not the checkpoint's size.
+        ServerUnavailableError
+            If the server stays away.
+        ServerError
+            If it refuses, or answers what the checkpoint would not.
+        """
+        call = _Call(self._served, self._patience_s)
+        waiting = iter(range(len(windows)))
+        try:
+            while not cancelled():
+                if call.under_way < AT_ONCE and (index := next(waiting, None)) is not None:
+                    call.begin(index, windows[index])
+                elif not call.under_way:
+                    return
+                else:
+                    yield from call.events(LOOK_S)
+                yield from call.events(0)
+        finally:
+            call.hang_up()
+
+
+class _Call:
+    """The windows of one call that are under way, and what comes of them."""
+
+    def __init__(self, served: Served, patience_s: float) -> None:
+        self._served = served
+        self._patience_s = patience_s
+        self._inbox: SimpleQueue[tuple[int, _Said]] = SimpleQueue()
+        self._replies: dict[int, _Reply] = {}
+        self._futures: dict[int, Future[None]] = {}
+
+    @property
+    def under_way(self) -> int:
+        return len(self._futures)
+
+    def begin(self, index: int, window: NDArray[np.uint8]) -> None:
+        side = self._served.description.window_px
+        if window.shape != (side, side, 3) or window.dtype != np.uint8:
+            raise InputError(
+                f"A window is {window.dtype} {window.shape}; expected uint8 {(side, side, 3)}."
+            )
+        self._replies[index] = _Reply(index, self._served)
+        future = self._served.connection.submit(self._ask(index, window))
+        future.add_done_callback(lambda done: self._note_failure(index, done))
+        self._futures[index] = future
+
+    def events(self, wait_s: float) -> Iterator[WindowEvent]:
+        """What has come; waits for the first for so long."""
+        try:
+            index, said = self._inbox.get(timeout=wait_s) if wait_s else self._inbox.get_nowait()
+            while True:
+                if isinstance(said, BaseException):
+                    raise said
+                reply = self._replies[index]
+                yield from reply.take(said)
+                if reply.ended:
+                    del self._replies[index], self._futures[index]
+                index, said = self._inbox.get_nowait()
+        except Empty:
+            return
+
+    def hang_up(self) -> None:
+        for future in self._futures.values():
+            future.cancel()
+
+    def _note_failure(self, index: int, done: Future[None]) -> None:
+        if not done.cancelled() and (error := done.exception()) is not None:
+            self._inbox.put((index, error))
+
+    async def _ask(self, index: int, window: NDArray[np.uint8]) -> None:
+        """Ask for a window until its reply is whole; in the connection's loop."""
+        served = self._served
+        body = await asyncio.to_thread(
+            points_request,
+            window,
+            served.description,
+            model=served.name,
+            max_tokens=_most_tokens(served.description),
+        )
+        gives_up_at, pause_s = math.inf, FIRST_PAUSE_S
+        while True:
+            try:
+                await self._stream(index, body)
+                return
+            except ServerUnavailableError:
+                now = time.monotonic()
+                gives_up_at = min(gives_up_at, now + self._patience_s)
+                if now + pause_s > gives_up_at:
+                    raise
+            logger.warning("a vLLM server went away; a window is asked for again")
+            self._inbox.put((index, None))
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    async def _stream(self, index: int, body: dict[str, object]) -> None:
+        served, connection = self._served, self._served.connection
+        async for chunk in connection.stream(body):
+            if "prompt_token_ids" in chunk:
+                check_prompt(chunk["prompt_token_ids"], served.prompt_ids, connection.url)
+            for data in chunk["choices"]:
+                choice = Choice.read(data)
+                if choice.finish not in (None, "stop", "length"):
+                    raise ServerUnavailableError(
+                        f"The vLLM server at {connection.url} ended a reply ({choice.finish})."
+                    )
+                self._inbox.put((index, choice))
+
+
+class _Reply:
+    """A window's reply, part by part."""
+
+    def __init__(self, index: int, served: Served) -> None:
+        self._codec = served.description.codec
+        self._url = served.connection.url
+        self._last = _most_tokens(served.description) - 1
+        self._reader = ReplyReader(index, self._codec)
+        self._said: list[int] = []
+        self.ended = False
+
+    def take(self, choice: Choice | None) -> Iterator[WindowEvent]:
+        """Read a part; None begins anew."""
+        if choice is None:
+            self._said.clear()
+            self._reader.restart()
+            return
+        if len(choice.log_sureness) != len(choice.token_ids):
+            raise ServerError(
+                f"The vLLM server at {self._url} told {len(choice.log_sureness)} figures for "
+                f"{len(choice.token_ids)} tokens; expected one each. Compare its version with the "
+                "one in docs/vllm.md."
+            )
+        said = [
+            (t, math.exp(s)) for t, s in zip(choice.token_ids, choice.log_sureness, strict=True)
+        ]
+        end = self._codec.end_id
+        # Whether the token that stops a reply is told with it differs between versions.
+        if choice.finish == "stop" and end not in choice.token_ids:
+            said.append((end, 1.0))
+        for token, sure in said:
+            position = len(self._said)
+            self._said.append(token)
+            if token not in self._codec.allowed_at(position):
+                check_reply(self._said, self._codec, self._url)
+            yield from self._reader.take(position, token, sure, is_last=position == self._last)
+        self.ended = choice.finish is not None
+        if self.ended and self._said[-1:] != [end] and len(self._said) <= self._last:
+            raise ServerError(
+                f"The vLLM server at {self._url} cut a reply off after {len(self._said)} tokens; "
+                f"expected up to {self._last + 1}. Give it a larger --max-model-len."
+            )
+
+
+def _most_tokens(description: CheckpointDescription) -> int:
+    """Tokens of the longest reply."""
+    return last_position(description.codec, description.max_points) + 1

@@ -1,0 +1,16 @@
+"""What both sides call things."""
+
+from __future__ import annotations
+
+POINTS = "nunext_points"
+"""Key of ``vllm_xargs`` that asks for a reply of points. Its value is the number of bins around a
+chosen one whose probability speaks for it; see `napari_nunext.models.replies.sureness`."""
+
+PLUGIN = "napari_nunext.models.vllm.plugin:PointGrammar"
+"""What holds replies to the grammar, for ``--logits-processors``."""
+
+LOGPROBS_MODE = "processed_logits"
+"""vLLM's name for reporting what the plugin left, which is how sure the model was."""
+
+KEY_VARIABLE = "VLLM_API_KEY"
+"""Environment variable in which vLLM, and who asks it, find its key; vLLM's own name."""

@@ -1,0 +1,149 @@
+"""What vLLM is asked for the points of a window, and what its answers say.
+
+One request is one window. It goes through the chat interface: that is the one in which every
+version of vLLM takes images, and it tells the tokens of the prompt that it made, so that a prompt
+which is not the checkpoint's own is noticed (`check_prompt`). The window is sent losslessly and in
+the size that the processor is pinned to, so vLLM sees just these pixels.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from napari_nunext.core.codec import TOKENS_PER_POINT, latent_token
+from napari_nunext.core.errors import ServerError
+from napari_nunext.models.replies import confidence_radius_bins
+from napari_nunext.models.vllm.names import POINTS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_nunext.core.codec import Codec
+    from napari_nunext.models.checkpoint import CheckpointDescription
+    from napari_nunext.models.generate import Sampling
+
+PATH = "/v1/chat/completions"
+
+_AS_IT_IS = {
+    # What a base model's generation_config.json asks for would change the distribution.
+    "top_p": 1.0,
+    "top_k": 0,
+    "min_p": 0.0,
+    "repetition_penalty": 1.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+}
+
+
+def points_request(
+    window: NDArray[np.uint8],
+    description: CheckpointDescription,
+    *,
+    model: str,
+    max_tokens: int,
+    sampling: Sampling | None = None,
+) -> dict[str, Any]:
+    """Body of a request for the points of a window.
+
+    Parameters
+    ----------
+    window : ndarray of uint8, shape (window_px, window_px, 3)
+        RGB.
+    description : CheckpointDescription
+        Gives prompt and grammar.
+    model : str
+        Name under which vLLM serves the checkpoint, or an adapter of it.
+    max_tokens : int
+        A reply that has not ended by then is cut off.
+    sampling : Sampling, optional
+        With the seed of this window alone. Greedy when None, and then streamed, with how sure each
+        token is.
+    """
+    codec = description.codec
+    content = [
+        {"type": "image_url", "image_url": {"url": _data_url(window)}},
+        {"type": "text", "text": description.instruction},
+    ]
+    messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
+    forced: dict[str, Any] = {}
+    if codec.latent_ids:
+        latents = "".join(latent_token(i) for i in range(len(codec.latent_ids)))
+        messages.append({"role": "assistant", "content": latents})
+        forced = {"add_generation_prompt": False, "continue_final_message": True}
+    if sampling is None:
+        # A chunk for a point rather than for a token: less to read, on both sides.
+        how = {"temperature": 0.0, "stream": True, "stream_interval": TOKENS_PER_POINT}
+        how |= {"logprobs": True, "top_logprobs": 0}
+    else:
+        (seed,) = sampling.seeds
+        how = {"temperature": sampling.temperature, "seed": seed, "n": sampling.rollouts}
+    return {
+        "model": model,
+        "messages": messages,
+        **forced,
+        **_AS_IT_IS,
+        **how,
+        "max_tokens": max_tokens,
+        "stop_token_ids": [codec.end_id],
+        "skip_special_tokens": False,
+        "return_token_ids": True,
+        "vllm_xargs": {POINTS: confidence_radius_bins(codec, description.mpp)},
+    }
+
+
+def _data_url(window: NDArray[np.uint8]) -> str:
+    file = io.BytesIO()
+    # It travels within a machine or a machine room: time counts, size does not.
+    Image.fromarray(window).save(file, format="PNG", compress_level=1)
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A reply, or the next part of one."""
+
+    token_ids: tuple[int, ...]
+    """Without the latent tokens, which belong to the prompt."""
+    log_sureness: tuple[float, ...]
+    """One for each token where they were asked for; see `napari_nunext.models.vllm.grammar`."""
+    finish: str | None
+    """``"stop"`` at the end token, ``"length"`` where it was cut off; None while it goes on."""
+
+    @classmethod
+    def read(cls, data: dict[str, Any]) -> Choice:
+        """From an element of an answer's ``choices``."""
+        told = (data.get("logprobs") or {}).get("content") or ()
+        return cls(
+            tuple(int(token) for token in data.get("token_ids") or ()),
+            tuple(float(each["logprob"]) for each in told),
+            data.get("finish_reason"),
+        )
+
+
+def check_prompt(got: Sequence[int] | None, expected: Sequence[int], url: str) -> None:
+    """Raise `ServerError` unless vLLM answered to the prompt that the checkpoint was trained on."""
+    if got is None or list(got) != list(expected):
+        count = "no" if got is None else str(len(got))
+        raise ServerError(
+            f"The vLLM server at {url} answered to a prompt of {count} tokens; expected the "
+            f"checkpoint's own {len(expected)}. Start it on this very checkpoint."
+        )
+
+
+def check_reply(reply: Sequence[int], codec: Codec, url: str) -> None:
+    """Raise `ServerError` unless a reply, whole or cut off, follows the codec's grammar."""
+    failure = codec.parse(reply).failure
+    if failure is not None and failure.reason != "no end":
+        raise ServerError(
+            f"The vLLM server at {url} does not hold to the grammar of points ({failure.reason} at "
+            f"{failure.position}). Start it as `napari-nunext serve --vllm` does, or with the "
+            "options in docs/vllm.md."
+        )
