@@ -26,6 +26,7 @@ from napari_nunext.core.errors import CalibrationError, CheckpointError
 from napari_nunext.core.geometry import check_mpp
 from napari_nunext.core.identity import file_sha256
 from napari_nunext.core.nuclei import UNCATEGORISED, Category, default_categories
+from napari_nunext.models.atomic import AtomicPoints, check_head_file
 from napari_nunext.models.detector import DetectorInfo
 from napari_nunext.models.segmenter import SegmenterInfo
 
@@ -74,6 +75,8 @@ class CheckpointDescription:
         Reference figures, each with the data it was measured on.
     provenance : dict
         Recipe, hashes of the data, SHA-256 of the parent checkpoint, steps.
+    atomic : AtomicPoints, optional
+        None without a head for them.
     """
 
     name: str
@@ -88,6 +91,7 @@ class CheckpointDescription:
     parameters: int | None = None
     metrics: tuple[dict[str, Any], ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
+    atomic: AtomicPoints | None = None
 
     def __post_init__(self) -> None:
         _check_scale(self.mpp)
@@ -128,6 +132,7 @@ class CheckpointDescription:
             "parameters": self.parameters,
             "metrics": list(self.metrics),
             "provenance": self.provenance,
+            "atomic": None if self.atomic is None else self.atomic.to_json(),
         }
 
     @classmethod
@@ -154,6 +159,7 @@ class CheckpointDescription:
                 parameters=_count(data["parameters"]),
                 metrics=tuple(dict(m) for m in data["metrics"]),
                 provenance=dict(data["provenance"]),
+                atomic=AtomicPoints.from_json(data.get("atomic")),
             )
 
         return _read_as("detector", data, read)
@@ -269,6 +275,8 @@ def describe(folder: Path) -> Description:
     check_weight_files(folder)
     if isinstance(description, CheckpointDescription):
         check_token_ids(folder, description.codec)
+        if description.atomic is not None:
+            check_head_file(folder)
     return description
 
 

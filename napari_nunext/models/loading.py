@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,8 @@ from transformers import AutoModelForImageTextToText
 from transformers.utils import logging as transformers_logging
 
 from napari_nunext.core.errors import CheckpointError, InputError
+from napari_nunext.models.atomic import HEAD_FILE
+from napari_nunext.models.atomic_head import AtomicHead
 from napari_nunext.models.checkpoint import (
     CheckpointDescription,
     Description,
@@ -45,6 +47,8 @@ class LoadedCheckpoint:
     family: Family
     model: PreTrainedModel
     windows: WindowProcessor
+    atomic_head: AtomicHead | None = None
+    """Where there is one; the description says how it is used."""
 
     @property
     def device(self) -> torch.device:
@@ -114,7 +118,8 @@ def load_checkpoint(
             f"{folder.name} has {rows} embeddings, fewer than its tokens. Export it again."
         )
     windows = WindowProcessor(family.load_processor(folder), description)
-    return LoadedCheckpoint(folder, description, family, model, windows)
+    head = None if description.atomic is None else AtomicHead.load(folder, model, codec)
+    return LoadedCheckpoint(folder, description, family, model, windows, head)
 
 
 def load_weights(
@@ -190,7 +195,13 @@ def save_checkpoint(
 
 
 def finish_checkpoint(folder: Path, description: Description) -> None:
-    """Add ``nunext.json``, then check the folder as a reader would."""
+    """Add ``nunext.json``, then check the folder as a reader would.
+
+    A head for atomic points that was not written along is no part of the checkpoint: it guessed
+    from the states of other weights.
+    """
+    if isinstance(description, CheckpointDescription) and not (folder / HEAD_FILE).is_file():
+        description = replace(description, atomic=None)
     write_description(folder, description)
     describe(folder)
 

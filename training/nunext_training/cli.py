@@ -16,6 +16,7 @@ from napari_nunext import __version__
 from napari_nunext.core.errors import InputError, NunextError
 from nunext_training import (
     ablate_command,
+    atomic_command,
     build_command,
     evaluate_command,
     extend_command,
@@ -38,6 +39,7 @@ COMMANDS = (
     import_command,
     sft_command,
     rft_command,
+    atomic_command,
     segmenter_command,
     evaluate_command,
     report_command,

@@ -21,6 +21,7 @@ Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
 Attention: TypeAlias = Literal["auto", "eager", "sdpa", "flash_attention_2"]
 Foreground: TypeAlias = Literal["masks", "discs"]
 WeightsDtype: TypeAlias = Literal["float32", "float16"]
+Teacher: TypeAlias = Literal["model", "truth"]
 
 T = TypeVar("T")
 
@@ -93,6 +94,18 @@ class SegmenterOptions:
     """Of the error of the IoU that SAM predicts for its mask."""
     weights: WeightsDtype = "float32"
     """How the checkpoint stores them; they are trained and served in float32."""
+
+
+@dataclass(frozen=True, slots=True)
+class AtomicOptions:
+    """A head that guesses the rest of a point. All of it is ours."""
+
+    teacher: Teacher = "model"
+    """What it is to guess: what the model would say, or the truth, softened as `loss` has it."""
+    tolerance_um: float = 1.5
+    """A guess that lies farther from what the model says is read again."""
+    f1_loss: float = 0.005
+    """The checkpoint decodes with its head where that costs no more F1 in validation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +222,7 @@ class Recipe:
     covt: ThoughtOptions = field(default_factory=ThoughtOptions)
     lora: LoraOptions = field(default_factory=LoraOptions)
     segmenter: SegmenterOptions = field(default_factory=SegmenterOptions)
+    atomic: AtomicOptions = field(default_factory=AtomicOptions)
     optimiser: OptimiserOptions = field(default_factory=OptimiserOptions)
     validation: ValidationOptions = field(default_factory=ValidationOptions)
     rft: RftOptions = field(default_factory=RftOptions)
@@ -235,6 +249,9 @@ class Recipe:
             (self.lora.alpha > 0, "lora.alpha", "a positive number"),
             (0 <= self.lora.dropout < 1, "lora.dropout", "0 up to 1"),
             *_segmenter_checks(self.segmenter),
+            (self.atomic.teacher in get_args(Teacher), "atomic.teacher", "model or truth"),
+            (self.atomic.tolerance_um >= 0, "atomic.tolerance_um", "0 or more"),
+            (self.atomic.f1_loss >= 0, "atomic.f1_loss", "0 or more"),
             (self.optimiser.steps > 0, "optimiser.steps", "1 or more"),
             (self.optimiser.batch_size > 0, "optimiser.batch_size", "1 or more"),
             (self.optimiser.accumulation > 0, "optimiser.accumulation", "1 or more"),
@@ -266,10 +283,11 @@ class Recipe:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; also what two runs are compared by.
 
-        Without `ablation`, which is a choice of runs and no part of any.
+        Without `ablation`, which is a choice of runs and no part of any, and without `atomic`,
+        which is one stage's alone.
         """
         data = asdict(self)
-        del data["ablation"]
+        del data["ablation"], data["atomic"]
         data["windows"]["scale_range"] = list(self.windows.scale_range)
         return data
 
@@ -378,6 +396,7 @@ def parse_recipe(text: str, name: str) -> Recipe:
         "covt": ThoughtOptions(),
         "lora": LoraOptions(),
         "segmenter": SegmenterOptions(),
+        "atomic": AtomicOptions(),
         "optimiser": OptimiserOptions(),
         "validation": ValidationOptions(),
         "rft": RftOptions(),

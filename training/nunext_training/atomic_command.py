@@ -1,0 +1,51 @@
+"""``nunext-train atomic``: the command line of training a head for atomic points."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from nunext_training.command_line import add_stage, given, job_options, run_job, set_threads
+
+if TYPE_CHECKING:
+    import argparse
+
+    from nunext_training.recipe import Recipe
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the parser's."""
+    atomic = commands.add_parser(
+        "atomic", help="teach a checkpoint to say a point in one forward pass"
+    )
+    add_stage(atomic, recipe="atomic")
+    atomic.add_argument("--batch-size", type=int)
+    atomic.add_argument(
+        "--tolerance-um", type=float, help="a guess farther off than this is read again"
+    )
+    atomic.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from nunext_training.atomic import run_atomic
+    from nunext_training.stage import Job
+
+    set_threads(args.threads)
+    return run_job(args, run_atomic, Job(**job_options(args, _recipe(args))))
+
+
+def _recipe(args: argparse.Namespace) -> Recipe:
+    """The named recipe, with what the command line says instead."""
+    from nunext_training.recipe import load_recipe
+
+    recipe = load_recipe(args.recipe)
+    return replace(
+        recipe,
+        atomic=replace(recipe.atomic, **given(tolerance_um=args.tolerance_um)),
+        optimiser=replace(
+            recipe.optimiser,
+            **given(steps=args.steps, batch_size=args.batch_size, lr=args.lr),
+        ),
+        validation=replace(recipe.validation, **given(every_steps=args.validate_every)),
+        **given(seed=args.seed),
+    )
