@@ -101,8 +101,9 @@ class SamSegmenter:
         self._images = images
         self._info = info
         self._embeddings = new_embeddings() if embeddings is None else embeddings
-        grid = self._model.config.prompt_encoder_config.image_embedding_size
-        self._prompts_at_once = min(PROMPTS_AT_ONCE, max(1, TOKENS_AT_ONCE // grid**2))
+        prompts: Any = model.config.prompt_encoder_config
+        tokens = prompts.image_embedding_size**2
+        self._prompts_at_once = min(PROMPTS_AT_ONCE, max(1, TOKENS_AT_ONCE // tokens))
 
     @property
     def info(self) -> SegmenterInfo:

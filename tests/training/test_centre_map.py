@@ -13,7 +13,6 @@ from nunext_training.centre_map import (
     NEAR,
     NEAR_WEIGHT,
     CentreMapHead,
-    ImageTokens,
     centre_map,
     centre_map_loss,
 )
@@ -97,16 +96,3 @@ def test_a_head_of_another_width_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="does not fit this model"):
         other.load_if_there(tmp_path)
     other.load_if_there(tmp_path / "elsewhere")  # nothing there: it stays as it is
-
-
-def test_image_tokens_are_taken_once() -> None:
-    class Tower(torch.nn.Module):
-        def forward(self, x: torch.Tensor) -> object:
-            return type("Output", (), {"pooler_output": x + 1})
-
-    tower = Tower()
-    tokens = ImageTokens(tower)
-    tower(torch.tensor([1.0]))
-    assert tokens.take().tolist() == [2.0]
-    with pytest.raises(RuntimeError, match="no image tokens"):
-        tokens.take()

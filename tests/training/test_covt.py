@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from scipy.ndimage import map_coordinates
 from transformers import set_seed
+from transformers.image_utils import IMAGENET_DEFAULT_MEAN as IMAGENET_MEAN
+from transformers.image_utils import IMAGENET_DEFAULT_STD as IMAGENET_STD
 
 from napari_nunext.core.errors import CheckpointError, InputError, RecordError
 from napari_nunext.models.decoding import NextPointDetector
@@ -51,6 +54,43 @@ def painted_windows(export, checkpoint, length, recipe):
     )
 
 
+def frozen(folder, window_px=32, mpp=0.5):
+    return FrozenSam(folder, torch.device("cpu"), window_px=window_px, mpp=mpp)
+
+
+def test_sam_sees_windows_at_its_own_scale_white_beyond(tmp_path, rng):
+    """A nucleus has the size that SAM learned, however small a detector's window is."""
+    build_sam(tmp_path / "sam", window_px=64, mpp=0.5)
+    window = rng.integers(0, 200, (32, 32, 3), dtype=np.uint8)
+    (seen,) = frozen(tmp_path / "sam").pixels([window]).numpy()
+    mean, std = (np.array(v)[:, None, None] for v in (IMAGENET_MEAN, IMAGENET_STD))
+    whole = np.full((64, 64, 3), 255, dtype=np.uint8)
+    whole[:32, :32] = window
+    expected = (whole.transpose(2, 0, 1) / 255 - mean) / std
+    np.testing.assert_allclose(seen, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("window_px", "mpp"), [(64, 0.5), (32, 0.5), (32, 0.4), (48, 0.25)])
+def test_logits_lie_where_the_window_does(tmp_path, window_px, mpp):
+    build_sam(tmp_path / "sam", window_px=64, mpp=0.5)
+    sam = frozen(tmp_path / "sam", window_px, mpp)
+    masks = torch.randn(2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    got = sam._of_window(masks)
+    assert got.shape == (2, 1, window_px, window_px)
+    # A pixel of the window, in SAM's pixels, in those of its masks, whose first centre is at 0.5.
+    side_px = round(window_px * mpp / 0.5)
+    at = (np.arange(window_px) + 0.5) * side_px / window_px * 16 / 64 - 0.5
+    for mask, logits in zip(masks[:, 0].numpy(), got[:, 0].numpy(), strict=True):
+        grid = np.meshgrid(at, at, indexing="ij")
+        expected = map_coordinates(mask, grid, order=1, mode="nearest")
+        np.testing.assert_allclose(logits, expected, atol=1e-4)
+
+
+def test_a_window_that_sam_does_not_see_whole_is_refused(sam_folder):
+    with pytest.raises(InputError, match="which sees 32 px"):
+        frozen(sam_folder, window_px=64)
+
+
 def test_eq_10_adds_what_sam_makes_of_the_latent_states(
     covt_job, export, category_checkpoint, sam_folder, recipe, recorder, tmp_path
 ):
@@ -66,7 +106,7 @@ def test_eq_10_adds_what_sam_makes_of_the_latent_states(
     plain, joint = (step["loss"] for step in recorder.of("step"))
 
     loaded = load_checkpoint(category_checkpoint, dtype=torch.float32)
-    sam = FrozenSam(sam_folder, torch.device("cpu"))
+    sam = frozen(sam_folder)
     windows = painted_windows(export, loaded, 3, recipe)
     pad_id = loaded.windows.processor.tokenizer.pad_token_id
     base = Collator(loaded.description.codec, loaded.windows, pad_id)
@@ -78,7 +118,7 @@ def test_eq_10_adds_what_sam_makes_of_the_latent_states(
         hidden = loaded.model(**tokens, output_hidden_states=True).hidden_states[-1]
         prompt = len(loaded.windows.prompt_ids)
         states = hidden[:, prompt - 2 : prompt]  # the prompt ends in the two latent tokens
-        logits = sam.mask_logits(head(states), inputs["covt_pixels"], side_px=32)
+        logits = sam.mask_logits(head(states), inputs["covt_pixels"])
         expected = thought_loss(logits, inputs["covt_foreground"]).item()
     assert joint - plain == pytest.approx(2 * expected, rel=1e-3)
     kept = json.loads((tmp_path / "alpha-2.0" / "metrics.jsonl").read_text().splitlines()[0])
@@ -89,7 +129,7 @@ def test_gradient_reaches_latents_and_language_model_and_leaves_sam_alone(
     export, category_checkpoint, sam_folder, recipe
 ):
     loaded = load_checkpoint(category_checkpoint, dtype=torch.float32)
-    sam = FrozenSam(sam_folder, torch.device("cpu"))
+    sam = frozen(sam_folder)
     before = {k: v.clone() for k, v in sam.model.state_dict().items()}
     submodule(loaded.model, loaded.family.vision_path).requires_grad_(False)
     pad_id = loaded.windows.processor.tokenizer.pad_token_id
@@ -100,7 +140,7 @@ def test_gradient_reaches_latents_and_language_model_and_leaves_sam_alone(
     hidden = loaded.model.base_model(**tokens).last_hidden_state
     latent_ids = torch.tensor(loaded.description.codec.latent_ids)
     states = hidden[torch.isin(inputs["input_ids"], latent_ids)].view(2, 2, -1)
-    logits = sam.mask_logits(head(states), inputs["covt_pixels"], side_px=32)
+    logits = sam.mask_logits(head(states), inputs["covt_pixels"])
     thought_loss(logits, inputs["covt_foreground"]).backward()
 
     embeddings = loaded.model.get_input_embeddings().weight.grad
@@ -146,7 +186,7 @@ def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(covt_job, recorder, t
 
 def test_the_next_run_goes_on_with_the_head(covt_job, recorder, sam_folder):
     out = run_sft(covt_job, recorder)
-    sam = FrozenSam(sam_folder, torch.device("cpu"))
+    sam = frozen(sam_folder)
     head = new_head(load_checkpoint(out).model, sam, out)
     saved = load_file(out / ThoughtHead.file)
     for name, tensor in head.state_dict().items():

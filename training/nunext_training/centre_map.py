@@ -9,7 +9,7 @@ added to the loss. **Ours**; a pretrained model has no need of it.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -86,33 +86,3 @@ def centre_map_loss(logits: Tensor, targets: Tensor) -> Tensor:
     """Binary cross-entropy with soft targets, pixels near a centre weighted; a scalar."""
     weights = 1 + (NEAR_WEIGHT - 1) * (targets > NEAR)
     return functional.binary_cross_entropy_with_logits(logits.float(), targets, weight=weights)
-
-
-class ImageTokens:
-    """Remembers the image tokens that a vision tower made last.
-
-    Parameters
-    ----------
-    tower : nn.Module
-        Answers with ``pooler_output``, in raster order.
-    """
-
-    def __init__(self, tower: nn.Module) -> None:
-        self._tokens: Tensor | None = None
-        tower.register_forward_hook(self._remember)
-
-    def _remember(self, module: nn.Module, args: Any, output: Any) -> None:
-        self._tokens = output.pooler_output
-
-    def take(self) -> Tensor:
-        """The tokens, once.
-
-        Raises
-        ------
-        RuntimeError
-            If the tower has not been asked since.
-        """
-        tokens, self._tokens = self._tokens, None
-        if tokens is None:
-            raise RuntimeError("The vision tower made no image tokens since they were last taken.")
-        return tokens

@@ -6,14 +6,15 @@ foreground, and ``L_SFT = L_NTP + alpha L_CoVT`` is minimised. SAM is frozen: gr
 latent tokens, the language model, the projection, and, where the recipe trains it, the vision
 tower by way of the language model.
 
-Ours: a projection of two layers, no other prompt, the single mask of SAM's unambiguous token, and
-the foreground that the recipe names. The projection serves training alone; it is kept in the
-checkpoint's folder ``covt``, where readers of weights do not look, so that another run can go on
-with it.
+Ours: a projection of two layers, no other prompt, the single mask of SAM's unambiguous token, the
+foreground that the recipe names, and windows at the scale that SAM was made for. The projection
+serves training alone; it is kept in the checkpoint's folder ``covt``, where readers of weights do
+not look, so that another run can go on with it.
 """
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,9 @@ from napari_nunext.models.families import unwrapped
 from napari_nunext.models.loading import load_weights
 from nunext_training.datasets.painting import Discs, check_masks, paint_masks
 from nunext_training.heads import TrainingHead
+from nunext_training.last_output import LastOutput
 from nunext_training.mask_losses import thought_loss
+from nunext_training.segmenter_view import SegmenterView
 from nunext_training.trainer import NextPointTrainer
 
 if TYPE_CHECKING:
@@ -57,20 +60,27 @@ class FrozenSam:
     folder : Path
         A segmenter's checkpoint of family ``"sam"``.
     device : torch.device
+    window_px : int
+        Side of the detector's windows.
+    mpp : float
+        Micrometres per pixel of the detector's windows.
 
     Raises
     ------
     CheckpointError
         If the folder is no such checkpoint.
+    InputError
+        If SAM does not see a whole window; see `SegmenterView`.
     """
 
-    def __init__(self, folder: Path, device: torch.device) -> None:
+    def __init__(self, folder: Path, device: torch.device, *, window_px: int, mpp: float) -> None:
         description = read_segmenter_description(folder)
         if description.family != "sam":
             raise CheckpointError(
                 f"{folder.name} is of family {description.family!r}; expected 'sam'."
             )
         self.sha256 = checkpoint_sha256(folder)
+        self._view = SegmenterView(description.info(self.sha256), window_px, mpp)
         self.model: Any = load_weights(SamModel, folder, device=device, dtype=torch.float32)
         self.model.requires_grad_(False)
         self._images = SamImageProcessorPil.from_pretrained(folder, local_files_only=True)
@@ -81,20 +91,19 @@ class FrozenSam:
         return int(self.model.config.prompt_encoder_config.hidden_size)
 
     def pixels(self, windows: Sequence[NDArray[np.uint8]]) -> Tensor:
-        """Windows of any one size, resampled and normalised as SAM reads them."""
-        prepared: Tensor = self._images(list(windows), return_tensors="pt")["pixel_values"]
+        """Windows at SAM's scale, white beyond them, normalised as SAM reads them."""
+        seen = [self._view(window) for window in windows]
+        prepared: Tensor = self._images(seen, return_tensors="pt")["pixel_values"]
         return prepared
 
-    def mask_logits(self, prompts: Tensor, pixels: Tensor, side_px: int) -> Tensor:
-        """Logits of one mask for each window, shape (B, side_px, side_px), float32.
+    def mask_logits(self, prompts: Tensor, pixels: Tensor) -> Tensor:
+        """Logits of one mask for each window, shape (B, window_px, window_px), float32.
 
         Parameters
         ----------
         prompts : Tensor, shape (B, L, prompt_width)
         pixels : Tensor
             As `pixels` makes them.
-        side_px : int
-            Side that the mask is resampled to.
         """
         with torch.no_grad():
             embeddings = self.model.get_image_embeddings(pixels)
@@ -108,10 +117,23 @@ class FrozenSam:
             dense_prompt_embeddings=no_mask.reshape(1, -1, 1, 1).expand_as(embeddings),
             multimask_output=False,
         )[0]
+        return self._of_window(masks[:, 0].float())[:, 0]
+
+    def _of_window(self, masks: Tensor) -> Tensor:
+        """The windows' part of SAM's masks (B, 1, h, h), resampled to the windows' own pixels."""
+        side = self._view.window_px
+        # A hair more than it is: torch takes the floor of the size that it leads to.
+        factor = self._view.whole_px / masks.shape[-1] / self._view.scale * (1 + 1e-9)
+        # What lies a pixel beyond the window counts at its edge; all else is white.
+        part = min(math.ceil(side / factor) + 1, masks.shape[-1])
         logits = functional.interpolate(
-            masks[:, 0].float(), (side_px, side_px), mode="bilinear", align_corners=False
+            masks[..., :part, :part],
+            scale_factor=factor,
+            mode="bilinear",
+            align_corners=False,
+            recompute_scale_factor=False,
         )
-        return logits[:, 0]
+        return logits[..., :side, :side]
 
 
 class ThoughtHead(TrainingHead):
@@ -182,12 +204,8 @@ class ThoughtTrainer(NextPointTrainer):
         self._head = head
         self._alpha = alpha
         self._latent_ids = torch.tensor(self._codec.latent_ids, device=self.args.device)
-        self._hidden: Tensor | None = None
+        self._hidden = LastOutput(unwrapped(model).base_model, "last_hidden_state")
         self._thought_losses: list[Tensor] = []
-        unwrapped(model).base_model.register_forward_hook(self._remember)
-
-    def _remember(self, module: nn.Module, args: Any, output: Any) -> None:
-        self._hidden = output.last_hidden_state
 
     def compute_loss(
         self,
@@ -199,8 +217,8 @@ class ThoughtTrainer(NextPointTrainer):
         """Eq. 10 of a painted batch, else Eq. 2 or 8; raises as `NextPointTrainer` does."""
         rest = {k: v for k, v in inputs.items() if k not in (_PIXELS, _FOREGROUND)}
         loss, outputs = super().compute_loss(model, rest, True, num_items_in_batch)
-        hidden, self._hidden = self._hidden, None
-        if _FOREGROUND in inputs and hidden is not None:
+        hidden = self._hidden.take()
+        if _FOREGROUND in inputs:
             thought = self._thought_loss(inputs, hidden)
             self._thought_losses.append(thought.detach())
             loss = loss + self._alpha * thought
@@ -221,9 +239,7 @@ class ThoughtTrainer(NextPointTrainer):
         at_latents = torch.isin(inputs["input_ids"], self._latent_ids)
         states = hidden[at_latents].view(len(hidden), len(self._latent_ids), -1).float()
         foreground = inputs[_FOREGROUND]
-        logits = self._sam.mask_logits(
-            self._head(states), inputs[_PIXELS], side_px=foreground.shape[-1]
-        )
+        logits = self._sam.mask_logits(self._head(states), inputs[_PIXELS])
         return thought_loss(logits, foreground)
 
 

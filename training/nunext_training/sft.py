@@ -28,7 +28,7 @@ from napari_nunext.models.decoding import NextPointDetector
 from napari_nunext.models.families import submodule
 from nunext_training import processes
 from nunext_training.batches import Collator
-from nunext_training.centre_map import CentreMapHead, ImageTokens
+from nunext_training.centre_map import CentreMapHead
 from nunext_training.covt import (
     FrozenSam,
     ThoughtCollator,
@@ -39,6 +39,7 @@ from nunext_training.covt import (
 )
 from nunext_training.datasets.windows import GridWindows, RandomWindows, WindowSpec
 from nunext_training.evaluate import VALIDATION_MATCHING, evaluate_detector
+from nunext_training.last_output import LastOutput
 from nunext_training.lora import add_lora, merged
 from nunext_training.sharding import launched_sharded
 from nunext_training.stage import Job, identity_of, load_parent, prepare_model, read_data, run_stage
@@ -118,7 +119,8 @@ def _sam(folder: Path | None, parent: LoadedCheckpoint) -> FrozenSam | None:
             "--covt needs whole weights on each device, but they are spread (FSDP or ZeRO-3). "
             "Launch with multi_gpu.yaml or zero2.yaml."
         )
-    return FrozenSam(folder, parent.device)
+    description = parent.description
+    return FrozenSam(folder, parent.device, window_px=description.window_px, mpp=description.mpp)
 
 
 def _trainer(
@@ -182,9 +184,10 @@ def _centre_map(parent: LoadedCheckpoint, options: CentreMapOptions) -> dict[str
     embeddings: Any = parent.model.get_input_embeddings()
     head = CentreMapHead(embeddings.weight.shape[1], token_px).to(parent.device)
     head.load_if_there(parent.folder)
+    tokens = LastOutput(tower, "pooler_output")
     return {
         "heads": {"centre_map_head": head},
-        "centre_map": CentreMap(ImageTokens(tower), head, options.weight, options.sigma_px),
+        "centre_map": CentreMap(tokens, head, options.weight, options.sigma_px),
     }
 
 

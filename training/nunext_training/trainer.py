@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.codec import Codec
     from nunext_training.batches import Collator
-    from nunext_training.centre_map import CentreMapHead, ImageTokens
+    from nunext_training.centre_map import CentreMapHead
     from nunext_training.datasets.windows import Example
     from nunext_training.heads import TrainingHead
+    from nunext_training.last_output import LastOutput
     from nunext_training.progress import Progress
     from nunext_training.recipe import LossOptions
     from nunext_training.run_folder import RunFolder
@@ -53,7 +54,8 @@ class Windows(Protocol):
 class CentreMap:
     """What the error of the map of centres is made with."""
 
-    tokens: ImageTokens
+    tokens: LastOutput
+    """Of the vision tower, in raster order."""
     head: CentreMapHead
     weight: float
     sigma_px: float
