@@ -23,7 +23,7 @@ from napari_nunext.images import open_image
 from napari_nunext.store import ImageEntry, Project, events
 
 DETECT = ("detect", "--model", "classical")
-"""Finds discs, and soon; what the bundled model makes of them is not the command line's business."""
+"""Finds discs, and soon: what a trained model makes of them is not for these tests to say."""
 
 DISCS_XY = [(24, 24), (70, 30), (100, 70), (40, 72)]
 
