@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -88,5 +88,48 @@ class Detector(Protocol):
         ------
         WindowPoints or WindowEnd
             Windows interleave freely; each ends with exactly one `WindowEnd` unless cancelled.
+        """
+        ...
+
+
+@dataclass(eq=False, slots=True)
+class Caller:
+    """One of several who ask a detector at the same time, and what came of it so far."""
+
+    flow: Hashable = None
+    """Callers of one flow share what is one flow's part: those of one person, for example."""
+    lane: Hashable = None
+    """Callers of different lanes are decoded apart: who is in a hurry, and who is not."""
+    spent_s: float = 0.0
+    """Time that was spent on this caller, in whoever's turn; may be set back to 0."""
+    has_news: bool = False
+    """Whether there is something to yield at once, without a step."""
+
+
+@runtime_checkable
+class SharedDetector(Detector, Protocol):
+    """A detector that decodes the windows of several callers together.
+
+    All of them call it from one thread, by turns.
+    """
+
+    def detect_for(
+        self,
+        caller: Caller,
+        windows: Sequence[NDArray[np.uint8]],
+        *,
+        cancelled: Callable[[], bool],
+    ) -> Iterator[WindowEvent | None]:
+        """Find the nuclei of each window, as `detect` does, beside other callers.
+
+        Windows are read when there is a place for them, and none is kept: there may be as many as
+        a slide has.
+
+        Yields
+        ------
+        WindowPoints, WindowEnd or None
+            None after each step of the detector: so that others may take their turn. The step may
+            have been theirs as well, and theirs may have brought events of this caller's: then
+            ``caller.has_news``.
         """
         ...

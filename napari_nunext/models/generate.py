@@ -1,13 +1,15 @@
-"""Decoding under the codec's grammar, one step at a time.
+"""Decoding under the codec's grammar: replies that come and go, one step at a time.
 
-The prompt is read once and its keys and values are kept. At each step only the tokens that the
-grammar allows at that position are scored: the rows of the output layer for them, a small part of
-the vocabulary. All windows of a batch are at the same position, so the grammar is the same for all;
-windows that end leave the batch.
+A prompt is read once, and its keys and values are kept (`row_cache`). At each step only the tokens
+that the grammar allows are scored: the rows of the output layer for them, a small part of the
+vocabulary.
 
-After a y, when there are no categories, nearly every window goes on with a comma. It is read
-together with the y in one forward pass, speculatively: where the model ends instead, the window
-leaves and nothing is undone. That is two passes a point rather than three, with the same result.
+Replies may differ in length, but all are in the same *phase*: at an x, at a y, or after a point.
+For new ones are admitted only where a point begins. So one grammar holds for all of them at every
+step, and whole points can be read ahead for all of them alike: after a y, when there are no
+categories, nearly every reply goes on with a comma, which is read together with the y in one
+forward pass. Where the model ends instead, the reply leaves and nothing is undone. That is two
+passes a point rather than three, with the same result.
 """
 
 from __future__ import annotations
@@ -20,11 +22,12 @@ from torch.nn import functional
 
 from napari_nunext.core.codec import TOKENS_PER_POINT
 from napari_nunext.models.families import unwrapped
+from napari_nunext.models.row_cache import RowCache, attending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from transformers import Cache, PreTrainedModel
+    from transformers import PreTrainedModel
 
     from napari_nunext.core.codec import Codec
     from napari_nunext.models.families import Family
@@ -33,17 +36,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class DecodeStep:
-    """What the model said at one position of the reply."""
+    """What the model said at one step: a token for each reply under way."""
 
-    position: int
     rows: torch.Tensor
-    """Shape (n,), int64, CPU: rows of the batch that were still going, ascending."""
+    """Shape (n,), int64, CPU: which replies, by the numbers that they were admitted under; in no
+    particular order."""
+    positions: torch.Tensor
+    """Shape (n,), int64, CPU: where in its reply each token stands; all in the same phase."""
     token_ids: torch.Tensor
     """Shape (n,), int64, CPU: the token that each chose."""
     allowed_ids: torch.Tensor
-    """Shape (A,), int64, CPU: the tokens that the grammar allowed, ascending."""
-    probabilities: torch.Tensor
-    """Shape (n, A), float32, CPU: soft-max over the allowed tokens, at temperature 1."""
+    """Shape (A,), int64, CPU: tokens that the grammar allows one of them at least, ascending."""
+    scores: torch.Tensor
+    """Shape (n, A), float32, on the model's device: logits, minus infinity where the grammar of a
+    reply's position forbids the token."""
+
+    @property
+    def probabilities(self) -> torch.Tensor:
+        """Soft-max over the tokens that the grammar allows, at temperature 1, shape (n, A)."""
+        return self.scores.softmax(dim=-1)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -116,7 +127,7 @@ def decode_batch(
     sampling: Sampling | None = None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Iterator[DecodeStep]:
-    """Decode replies to a batch of windows.
+    """Decode replies to a batch of windows, from the first token to the last.
 
     Parameters
     ----------
@@ -139,118 +150,213 @@ def decode_batch(
         Positions 0, 1, ... A row ends with the codec's end token, or is cut off at
         `last_position`, where what it says instead of the end does not count.
     """
-    decoder = _Decoder(unwrapped(model), codec, family, sampling)
-    yield from decoder.run(inputs, last_position(codec, max_points), cancelled)
+    if cancelled():
+        return
+    copies = 1 if sampling is None else sampling.rollouts
+    decoder = Decoder(model, codec, family, sampling)
+    decoder.admit(inputs, range(len(inputs["input_ids"]) * copies))
+    last = last_position(codec, max_points)
+    while len(decoder) and not cancelled():
+        step = decoder.choose()
+        yield step
+        going = (step.token_ids != codec.end_id) & (step.positions < last)
+        decoder.advance(step.token_ids, going)
 
 
-class _Decoder:
-    """State of one batch: the cache and the hidden states not yet asked for a token.
+class Decoder:
+    """Replies under way: what was read of each, and the states that the next tokens come from.
 
-    Gradients are off inside each method rather than around `run`: a generator that is waiting must
-    not change the mode of whoever called it.
+    Gradients are off inside each method rather than around its users, of which some are
+    generators: one that is waiting must not change the mode of whoever called it.
+
+    A forward pass that fails, for want of memory for example, changes nothing: `choose` can be
+    called again, with fewer replies.
+
+    Parameters
+    ----------
+    model : PreTrainedModel
+        In evaluation mode; its weights stay as they are while replies are under way.
+    codec : Codec
+    family : Family
+    sampling : Sampling, optional
+        Greedy when None, with `end_by_majority`; ties go to the smallest id.
     """
 
     def __init__(
-        self, model: PreTrainedModel, codec: Codec, family: Family, sampling: Sampling | None
+        self,
+        model: PreTrainedModel,
+        codec: Codec,
+        family: Family,
+        sampling: Sampling | None = None,
     ) -> None:
-        self._model = model
+        self._model = unwrapped(model)
+        self._language_model = self._model.get_decoder()
         self._codec = codec
         self._family = family
-        self._sampling = sampling
-        self._generators = [
-            torch.Generator(model.device).manual_seed(seed)
-            for seed in (() if sampling is None else sampling.seeds)
-        ]
-        self._cache: Cache | None = None
-        self._pending: list[torch.Tensor] = []
-        """Hidden states of the coming positions, each of shape (n, width)."""
+        self._draw = None if sampling is None else _Draw(sampling)
+        self._copies = 1 if sampling is None else sampling.rollouts
+        self._cache = RowCache(self._language_model)
+        self._rows = torch.empty(0, dtype=torch.long)
+        self._positions = torch.empty(0, dtype=torch.long)
+        self._states: list[torch.Tensor] = []
+        """Hidden states of the coming positions as far as they are known, each (n, width)."""
+        self._unread: list[torch.Tensor] = []
+        """Tokens that were chosen and have yet to be read, each of shape (n,)."""
+        self._heads: dict[str, tuple[torch.Tensor, torch.Tensor | None]] = {}
+        """Weights and biases of the output layer for the tokens of each phase."""
         self._axes = 0
-        self._next_index = 0
-        """Rotary position of the next token, the same for every row and on every axis."""
+        self._shift = 0
+        """Rotary position of a token less its index: an image takes fewer positions than tokens."""
 
-    def run(self, inputs: Inputs, last: int, cancelled: Callable[[], bool]) -> Iterator[DecodeStep]:
-        if cancelled():
-            return
-        self._read_prompt(inputs)
-        rows = torch.arange(len(self._pending[0]))
-        for position in range(last + 1):
-            if cancelled():
-                return
-            allowed = torch.from_numpy(self._codec.allowed_at(position))
-            scores = self._scores(self._pending.pop(0), allowed)
-            tokens = allowed[self._choose(scores, allowed, rows).cpu()]
-            yield DecodeStep(position, rows, tokens, allowed, scores.softmax(dim=-1).cpu())
-            going = tokens != self._codec.end_id
-            if not going.any() or position == last:
-                return
-            if not going.all():
-                rows, tokens = rows[going], tokens[going]
-                self._drop(going)
-            if not self._pending:
-                if cancelled():
-                    return
-                self._read(tokens, position)
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def rows(self) -> torch.Tensor:
+        """Numbers of the replies under way, shape (n,), int64, CPU."""
+        return self._rows
+
+    @property
+    def at_a_point(self) -> bool:
+        """Whether a point begins next, so that replies may be admitted."""
+        return len(self) == 0 or int(self._positions[0]) % TOKENS_PER_POINT == 0
 
     @torch.no_grad()
-    def _read_prompt(self, inputs: Inputs) -> None:
-        positions = self._family.position_ids(self._model, inputs)
+    def admit(self, inputs: Inputs, rows: Sequence[int]) -> None:
+        """Read the prompts of new replies.
+
+        Parameters
+        ----------
+        inputs : dict of Tensor
+            As `WindowProcessor` makes them, all of one checkpoint.
+        rows : sequence of int
+            Numbers by which to know the replies; where there are rollouts, those of a window
+            follow one another.
+        """
+        assert self.at_a_point
+        self._catch_up()
+        # One layout for all windows, and what finds it works window by window.
+        first = {n: inputs[n][:1] for n in ("input_ids", "mm_token_type_ids", "image_grid_thw")}
+        positions = self._family.position_ids(self._model, first)
+        windows, length = inputs["input_ids"].shape
         # Prompts are equally long and unpadded: without a mask, attention takes its causal path.
-        prompt = {name: t for name, t in inputs.items() if name != "attention_mask"}
-        output = self._model.base_model(**prompt, position_ids=positions, use_cache=True)
-        self._cache = output.past_key_values
-        self._axes, self._next_index = len(positions), int(positions.max()) + 1
-        hidden = output.last_hidden_state[:, -1]
-        if self._sampling is not None and self._sampling.rollouts > 1:
-            self._cache.batch_repeat_interleave(self._sampling.rollouts)
-            hidden = hidden.repeat_interleave(self._sampling.rollouts, dim=0)
-        self._pending = [hidden]
-
-    @torch.no_grad()
-    def _read(self, tokens: torch.Tensor, position: int) -> None:
-        """Feed the tokens chosen at `position`, and the comma where one is to be expected."""
-        ids = tokens[:, None]
-        if self._codec.phase_at(position) == "y" and not self._codec.has_categories:
-            ids = torch.cat([ids, torch.full_like(ids, self._codec.separator_id)], dim=1)
-        count = ids.shape[1]
-        device = self._model.device
-        index = torch.arange(self._next_index, self._next_index + count, device=device)
         output = self._model.base_model(
-            input_ids=ids.to(device),
-            position_ids=index.expand(self._axes, len(ids), count),
-            past_key_values=self._cache,
+            **{name: t for name, t in inputs.items() if name != "attention_mask"},
+            position_ids=positions.expand(-1, windows, -1),
             use_cache=True,
         )
-        self._next_index += count
-        self._pending = list(output.last_hidden_state.unbind(dim=1))
+        state = output.last_hidden_state[:, -1].repeat_interleave(self._copies, dim=0)
+        states = [torch.cat([*self._states, state])]
+        self._cache.append(output.past_key_values, self._copies)
+        self._states = states
+        self._axes, self._shift = len(positions), int(positions.max()) + 1 - length
+        self._rows = torch.cat([self._rows, torch.as_tensor(rows, dtype=torch.long)])
+        self._positions = torch.cat([self._positions, self._positions.new_zeros(len(state))])
 
     @torch.no_grad()
-    def _scores(self, hidden: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
-        """Logits of the allowed tokens alone, shape (n, A), float32."""
-        head = self._model.get_output_embeddings()
-        ids = allowed.to(hidden.device)
-        bias = getattr(head, "bias", None)  # a wrapper of PEFT has none at all
-        bias = None if bias is None else bias[ids]
-        return functional.linear(hidden, head.weight[ids], bias).float()
+    def choose(self) -> DecodeStep:
+        """Choose the next token of every reply; `advance` makes it count."""
+        self._catch_up()
+        earliest, latest = int(self._positions.min()), int(self._positions.max())
+        allowed = torch.from_numpy(self._codec.allowed_at(earliest))
+        scores = self._scores(self._states[0], allowed, self._codec.phase_at(earliest))
+        if earliest == 0 < latest:
+            # A reply may be empty; but after a comma there is a point.
+            only_first = ~torch.isin(allowed, torch.from_numpy(self._codec.allowed_at(latest)))
+            forbidden = (self._positions > 0)[:, None] & only_first
+            scores = scores.masked_fill(forbidden.to(scores.device), -torch.inf)
+        if self._draw is None:
+            chosen = end_by_majority(scores, allowed == self._codec.end_id).argmax(dim=-1)
+        else:
+            chosen = self._draw(scores, self._rows)
+        return DecodeStep(self._rows, self._positions, allowed[chosen.cpu()], allowed, scores)
+
+    def advance(self, token_ids: torch.Tensor, going: torch.Tensor) -> None:
+        """Go on to the next position.
+
+        Parameters
+        ----------
+        token_ids : Tensor of int, shape (n,)
+            What each reply says at this position: what `choose` chose, or what it is to repeat.
+        going : Tensor of bool, shape (n,)
+            Which replies go on; the others leave.
+        """
+        self._states.pop(0)
+        if not self._states:  # otherwise it was read ahead
+            self._unread.append(token_ids)
+        self.keep(going)
+        self._positions = self._positions + 1
 
     @torch.no_grad()
-    def _choose(
-        self, scores: torch.Tensor, allowed: torch.Tensor, rows: torch.Tensor
-    ) -> torch.Tensor:
+    def keep(self, kept: torch.Tensor) -> None:
+        """Let the replies go that `kept`, of bool and shape (n,), does not name."""
+        if kept.all():
+            return
+        order = self._cache.keep(kept)
+        if len(order) == 0:
+            self._states, self._unread = [], []
+        self._rows, self._positions = self._rows[order], self._positions[order]
+        self._unread = [tokens[order] for tokens in self._unread]
+        there = order.to(self._model.device)
+        self._states = [state[there] for state in self._states]
+
+    def _catch_up(self) -> None:
+        """Read what was chosen, and the comma where one is to be expected, in one pass."""
+        if self._states or not self._unread:
+            return
+        ids = torch.stack(self._unread, dim=1)
+        after_y = self._codec.phase_at(int(self._positions[0])) == "after"
+        ahead = int(after_y and not self._codec.has_categories)
+        if ahead:
+            comma = torch.full_like(ids[:, :1], self._codec.separator_id)
+            ids = torch.cat([ids, comma], dim=1)
+        self._states = list(self._read(ids)[:, -1 - ahead :].unbind(dim=1))
+        self._unread = []
+
+    def _read(self, ids: torch.Tensor) -> torch.Tensor:
+        """Hidden states after each of some tokens, shape (n, count) to (n, count, width)."""
+        count, device = ids.shape[1], self._model.device
+        index = self._cache.lengths[:, None] + torch.arange(self._shift, self._shift + count)
+        with attending(self._language_model):
+            output = self._model.base_model(
+                input_ids=ids.to(device),
+                attention_mask=self._cache.begin(count),
+                position_ids=index.to(device).expand(self._axes, -1, -1),
+                past_key_values=self._cache,
+                use_cache=True,
+            )
+        self._cache.commit()
+        states: torch.Tensor = output.last_hidden_state
+        return states
+
+    def _scores(self, state: torch.Tensor, allowed: torch.Tensor, phase: str) -> torch.Tensor:
+        """Logits of the tokens allowed in a phase, shape (n, A), float32."""
+        if phase not in self._heads:
+            head = self._model.get_output_embeddings()
+            ids = allowed.to(state.device)
+            bias = getattr(head, "bias", None)  # a wrapper of PEFT has none at all
+            self._heads[phase] = head.weight[ids], None if bias is None else bias[ids]
+        return functional.linear(state, *self._heads[phase]).float()
+
+
+class _Draw:
+    """Draws tokens as `Sampling` says.
+
+    Each reply has a number of its own at each of its positions, by which it is drawn from the
+    cumulative distribution: so it matters neither who else is under way nor in which order.
+    """
+
+    def __init__(self, sampling: Sampling) -> None:
+        self._temperature = sampling.temperature
+        self._rollouts = sampling.rollouts
+        self._generators = [torch.Generator().manual_seed(seed) for seed in sampling.seeds]
+
+    def __call__(self, scores: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         """Index into the allowed tokens for each row, shape (n,)."""
-        if self._sampling is None:
-            return end_by_majority(scores, (allowed == self._codec.end_id)).argmax(dim=-1)
-        weights = (scores / self._sampling.temperature).softmax(dim=-1)
-        windows, counts = (rows // self._sampling.rollouts).unique_consecutive(return_counts=True)
-        drawn = [
-            torch.multinomial(some, 1, generator=self._generators[window])
-            for window, some in zip(windows.tolist(), weights.split(counts.tolist()), strict=True)
-        ]
-        return torch.cat(drawn)[:, 0]
-
-    @torch.no_grad()
-    def _drop(self, going: torch.Tensor) -> None:
-        """Take the rows that have ended out of the cache and the pending states."""
-        keep = going.nonzero()[:, 0].to(self._model.device)
-        if self._cache is not None:
-            self._cache.batch_select_indices(keep)
-        self._pending = [hidden[keep] for hidden in self._pending]
+        numbers = torch.zeros(len(self._generators), self._rollouts, dtype=torch.float64)
+        for window in (rows // self._rollouts).unique().tolist():
+            numbers[window].uniform_(generator=self._generators[window])
+        # On the CPU, for not every device knows float64.
+        weights = (scores.cpu().double() / self._temperature).softmax(dim=-1).cumsum(dim=-1)
+        drawn = numbers.flatten()[rows] * weights[:, -1]
+        return torch.searchsorted(weights, drawn[:, None], right=True)[:, 0]

@@ -71,6 +71,18 @@ class WindowProcessor:
         """Tokens before a reply: the prompt with its image tokens, then the latent tokens."""
         return tuple(self._input_ids.tolist())
 
+    def check(self, window: NDArray[np.uint8]) -> None:
+        """Refuse a window that would be resized, whose points would shift.
+
+        Raises
+        ------
+        InputError
+            If its shape is not (window_px, window_px, 3), or its type not uint8.
+        """
+        shape = (self.window_px, self.window_px, 3)
+        if window.shape != shape or window.dtype != np.uint8:
+            raise InputError(f"A window is {window.dtype} {window.shape}; expected uint8 {shape}.")
+
     def __call__(
         self, windows: Sequence[NDArray[np.uint8]], device: torch.device | None = None
     ) -> Inputs:
@@ -79,14 +91,10 @@ class WindowProcessor:
         Raises
         ------
         InputError
-            If a window has another size or type: it would be resized, and its points shift.
+            If a window has another size or type; see `check`.
         """
-        shape = (self.window_px, self.window_px, 3)
         for window in windows:
-            if window.shape != shape or window.dtype != np.uint8:
-                raise InputError(
-                    f"A window is {window.dtype} {window.shape}; expected uint8 {shape}."
-                )
+            self.check(window)
         images = self.processor.image_processor(list(windows), return_tensors="pt")
         batch = len(windows)
         input_ids = self._input_ids.expand(batch, -1).clone()

@@ -95,6 +95,11 @@ class ReplyReader:
         self._ended = False
         self.restart()
 
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """What was read so far."""
+        return tuple(self._tokens)
+
     def restart(self) -> None:
         """Begin the reply anew; what was sent stays sent."""
         self._tokens: list[int] = []

@@ -5,10 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-import torch
 
 from napari_nunext.core.errors import CheckpointError, InputError
-from napari_nunext.models import decoding
 from napari_nunext.models.decoding import NextPointDetector
 from napari_nunext.models.detector import WindowEnd, WindowPoints
 from napari_nunext.models.generate import decode_batch
@@ -141,39 +139,6 @@ def test_nothing_is_yielded_once_cancelled(checkpoint: LoadedCheckpoint, windows
     assert len(list(stream)) <= 2
 
 
-def test_running_out_of_memory_halves_the_batch_and_repeats_nothing(
-    checkpoint: LoadedCheckpoint, windows: Windows, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    expected = events(NextPointDetector.from_loaded(checkpoint), windows)
-    asked: list[int] = []
-
-    def scarce(model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        asked.append(len(inputs["input_ids"]))
-        for step in decode_batch(model, inputs, *args, **kwargs):
-            if asked[-1] > 2 and step.position == 4:
-                raise torch.OutOfMemoryError
-            yield step
-
-    monkeypatch.setattr(decoding, "decode_batch", scarce)
-    found = events(NextPointDetector.from_loaded(checkpoint, windows_at_once=6), windows)
-    assert asked[:3] == [6, 3, 1]
-    for i in range(len(windows)):
-        got, whole = of_window(found, i), of_window(expected, i)
-        assert got[-1] == whole[-1]
-        assert [p[:2] for p in got[:-1]] == [p[:2] for p in whole[:-1]]
-
-
-def test_running_out_of_memory_with_one_window_is_an_error(
-    checkpoint: LoadedCheckpoint, windows: Windows, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def scarce(*args: Any, **kwargs: Any) -> Any:
-        raise torch.OutOfMemoryError
-
-    monkeypatch.setattr(decoding, "decode_batch", scarce)
-    with pytest.raises(torch.OutOfMemoryError):
-        events(NextPointDetector.from_loaded(checkpoint), windows)
-
-
 def test_a_detector_from_a_folder_says_what_a_run_must_remember(
     built: Path, windows: Windows
 ) -> None:
@@ -201,18 +166,3 @@ def test_no_windows_give_no_events(built: Path) -> None:
 def test_a_folder_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"no nunext\.json"):
         NextPointDetector(tmp_path)
-
-
-def test_on_a_cpu_the_first_batch_is_small_so_that_points_show_soon(
-    built: Path, windows: Windows, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[int] = []
-
-    def counting(model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        asked.append(len(inputs["input_ids"]))
-        return decode_batch(model, inputs, *args, **kwargs)
-
-    monkeypatch.setattr(decoding, "decode_batch", counting)
-    found = events(NextPointDetector(built, device="cpu"), windows * 4)
-    assert asked == [4, 16, 4]
-    assert sum(isinstance(e, WindowEnd) for e in found) == 24

@@ -48,8 +48,10 @@ def decode(
         **options,
     )
     for step in steps:
-        for row, token in zip(step.rows.tolist(), step.token_ids.tolist(), strict=True):
-            assert len(replies[row]) == step.position
+        for row, position, token in zip(
+            step.rows.tolist(), step.positions.tolist(), step.token_ids.tolist(), strict=True
+        ):
+            assert len(replies[row]) == position
             replies[row].append(token)
     return replies
 
@@ -137,9 +139,11 @@ def test_probabilities_are_the_soft_max_of_a_full_forward_over_the_allowed_token
             image_grid_thw=inputs["image_grid_thw"][:1],
         ).logits[0]
     before = inputs["input_ids"].shape[1] - 1
-    for step in steps[: len(reply)]:
-        expected = logits[before + step.position, step.allowed_ids].softmax(-1)
-        torch.testing.assert_close(step.probabilities[0], expected, atol=2e-4, rtol=1e-3)
+    for position, step in enumerate(steps[: len(reply)]):
+        here = step.rows.tolist().index(0)
+        assert step.positions[here] == position
+        expected = logits[before + position, step.allowed_ids].softmax(-1)
+        torch.testing.assert_close(step.probabilities[here], expected, atol=2e-4, rtol=1e-3)
 
 
 def test_cancelling_stops_at_the_next_step(checkpoint: LoadedCheckpoint, windows: Windows) -> None:

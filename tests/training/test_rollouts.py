@@ -60,12 +60,13 @@ def test_learning_sees_the_probabilities_that_sampling_drew_from(loaded):
     )
     compared = 0
     for step in steps:
-        for row, token, p in zip(step.rows, step.token_ids, step.probabilities, strict=True):
-            assert rollouts.replies[row][step.position] == token  # the same seed, the same draw
+        said = zip(step.rows, step.positions, step.token_ids, step.probabilities, strict=True)
+        for row, position, token, p in said:
+            assert rollouts.replies[row][position] == token  # the same seed, the same draw
             drawn = p[step.allowed_ids == token].log()
-            torch.testing.assert_close(log_p[row, step.position], drawn[0], atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(log_p[row, position], drawn[0], atol=1e-4, rtol=1e-4)
             expected = -(p * p.log()).sum()
-            torch.testing.assert_close(entropy[row, step.position], expected, atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(entropy[row, position], expected, atol=1e-4, rtol=1e-4)
             compared += 1
     assert compared == sum(len(reply) for reply in rollouts.replies)
 
