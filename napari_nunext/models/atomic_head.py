@@ -3,8 +3,8 @@
 What it is for is told in `napari_nunext.models.atomic`. The state before a point is what x is said
 from; where exactly the nucleus lies it does not hold. So the head does what a layer of the model
 would: it looks at the image tokens, as the model left them, with a question made of the state and
-x. It is about as large as one layer, knows K bins and the categories rather than the vocabulary, and
-needs nothing of the model but its states.
+x. It is about as large as one layer, knows K bins and the categories rather than the vocabulary,
+and needs nothing of the model but its states.
 """
 
 from __future__ import annotations
