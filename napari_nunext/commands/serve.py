@@ -37,6 +37,9 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-image-mpx", type=float, metavar="N", help="largest image, million pixels"
     )
+    parser.add_argument(
+        "--embeddings-mib", type=float, metavar="N", help="memory for further clicks (default: 256)"
+    )
     parser.add_argument("--max-run-s", type=float, metavar="S", help="longest run (default: 6 h)")
     parser.add_argument(
         "--drain-s", type=float, metavar="S", help="time to end after SIGTERM (default: 60)"
@@ -119,7 +122,11 @@ def _serve(settings: ServerSettings, args: argparse.Namespace, tell: Callable[[s
     from napari_nunext.serving.serve import serve
     from napari_nunext.serving.settings import model_folders
 
-    catalog = Catalog(model_folders(args.models), engines=vllm_offers(settings.vllm))
+    catalog = Catalog(
+        model_folders(args.models),
+        engines=vllm_offers(settings.vllm),
+        embeddings_bytes=settings.embeddings_bytes,
+    )
     return 0 if serve(settings, catalog, ready=lambda url, _: ready(url)) else 1
 
 
@@ -162,7 +169,7 @@ def key_command(args: argparse.Namespace, tell: Callable[[str], None]) -> int:
 
 
 def _settings(args: argparse.Namespace) -> ServerSettings:
-    from napari_nunext.serving.settings import ServerSettings
+    from napari_nunext.serving.settings import MIB, ServerSettings
 
     token = None
     if args.token_file is not None:
@@ -170,6 +177,7 @@ def _settings(args: argparse.Namespace) -> ServerSettings:
     limits = {
         "waiting_jobs": args.waiting,
         "max_image_pixels": args.max_image_mpx and int(args.max_image_mpx * 1e6),
+        "embeddings_bytes": args.embeddings_mib and int(args.embeddings_mib * MIB),
         "max_run_s": args.max_run_s,
         "drain_s": args.drain_s,
     }

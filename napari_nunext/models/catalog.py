@@ -20,6 +20,7 @@ from napari_nunext.models.checkpoint import (
     describe,
 )
 from napari_nunext.models.classical.adapters import ClassicalDetector, ClassicalSegmenter
+from napari_nunext.models.embeddings import EMBEDDINGS_BYTES, new_embeddings
 from napari_nunext.models.families import get_family
 from napari_nunext.models.others.offers import find_offers
 from napari_nunext.places import BUNDLED_WEIGHTS
@@ -85,6 +86,8 @@ class Catalog:
     engines : sequence of EngineOffer
         Checkpoints that run in another process; the first is the default detector instead. What
         their folders hold is not offered a second time.
+    embeddings_bytes : int
+        Memory for what segmenters remember of windows, all of them together.
     """
 
     def __init__(
@@ -94,11 +97,13 @@ class Catalog:
         device: str | None = None,
         bundled: Path = BUNDLED_WEIGHTS,
         engines: Sequence[EngineOffer] = (),
+        embeddings_bytes: int = EMBEDDINGS_BYTES,
     ) -> None:
         self._paths = [bundled, *paths]
         self._engines = tuple(engines)
         self._bundled = bundled
         self._device = device
+        self.embeddings = new_embeddings(embeddings_bytes)
         self._looks: dict[Path, _Look] = {}
         self._loaded: OrderedDict[tuple[Kind, str], tuple[str | None, Detector | Segmenter]] = (
             OrderedDict()
@@ -186,7 +191,9 @@ class Catalog:
         elif kept is None and entry.folder is not None:
             from napari_nunext.models.sam import SamSegmenter
 
-            kept = self._keep(entry, SamSegmenter(entry.folder, device=self._device))
+            kept = self._keep(
+                entry, SamSegmenter(entry.folder, device=self._device, embeddings=self.embeddings)
+            )
         elif kept is None:
             return ClassicalSegmenter()
         return kept  # type: ignore[return-value]  # kept under its kind

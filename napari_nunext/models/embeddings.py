@@ -5,16 +5,13 @@ Without torch, so that a catalogue can hold one before any model is loaded.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import Any, TypeAlias
 
 from napari_nunext.core.bounded import BoundedCache
 
-if TYPE_CHECKING:
-    import torch
-
-Embeddings: TypeAlias = "BoundedCache[tuple[str, bytes], torch.Tensor]"
-"""By the hashes of the segmenter's checkpoint and of the window's pixels. The same part of the same
-image gives the same pixels, and so does every other copy of it."""
+Embeddings: TypeAlias = BoundedCache[tuple[str, bytes], Any]
+"""Tensors by the hashes of the segmenter's checkpoint and of the window's pixels. The same part of
+the same image gives the same pixels, and so does every other copy of it."""
 
 EMBEDDINGS_BYTES = 256 * 2**20
 """Of windows of 256 px, which take 256 kB with a standard SAM, a thousand."""

@@ -54,7 +54,11 @@ def main() -> int:
         else:
             settings = ServerSettings.from_json(_first_line())
             listening = socket.socket(fileno=args.listen_fd)
-        catalog = Catalog(model_folders(args.models), engines=vllm_offers(settings.vllm))
+        catalog = Catalog(
+            model_folders(args.models),
+            engines=vllm_offers(settings.vllm),
+            embeddings_bytes=settings.embeddings_bytes,
+        )
         well = serve(settings, catalog, ready=ready, listening=listening)
     except NunextError as error:
         sys.stderr.write(f"{error}\n")

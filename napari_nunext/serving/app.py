@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
     from napari_nunext.serving.keys import Caller
     from napari_nunext.serving.runs import Run
-    from napari_nunext.serving.service import ModelCatalog
     from napari_nunext.serving.settings import ServerSettings
+    from napari_nunext.serving.shelf import ModelCatalog
 
 NDJSON = "application/x-ndjson"
 IMAGE_KINDS = ("image/png", "image/jpeg", "image/tiff")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from napari_nunext.core.bounded import BoundedCache
 from napari_nunext.core.errors import ImageError
 from napari_nunext.images import open_image
 from napari_nunext.images.picture import MAX_PIXELS
@@ -34,10 +33,8 @@ class ImageStore:
     """
 
     def __init__(self, capacity_bytes: int, max_pixels: int = MAX_PIXELS) -> None:
-        self._capacity_bytes = capacity_bytes
         self._max_pixels = max_pixels
-        self._images: OrderedDict[str, TileImage] = OrderedDict()
-        self._lock = threading.Lock()
+        self._images: BoundedCache[str, TileImage] = BoundedCache(capacity_bytes, _size_bytes)
 
     def __len__(self) -> int:
         return len(self._images)
@@ -45,24 +42,15 @@ class ImageStore:
     @property
     def size_bytes(self) -> int:
         """Pixels kept now."""
-        with self._lock:
-            return sum(_size_bytes(image) for image in self._images.values())
+        return self._images.size_bytes
 
     def get(self, sha256: str) -> TileImage | None:
         """The image, or None where it is not there (any more)."""
-        with self._lock:
-            image = self._images.get(sha256)
-            if image is not None:
-                self._images.move_to_end(sha256)
-            return image
+        return self._images.get(sha256)
 
     def put(self, sha256: str, image: TileImage) -> None:
         """Keep an image; those used longest ago make room."""
-        with self._lock:
-            self._images[sha256] = image
-            self._images.move_to_end(sha256)
-            while sum(_size_bytes(i) for i in self._images.values()) > self._capacity_bytes:
-                self._images.popitem(last=False)
+        self._images.put(sha256, image)
 
     def decode(self, body: bytes, sha256: str) -> TileImage:
         """Decode a PNG, JPEG or TIFF file, entirely, and check what it is.
@@ -84,10 +72,11 @@ class ImageStore:
                     f"{self._max_pixels / 1e6:g} million pixels that this server takes. "
                     "Send a smaller region of it."
                 )
-            if _size_bytes(image) > self._capacity_bytes:
+            room_bytes = self._images.capacity_bytes
+            if _size_bytes(image) > room_bytes:
                 raise ImageError(
                     f"The image of {image.width_px} x {image.height_px} pixels does not fit into "
-                    f"the {self._capacity_bytes / MIB:.0f} MiB that this server keeps images in. "
+                    f"the {room_bytes / MIB:.0f} MiB that this server keeps images in. "
                     "Send a smaller region of it."
                 )
             actual = image.sha256  # decodes: the file is not needed afterwards

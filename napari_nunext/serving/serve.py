@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-    from napari_nunext.serving.service import ModelCatalog, Service
+    from napari_nunext.serving.service import Service
     from napari_nunext.serving.settings import ServerSettings
+    from napari_nunext.serving.shelf import ModelCatalog
 
 logger = logging.getLogger(__name__)
 

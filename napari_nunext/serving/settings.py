@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.images.picture import MAX_PIXELS
+from napari_nunext.models.embeddings import EMBEDDINGS_BYTES
 from napari_nunext.models.vllm.address import VllmAddress
 from napari_nunext.places import models_folder
 from napari_nunext.serving.addresses import is_loopback
@@ -53,6 +54,8 @@ class ServerSettings:
     """Images that are decoded at a time."""
     image_store_bytes: int = 1024 * MIB
     """Decoded pixels kept; the images that were not used for longest go first."""
+    embeddings_bytes: int = EMBEDDINGS_BYTES
+    """Memory for what windows look like to segmenters, which makes further clicks fast."""
     waiting_jobs: int = 64
     """Requests that may wait for their first turn; more are refused for the moment."""
     waiting_per_user: int = 16

@@ -13,6 +13,7 @@ from napari_nunext.core.nuclei import Category
 from napari_nunext.models.catalog import CatalogEntry
 from napari_nunext.models.classical.adapters import ClassicalDetector, ClassicalSegmenter
 from napari_nunext.models.detector import DetectorInfo, WindowEnd, WindowPoints
+from napari_nunext.models.embeddings import new_embeddings
 from napari_nunext.serving.client import Client
 from napari_nunext.serving.serve import serve
 from napari_nunext.serving.settings import ServerSettings
@@ -69,6 +70,7 @@ class FakeCatalog:
         self.default_detector_id = "classical"
         self.default_segmenter_id = "classical"
         self.loaded: tuple[str, ...] = ()
+        self.embeddings = new_embeddings()
 
     def entries(self):
         return [

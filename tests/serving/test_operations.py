@@ -35,6 +35,7 @@ SOUND = {
     "step_s": 0.0,
     "out_of_memory": False,
     "default_problem": None,
+    "away": (),
     "disk_bytes": 2**40,
     "memory_bytes": 2**40,
 }
@@ -191,6 +192,22 @@ def test_one_users_requests_do_not_fill_the_queue_for_others(start, rgb, tmp_pat
         assert isinstance(list(stream)[-1], Done)
 
 
+def test_behind_a_proxy_on_this_machine_shares_go_by_the_callers_address(start, rgb):
+    server = start(waiting_per_user=1)
+    slow = server.catalog.detectors["slow"]
+    sha256 = server.client.put_image(rgb)
+
+    def ask(http, address):
+        body = {"image": sha256, "mpp": 0.5, "model": "slow"}
+        return http.stream("POST", "/v1/detect", json=body, headers={"X-Forwarded-For": address})
+
+    with http_of(server) as http, ask(http, "10.0.0.1"), ask(http, "10.0.0.1"):
+        assert slow.entered.wait(20)
+        with ask(http, "10.0.0.1") as third, ask(http, "10.0.0.2") as other:
+            assert (third.status_code, other.status_code) == (429, 200)
+            slow.allowed.release(1000)
+
+
 # Turns
 
 
@@ -324,6 +341,7 @@ def test_a_model_that_hangs_ends_the_server_and_its_callers_are_told(start, deaf
         ({"default_problem": "No weights."}, "No weights."),
         ({"step_s": 600.0}, "10 min"),
         ({"died": "It crashed."}, "It crashed."),
+        ({"away": ["vLLM starts.", None, "vLLM starts."]}, "vLLM starts."),
     ],
 )
 def test_the_server_says_what_is_wrong_with_it(change, said):

@@ -1,0 +1,49 @@
+"""Windows of an image that are read again and again, such as under somebody who clicks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from napari_nunext.core.bounded import BoundedCache
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_nunext.core.geometry import Box
+    from napari_nunext.images.tile import TileImage
+
+Windows: TypeAlias = "BoundedCache[tuple[str, Box, int], NDArray[np.uint8]]"
+"""Pixels by image, box and side. Resampling 2000 px to 1000 takes longer than a mask may."""
+
+
+def new_windows(capacity_bytes: int) -> Windows:
+    """An empty cache; the windows used longest ago go first."""
+    return BoundedCache(capacity_bytes, lambda window: window.nbytes)
+
+
+class RememberedWindows:
+    """An image whose windows are read once, as long as they are remembered.
+
+    Parameters
+    ----------
+    image : TileImage
+    windows : Windows
+        May be shared by many images.
+    """
+
+    def __init__(self, image: TileImage, windows: Windows) -> None:
+        self._image = image
+        self._windows = windows
+        self.width_px = image.width_px
+        self.height_px = image.height_px
+
+    def read_window(self, box: Box, out_px: int) -> NDArray[np.uint8]:
+        """As `TileImage.read_window`; the array is shared, and read-only."""
+        key = self._image.sha256, box, out_px
+        window = self._windows.get(key)
+        if window is None:
+            window = self._image.read_window(box, out_px)
+            window.flags.writeable = False
+            self._windows.put(key, window)
+        return window
