@@ -5,14 +5,15 @@ The server streams the same windows, over the same core functions, to people who
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
 from napari_nunext.core.geometry import Box, check_mpp
 from napari_nunext.core.tiling import SeamMerger, plan_windows
-from napari_nunext.models.detector import WindowPoints
+from napari_nunext.models.detector import Caller, SharedDetector, WindowPoints
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,8 +46,10 @@ if TYPE_CHECKING:
 MERGE_RADIUS_UM = 2.0
 """Points of different windows closer than this are one nucleus."""
 
-WINDOWS_AT_ONCE = 64
-"""Windows read ahead and handed to the detector together."""
+FIRST_WINDOWS = 2
+"""Windows given to a detector first that is not shared; each time twice as many, ..."""
+MOST_WINDOWS = 64
+"""... until they are so many."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -99,8 +102,9 @@ def detect_image(
     region = whole if region is None else region.clipped_to(whole)
     windows = plan_image(image, detector.info, mpp=mpp, region=region)
     found = Gathering(region, mpp=mpp, merge_radius_um=merge_radius_um)
-    for window, event in _events(image, detector, windows, cancelled):
-        found.take(window, event)
+    for said in search(image, detector, windows, cancelled=cancelled):
+        if said is not None:
+            found.take(*said)
     return found.result()
 
 
@@ -170,17 +174,75 @@ class Gathering:
         )
 
 
-def _events(
+def search(
     image: WindowReader,
     detector: Detector,
-    windows: tuple[Window, ...],
+    windows: Sequence[Window],
+    *,
     cancelled: Callable[[], bool],
-) -> Iterator[tuple[Window, WindowEvent]]:
-    """What the detector says, each time with the window it says it of."""
-    for start in range(0, len(windows), WINDOWS_AT_ONCE):
-        batch = windows[start : start + WINDOWS_AT_ONCE]
-        pixels = [image.read_window(w.box, w.side_px) for w in batch]
-        for event in detector.detect(pixels, cancelled=cancelled):
-            yield batch[event.window], event
+    caller: Caller | None = None,
+) -> Iterator[tuple[Window, WindowEvent] | None]:
+    """What a detector says of some windows, each time with the window it says it of.
+
+    Windows are read when the detector comes to them. One that several share gets all of them, and
+    fills the places of those that are done; others get a few first, so that something is seen
+    soon, and then more and more.
+
+    Parameters
+    ----------
+    image : WindowReader
+    detector : Detector
+    windows : sequence of Window
+        Of the detector's size, in any order.
+    cancelled : callable
+        Asked before every step of the detector; once it is True, nothing more is said.
+    caller : Caller, optional
+        Who asks, where somebody else may.
+
+    Yields
+    ------
+    (Window, WindowEvent) or None
+        None only for a caller, after a step: so that others may take their turn.
+    """
+    if isinstance(detector, SharedDetector):
+        pixels = _LazyWindows(image, windows)
+        for event in detector.detect_for(caller or Caller(), pixels, cancelled=cancelled):
+            if event is not None:
+                yield windows[event.window], event
+            elif caller is not None:
+                yield None
+        return
+    for batch in _batches(windows):
+        for said in detector.detect(_LazyWindows(image, batch), cancelled=cancelled):
+            yield batch[said.window], said
         if cancelled():
             return
+
+
+class _LazyWindows(Sequence["NDArray[np.uint8]"]):
+    """Windows that are read when somebody comes to them."""
+
+    def __init__(self, image: WindowReader, windows: Sequence[Window]) -> None:
+        self._image = image
+        self._windows = windows
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+    @overload
+    def __getitem__(self, index: int) -> NDArray[np.uint8]: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[NDArray[np.uint8]]: ...
+
+    def __getitem__(self, index: int | slice) -> NDArray[np.uint8] | Sequence[NDArray[np.uint8]]:
+        if isinstance(index, slice):
+            return _LazyWindows(self._image, self._windows[index])
+        window = self._windows[index]
+        return self._image.read_window(window.box, window.side_px)
+
+
+def _batches(windows: Sequence[Window]) -> Iterator[Sequence[Window]]:
+    start, size = 0, FIRST_WINDOWS
+    while start < len(windows):
+        yield windows[start : start + size]
+        start, size = start + size, min(2 * size, MOST_WINDOWS)

@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from napari_nunext.core.geometry import Box, check_mpp
 from napari_nunext.core.tiling import SeamMerger, plan_windows
 from napari_nunext.models.detector import WindowPoints
 from napari_nunext.models.drawing import draw_masks, point_prompts
-from napari_nunext.models.whole_image import MERGE_RADIUS_UM
+from napari_nunext.models.whole_image import MERGE_RADIUS_UM, search
 from napari_nunext.serving.describe import completed
 from napari_nunext.serving.protocol import (
     Done,
@@ -34,18 +33,11 @@ from napari_nunext.serving.protocol import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from numpy.typing import NDArray
-
     from napari_nunext.core.tiling import SeamChange, Window
-    from napari_nunext.models.detector import Detector, WindowEnd
+    from napari_nunext.models.detector import Caller, Detector, WindowEnd
     from napari_nunext.models.segmenter import Segmenter
     from napari_nunext.models.whole_image import WindowReader
     from napari_nunext.serving.protocol import DetectEvent, DetectRequest, ModelInfo
-
-FIRST_WINDOWS = 2
-"""Windows given to the detector first; each time twice as many, so that points show up early ..."""
-MOST_WINDOWS = 64
-"""... and the machine is kept busy later."""
 
 
 def detect_events(
@@ -59,7 +51,8 @@ def detect_events(
     segmenter_model: ModelInfo | None = None,
     merge_radius_um: float = MERGE_RADIUS_UM,
     cancelled: Callable[[], bool] = lambda: False,
-) -> Iterator[DetectEvent]:
+    caller: Caller | None = None,
+) -> Iterator[DetectEvent | None]:
     """Find the nuclei that `request` asks for.
 
     Parameters
@@ -79,11 +72,14 @@ def detect_events(
         Points of different windows closer than this are one nucleus.
     cancelled : callable
         Asked before every step. What was found by then is settled and stays.
+    caller : Caller, optional
+        Who asks, where a detector may be searching for others as well.
 
     Yields
     ------
-    Started, Points, Hidden, WindowDone, Masks, Usage, Done
-        In the order that `napari_nunext.serving.protocol` describes.
+    Started, Points, Hidden, WindowDone, Masks, Usage, Done or None
+        In the order that `napari_nunext.serving.protocol` describes. None only for a caller, after
+        a step of the detector: so that others may take their turn.
 
     Raises
     ------
@@ -93,26 +89,26 @@ def detect_events(
     began = time.perf_counter()
     if segmenter is not None and segmenter_model is not None:
         segmenter_model = completed(segmenter_model, segmenter.info)
-    search = _Search(image, request, detector, merge_radius_um, cancelled)
+    found = _Search(image, request, detector, merge_radius_um, cancelled, caller)
     yield Started(
         run=run,
         model=completed(model, detector.info),
         segmenter=segmenter_model,
-        windows=len(search.windows),
+        windows=len(found.windows),
         codec_version=CODEC_VERSION,
         merge_radius_um=merge_radius_um,
         halo_um=detector.info.halo_um,
         decoding=detector.info.decoding,
     )
-    yield from search.events()
-    complete = search.windows_done == len(search.windows)
-    standing = search.standing()
+    yield from found.events()
+    complete = found.windows_done == len(found.windows)
+    standing = found.standing()
     if segmenter is not None and complete:
         yield from _masks(image, standing, segmenter, request.mpp, cancelled)
         complete = not cancelled()
     yield Usage(
-        image_tokens=detector.info.image_tokens * search.windows_done,
-        output_tokens=search.output_tokens,
+        image_tokens=detector.info.image_tokens * found.windows_done,
+        output_tokens=found.output_tokens,
         seconds=time.perf_counter() - began,
     )
     yield Done(points=len(standing), finish="complete" if complete else "cancelled")
@@ -148,11 +144,13 @@ class _Search:
         detector: Detector,
         merge_radius_um: float,
         cancelled: Callable[[], bool],
+        caller: Caller | None,
     ) -> None:
         info = detector.info
         self._image = image
         self._detector = detector
         self._cancelled = cancelled
+        self._caller = caller
         self._region = region_of(request, image)
         self._radius_px = merge_radius_um / check_mpp(request.mpp)
         self.windows = plan_windows(
@@ -173,18 +171,23 @@ class _Search:
         """Points that are shown, by index."""
         return [self._points[i] for i in self._merger.visible()]
 
-    def events(self) -> Iterator[DetectEvent]:
+    def events(self) -> Iterator[DetectEvent | None]:
         """Search window by window, and settle the seams in the end."""
-        for batch in _batches(self.windows):
-            if self._cancelled():
-                break
-            pixels = _LazyWindows(self._image, batch)
-            for event in self._detector.detect(pixels, cancelled=self._cancelled):
-                window = batch[event.window]
-                if isinstance(event, WindowPoints):
-                    yield from self._take(window, event)
-                else:
-                    yield self._end(window, event)
+        for said in search(
+            self._image,
+            self._detector,
+            self.windows,
+            cancelled=self._cancelled,
+            caller=self._caller,
+        ):
+            if said is None:
+                yield None
+                continue
+            window, event = said
+            if isinstance(event, WindowPoints):
+                yield from self._take(window, event)
+            else:
+                yield self._end(window, event)
         yield from self._told(self._merger.settle())
 
     def _take(self, window: Window, found: WindowPoints) -> Iterator[DetectEvent]:
@@ -226,35 +229,6 @@ class _Search:
             by_window.setdefault(self._window_of[i], []).append(self._points[i])
         for window_index, points in by_window.items():
             yield Points(window=window_index, points=points)
-
-
-class _LazyWindows(Sequence["NDArray[np.uint8]"]):
-    """Windows that are read when the detector comes to them."""
-
-    def __init__(self, image: WindowReader, windows: tuple[Window, ...]) -> None:
-        self._image = image
-        self._windows = windows
-
-    def __len__(self) -> int:
-        return len(self._windows)
-
-    @overload
-    def __getitem__(self, index: int) -> NDArray[np.uint8]: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[NDArray[np.uint8]]: ...
-
-    def __getitem__(self, index: int | slice) -> NDArray[np.uint8] | Sequence[NDArray[np.uint8]]:
-        if isinstance(index, slice):
-            return _LazyWindows(self._image, self._windows[index])
-        window = self._windows[index]
-        return self._image.read_window(window.box, window.side_px)
-
-
-def _batches(windows: tuple[Window, ...]) -> Iterator[tuple[Window, ...]]:
-    start, size = 0, FIRST_WINDOWS
-    while start < len(windows):
-        yield windows[start : start + size]
-        start, size = start + size, min(2 * size, MOST_WINDOWS)
 
 
 def _masks(

@@ -5,12 +5,18 @@ caller and one urgency are a *flow*. Each flow has a virtual time, which its ser
 seconds divided by its weight; the flow that is furthest behind is next. So nobody waits for ever,
 not even a batch among clicks, and who asks for more waits for it rather than the others. A flow
 that was idle begins at the present: to have asked for nothing earns no right to be first later.
+
+Where a detector decodes for several jobs at once, whoever's turn it is makes the step. It is put
+down to all whose windows it took further, and what it brought for others is theirs to pass on at
+once: that costs no model, and it is not to wait until those who were served less have had enough.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from napari_nunext.models.detector import Caller
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,6 +46,11 @@ class Job:
     """It was cancelled: its last step is all that is left."""
     number: int = field(default=0, init=False)
     """Place in the order of arrival."""
+    caller: Caller = field(init=False)
+    """What a shared detector knows it by."""
+
+    def __post_init__(self) -> None:
+        self.caller = Caller(flow=self.flow, lane=self.urgency)
 
     @property
     def flow(self) -> tuple[str, Urgency]:
@@ -94,8 +105,8 @@ class FairQueue:
     def pick(self) -> Job | None:
         """The job to serve next; None if there is none.
 
-        Cancelled jobs first; then the flow furthest behind, and in it the job that was served
-        least; then by arrival.
+        Cancelled jobs first, and those with something to pass on; then the flow furthest behind,
+        and in it the job that was served least; then by arrival.
         """
         under_way = [job for job in self._jobs if job.began is not None]
         flows_under_way = {job.flow for job in under_way}
@@ -109,12 +120,27 @@ class FairQueue:
             return None
         job = min(
             ready,
-            key=lambda j: (not j.hurried, self._virtual_s[j.flow], j.served_s, j.number),
+            key=lambda j: (
+                not j.hurried,
+                not j.caller.has_news,
+                self._virtual_s[j.flow],
+                j.served_s,
+                j.number,
+            ),
         )
-        self._now = max(self._now, self._virtual_s[job.flow])
+        if not job.caller.has_news:  # otherwise it is no turn to be reckoned by
+            self._now = max(self._now, self._virtual_s[job.flow])
         return job
 
     def charge(self, job: Job, seconds: float) -> None:
-        """A job was served for so long."""
+        """A job had its turn for so long; what was spent on others then is put down to them."""
+        for other in self._jobs:
+            if other is not job and other.caller.spent_s > 0:
+                self._put_down(other, other.caller.spent_s)
+                seconds -= other.caller.spent_s
+            other.caller.spent_s = 0.0
+        self._put_down(job, max(seconds, 0.0))
+
+    def _put_down(self, job: Job, seconds: float) -> None:
         job.served_s += seconds
         self._virtual_s[job.flow] += seconds / WEIGHTS[job.urgency]

@@ -129,6 +129,40 @@ def test_a_cancelled_job_is_next():
     assert queue.pick() is slow
 
 
+def test_who_has_something_to_pass_on_is_next_and_that_moves_nobody_back():
+    queue = FairQueue(at_once=4)
+    ahead, behind = job("ahead"), job("behind")
+    queue.add(ahead)
+    serve(queue, 100)
+    queue.add(behind)
+    serve(queue, 3)
+    ahead.caller.has_news = True
+    assert queue.pick() is ahead
+    queue.charge(ahead, 0.001)
+    ahead.caller.has_news = False
+    late = job("late")
+    queue.add(late)
+    assert late in serve(queue, 2)
+
+
+def test_a_shared_step_is_put_down_to_those_it_was_made_for():
+    queue = FairQueue(at_once=4)
+    few, many = job("few"), job("many")
+    for each in (few, many):
+        queue.add(each)
+        each.began = endless()
+    for _ in range(30):
+        turn = queue.pick()
+        few.caller.spent_s, many.caller.spent_s = 0.1, 0.8
+        queue.charge(turn, 1.0)  # a tenth was the turn's own
+        assert few.caller.spent_s == many.caller.spent_s == 0
+    own = 0.1 * 30
+    assert few.served_s + many.served_s == pytest.approx(30.0)
+    assert many.served_s == pytest.approx(0.8 * 30, abs=own)
+    # Who was served less makes nearly all of the steps, and is not charged for them.
+    assert few.served_s == pytest.approx(0.1 * 30, abs=own + 1e-9)
+
+
 def test_nothing_to_do_is_none():
     queue = FairQueue(at_once=1)
     assert queue.pick() is None

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
-from napari_nunext.serving.worker import ModelWorker, WorkerBusyError, at_one_go
+from napari_nunext.serving.fair_queue import Job
+from napari_nunext.serving.worker import SLICE_S, ModelWorker, WorkerBusyError, at_one_go
 
 
 @pytest.fixture
@@ -73,3 +75,32 @@ def test_an_error_does_not_end_the_thread(worker, caplog):
 def test_a_model_that_hangs_is_left_behind(worker, gate, caplog):
     worker.close(timeout_s=0.05)
     assert "left behind" in caplog.text
+
+
+def test_what_others_turns_brought_is_passed_on_between_them(worker, gate):
+    """Two jobs share a detector: the steps of one are charged to the other, and find its news."""
+    told_at, steps = [], []
+    done = threading.Event()
+
+    def theirs():
+        for number in range(3):
+            time.sleep(1.1 * SLICE_S)
+            steps.append(number)
+            mine.caller.spent_s += 100.0
+            mine.caller.has_news = True
+            yield
+        done.set()
+
+    def passing_on():
+        while not done.is_set():
+            if mine.caller.has_news:
+                told_at.append(len(steps))
+                mine.caller.has_news = False
+            yield
+
+    mine = Job(passing_on, "me")
+    worker.submit(mine)
+    worker.submit(Job(theirs, "they"))
+    gate.set()
+    assert done.wait(10)
+    assert told_at == [1, 2, 3]
