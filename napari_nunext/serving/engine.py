@@ -54,6 +54,11 @@ class EngineKeeper:
         self._ending = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def pid(self) -> int | None:
+        """Process id of the present vLLM, and of its process group; None before the first."""
+        return None if self._process is None else self._process.pid
+
     @contextmanager
     def running(self) -> Iterator[str]:
         """Keep it running for as long as the block lasts; yields its address."""

@@ -74,6 +74,7 @@ class VllmConnection:
         self._transport = transport or _transport(self.url)
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
         self._http: httpx.AsyncClient | None = None
         self._look: Look | None = None
 
@@ -82,19 +83,22 @@ class VllmConnection:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                threading.Thread(
+                self._thread = threading.Thread(
                     target=self._loop.run_forever, name="vllm-requests", daemon=True
-                ).start()
+                )
+                self._thread.start()
             return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def close(self) -> None:
         """Hang up on whatever is under way, and end the thread."""
         with self._lock:
-            loop, self._loop = self._loop, None
-        if loop is None:
+            loop, thread, self._loop = self._loop, self._thread, None
+        if loop is None or thread is None:
             return
         asyncio.run_coroutine_threadsafe(self._end(), loop).result(LOOK_TIMEOUT_S)
         loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
     def look(self) -> Look:
         """How the server is; looked for anew every few seconds."""

@@ -222,21 +222,17 @@ class _Reply:
                 f"{len(choice.token_ids)} tokens; expected one each. Compare its version with the "
                 "one in docs/vllm.md."
             )
-        said = [
-            (t, math.exp(s)) for t, s in zip(choice.token_ids, choice.log_sureness, strict=True)
-        ]
-        end = self._codec.end_id
-        # Whether the token that stops a reply is told with it differs between versions.
-        if choice.finish == "stop" and end not in choice.token_ids:
-            said.append((end, 1.0))
-        for token, sure in said:
+        reply = choice.reply(self._codec)
+        sureness = [math.exp(each) for each in choice.log_sureness]
+        sureness += [1.0] * (len(reply) - len(sureness))  # of an end that was not told
+        for token, sure in zip(reply, sureness, strict=True):
             position = len(self._said)
             self._said.append(token)
             if token not in self._codec.allowed_at(position):
                 check_reply(self._said, self._codec, self._url)
             yield from self._reader.take(position, token, sure, is_last=position == self._last)
         self.ended = choice.finish is not None
-        if self.ended and self._said[-1:] != [end] and len(self._said) <= self._last:
+        if self.ended and self._said[-1:] != [self._codec.end_id] and len(self._said) <= self._last:
             raise ServerError(
                 f"The vLLM server at {self._url} cut a reply off after {len(self._said)} tokens; "
                 f"expected up to {self._last + 1}. Give it a larger --max-model-len."

@@ -127,6 +127,14 @@ class Choice:
             data.get("finish_reason"),
         )
 
+    def reply(self, codec: Codec) -> tuple[int, ...]:
+        """The tokens, with the end where that is what stopped them.
+
+        Whether the token that stops a reply is told with it differs between versions of vLLM.
+        """
+        untold_end = self.finish == "stop" and codec.end_id not in self.token_ids
+        return (*self.token_ids, codec.end_id) if untold_end else self.token_ids
+
 
 def check_prompt(got: Sequence[int] | None, expected: Sequence[int], url: str) -> None:
     """Raise `ServerError` unless vLLM answered to the prompt that the checkpoint was trained on."""
