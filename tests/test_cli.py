@@ -17,9 +17,10 @@ from PIL import Image
 
 from napari_nunext import __version__, cli
 from napari_nunext.commands.detect import output_files
-from napari_nunext.core.errors import InputError
+from napari_nunext.core.errors import InputError, RequestRejectedError
 from napari_nunext.core.geometry import Box
 from napari_nunext.images import open_image
+from napari_nunext.serving.client import Client
 from napari_nunext.store import ImageEntry, Project, events
 
 DETECT = ("detect", "--model", "classical")
@@ -130,6 +131,23 @@ def test_detect_with_masks_writes_outlines(run, tile, tmp_path):
     assert code == 0
     features = json.loads((tmp_path / "A ö_0.9824.geojson").read_text("utf-8"))["features"]
     assert [f["geometry"]["type"] for f in features] == ["Polygon"] * 4
+
+
+def test_detect_lets_people_go_first_and_says_what_it_waits_for(run, tile, tmp_path, monkeypatch):
+    asked = []
+
+    class BusyAtFirst(Client):
+        def _stream(self, request):
+            asked.append(request)
+            if len(asked) == 1:
+                raise RequestRejectedError("Too much to do. Try again.", 429, 0.0)
+            return super()._stream(request)
+
+    monkeypatch.setattr("napari_nunext.serving.launcher.Client", BusyAtFirst)
+    code, _, lines = run(*DETECT, tile, "--mpp", "0.5", "--out", tmp_path)
+    assert code == 0
+    assert [request.priority for request in asked] == ["batch", "batch"]
+    assert any("Too much to do. Asking again in 1 s" in line for line in lines)
 
 
 def test_detect_names_a_bad_image_and_searches_the_others(run, tile, tmp_path):
