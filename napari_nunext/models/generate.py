@@ -6,10 +6,13 @@ vocabulary.
 
 Replies may differ in length, but all are in the same *phase*: at an x, at a y, or after a point.
 For new ones are admitted only where a point begins. So one grammar holds for all of them at every
-step, and whole points can be read ahead for all of them alike: after a y, when there are no
-categories, nearly every reply goes on with a comma, which is read together with the y in one
-forward pass. Where the model ends instead, the reply leaves and nothing is undone. That is two
-passes a point rather than three, with the same result.
+step, and tokens can be read ahead for all of them alike, before they are said: after a y, when
+there are no categories, nearly every reply goes on with a comma, which is read together with the y
+in one forward pass. Where the model ends instead, the reply leaves and nothing is undone. That is
+two passes a point rather than three, with the same result.
+
+With the drafts of a head (`drafts`) all of a point is read ahead in one pass. Replies that say
+something else, or something too far from it, read the point again from there.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import torch
 from torch.nn import functional
 
 from napari_nunext.core.codec import TOKENS_PER_POINT
+from napari_nunext.models.atomic_head import image_places
 from napari_nunext.models.families import unwrapped
 from napari_nunext.models.row_cache import RowCache, attending
 
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from napari_nunext.core.codec import Codec
+    from napari_nunext.models.drafts import Drafts
     from napari_nunext.models.families import Family
     from napari_nunext.models.processor import Inputs
 
@@ -125,6 +130,7 @@ def decode_batch(
     *,
     max_points: int,
     sampling: Sampling | None = None,
+    drafts: Drafts | None = None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Iterator[DecodeStep]:
     """Decode replies to a batch of windows, from the first token to the last.
@@ -141,6 +147,8 @@ def decode_batch(
         A reply that has not ended after so many points is cut off.
     sampling : Sampling, optional
         Greedy when None, with `end_by_majority`; ties go to the smallest id.
+    drafts : Drafts, optional
+        New ones, of a head for atomic points.
     cancelled : callable
         Asked before every forward pass and every step; once True, nothing more is computed.
 
@@ -153,7 +161,7 @@ def decode_batch(
     if cancelled():
         return
     copies = 1 if sampling is None else sampling.rollouts
-    decoder = Decoder(model, codec, family, sampling)
+    decoder = Decoder(model, codec, family, sampling, drafts)
     decoder.admit(inputs, range(len(inputs["input_ids"]) * copies))
     last = last_position(codec, max_points)
     while len(decoder) and not cancelled():
@@ -180,6 +188,8 @@ class Decoder:
     family : Family
     sampling : Sampling, optional
         Greedy when None, with `end_by_majority`; ties go to the smallest id.
+    drafts : Drafts, optional
+        New ones, this decoder's alone.
     """
 
     def __init__(
@@ -188,6 +198,7 @@ class Decoder:
         codec: Codec,
         family: Family,
         sampling: Sampling | None = None,
+        drafts: Drafts | None = None,
     ) -> None:
         self._model = unwrapped(model)
         self._language_model = self._model.get_decoder()
@@ -195,6 +206,7 @@ class Decoder:
         self._family = family
         self._draw = None if sampling is None else _Draw(sampling)
         self._copies = 1 if sampling is None else sampling.rollouts
+        self._drafts = drafts
         self._cache = RowCache(self._language_model)
         self._rows = torch.empty(0, dtype=torch.long)
         self._positions = torch.empty(0, dtype=torch.long)
@@ -202,6 +214,10 @@ class Decoder:
         """Hidden states of the coming positions as far as they are known, each (n, width)."""
         self._unread: list[torch.Tensor] = []
         """Tokens that were chosen and have yet to be read, each of shape (n,)."""
+        self._ahead: list[torch.Tensor] = []
+        """Tokens that were read at the coming positions before they were chosen, each (n,)."""
+        self._amiss: tuple[torch.Tensor, torch.Tensor] | None = None
+        """Which replies chose something else than was read, and what all chose, each (n,)."""
         self._heads: dict[str, tuple[torch.Tensor, torch.Tensor | None]] = {}
         """Weights and biases of the output layer for the tokens of each phase."""
         self._axes = 0
@@ -245,10 +261,15 @@ class Decoder:
             position_ids=positions.expand(-1, windows, -1),
             use_cache=True,
         )
-        state = output.last_hidden_state[:, -1].repeat_interleave(self._copies, dim=0)
+        hidden = output.last_hidden_state
+        state = hidden[:, -1].repeat_interleave(self._copies, dim=0)
         states = [torch.cat([*self._states, state])]
+        if self._drafts is not None:
+            seen = self._drafts.look(hidden[:, image_places(inputs)], self._copies)
         self._cache.append(output.past_key_values, self._copies)
         self._states = states
+        if self._drafts is not None:
+            self._drafts.arrive(seen)
         self._axes, self._shift = len(positions), int(positions.max()) + 1 - length
         self._rows = torch.cat([self._rows, torch.as_tensor(rows, dtype=torch.long)])
         self._positions = torch.cat([self._positions, self._positions.new_zeros(len(state))])
@@ -281,9 +302,15 @@ class Decoder:
         going : Tensor of bool, shape (n,)
             Which replies go on; the others leave.
         """
-        self._states.pop(0)
-        if not self._states:  # otherwise it was read ahead
+        state = self._states.pop(0)
+        if self._states:
+            read = self._ahead.pop(0)
+            differs = self._drafts.amiss if self._drafts is not None else torch.ne
+            self._amiss = (differs(read, token_ids), token_ids)
+        else:
             self._unread.append(token_ids)
+            if self._drafts is not None:
+                self._drafts.begin(state, token_ids)
         self.keep(going)
         self._positions = self._positions + 1
 
@@ -294,33 +321,68 @@ class Decoder:
             return
         order = self._cache.keep(kept)
         if len(order) == 0:
-            self._states, self._unread = [], []
+            self._states, self._unread, self._ahead, self._amiss = [], [], [], None
         self._rows, self._positions = self._rows[order], self._positions[order]
         self._unread = [tokens[order] for tokens in self._unread]
+        self._ahead = [tokens[order] for tokens in self._ahead]
+        if self._amiss is not None:
+            amiss, chosen = self._amiss
+            self._amiss = amiss[order], chosen[order]
+        if self._drafts is not None:
+            self._drafts.keep(order)
         there = order.to(self._model.device)
         self._states = [state[there] for state in self._states]
 
     def _catch_up(self) -> None:
-        """Read what was chosen, and the comma where one is to be expected, in one pass."""
+        """Read what was chosen, and what is to be expected after it, in one pass."""
+        if self._amiss is not None:
+            self._read_again(*self._amiss)
+            self._amiss = None
         if self._states or not self._unread:
             return
-        ids = torch.stack(self._unread, dim=1)
-        after_y = self._codec.phase_at(int(self._positions[0])) == "after"
-        ahead = int(after_y and not self._codec.has_categories)
-        if ahead:
-            comma = torch.full_like(ids[:, :1], self._codec.separator_id)
-            ids = torch.cat([ids, comma], dim=1)
-        self._states = list(self._read(ids)[:, -1 - ahead :].unbind(dim=1))
-        self._unread = []
+        ahead = self._expected()
+        ids = torch.stack([*self._unread, *ahead], dim=1)
+        self._states = list(self._read(ids)[:, -1 - len(ahead) :].unbind(dim=1))
+        self._unread, self._ahead = [], ahead
 
-    def _read(self, ids: torch.Tensor) -> torch.Tensor:
-        """Hidden states after each of some tokens, shape (n, count) to (n, count, width)."""
-        count, device = ids.shape[1], self._model.device
-        index = self._cache.lengths[:, None] + torch.arange(self._shift, self._shift + count)
+    def _expected(self) -> list[torch.Tensor]:
+        """Tokens that likely stand at the coming positions, each of shape (n,)."""
+        if self._drafts is not None:
+            return self._drafts.rest()
+        after_y = self._codec.phase_at(int(self._positions[0])) == "after"
+        if after_y and not self._codec.has_categories:
+            return [torch.full_like(self._unread[-1], self._codec.separator_id)]
+        return []
+
+    def _read_again(self, amiss: torch.Tensor, chosen: torch.Tensor) -> None:
+        """Put the chosen token in the place of the one that was read, where that was amiss."""
+        rows = amiss.nonzero()[:, 0]
+        if len(rows) == 0:
+            return
+        ids = chosen[rows]
+        after = [] if self._drafts is None or not self._ahead else [self._drafts.after(ids, rows)]
+        states = self._read(torch.stack([ids, *after], dim=1), rows)
+        there = rows.to(states.device)
+        self._states = [
+            state.index_copy(0, there, new)
+            for state, new in zip(self._states, states.unbind(dim=1), strict=True)
+        ]
+        self._ahead = [
+            read.index_copy(0, rows, new) for read, new in zip(self._ahead, after, strict=True)
+        ]
+
+    def _read(self, ids: torch.Tensor, again: torch.Tensor | None = None) -> torch.Tensor:
+        """Hidden states after each of some tokens, shape (m, count) to (m, count, width).
+
+        Of all replies, or `again`, in the place of their last tokens, of those that it names.
+        """
+        device = self._model.device
+        mask = self._cache.begin(ids.shape[1], again)
+        index = self._cache.places + self._shift
         with attending(self._language_model):
             output = self._model.base_model(
                 input_ids=ids.to(device),
-                attention_mask=self._cache.begin(count),
+                attention_mask=mask,
                 position_ids=index.to(device).expand(self._axes, -1, -1),
                 past_key_values=self._cache,
                 use_cache=True,

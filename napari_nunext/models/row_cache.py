@@ -33,7 +33,8 @@ class RowCache(Cache):
     """A cache for `ATTENTION`, into which rows come and from which they go at any time.
 
     A forward pass is written beyond the end of each row by `begin` and counts once `commit` says
-    so: one that fails half-way leaves everything as it was.
+    so: one that fails half-way leaves everything as it was. One that reads the last tokens of some
+    rows again writes over them; it may be tried again.
 
     Parameters
     ----------
@@ -58,8 +59,9 @@ class RowCache(Cache):
         self._store = torch.empty(0)
         """Shape (2 * layers, places, key heads, room, head width): keys and values by turns."""
         self._lengths = torch.empty(0, dtype=torch.long)
-        self._count = 0
-        """Tokens of the pass under way."""
+        self._added = 0
+        """Tokens by which the pass under way makes each row longer."""
+        self._places = torch.empty(0, 0, dtype=torch.long)
 
     def __len__(self) -> int:
         return len(self._lengths)
@@ -73,6 +75,11 @@ class RowCache(Cache):
     def longest(self) -> int:
         """Tokens of the longest row; 0 without rows."""
         return int(self._lengths.max()) if len(self) else 0
+
+    @property
+    def places(self) -> torch.Tensor:
+        """Where the tokens of the pass under way stand in their rows, shape (m, count), CPU."""
+        return self._places
 
     def append(self, prompts: Cache, copies: int = 1) -> None:
         """Take in the rows of a cache of transformers', `copies` of each in succession."""
@@ -113,27 +120,36 @@ class RowCache(Cache):
         self._lengths = self._lengths[order]
         return order
 
-    def begin(self, count: int) -> torch.Tensor:
-        """Prepare a pass of `count` tokens for every row.
+    def begin(self, count: int, again: torch.Tensor | None = None) -> torch.Tensor:
+        """Prepare a pass of `count` tokens.
+
+        Parameters
+        ----------
+        count : int
+        again : Tensor of int, shape (m,), optional
+            Rows whose last `count` tokens give way to those of the pass. When None, tokens are
+            added to all rows.
 
         Returns
         -------
-        Tensor, shape (n, 1, groups * count, longest)
+        Tensor, shape (m, 1, groups * count, longest)
             What `attend` adds to its scores: zero where a token may look, minus infinity elsewhere.
         """
-        self._count = count
-        length, store = self.longest + count, self._store
+        rows = torch.arange(len(self)) if again is None else again
+        self._added = count if again is None else 0
+        length, store = self.longest + self._added, self._store
         self._make_room(store[0], len(store) // 2, len(self), length)
-        ends = self._lengths[:, None] + torch.arange(count)
-        hidden = torch.arange(length) > ends[..., None]
+        ends = self._lengths[rows] + self._added
+        self._places = ends[:, None] - count + torch.arange(count)
+        hidden = torch.arange(length) > self._places[..., None]
         mask = torch.zeros(hidden.shape, dtype=store.dtype).masked_fill_(hidden, -torch.inf)
-        self._at = ends.to(store.device)
-        self._rows = torch.arange(len(self), device=store.device)[:, None]
+        self._at = self._places.to(store.device)
+        self._rows = rows[:, None].to(store.device)
         return mask.repeat(1, self._groups, 1)[:, None].to(store.device)
 
     def commit(self) -> None:
         """The pass has succeeded: what it wrote counts."""
-        self._lengths = self._lengths + self._count
+        self._lengths = self._lengths + self._added
 
     def update(
         self,
@@ -143,12 +159,15 @@ class RowCache(Cache):
         *args: Any,
         **kwargs: Any,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Write a layer's new keys and values, each of shape (n, key heads, count, width)."""
-        length = self.longest + self._count
+        """Write a layer's new keys and values, each of shape (m, key heads, count, width)."""
+        length = self.longest + self._added
         keys, values = self._store[2 * layer_idx : 2 * layer_idx + 2, : len(self), :, :length]
         keys[self._rows, :, self._at] = key_states.transpose(1, 2)
         values[self._rows, :, self._at] = value_states.transpose(1, 2)
-        return keys, values
+        if self._added:
+            return keys, values
+        some = self._rows[:, 0]
+        return keys[some], values[some]
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         """Tokens of the longest row."""
