@@ -49,4 +49,5 @@ if [ ! -x "$ENV/bin/python" ] || [ "$(cat "$STAMP" 2>/dev/null)" != "$(fingerpri
     fingerprint >"$STAMP"
 fi
 export NUNEXT_VLLM_PYTHON=$ENV/bin/python
-exec .venv/bin/python -m pytest tests/vllm "$@"
+# The engines start once, for all tests, and on a busy machine that takes minutes.
+exec .venv/bin/python -m pytest tests/vllm -o timeout=1800 "$@"

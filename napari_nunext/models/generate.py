@@ -26,6 +26,7 @@ from torch.nn import functional
 from napari_nunext.core.codec import TOKENS_PER_POINT
 from napari_nunext.models.atomic_head import image_places
 from napari_nunext.models.families import unwrapped
+from napari_nunext.models.replies import end_by_majority
 from napari_nunext.models.row_cache import RowCache, attending
 
 if TYPE_CHECKING:
@@ -93,33 +94,6 @@ class Sampling:
 def last_position(codec: Codec, max_points: int) -> int:
     """Last position of a reply of `max_points` points: where it must end to be whole."""
     return TOKENS_PER_POINT * max_points - (0 if codec.has_categories else 1)
-
-
-def end_by_majority(scores: torch.Tensor, is_end: torch.Tensor) -> torch.Tensor:
-    """Scores in which the end wins where it is likelier than all that could follow together.
-
-    The likeliest *token* is no fair judge of whether there is another nucleus: the coordinates
-    share the probability of "yes" among K bins, the more evenly the less sure the model is of the
-    place (and soft supervision, Eq. 7, teaches it to share), while the end has all of "no" to
-    itself. **Ours**, for greedy decoding; where nothing is shared, as with a comma or the end, it
-    changes nothing.
-
-    Parameters
-    ----------
-    scores : Tensor, shape (n, A)
-        Logits of the tokens that the grammar allows.
-    is_end : Tensor of bool, shape (A,)
-        Which of them ends the reply; none may.
-
-    Returns
-    -------
-    Tensor, shape (n, A)
-    """
-    column = is_end.to(scores.device)
-    ends = scores.softmax(dim=-1)[:, column] > 0.5
-    return scores.masked_fill(column, -torch.inf).masked_fill(
-        column & ends.any(dim=-1, keepdim=True), torch.inf
-    )
 
 
 def decode_batch(

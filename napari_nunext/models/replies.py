@@ -1,4 +1,4 @@
-"""Replies as they are decoded: what each token says of a point, and how sure the model was.
+"""Replies as they are decoded: when one ends, what its tokens say, and how sure the model was.
 
 The confidence of a point is **ours**, not the paper's: the probability mass of x within
 `CONFIDENCE_RADIUS_UM` of the chosen bin, times that of y, times one minus the probability of the
@@ -11,6 +11,7 @@ of its own: torch, numpy and the codec are all that it may need.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -74,6 +75,33 @@ def sureness(
         return 1 - probabilities[:, ended].sum(dim=1)
     near = (allowed_ids - token_ids[:, None]).abs() <= radius_bins
     return (probabilities * (near & ~ended)).sum(dim=1)
+
+
+def end_by_majority(scores: torch.Tensor, is_end: torch.Tensor) -> torch.Tensor:
+    """Scores in which the end wins where it is likelier than all that could follow together.
+
+    The likeliest *token* is no fair judge of whether there is another nucleus: the coordinates
+    share the probability of "yes" among K bins, the more evenly the less sure the model is of the
+    place (and soft supervision, Eq. 7, teaches it to share), while the end has all of "no" to
+    itself. **Ours**, for greedy decoding; where nothing is shared, as with a comma or the end, it
+    changes nothing.
+
+    Parameters
+    ----------
+    scores : Tensor, shape (n, A)
+        Logits of the tokens that the grammar allows.
+    is_end : Tensor of bool, shape (A,)
+        Which of them ends the reply; none may.
+
+    Returns
+    -------
+    Tensor, shape (n, A)
+    """
+    column = is_end.to(scores.device)
+    ends = scores.softmax(dim=-1)[:, column] > 0.5
+    return scores.masked_fill(column, -math.inf).masked_fill(
+        column & ends.any(dim=-1, keepdim=True), math.inf
+    )
 
 
 class ReplyReader:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from napari_nunext.core.errors import InputError, ServerError, ServerUnavailableError
+from napari_nunext.models.detector import Caller
 from napari_nunext.models.generate import last_position
 from napari_nunext.models.replies import ReplyReader
 from napari_nunext.models.vllm.requests import Choice, check_prompt, check_reply, points_request
@@ -31,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 AT_ONCE = 256
 """Windows of one call under way; vLLM itself decides how many of them it decodes together."""
-LOOK_S = 0.05
+LOOK_S = 0.02
 """How often it is asked whether to stop while nothing comes."""
 PATIENCE_S = 180.0
 """A server that went away may need so long to start again; then the call fails."""
@@ -55,7 +56,7 @@ class Served:
 
 
 class VllmDetector:
-    """A `napari_nunext.models.detector.Detector` that decodes elsewhere.
+    """A `napari_nunext.models.detector.SharedDetector` that decodes elsewhere.
 
     Its points are those of `napari_nunext.models.decoding.NextPointDetector`: the same prompt,
     grammar and choice, by the plugin that runs in vLLM; see `napari_nunext.models.vllm.grammar`.
@@ -83,7 +84,22 @@ class VllmDetector:
     def detect(
         self, windows: Sequence[NDArray[np.uint8]], *, cancelled: Callable[[], bool]
     ) -> Iterator[WindowEvent]:
-        """Find the nuclei of each window; see `Detector.detect`.
+        """Find the nuclei of each window; see `detect_for`."""
+        for event in self.detect_for(Caller(), windows, cancelled=cancelled):
+            if event is not None:
+                yield event
+
+    def detect_for(
+        self,
+        caller: Caller,
+        windows: Sequence[NDArray[np.uint8]],
+        *,
+        cancelled: Callable[[], bool],
+    ) -> Iterator[WindowEvent | None]:
+        """Find the nuclei of each window beside other callers; see `SharedDetector.detect_for`.
+
+        It is vLLM that decodes the windows of all together, and puts those of a batch last. What
+        comes for one caller while it is another's turn is kept.
 
         A window whose answer breaks off is asked for again: replies are greedy, so that what was
         sent comes again, and is not heard twice.
@@ -97,7 +113,7 @@ class VllmDetector:
         ServerError
             If it refuses, or answers what the checkpoint would not.
         """
-        call = _Call(self._served, self._patience_s)
+        call = _Call(self._served, self._patience_s, caller)
         waiting = iter(range(len(windows)))
         try:
             while not cancelled():
@@ -108,6 +124,7 @@ class VllmDetector:
                 else:
                     yield from call.events(LOOK_S)
                 yield from call.events(0)
+                yield None
         finally:
             call.hang_up()
 
@@ -115,9 +132,10 @@ class VllmDetector:
 class _Call:
     """The windows of one call that are under way, and what comes of them."""
 
-    def __init__(self, served: Served, patience_s: float) -> None:
+    def __init__(self, served: Served, patience_s: float, caller: Caller) -> None:
         self._served = served
         self._patience_s = patience_s
+        self._caller = caller
         self._inbox: SimpleQueue[tuple[int, _Said]] = SimpleQueue()
         self._replies: dict[int, _Reply] = {}
         self._futures: dict[int, Future[None]] = {}
@@ -139,6 +157,7 @@ class _Call:
 
     def events(self, wait_s: float) -> Iterator[WindowEvent]:
         """What has come; waits for the first for so long."""
+        self._caller.has_news = False  # before it is taken: what comes meanwhile is news
         try:
             index, said = self._inbox.get(timeout=wait_s) if wait_s else self._inbox.get_nowait()
             while True:
@@ -156,9 +175,13 @@ class _Call:
         for future in self._futures.values():
             future.cancel()
 
+    def _hear(self, index: int, said: _Said) -> None:
+        self._inbox.put((index, said))
+        self._caller.has_news = True
+
     def _note_failure(self, index: int, done: Future[None]) -> None:
         if not done.cancelled() and (error := done.exception()) is not None:
-            self._inbox.put((index, error))
+            self._hear(index, error)
 
     async def _ask(self, index: int, window: NDArray[np.uint8]) -> None:
         """Ask for a window until its reply is whole; in the connection's loop."""
@@ -169,6 +192,7 @@ class _Call:
             served.description,
             model=served.name,
             max_tokens=_most_tokens(served.description),
+            in_a_hurry=self._caller.lane != "batch",
         )
         gives_up_at, pause_s = math.inf, FIRST_PAUSE_S
         while True:
@@ -181,7 +205,7 @@ class _Call:
                 if now + pause_s > gives_up_at:
                     raise
             logger.warning("a vLLM server went away; a window is asked for again")
-            self._inbox.put((index, None))
+            self._hear(index, None)
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
@@ -196,7 +220,7 @@ class _Call:
                     raise ServerUnavailableError(
                         f"The vLLM server at {connection.url} ended a reply ({choice.finish})."
                     )
-                self._inbox.put((index, choice))
+                self._hear(index, choice)
 
 
 class _Reply:

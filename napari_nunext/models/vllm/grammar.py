@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_nunext.models.generate import end_by_majority
-from napari_nunext.models.replies import sureness
+from napari_nunext.models.replies import end_by_majority, sureness
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

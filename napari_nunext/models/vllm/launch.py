@@ -90,6 +90,8 @@ def points_options() -> list[str]:
         PLUGIN,
         "--logprobs-mode",
         LOGPROBS_MODE,
+        "--scheduling-policy",
+        "priority",
         "--generation-config",
         "vllm",
         "--limit-mm-per-prompt",

@@ -50,6 +50,7 @@ def points_request(
     model: str,
     max_tokens: int,
     sampling: Sampling | None = None,
+    in_a_hurry: bool = True,
 ) -> dict[str, Any]:
     """Body of a request for the points of a window.
 
@@ -66,6 +67,8 @@ def points_request(
     sampling : Sampling, optional
         With the seed of this window alone. Greedy when None, and then streamed, with how sure each
         token is.
+    in_a_hurry : bool
+        False lets those go first who are.
     """
     codec = description.codec
     content = [
@@ -91,6 +94,7 @@ def points_request(
         **forced,
         **_AS_IT_IS,
         **how,
+        "priority": 0 if in_a_hurry else 1,
         "max_tokens": max_tokens,
         "stop_token_ids": [codec.end_id],
         "skip_special_tokens": False,
