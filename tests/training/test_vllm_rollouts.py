@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import re
 import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,7 +15,6 @@ import pytest
 import torch
 from PIL import Image
 
-from napari_nunext.core.codec import Codec, category_token, coordinate_token
 from napari_nunext.core.errors import InputError
 from napari_nunext.models.generate import Sampling
 from napari_nunext.models.loading import load_checkpoint
@@ -25,7 +23,7 @@ from nunext_training.errors import TrainingError
 from nunext_training.recipe import parse_recipe
 from nunext_training.rft import RftJob, run_rft
 from nunext_training.rollouts import decode_windows
-from nunext_training.vllm_rollouts import VllmServer, check_vllm, codec_ids, reply_pattern
+from nunext_training.vllm_rollouts import VllmServer, check_vllm
 
 RECIPE = """
 [windows]
@@ -51,6 +49,7 @@ class Engine:
         self.loaded = loaded
         self.requests = []
         self.failures = 0
+        self.says = None
         self.shown_prompt = list(loaded.windows.prompt_ids)
         self.lock = threading.Lock()
 
@@ -79,7 +78,7 @@ class Engine:
             {
                 "index": i,
                 # The end stops a reply; vLLM tells it as the reason.
-                "token_ids": [t for t in reply if t != end],
+                "token_ids": self.says or [t for t in reply if t != end],
                 "finish_reason": "stop" if end in reply else "length",
                 "message": {"role": "assistant", "content": ""},
             }
@@ -125,6 +124,20 @@ def serve():
 
 
 @pytest.fixture
+def connect(serve):
+    """``connect(engine)``: a server of the engine, asked as training asks it."""
+    servers = []
+
+    def start(engine):
+        servers.append(VllmServer(serve(engine), engine.loaded, pause_s=0.001))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
 def loaded(checkpoint):
     return load_checkpoint(checkpoint, dtype=torch.float32)
 
@@ -133,9 +146,9 @@ def noise(n):
     return list(np.random.default_rng(3).integers(0, 256, (n, 32, 32, 3), dtype=np.uint8))
 
 
-def test_a_server_says_what_the_model_itself_would(loaded, serve):
+def test_a_server_says_what_the_model_itself_would(loaded, connect):
     engine = Engine(loaded)
-    server = VllmServer(serve(engine), loaded)
+    server = connect(engine)
     sampling = Sampling(0.9, (5, 6), 3)
     got = server.replies(noise(2), sampling, max_points=MAX_POINTS)
     expected = decode_windows(
@@ -145,75 +158,44 @@ def test_a_server_says_what_the_model_itself_would(loaded, serve):
     assert sorted(request["seed"] for request in engine.requests) == [5, 6]
 
 
-def test_requests_hold_replies_to_the_grammar(loaded, serve):
+def test_each_request_is_for_all_rollouts_of_a_window_under_the_grammar(connect, loaded):
     engine = Engine(loaded)
-    VllmServer(serve(engine), loaded).replies(
-        noise(1), Sampling(0.9, (5,), 3), max_points=MAX_POINTS
-    )
+    connect(engine).replies(noise(1), Sampling(0.9, (5,), 3), max_points=MAX_POINTS)
     (request,) = engine.requests
-    codec = loaded.description.codec
     assert request["model"] == "served"
-    assert request["n"] == 3
+    assert (request["n"], request["seed"]) == (3, 5)
     assert request["temperature"] == 0.9
     assert request["max_tokens"] == 3 * MAX_POINTS
-    assert request["skip_special_tokens"] is False
-    assert request["return_token_ids"] is True
-    coordinates = range(codec.coordinate_start_id, codec.coordinate_start_id + codec.bins)
-    assert set(request["allowed_token_ids"]) == {*coordinates, codec.separator_id, codec.end_id}
-    assert set(request["structured_outputs"]) == {"regex"}
+    assert "nunext_points" in request["vllm_xargs"]
     assert request["messages"][0]["content"][1]["text"] == loaded.description.instruction
 
 
-def test_latent_tokens_are_forced(category_checkpoint, serve):
-    loaded = load_checkpoint(category_checkpoint, dtype=torch.float32)
-    engine = Engine(loaded)
-    VllmServer(serve(engine), loaded).replies(noise(1), Sampling(1.0, (5,), 2), max_points=2)
+def test_latent_tokens_are_forced(connect, category_checkpoint):
+    engine = Engine(load_checkpoint(category_checkpoint, dtype=torch.float32))
+    connect(engine).replies(noise(1), Sampling(1.0, (5,), 2), max_points=2)
     (request,) = engine.requests
     assert request["messages"][1] == {"role": "assistant", "content": "<|latent_0|><|latent_1|>"}
-    assert request["add_generation_prompt"] is False
-    assert request["continue_final_message"] is True
 
 
-@pytest.mark.parametrize("categories", [(), ("Round", "Pale")])
-def test_the_pattern_is_the_codecs_grammar(categories):
-    codec = Codec(
-        bins=16,
-        window_px=32,
-        coordinate_start_id=100,
-        separator_id=11,
-        end_id=50,
-        category_ids=tuple(range(200, 200 + len(categories))),
-        category_names=categories,
-    )
-    texts = {100 + i: coordinate_token(i) for i in range(16)} | {11: ",", 50: ""}
-    texts |= {200 + i: category_token(i) for i in range(len(categories))}
-    rng = np.random.default_rng(0)
-    assert codec_ids(codec) == texts.keys() - ({11} if categories else set())
-    for n in range(4):
-        points = rng.uniform(0, 32, (n, 2))
-        kinds = list(rng.integers(0, 2, n)) if categories else None
-        reply = codec.encode(points, kinds)
-        text = "".join(texts[token] for token in reply)
-        assert re.fullmatch(reply_pattern(codec), text)
-        for cut in range(1, len(reply) - 1):
-            part = reply[:cut]
-            whole = codec.parse((*part, codec.end_id)).failure is None
-            text = "".join(texts[token] for token in part)
-            assert bool(re.fullmatch(reply_pattern(codec), text)) == whole
+def test_a_server_that_breaks_the_grammar_is_refused(connect, loaded):
+    engine = Engine(loaded)
+    engine.says = [loaded.description.codec.separator_id]
+    with pytest.raises(TrainingError, match=r"does not hold to the grammar.*--resume"):
+        connect(engine).replies(noise(1), Sampling(1.0, (5,), 2), max_points=2)
 
 
-def test_another_prompt_is_refused(loaded, serve):
+def test_another_prompt_is_refused(loaded, connect):
     engine = Engine(loaded)
     engine.shown_prompt = engine.shown_prompt[1:]
-    server = VllmServer(serve(engine), loaded)
-    with pytest.raises(TrainingError, match="Start the server on the checkpoint"):
+    server = connect(engine)
+    with pytest.raises(TrainingError, match="Start it on this very checkpoint"):
         server.replies(noise(1), Sampling(1.0, (5,), 2), max_points=2)
 
 
-def test_an_overloaded_server_is_asked_again(loaded, serve):
+def test_an_overloaded_server_is_asked_again(loaded, connect):
     engine = Engine(loaded)
     engine.failures = 2
-    server = VllmServer(serve(engine), loaded, pause_s=0.001)
+    server = connect(engine)
     assert len(server.replies(noise(1), Sampling(1.0, (5,), 2), max_points=2)) == 2
     assert len(engine.requests) == 3
     engine.failures = 99

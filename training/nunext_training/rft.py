@@ -13,6 +13,7 @@ what went in.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ from nunext_training.stage import Job, identity_of, load_parent, prepare_model, 
 from nunext_training.vllm_rollouts import VllmServer, check_vllm
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from napari_nunext.models.loading import LoadedCheckpoint
@@ -84,21 +85,21 @@ def run_rft(
     _check_margin(recipe, parent)
     data = read_data(job, parent.description.codec.category_names)
     masks = _masks(job, parent, data)
-    server = _server(job, parent)
-    identity = {
-        **identity_of(job, recipe, data),
-        "segmenter_sha256": None if masks is None else masks.checkpoint_sha256,
-        **({} if server is None else {"rollouts_from": "vllm"}),
-    }
-    return run_stage(
-        job,
-        recipe,
-        parent,
-        identity,
-        lambda run: _trainer(recipe, parent, data, masks, server, run, progress, stop),
-        progress,
-        method="rft",
-    )
+    with _server(job, parent) as server:
+        identity = {
+            **identity_of(job, recipe, data),
+            "segmenter_sha256": None if masks is None else masks.checkpoint_sha256,
+            **({} if server is None else {"rollouts_from": "vllm"}),
+        }
+        return run_stage(
+            job,
+            recipe,
+            parent,
+            identity,
+            lambda run: _trainer(recipe, parent, data, masks, server, run, progress, stop),
+            progress,
+            method="rft",
+        )
 
 
 def _check_margin(recipe: Recipe, parent: LoadedCheckpoint) -> None:
@@ -127,11 +128,18 @@ def stage_recipe(recipe: Recipe) -> Recipe:
     )
 
 
-def _server(job: RftJob, parent: LoadedCheckpoint) -> VllmServer | None:
+@contextmanager
+def _server(job: RftJob, parent: LoadedCheckpoint) -> Iterator[VllmServer | None]:
+    """The server that decodes the rollouts, where one is named."""
     if job.vllm is None:
-        return None
+        yield None
+        return
     check_vllm()
-    return VllmServer(job.vllm, parent)
+    server = VllmServer(job.vllm, parent)
+    try:
+        yield server
+    finally:
+        server.close()
 
 
 def _masks(job: RftJob, parent: LoadedCheckpoint, data: TrainingData) -> PromptedMasks | None:

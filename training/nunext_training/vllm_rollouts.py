@@ -3,8 +3,7 @@
 A server is started on the checkpoint that training begins from (docs/scale-out.md). Before each set
 of rollouts it is sent the weights of now, as TRL sends them: over NCCL, by TRL's own client, which
 needs vllm installed beside training. Replies come over HTTP, one request for a window with all its
-rollouts, under the codec's grammar: a regular expression for the order, and the ids of the codec's
-tokens, without which coordinates could be spelled out.
+rollouts, drawn under the codec's grammar as `nunext_training.rollouts` draws them.
 
 What the server drew from and what is learned from are the same distribution but for the precision
 of its arithmetic: log-probabilities are computed anew by the model in training.
@@ -12,19 +11,23 @@ of its arithmetic: log-probabilities are computed anew by the model in training.
 
 from __future__ import annotations
 
-import base64
-import io
-import time
-from concurrent.futures import ThreadPoolExecutor
+import asyncio
+import os
 from typing import TYPE_CHECKING, Any
 
-import httpx
-from PIL import Image
 from trl.import_utils import is_vllm_available
 
-from napari_nunext.core.codec import SEPARATOR_TEXT, latent_token
-from napari_nunext.core.errors import InputError
-from napari_nunext.models.generate import last_position
+from napari_nunext.core.errors import InputError, ServerError, ServerUnavailableError
+from napari_nunext.models.generate import Sampling, last_position
+from napari_nunext.models.vllm.connection import VllmConnection
+from napari_nunext.models.vllm.names import KEY_VARIABLE
+from napari_nunext.models.vllm.requests import (
+    PATH,
+    Choice,
+    check_prompt,
+    check_reply,
+    points_request,
+)
 from nunext_training.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -33,11 +36,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_nunext.core.codec import Codec
-    from napari_nunext.models.generate import Sampling
     from napari_nunext.models.loading import LoadedCheckpoint
 
-TIMEOUT_S = 300.0
 AT_ONCE = 32
 """Requests that wait for the server together."""
 TRIES = 4
@@ -46,6 +46,8 @@ TRIES = 4
 
 class VllmServer:
     """Replies of a vLLM server to windows.
+
+    Its key, where it wants one, is taken from ``VLLM_API_KEY``.
 
     Parameters
     ----------
@@ -63,21 +65,24 @@ class VllmServer:
     """
 
     def __init__(self, url: str, checkpoint: LoadedCheckpoint, *, pause_s: float = 2.0) -> None:
-        self.url = url.rstrip("/")
-        self._codec = checkpoint.description.codec
-        self._instruction = checkpoint.description.instruction
-        self._prompt_ids = list(checkpoint.windows.prompt_ids)
+        self._connection = VllmConnection(url, os.environ.get(KEY_VARIABLE))
+        self.url = self._connection.url
+        self._description = checkpoint.description
+        self._prompt_ids = checkpoint.windows.prompt_ids
         self._pause_s = pause_s
-        self._client = httpx.Client(timeout=TIMEOUT_S, trust_env=False)
-        try:
-            response = self._client.get(f"{self.url}/v1/models")
-            response.raise_for_status()
-            self._model = str(response.json()["data"][0]["id"])
-        except (httpx.HTTPError, ValueError, KeyError, IndexError) as error:
+        self._places = asyncio.Semaphore(AT_ONCE)
+        look = self._connection.look()
+        if look.problem is not None or not look.served:
+            self.close()
             raise InputError(
-                f"No vLLM server answers at {self.url} ({error}). Start one on the checkpoint "
-                "(docs/scale-out.md), or correct --vllm."
-            ) from error
+                f"No vLLM server answers at {self.url} ({look.problem}). Start one on the "
+                "checkpoint (docs/scale-out.md), or correct --vllm."
+            )
+        self._model = look.served[0]
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._connection.close()
 
     def replies(
         self, windows: Sequence[NDArray[np.uint8]], sampling: Sampling, *, max_points: int
@@ -91,105 +96,57 @@ class VllmServer:
         TrainingError
             If the server fails, or answers to another prompt than training learns from.
         """
-        with ThreadPoolExecutor(max_workers=min(AT_ONCE, len(windows))) as pool:
-            answers = pool.map(
-                lambda one: self._replies_to(one[0], one[1], sampling, max_points),
-                zip(windows, sampling.seeds, strict=True),
+        asked = [
+            self._connection.submit(
+                self._replies_to(
+                    window, Sampling(sampling.temperature, (seed,), sampling.rollouts), max_points
+                )
             )
-            return tuple(reply for answer in answers for reply in answer)
+            for window, seed in zip(windows, sampling.seeds, strict=True)
+        ]
+        try:
+            return tuple(reply for each in asked for reply in each.result())
+        except ServerError as error:
+            raise TrainingError(f"{error} Then go on with --resume.") from error
+        finally:
+            for each in asked:
+                each.cancel()
 
-    def _replies_to(
-        self, window: NDArray[np.uint8], seed: int, sampling: Sampling, max_points: int
+    async def _replies_to(
+        self, window: NDArray[np.uint8], sampling: Sampling, max_points: int
     ) -> list[tuple[int, ...]]:
-        answer = self._asked(self._request(window, seed, sampling, max_points))
-        got = answer.get("prompt_token_ids")
-        if got != self._prompt_ids:
-            count = "no" if got is None else str(len(got))
-            raise TrainingError(
-                f"{self.url} answered to a prompt of {count} tokens; expected the checkpoint's "
-                f"own {len(self._prompt_ids)}. Start the server on the checkpoint that is trained."
-            )
+        codec = self._description.codec
+        request = points_request(
+            window,
+            self._description,
+            model=self._model,
+            max_tokens=last_position(codec, max_points) + 1,
+            sampling=sampling,
+        )
+        async with self._places:
+            answer = await self._asked(request)
+        check_prompt(answer.get("prompt_token_ids"), self._prompt_ids, self.url)
         choices = sorted(answer["choices"], key=lambda choice: int(choice["index"]))
         if len(choices) != sampling.rollouts:
-            raise TrainingError(
-                f"{self.url} sent {len(choices)} replies; expected {sampling.rollouts}."
+            raise ServerError(
+                f"{self.url} sent {len(choices)} replies; expected {sampling.rollouts}. Compare "
+                "its version with the one in docs/vllm.md."
             )
-        return [self._reply_of(choice) for choice in choices]
+        replies = [Choice.read(choice).reply(codec) for choice in choices]
+        for reply in replies:
+            check_reply(reply, codec, self.url)
+        return replies
 
-    def _request(
-        self, window: NDArray[np.uint8], seed: int, sampling: Sampling, max_points: int
-    ) -> dict[str, Any]:
-        file = io.BytesIO()
-        Image.fromarray(window).save(file, format="PNG")
-        url = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
-        content = [
-            {"type": "image_url", "image_url": {"url": url}},
-            {"type": "text", "text": self._instruction},
-        ]
-        messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
-        forced: dict[str, Any] = {}
-        if self._codec.latent_ids:
-            latents = "".join(latent_token(i) for i in range(len(self._codec.latent_ids)))
-            messages.append({"role": "assistant", "content": latents})
-            forced = {"add_generation_prompt": False, "continue_final_message": True}
-        return {
-            "model": self._model,
-            "messages": messages,
-            **forced,
-            "n": sampling.rollouts,
-            "temperature": sampling.temperature,
-            "seed": seed,
-            "max_tokens": last_position(self._codec, max_points) + 1,
-            "skip_special_tokens": False,
-            "return_token_ids": True,
-            "allowed_token_ids": sorted(codec_ids(self._codec)),
-            "structured_outputs": {"regex": reply_pattern(self._codec)},
-        }
-
-    def _reply_of(self, choice: dict[str, Any]) -> tuple[int, ...]:
-        reply = tuple(int(token) for token in choice["token_ids"])
-        end = self._codec.end_id
-        # Whether the token that stops a reply is told with it differs between versions.
-        return (*reply, end) if choice["finish_reason"] == "stop" and end not in reply else reply
-
-    def _asked(self, request: dict[str, Any]) -> dict[str, Any]:
-        problem = ""
+    async def _asked(self, request: dict[str, Any]) -> dict[str, Any]:
         for attempt in range(TRIES):
-            if attempt:
-                time.sleep(self._pause_s * 2 ** (attempt - 1))
             try:
-                response = self._client.post(f"{self.url}/v1/chat/completions", json=request)
-            except httpx.TransportError as error:
-                problem = str(error)
-                continue
-            if response.status_code < 500:
-                break
-            problem = f"status {response.status_code}"
-        else:
-            raise TrainingError(
-                f"The vLLM server at {self.url} does not answer ({problem}). Start it again, then "
-                "go on with --resume."
-            )
-        if response.status_code != 200:
-            raise TrainingError(
-                f"The vLLM server at {self.url} refused ({response.status_code}: "
-                f"{response.text[:200]}). Compare its version with the one in docs/scale-out.md."
-            )
-        answer: dict[str, Any] = response.json()
-        return answer
-
-
-def codec_ids(codec: Codec) -> set[int]:
-    """Every token that may stand in a reply."""
-    return {int(token) for position in range(4) for token in codec.allowed_at(position)}
-
-
-def reply_pattern(codec: Codec) -> str:
-    """The codec's grammar as a regular expression over the texts of tokens, without the end."""
-    point = r"(<\|coord_[0-9]+\|>){2}"
-    if codec.has_categories:
-        return rf"({point}<\|category_[0-9]+\|>)*"
-    return rf"({point}({SEPARATOR_TEXT}{point})*)?"
+                answer: dict[str, Any] = (await self._connection.ask("POST", PATH, request)).json()
+                return answer
+            except ServerUnavailableError:
+                if attempt + 1 == TRIES:
+                    raise
+            await asyncio.sleep(self._pause_s * 2**attempt)
+        raise AssertionError  # the last try returns or raises
 
 
 def check_vllm() -> None:
