@@ -8,14 +8,12 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response, Security
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse, StreamingResponse
 from fastapi.security import HTTPBearer
-from starlette.exceptions import HTTPException
 
 from napari_nunext import __version__
-from napari_nunext.core.errors import NunextError
-from napari_nunext.serving.gate import CALLER, Gate, refusal_response
+from napari_nunext.serving.error_answers import answer_errors
+from napari_nunext.serving.gate import CALLER, Gate
 from napari_nunext.serving.keys import Keyring
 from napari_nunext.serving.protocol import (
     Cancelled,
@@ -79,10 +77,7 @@ def create_app(settings: ServerSettings, catalog: ModelCatalog) -> FastAPI:
     app.state.service = service
     app.include_router(router)
     app.add_middleware(Gate, keyring=keyring, settings=settings, metrics=service.metrics)
-    app.add_exception_handler(HTTPException, _refused)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(NunextError, _unusable)
-    app.add_exception_handler(Exception, _broken)
+    answer_errors(app)
     return app
 
 
@@ -204,28 +199,3 @@ async def _hung_up(request: Request) -> None:
     """Wait until the caller closes the connection."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-async def _refused(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    if not isinstance(error, Refusal):  # an unknown path or method, JSON that does not parse
-        error = Refusal(error.status_code, "http", f"{error.detail}.", dict(error.headers or {}))
-    return refusal_response(error)
-
-
-async def _invalid(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"] if part not in ("body", "path"))
-    message = f"The request's {where or 'body'} cannot be used: {first['msg']}."
-    return refusal_response(Refusal(422, "invalid", message))
-
-
-async def _unusable(_: Request, error: Exception) -> Response:
-    return refusal_response(Refusal(422, "unusable", str(error)))
-
-
-async def _broken(_: Request, error: Exception) -> Response:
-    """Starlette logs it with its traceback, after this."""
-    message = f"The model server failed ({type(error).__name__}). Its log says more."
-    return refusal_response(Refusal(500, "internal", message))

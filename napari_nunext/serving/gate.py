@@ -11,8 +11,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from starlette.responses import Response
-
+from napari_nunext.serving.error_answers import refusal_response
 from napari_nunext.serving.refusals import busy, too_large, too_slow, unauthorised
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
     from napari_nunext.serving.keys import Keyring
     from napari_nunext.serving.metrics import Metrics
-    from napari_nunext.serving.refusals import Refusal
     from napari_nunext.serving.settings import ServerSettings
 
 logger = logging.getLogger(__name__)
@@ -150,13 +148,3 @@ class _Body:
         if self.size_bytes > self._limit_bytes:
             raise too_large(self._limit_bytes)
         return message
-
-
-def refusal_response(refusal: Refusal) -> Response:
-    """The answer that tells of a refusal."""
-    return Response(
-        refusal.problem.model_dump_json(),
-        refusal.status_code,
-        dict(refusal.headers or {}),
-        "application/json",
-    )
