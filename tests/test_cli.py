@@ -247,6 +247,13 @@ def test_serve_does_not_listen_to_others_without_a_token(run, tmp_path):
     assert "token2" in complaint(run("serve", "--token-file", tmp_path / "token2"))
 
 
+def test_serve_says_what_is_wrong_with_what_vllm_is_to_serve(run, tmp_path):
+    assert "Name it with --vllm" in complaint(run("serve", "--vllm-url", "http://127.0.0.1:8000"))
+    assert "no nunext.json" in complaint(run("serve", "--vllm", tmp_path))
+    wrong = complaint(run("serve", "--vllm", tmp_path, "--vllm-lora", "sharper"))
+    assert "NAME=DIR" in wrong
+
+
 def test_serve_says_that_a_port_is_taken(run):
     import socket
 

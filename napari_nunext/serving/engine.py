@@ -88,18 +88,18 @@ class EngineKeeper:
         """Start it, and wait until it ends."""
         socket_path = folder / SOCKET_NAME
         socket_path.unlink(missing_ok=True)  # one that died leaves it
-        process = subprocess.Popen(
+        with subprocess.Popen(
             command(self._python, self._launch.arguments(socket_path)),
             stdin=subprocess.PIPE,
             stdout=STDERR,  # it logs there, and our own is for results
             env=environment(folder),
             # A group of its own, which `host` ends as a whole.
             start_new_session=True,
-        )
-        self._process = process
-        if self._ending.is_set():  # came between
-            self._stop()
-        return process.wait()
+        ) as process:
+            self._process = process
+            if self._ending.is_set():  # came between
+                self._stop()
+            return process.wait()
 
     def _stop(self) -> None:
         """Close the pipe, at which `host` ends itself and what vLLM has started."""

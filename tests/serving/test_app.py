@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from napari_nunext import __version__
-from napari_nunext.core.errors import RequestRejectedError
+from napari_nunext.core.errors import RequestRejectedError, ServerUnavailableError
 from napari_nunext.core.identity import pixels_sha256
+from napari_nunext.models.catalog import CatalogEntry
 from napari_nunext.serving.client import Client
 from napari_nunext.serving.protocol import (
     DetectRequest,
@@ -466,3 +467,29 @@ def test_the_default_model_is_loaded_before_anybody_asks(start):
     server.catalog.loaded = ()
     idle = start(preload=False)
     assert idle.client.health().loaded == []
+
+
+def test_a_model_whose_process_is_away_says_when_to_ask_again(server, rgb):
+    """As a checkpoint in vLLM, while vLLM starts."""
+    entries = server.catalog.entries
+    info = server.catalog.detectors["slow"].info
+    away = CatalogEntry("nuclei", "detector", info, problem="It starts.", passing=True)
+    server.catalog.entries = lambda: [*entries(), away]
+    body = {"image": server.client.put_image(rgb), "mpp": 0.5, "model": "nuclei"}
+    response = raw(server, "POST", "/v1/detect", json=body)
+    assert problem(response) == (503, "model_away", "It starts.")
+    assert response.headers["Retry-After"] == "5"
+    assert server.client.health().problems == ["It starts."]
+    (model,) = (m for m in server.client.models() if m.id == "nuclei")
+    assert (model.passing, model.window_px) == (True, 32)
+
+
+def test_a_run_that_loses_its_models_process_says_so(server, rgb):
+    class Lost(type(server.catalog.detectors["slow"])):
+        def detect(self, windows, *, cancelled):
+            raise ServerUnavailableError("The vLLM server does not answer.")
+
+    server.catalog.detectors["lost"] = Lost()
+    sha256 = server.client.put_image(rgb)
+    *_, last = server.client.detect(DetectRequest(image=sha256, mpp=0.5, model="lost"))
+    assert (last.code, last.message) == ("model_away", "The vLLM server does not answer.")

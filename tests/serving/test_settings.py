@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from napari_nunext.core.errors import InputError
+from napari_nunext.models.vllm.address import VllmAddress
 from napari_nunext.serving.addresses import is_loopback
 from napari_nunext.serving.settings import ServerSettings, model_folders
 
@@ -42,3 +43,12 @@ def test_the_users_own_models_are_looked_for_first(tmp_path):
     own, further = model_folders([tmp_path])
     assert own.name == "models"
     assert further == tmp_path
+
+
+def test_settings_travel_whole_from_process_to_process(tmp_path):
+    address = VllmAddress("unix:/run/v.sock", tmp_path, "nuclei", {"sharper": tmp_path}, "its key")
+    settings = ServerSettings(token="x" * 32, keys_file=tmp_path / "keys", vllm=address)
+    again = ServerSettings.from_json(settings.to_json())
+    assert again == settings
+    assert "its key" not in repr(again)
+    assert ServerSettings.from_json(ServerSettings().to_json()).vllm is None

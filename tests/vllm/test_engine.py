@@ -1,0 +1,225 @@
+"""What the real engine says is what our own decoder says."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from napari_nunext.models.decoding import NextPointDetector
+from napari_nunext.models.detector import WindowEnd, WindowPoints
+from napari_nunext.models.generate import Sampling
+from napari_nunext.models.vllm.offer import VllmOffer
+from napari_nunext.serving.client import Client
+from napari_nunext.serving.protocol import DetectRequest, Done, Points
+from nunext_training.rollouts import grammar_log_probabilities
+from nunext_training.vllm_rollouts import VllmServer
+
+if TYPE_CHECKING:
+    from napari_nunext.models.vllm.detector import VllmDetector
+
+ADAPTER = "sharper"
+
+
+@pytest.fixture
+def served():
+    """``served(engine)``: a detector of what the engine serves, or of an adapter by name."""
+    connections = []
+
+    def make(engine, name=None) -> VllmDetector:
+        connection = engine.connect()
+        connections.append(connection)
+        name = name or engine.folder.name
+        offer = VllmOffer(connection, engine.folder, name, engine.adapters.get(name))
+        assert offer.problem is None
+        return offer.load()
+
+    yield make
+    for connection in connections:
+        connection.close()
+
+
+@pytest.fixture
+def rollouts(engine):
+    """What draws rollouts from the engine, as training asks it."""
+    with closing(VllmServer(engine.url, engine.checkpoint)) as server:
+        yield server
+
+
+def events_of(detector, windows):
+    """Events by window, in the order of each window."""
+    found = {}
+    for event in detector.detect(windows, cancelled=lambda: False):
+        found.setdefault(event.window, []).append(event)
+    return found
+
+
+def said(events):
+    """A window's points with their categories, and how it ended."""
+    *points, end = events
+    assert isinstance(end, WindowEnd)
+    return [(*p.points_xy[0], *p.categories) for p in points], end.finish, end.tokens
+
+
+def metric(connection, name: str) -> float:
+    text = connection.submit(connection.ask("GET", "/metrics")).result().text
+    found = re.findall(rf"^{re.escape(name)}\{{\S* ([0-9.e+]+)$", text, re.MULTILINE)
+    assert found, f"there is no {name}"
+    return sum(map(float, found))
+
+
+def test_points_and_categories_and_confidence_are_those_of_our_own_decoder(engine, served, windows):
+    ours = events_of(NextPointDetector.from_loaded(engine.checkpoint), windows)
+    theirs = events_of(served(engine), windows)
+    expected = {window: said(events) for window, events in ours.items()}
+    assert {window: said(events) for window, events in theirs.items()} == expected
+    assert {finish for _, finish, _ in expected.values()} == {"end", "limit"} or not (
+        engine.checkpoint.description.codec.has_categories
+    )
+    assert len({tokens for *_, tokens in expected.values()}) > 4
+    for window, events in ours.items():
+        for our, their in zip(events[:-1], theirs[window][:-1], strict=True):
+            assert their.confidence == pytest.approx(our.confidence, abs=1e-4)
+    confidences = [c for events in theirs.values() for e in events[:-1] for c in e.confidence]
+    assert max(confidences) > 3 * min(confidences) > 0
+
+
+def test_windows_are_decoded_together_and_points_come_before_their_window_ends(
+    engine, served, windows
+):
+    order = list(served(engine).detect(windows, cancelled=lambda: False))
+    firsts = {}
+    for number, event in enumerate(order):
+        if isinstance(event, WindowPoints):
+            firsts.setdefault(event.window, number)
+    ends = {e.window: n for n, e in enumerate(order) if isinstance(e, WindowEnd)}
+    longest = max(firsts, key=lambda window: ends[window] - firsts[window])
+    between = {event.window for event in order[firsts[longest] : ends[longest]]}
+    assert len(between) > 3
+
+
+def test_hanging_up_frees_the_engine(engines, served, windows):
+    engine = engines["sorted"]
+    detector = served(engine)
+    whole = sum(said(events)[-1] for events in events_of(detector, windows).values())
+    with closing(engine.connect()) as connection:
+        before = metric(connection, "vllm:generation_tokens_total")
+        events = detector.detect(windows * 4, cancelled=lambda: False)
+        next(events)
+        events.close()
+        give_up = time.monotonic() + 30
+        while metric(connection, "vllm:num_requests_running") + metric(
+            connection, "vllm:num_requests_waiting"
+        ):
+            assert time.monotonic() < give_up, "the engine goes on for nobody"
+            time.sleep(0.1)
+        assert metric(connection, "vllm:generation_tokens_total") - before < 2 * whole
+
+
+def test_who_cancels_hears_nothing_more(points, served, windows):
+    stop = []
+    events = served(points).detect(windows, cancelled=lambda: bool(stop))
+    assert next(events) is not None
+    stop.append(True)
+    assert len(list(events)) < len(windows)
+
+
+def test_an_adapter_is_a_detector_of_its_own(points, served, with_adapter, windows):
+    merged = with_adapter(points, ADAPTER)
+    expected = events_of(NextPointDetector.from_loaded(merged), windows)
+    plain = events_of(served(points), windows)
+    detector = served(points, ADAPTER)
+    found = events_of(detector, windows)
+    assert {w: said(e) for w, e in found.items()} == {w: said(e) for w, e in expected.items()}
+    assert {w: said(e) for w, e in found.items()} != {w: said(e) for w, e in plain.items()}
+    assert detector.info.name == ADAPTER
+    assert detector.info.decoding != served(points).info.decoding
+
+
+def test_rollouts_are_drawn_from_the_grammars_distribution(engine, rollouts, windows):
+    """First tokens, by how often they are drawn against the model's own probabilities."""
+    count, temperature = 400, 1.3
+    sampling = Sampling(temperature, (5,), count)
+    replies = rollouts.replies(windows[1:2], sampling, max_points=2)
+    codec = engine.checkpoint.description.codec
+    assert all(codec.parse(r).failure is None or r[-1] != codec.end_id for r in replies)
+    inputs = engine.checkpoint.windows(windows[1:2])
+    with torch.no_grad():
+        logits = engine.checkpoint.model(**inputs).logits[:, -1:]
+    firsts = torch.from_numpy(codec.allowed_at(0))
+    log_p, _ = grammar_log_probabilities(
+        logits.expand(len(firsts), -1, -1), firsts[:, None], codec, temperature
+    )
+    expected = log_p[:, 0].exp().numpy()
+    assert expected.sum() == pytest.approx(1.0, abs=1e-4)
+    counts = np.array([sum(r[0] == t for r in replies) for t in firsts.tolist()])
+    spread = np.sqrt(expected * (1 - expected) / count)
+    assert (np.abs(counts / count - expected) <= 4.5 * spread + 1 / count).all()
+    assert (counts > 0).sum() > 5
+
+
+def test_rollouts_are_those_of_their_seed_whatever_is_drawn_beside(rollouts, windows):
+    many = rollouts.replies(windows[:4], Sampling(1.0, (5, 6, 7, 8), 3), max_points=4)
+    alone = rollouts.replies(windows[2:3], Sampling(1.0, (7,), 3), max_points=4)
+    assert alone == many[6:9]
+    others = rollouts.replies(windows[2:3], Sampling(1.0, (9,), 3), max_points=4)
+    assert others != alone
+    assert len(set(many)) > 6
+
+
+def test_a_server_before_an_engine_that_dies_says_so_and_goes_on(points, windows, tmp_path):
+    """The command line, over HTTP, while the engine is killed and started again."""
+    rgb = np.vstack([np.hstack(windows[i : i + 4]) for i in range(0, 16, 4)])
+    token = tmp_path / "token.txt"
+    token.write_text("a-token-for-tests-0123456789")
+    command = [sys.executable, "-m", "napari_nunext.cli", "serve", "--port", "0"]
+    command += ["--vllm", str(points.folder), "--vllm-url", points.url, "--token-file", str(token)]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process,
+        ExitStack() as stack,
+    ):
+        try:
+            assert process.stdout is not None
+            url = re.search(r"http://\S+", process.stdout.readline())
+            assert url is not None
+            client = stack.enter_context(Client(url[0], token.read_text()))
+            request = DetectRequest(image=client.put_image(rgb), mpp=0.5)
+            (model,) = (m for m in client.models() if m.default and m.kind == "detector")
+            assert (model.id, model.family) == ("points", "qwen2_5_vl")
+            before = _found(client.detect(request))
+            assert len(before) > 3
+
+            events = client.detect(request)
+            next(events)
+            os.killpg(points.keeper.pid, signal.SIGKILL)  # as the system does without memory
+            give_up = time.monotonic() + 60
+            while not (problems := client.health().problems):
+                assert time.monotonic() < give_up
+                time.sleep(0.2)
+            assert "vLLM" in problems[0]
+            (model,) = (m for m in client.models() if m.default and m.kind == "detector")
+            assert model.passing
+            # What was under way is asked for again, once the engine is back.
+            assert _found(events) == before
+            assert client.health().problems == []
+        finally:
+            process.send_signal(signal.SIGINT)
+
+
+def _found(events):
+    found = {}
+    for event in events:
+        if isinstance(event, Points):
+            found |= {point.index: (point.x, point.y) for point in event.points}
+    assert isinstance(event, Done)
+    assert event.finish == "complete"
+    return sorted(found.values())
