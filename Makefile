@@ -3,7 +3,7 @@
 
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz lint bench environment system clean test-ray weights
+.PHONY: help demo test fuzz lint bench environment system clean test-ray test-vllm weights
 
 help:
 	@echo "make demo               open napari on real tissue; without a display, run the whole loop into build/demo/"
@@ -11,9 +11,10 @@ help:
 	@echo "make fuzz [N=300]       make up N requests of each kind from the server's OpenAPI document"
 	@echo "make test-ray           run deploy/ on a Ray cluster of this machine"
 	@echo "make weights DATA=dir   train the bundled checkpoints from nothing, into build/weights/"
+	@echo "make test-vllm          compare the engine of vLLM, on the CPU, with our own decoder"
 	@echo "make lint               style, types, import contracts"
 	@echo "make bench [ONLY=name]  run the benchmarks into build/bench/"
-	@echo "make clean              remove what the targets made, except .venv"
+	@echo "make clean              remove what the targets made, except .venv and .venv-vllm"
 
 environment:
 	@scripts/environment.sh
@@ -36,6 +37,9 @@ test-ray: environment
 weights: environment
 	DATA="$(DATA)" scripts/weights.sh
 
+test-vllm: environment
+	scripts/vllm.sh $(ARGS)
+
 lint: environment
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
@@ -47,4 +51,4 @@ bench: system environment
 
 clean:
 	rm -rf build dist .coverage htmlcov .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
-	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
+	find . -name __pycache__ -type d -not -path './.venv*/*' -prune -exec rm -rf {} +
