@@ -7,14 +7,37 @@ guesses are too far off: those are read again, from there to the end of the poin
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import torch
+
+from napari_nunext.core.errors import CheckpointError
 
 if TYPE_CHECKING:
     from napari_nunext.core.codec import Codec
     from napari_nunext.models.atomic_head import AtomicHead
     from napari_nunext.models.loading import LoadedCheckpoint
+
+
+def choosing_points(checkpoint: LoadedCheckpoint, atomic: bool | None) -> LoadedCheckpoint:
+    """The checkpoint, decoding with its head or without; as it says itself when None.
+
+    Raises
+    ------
+    CheckpointError
+        If a head is asked for that it does not have.
+    """
+    said = checkpoint.description.atomic
+    if said is None and atomic:
+        raise CheckpointError(
+            f"{checkpoint.folder.name} has no head for atomic points. Train one with nunext-train "
+            "atomic, or decode token by token."
+        )
+    if said is None or atomic is None:
+        return checkpoint
+    description = replace(checkpoint.description, atomic=replace(said, used=atomic))
+    return replace(checkpoint, description=description)
 
 
 def drafts_of(checkpoint: LoadedCheckpoint) -> Drafts | None:
@@ -24,6 +47,14 @@ def drafts_of(checkpoint: LoadedCheckpoint) -> Drafts | None:
         return None
     codec = description.codec
     return Drafts(head, codec, description.atomic.tolerance_bins(codec, description.mpp))
+
+
+def points_read(checkpoint: LoadedCheckpoint) -> dict[str, Any]:
+    """How a detector that is made of this checkpoint reads points, for `DetectorInfo.decoding`."""
+    atomic = checkpoint.description.atomic
+    if atomic is None or not atomic.used:
+        return {"points": "autoregressive"}
+    return {"points": "atomic", "tolerance_um": atomic.tolerance_um}
 
 
 class Drafts:
