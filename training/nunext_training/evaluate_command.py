@@ -34,6 +34,11 @@ def add_parser(commands: Any) -> None:
         help="of a detector that `napari-nunext models` lists, such as classical or cellpose; or "
         "centroids: the truth's own points, to score a segmenter alone",
     )
+    evaluate.add_argument(
+        "--points",
+        choices=("autoregressive", "atomic"),
+        help="how --checkpoint decodes, where it has a head for atomic points (default: as it says)",
+    )
     evaluate.add_argument("--data", type=Path, nargs="+", required=True, metavar="EXPORT_OR_FOLDER")
     evaluate.add_argument(
         "--split", choices=(*SPLITS, "all"), help="default: val where there is one, else all"
@@ -126,7 +131,8 @@ def _detector(args: argparse.Namespace) -> Detector:
         return _catalog().load_detector(args.model)
     from napari_nunext.models.decoding import NextPointDetector
 
-    return NextPointDetector(args.checkpoint)
+    atomic = None if args.points is None else args.points == "atomic"
+    return NextPointDetector(args.checkpoint, atomic=atomic)
 
 
 def _segmenter(name: str | None) -> Segmenter | None:
