@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from napari_nunext.models.capacity import most_read, most_windows
 from napari_nunext.models.checkpoint import checkpoint_sha256
 from napari_nunext.models.detector import Caller
+from napari_nunext.models.drafts import choosing_points, points_read
 from napari_nunext.models.loading import LoadedCheckpoint, load_checkpoint
 from napari_nunext.models.pool import Pool
 from napari_nunext.models.replies import CONFIDENCE_RADIUS_UM
@@ -37,6 +38,9 @@ class NextPointDetector:
         The most windows under way in a lane; what the device takes, by
         `napari_nunext.models.capacity`, when None. When memory does not hold them, the detector
         goes on with half.
+    atomic : bool, optional
+        Whether to decode with the checkpoint's head for atomic points; what the checkpoint says
+        when None.
 
     Raises
     ------
@@ -45,19 +49,27 @@ class NextPointDetector:
     """
 
     def __init__(
-        self, folder: Path, device: str | None = None, *, windows_at_once: int | None = None
+        self,
+        folder: Path,
+        device: str | None = None,
+        *,
+        windows_at_once: int | None = None,
+        atomic: bool | None = None,
     ) -> None:
-        self._set(
-            load_checkpoint(folder, device=device), checkpoint_sha256(folder), windows_at_once
-        )
+        checkpoint = choosing_points(load_checkpoint(folder, device=device), atomic)
+        self._set(checkpoint, checkpoint_sha256(folder), windows_at_once)
 
     @classmethod
     def from_loaded(
-        cls, checkpoint: LoadedCheckpoint, *, windows_at_once: int | None = None
+        cls,
+        checkpoint: LoadedCheckpoint,
+        *,
+        windows_at_once: int | None = None,
+        atomic: bool | None = None,
     ) -> NextPointDetector:
         """Detector over a model in memory, one in training for example: it has no content hash."""
         detector = cls.__new__(cls)
-        detector._set(checkpoint, None, windows_at_once)
+        detector._set(choosing_points(checkpoint, atomic), None, windows_at_once)
         return detector
 
     def _set(
@@ -73,6 +85,7 @@ class NextPointDetector:
             dtype=str(checkpoint.model.dtype).removeprefix("torch."),
             confidence_radius_um=CONFIDENCE_RADIUS_UM,
             repeats="dropped",
+            **points_read(checkpoint),
         )
 
     @property

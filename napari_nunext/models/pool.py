@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from napari_nunext.models.capacity import FIRST_SHARE, release_memory
+from napari_nunext.models.drafts import drafts_of
 from napari_nunext.models.generate import Decoder, last_position
 from napari_nunext.models.memory import is_out_of_memory
 from napari_nunext.models.replies import ReplyReader, confidence_radius_bins, sureness
@@ -184,7 +185,12 @@ class Pool:
         checkpoint = self._checkpoint
         self._rows: dict[int, _Row] = {}
         """By number; those that came first stand first."""
-        self._decoder = Decoder(checkpoint.model, checkpoint.description.codec, checkpoint.family)
+        self._decoder = Decoder(
+            checkpoint.model,
+            checkpoint.description.codec,
+            checkpoint.family,
+            drafts=drafts_of(checkpoint),
+        )
 
     def _drop_gone(self) -> None:
         gone = {number for number, row in self._rows.items() if row.member.gone}
