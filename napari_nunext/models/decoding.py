@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
+    import torch
     from numpy.typing import NDArray
 
     from napari_nunext.models.detector import DetectorInfo, WindowEvent
@@ -33,7 +34,9 @@ class NextPointDetector:
     folder : Path
         A detector's checkpoint.
     device : str, optional
-        The first CUDA device, else the CPU, when None.
+        As `napari_nunext.models.devices.choose_device`.
+    dtype : torch.dtype, optional
+        Of the weights; as `napari_nunext.models.devices.decoding_dtype` when None.
     windows_at_once : int, optional
         The most windows under way in a lane; what the device takes, by
         `napari_nunext.models.capacity`, when None. When memory does not hold them, the detector
@@ -41,6 +44,9 @@ class NextPointDetector:
     atomic : bool, optional
         Whether to decode with the checkpoint's head for atomic points; what the checkpoint says
         when None.
+    between_bins : bool
+        Place points where the probabilities around the likeliest bins have their mean, rather than
+        in the middle of those bins.
 
     Raises
     ------
@@ -53,11 +59,14 @@ class NextPointDetector:
         folder: Path,
         device: str | None = None,
         *,
+        dtype: torch.dtype | None = None,
         windows_at_once: int | None = None,
         atomic: bool | None = None,
+        between_bins: bool = False,
     ) -> None:
-        checkpoint = choosing_points(load_checkpoint(folder, device=device), atomic)
-        self._set(checkpoint, checkpoint_sha256(folder), windows_at_once)
+        checkpoint = load_checkpoint(folder, device=device, dtype=dtype, to_decode=True)
+        checkpoint = choosing_points(checkpoint, atomic)
+        self._set(checkpoint, checkpoint_sha256(folder), windows_at_once, between_bins)
 
     @classmethod
     def from_loaded(
@@ -66,23 +75,31 @@ class NextPointDetector:
         *,
         windows_at_once: int | None = None,
         atomic: bool | None = None,
+        between_bins: bool = False,
     ) -> NextPointDetector:
         """Detector over a model in memory, one in training for example: it has no content hash."""
         detector = cls.__new__(cls)
-        detector._set(choosing_points(checkpoint, atomic), None, windows_at_once)
+        detector._set(choosing_points(checkpoint, atomic), None, windows_at_once, between_bins)
         return detector
 
     def _set(
-        self, checkpoint: LoadedCheckpoint, sha256: str | None, windows_at_once: int | None
+        self,
+        checkpoint: LoadedCheckpoint,
+        sha256: str | None,
+        windows_at_once: int | None,
+        between_bins: bool,
     ) -> None:
         self._checkpoint = checkpoint
         self._most_windows = windows_at_once or most_windows(checkpoint)
         self._most_read = most_read(checkpoint)
+        self._between_bins = between_bins
         self._pools: dict[Hashable, Pool] = {}
         self._info = checkpoint.description.info(
             sha256,
             strategy="greedy",
+            device=checkpoint.device.type,
             dtype=str(checkpoint.model.dtype).removeprefix("torch."),
+            position="expected" if between_bins else "bin",
             confidence_radius_um=CONFIDENCE_RADIUS_UM,
             repeats="dropped",
             **points_read(checkpoint),
@@ -117,7 +134,10 @@ class NextPointDetector:
         """Find the nuclei of each window beside other callers; see `SharedDetector.detect_for`."""
         if caller.lane not in self._pools:
             self._pools[caller.lane] = Pool(
-                self._checkpoint, most_windows=self._most_windows, most_read=self._most_read
+                self._checkpoint,
+                most_windows=self._most_windows,
+                most_read=self._most_read,
+                between_bins=self._between_bins,
             )
         pool = self._pools[caller.lane]
         member = pool.join(windows, caller)

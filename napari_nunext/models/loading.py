@@ -28,6 +28,7 @@ from napari_nunext.models.checkpoint import (
     read_description,
     write_description,
 )
+from napari_nunext.models.devices import choose_device, decoding_dtype, default_dtype
 from napari_nunext.models.families import Family, check_window, embedding_rows, get_family
 from napari_nunext.models.processor import WindowProcessor
 from napari_nunext.models.quantised import is_int8, load_unpacked, quantisation_of, use_int8
@@ -56,24 +57,13 @@ class LoadedCheckpoint:
         return self.model.device
 
 
-def choose_device(device: str | torch.device | None = None) -> torch.device:
-    """`device`, or the first CUDA device where there is one, else the CPU."""
-    if device is not None:
-        return torch.device(device)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def default_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 on CUDA; float32 elsewhere, where bfloat16 is slower or not there."""
-    return torch.bfloat16 if device.type == "cuda" else torch.float32
-
-
 def load_checkpoint(
     folder: Path,
     *,
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
     attention: str | None = None,
+    to_decode: bool = False,
 ) -> LoadedCheckpoint:
     """Load the detector's checkpoint in `folder`.
 
@@ -87,6 +77,8 @@ def load_checkpoint(
     attention : str, optional
         Of every part of the model, as transformers names it (``"eager"``, ``"sdpa"``); its own
         choice when None. Not kept with the weights.
+    to_decode : bool
+        That is all that it will do: `decoding_dtype` where no other is asked for.
 
     Raises
     ------
@@ -97,11 +89,12 @@ def load_checkpoint(
     family = get_family(description.family)
     family.register()
     chosen = choose_device(device)
+    usual = decoding_dtype(folder, chosen) if to_decode else default_dtype(chosen)
     model = load_weights(
         AutoModelForImageTextToText,
         folder,
         device=chosen,
-        dtype=dtype or default_dtype(chosen),
+        dtype=dtype or usual,
         attention=attention,
     )
     if model.config.model_type != family.name:

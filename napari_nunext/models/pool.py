@@ -23,7 +23,12 @@ from napari_nunext.models.capacity import FIRST_SHARE, release_memory
 from napari_nunext.models.drafts import drafts_of
 from napari_nunext.models.generate import Decoder, last_position
 from napari_nunext.models.memory import is_out_of_memory
-from napari_nunext.models.replies import ReplyReader, confidence_radius_bins, sureness
+from napari_nunext.models.replies import (
+    ReplyReader,
+    confidence_radius_bins,
+    expected_bins,
+    sureness,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -127,10 +132,20 @@ class Pool:
         where they were, token by token.
     most_read : int
         Windows whose prompts are read together.
+    between_bins : bool
+        Place points by `expected_bins` rather than in the middle of bins.
     """
 
-    def __init__(self, checkpoint: LoadedCheckpoint, *, most_windows: int, most_read: int) -> None:
+    def __init__(
+        self,
+        checkpoint: LoadedCheckpoint,
+        *,
+        most_windows: int,
+        most_read: int,
+        between_bins: bool = False,
+    ) -> None:
         self._checkpoint = checkpoint
+        self._between_bins = between_bins
         self._most_windows = most_windows
         self._most_read = most_read
         description = checkpoint.description
@@ -245,7 +260,7 @@ class Pool:
         """Tell the members what their windows say. Returns the tokens, and who goes on."""
         tokens = step.token_ids.tolist()
         going = [True] * len(tokens)
-        sure = self._sureness(step)
+        sure, expected = self._read_scores(step)
         for place, (number, position) in enumerate(
             zip(step.rows.tolist(), step.positions.tolist(), strict=True)
         ):
@@ -258,21 +273,22 @@ class Pool:
             if ended:
                 going[place] = False
                 del self._rows[number]
-            events = row.reader.take(position, token, sure[place], is_last=is_last)
+            events = row.reader.take(
+                position, token, sure[place], is_last=is_last, expected_bin=expected[place]
+            )
             row.member.hear(events, ended=ended)
         return torch.tensor(tokens), torch.tensor(going)
 
-    def _sureness(self, step: DecodeStep) -> list[float]:
-        device = step.scores.device
-        factors = sureness(
-            step.probabilities,
-            step.allowed_ids.to(device),
-            step.token_ids.to(device),
-            self._checkpoint.description.codec,
-            int(step.positions[0]),
-            self._radius_bins,
-        )
-        return factors.tolist()
+    def _read_scores(self, step: DecodeStep) -> tuple[list[float], Sequence[float | None]]:
+        """How sure each token is, and the bins to be expected rather than it, where asked for."""
+        codec, position = self._checkpoint.description.codec, int(step.positions[0])
+        device, probabilities = step.scores.device, step.probabilities
+        allowed, tokens = step.allowed_ids.to(device), step.token_ids.to(device)
+        radius = self._radius_bins
+        sure = sureness(probabilities, allowed, tokens, codec, position, radius).tolist()
+        if not self._between_bins or codec.phase_at(position) == "after":
+            return sure, [None] * len(sure)
+        return sure, expected_bins(probabilities, allowed, tokens, codec, radius).tolist()
 
     def _halve(self) -> None:
         """Give all places up, and go on with half as many."""

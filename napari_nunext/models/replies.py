@@ -104,6 +104,28 @@ def end_by_majority(scores: torch.Tensor, is_end: torch.Tensor) -> torch.Tensor:
     )
 
 
+def expected_bins(
+    probabilities: torch.Tensor,
+    allowed_ids: torch.Tensor,
+    token_ids: torch.Tensor,
+    codec: Codec,
+    radius_bins: int,
+) -> torch.Tensor:
+    """Mean bin within `radius_bins` of the chosen one, by probability: a place between two bins.
+
+    **Ours**. Parameters as in `sureness`, at a position where a coordinate stands.
+
+    Returns
+    -------
+    Tensor, shape (n,)
+        Fractional bins, float32; a reply that ends here has a number that means nothing.
+    """
+    near = (allowed_ids - token_ids[:, None]).abs() <= radius_bins
+    weights = probabilities * (near & (allowed_ids != codec.end_id))
+    bins = (allowed_ids - codec.coordinate_start_id).float()
+    return (weights @ bins) / weights.sum(dim=1).clamp_min(1e-12)
+
+
 class ReplyReader:
     """One window's reply as it is read: turns tokens into events.
 
@@ -131,14 +153,26 @@ class ReplyReader:
     def restart(self) -> None:
         """Begin the reply anew; what was sent stays sent."""
         self._tokens: list[int] = []
+        self._places: list[float] = []
         self._confidence = 1.0
 
     def take(
-        self, position: int, token: int, sureness: float, *, is_last: bool
+        self,
+        position: int,
+        token: int,
+        sureness: float,
+        *,
+        is_last: bool,
+        expected_bin: float | None = None,
     ) -> Iterator[WindowEvent]:
-        """Read the next token; yield the point it completes, and the end of the window."""
+        """Read the next token; yield the point it completes, and the end of the window.
+
+        With an `expected_bin`, the point is there rather than in the middle of the token's bin.
+        """
         codec, phase = self._codec, self._codec.phase_at(position)
         self._tokens.append(token)
+        bin_ = token - codec.coordinate_start_id
+        self._places.append(bin_ if expected_bin is None else expected_bin)
         ended = token == codec.end_id
         if not ended:
             self._confidence *= sureness
@@ -159,5 +193,5 @@ class ReplyReader:
         confidence, self._confidence = min(self._confidence, 1.0), 1.0
         if (x, y) not in self._sent:
             self._sent.add((x, y))
-            points_xy = self._codec.to_points(np.array([(x, y)]))
+            points_xy = self._codec.to_points(np.array([self._places[start : start + 2]]))
             yield WindowPoints(self.window, points_xy, (category,), (confidence,))

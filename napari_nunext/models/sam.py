@@ -14,8 +14,9 @@ from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPi
 
 from napari_nunext.core.errors import CheckpointError, InputError
 from napari_nunext.models.checkpoint import checkpoint_sha256, read_segmenter_description
+from napari_nunext.models.devices import choose_device
 from napari_nunext.models.embeddings import new_embeddings
-from napari_nunext.models.loading import choose_device, load_weights
+from napari_nunext.models.loading import load_weights
 from napari_nunext.models.pieces import piece_at
 from napari_nunext.models.segmenter import ScoredMask
 

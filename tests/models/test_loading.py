@@ -12,8 +12,6 @@ from transformers.utils import logging as transformers_logging
 from napari_nunext.core.errors import CheckpointError, InputError
 from napari_nunext.models.checkpoint import read_description
 from napari_nunext.models.loading import (
-    choose_device,
-    default_dtype,
     load_checkpoint,
     new_folder,
     save_checkpoint,
@@ -111,13 +109,6 @@ def test_loading_shows_no_bars_and_leaves_the_callers_setting(built: Path, capfd
     load_checkpoint(built, device="cpu")
     assert transformers_logging.is_progress_bar_enabled()
     assert capfd.readouterr().err == ""
-
-
-def test_the_device_decides_the_precision() -> None:
-    assert default_dtype(torch.device("cuda")) == torch.bfloat16
-    assert default_dtype(torch.device("cpu")) == torch.float32
-    assert choose_device("cpu") == torch.device("cpu")
-    assert choose_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def test_a_checkpoint_loads_in_the_precision_asked_for(built: Path) -> None:

@@ -20,8 +20,8 @@ from transformers import SamModel, TrainingArguments
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
 from napari_nunext.models.checkpoint import read_segmenter_description
+from napari_nunext.models.devices import choose_device
 from napari_nunext.models.loading import (
-    choose_device,
     finish_checkpoint,
     load_weights,
     new_folder,

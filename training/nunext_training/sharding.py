@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from trl.distributed import DistributedBackend
 
-from napari_nunext.models.loading import default_dtype
+from napari_nunext.models.devices import default_dtype
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
