@@ -35,6 +35,7 @@ from napari_nunext.store.exports.geojson import write_geojson
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from napari_nunext.core.tiling import Window
     from napari_nunext.models.detector import Detector, WindowEvent
     from napari_nunext.models.whole_image import Detections
 
@@ -84,18 +85,22 @@ class Finder:
     def __init__(self, model: Model) -> None:
         self._detector = model.load()
         self._open = lru_cache(maxsize=OPEN_IMAGES)(open_image)
+        # A slide has hundreds of thousands of windows: not planned anew for each of them.
+        self._plan = lru_cache(maxsize=OPEN_IMAGES)(self._planned)
 
     def __call__(self, batch: Batch) -> Batch:
         """What was found in each window; rows of one image or of several."""
         pixels = []
         for path, mpp, index in _rows(batch):
-            image = self._open(path)
-            window = plan_image(image, self._detector.info, mpp=mpp)[index]
-            pixels.append(image.read_window(window.box, window.side_px))
+            window = self._plan(path, mpp)[index]
+            pixels.append(self._open(path).read_window(window.box, window.side_px))
         events: list[list[WindowEvent]] = [[] for _ in pixels]
         for event in self._detector.detect(pixels, cancelled=lambda: False):
             events[event.window].append(event)
         return batch | {"found": np.array([_packed(told) for told in events], dtype=object)}
+
+    def _planned(self, path: str, mpp: float) -> tuple[Window, ...]:
+        return plan_image(self._open(path), self._detector.info, mpp=mpp)
 
 
 def find_nuclei(
