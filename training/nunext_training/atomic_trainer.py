@@ -74,13 +74,15 @@ def point_states(states: Tensor, reply_ids: Tensor, codec: Codec) -> PointStates
     points = (reply_ids.shape[1] + 1) // TOKENS_PER_POINT
     missing = max(0, points * TOKENS_PER_POINT - reply_ids.shape[1])
     ids = functional.pad(reply_ids, (0, missing), value=codec.end_id)
-    ids = ids[:, : points * TOKENS_PER_POINT].unflatten(1, (points, TOKENS_PER_POINT))
     around = functional.pad(states, (0, 0, 0, missing))
-    around = around[:, : points * TOKENS_PER_POINT].unflatten(1, (points, TOKENS_PER_POINT))
+    length, shape = points * TOKENS_PER_POINT, (len(ids), points, TOKENS_PER_POINT)
+    ids = ids[:, :length].reshape(shape)
+    around = around[:, :length].reshape(*shape, states.shape[-1])
     bins = ids - codec.coordinate_start_id
     there = ((bins[..., :2] >= 0) & (bins[..., :2] < codec.bins)).all(dim=-1)
     x, y = (bins[..., i].masked_fill(~there, 0) for i in range(2))
-    return PointStates(there, *around.unbind(dim=2), x, y, ids[..., 2])
+    before, at_x, at_y = around.unbind(dim=2)
+    return PointStates(there, before, at_x, at_y, x, y, ids[..., 2])
 
 
 def guess_losses(
@@ -162,7 +164,8 @@ class AtomicTrainer(RunKeeping):
         )
         self.model_accepts_loss_kwargs = False  # the loss is a mean: accumulated ones are averaged
         self._windows = windows
-        self._frozen = parent.model.to(args.device).requires_grad_(False)
+        model: Any = parent.model
+        self._frozen = model.to(args.device).requires_grad_(False)
         self._codec = parent.description.codec
         self._prompt_length = len(parent.windows.prompt_ids)
         self._teacher = options.teacher
@@ -212,8 +215,8 @@ class AtomicTrainer(RunKeeping):
         codec = self._codec
         category_ids = torch.tensor(codec.category_ids, device=points.after.device)
         if self._teacher == "truth":
-            categories = (points.after[..., None] == category_ids).float()
-            return self._true_targets[points.y], categories if codec.has_categories else None
+            known = (points.after[..., None] == category_ids).float()
+            return self._true_targets[points.y], known if codec.has_categories else None
         first = codec.coordinate_start_id
         bins = torch.arange(first, first + codec.bins, device=points.after.device)
         categories = self._said(points.at_y, category_ids) if codec.has_categories else None

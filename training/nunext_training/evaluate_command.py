@@ -37,7 +37,7 @@ def add_parser(commands: Any) -> None:
     evaluate.add_argument(
         "--points",
         choices=("autoregressive", "atomic"),
-        help="how --checkpoint decodes, where it has a head for atomic points (default: as it says)",
+        help="how --checkpoint decodes, if it has a head for atomic points (default: as it says)",
     )
     evaluate.add_argument("--data", type=Path, nargs="+", required=True, metavar="EXPORT_OR_FOLDER")
     evaluate.add_argument(

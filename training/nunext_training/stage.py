@@ -116,7 +116,7 @@ def run_training(
     job: Job,
     recipe: Recipe,
     identity: dict[str, Any],
-    model: PreTrainedModel,
+    model: torch.nn.Module,
     make_trainer: Callable[[RunFolder], Trainer],
     publish_run: Callable[[RunFolder, dict[str, Any]], None],
     progress: Progress,
