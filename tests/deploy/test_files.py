@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from napari_nunext import cli
+from napari_nunext.models.vllm.launch import points_options
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +61,8 @@ def test_services_are_reached_from_this_machine_or_through_tls(repo_root: Path) 
     services = load(repo_root, "compose.yaml")["services"]
     for name, service in services.items():
         if name != "proxy":
-            assert all(port.startswith("127.0.0.1:") for port in service["ports"]), name
+            ports = service.get("ports", [])
+            assert all(port.startswith("127.0.0.1:") for port in ports), name
     assert services["server"].get("profiles") is None
     assert all("profiles" in services[name] for name in set(services) - {"server"})
 
@@ -82,3 +84,16 @@ def test_the_ray_configuration_has_arguments_that_the_application_takes(repo_roo
     assert {"token_file"} <= set(application["args"]) <= fields
     ray = load(repo_root, "compose.yaml")["services"]["ray"]
     assert ray["ports"][0].endswith(f":{configuration['http_options']['port']}")
+
+
+def test_the_engine_of_vllm_is_started_as_our_server_would_start_it(repo_root: Path) -> None:
+    services = load(repo_root, "compose.yaml")["services"]
+    given = dict(option.split("=", 1) for option in services["engine"]["command"])
+    needed = points_options()
+    assert given.items() >= dict(zip(needed[::2], needed[1::2], strict=True)).items()
+    assert services["engine"]["environment"]["VLLM_USE_V2_MODEL_RUNNER"] == "0"
+    (_, package) = services["engine"]["volumes"]
+    assert (repo_root / "deploy" / package.split(":")[0]).resolve().name == "napari_nunext"
+    args = cli._parser().parse_args(services["vllm"]["command"])
+    assert args.vllm_url == "http://engine:8000"
+    assert given["--model"] == str(args.vllm)
