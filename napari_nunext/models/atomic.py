@@ -7,25 +7,24 @@ reported, the category, the end and the confidence are the model's own, as witho
 the head decides is what the model has read meanwhile, and a guess that is too far off is read
 again.
 
-The model is not changed: the head lies beside its weights in a file of its own, and readers that
-know nothing of it see the checkpoint that it was made for. Torch is not imported here.
+The model is not changed: the head has a file of its own, and readers that know nothing of it see
+the checkpoint that it was made for. Torch is not imported here.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from napari_nunext.core.codec import Codec
 
-HEAD_FILE = "atomic.safetensors"
-"""The weights of the head, in the checkpoint's folder."""
+HEAD_FILE = Path("atomic") / "head.safetensors"
+"""Inside a checkpoint's folder; in a folder of its own, where readers of weights do not look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +70,6 @@ def check_head_file(folder: Path) -> None:
     """Raise `CheckpointError` unless the head lies in `folder`."""
     if not (folder / HEAD_FILE).is_file():
         raise CheckpointError(
-            f"{folder.name} has no {HEAD_FILE}, which its description names. Copy the whole folder "
-            "of the checkpoint."
+            f"{folder.name} has no {HEAD_FILE.as_posix()}, which its description names. Copy the "
+            "whole folder of the checkpoint."
         )

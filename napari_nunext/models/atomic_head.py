@@ -130,9 +130,11 @@ class AtomicHead(nn.Module):
         return head.to(model.device, model.dtype).eval().requires_grad_(False)
 
     def save(self, folder: Path) -> None:
-        """Write it beside the weights of its model."""
+        """Write it into the folder of its model's checkpoint."""
+        path = folder / HEAD_FILE
+        path.parent.mkdir(parents=True, exist_ok=True)
         tensors = {k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}
-        save_file(tensors, folder / HEAD_FILE)
+        save_file(tensors, path)
 
     def read(self, folder: Path) -> None:
         """Take the weights that `save` wrote.
@@ -146,7 +148,7 @@ class AtomicHead(nn.Module):
             self.load_state_dict(load_file(folder / HEAD_FILE))
         except (OSError, SafetensorError, RuntimeError) as error:
             raise CheckpointError(
-                f"{HEAD_FILE} of {folder.name} is damaged, or the head of another model "
+                f"{HEAD_FILE.as_posix()} of {folder.name} is damaged, or the head of another model "
                 f"({str(error).splitlines()[0]}). Copy the checkpoint again, or train a head with "
                 "nunext-train atomic."
             ) from error

@@ -114,19 +114,19 @@ def test_readers_that_know_nothing_of_heads_find_the_model_as_it_was(built, with
 
 def test_a_head_of_another_model_is_refused_in_words(with_head):
     AtomicHead(32, 7, categories=2).save(with_head)
-    with pytest.raises(CheckpointError, match=r"atomic\.safetensors of with-head.*nunext-train"):
+    with pytest.raises(CheckpointError, match=r"head\.safetensors of with-head.*nunext-train"):
         load_checkpoint(with_head, device="cpu")
 
 
 def test_a_damaged_head_is_refused_in_words(with_head):
     (with_head / HEAD_FILE).write_bytes(b"no tensors")
-    with pytest.raises(CheckpointError, match=r"atomic\.safetensors of with-head is damaged"):
+    with pytest.raises(CheckpointError, match=r"atomic/head\.safetensors of with-head is damaged"):
         load_checkpoint(with_head, device="cpu")
 
 
 def test_a_checkpoint_that_lost_its_head_says_so(with_head):
     (with_head / HEAD_FILE).unlink()
-    with pytest.raises(CheckpointError, match=r"with-head has no atomic\.safetensors.*Copy"):
+    with pytest.raises(CheckpointError, match=r"with-head has no atomic/head\.safetensors.*Copy"):
         describe(with_head)
 
 

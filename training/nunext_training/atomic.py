@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import TrainingArguments
 
-from napari_nunext.models.atomic import AtomicPoints
+from napari_nunext.models.atomic import HEAD_FILE, AtomicPoints
 from napari_nunext.models.atomic_head import AtomicHead
 from napari_nunext.models.decoding import NextPointDetector
 from napari_nunext.models.loading import finish_checkpoint, load_checkpoint, new_folder
@@ -153,7 +153,8 @@ def _publish(
         shutil.copytree(
             parent.folder, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*")
         )
-        head.float().save(folder)
+        (folder / HEAD_FILE).parent.mkdir(exist_ok=True)
+        shutil.copyfile(weights / HEAD_FILE, folder / HEAD_FILE)
         shutil.copyfile(run.metrics_path, folder / run.metrics_path.name)
         finish_checkpoint(folder, description)
     run.remove()
