@@ -24,7 +24,7 @@ from nunext_training.cli import main
 from nunext_training.datasets.windows import Example
 from nunext_training.losses import gaussian_targets
 from nunext_training.sft import SftJob, run_sft
-from nunext_training.stage import Job
+from nunext_training.stage import Job, load_parent
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -223,6 +223,7 @@ def test_other_training_leaves_the_head_behind(
 ):
     short = replace(recipe, optimiser=replace(recipe.optimiser, steps=1))
     head = run_atomic(Job((train_only_export,), checkpoint, tmp_path / "a", short), recorder)
+    assert load_parent(head, short.optimiser).atomic_head is None
     tuned = run_sft(SftJob((train_only_export,), head, tmp_path / "b", short), recorder)
     assert load_checkpoint(tuned, device="cpu").description.atomic is None
     assert not (tuned / HEAD_FILE).exists()

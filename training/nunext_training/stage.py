@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -164,7 +164,10 @@ def load_parent(folder: Path, optimiser: OptimiserOptions) -> LoadedCheckpoint:
             "made from, and quantise what comes out."
         )
     attention = None if optimiser.attention == "auto" else optimiser.attention
-    return load_checkpoint(folder, dtype=torch.float32, attention=attention)
+    parent = load_checkpoint(folder, dtype=torch.float32, attention=attention)
+    # A head for atomic points knows the weights of now alone: neither validation nor what comes
+    # out is to use it.
+    return replace(parent, description=replace(parent.description, atomic=None), atomic_head=None)
 
 
 def prepare_model(parent: LoadedCheckpoint, optimiser: OptimiserOptions) -> None:
