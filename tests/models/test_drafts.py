@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from napari_nunext.core.errors import CheckpointError
+from napari_nunext.models.atomic import AtomicPoints
 from napari_nunext.models.atomic_head import AtomicHead
+from napari_nunext.models.decoding import NextPointDetector
+from napari_nunext.models.detector import WindowPoints
 from napari_nunext.models.drafts import Drafts
 from napari_nunext.models.generate import Decoder, decode_batch
 
@@ -225,3 +231,31 @@ def test_replies_that_come_later_are_guessed_by_what_they_show(checkpoint, input
             going.append(token != codec.end_id and len(tokens[row]) < len(alone[row]))
         decoder.advance(step.token_ids, torch.tensor(going))
     assert [tuple(tokens[row]) for row in range(len(windows))] == alone
+
+
+def test_a_detector_decodes_with_its_head_or_without_and_says_which(checkpoint, windows):
+    description = replace(checkpoint.description, atomic=AtomicPoints(used=True, tolerance_um=0.0))
+    headed = replace(checkpoint, description=description, atomic_head=head_of(checkpoint))
+    with_head = NextPointDetector.from_loaded(headed, windows_at_once=2)
+    without = NextPointDetector.from_loaded(headed, windows_at_once=2, atomic=False)
+    said = ("points", "tolerance_um")
+    assert [with_head.info.decoding.get(name) for name in said] == ["atomic", 0.0]
+    assert [without.info.decoding.get(name) for name in said] == ["autoregressive", None]
+
+    def found(detector):
+        events = list(detector.detect(windows, cancelled=lambda: False))
+        points = [e for e in events if isinstance(e, WindowPoints)]
+        return sorted((e.window, *e.points_xy[0], *e.categories) for e in points), {
+            (e.window, *e.points_xy[0]): e.confidence[0] for e in points
+        }
+
+    points, confidence = found(with_head)
+    expected, confidence_alone = found(without)
+    assert points == expected
+    assert points
+    assert confidence == pytest.approx(confidence_alone, rel=1e-3)
+
+
+def test_a_head_that_is_not_there_cannot_be_asked_for(checkpoint):
+    with pytest.raises(CheckpointError, match=r"no head for atomic points.*nunext-train atomic"):
+        NextPointDetector.from_loaded(checkpoint, atomic=True)
