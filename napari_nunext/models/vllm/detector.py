@@ -34,7 +34,7 @@ AT_ONCE = 256
 """Windows of one call under way; vLLM itself decides how many of them it decodes together."""
 LOOK_S = 0.02
 """How often it is asked whether to stop while nothing comes."""
-PATIENCE_S = 180.0
+PATIENCE_S = 600.0
 """A server that went away may need so long to start again; then the call fails."""
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 10.0
@@ -157,7 +157,6 @@ class _Call:
 
     def events(self, wait_s: float) -> Iterator[WindowEvent]:
         """What has come; waits for the first for so long."""
-        self._caller.has_news = False  # before it is taken: what comes meanwhile is news
         try:
             index, said = self._inbox.get(timeout=wait_s) if wait_s else self._inbox.get_nowait()
             while True:
@@ -169,7 +168,9 @@ class _Call:
                     del self._replies[index], self._futures[index]
                 index, said = self._inbox.get_nowait()
         except Empty:
-            return
+            self._caller.has_news = False
+            if not self._inbox.empty():  # it came between
+                self._caller.has_news = True
 
     def hang_up(self) -> None:
         for future in self._futures.values():
@@ -204,7 +205,7 @@ class _Call:
                 gives_up_at = min(gives_up_at, now + self._patience_s)
                 if now + pause_s > gives_up_at:
                     raise
-            logger.warning("a vLLM server went away; a window is asked for again")
+            logger.debug("a vLLM server went away; a window is asked for again")
             self._hear(index, None)
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)

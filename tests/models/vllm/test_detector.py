@@ -12,7 +12,7 @@ from napari_nunext.core.errors import (
     ServerError,
     ServerUnavailableError,
 )
-from napari_nunext.models.detector import WindowEnd, WindowPoints
+from napari_nunext.models.detector import Caller, WindowEnd, WindowPoints
 from napari_nunext.models.vllm import detector as detectors
 from napari_nunext.models.vllm.connection import VllmConnection
 from napari_nunext.models.vllm.detector import Served, VllmDetector
@@ -140,6 +140,23 @@ def test_who_leaves_hangs_up(vllm, detector_on, how):
         assert not any(isinstance(e, WindowEnd) for e in events)
     wait_until(lambda: vllm.open == 0)
     assert vllm.hung_up > 0
+
+
+def test_callers_take_turns_and_batches_come_last(vllm, detector_on):
+    vllm.replies[1] = reply(X0 + 1, X0 + 2, END)
+    vllm.replies[2] = reply(X0 + 3, X0 + 4, END)
+    detector, quick, slow = detector_on(), Caller(lane="interactive"), Caller(lane="batch")
+    calls = [
+        detector.detect_for(caller, [window(number)], cancelled=lambda: False)
+        for caller, number in ((quick, 1), (slow, 2))
+    ]
+    for call in calls:
+        assert next(call) is None  # asked, and nothing heard yet
+    wait_until(lambda: quick.has_news and slow.has_news)
+    found = [[event for event in call if event is not None] for call in calls]
+    assert [points_of(events, 0)[0][:2] for events in found] == [(3.0, 5.0), (7.0, 9.0)]
+    assert not any(caller.has_news for caller in (quick, slow))
+    assert sorted(request["priority"] for request in vllm.requests) == [0, 1]
 
 
 def test_a_window_that_breaks_off_is_asked_for_again_and_nothing_is_heard_twice(vllm, detector_on):
