@@ -39,7 +39,7 @@ def head_of(checkpoint, seed=0):
 
 
 class Oracle:
-    """A head that knows the replies, but is off by some bins."""
+    """A head that knows the replies, but is off by some bins. Beyond them it stays at the last."""
 
     def __init__(self, codec, replies, off):
         self.codec, self.off = codec, off
@@ -55,7 +55,8 @@ class Oracle:
     def y_scores(self, seen, state, x):
         guesses = []
         for row in seen[:, 0, 0].long().tolist():
-            y = int(self.known[row].bins_xy[self.asked[row], 1])
+            known = self.known[row].bins_xy
+            y = int(known[min(self.asked[row], len(known) - 1), 1])
             guesses.append(y + self.off if y + self.off < self.codec.bins else y - self.off)
             self.asked[row] += 1
         return torch.eye(self.codec.bins)[guesses][:, None]
@@ -63,9 +64,11 @@ class Oracle:
     def category_scores(self, seen, state, x, y):
         if not self.codec.has_categories:
             return None
-        rows = seen[:, 0, 0].long().tolist()
-        known = [int(self.known[r].category_indices[self.asked[r] - 1]) for r in rows]
-        return torch.eye(len(self.codec.category_ids))[known][:, None]
+        guesses = []
+        for row in seen[:, 0, 0].long().tolist():
+            known = self.known[row].category_indices
+            guesses.append(int(known[min(self.asked[row], len(known)) - 1]))
+        return torch.eye(len(self.codec.category_ids))[guesses][:, None]
 
 
 def replies_of(checkpoint, inputs, **options):
