@@ -199,7 +199,9 @@ def test_a_head_joins_a_checkpoint_whose_weights_stay_as_they_are(
     )
     assert said["method"] == "atomic"
     assert said["recipe"]["atomic"]["teacher"] == "model"
-    steps = [json.loads(line)["step"] for line in (job.out / "metrics.jsonl").open()]
+    steps = [
+        json.loads(line)["step"] for line in (job.out / "metrics.jsonl").read_text().splitlines()
+    ]
     assert steps[-1] == 24
 
 

@@ -18,7 +18,7 @@ import shutil
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from transformers import TrainingArguments
+from transformers import TrainingArguments, set_seed
 
 from napari_nunext.models.atomic import HEAD_FILE, AtomicPoints
 from napari_nunext.models.atomic_head import AtomicHead
@@ -76,6 +76,7 @@ def run_atomic(
     data = read_data(job, parent.description.codec.category_names)
     identity = identity_of(job, job.recipe, data)
     identity["recipe"]["atomic"] = asdict(job.recipe.atomic)
+    set_seed(job.recipe.seed)  # every run of this recipe begins with the same head
     head = AtomicHead.beginning(parent.model, parent.description.codec)
     return run_training(
         job,
