@@ -10,9 +10,10 @@ def device_name() -> str:
     """``"cpu"``, ``"mps"``, or the name of the first GPU.
 
     Without torch in memory no checkpoint was loaded, and what runs until then runs on the CPU.
+    Another thread may be importing it just now: then parts of it are still missing.
     """
     torch = sys.modules.get("torch")
-    if torch is None:
+    if torch is None or not hasattr(torch, "cuda") or not hasattr(torch, "backends"):
         return "cpu"
     if torch.cuda.is_available():
         name: str = torch.cuda.get_device_name(0)
