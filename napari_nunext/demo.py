@@ -1,8 +1,9 @@
 """The whole loop in one run: find, correct, accept, export, train, and find with the new model.
 
-With a display, the window opens on real tissue and is yours. Without one (`make demo` then brings a
+With a display, the window opens on tissue and is yours. Without one (`make demo` then brings a
 virtual display), a script does what a person would, with the same controller, server and files as
-in daily use, and leaves what it made in a folder.
+in daily use, and leaves what it made in a folder. Its tile is drawn, so that it knows what a person
+would see: where the model is wrong, and what is right.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ import numpy as np
 from napari_nunext import __version__
 from napari_nunext.core.errors import ImageError, NunextError
 from napari_nunext.core.exports import read_export
+from napari_nunext.core.matching import match_points
+from napari_nunext.core.metrics import DetectionScore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from uuid import UUID
 
     from numpy.typing import NDArray
 
@@ -34,12 +36,9 @@ if TYPE_CHECKING:
     from napari_nunext.store import FieldState
     from napari_nunext.ui.app import App
 
-CLASSICAL = "classical"
-TRAINING_STEPS = 150
-MISSED_XY = ((262.0, 190.5), (300.5, 331.0))
-"""Where the script places nuclei, level-0 px of scikit-image's immunohistochemistry tile."""
-STAIN_RADIUS_PX = 6
-"""Neighbourhood whose brown decides between epithelium and stroma."""
+TRAINING_STEPS = 100
+RADIUS_UM = 3.0
+"""How far from a nucleus a point of it may be."""
 
 
 class DemoError(NunextError, RuntimeError):
@@ -84,11 +83,11 @@ def _clear(out: Path) -> None:
 
 def _open_window(out: Path) -> None:
     from napari_nunext.ui import app
-    from napari_nunext.ui.samples import ihc_path, skin_path
+    from napari_nunext.ui.samples import ihc_path, skin_path, synthetic_path
 
-    tiles = [ihc_path()]
+    tiles = [synthetic_path(), ihc_path()]
     try:
-        tiles.append(skin_path())
+        tiles.insert(0, skin_path())
     except ImageError as error:
         print(error, flush=True)
     app.main(tiles, project=out / "review.nunext")
@@ -113,15 +112,16 @@ class ScriptedLoop:
     def run(self) -> None:
         """Do it all; raises `DemoError` at the first step that fails."""
         from napari_nunext.ui import app
-        from napari_nunext.ui.samples import ihc_path
+        from napari_nunext.ui.samples import synthetic_path
 
-        self._app = app.main([ihc_path()], project=self._out / "review.nunext", block=False)
+        self._app = app.main([synthetic_path()], project=self._out / "review.nunext", block=False)
         self._app.viewer.window.resize(1366, 768)
         try:
             self._open()
-            self._summary["found"] = self._find(CLASSICAL)
+            self._summary["model"] = self._model.model_id
+            self._summary["found"] = self._find()
             if not self._summary["found"]:
-                raise DemoError("The classical detector found no nucleus on the sample.")
+                raise DemoError(f"{self._model.model_id} found no nucleus on the sample.")
             corrected = self._correct()
             self._screenshot("screenshot.png")
             self._accept_and_export(corrected)
@@ -146,10 +146,10 @@ class ScriptedLoop:
             f"{entry.mpp:g} um/px ({entry.mpp_source})"
         )
 
-    def _find(self, model_id: str) -> int:
-        """Search the whole tile; returns how many places the model pointed at."""
+    def _find(self) -> int:
+        """Search the whole tile; returns how many places the chosen model pointed at."""
+        model_id = self._model.model_id
         begun = time.monotonic()
-        self._controller.finder.choose_model(model_id)
         self._controller.find_nuclei()
         self._wait("the search to start", lambda m: m.run.busy, 30)
         self._wait("the search to end", lambda m: not m.run.busy, 180)
@@ -164,31 +164,43 @@ class ScriptedLoop:
         return found
 
     def _correct(self) -> dict[str, list[str]]:
-        """Relabel by stain, delete, move, add, undo and redo. Returns what was done, by uid."""
+        """Delete, move, relabel, add, undo and redo, until all is right. What was done, by uid."""
         controller, state = self._controller, self._state
-        by_confidence = sorted(
-            state.nuclei, key=lambda uid: (state.nuclei[uid].nucleus.confidence or 0.0, uid)
-        )
-        deleted, moved, kept = by_confidence[:3], by_confidence[3], by_confidence[4:]
-        for name in ("Epithelial", "Stromal"):
+        nuclei, true_xy, true_categories = list(state.nuclei), *_truth()
+        found = np.array([(n.nucleus.x_px, n.nucleus.y_px) for n in state.nuclei.values()])
+        matching = match_points(found, true_xy, radius_px=RADIUS_UM / self._field.entry.mpp)
+        self._summary["f1_found"] = round(DetectionScore.of(matching).f1, 4)
+        pairs = [
+            (nuclei[i], j)
+            for i, j in zip(matching.pred_index.tolist(), matching.true_index.tolist(), strict=True)
+        ]
+        false = np.setdiff1d(np.arange(len(nuclei)), matching.pred_index)
+        missed = np.setdiff1d(np.arange(len(true_xy)), matching.true_index)
+        for name in dict.fromkeys(true_categories):
             controller.add_category(name)
-        brown = _brown_around(self._field.rgb, state, kept)
-        epithelial = [uid for uid, is_brown in zip(kept, brown, strict=True) if is_brown]
-        stromal = [uid for uid, is_brown in zip(kept, brown, strict=True) if not is_brown]
-        controller.relabel_nuclei(epithelial, "Epithelial")
-        controller.relabel_nuclei([*stromal, moved], "Stromal")
+        deleted = [nuclei[i] for i in false.tolist()]
         controller.delete_nuclei(deleted)
-        nucleus = state.nuclei[moved].nucleus
-        controller.move_nuclei({moved: (nucleus.x_px + 1.5, nucleus.y_px - 1.0)})
-        controller.choose_category("Stromal")
-        added = [controller.add_nucleus(x, y) for x, y in MISSED_XY]
+        relabelled = []
+        for name in dict.fromkeys(true_categories):
+            wrong = [
+                uid
+                for uid, j in pairs
+                if true_categories[j] == name and state.nuclei[uid].nucleus.category != name
+            ]
+            controller.relabel_nuclei(wrong, name)
+            relabelled += wrong
+        moved, place = pairs[0]
+        controller.move_nuclei({moved: _at(true_xy, place)})
+        added = []
+        for j in missed.tolist():
+            controller.choose_category(true_categories[j])
+            added.append(controller.add_nucleus(*_at(true_xy, j)))
         controller.undo()
-        if added[1] in self._state.nuclei:
+        if added and added[-1] in self._state.nuclei:
             raise DemoError("Undo did not take the last nucleus back.")
         controller.redo()
         done = {
-            "relabelled_epithelial": [str(uid) for uid in epithelial],
-            "relabelled_stromal": [str(uid) for uid in (*stromal, moved)],
+            "relabelled": [str(uid) for uid in relabelled],
             "deleted": [str(uid) for uid in deleted],
             "moved": [str(moved)],
             "added": [str(uid) for uid in added],
@@ -260,7 +272,7 @@ class ScriptedLoop:
         before = {uid: n.nucleus for uid, n in self._state.nuclei.items() if n.touched}
         self._controller.improver.use()
         self._wait("the new model", lambda m: m.model_id == checkpoint.name, 60)
-        found = self._find(checkpoint.name)
+        found = self._find()
         after = {uid: n.nucleus for uid, n in self._state.nuclei.items()}
         lost = [uid for uid, nucleus in before.items() if after.get(uid) != nucleus]
         if lost:
@@ -325,19 +337,17 @@ def _turn() -> None:
     time.sleep(0.02)
 
 
-def _brown_around(rgb: NDArray[np.uint8], state: FieldState, uids: list[UUID]) -> NDArray[np.bool_]:
-    """Whether the tissue around each nucleus is stained brown more than most, shape (N,)."""
-    from scipy.ndimage import uniform_filter
-    from skimage.color import rgb2hed
-    from skimage.filters import threshold_otsu
+def _truth() -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """Where the nuclei of the drawn tile are, level-0 px, shape (N, 2), and their categories."""
+    from napari_nunext.ui.samples import draw_synthetic
 
-    brown = uniform_filter(rgb2hed(rgb)[..., 2], size=2 * STAIN_RADIUS_PX + 1)
-    places = [state.nuclei[uid].nucleus for uid in uids]
-    rows = np.clip([int(n.y_px) for n in places], 0, rgb.shape[0] - 1)
-    columns = np.clip([int(n.x_px) for n in places], 0, rgb.shape[1] - 1)
-    around = brown[rows, columns]
-    stained: NDArray[np.bool_] = around > threshold_otsu(around)
-    return stained
+    tile = draw_synthetic()
+    return tile.points_xy, tuple(nucleus.category for nucleus in tile.nuclei)
+
+
+def _at(points_xy: NDArray[np.float64], index: int) -> tuple[float, float]:
+    x, y = points_xy[index].tolist()
+    return x, y
 
 
 if __name__ == "__main__":

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_nunext.core.errors import ImageError
 from napari_nunext.places import user_folder
 from napari_nunext.ui.layers import placement
+
+if TYPE_CHECKING:
+    from napari_nunext.synthetic import SyntheticTile
 
 IHC_MPP = 0.5
 """Assumed. The nuclei of scikit-image's tile measure some 14 px across, a lymphocyte 7 um."""
@@ -85,18 +88,22 @@ def synthetic_path() -> Path:
     """
     from skimage.io import imsave
 
-    from napari_nunext.synthetic import synthesise
-
-    side = SYNTHETIC_SIDE_PX
-    path = user_folder() / "samples" / f"synthetic-he-{side}px-seed{SYNTHETIC_SEED}.png"
+    name = f"synthetic-he-{SYNTHETIC_SIDE_PX}px-seed{SYNTHETIC_SEED}.png"
+    path = user_folder() / "samples" / name
     if not path.is_file():
-        rng = np.random.default_rng(SYNTHETIC_SEED)
-        tile = synthesise(rng, height_px=side, width_px=side, mpp=SYNTHETIC_MPP)
         path.parent.mkdir(parents=True, exist_ok=True)
         written = path.with_name(f"{path.stem}-{os.getpid()}.part.png")
-        imsave(written, tile.rgb, check_contrast=False)
+        imsave(written, draw_synthetic().rgb, check_contrast=False)
         written.replace(path)
     return path
+
+
+def draw_synthetic() -> SyntheticTile:
+    """The drawn tile, with every nucleus in it."""
+    from napari_nunext.synthetic import synthesise
+
+    side, rng = SYNTHETIC_SIDE_PX, np.random.default_rng(SYNTHETIC_SEED)
+    return synthesise(rng, height_px=side, width_px=side, mpp=SYNTHETIC_MPP)
 
 
 def synthetic_sample() -> list[tuple[np.ndarray, dict[str, Any], str]]:
