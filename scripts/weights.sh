@@ -42,7 +42,9 @@ make_once sam-0 build-sam --preset small
 trained sam-1 segmenter --data "$WORK/dsb" "$WORK/outlined" --checkpoint "$WORK/sam-0" \
     --recipe segmenter_small
 trained sam-2 segmenter --data "$WORK/dsb" --checkpoint "$WORK/sam-1" --recipe segmenter_small_real
-released nunext-sam-small release --checkpoint "$WORK/sam-2" --data "$WORK/dsb" --splits val test
+trained sam-3 segmenter --data "$WORK/dsb" --checkpoint "$WORK/sam-2" --recipe segmenter_small_real \
+    --seed 1 --lr 3e-4 --steps "${STEPS:-700}"
+released nunext-sam-small release --checkpoint "$WORK/sam-3" --data "$WORK/dsb" --splits val test
 
 make_once detector-0 build --preset small --latents 4 --instruction "Point to nucleus." \
     --categories "Lymphocyte,Tumour or epithelial,Stromal"
