@@ -47,6 +47,8 @@ def test_core_imports_only_numpy_scipy_and_the_standard_library() -> None:
 
 
 ELSEWHERE = {
+    "napari_nunext.models.vllm.host": {"vllm"},
+    "napari_nunext.models.vllm.plugin": {"vllm"},
     "nunext_training.outside.w4a16": {"compressed_tensors", "llmcompressor"},
     "nunext_training.verl_adapter": {"verl"},
 }

@@ -49,4 +49,4 @@ def test_a_checkpoint_is_served_and_a_foreign_one_is_listed_with_the_reason(fold
             assert 0 <= point.x <= 128
             assert 0 <= point.y <= 96
             assert point.category in ("Lymphocyte", "Tumour")
-        assert client.health().loaded == ["nano"]
+        assert "nano" in client.health().loaded

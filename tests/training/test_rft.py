@@ -29,6 +29,7 @@ from nunext_training.sft import SftJob, run_sft
 pytestmark = pytest.mark.timeout(120)
 
 RECIPE = """
+seed = 1
 [windows]
 scale_range = [1.0, 1.0]
 turn = false
