@@ -51,8 +51,10 @@ make_once detector-0 build --preset small --latents 4 --instruction "Point to nu
 trained detector-1 sft --data "$WORK/brca" "$WORK/drawn" --checkpoint "$WORK/detector-0" --recipe small
 trained detector-2 sft --data "$WORK/brca" "$WORK/drawn" "$WORK/dsb" \
     --checkpoint "$WORK/detector-1" --recipe small_thought --covt "$WORK/sam-2"
-trained detector-3 rft --data "$WORK/brca" --checkpoint "$WORK/detector-2" --recipe small_thought
-released nunext-small release --checkpoint "$WORK/detector-3" --data "$WORK/brca" "$WORK/dsb" \
+trained detector-3 sft --data "$WORK/brca" "$WORK/drawn" "$WORK/dsb" \
+    --checkpoint "$WORK/detector-2" --recipe small_thought --seed 2 --steps "${STEPS:-400}"
+trained detector-4 rft --data "$WORK/brca" --checkpoint "$WORK/detector-3" --recipe small_thought
+released nunext-small release --checkpoint "$WORK/detector-4" --data "$WORK/brca" "$WORK/dsb" \
     --splits val test --weights bfloat16 --segmenter "$WORK/nunext-sam-small"
 
 say "$WORK/nunext-small and $WORK/nunext-sam-small; to bundle them, put them into napari_nunext/weights."
