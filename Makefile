@@ -6,7 +6,7 @@ PYTHON := .venv/bin/python
 .PHONY: help demo test fuzz lint bench environment system clean test-ray test-vllm weights
 
 help:
-	@echo "make demo               open napari on real tissue; without a display, run the whole loop into build/demo/"
+	@echo "make demo               open napari on sample tissue; without a display, run the whole loop into build/demo/"
 	@echo "make test [ARGS=...]    run the tests; ARGS go to pytest"
 	@echo "make fuzz [N=300]       make up N requests of each kind from the server's OpenAPI document"
 	@echo "make test-ray           run deploy/ on a Ray cluster of this machine"
