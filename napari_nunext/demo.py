@@ -255,7 +255,7 @@ class ScriptedLoop:
         if training.phase != "done" or training.checkpoint is None:
             raise DemoError(training.words)
         first, last = np.mean(training.losses[:5]), np.mean(training.losses[-5:])
-        # The bundled model knows drawn tissue already: there is little to gain, but nothing to lose.
+        # The bundled model knows drawn tissue already: there is little to gain here.
         if not last < 1.05 * first:
             raise DemoError(f"Training raised the loss: {first:.3f}, then {last:.3f}.")
         shutil.copytree(training.checkpoint, self._out / "checkpoint")
