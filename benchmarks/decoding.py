@@ -1,13 +1,11 @@
 """What the decoder makes of a tile, beside transformers' own `generate` and behind the server.
 
-The tile is 1000 x 1000 px at 0.5 um/px, real tissue mirrored to size: some hundred windows of the
-preset ``small``, with categories, whose replies are cut off after four points, as many as a trained
-one says there on average. Weights are random, for what they say does not change what a step costs;
-a trained checkpoint can be named instead: ``python -m benchmarks.decoding FOLDER``.
+The tile is 1000 x 1000 px of drawn tissue at 0.5 um/px, the checkpoint the bundled one, or another
+that is named: ``python -m benchmarks.decoding FOLDER``.
 
 `generate` reads one window after the other, under the same grammar and in the same precision. The
 server's time is that of its client, from the request to the last event; in process it is that of
-the same search without one. The two take turns.
+the same search without one, on as many threads. The two take turns.
 """
 
 from __future__ import annotations
@@ -17,34 +15,34 @@ import statistics
 import sys
 import time
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList
 
 from benchmarks._harness import Claim, peak_memory_gb, report
-from benchmarks.serving import MPP, first_points_s, tile
+from benchmarks.serving import MPP, first_points_s
 from napari_nunext.images import read_window
-from napari_nunext.models.builder import build_checkpoint
 from napari_nunext.models.decoding import NextPointDetector
 from napari_nunext.models.detector import WindowPoints
 from napari_nunext.models.generate import end_by_majority, last_position
 from napari_nunext.models.loading import load_checkpoint
 from napari_nunext.models.whole_image import detect_image, plan_image, search
+from napari_nunext.places import BUNDLED_WEIGHTS
 from napari_nunext.serving.launcher import LocalServer
 from napari_nunext.serving.protocol import DetectRequest
+from napari_nunext.synthetic import synthesise
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from napari_nunext.core.codec import Codec
     from napari_nunext.core.geometry import Box
     from napari_nunext.models.loading import LoadedCheckpoint
 
-CATEGORIES = ("Lymphocyte", "Tumour", "Stromal")
-MAX_POINTS = 4
+CHECKPOINT = BUNDLED_WEIGHTS / "nunext-small"
+SIDE_PX = 1000
 SEQUENTIAL_WINDOWS = 12
 REPEATS = 5
 
@@ -124,7 +122,7 @@ def server_over_process(
 ) -> tuple[float, list[float]]:
     """Time through the server in that of the same search in process, and first points there."""
     image, ratios = Tile(rgb), []
-    with LocalServer([folder]) as server:
+    with LocalServer([folder], threads=torch.get_num_threads()) as server:
         client = server.client()
         sha256 = client.put_image(rgb)
         request = DetectRequest(image=sha256, mpp=MPP, model=folder.name)
@@ -141,7 +139,8 @@ def server_over_process(
 
 def measure(folder: Path) -> None:
     """Measure a checkpoint."""
-    rgb = tile()
+    rng = np.random.default_rng(0)
+    rgb = synthesise(rng, height_px=SIDE_PX, width_px=SIDE_PX, mpp=MPP).rgb
     image = Tile(rgb)
     checkpoint = load_checkpoint(folder, to_decode=True)
     detector = NextPointDetector.from_loaded(checkpoint)
@@ -181,20 +180,8 @@ def measure(folder: Path) -> None:
 
 
 def main() -> None:
-    """Measure the checkpoint that is named, or one built for this."""
-    if len(sys.argv) > 1:
-        measure(Path(sys.argv[1]).resolve())
-        return
-    with TemporaryDirectory() as temporary:
-        folder = Path(temporary, "small")
-        build_checkpoint(
-            folder,
-            size="small",
-            categories=CATEGORIES,
-            latents=4,
-            max_points=MAX_POINTS,
-        )
-        measure(folder)
+    """Measure the checkpoint that is named, or the bundled one."""
+    measure(Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else CHECKPOINT)
 
 
 if __name__ == "__main__":
