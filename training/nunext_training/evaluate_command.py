@@ -102,12 +102,10 @@ def _images_of_split(
     args: argparse.Namespace,
 ) -> tuple[tuple[LabelledImage, ...], dict[str, Any]]:
     from nunext_training.datasets.labelled import nuclei_count, rename_categories, select_split
-    from nunext_training.datasets.sources import read_sources, tell_left_out
+    from nunext_training.datasets.sources import read_and_tell
 
-    sources = read_sources(args.data, strict=args.strict)
+    sources = read_and_tell(args.data, strict=args.strict)
     every = tuple(image for source in sources for image in source.images)
-    left_out = sum(source.left_out for source in sources)
-    tell_left_out([p for s in sources for p in s.problems], left_out, left_out + len(every))
     split: Split | Literal["all"] = args.split or ("val" if select_split(every, "val") else "all")
     images = every if split == "all" else select_split(every, split)
     if not images:

@@ -38,15 +38,13 @@ def _run(args: argparse.Namespace) -> int:
     from transformers.utils import logging as transformers_logging
 
     from nunext_training.datasets.labelled import rename_categories, select_split
-    from nunext_training.datasets.sources import read_sources, tell_left_out
+    from nunext_training.datasets.sources import read_and_tell
     from nunext_training.quantise import QuantiseJob, quantise
 
     set_threads(args.threads)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    sources = read_sources(args.data, strict=args.strict)
+    sources = read_and_tell(args.data, strict=args.strict)
     images = rename_categories([i for s in sources for i in s.images], renames_of(args.rename))
-    left_out = sum(source.left_out for source in sources)
-    tell_left_out([p for s in sources for p in s.problems], left_out, left_out + len(images))
     val, train = select_split(images, "val"), select_split(images, "train")
     data = {"origins": [source.origin for source in sources], "split": "val" if val else "all"}
     job = QuantiseJob(

@@ -36,7 +36,7 @@ from nunext_training.cards import Measured, model_card, tables_of
 from nunext_training.centre_map import CentreMapHead
 from nunext_training.covt import ThoughtHead
 from nunext_training.datasets.labelled import select_split
-from nunext_training.evaluate import evaluate_detector, evaluate_segmenter
+from nunext_training.evaluate import VALIDATION_MATCHING, evaluate_detector, evaluate_segmenter
 from nunext_training.files import write_text
 from nunext_training.run_folder import METRICS_FILE
 
@@ -178,7 +178,7 @@ def _measure_detector(
     for part in sets:
         options: dict[str, Any] = {
             "radius_um": MATCH_RADIUS_UM,
-            "method": "gated",
+            "method": VALIDATION_MATCHING,
             "data": part.data,
             "progress": progress,
         }

@@ -37,14 +37,11 @@ def add_parser(commands: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from nunext_training.datasets.sources import read_sources, tell_left_out
+    from nunext_training.datasets.sources import read_and_tell
     from nunext_training.release import ReleaseJob, release, summary
 
     set_threads(args.threads)
-    sources = read_sources(args.data, strict=args.strict)
-    left_out = sum(source.left_out for source in sources)
-    total = left_out + sum(len(source.images) for source in sources)
-    tell_left_out([p for s in sources for p in s.problems], left_out, total)
+    sources = read_and_tell(args.data, strict=args.strict)
     job = ReleaseJob(
         checkpoint=args.checkpoint,
         out=args.out,

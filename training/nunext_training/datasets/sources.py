@@ -97,6 +97,15 @@ def _without_known(source: DataSource, known: dict[Any, LabelledImage], strict: 
     return DataSource(tuple(images), source.origin, tuple(problems), left_out)
 
 
+def read_and_tell(folders: Sequence[Path], *, strict: bool) -> tuple[DataSource, ...]:
+    """`read_sources`, and tell the user what was left out."""
+    sources = read_sources(folders, strict=strict)
+    left_out = sum(source.left_out for source in sources)
+    regions = left_out + sum(len(source.images) for source in sources)
+    tell_left_out([p for source in sources for p in source.problems], left_out, regions)
+    return sources
+
+
 def tell_left_out(problems: Sequence[str], left_out: int, regions: int) -> None:
     """Tell the user what a tolerant reading left out, and how much of how many regions it is."""
     for problem in problems:
