@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,7 +21,9 @@ from nunext_training.recipe import WindowOptions
 WINDOW_PX = 32
 SPEC = WindowSpec(WINDOW_PX, mpp=0.5)
 PLAIN = WindowOptions(scale_range=(1.0, 1.0), turn=False, stain_strength=0.0)
-ALL = WindowOptions(scale_range=(0.7, 1.4), turn=True, stain_strength=0.3)
+ALL = WindowOptions(
+    scale_range=(0.7, 1.4), turn=True, stain_strength=0.3, scanner_strength=0.2, area_exponent=0.3
+)
 
 
 def darkness_centroid(rgb):
@@ -91,12 +95,14 @@ def test_a_tile_smaller_than_the_window_is_white_beyond(tmp_path, labelled_tile)
     np.testing.assert_array_equal(example.points_xy, [[5.5, 6.5]])
 
 
-def test_tiles_are_drawn_by_their_area(tmp_path, labelled_tile):
+@pytest.mark.parametrize(("exponent", "share"), [(1.0, 6 / 7), (0.5, 0.71), (0.0, 0.5)])
+def test_tiles_are_drawn_by_their_area_to_the_exponent(tmp_path, labelled_tile, exponent, share):
     small = labelled_tile(tmp_path, "small", [], width=40, height=40)
     large = labelled_tile(tmp_path, "large", [], width=80, height=120)
-    windows = RandomWindows([small, large], SPEC, PLAIN, length=400, seed=0)
-    share = np.mean([windows[i].image_name == "large" for i in range(400)])
-    assert share == pytest.approx(6 / 7, abs=0.06)
+    options = replace(PLAIN, area_exponent=exponent)
+    windows = RandomWindows([small, large], SPEC, options, length=400, seed=0)
+    drawn = np.mean([windows[i].image_name == "large" for i in range(400)])
+    assert drawn == pytest.approx(share, abs=0.06)
 
 
 def test_windows_of_another_scale_are_resampled_to_the_models(tmp_path, labelled_tile):

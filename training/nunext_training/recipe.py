@@ -36,6 +36,11 @@ class WindowOptions:
     """Mirrored and turned by quarters at random."""
     stain_strength: float = 0.2
     """Amounts of stain vary by factors up to ``exp(strength)``; 0 is off."""
+    scanner_strength: float = 0.0
+    """How far focus, lamp, colours and noise vary (`random_scanner`); 0 is off."""
+    area_exponent: float = 1.0
+    """Images are drawn in proportion to their area to this power. 1: all tissue equally often; 0:
+    all images. In between, small images of rare tissue are seen more often than by their area."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +238,8 @@ class Recipe:
         checks = (
             (0 < low <= high, "windows.scale_range", "0 < low <= high"),
             (self.windows.stain_strength >= 0, "windows.stain_strength", "0 or more"),
+            (self.windows.scanner_strength >= 0, "windows.scanner_strength", "0 or more"),
+            (0 <= self.windows.area_exponent <= 1, "windows.area_exponent", "0 to 1"),
             (self.loss.supervision in get_args(Supervision), "loss.supervision", "naive or soft"),
             (self.loss.sigma_bins > 0, "loss.sigma_bins", "a positive number"),
             (

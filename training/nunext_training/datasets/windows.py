@@ -17,6 +17,7 @@ from napari_nunext.core.geometry import Box
 from napari_nunext.core.tiling import plan_windows
 from nunext_training.datasets.crops import Crop, random_crop
 from nunext_training.datasets.labelled import category_indices
+from nunext_training.datasets.scanner import random_scanner
 from nunext_training.datasets.stain import random_factors, scale_stains
 from nunext_training.datasets.verdicts import Verdicts
 
@@ -140,7 +141,7 @@ class RandomWindows(_Windows):
     """`length` windows at random places; a map-style data set.
 
     Images are drawn in proportion to their area in um^2, so every piece of tissue is seen equally
-    often.
+    often, unless `WindowOptions.area_exponent` says otherwise.
 
     Parameters
     ----------
@@ -175,7 +176,8 @@ class RandomWindows(_Windows):
         sizes = [self.size_of(i) for i in range(len(self.images))]
         areas = np.array([w * h * i.mpp**2 for (w, h), i in zip(sizes, self.images, strict=True)])
         self._extents = tuple(Box.of_image(w, h) for w, h in sizes)
-        self._probability = areas / areas.sum()
+        weights = areas**options.area_exponent
+        self._probability = weights / weights.sum()
 
     def __len__(self) -> int:
         return self._length
@@ -195,10 +197,17 @@ class RandomWindows(_Windows):
             turn=options.turn,
         )
         example = self.cut(chosen, crop)
-        if options.stain_strength == 0:
-            return example
-        factors = random_factors(rng, options.stain_strength)
-        return replace(example, rgb=scale_stains(example.rgb, factors))
+        return replace(example, rgb=_of_another_laboratory(example.rgb, options, rng))
+
+
+def _of_another_laboratory(
+    rgb: NDArray[np.uint8], options: WindowOptions, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    if options.stain_strength > 0:
+        rgb = scale_stains(rgb, random_factors(rng, options.stain_strength))
+    if options.scanner_strength > 0:
+        rgb = random_scanner(rng, options.scanner_strength)(rgb)
+    return rgb
 
 
 class GridWindows(_Windows):
