@@ -189,6 +189,15 @@ def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(tmp_path, masked, sam
     assert lines[0] == lines[1]
 
 
+def test_a_recipe_may_have_it_see_more_closely(tmp_path, masked, sam, brief):
+    closer = replace(brief, segmenter=replace(brief.segmenter, mpp=0.3))
+    seen = run_segmenter(Job((masked,), sam, tmp_path / "closer", closer), Events())
+    same = run_segmenter(Job((masked,), sam, tmp_path / "same", brief), Events())
+    assert (described(sam).mpp, described(seen).mpp, described(same).mpp) == (0.5, 0.3, 0.5)
+    # It is trained and validated on windows of that scale, which hold other pixels.
+    assert described(seen).metrics[0]["loss"] != described(same).metrics[0]["loss"]
+
+
 def test_the_command_goes_on_from_a_converted_checkpoint(
     tmp_path, masked, learned, original_sam_state, capsys
 ):

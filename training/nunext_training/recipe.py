@@ -97,6 +97,8 @@ class SegmenterOptions:
     dice_weight: float = 1.0
     iou_weight: float = 1.0
     """Of the error of the IoU that SAM predicts for its mask."""
+    mpp: float = 0.0
+    """What the new checkpoint sees in a pixel of its windows, um; 0: what its parent sees."""
     weights: WeightsDtype = "float32"
     """How the checkpoint stores them; they are trained and served in float32."""
 
@@ -306,6 +308,7 @@ def _segmenter_checks(segmenter: SegmenterOptions) -> tuple[tuple[bool, str, str
         (segmenter.prompts > 0, "segmenter.prompts", "1 or more"),
         (0 <= segmenter.jitter <= 1, "segmenter.jitter", "0 to 1"),
         *((getattr(segmenter, key) >= 0, f"segmenter.{key}", "0 or more") for key in losses),
+        (segmenter.mpp >= 0, "segmenter.mpp", "0 (the parent's) or more"),
         (
             segmenter.weights in get_args(WeightsDtype),
             "segmenter.weights",

@@ -79,6 +79,7 @@ def run_segmenter(
     """
     processes.join()
     parent = read_segmenter_description(job.checkpoint)
+    parent = replace(parent, mpp=job.recipe.segmenter.mpp or parent.mpp)
     data = read_data(job)
     check_masks([*data.train, *data.val])
     model: Any = load_weights(SamModel, job.checkpoint, device=choose_device(), dtype=torch.float32)
