@@ -7,7 +7,7 @@ import pytest
 
 from napari_nunext.core.geometry import Box
 from nunext_training.datasets.crops import Crop
-from nunext_training.datasets.prompts import MIN_SEEN_PX, PromptedWindows
+from nunext_training.datasets.prompts import BESIDE_PX, MIN_SEEN_PX, PromptedWindows
 from nunext_training.datasets.windows import Example
 
 
@@ -38,26 +38,26 @@ def test_every_nucleus_is_asked_for_before_any_is_asked_for_again(labels):
 def test_a_slice_at_the_edge_is_asked_for_by_what_is_seen_of_it(labels):
     labels[:MIN_SEEN_PX, 15] = 2
     prompted = PromptedWindows([example(labels)], prompts=3, jitter=0.0, seed=0)[0]
-    by_label = dict(zip(prompted.chosen.tolist(), prompted.points_xy.tolist(), strict=True))
+    by_label = dict(zip(prompted.chosen.tolist(), prompted.points_xy[:, 0].tolist(), strict=True))
     assert by_label[2] == [15.5, MIN_SEEN_PX / 2]
 
 
 def test_a_point_without_jitter_is_the_centroid(labels):
     prompted = PromptedWindows([example(labels)], prompts=2, jitter=0.0, seed=0)[0]
-    by_label = dict(zip(prompted.chosen.tolist(), prompted.points_xy.tolist(), strict=True))
+    by_label = dict(zip(prompted.chosen.tolist(), prompted.points_xy[:, 0].tolist(), strict=True))
     assert by_label == {4: [4.5, 4.5], 9: [9.0, 11.0]}
 
 
 def test_points_with_jitter_lie_on_their_nucleus_and_go_up_to_its_edge(labels):
     windows = PromptedWindows([example(labels)], prompts=400, jitter=1.0, seed=0)
     prompted = windows[0]
-    x, y = np.floor(prompted.points_xy.T).astype(int)
+    x, y = np.floor(prompted.points_xy[:, 0].T).astype(int)
     np.testing.assert_array_equal(labels[y, x], prompted.chosen)
-    of_bar = prompted.points_xy[prompted.chosen == 9]
+    of_bar = prompted.points_xy[prompted.chosen == 9, 0]
     assert of_bar[:, 0].min() < 5.5
     assert of_bar[:, 0].max() > 12.5
     half = PromptedWindows([example(labels)], prompts=400, jitter=0.5, seed=0)[0]
-    assert np.abs(half.points_xy[half.chosen == 9][:, 0] - 9.0).max() <= 0.5 * 4.5
+    assert np.abs(half.points_xy[half.chosen == 9, 0, 0] - 9.0).max() <= 0.5 * 4.5
 
 
 def test_the_same_seed_and_index_give_the_same_prompts(labels):
@@ -68,6 +68,41 @@ def test_the_same_seed_and_index_give_the_same_prompts(labels):
     assert prompts(0, 1) == prompts(0, 1)
     assert prompts(0, 1) != prompts(0, 0)
     assert prompts(0, 1) != prompts(1, 1)
+
+
+def test_every_other_batch_has_further_clicks_on_the_nucleus_and_beside_it(labels):
+    windows = PromptedWindows(
+        [example(labels)] * 400, prompts=2, jitter=0.0, seed=0, clicks=3, batch=4
+    )
+    batches = [[windows[4 * b + i] for i in range(4)] for b in range(100)]
+    counts = [prompted.points_xy.shape[1] for (prompted, *_) in batches]
+    for batch, count in zip(batches, counts, strict=True):
+        assert {prompted.points_xy.shape for prompted in batch} == {(2, count, 2)}
+    assert set(counts) == {1, 2, 3, 4}
+    assert 0.35 < np.mean(np.array(counts) == 1) < 0.65
+    on_it = beside = 0
+    for prompted in (p for batch in batches for p in batch):
+        x, y = np.moveaxis(np.floor(prompted.points_xy).astype(int), 2, 0)
+        np.testing.assert_array_equal(
+            labels[y, x] == prompted.chosen[:, None], prompted.positive, strict=True
+        )
+        assert prompted.positive[:, 0].all()
+        on_it += int(prompted.positive[:, 1:].sum())
+        beside += int((~prompted.positive).sum())
+    assert 0.4 < on_it / (on_it + beside) < 0.6
+
+
+def test_a_click_beside_a_nucleus_is_near_it(labels):
+    windows = PromptedWindows([example(labels)] * 40, prompts=2, jitter=0.0, seed=0, clicks=2)
+    beside = [
+        point
+        for prompted in (windows[i] for i in range(40))
+        for point, on_it in zip(prompted.points_xy[0], prompted.positive[0], strict=True)
+        if prompted.chosen[0] == 9 and not on_it
+    ]
+    x, y = np.array(beside).T
+    assert np.maximum(4 - x, x - 14).max() <= BESIDE_PX
+    assert np.maximum(10 - y, y - 12).max() <= BESIDE_PX
 
 
 def test_a_window_without_nuclei_asks_for_none():

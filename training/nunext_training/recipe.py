@@ -93,6 +93,8 @@ class SegmenterOptions:
     """Nuclei asked for in each window, one point each."""
     jitter: float = 1.0
     """How far a point is from the centroid at most, on the way to a random pixel of the nucleus."""
+    clicks: int = 0
+    """Further clicks at most, on the nucleus or beside it, as people correct outlines by."""
     focal_weight: float = 20.0
     dice_weight: float = 1.0
     iou_weight: float = 1.0
@@ -307,6 +309,7 @@ def _segmenter_checks(segmenter: SegmenterOptions) -> tuple[tuple[bool, str, str
     return (
         (segmenter.prompts > 0, "segmenter.prompts", "1 or more"),
         (0 <= segmenter.jitter <= 1, "segmenter.jitter", "0 to 1"),
+        (segmenter.clicks >= 0, "segmenter.clicks", "0 or more"),
         *((getattr(segmenter, key) >= 0, f"segmenter.{key}", "0 or more") for key in losses),
         (segmenter.mpp >= 0, "segmenter.mpp", "0 (the parent's) or more"),
         (

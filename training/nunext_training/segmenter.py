@@ -125,7 +125,7 @@ def _trainer(
     return SegmenterTrainer(
         model,
         args,
-        windows=_prompted(windows, recipe),
+        windows=_prompted(windows, recipe, clicks=recipe.segmenter.clicks),
         validation=_validation(parent, images, data.val, spec, recipe),
         images=images,
         options=recipe.segmenter,
@@ -135,10 +135,17 @@ def _trainer(
     )
 
 
-def _prompted(windows: RandomWindows | GridWindows, recipe: Recipe) -> PromptedWindows:
+def _prompted(
+    windows: RandomWindows | GridWindows, recipe: Recipe, *, clicks: int = 0
+) -> PromptedWindows:
     options = recipe.segmenter
     return PromptedWindows(
-        windows, prompts=options.prompts, jitter=options.jitter, seed=recipe.seed
+        windows,
+        prompts=options.prompts,
+        jitter=options.jitter,
+        seed=recipe.seed,
+        clicks=clicks,
+        batch=recipe.optimiser.batch_size,
     )
 
 

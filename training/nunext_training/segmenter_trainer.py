@@ -100,7 +100,8 @@ class SegmenterTrainer(RunKeeping):
         points = np.stack([i.points_xy for i in items]) - PIXEL_CENTRE
         return {
             "pixel_values": pixels,
-            "input_points": torch.from_numpy(points).float()[:, :, None],
+            "input_points": torch.from_numpy(points).float(),
+            "input_labels": torch.from_numpy(np.stack([i.positive for i in items])).long(),
             "chosen": torch.from_numpy(np.stack([i.chosen for i in items])),
             "labels": torch.from_numpy(np.stack([i.labels for i in items])),
         }
@@ -119,6 +120,7 @@ class SegmenterTrainer(RunKeeping):
         outputs = model(
             pixel_values=inputs["pixel_values"],
             input_points=inputs["input_points"],
+            input_labels=inputs["input_labels"],
             multimask_output=False,
         )
         loss = prompt_loss(
