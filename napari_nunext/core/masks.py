@@ -6,6 +6,7 @@ numbers wherever it lies on a slide. Runs are COCO's: column-major, starting wit
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +96,12 @@ class Mask:
             self.x0_px + float(columns.mean()) + 0.5,
             self.y0_px + float(rows.mean()) + 0.5,
         )
+
+    def covers(self, x_px: float, y_px: float) -> bool:
+        """Whether the pixel in which a place lies belongs to it."""
+        column, row = math.floor(x_px) - self.x0_px, math.floor(y_px) - self.y0_px
+        inside = 0 <= row < self.height_px and 0 <= column < self.width_px
+        return inside and bool(self.to_array()[row, column])
 
     def clipped_to(self, width_px: int, height_px: int) -> Mask:
         """The part inside an image of this size; empty where there is none."""

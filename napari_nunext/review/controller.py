@@ -23,6 +23,7 @@ from napari_nunext.review.fields import load_field, queue_items
 from napari_nunext.review.finding import Finder
 from napari_nunext.review.improving import Improver
 from napari_nunext.review.model import Notice, QueueItem
+from napari_nunext.review.outlining import Outliner
 from napari_nunext.review.session import Session
 from napari_nunext.review.training import Trainer
 from napari_nunext.store import events
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from napari_nunext.review.servers import ModelServer
     from napari_nunext.store import Event, FieldState, Project
 
+REACH_UM = 2.0
+"""From a nucleus' point: where a click means it that has no outline."""
 DEFAULT_MPP = 0.5
 """Assumed where neither the file nor the user says otherwise: a 20x objective."""
 
@@ -92,6 +95,7 @@ class ReviewController:
         self._mpp = mpp
         self.session = Session(executor, on_main, writer=writer_executor)
         self.finder = Finder(self.session, server)
+        self.outliner = Outliner(self.session, server)
         self.improver = Improver(self.session, self.finder, models_dir, make_trainer)
         self._opening = 0
 
@@ -216,7 +220,9 @@ class ReviewController:
     def _commit(self, make: Callable[[FieldState, str], Iterable[Event]]) -> None:
         field, state = self.model.open_field, self.model.state
         if field is not None and state is not None:
-            self.session.commit(field.entry.sha256, tuple(make(state, field.entry.sha256)))
+            gesture = tuple(make(state, field.entry.sha256))
+            self.session.commit(field.entry.sha256, gesture)
+            self.outliner.follow(gesture)
 
     def add_nucleus(self, x_px: float, y_px: float) -> UUID:
         """Place a nucleus of the current category; returns its identity."""
@@ -235,6 +241,24 @@ class ReviewController:
     def relabel_nuclei(self, uids: Iterable[UUID], category: str) -> None:
         """Give nuclei a category, as one gesture."""
         self._commit(lambda state, sha256: editing.relabelled(state, sha256, uids, category))
+
+    def correct_outline(self, x_px: float, y_px: float, *, inside: bool) -> None:
+        """Say of a place that it belongs to the selected nucleus, or that it does not.
+
+        Where another nucleus lies there, that one is selected instead: it is meant next.
+        """
+        field, state = self.model.open_field, self.model.state
+        if field is None or state is None:
+            return
+        chosen = next(iter(self.model.selected)) if len(self.model.selected) == 1 else None
+        reach_px = REACH_UM / field.entry.mpp
+        there = editing.nucleus_at(state, x_px, y_px, reach_px) if inside else None
+        if there is not None and there != chosen:
+            self.model.selected = frozenset({there})
+        elif chosen is not None:
+            self.outliner.refine(chosen, x_px, y_px, inside=inside)
+        else:
+            self.session.notify(Notice("Click on a nucleus first, then correct its outline."))
 
     def undo(self) -> None:
         """Take the last gesture back."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from napari_nunext.store import events
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from uuid import UUID
 
+    from napari_nunext.core.nuclei import Nucleus
     from napari_nunext.store import Event, FieldState, ReviewedNucleus
 
 BAND_PX = 64.0
@@ -44,6 +46,22 @@ def relabelled(
         for uid in uids
         if uid in state.nuclei
     )
+
+
+def nucleus_at(state: FieldState, x_px: float, y_px: float, reach_px: float) -> UUID | None:
+    """The nucleus that a click means; None where there is none.
+
+    Of those whose outline covers the place, or else whose point is in reach, it is the one with the
+    nearest point. Rejected nuclei are not meant.
+    """
+    standing = [n.nucleus for n in state.nuclei.values() if n.status != "rejected"]
+    covering = [n for n in standing if n.mask is not None and n.mask.covers(x_px, y_px)]
+    near = covering or [n for n in standing if _distance_px(n, x_px, y_px) <= reach_px]
+    return min(near, key=lambda n: _distance_px(n, x_px, y_px)).uid if near else None
+
+
+def _distance_px(nucleus: Nucleus, x_px: float, y_px: float) -> float:
+    return math.hypot(nucleus.x_px - x_px, nucleus.y_px - y_px)
 
 
 def is_sure(nucleus: ReviewedNucleus, sure_above: float) -> bool:

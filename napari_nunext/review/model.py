@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 SURE_ABOVE = 0.45
 """Confidence from which a nucleus counts as sure, until the user moves the slider."""
 
-Tool = Literal["look", "select", "add"]
-"""What the mouse does on the image: move the view, select and move nuclei, place nuclei."""
+Tool = Literal["look", "select", "add", "outline"]
+"""What the mouse does on the image: move the view, select and move nuclei, place nuclei, say what
+belongs to a nucleus."""
 
 TrainingPhase = Literal["idle", "exporting", "building", "training", "done", "failed", "stopped"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-import numpy as np
 from scipy.spatial import cKDTree
 
 from napari_nunext.core.nuclei import Nucleus, points_of
@@ -15,10 +14,10 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from napari_nunext.core.geometry import Box, PointsXY
-    from napari_nunext.core.masks import Mask
     from napari_nunext.store.entries import Run
     from napari_nunext.store.events import Event
 
@@ -91,12 +90,6 @@ def as_predicted(run_id: str, nucleus: Nucleus) -> ReviewedNucleus:
     return ReviewedNucleus(nucleus, run_id, predicted_xy=(nucleus.x_px, nucleus.y_px))
 
 
-def _lies_on(mask: Mask, x_px: float, y_px: float) -> bool:
-    column, row = int(np.floor(x_px)) - mask.x0_px, int(np.floor(y_px)) - mask.y0_px
-    inside = 0 <= row < mask.height_px and 0 <= column < mask.width_px
-    return inside and bool(mask.to_array()[row, column])
-
-
 class Fold:
     """The state of an image while events are applied to it, in the order of the journal.
 
@@ -148,7 +141,7 @@ class Fold:
         match event.kind:
             case "move":
                 x_px, y_px, mask = float(p["x_px"]), float(p["y_px"]), n.mask
-                if mask is not None and not _lies_on(mask, x_px, y_px):
+                if mask is not None and not mask.covers(x_px, y_px):
                     mask = None  # it outlines what the point has left
                 n = Nucleus(n.uid, x_px, y_px, n.category, n.confidence, mask)
             case "relabel":

@@ -11,7 +11,8 @@ Pure: the same runs and events always give the same state. What an event means:
   nothing.
 - A prediction that the server took back at a seam is not shown, unless a person touched it first.
 - A person's gestures (groups) form one line: `undo` takes the last one out of the fold, `redo`
-  brings it back to its old place, and a new edit forgets what was undone.
+  brings it back to its old place, and a new edit forgets what was undone. An event that joins an
+  older gesture is taken back with it, and forgets nothing.
 """
 
 from __future__ import annotations
@@ -232,7 +233,8 @@ def _histories(
         mine = done.setdefault(event.annotator, {})
         back = undone.setdefault(event.annotator, {})
         if event.is_edit and event.group not in out:
-            back.clear()
+            if event.group not in mine:  # what joins a gesture later is no new one
+                back.clear()
             mine[event.group] = None
         elif event.kind == "undo" and _last(mine) == event.target:
             back[event.target] = mine.pop(event.target)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_nunext import __version__
 from napari_nunext.core.errors import ServerUnavailableError
+from napari_nunext.core.masks import Mask
 from napari_nunext.serving import protocol
 
 if TYPE_CHECKING:
@@ -84,12 +87,23 @@ def done(count: int, finish: str = "complete") -> protocol.Done:
     return protocol.Done(points=count, finish=finish)
 
 
+def square(x: float, y: float, side_px: int = 8) -> Mask:
+    """A mask around a place."""
+    half = side_px // 2
+    return Mask.from_array(np.ones((side_px, side_px), dtype=bool), int(x) - half, int(y) - half)
+
+
 class FakeClient:
-    """Streams `script`; an exception in it is raised where it stands, a text is a wait's."""
+    """Streams `script`; an exception in it is raised where it stands, a text is a wait's.
+
+    Masks are what `outline` makes of a prompt's clicks; None leaves the prompt without one.
+    """
 
     def __init__(self) -> None:
         self.script: Sequence[Any] = ()
         self.requests: list[protocol.DetectRequest] = []
+        self.segmented: list[protocol.SegmentRequest] = []
+        self.outline: Callable[[list[protocol.PromptPoint]], Mask | None] = lambda clicks: None
         self.images: list[str | None] = []
         self.cancelled: list[str] = []
         self.down = False
@@ -138,6 +152,19 @@ class FakeClient:
                 raise event
             else:
                 yield event
+
+    def segment(
+        self, request: protocol.SegmentRequest, *, patience: object = None
+    ) -> protocol.SegmentReply:
+        self._answer()
+        assert self.images
+        assert self.images[-1] == request.image
+        self.segmented.append(request)
+        drawn = [self.outline(prompt.points) for prompt in request.prompts]
+        return protocol.SegmentReply(
+            masks=[protocol.MaskOut.of(i, m, 0.9) for i, m in enumerate(drawn) if m is not None],
+            segmenter="sam",
+        )
 
     def _answer(self) -> None:
         if self.down:

@@ -132,6 +132,22 @@ def test_a_new_edit_forgets_what_was_undone():
     assert places(state) == [(2, 2)]
 
 
+def test_what_joins_an_older_gesture_forgets_nothing_and_goes_with_it():
+    old = by("jd", events.add(IMAGE, 1, 1, "A"))
+    new = by("jd", events.add(IMAGE, 9, 9, "A"))
+    state = FieldState.fold([], (*old, *new))
+    state = state.apply(*by("jd", events.undo(IMAGE, new[0].group)))
+    mask = Mask.from_array(np.ones((2, 2), dtype=bool))
+    outline = events.grouped([events.edit_mask(IMAGE, old[0].uid, mask)], old[0].group)
+    state = state.apply(*by("jd", *outline))
+    assert state == fold_again(state)
+    assert state.nuclei[old[0].uid].nucleus.mask == mask
+    assert state.undo_steps("jd") == 1
+    assert state.next_redo("jd") == new[0].group
+    state = state.apply(*by("jd", events.undo(IMAGE, old[0].group)))
+    assert state.nuclei == {}
+
+
 def test_each_annotator_undoes_their_own():
     mine, theirs = events.add(IMAGE, 1, 1, "A"), events.add(IMAGE, 2, 2, "A")
     state = FieldState.fold([], by("jd", mine) + by("xy", theirs))

@@ -1,0 +1,219 @@
+"""Outlines that follow what people do: of nuclei they place or move, and where they click.
+
+The outline of a nucleus that was placed or moved joins that gesture, so that one undo takes back
+both; a click that corrects an outline is a gesture of its own. Outlines are drawn in the background
+and come after the point; whatever was done in between stays as it is.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from napari_nunext.core.errors import ServerError, ServerUnavailableError
+from napari_nunext.review.background import in_words
+from napari_nunext.review.model import Notice
+from napari_nunext.serving import protocol
+from napari_nunext.store import events
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from uuid import UUID
+
+    from napari_nunext.core.masks import Mask
+    from napari_nunext.core.nuclei import Nucleus
+    from napari_nunext.review.model import OpenField
+    from napari_nunext.review.servers import ModelServer
+    from napari_nunext.review.session import Session
+    from napari_nunext.store import Event
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Placing:
+    """A nucleus that a gesture has put somewhere."""
+
+    image_sha256: str
+    uid: UUID
+    point_xy: tuple[float, float]
+    gesture: UUID
+
+    @classmethod
+    def of(cls, event: Event) -> Placing | None:
+        """What an event places; None where it places nothing."""
+        if event.kind not in ("add", "move") or event.uid is None or event.image_sha256 is None:
+            return None
+        point_xy = (event.payload["x_px"], event.payload["y_px"])
+        return cls(event.image_sha256, event.uid, point_xy, event.group)
+
+
+@dataclass(frozen=True, slots=True)
+class Refined:
+    """An outline and the clicks that made it."""
+
+    mask: Mask
+    clicks: tuple[protocol.PromptPoint, ...]
+
+
+class Outliner:
+    """The part of the controller that has outlines drawn.
+
+    Parameters
+    ----------
+    session : Session
+    server : ModelServer
+        Draws with its default segmenter.
+    """
+
+    def __init__(self, session: Session, server: ModelServer) -> None:
+        self._session = session
+        self._model = session.model
+        self._server = server
+        self._waiting: dict[UUID, Placing] = {}
+        """What has yet to be outlined."""
+        self._refined: dict[UUID, list[Refined]] = {}
+        """What clicks have made of a nucleus, oldest first: after an undo an earlier one counts."""
+        self._drawing: dict[UUID, tuple[protocol.PromptPoint, ...]] = {}
+        """The clicks on a nucleus whose outline is being drawn: a further click joins them."""
+        self._model.events.server.connect(self.catch_up)
+        self._model.events.outlines.connect(self.catch_up)
+
+    def follow(self, gesture: Iterable[Event]) -> None:
+        """Outline the nuclei that a gesture has placed, once outlines are on and a server is there.
+
+        A nucleus that was moved within its outline keeps it.
+        """
+        placings = filter(None, map(Placing.of, gesture))
+        self._waiting |= {placing.uid: placing for placing in placings}
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Ask for those outlines of the open image that are still to be drawn."""
+        field = self._open_field()
+        if field is None or not self._model.outlines:
+            return
+        here = [p for p in self._waiting.values() if p.image_sha256 == field.entry.sha256]
+        for placing in here:
+            del self._waiting[placing.uid]
+        asked = [placing for placing in here if self._lacks_outline(placing)]
+        if not asked:
+            return
+        clicks = [(protocol.PromptPoint(x=x, y=y),) for x, y in (p.point_xy for p in asked)]
+        self._session.background.run(
+            lambda: self._draw(field, clicks),
+            lambda masks: self._take(asked, masks),
+            lambda error: self._put_off(asked, error),
+        )
+
+    def refine(self, uid: UUID, x_px: float, y_px: float, *, inside: bool) -> None:
+        """Draw a nucleus of the open image anew: a place belongs to it, or does not.
+
+        The clicks on one nucleus add up, and its own point is always inside.
+        """
+        field, nucleus = self._open_field(), self._nucleus(uid)
+        if nucleus is None:
+            return
+        if field is None:
+            self._session.notify(Notice("Outlines are drawn by the model server: it is not ready."))
+            return
+        sha256 = field.entry.sha256
+        click = protocol.PromptPoint(x=x_px, y=y_px, positive=inside)
+        clicks = self._drawing[uid] = (*self._clicks_on(nucleus), click)
+        self._session.background.run(
+            lambda: self._draw(field, [clicks]),
+            lambda masks: self._take_refined(sha256, nucleus, clicks, masks[0]),
+            lambda error: self._not_refined(uid, error),
+        )
+
+    def _clicks_on(self, nucleus: Nucleus) -> tuple[protocol.PromptPoint, ...]:
+        """Its own point, and the clicks that its outline was drawn by or is being drawn by."""
+        known = self._drawing.get(nucleus.uid)
+        if known is None:
+            refined = reversed(self._refined.get(nucleus.uid, []))
+            known = next((r.clicks for r in refined if r.mask == nucleus.mask), ())
+        return (protocol.PromptPoint(x=nucleus.x_px, y=nucleus.y_px), *known[1:])
+
+    def _open_field(self) -> OpenField | None:
+        """The open image, where a server is there to draw on it."""
+        return self._model.open_field if self._model.server.phase == "ready" else None
+
+    def _nucleus(self, uid: UUID) -> Nucleus | None:
+        reviewed = None if self._model.state is None else self._model.state.nuclei.get(uid)
+        return None if reviewed is None else reviewed.nucleus
+
+    def _draw(
+        self, field: OpenField, clicks: Sequence[tuple[protocol.PromptPoint, ...]]
+    ) -> list[Mask | None]:
+        """A mask for the clicks on each nucleus, or None where no pixel is left."""
+        client, entry = self._server.client(), field.entry
+        client.put_image(field.rgb, sha256=entry.sha256)
+        reply = client.segment(
+            protocol.SegmentRequest(
+                image=entry.sha256,
+                mpp=entry.mpp,
+                prompts=[protocol.MaskPrompt(points=list(points)) for points in clicks],
+            )
+        )
+        drawn = {mask.index: mask.to_mask() for mask in reply.masks}
+        return [drawn.get(index) for index in range(len(clicks))]
+
+    # What was placed
+
+    def _lacks_outline(self, placing: Placing) -> bool:
+        """Whether a nucleus still stands where it was placed, without an outline."""
+        reviewed = self._session.state_of(placing.image_sha256).nuclei.get(placing.uid)
+        if reviewed is None:
+            return False
+        nucleus = reviewed.nucleus
+        return nucleus.mask is None and (nucleus.x_px, nucleus.y_px) == placing.point_xy
+
+    def _take(self, asked: Sequence[Placing], masks: Sequence[Mask | None]) -> None:
+        drawn = [
+            replace(events.edit_mask(p.image_sha256, p.uid, mask), group=p.gesture)
+            for p, mask in zip(asked, masks, strict=True)
+            if mask is not None and self._lacks_outline(p)
+        ]
+        self._session.commit(asked[0].image_sha256, drawn)
+
+    def _put_off(self, asked: Sequence[Placing], error: BaseException) -> None:
+        """Nobody waits for these outlines: no notice. A server that comes back is asked again."""
+        if not isinstance(error, ServerError):
+            logger.error("outlines were not drawn", exc_info=error)
+            return
+        logger.warning("%s outlines were not drawn: %s", len(asked), error)
+        if isinstance(error, ServerUnavailableError):
+            self._waiting = {placing.uid: placing for placing in asked} | self._waiting
+
+    # What was clicked
+
+    def _take_refined(
+        self,
+        sha256: str,
+        before: Nucleus,
+        clicks: tuple[protocol.PromptPoint, ...],
+        mask: Mask | None,
+    ) -> None:
+        uid = before.uid
+        if self._drawing.get(uid) is not clicks:
+            return  # a later click has joined them, and is being answered
+        del self._drawing[uid]
+        if mask is None:
+            self._session.notify(
+                Notice("Nothing is left of this nucleus with that click: its outline is unchanged.")
+            )
+            return
+        reviewed = self._session.state_of(sha256).nuclei.get(uid)
+        if reviewed is None or not _same_place(reviewed.nucleus, before):
+            return  # what was clicked on is no longer there
+        self._refined.setdefault(uid, []).append(Refined(mask, clicks))
+        self._session.commit(sha256, [events.edit_mask(sha256, uid, mask)])
+
+    def _not_refined(self, uid: UUID, error: BaseException) -> None:
+        self._drawing.pop(uid, None)
+        self._session.notify(in_words(error))
+
+
+def _same_place(one: Nucleus, other: Nucleus) -> bool:
+    return (one.x_px, one.y_px) == (other.x_px, other.y_px)
