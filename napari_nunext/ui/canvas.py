@@ -153,6 +153,7 @@ class Canvas:
     def _select(self) -> None:
         if self.nuclei is not None:
             self.nuclei.redraw_selection()
+            self._the_outlines().pacer.ask()
 
     def _show_tool(self) -> None:
         if self.nuclei is not None:

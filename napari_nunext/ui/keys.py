@@ -86,6 +86,13 @@ class Keys(QObject):
             Binding(
                 ("S",), "S", "Select, move: click, drag", lambda: c.toggle_tool("select"), group
             ),
+            Binding(
+                ("O",),
+                "O",
+                "Outline: click inside, Shift click outside",
+                lambda: c.toggle_tool("outline"),
+                group,
+            ),
             Binding(("Escape",), "Esc", "Back to moving the view", self._rest, group),
             Binding(("D", "Delete", "Backspace"), "D", "Delete the selected", self._delete, group),
             Binding((), "1 \N{EN DASH} 9", "Category of new and selected", _nothing, group),

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 COLORS = 16
 """Label n has the colour of category n - 1; a 17th category shares the last colour."""
+SELECTED = COLORS + 1
+"""Label of what is selected, whatever its category."""
+SELECTED_COLOR = (255, 255, 255)
 REDRAW_EVERY_S = 0.3
 
 
@@ -88,11 +91,15 @@ class OutlinesLayer:
 
     def _wanted(self) -> dict[UUID, tuple[Mask, int]]:
         state, hidden = self._model.state, self._model.hidden_categories
+        selected = self._model.selected
         if state is None:
             return {}
         label = {c.name: min(i, COLORS) for i, c in enumerate(self._model.categories, start=1)}
         return {
-            uid: (n.nucleus.mask, label.get(n.nucleus.category, COLORS))
+            uid: (
+                n.nucleus.mask,
+                SELECTED if uid in selected else label.get(n.nucleus.category, COLORS),
+            )
             for uid, n in state.nuclei.items()
             if n.nucleus.mask is not None
             and n.status != "rejected"
@@ -113,8 +120,8 @@ class OutlinesLayer:
     def _colormap(self) -> CyclicLabelColormap:
         known = [category.color for category in self._model.categories][:COLORS]
         rest = [OKABE_ITO[i % len(OKABE_ITO)] for i in range(len(known), COLORS)]
-        colors = np.ones((COLORS + 1, 4))
-        colors[1:, :3] = np.array([*known, *rest]) / 255
+        colors = np.ones((SELECTED + 1, 4))
+        colors[1:, :3] = np.array([*known, *rest, SELECTED_COLOR]) / 255
         colors[0] = 0
         return CyclicLabelColormap(colors=colors, name="NuNext categories", seed=0.5)
 

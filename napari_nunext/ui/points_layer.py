@@ -24,8 +24,13 @@ if TYPE_CHECKING:
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.review.model import ReviewModel, Tool
 
-MODES: dict[Tool, str] = {"look": "pan_zoom", "select": "select", "add": "add"}
-"""napari's name of each tool."""
+MODES: dict[Tool, str] = {
+    "look": "pan_zoom",
+    "select": "select",
+    "add": "add",
+    "outline": "pan_zoom",
+}
+"""napari's name of each tool. Outlines are clicked on, and dragging still moves the view."""
 POINT_UM = 3.2
 """Diameter of a point: some 40 % of a nucleus, so that it never hides one."""
 SMALLEST_PX, LARGEST_PX = 5, 40
@@ -34,7 +39,10 @@ HALO = (0.07, 0.07, 0.10, 1.0)
 """Thin dark rim, so that every colour reads on pink and on purple."""
 HALO_WIDTH = 0.1
 """Part of a point's diameter."""
-HELP = "A adds, S selects, 1-9 give a category, D deletes, Space hides, ? lists all keys"
+CLICK_PX = 3
+"""How far the mouse may move on the screen within a click."""
+LEFT = 1
+HELP = "A adds, S selects, O outlines, 1-9 give a category, D deletes, ? lists all keys"
 """In napari's status bar, in the place of keys that mean something else here."""
 SURE_SYMBOL, UNSURE_SYMBOL = "disc", "ring"
 UNKNOWN_COLOR = (200, 200, 200)
@@ -129,6 +137,7 @@ class NucleiLayer:
         self.layer.events.data.connect(self._on_data)
         self.layer.selected_data.events.items_changed.connect(self._on_selection)
         self.layer.events.mode.connect(self._on_mode)
+        self.layer.mouse_drag_callbacks.append(self._on_press)
         self.show_tool()
         self.redraw()
 
@@ -249,10 +258,30 @@ class NucleiLayer:
             self._controller.select(self._drawn.uids[i] for i in rows)
 
     def _on_mode(self) -> None:
-        tool = next((t for t, mode in MODES.items() if mode == str(self.layer.mode)), None)
+        mode = str(self.layer.mode)
         self.layer.help = HELP
+        if MODES[self._model.tool] == mode:
+            return
+        tool = next((tool for tool, name in MODES.items() if name == mode), None)
         if tool is not None:
             self._controller.choose_tool(tool)
+
+    def _on_press(self, layer: Points, event: Any) -> Iterator[None]:
+        """Tell a click on the tissue, while outlines are corrected, from the start of a drag."""
+        pressed = event.pos
+        yield
+        while event.type == "mouse_move":
+            if np.abs(np.subtract(event.pos, pressed)).max() > CLICK_PX:
+                return
+            yield
+        if self._model.tool != "outline" or event.button != LEFT:
+            return
+        place_rc = np.array([layer.world_to_data(event.position)[-2:]])
+        ((x_px, y_px),) = from_napari(place_rc)
+        if self._is_inside(x_px, y_px):
+            self._controller.correct_outline(
+                float(x_px), float(y_px), inside="Shift" not in event.modifiers
+            )
 
     def _places(self, indices: tuple[int, ...]) -> list[tuple[float, float]]:
         points_xy = from_napari(self.layer.data[list(indices)])

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from napari_nunext.review.model import Tool
     from napari_nunext.ui.theme import Palette
 
-TOOLS: tuple[Tool, ...] = ("look", "select", "add")
+TOOLS: tuple[Tool, ...] = ("look", "select", "add", "outline")
 TOOL_TIPS = (
     "Drag to move the view, wheel to zoom  (Esc)",
     "Click or drag around nuclei; drag them to move  (S)",
     "Click where a nucleus was missed  (A)",
+    "Click on a nucleus, then on what belongs to it; Shift and click on what does not  (O)",
 )
 
 
@@ -104,7 +105,7 @@ class ReviewPanel(QWidget):
         self._opacity.setToolTip("Opacity of points and outlines")
         for made in (self._points, self._outlines, self._opacity):
             made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        self._tools = Segments(["Move view", "Select", "Add"])
+        self._tools = Segments(["Move view", "Select", "Add", "Outline"])
         for i, tip in enumerate(TOOL_TIPS):
             self._tools.set_enabled(i, True, tip)
         card.body.addWidget(self._tools)

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from typing import Any
+from uuid import UUID, uuid4
 
 import numpy as np
 
@@ -12,9 +12,6 @@ from napari_nunext.review.model import OpenField
 from napari_nunext.store import FieldState, ImageEntry, events
 from napari_nunext.ui.outlines_layer import OutlinesLayer
 from tests.store.conftest import IMAGE
-
-if TYPE_CHECKING:
-    from uuid import UUID
 
 SIDE = 60
 CATEGORIES = (Category("A", (230, 159, 0)), Category("B", (86, 180, 233)))
@@ -27,6 +24,7 @@ class Shown:
     state: FieldState
     categories: tuple[Category, ...] = CATEGORIES
     hidden_categories: frozenset[str] = field(default_factory=frozenset)
+    selected: frozenset[UUID] = field(default_factory=frozenset)
 
 
 def open_field() -> OpenField:
@@ -96,3 +94,29 @@ def test_a_label_has_the_colour_of_its_category() -> None:
         assert label == category + 1
         expected = np.array([*CATEGORIES[category].color, 255]) / 255
         np.testing.assert_allclose(layer.get_color(label), expected, atol=0.01)
+
+
+def test_the_outline_of_what_is_selected_is_white_until_it_no_longer_is() -> None:
+    one, other = uuid4(), uuid4()
+    state = FieldState.fold(
+        (),
+        [
+            events.add(IMAGE, 10, 10, "A", uid=one, mask=disc(10, 10)),
+            events.add(IMAGE, 40, 40, "B", uid=other, mask=disc(40, 40)),
+        ],
+    )
+    model = Shown(state)
+    outlines = OutlinesLayer(model, open_field())  # type: ignore[arg-type]
+
+    def colour_at(x: int, y: int) -> list[float]:
+        label = int(outlines.layer.data[y, x])
+        return np.round(outlines.layer.get_color(label) * 255).tolist()
+
+    model.selected = frozenset({one})
+    outlines.redraw()
+    assert colour_at(4, 10) == [255, 255, 255, 255]
+    assert colour_at(34, 40) == [86, 180, 233, 255]
+    model.selected = frozenset({other})
+    outlines.redraw()
+    assert colour_at(4, 10) == [230, 159, 0, 255]
+    assert colour_at(34, 40) == [255, 255, 255, 255]

@@ -1,16 +1,24 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from napari.utils._proxies import ReadOnlyWrapper
+from napari.utils.interactions import (
+    mouse_move_callbacks,
+    mouse_press_callbacks,
+    mouse_release_callbacks,
+)
 
 from napari_nunext.ui.points_layer import HALO, POINT_UM
-from tests.review.fakes import done, points, started
+from tests.review.fakes import done, points, square, started
 
 if TYPE_CHECKING:
     from napari.layers import Points
 
+    from napari_nunext.review.model import Tool
     from napari_nunext.store import FieldState
     from tests.review.fakes import FakeServer
     from tests.ui.conftest import QuickApp
@@ -120,6 +128,90 @@ def test_a_drag_off_the_image_is_taken_back(found: QuickApp) -> None:
     drag(layer_of(found), {0}, (-500.0, 0.0))
     assert places(found)[0] == (20.5, 30.5)
     assert_same(found)
+
+
+def click(
+    app: QuickApp, x_px: float, y_px: float, *, held: tuple[str, ...] = (), moved_px: int = 0
+) -> None:
+    """What napari tells a layer when the mouse is pressed, moved on the screen, and let go."""
+    layer = layer_of(app)
+    at = {
+        "position": layer.data_to_world((y_px - 0.5, x_px - 0.5)),
+        "modifiers": held,
+        "view_direction": None,
+        "dims_displayed": [0, 1],
+        "button": 1,
+    }
+
+    def event(kind: str, x: int = 50) -> ReadOnlyWrapper:
+        happened = SimpleNamespace(type=kind, pos=np.array([x, 50]), is_dragging=True, **at)
+        return ReadOnlyWrapper(happened)
+
+    mouse_press_callbacks(layer, event("mouse_press"))
+    if moved_px:
+        mouse_move_callbacks(layer, event("mouse_move", 50 + moved_px))
+    mouse_release_callbacks(layer, event("mouse_release"))
+
+
+@pytest.fixture
+def outlining(found: QuickApp, server: FakeServer) -> QuickApp:
+    """With the tool for outlines, the first nucleus selected by a click on it."""
+    server.fake.outline = lambda clicks: square(clicks[0].x, clicks[0].y, 4 + 2 * len(clicks))
+    found.controller.choose_tool("outline")
+    click(found, 21.0, 31.0)
+    assert found.controller.model.selected == {next(iter(state_of(found).nuclei))}
+    return found
+
+
+def clicks_on_nucleus(server: FakeServer) -> list[tuple[float, float, bool]]:
+    (prompt,) = server.fake.segmented[-1].prompts
+    return [(c.x, c.y, c.positive) for c in prompt.points]
+
+
+def test_a_click_with_the_outline_tool_is_inside_and_with_shift_outside(
+    outlining: QuickApp, server: FakeServer
+) -> None:
+    click(outlining, 26.5, 30.5, moved_px=2)
+    click(outlining, 17.5, 33.5, held=("Shift",))
+    assert clicks_on_nucleus(server) == [
+        (20.5, 30.5, True),
+        (26.5, 30.5, True),
+        (17.5, 33.5, False),
+    ]
+    mask = next(iter(state_of(outlining).nuclei.values())).nucleus.mask
+    assert mask == square(20.5, 30.5, 10)
+
+
+def test_a_drag_with_the_outline_tool_moves_the_view_alone(
+    outlining: QuickApp, server: FakeServer
+) -> None:
+    assert str(layer_of(outlining).mode) == "pan_zoom"
+    click(outlining, 26.5, 30.5, moved_px=9)
+    click(outlining, -30.0, 30.5)  # off the image
+    assert not server.fake.segmented
+
+
+@pytest.mark.parametrize("tool", ["look", "select", "add"])
+def test_other_tools_leave_outlines_alone(
+    outlining: QuickApp, server: FakeServer, tool: Tool
+) -> None:
+    outlining.controller.choose_tool(tool)
+    assert outlining.controller.model.tool == tool
+    first = next(iter(state_of(outlining).nuclei))
+    click(outlining, 26.5, 30.5)
+    assert state_of(outlining).nuclei[first].nucleus.mask is None
+    assert len(server.fake.segmented) == (tool == "add")  # for the nucleus that was added
+
+
+def test_the_outline_tool_stays_chosen_though_napari_calls_it_moving_the_view(
+    found: QuickApp,
+) -> None:
+    found.controller.choose_tool("select")
+    found.controller.choose_tool("outline")
+    assert found.controller.model.tool == "outline"
+    assert str(layer_of(found).mode) == "pan_zoom"
+    layer_of(found).mode = "add"  # with napari's own buttons
+    assert found.controller.model.tool == "add"
 
 
 def test_points_that_stream_in_while_one_is_dragged_wait_for_the_drop(found: QuickApp) -> None:
