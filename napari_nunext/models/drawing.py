@@ -26,11 +26,16 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.geometry import PointsXY
     from napari_nunext.core.tiling import Window, WindowGrid
-    from napari_nunext.models.segmenter import Segmenter
+    from napari_nunext.models.segmenter import Segmenter, SegmenterInfo
     from napari_nunext.models.whole_image import WindowReader
 
 HALO_UM = 10.0
-"""Image around a prompt that its window shows at least: the radius of a very large nucleus."""
+"""The radius of a very large nucleus."""
+
+
+def halo_um(segmenter: SegmenterInfo) -> float:
+    """Image around a prompt's first click that its window shows at least, um."""
+    return min(HALO_UM, segmenter.window_px * segmenter.mpp / 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,7 @@ def draw_masks(
         whole,
         window_px=info.window_px,
         window_mpp=info.mpp,
-        halo_um=min(HALO_UM, info.window_px * info.mpp / 4),
+        halo_um=halo_um(info),
         image_mpp=mpp,
     )
     for window, members in _by_window(grid, prompts):

@@ -105,7 +105,7 @@ class ReviewPanel(QWidget):
         self._opacity.setToolTip("Opacity of points and outlines")
         for made in (self._points, self._outlines, self._opacity):
             made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        self._tools = Segments(["Move view", "Select", "Add", "Outline"])
+        self._tools = Segments(["View", "Select", "Add", "Outline"])
         for i, tip in enumerate(TOOL_TIPS):
             self._tools.set_enabled(i, True, tip)
         card.body.addWidget(self._tools)

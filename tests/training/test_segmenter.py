@@ -221,9 +221,14 @@ def test_a_segmenter_is_scored_alone_by_the_command(tmp_path, masked, learned, c
     assert main(asked) == 2
     assert "--segmenter" in capsys.readouterr().err
     report = tmp_path / "report.json"
-    assert main([*asked, "--segmenter", str(learned[0]), "--out", str(report)]) == 0
-    assert "say nothing" in capsys.readouterr().out
+    drawn = [*asked, "--segmenter", str(learned[0]), "--clicks", "1", "--out", str(report)]
+    assert main(drawn) == 0
+    out = capsys.readouterr().out
+    assert "say nothing" in out
     read = json.loads(report.read_text())
+    before, after = read["iou_by_clicks"]
+    assert before > 0.7
+    assert f"Mean IoU after 0 to 1 clicks: {before:.4f}, {after:.4f}" in out
     assert read["instances"]["pq"] > 0.7
     assert read["subject"]["model"] == "centroids"
 

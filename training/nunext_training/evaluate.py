@@ -68,6 +68,8 @@ class Evaluation:
     """In the order of the images."""
     without_predictions: tuple[str, ...] = ()
     """Names of images that count as empty."""
+    iou_by_clicks: tuple[float, ...] = ()
+    """Mean IoU after no, one, ... corrections of each outline; empty where it was not asked for."""
 
     @property
     def prompted_with_truth(self) -> bool:
@@ -81,6 +83,7 @@ class Evaluation:
             "data": self.data,
             **self.report.to_json(),
             "instances": None if self.instances is None else self.instances.to_json(),
+            "iou_by_clicks": list(self.iou_by_clicks),
             "notes": list(self.notes),
             "images_without_predictions": len(self.without_predictions),
         }
@@ -103,6 +106,9 @@ class Evaluation:
             lines.append(f"Mean F1 of the categories: {mean_f1:.4f}")
         if self.instances is not None:
             lines += _instance_lines(self.instances)
+        if self.iou_by_clicks:
+            means = ", ".join(f"{iou:.4f}" for iou in self.iou_by_clicks)
+            lines.append(f"Mean IoU after 0 to {len(self.iou_by_clicks) - 1} clicks: {means}")
         lines.append(
             f"{report.images} images; {report.method} matching within {report.radius_um:g} um, "
             "one to one."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +15,7 @@ from nunext_training.progress import counter
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from napari_nunext.core.records import Split
     from napari_nunext.models.catalog import Catalog
@@ -52,6 +54,13 @@ def add_parser(commands: Any) -> None:
         "--segmenter", metavar="DIR_OR_ID", help="draws the masks to score: a checkpoint, or an id"
     )
     evaluate.add_argument(
+        "--clicks",
+        type=int,
+        default=0,
+        metavar="N",
+        help="with --model centroids: how good outlines are after up to N corrections by clicks",
+    )
+    evaluate.add_argument(
         "--out",
         type=Path,
         metavar="DIR",
@@ -70,6 +79,8 @@ def _run(args: argparse.Namespace) -> int:
     from nunext_training.predictions import prediction_files
     from nunext_training.report import write_report
 
+    if args.clicks and args.model != "centroids":
+        raise InputError("--clicks corrects outlines that begin at the truth: --model centroids.")
     set_threads(args.threads)
     images, data = _images_of_split(args)
     options = {
@@ -84,6 +95,9 @@ def _run(args: argparse.Namespace) -> int:
         if args.segmenter is None:
             raise InputError("--model centroids prompts a segmenter; name one with --segmenter.")
         evaluation = evaluate_segmenter(images=images, progress=counter("image"), **options)
+        evaluation = replace(
+            evaluation, iou_by_clicks=_iou_by_clicks(args, options["segmenter"], images)
+        )
     else:
         evaluation = evaluate_detector(
             _detector(args), images, progress=counter("image"), **options
@@ -96,6 +110,16 @@ def _run(args: argparse.Namespace) -> int:
         method = str(evaluation.subject.get("model", "predictions"))
         write_report(evaluation, args.out, method=method, data_set=_data_set(data))
     return 0
+
+
+def _iou_by_clicks(
+    args: argparse.Namespace, segmenter: Segmenter, images: Sequence[LabelledImage]
+) -> tuple[float, ...]:
+    from nunext_training.clicking import ious_by_clicks
+
+    if args.clicks == 0:
+        return ()
+    return ious_by_clicks(segmenter, images, clicks=args.clicks, progress=counter("image"))
 
 
 def _images_of_split(
