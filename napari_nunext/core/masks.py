@@ -103,6 +103,25 @@ class Mask:
         inside = 0 <= row < self.height_px and 0 <= column < self.width_px
         return inside and bool(self.to_array()[row, column])
 
+    def corrected_by(self, drawn: Mask, x_px: float, y_px: float, *, inside: bool) -> Mask:
+        """The outline after a click at a place was answered by another one.
+
+        A click inside adds the piece of the answer that lies there, a click outside takes away the
+        piece there that the answer leaves out: what is right elsewhere stays as it is. An answer
+        that does not follow the click changes nothing.
+        """
+        x0_px, y0_px = min(self.x0_px, drawn.x0_px), min(self.y0_px, drawn.y0_px)
+        both = [mask.moved(-x0_px, -y0_px) for mask in (self, drawn)]
+        width_px = max(mask.x0_px + mask.width_px for mask in both)
+        height_px = max(mask.y0_px + mask.height_px for mask in both)
+        old, new = (label_image([mask], height_px, width_px) > 0 for mask in both)
+        pieces, _ = ndimage.label(new & ~old if inside else old & ~new)
+        row, column = math.floor(y_px) - y0_px, math.floor(x_px) - x0_px
+        if not (0 <= row < height_px and 0 <= column < width_px and pieces[row, column]):
+            return self
+        piece = pieces == pieces[row, column]
+        return Mask.from_array(old | piece if inside else old & ~piece, x0_px, y0_px)
+
     def clipped_to(self, width_px: int, height_px: int) -> Mask:
         """The part inside an image of this size; empty where there is none."""
         if (

@@ -120,19 +120,18 @@ class Outliner:
             return
         sha256 = field.entry.sha256
         click = protocol.PromptPoint(x=x_px, y=y_px, positive=inside)
-        clicks = self._drawing[uid] = (*self._clicks_on(nucleus), click)
+        before = self._clicks_behind(nucleus)
+        clicks = self._drawing[uid] = (*self._drawing.get(uid, before), click)
         self._session.background.run(
             lambda: self._draw(field, [clicks]),
-            lambda masks: self._take_refined(sha256, nucleus, clicks, masks[0]),
+            lambda masks: self._take_refined(sha256, nucleus, before, clicks, masks[0]),
             lambda error: self._not_refined(uid, error),
         )
 
-    def _clicks_on(self, nucleus: Nucleus) -> tuple[protocol.PromptPoint, ...]:
-        """Its own point, and the clicks that its outline was drawn by or is being drawn by."""
-        known = self._drawing.get(nucleus.uid)
-        if known is None:
-            refined = reversed(self._refined.get(nucleus.uid, []))
-            known = next((r.clicks for r in refined if r.mask == nucleus.mask), ())
+    def _clicks_behind(self, nucleus: Nucleus) -> tuple[protocol.PromptPoint, ...]:
+        """Its own point, and the clicks that have made its outline what it is."""
+        refined = reversed(self._refined.get(nucleus.uid, []))
+        known = next((r.clicks for r in refined if r.mask == nucleus.mask), ())
         return (protocol.PromptPoint(x=nucleus.x_px, y=nucleus.y_px), *known[1:])
 
     def _open_field(self) -> OpenField | None:
@@ -191,29 +190,31 @@ class Outliner:
     def _take_refined(
         self,
         sha256: str,
-        before: Nucleus,
+        nucleus: Nucleus,
+        before: tuple[protocol.PromptPoint, ...],
         clicks: tuple[protocol.PromptPoint, ...],
-        mask: Mask | None,
+        drawn: Mask | None,
     ) -> None:
-        uid = before.uid
+        uid = nucleus.uid
         if self._drawing.get(uid) is not clicks:
             return  # a later click has joined them, and is being answered
         del self._drawing[uid]
-        if mask is None:
+        reviewed = self._session.state_of(sha256).nuclei.get(uid)
+        if reviewed is None or reviewed.nucleus != nucleus:
+            return  # what was clicked on is no longer as it was
+        mask = drawn
+        if nucleus.mask is not None and drawn is not None:
+            mask = nucleus.mask
+            for click in clicks[len(before) :]:
+                mask = mask.corrected_by(drawn, click.x, click.y, inside=click.positive)
+        if mask is None or mask == nucleus.mask or not mask.area_px:
             self._session.notify(
-                Notice("Nothing is left of this nucleus with that click: its outline is unchanged.")
+                Notice("The model does not follow that click: the outline is as it was.")
             )
             return
-        reviewed = self._session.state_of(sha256).nuclei.get(uid)
-        if reviewed is None or not _same_place(reviewed.nucleus, before):
-            return  # what was clicked on is no longer there
         self._refined.setdefault(uid, []).append(Refined(mask, clicks))
         self._session.commit(sha256, [events.edit_mask(sha256, uid, mask)])
 
     def _not_refined(self, uid: UUID, error: BaseException) -> None:
         self._drawing.pop(uid, None)
         self._session.notify(in_words(error))
-
-
-def _same_place(one: Nucleus, other: Nucleus) -> bool:
-    return (one.x_px, one.y_px) == (other.x_px, other.y_px)

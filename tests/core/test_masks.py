@@ -88,3 +88,28 @@ def test_clipping_keeps_what_is_inside(image, x0, y0):
     clipped = mask.clipped_to(5, 4)
     assert np.array_equal(label_image([clipped], 4, 5), label_image([mask], 4, 5))
     assert clipped.area_px == np.count_nonzero(label_image([mask], 4, 5))
+
+
+def test_a_correction_changes_the_piece_that_was_clicked_on_alone() -> None:
+    outline = Mask.from_array(np.ones((6, 6), dtype=bool), 10, 10)
+    wider = Mask.from_array(np.ones((2, 10), dtype=bool), 8, 12)  # beyond it on both sides
+    grown = outline.corrected_by(wider, 17.2, 13.9, inside=True)
+    assert grown.area_px == 36 + 4
+    assert grown.covers(17.5, 12.5)
+    assert not grown.covers(8.5, 12.5)
+    shrunk = outline.corrected_by(wider, 11.0, 10.0, inside=False)
+    assert shrunk.area_px == 36 - 12  # above the bar; what it leaves out below stays
+    assert shrunk.covers(11.5, 15.5)
+    assert not shrunk.covers(11.5, 10.5)
+
+
+@pytest.mark.parametrize(
+    ("x_px", "y_px", "inside"),
+    [(30.0, 30.0, True), (12.0, 10.0, True), (12.0, 13.0, False), (30.0, 30.0, False)],
+)
+def test_an_answer_that_does_not_follow_the_click_changes_nothing(x_px, y_px, inside) -> None:
+    outline = Mask.from_array(np.ones((6, 6), dtype=bool), 10, 10)
+    wider = Mask.from_array(np.ones((2, 10), dtype=bool), 8, 12)
+    assert outline.corrected_by(wider, x_px, y_px, inside=inside) == outline
+    nothing = Mask.from_array(np.zeros((2, 2), dtype=bool), 3, 3)
+    assert outline.corrected_by(nothing, 12.0, 13.0, inside=True) == outline

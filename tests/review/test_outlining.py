@@ -209,15 +209,15 @@ def nucleus(drawing: ReviewController) -> UUID:
 def test_clicks_add_up_and_each_is_a_step_of_its_own(
     drawing: ReviewController, server: FakeServer, nucleus: UUID
 ) -> None:
-    drawing.correct_outline(35.5, 20.5, inside=True)
-    drawing.correct_outline(36.5, 21.5, inside=True)
-    drawing.correct_outline(26.5, 20.5, inside=False)
+    drawing.correct_outline(34.5, 20.5, inside=True)
+    drawing.correct_outline(35.5, 21.5, inside=True)
+    drawing.correct_outline(24.5, 20.5, inside=False)
     asked = [(c.x, c.y, c.positive) for c in server.fake.segmented[-1].prompts[0].points]
     assert asked == [
         (30.5, 20.5, True),
-        (35.5, 20.5, True),
-        (36.5, 21.5, True),
-        (26.5, 20.5, False),
+        (34.5, 20.5, True),
+        (35.5, 21.5, True),
+        (24.5, 20.5, False),
     ]
     assert mask_of(drawing, nucleus) == saved_mask_of(drawing, nucleus)
     assert mask_of(drawing, nucleus) == square(30.5, 20.5, 10)
@@ -229,21 +229,22 @@ def test_clicks_add_up_and_each_is_a_step_of_its_own(
 def test_a_click_that_was_undone_is_forgotten(
     drawing: ReviewController, server: FakeServer, nucleus: UUID
 ) -> None:
-    drawing.correct_outline(35.5, 20.5, inside=True)
-    drawing.correct_outline(36.5, 21.5, inside=True)
+    drawing.correct_outline(34.5, 20.5, inside=True)
+    drawing.correct_outline(35.5, 21.5, inside=True)
     drawing.undo()
-    drawing.correct_outline(25.5, 20.5, inside=True)
+    drawing.correct_outline(24.5, 20.5, inside=True)
     asked = [(c.x, c.y) for c in server.fake.segmented[-1].prompts[0].points]
-    assert asked == [(30.5, 20.5), (35.5, 20.5), (25.5, 20.5)]
+    assert asked == [(30.5, 20.5), (34.5, 20.5), (24.5, 20.5)]
 
 
 def test_a_click_on_another_nucleus_selects_it_and_shift_never_does(
     drawing: ReviewController, nucleus: UUID
 ) -> None:
     other = drawing.add_nucleus(50.5, 20.5)
+    drawing.correct_outline(26.5, 20.5, inside=False)
+    assert mask_of(drawing, nucleus) == square(30.5, 20.5, 6)
     drawing.correct_outline(50.5, 20.5, inside=False)
     assert drawing.model.selected == {nucleus}
-    assert mask_of(drawing, nucleus) == square(30.5, 20.5, 6)
     drawing.correct_outline(53.5, 22.5, inside=True)  # on its outline, off its point
     assert drawing.model.selected == {other}
     assert mask_of(drawing, other) == square(50.5, 20.5)
@@ -255,13 +256,16 @@ def test_without_a_nucleus_the_click_says_what_to_do(drawing: ReviewController) 
     assert "Click on a nucleus first" in drawing.model.notice.words
 
 
-def test_a_click_that_leaves_nothing_changes_nothing(
+def test_a_click_that_the_model_does_not_follow_changes_nothing_and_says_so(
     drawing: ReviewController, server: FakeServer, nucleus: UUID
 ) -> None:
-    server.fake.outline = lambda clicks: None
-    drawing.correct_outline(30.5, 20.5, inside=False)
-    assert mask_of(drawing, nucleus) == square(30.5, 20.5)
-    assert drawing.model.notice is not None
+    for answer in (None, square(30.5, 20.5)):
+        server.fake.outline = lambda clicks, answer=answer: answer
+        drawing.model.notice = None
+        drawing.correct_outline(28.5, 20.5, inside=False)
+        assert mask_of(drawing, nucleus) == square(30.5, 20.5)
+        assert drawing.model.notice is not None
+        assert "does not follow" in drawing.model.notice.words
     assert drawing.model.undo_steps == 1
 
 
@@ -273,7 +277,7 @@ def test_a_server_that_is_away_is_told_and_the_next_click_is_drawn(
     assert drawing.model.notice is not None
     assert "no model server" in drawing.model.notice.words
     server.fake.down = False
-    drawing.correct_outline(36.5, 20.5, inside=True)
+    drawing.correct_outline(34.5, 20.5, inside=True)
     assert mask_of(drawing, nucleus) == square(30.5, 20.5, 10)
 
 
@@ -283,7 +287,7 @@ def test_clicks_faster_than_the_server_are_answered_once_all_together(
     uid = slow.add_nucleus(30.5, 20.5)
     later.catch_up()
     slow.select([uid])
-    for x in (34.5, 35.5, 36.5):
+    for x in (26.5, 27.5, 28.5):
         slow.correct_outline(x, 20.5, inside=False)
     later.catch_up()
     assert mask_of(slow, uid) == square(30.5, 20.5, 2)

@@ -156,7 +156,9 @@ def click(
 @pytest.fixture
 def outlining(found: QuickApp, server: FakeServer) -> QuickApp:
     """With the tool for outlines, the first nucleus selected by a click on it."""
-    server.fake.outline = lambda clicks: square(clicks[0].x, clicks[0].y, 4 + 2 * len(clicks))
+    server.fake.outline = lambda clicks: square(
+        clicks[0].x, clicks[0].y, 8 if clicks[-1].positive else 6
+    )
     found.controller.choose_tool("outline")
     click(found, 21.0, 31.0)
     assert found.controller.model.selected == {next(iter(state_of(found).nuclei))}
@@ -172,14 +174,14 @@ def test_a_click_with_the_outline_tool_is_inside_and_with_shift_outside(
     outlining: QuickApp, server: FakeServer
 ) -> None:
     click(outlining, 26.5, 30.5, moved_px=2)
-    click(outlining, 17.5, 33.5, held=("Shift",))
+    click(outlining, 16.5, 33.5, held=("Shift",))
     assert clicks_on_nucleus(server) == [
         (20.5, 30.5, True),
         (26.5, 30.5, True),
-        (17.5, 33.5, False),
+        (16.5, 33.5, False),
     ]
     mask = next(iter(state_of(outlining).nuclei.values())).nucleus.mask
-    assert mask == square(20.5, 30.5, 10)
+    assert mask == square(20.5, 30.5, 6)
 
 
 def test_a_drag_with_the_outline_tool_moves_the_view_alone(

@@ -67,6 +67,7 @@ def _ious(segmenter: Segmenter, image: LabelledImage, clicks: int) -> NDArray[np
     true = [(image.complete_masks or ())[i] for i in inside]
     prompts = list(point_prompts(image.points_xy[inside]))
     reach_px = halo_um(segmenter.info) / image.mpp
+    outlines = [EMPTY] * len(true)
     ious = np.zeros((len(true), clicks + 1))
     for turn in range(clicks + 1):
         drawn = [EMPTY] * len(true)
@@ -74,7 +75,13 @@ def _ious(segmenter: Segmenter, image: LabelledImage, clicks: int) -> NDArray[np
             for answer in batch:
                 drawn[answer.index] = answer.mask
         for i, (mask, truth) in enumerate(zip(drawn, true, strict=True)):
-            ious[i, turn], prompts[i] = _corrected(prompts[i], mask, truth, reach_px)
+            if turn:
+                x, y = prompts[i].points_xy[-1]
+                on_it = prompts[i].positive[-1]
+                outlines[i] = outlines[i].corrected_by(mask, x, y, inside=on_it)
+            else:
+                outlines[i] = mask
+            ious[i, turn], prompts[i] = _corrected(prompts[i], outlines[i], truth, reach_px)
     return ious
 
 
