@@ -36,6 +36,7 @@ mkdir -p "$WORK"
 make_once brca import brca-m2c "$DATA/brca_m2c"
 make_once dsb import dsb2018 "$DATA/dsb2018_stained"
 make_once drawn import synthetic --count 96 --size-px 320 --seed 11 --split train
+make_once drawn-few import synthetic --count 40 --size-px 320 --seed 11 --split train
 make_once outlined import synthetic --count 80 --size-px 192
 
 make_once sam-0 build-sam --preset small
@@ -44,7 +45,8 @@ trained sam-1 segmenter --data "$WORK/dsb" "$WORK/outlined" --checkpoint "$WORK/
 trained sam-2 segmenter --data "$WORK/dsb" --checkpoint "$WORK/sam-1" --recipe segmenter_small_real
 trained sam-3 segmenter --data "$WORK/dsb" --checkpoint "$WORK/sam-2" --recipe segmenter_small_real \
     --seed 1 --lr 3e-4 --steps "${STEPS:-700}"
-released nunext-sam-small release --checkpoint "$WORK/sam-3" --data "$WORK/dsb" --splits val test
+trained sam-4 segmenter --data "$WORK/dsb" --checkpoint "$WORK/sam-3" --recipe segmenter_small_fine
+released nunext-sam-small release --checkpoint "$WORK/sam-4" --data "$WORK/dsb" --splits val test
 
 make_once detector-0 build --preset small --latents 4 --instruction "Point to nucleus." \
     --categories "Lymphocyte,Tumour or epithelial,Stromal"
@@ -53,8 +55,11 @@ trained detector-2 sft --data "$WORK/brca" "$WORK/drawn" "$WORK/dsb" \
     --checkpoint "$WORK/detector-1" --recipe small_thought --covt "$WORK/sam-2"
 trained detector-3 sft --data "$WORK/brca" "$WORK/drawn" "$WORK/dsb" \
     --checkpoint "$WORK/detector-2" --recipe small_thought --seed 2 --steps "${STEPS:-400}"
-trained detector-4 rft --data "$WORK/brca" --checkpoint "$WORK/detector-3" --recipe small_thought
-released nunext-small release --checkpoint "$WORK/detector-4" --data "$WORK/brca" "$WORK/dsb" \
+trained detector-4 sft --data "$WORK/brca" "$WORK/drawn-few" "$WORK/dsb" \
+    --checkpoint "$WORK/detector-3" --recipe small_wide
+trained detector-5 rft --data "$WORK/brca" "$WORK/dsb" --checkpoint "$WORK/detector-4" \
+    --recipe small_wide
+released nunext-small release --checkpoint "$WORK/detector-5" --data "$WORK/brca" "$WORK/dsb" \
     --splits val test --weights bfloat16 --segmenter "$WORK/nunext-sam-small"
 
 say "$WORK/nunext-small and $WORK/nunext-sam-small; to bundle them, put them into napari_nunext/weights."
