@@ -314,10 +314,11 @@ class ScriptedLoop:
             _turn()
 
     def _screenshot(self, name: str) -> None:
-        self._wait("the review to be saved", lambda m: m.save.phase == "saved", 30)
-        settled = time.monotonic() + 0.5
+        settled = time.monotonic() + 1.0  # outlines of what was added come a little later
         while time.monotonic() < settled:
             _turn()
+        self._wait("the review to be saved", lambda m: m.save.phase == "saved", 30)
+        _turn()
         self._app.viewer.screenshot(str(self._out / name), canvas_only=False, flash=False)
 
     def _say(self, words: str) -> None:
