@@ -110,11 +110,8 @@ class Mask:
         piece there that the answer leaves out: what is right elsewhere stays as it is. An answer
         that does not follow the click changes nothing.
         """
-        x0_px, y0_px = min(self.x0_px, drawn.x0_px), min(self.y0_px, drawn.y0_px)
-        both = [mask.moved(-x0_px, -y0_px) for mask in (self, drawn)]
-        width_px = max(mask.x0_px + mask.width_px for mask in both)
-        height_px = max(mask.y0_px + mask.height_px for mask in both)
-        old, new = (label_image([mask], height_px, width_px) > 0 for mask in both)
+        old, new, (x0_px, y0_px) = in_common_crop(self, drawn)
+        height_px, width_px = old.shape
         pieces, _ = ndimage.label(new & ~old if inside else old & ~new)
         row, column = math.floor(y_px) - y0_px, math.floor(x_px) - x0_px
         if not (0 <= row < height_px and 0 <= column < width_px and pieces[row, column]):
@@ -188,6 +185,24 @@ def label_image(masks: list[Mask], height_px: int, width_px: int) -> NDArray[np.
         crop = mask.to_array()[y0 - mask.y0_px : y1 - mask.y0_px, x0 - mask.x0_px : x1 - mask.x0_px]
         labels[y0:y1, x0:x1][crop] = label
     return labels
+
+
+def in_common_crop(
+    one: Mask, other: Mask
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], tuple[int, int]]:
+    """Two masks as boolean images of one crop, and the level-0 pixel (x, y) of its corner.
+
+    The crop is the smallest that holds both. An empty mask takes no room: two have no pixel.
+    """
+    there = [mask for mask in (one, other) if mask.area_px]
+    x0_px = min((mask.x0_px for mask in there), default=0)
+    y0_px = min((mask.y0_px for mask in there), default=0)
+    width_px = max((mask.x0_px + mask.width_px for mask in there), default=0) - x0_px
+    height_px = max((mask.y0_px + mask.height_px for mask in there), default=0) - y0_px
+    first, second = (
+        label_image([mask.moved(-x0_px, -y0_px)], height_px, width_px) > 0 for mask in (one, other)
+    )
+    return first, second, (x0_px, y0_px)
 
 
 def masks_of(labels: NDArray[Any]) -> dict[int, Mask]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from napari_nunext.core.errors import RecordError
-from napari_nunext.core.masks import Mask, label_image, masks_of
+from napari_nunext.core.masks import Mask, in_common_crop, label_image, masks_of
 
 images = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12))
 
@@ -113,3 +113,17 @@ def test_an_answer_that_does_not_follow_the_click_changes_nothing(x_px, y_px, in
     assert outline.corrected_by(wider, x_px, y_px, inside=inside) == outline
     nothing = Mask.from_array(np.zeros((2, 2), dtype=bool), 3, 3)
     assert outline.corrected_by(nothing, 12.0, 13.0, inside=True) == outline
+
+
+def test_two_masks_share_the_smallest_crop_that_holds_them() -> None:
+    left = Mask.from_array(np.ones((2, 3), dtype=bool), 10, 20)
+    right = Mask.from_array(np.ones((4, 1), dtype=bool), 14, 19)
+    one, other, corner_xy = in_common_crop(left, right)
+    assert corner_xy == (10, 19)
+    assert one.shape == other.shape == (4, 5)
+    np.testing.assert_array_equal(np.argwhere(other)[:, 1], [4, 4, 4, 4])
+    nothing = Mask(0, 0, 0, 0, ())
+    one, other, corner_xy = in_common_crop(nothing, left)
+    assert (corner_xy, one.any(), bool(other.all())) == ((10, 20), False, True)
+    assert in_common_crop(nothing, nothing)[0].shape == (0, 0)
+    assert nothing.corrected_by(nothing, 3.0, 4.0, inside=True) == nothing

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from napari_nunext.core.masks import Mask, label_image
+from napari_nunext.core.masks import Mask, in_common_crop
 from napari_nunext.models.drawing import draw_masks, halo_um, point_prompts
 from nunext_training.datasets.painting import check_masks
 
@@ -90,17 +90,11 @@ def _corrected(prompt: Prompt, drawn: Mask, true: Mask, reach_px: float) -> tupl
 
     No click is farther than `reach_px` from the first: that much a segmenter sees around it.
     """
-    there = [mask for mask in (drawn, true) if mask.area_px]
-    if not there:
-        return 1.0, prompt
-    x0_px, y0_px = min(m.x0_px for m in there), min(m.y0_px for m in there)
-    width_px = max(m.x0_px + m.width_px for m in there) - x0_px
-    height_px = max(m.y0_px + m.height_px for m in there) - y0_px
-    ours, truth = (
-        label_image([mask.moved(-x0_px, -y0_px)], height_px, width_px) > 0 for mask in (drawn, true)
-    )
+    ours, truth, (x0_px, y0_px) = in_common_crop(drawn, true)
     wrong = ours != truth
-    iou = 1 - float(wrong.sum() / (ours | truth).sum())
+    union_px = (ours | truth).sum()
+    iou = 1 - float(wrong.sum() / union_px) if union_px else 1.0
+    height_px, width_px = wrong.shape
     x, y = np.arange(width_px) + x0_px + 0.5, np.arange(height_px) + y0_px + 0.5
     first_x, first_y = prompt.points_xy[0]
     wrong &= np.hypot(x - first_x, (y - first_y)[:, None]) < reach_px
