@@ -250,7 +250,7 @@ class ReviewController:
         field, state = self.model.open_field, self.model.state
         if field is None or state is None:
             return
-        chosen = next(iter(self.model.selected)) if len(self.model.selected) == 1 else None
+        chosen = self.model.only_selected
         reach_px = REACH_UM / field.entry.mpp
         there = editing.nucleus_at(state, x_px, y_px, reach_px) if inside else None
         if there is not None and there != chosen:
@@ -316,8 +316,9 @@ class ReviewController:
         state = self.model.state
         if state is None:
             return
-        current = next(iter(self.model.selected), None) if len(self.model.selected) == 1 else None
-        uid = editing.neighbour_in_order(state, self.model.sure_above, current, step)
+        uid = editing.neighbour_in_order(
+            state, self.model.sure_above, self.model.only_selected, step
+        )
         if uid is None:
             self.session.notify(Notice("No unsure nuclei are left in this field."))
             return
@@ -358,8 +359,7 @@ class ReviewController:
 
     def comment(self, text: str) -> None:
         """Say something about the open image, or about the one nucleus that is selected."""
-        selected = self.model.selected
-        uid = next(iter(selected)) if len(selected) == 1 else None
+        uid = self.model.only_selected
         if text.strip():
             self._commit(lambda _, sha256: [events.comment(sha256, text.strip(), uid)])
 

@@ -233,6 +233,11 @@ class ReviewModel:
     loading: str = ""
     """Name of the image that is being opened; empty when none is."""
 
+    @property
+    def only_selected(self) -> UUID | None:
+        """The nucleus that is selected; None where none is, or several are."""
+        return next(iter(self.selected)) if len(self.selected) == 1 else None
+
     # Snapshots of a field hold thousands of nuclei: a new object is news, without comparing them.
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor(
         equality_operators={"state": operator.is_, "open_field": operator.is_}

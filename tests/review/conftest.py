@@ -9,8 +9,7 @@ import pytest
 from PIL import Image
 
 from napari_nunext.review.controller import ReviewController
-from napari_nunext.store import Project
-from tests.review.fakes import FakeServer, InlineExecutor, at_once
+from tests.review.fakes import FakeServer, review_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,14 +38,7 @@ def server() -> FakeServer:
 @pytest.fixture
 def controller(tmp_path: Path, server: FakeServer) -> Iterator[ReviewController]:
     """A controller that does everything at once, on a project in a fresh folder."""
-    made = ReviewController(
-        lambda paths: Project.open(tmp_path / "review.nunext", annotator="ab"),
-        server,
-        InlineExecutor(),
-        at_once,
-        models_dir=tmp_path / "models",
-        writer_executor=InlineExecutor(),
-    )
+    made = review_on(tmp_path, server)
     yield made
     made.close()
 

@@ -10,10 +10,13 @@ import numpy as np
 from napari_nunext import __version__
 from napari_nunext.core.errors import ServerUnavailableError
 from napari_nunext.core.masks import Mask
+from napari_nunext.review.controller import ReviewController
 from napari_nunext.serving import protocol
+from napari_nunext.store import Project
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from napari_nunext.serving.patience import Patience
 
@@ -188,3 +191,18 @@ class FakeServer:
 
     def stop(self) -> None:
         self.stopped = True
+
+
+def review_on(
+    folder: Path, server: FakeServer, executor: Executor | None = None, **options: Any
+) -> ReviewController:
+    """A controller on a project in a folder; without an executor it does everything at once."""
+    return ReviewController(
+        lambda paths: Project.open(folder / "review.nunext", annotator="ab"),
+        server,
+        executor or InlineExecutor(),
+        at_once,
+        models_dir=folder / "models",
+        writer_executor=InlineExecutor(),
+        **options,
+    )

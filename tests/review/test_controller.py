@@ -8,7 +8,7 @@ import pytest
 
 from napari_nunext.review.controller import ReviewController
 from napari_nunext.store import Project
-from tests.review.fakes import FakeServer, InlineExecutor, at_once, done, points, started
+from tests.review.fakes import FakeServer, done, points, review_on, started
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,15 +71,7 @@ def test_an_absurd_scale_is_refused_in_words(opened: ReviewController) -> None:
 
 
 def test_the_scale_given_at_the_start_prevails(tmp_path: Path, tile_path: MakeTile) -> None:
-    made = ReviewController(
-        lambda paths: Project.open(tmp_path / "p.nunext", annotator="ab"),
-        FakeServer(),
-        InlineExecutor(),
-        at_once,
-        models_dir=tmp_path,
-        mpp=0.33,
-        writer_executor=InlineExecutor(),
-    )
+    made = review_on(tmp_path, FakeServer(), mpp=0.33)
     made.open_paths([tile_path("t.png")])
     assert made.model.open_field.entry.mpp == 0.33
     assert made.model.open_field.entry.mpp_source == "user"

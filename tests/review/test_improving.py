@@ -6,8 +6,7 @@ import pytest
 
 from napari_nunext.review.controller import ReviewController
 from napari_nunext.review.training import TrainingError, TrainingStep
-from napari_nunext.store import Project
-from tests.review.fakes import FakeServer, InlineExecutor, at_once, model_info
+from tests.review.fakes import FakeServer, model_info, review_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -58,13 +57,9 @@ def reviewed(
     tmp_path: Path, server: FakeServer, trainer: FakeTrainer, tile_path: Callable[[str], Path]
 ) -> Iterator[ReviewController]:
     """A controller with one accepted field of one nucleus."""
-    made = ReviewController(
-        lambda paths: Project.open(tmp_path / "review.nunext", annotator="ab"),
+    made = review_on(
+        tmp_path,
         server,
-        InlineExecutor(),
-        at_once,
-        models_dir=tmp_path / "models",
-        writer_executor=InlineExecutor(),
         make_trainer=lambda: trainer,  # type: ignore[arg-type, return-value]
     )
     made.finder.connect()

@@ -10,8 +10,14 @@ import pytest
 from napari_nunext.core.errors import RequestRejectedError
 from napari_nunext.core.geometry import Box
 from napari_nunext.review.controller import ReviewController
-from napari_nunext.store import Project
-from tests.review.fakes import FakeServer, InlineExecutor, at_once, done, points, square, started
+from tests.review.fakes import (
+    FakeServer,
+    done,
+    points,
+    review_on,
+    square,
+    started,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -156,14 +162,7 @@ def slow(
     tmp_path: Path, server: FakeServer, later: Later, tile_path: Callable[[str], Path]
 ) -> Iterator[ReviewController]:
     """A review whose outlines come when `later` catches up."""
-    made = ReviewController(
-        lambda paths: Project.open(tmp_path / "slow.nunext", annotator="ab"),
-        server,
-        later,
-        at_once,
-        models_dir=tmp_path / "models",
-        writer_executor=InlineExecutor(),
-    )
+    made = review_on(tmp_path, server, later)
     server.fake.outline = around_the_first
     made.finder.connect()
     made.open_paths([tile_path("a.png")])

@@ -13,10 +13,9 @@ from PIL import Image
 from qtpy.QtCore import QEvent
 
 from napari_nunext.review.controller import ReviewController
-from napari_nunext.store import Project
 from napari_nunext.ui import app as app_module
 from napari_nunext.ui.canvas import Canvas
-from tests.review.fakes import FakeServer, InlineExecutor, at_once
+from tests.review.fakes import FakeServer, review_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -107,14 +106,7 @@ def quick_app(
 ) -> Iterator[QuickApp]:
     """A canvas with one tile open."""
     viewer = ViewerModel()
-    controller = ReviewController(
-        lambda paths: Project.open(tmp_path / "quick.nunext", annotator="ab"),
-        server,
-        InlineExecutor(),
-        at_once,
-        models_dir=tmp_path / "models",
-        writer_executor=InlineExecutor(),
-    )
+    controller = review_on(tmp_path, server)
     canvas = Canvas(viewer, controller)
     controller.finder.connect()
     controller.open_paths([tile("tile.png")])
