@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_nunext.review.controller import ReviewController
 from tests.review.fakes import FakeServer, review_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from napari_nunext.review.controller import ReviewController
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from napari_nunext.review.controller import ReviewController
 from napari_nunext.store import Project
 from tests.review.fakes import FakeServer, done, points, review_on, started
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_nunext.review.controller import ReviewController
     from napari_nunext.store import FieldState
 
 MakeTile = "Callable[[str], Path]"

@@ -4,13 +4,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from napari_nunext.review.controller import ReviewController
 from napari_nunext.review.training import TrainingError, TrainingStep
 from tests.review.fakes import FakeServer, model_info, review_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+
+    from napari_nunext.review.controller import ReviewController
 
 
 class FakeTrainer:

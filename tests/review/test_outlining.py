@@ -9,7 +9,6 @@ import pytest
 
 from napari_nunext.core.errors import RequestRejectedError
 from napari_nunext.core.geometry import Box
-from napari_nunext.review.controller import ReviewController
 from tests.review.fakes import (
     FakeServer,
     done,
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from napari_nunext.core.masks import Mask
+    from napari_nunext.review.controller import ReviewController
     from napari_nunext.serving.protocol import PromptPoint
 
 

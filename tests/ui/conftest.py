@@ -12,7 +12,6 @@ from napari.components import ViewerModel
 from PIL import Image
 from qtpy.QtCore import QEvent
 
-from napari_nunext.review.controller import ReviewController
 from napari_nunext.ui import app as app_module
 from napari_nunext.ui.canvas import Canvas
 from tests.review.fakes import FakeServer, review_on
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from qtpy.QtWidgets import QApplication
 
+    from napari_nunext.review.controller import ReviewController
     from napari_nunext.ui.app import App
 
 SIDE_PX = 200
