@@ -85,6 +85,9 @@ def _spread(checkpoint: LoadedCheckpoint) -> LoadedCheckpoint:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.12)
         embeddings = checkpoint.model.get_input_embeddings().weight
         embeddings[codec.end_id] *= end
+    # In double precision no two tokens are so close that the order of a sum decides between them,
+    # as it does in single precision with the batch and from one processor to the next.
+    checkpoint.model.double()
     return checkpoint
 
 

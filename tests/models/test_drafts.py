@@ -35,7 +35,7 @@ def head_of(checkpoint, seed=0):
     """A head that guesses at random: hardly ever what the model would say."""
     torch.manual_seed(seed)
     head = AtomicHead.beginning(checkpoint.model, checkpoint.description.codec)
-    return head.requires_grad_(False)
+    return head.to(checkpoint.model.dtype).requires_grad_(False)
 
 
 class Oracle:
@@ -190,7 +190,7 @@ def compare(model, state, scores, codec, position):
     allowed = torch.from_numpy(codec.allowed_at(position))
     weight = model.get_output_embeddings().weight.detach()
     finite = scores[torch.isfinite(scores)]
-    torch.testing.assert_close(finite, weight[allowed] @ state, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(finite.double(), weight[allowed] @ state, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(("off", "read_again"), [(1, False), (2, True)])

@@ -143,7 +143,9 @@ def test_probabilities_are_the_soft_max_of_a_full_forward_over_the_allowed_token
         here = step.rows.tolist().index(0)
         assert step.positions[here] == position
         expected = logits[before + position, step.allowed_ids].softmax(-1)
-        torch.testing.assert_close(step.probabilities[here], expected, atol=2e-4, rtol=1e-3)
+        torch.testing.assert_close(
+            step.probabilities[here].double(), expected, rtol=1e-5, atol=1e-6
+        )
 
 
 def test_cancelling_stops_at_the_next_step(checkpoint: LoadedCheckpoint, windows: Windows) -> None:

@@ -20,6 +20,7 @@ from napari_nunext.models.vllm.connection import VllmConnection
 from napari_nunext.models.vllm.launch import Launch
 from napari_nunext.serving.engine import EngineKeeper
 from nunext_training.cli import main as nunext_train
+from tests.models.margins import clear_windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ if not ENGINE:
 torch.set_num_threads(1)
 
 WINDOW_PX = 32
+WINDOWS = 24
 START_S = 600.0
 """An idle machine takes a minute."""
 ADAPTER = "sharper"
@@ -96,13 +98,19 @@ def points(engines: dict[str, Engine]) -> Engine:
     return engines["points"]
 
 
-@pytest.fixture
-def windows() -> list[NDArray[np.uint8]]:
-    """Windows that differ in more than noise."""
+@pytest.fixture(scope="session")
+def windows(
+    engines: dict[str, Engine], with_adapter: Callable[[Engine, str], LoadedCheckpoint]
+) -> list[NDArray[np.uint8]]:
+    """Windows that differ in more than noise, and on which no checkpoint here is undecided."""
     rng = np.random.default_rng(11)
-    shape = (WINDOW_PX, WINDOW_PX, 3)
-    colours = rng.integers(0, 256, (24, 1, 1, 3)) * 0.7
-    return list((colours + rng.integers(0, 77, (24, *shape))).clip(0, 255).astype(np.uint8))
+    tried, shape = 3 * WINDOWS, (WINDOW_PX, WINDOW_PX, 3)
+    colours = rng.integers(0, 256, (tried, 1, 1, 3)) * 0.7
+    noisy = (colours + rng.integers(0, 77, (tried, *shape))).clip(0, 255).astype(np.uint8)
+    checkpoints = [engine.checkpoint for engine in engines.values()]
+    return clear_windows(
+        [*checkpoints, with_adapter(engines["points"], ADAPTER)], list(noisy), WINDOWS
+    )
 
 
 def wait_for(engine: Engine) -> None:
@@ -128,7 +136,9 @@ def spread(folder: Path, name: str, *options: str) -> LoadedCheckpoint:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.12)
         embeddings = loaded.model.get_input_embeddings().weight
         embeddings[loaded.description.codec.end_id] *= 2.5
-    save_checkpoint(folder / name, loaded.model, loaded.windows.processor, loaded.description)
+    # Without a halo, the windows of an image are those that it was laid together from.
+    description = replace(loaded.description, halo_um=0.0)
+    save_checkpoint(folder / name, loaded.model, loaded.windows.processor, description)
     return load_checkpoint(folder / name, device="cpu")
 
 
