@@ -184,7 +184,7 @@ class _Reader:
             raise RecordError(f"its image {image} is missing, changed, or not in {MANIFEST_FILE}.")
         nuclei: Sequence[RecordNucleus] = ()
         if isinstance(record, SftRecord):
-            nuclei = record.nuclei
+            nuclei = (*record.nuclei, *record.rejected)
         elif isinstance(record, RftRecord):
             nuclei = record.solution
             if record.rollout is not None:

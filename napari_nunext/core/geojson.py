@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from napari_nunext.core.errors import RecordError
+from napari_nunext.core.marks import STATUS_IN_GEOJSON, UNMARKED, MarkedNucleus, Marks
 from napari_nunext.core.nuclei import UNCATEGORISED, Nucleus
 from napari_nunext.core.polygons import mask_of_rings
 
@@ -28,7 +29,12 @@ _NOT_NUCLEI = ("tile", "tmaCore")
 
 
 def read_geojson(path: Path, *, masks: bool = False) -> list[Nucleus]:
-    """Read nuclei from GeoJSON of QuPath, of ours, or of other tools.
+    """Read the nuclei that stand: those of `read_marked_geojson` that nobody rejected."""
+    return [n.nucleus for n in read_marked_geojson(path, masks=masks) if n.marks.stands]
+
+
+def read_marked_geojson(path: Path, *, masks: bool = False) -> list[MarkedNucleus]:
+    """Read nuclei and what a review says of them from GeoJSON of QuPath, ours, or other tools.
 
     A Point is a nucleus; a MultiPoint is one for each point; a Polygon or MultiPolygon is one at
     its centroid (a cell's is that of its ``nucleusGeometry``). An id that is a UUID stays the uid.
@@ -54,17 +60,19 @@ def read_geojson(path: Path, *, masks: bool = False) -> list[Nucleus]:
         raise RecordError(
             f"{path.name} is not GeoJSON ({error}). Export it again, for example from QuPath."
         ) from error
-    nuclei: list[Nucleus] = []
+    nuclei: list[MarkedNucleus] = []
     seen: set[UUID] = set()
     for number, feature in enumerate(_features(data, path.name), start=1):
         try:
             found = _nuclei(feature, seen, masks)
+        except RecordError as error:
+            raise RecordError(f"{path.name}: feature {number} is malformed: {error}") from error
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise RecordError(
                 f"{path.name}: feature {number} is malformed ({error!r}). Expected a geometry with "
                 "coordinates and properties."
             ) from error
-        seen.update(n.uid for n in found)
+        seen.update(n.nucleus.uid for n in found)
         nuclei += found
     return nuclei
 
@@ -79,7 +87,7 @@ def _features(data: Any, name: str) -> list[Any]:
     raise RecordError(f"{name} is JSON but not GeoJSON; expected a FeatureCollection.")
 
 
-def _nuclei(feature: dict[str, Any], seen: set[UUID], masks: bool) -> list[Nucleus]:
+def _nuclei(feature: dict[str, Any], seen: set[UUID], masks: bool) -> list[MarkedNucleus]:
     properties = feature.get("properties") or {}
     if properties.get("objectType", properties.get("object_type")) in _NOT_NUCLEI:
         return []
@@ -93,9 +101,18 @@ def _nuclei(feature: dict[str, Any], seen: set[UUID], masks: bool) -> list[Nucle
     else:
         uids = [uuid4() for _ in points]
     mask = _mask(geometry) if masks else None
+    marks = _marks(properties.get("metadata"))
     return [
-        Nucleus(u, x, y, category, confidence, mask) for u, (x, y) in zip(uids, points, strict=True)
+        MarkedNucleus(Nucleus(u, x, y, category, confidence, mask), marks)
+        for u, (x, y) in zip(uids, points, strict=True)
     ]
+
+
+def _marks(metadata: Any) -> Marks:
+    """Of other tools' features, whose metadata may be anything, none."""
+    if not isinstance(metadata, dict):
+        return UNMARKED
+    return Marks.from_text(metadata, status_name=STATUS_IN_GEOJSON)
 
 
 def _points(geometry: dict[str, Any] | None) -> list[tuple[float, float]]:

@@ -20,6 +20,7 @@ import numpy as np
 
 from napari_nunext.core.errors import InputError, RecordError
 from napari_nunext.core.geometry import Box, check_mpp
+from napari_nunext.core.marks import UNMARKED, Marks
 from napari_nunext.core.masks import Mask
 
 if TYPE_CHECKING:
@@ -64,14 +65,18 @@ class RecordNucleus:
     uid: str | None = None
     """Identity in the review project it came from."""
     mask: Mask | None = None
+    marks: Marks = UNMARKED
+    """What the review says of it, where the source knows."""
 
     def to_json(self) -> dict[str, Any]:
-        """Without the fields that are None."""
+        """Without what says nothing."""
         data: dict[str, Any] = {"x": self.x, "y": self.y, "category": self.category}
         if self.uid is not None:
             data["uid"] = self.uid
         if self.mask is not None:
             data["mask"] = self.mask.to_json()
+        if self.marks != UNMARKED:
+            data["review"] = self.marks.to_text()
         return data
 
     @classmethod
@@ -84,6 +89,7 @@ class RecordNucleus:
             category=str(data["category"]),
             uid=None if data.get("uid") is None else str(data["uid"]),
             mask=None if mask is None else Mask.from_json(mask),
+            marks=Marks.from_text(data.get("review", {})),
         )
 
 
@@ -151,16 +157,21 @@ class SftRecord:
     messages: tuple[Message, ...]
     nuclei: tuple[RecordNucleus, ...]
     source: Source
+    rejected: tuple[RecordNucleus, ...] = ()
+    """What people looked at and found to be no nucleus: kept for the review, no truth."""
 
     def to_json(self) -> dict[str, Any]:
         """One line of ``sft.jsonl``."""
-        return {
+        data = {
             "id": self.id,
             "images": list(self.images),
             "messages": list(self.messages),
             "nuclei": [n.to_json() for n in self.nuclei],
             "source": self.source.to_json(),
         }
+        if self.rejected:
+            data["rejected_nuclei"] = [n.to_json() for n in self.rejected]
+        return data
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> SftRecord:
@@ -169,8 +180,9 @@ class SftRecord:
             id=str(data["id"]),
             images=_one_image(data),
             messages=tuple(data["messages"]),
-            nuclei=tuple(RecordNucleus.from_json(n) for n in data["nuclei"]),
+            nuclei=_standing(RecordNucleus.from_json(n) for n in data["nuclei"]),
             source=Source.from_json(data["source"]),
+            rejected=tuple(RecordNucleus.from_json(n) for n in data.get("rejected_nuclei", ())),
         )
 
     @property
@@ -277,7 +289,7 @@ class RftRecord:
             task="nuclei",
             images=_one_image(data),
             prompt=tuple(data["prompt"]),
-            solution=tuple(RecordNucleus.from_json(n) for n in data["solution"]["nuclei"]),
+            solution=_standing(RecordNucleus.from_json(n) for n in data["solution"]["nuclei"]),
             source=Source.from_json(data["source"]),
             rollout=None if rollout is None else Rollout.from_json(rollout),
         )
@@ -364,6 +376,14 @@ class Manifest:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise RecordError(f"{MANIFEST_FILE} is malformed ({error!r}). Export again.") from error
+
+
+def _standing(nuclei: Iterable[RecordNucleus]) -> tuple[RecordNucleus, ...]:
+    """Truth; refused where one of it is marked as no nucleus."""
+    found = tuple(nuclei)
+    if not all(n.marks.stands for n in found):
+        raise RecordError("A rejected nucleus stands among the true ones. Export again.")
+    return found
 
 
 def _one_image(data: dict[str, Any]) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 from scipy.spatial import cKDTree
 
@@ -18,14 +18,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.core.geometry import Box, PointsXY
+    from napari_nunext.core.marks import Status
     from napari_nunext.store.entries import Run
     from napari_nunext.store.events import Event
 
 REPEAT_RADIUS_UM = 2.0
 """A prediction this close to a correction says again what was corrected. Less than the radius of a
 lymphocyte, so that a neighbour is not taken for a repetition."""
-
-Status: TypeAlias = Literal["unreviewed", "accepted", "rejected"]
 
 
 @dataclass(frozen=True, slots=True)

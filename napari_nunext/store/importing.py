@@ -18,6 +18,7 @@ from napari_nunext.store import events
 from napari_nunext.store.entries import ImageEntry
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from napari_nunext.core.exports import Export
@@ -57,7 +58,7 @@ def import_training(project: Project, folder: Path) -> Imported:
         if any(event.is_edit for event in project.journal(entry.sha256)):
             skipped += 1
             continue
-        project.append(_gesture(entry, record.nuclei))
+        project.append(_gesture(entry, (*record.nuclei, *record.rejected)))
         images += 1
         nuclei += len(record.nuclei)
     return Imported(images, nuclei, skipped)
@@ -103,11 +104,21 @@ def _entry(export: Export, record: SftRecord) -> ImageEntry:
 
 
 def _gesture(entry: ImageEntry, nuclei: tuple[RecordNucleus, ...]) -> tuple[Event, ...]:
-    added = [
-        events.add(entry.sha256, n.x, n.y, n.category, uid=_uid(n), mask=n.mask) for n in nuclei
-    ]
+    added = [event for nucleus in nuclei for event in _events(entry.sha256, nucleus)]
     whole = Box.of_image(entry.width_px, entry.height_px)
     return events.grouped([*added, events.complete_region(entry.sha256, whole)])
+
+
+def _events(sha256: str, n: RecordNucleus) -> Iterator[Event]:
+    """The nucleus, and what people had said of it."""
+    uid = _uid(n)
+    yield events.add(sha256, n.x, n.y, n.category, uid=uid, mask=n.mask)
+    if n.marks.status == "accepted":
+        yield events.accept(sha256, uid)
+    elif n.marks.status == "rejected":
+        yield events.reject(sha256, uid)
+    if n.marks.flagged:
+        yield events.flag_nucleus(sha256, uid)
 
 
 def _uid(nucleus: RecordNucleus) -> UUID:

@@ -54,7 +54,12 @@ def test_a_detection_is_written_as_qupath_reads_it():
                     "objectType": "detection",
                     "classification": {"name": "Tumour", "color": [200, 0, 0]},
                     "measurements": {"NuNext confidence": 0.83},
-                    "metadata": {"model": "m", "review": "accepted", "annotator": "jd"},
+                    "metadata": {
+                        "model": "m",
+                        "review": "accepted",
+                        "annotator": "jd",
+                        "origin": "model",
+                    },
                 },
             }
         ],

@@ -9,12 +9,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from napari_nunext.core.csv_table import COLUMNS
 from napari_nunext.core.errors import CalibrationError
 from napari_nunext.core.masks import Mask
 from napari_nunext.core.nuclei import Category
 from napari_nunext.store import ReviewedNucleus
 from napari_nunext.store.exports.coco import CocoImage, coco_instances, write_coco
-from napari_nunext.store.exports.csv import COLUMNS, write_csv
+from napari_nunext.store.exports.csv import write_csv
 from tests.store.conftest import entry, predicted
 
 
@@ -39,7 +40,7 @@ def test_a_table_has_pixels_and_micrometres(tmp_path):
     assert tuple(header) == COLUMNS
     assert one == [
         "10.50", "20.25", "5.250", "10.125", "Tumour, grade 2", "0.7500", "unreviewed", "",
-        str(by_model.uid), "5.000",
+        str(by_model.uid), "5.000", "", "model",
     ]  # fmt: skip
     assert two[5:8] == ["", "accepted", "jd"]
     assert two[9] == ""
@@ -87,9 +88,11 @@ def test_coco_ids_point_at_each_other(tmp_path):
     ]
     write_coco(tmp_path / "c.json", images, categories=[Category("Tumour", (9, 8, 7))])
     data = json.loads((tmp_path / "c.json").read_text())
-    assert [c["name"] for c in data["categories"]] == ["Tumour", "Stroma"]
+    assert [c["name"] for c in data["categories"]] == ["Tumour", "Stroma", "Nucleus"]
     assert data["categories"][0]["color"] == [9, 8, 7]
     one, two = data["annotations"]
+    (no_nucleus,) = data["rejected"]
+    assert (no_nucleus["category_id"], no_nucleus["attributes"]["status"]) == (3, "rejected")
     assert (one["image_id"], one["category_id"], one["keypoints"]) == (1, 2, [1, 2, 2])
     assert (two["image_id"], two["category_id"], two["bbox"]) == (2, 1, [4, 5, 0, 0])
     assert [i["file_name"] for i in data["images"]] == ["a.png", "b.png"]

@@ -63,7 +63,10 @@ def _run(args: argparse.Namespace) -> int:
     if args.split is not None:
         images = tuple(replace(image, split=args.split) for image in images)
     categories = importer.categories or default_categories(
-        sorted({name for image in images for name in image.categories})
+        sorted(
+            {name for image in images for name in image.categories}
+            | {n.category for image in images for n in image.rejected}
+        )
     )
     manifest = write_export(
         images,

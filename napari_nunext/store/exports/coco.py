@@ -2,7 +2,8 @@
 
 Coordinates are pixels of the image, corner origin, as COCO's are. A nucleus with a mask has an
 uncompressed RLE over the whole image, its box and its area; one without has an empty segmentation
-and a box without extent at its centroid. Every annotation carries the centroid as its one keypoint.
+and a box without extent at its centroid. Every annotation carries the centroid as its one keypoint,
+and what the review says of it as its attributes.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nunext.core.nuclei import Category, default_categories
-from napari_nunext.store.exports.files import as_reviewed, replacing
+from napari_nunext.store.exports.files import as_marked, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_nunext.core.marks import MarkedNucleus
     from napari_nunext.core.masks import Mask
     from napari_nunext.store.entries import ImageEntry
     from napari_nunext.store.exports.files import Exportable
-    from napari_nunext.store.folding import ReviewedNucleus
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,23 +58,23 @@ def coco_instances(
 ) -> dict[str, Any]:
     """Images and nuclei as a COCO instances document.
 
-    Rejected nuclei are left out. Ids count from 1 in the order given; a category that only nuclei
-    know comes after those of `categories`.
+    Rejected nuclei are no annotations, which every reader takes for truth; they stand in a list of
+    their own, ``rejected``, of the same form. Ids count from 1 in the order given; a category that
+    only nuclei know comes after those of `categories`.
     """
-    kept = [
-        (image.entry, [n for n in as_reviewed(image.nuclei) if n.status != "rejected"])
-        for image in images
-    ]
+    marked = [(image.entry, as_marked(image.nuclei)) for image in images]
     known = dict.fromkeys(c.name for c in categories)
-    used = dict.fromkeys(n.nucleus.category for _, nuclei in kept for n in nuclei)
+    used = dict.fromkeys(n.nucleus.category for _, nuclei in marked for n in nuclei)
     names = list(known | used)
     colors = {c.name: c.color for c in (*default_categories(names), *categories)}
     annotations: list[dict[str, Any]] = []
-    for image_id, (entry, nuclei) in enumerate(kept, start=1):
+    rejected: list[dict[str, Any]] = []
+    for image_id, (entry, nuclei) in enumerate(marked, start=1):
         for n in nuclei:
             category_id = names.index(n.nucleus.category) + 1
-            ids = {"id": len(annotations) + 1, "image_id": image_id, "category_id": category_id}
-            annotations.append(ids | _annotation(n, entry.width_px, entry.height_px))
+            listed = annotations if n.marks.stands else rejected
+            ids = {"id": len(listed) + 1, "image_id": image_id, "category_id": category_id}
+            listed.append(ids | _annotation(n, entry.width_px, entry.height_px))
     return {
         "info": {"description": "Nuclei reviewed with napari-nunext"},
         "images": [
@@ -84,9 +85,10 @@ def coco_instances(
                 "height": entry.height_px,
                 "mpp": entry.mpp,
             }
-            for image_id, (entry, _) in enumerate(kept, start=1)
+            for image_id, (entry, _) in enumerate(marked, start=1)
         ],
         "annotations": annotations,
+        "rejected": rejected,
         "categories": [
             {
                 "id": i,
@@ -101,11 +103,12 @@ def coco_instances(
     }
 
 
-def _annotation(n: ReviewedNucleus, width_px: int, height_px: int) -> dict[str, Any]:
+def _annotation(n: MarkedNucleus, width_px: int, height_px: int) -> dict[str, Any]:
     nucleus = n.nucleus
     data: dict[str, Any] = {
-        "uid": str(n.uid),
+        "uid": str(nucleus.uid),
         "iscrowd": 0,
+        "attributes": n.marks.to_text(),
         "keypoints": [nucleus.x_px, nucleus.y_px, 2],
         "num_keypoints": 1,
     }

@@ -5,28 +5,16 @@ from __future__ import annotations
 import csv
 from typing import TYPE_CHECKING
 
+from napari_nunext.core.csv_table import COLUMNS
 from napari_nunext.core.geometry import check_mpp
-from napari_nunext.store.exports.files import as_reviewed, replacing
+from napari_nunext.store.exports.files import as_marked, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from napari_nunext.core.marks import MarkedNucleus
     from napari_nunext.store.exports.files import Exportable
-    from napari_nunext.store.folding import ReviewedNucleus
-
-COLUMNS = (
-    "x_px",
-    "y_px",
-    "x_um",
-    "y_um",
-    "category",
-    "confidence",
-    "status",
-    "annotator",
-    "uid",
-    "area_um2",
-)
 
 
 def write_csv(path: Path, nuclei: Sequence[Exportable], *, mpp: float) -> None:
@@ -48,24 +36,23 @@ def write_csv(path: Path, nuclei: Sequence[Exportable], *, mpp: float) -> None:
     """
     check_mpp(mpp)
     with replacing(path) as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(COLUMNS)
-        rows.writerows(_row(n, mpp) for n in as_reviewed(nuclei))
+        rows = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
+        rows.writeheader()
+        rows.writerows(_row(n, mpp) for n in as_marked(nuclei))
 
 
-def _row(n: ReviewedNucleus, mpp: float) -> tuple[str, ...]:
+def _row(n: MarkedNucleus, mpp: float) -> dict[str, str]:
     """Blank where there is no value: a person's nucleus has no confidence, a point no area."""
     nucleus = n.nucleus
     confidence, mask = nucleus.confidence, nucleus.mask
-    return (
-        f"{nucleus.x_px:.2f}",
-        f"{nucleus.y_px:.2f}",
-        f"{nucleus.x_px * mpp:.3f}",
-        f"{nucleus.y_px * mpp:.3f}",
-        nucleus.category,
-        "" if confidence is None else f"{confidence:.4f}",
-        n.status,
-        n.annotator or "",
-        str(n.uid),
-        "" if mask is None else f"{mask.area_px * mpp**2:.3f}",
-    )
+    return {
+        "x_px": f"{nucleus.x_px:.2f}",
+        "y_px": f"{nucleus.y_px:.2f}",
+        "x_um": f"{nucleus.x_px * mpp:.3f}",
+        "y_um": f"{nucleus.y_px * mpp:.3f}",
+        "category": nucleus.category,
+        "confidence": "" if confidence is None else f"{confidence:.4f}",
+        "uid": str(nucleus.uid),
+        "area_um2": "" if mask is None else f"{mask.area_px * mpp**2:.3f}",
+        **n.marks.to_text(),
+    }

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from napari_nunext.core.errors import StoreError
+from napari_nunext.core.marks import MarkedNucleus, Marks
 from napari_nunext.core.nuclei import Nucleus
 from napari_nunext.store.folding import ReviewedNucleus
 
@@ -21,14 +22,19 @@ Exportable: TypeAlias = Nucleus | ReviewedNucleus
 """Nuclei as a model gave them, or as people left them."""
 
 
-def as_reviewed(nuclei: Sequence[Exportable]) -> list[ReviewedNucleus]:
-    """The same nuclei; those that come straight from a model are unreviewed."""
+def as_marked(nuclei: Sequence[Exportable]) -> list[MarkedNucleus]:
+    """The same nuclei as files hold them; those straight from a model are unreviewed."""
     return [
-        n
+        MarkedNucleus(n.nucleus, marks_of(n))
         if isinstance(n, ReviewedNucleus)
-        else ReviewedNucleus(n, predicted_xy=None if n.confidence is None else (n.x_px, n.y_px))
+        else MarkedNucleus(n, Marks(origin="model"))
         for n in nuclei
     ]
+
+
+def marks_of(n: ReviewedNucleus) -> Marks:
+    """What a review says of a nucleus."""
+    return Marks(n.status, n.flagged, "person" if n.is_human else "model", n.annotator)
 
 
 @contextmanager

@@ -13,18 +13,19 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from uuid import UUID, uuid5
 
 from napari_nunext.core.geojson import CONFIDENCE
+from napari_nunext.core.marks import STATUS_IN_GEOJSON
 from napari_nunext.core.nuclei import default_categories
-from napari_nunext.store.exports.files import as_reviewed, replacing
+from napari_nunext.store.exports.files import as_marked, replacing
 from napari_nunext.store.exports.outlines import polygons_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from napari_nunext.core.marks import MarkedNucleus
     from napari_nunext.core.masks import Mask
     from napari_nunext.core.nuclei import Category
     from napari_nunext.store.exports.files import Exportable
-    from napari_nunext.store.folding import ReviewedNucleus
 
 PointsAs: TypeAlias = Literal["detections", "multipoint annotations"]
 
@@ -51,7 +52,8 @@ def feature_collection(
         For their colours; a category that is missing here gets a default colour.
     points_as : {"detections", "multipoint annotations"}
         One Point detection for each nucleus, or one MultiPoint annotation for each category, as
-        QuPath's counting tool has it (which has no room for uid, confidence or review).
+        QuPath's counting tool has it (which has no room for uid, confidence or review: rejected
+        nuclei are left out).
     masks : bool
         Write a nucleus that has a mask as a Polygon detection instead of a Point.
     offset_xy : tuple of float
@@ -59,12 +61,12 @@ def feature_collection(
     metadata : mapping of str to str
         Added to the metadata of every detection, for example the model.
     """
-    reviewed = as_reviewed(nuclei)
-    colors = _colors(reviewed, categories)
+    marked = as_marked(nuclei)
+    colors = _colors(marked, categories)
     if points_as == "multipoint annotations":
-        features = _multipoints(reviewed, colors, offset_xy)
+        features = _multipoints([n for n in marked if n.marks.stands], colors, offset_xy)
     else:
-        features = [_detection(n, colors, masks, offset_xy, metadata or {}) for n in reviewed]
+        features = [_detection(n, colors, masks, offset_xy, metadata or {}) for n in marked]
     return {"type": "FeatureCollection", "features": features}
 
 
@@ -99,7 +101,7 @@ def write_geojson(
 
 
 def _colors(
-    nuclei: Sequence[ReviewedNucleus], categories: Sequence[Category]
+    nuclei: Sequence[MarkedNucleus], categories: Sequence[Category]
 ) -> dict[str, tuple[int, int, int]]:
     known = {c.name: c.color for c in categories}
     missing = dict.fromkeys(n.nucleus.category for n in nuclei if n.nucleus.category not in known)
@@ -112,7 +114,7 @@ def _classification(category: str, colors: Mapping[str, tuple[int, int, int]]) -
 
 
 def _detection(
-    n: ReviewedNucleus,
+    n: MarkedNucleus,
     colors: Mapping[str, tuple[int, int, int]],
     with_mask: bool,
     offset_xy: tuple[float, float],
@@ -130,22 +132,20 @@ def _detection(
     }
     if n.nucleus.confidence is not None:
         properties["measurements"] = {CONFIDENCE: round(n.nucleus.confidence, 6)}
-    described = {**metadata, "review": n.status}
-    if n.annotator is not None:
-        described["annotator"] = n.annotator
-    if n.flagged:
-        described["flagged"] = "true"
-    properties["metadata"] = described
+    properties["metadata"] = {
+        **metadata,
+        **n.marks.to_text(status_name=STATUS_IN_GEOJSON),
+    }
     return {
         "type": "Feature",
-        "id": str(n.uid),
+        "id": str(n.nucleus.uid),
         "geometry": geometry,
         "properties": properties,
     }
 
 
 def _multipoints(
-    nuclei: Sequence[ReviewedNucleus],
+    nuclei: Sequence[MarkedNucleus],
     colors: Mapping[str, tuple[int, int, int]],
     offset_xy: tuple[float, float],
 ) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +45,7 @@ from napari_nunext.core.records import (
     user_message,
     write_jsonl,
 )
+from napari_nunext.store.exports.files import marks_of
 from napari_nunext.store.exports.folders import check_target, new_export_folder
 from napari_nunext.store.exports.judging import Judged, judge
 from napari_nunext.store.exports.splits import pseudonym, split_of
@@ -54,9 +55,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_nunext.core.nuclei import Nucleus
     from napari_nunext.core.records import Split
     from napari_nunext.store.entries import ImageEntry, RunInfo
+    from napari_nunext.store.folding import ReviewedNucleus
     from napari_nunext.store.project import Project
     from napari_nunext.store.state import FieldState
 
@@ -222,7 +223,9 @@ def _write_region(
     rows, columns = slice(int(crop.y0), int(crop.y1)), slice(int(crop.x0), int(crop.x1))
     image = f"{IMAGES_FOLDER}/{region.name}.png"
     Image.fromarray(np.ascontiguousarray(rgb[rows, columns])).save(folder / image)
-    truth = _truth(region)
+    inside = _inside(region)
+    truth = tuple(n for n in inside if n.marks.stands)
+    rejected = tuple(n for n in inside if not n.marks.stands)
     judged = judge(region.state, crop, region.entry.mpp)
     source = _source(region, patient, split, judged)
     instruction = NUCLEUS_INSTRUCTION
@@ -230,7 +233,8 @@ def _write_region(
         instruction = judged.run.info.prompt
     prompt = (user_message(instruction),)
     reply = (assistant_message(points_text(_points(truth))),)
-    records.sft.append(SftRecord(region.name, (image,), (*prompt, *reply), truth, source))
+    messages = (*prompt, *reply)
+    records.sft.append(SftRecord(region.name, (image,), messages, truth, source, rejected))
     rollout = None if judged is None else judged.rollout
     records.rft.append(RftRecord(region.name, "nuclei", (image,), prompt, truth, source, rollout))
     if judged is not None:
@@ -241,23 +245,24 @@ def _write_region(
             )
 
 
-def _truth(region: CompleteRegion) -> tuple[RecordNucleus, ...]:
-    """The nuclei that stand in the crop, in its pixels, from top to bottom."""
-    nuclei = [n.nucleus for n in region.state.nuclei.values() if n.status != "rejected"]
-    inside = region.crop.contains(points_of(nuclei))
+def _inside(region: CompleteRegion) -> tuple[RecordNucleus, ...]:
+    """The nuclei in the crop, rejected ones too, in its pixels, from top to bottom."""
+    nuclei = list(region.state.nuclei.values())
+    inside = region.crop.contains(points_of([n.nucleus for n in nuclei]))
     kept = [n for n, is_inside in zip(nuclei, inside, strict=True) if is_inside]
-    kept.sort(key=lambda n: (n.y_px, n.x_px, n.uid.int))
+    kept.sort(key=lambda n: (n.nucleus.y_px, n.nucleus.x_px, n.uid.int))
     return tuple(_in_crop(n, region.crop) for n in kept)
 
 
-def _in_crop(nucleus: Nucleus, crop: Box) -> RecordNucleus:
-    mask = nucleus.mask
+def _in_crop(reviewed: ReviewedNucleus, crop: Box) -> RecordNucleus:
+    nucleus, mask = reviewed.nucleus, reviewed.nucleus.mask
     return RecordNucleus(
         x=nucleus.x_px - crop.x0,
         y=nucleus.y_px - crop.y0,
         category=nucleus.category,
         uid=str(nucleus.uid),
         mask=None if mask is None else mask.moved(-int(crop.x0), -int(crop.y0)),
+        marks=replace(marks_of(reviewed), annotator=None, origin=None),
     )
 
 
@@ -306,7 +311,7 @@ def _split_counts(records: _Records) -> Counter[str]:
 def _categories(project: Project, records: _Records) -> tuple[dict[str, Any], ...]:
     """The project's categories, and after them those that only nuclei know, with their colours."""
     known = {c.name: c.color for c in project.categories()}
-    used = dict.fromkeys(n.category for r in records.sft for n in r.nuclei)
+    used = dict.fromkeys(n.category for r in records.sft for n in (*r.nuclei, *r.rejected))
     everything = default_categories([*known, *(name for name in used if name not in known)])
     return tuple({"name": c.name, "color": list(known.get(c.name, c.color))} for c in everything)
 

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_nunext.core.geometry import Box, PointsXY
+    from napari_nunext.core.marks import Marks
     from napari_nunext.core.masks import Mask
-    from napari_nunext.core.records import Rollout, Split
+    from napari_nunext.core.records import RecordNucleus, Rollout, Split
     from napari_nunext.images import TileImage
 
 
@@ -41,6 +42,12 @@ class LabelledImage:
     """Pseudonym: what a split must not divide."""
     image_sha256: str | None = None
     """Content hash of the original image, where the source knows it."""
+    uids: tuple[str | None, ...] = ()
+    """Identity of each nucleus in the review that it came from; empty where the source has none."""
+    marks: tuple[Marks, ...] = ()
+    """What the review says of each; empty where the source says nothing."""
+    rejected: tuple[RecordNucleus, ...] = ()
+    """What people found to be no nucleus: nothing learns from it; an export takes it along."""
     masks: tuple[Mask | None, ...] = ()
     """One for each nucleus, in pixels of the image; empty where the source has none at all."""
     tissue: str | None = None

@@ -9,26 +9,25 @@ Layout; the two folders may also lie in ``train/``, ``val/`` and ``test/``::
     images.csv                                 if wanted: columns image, then patient, tissue, split
 
 Coordinates are pixels of the image, corner origin: the centre of the first pixel is (0.5, 0.5).
-Every image needs its labels; a file without nuclei says that there are none. The scale is that of
-the image file, or ``--mpp``. A patient is what ``images.csv`` says, else the TCGA barcode in the
-name, else the image stands for one. Without folders or a column for the split, patients are dealt
-out by their hash: one in five validates, so that the same patient is on the same side in every
-import.
+Every image needs its labels; a file without nuclei says that there are none. What a review says of
+a nucleus is read from GeoJSON and CSV (`napari_nunext.core.marks`): rejected ones are no nuclei.
+The scale is that of the image file, or ``--mpp``. A patient is what ``images.csv`` says, else the
+TCGA barcode in the name, else the image stands for one. Without folders or a column for the split,
+patients are dealt out by their hash: one in five validates, so that the same patient is on the same
+side in every import.
 """
 
 from __future__ import annotations
 
-import csv
-import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from napari_nunext.core.csv_table import read_csv, read_rows
 from napari_nunext.core.errors import CalibrationError, RecordError
-from napari_nunext.core.geojson import read_geojson
-from napari_nunext.core.nuclei import UNCATEGORISED, points_of
-from napari_nunext.core.records import SPLITS
+from napari_nunext.core.geojson import read_marked_geojson
+from napari_nunext.core.nuclei import points_of
+from napari_nunext.core.records import SPLITS, RecordNucleus
 from napari_nunext.images import find_images, open_image
 from napari_nunext.images.find import image_stem
 from nunext_training.datasets.labelled import LabelledImage
@@ -42,7 +41,10 @@ from nunext_training.importers.reading import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_nunext.core.geometry import PointsXY
+    from napari_nunext.core.marks import MarkedNucleus, Marks
     from napari_nunext.core.masks import Mask
     from napari_nunext.core.records import Split
     from napari_nunext.images import TileImage
@@ -92,7 +94,7 @@ def _read_list(path: Path) -> dict[str, dict[str, str]]:
     """What ``images.csv`` says, by the image's name without suffix."""
     if not path.is_file():
         return {}
-    rows = _read_csv(path)
+    rows = read_rows(path)
     if rows and "image" not in rows[0]:
         raise RecordError(f"{path.name} has no column image; it has {', '.join(rows[0])}.")
     for number, row in enumerate(rows, start=2):
@@ -114,7 +116,7 @@ def _read_image(
             f"{path.name} does not say its scale. Import with the micrometres per pixel, for "
             "example --mpp 0.5 (20x) or --mpp 0.25 (40x)."
         )
-    points, categories, masks = _read_labels(_labels_of(part / "labels", name), image)
+    labels = _read_labels(_labels_of(part / "labels", name), image)
     patient = pseudonym(said["patient"]) if said.get("patient") else patient_of(name, name)
     said_split = next((s for s in SPLITS if s == said.get("split")), None)
     return LabelledImage(
@@ -122,11 +124,14 @@ def _read_image(
         path=path,
         mpp=image.mpp,
         mpp_source=image.mpp_source or "user",
-        points_xy=points,
-        categories=categories,
+        points_xy=labels.points_xy,
+        categories=labels.categories,
         split=split or said_split or _dealt(patient),
         patient=patient,
-        masks=masks,
+        uids=labels.uids,
+        marks=labels.marks,
+        rejected=labels.rejected,
+        masks=labels.masks,
         tissue=said.get("tissue") or None,
     )
 
@@ -146,56 +151,49 @@ def _labels_of(folder: Path, name: str) -> Path:
     return found[0]
 
 
-def _read_labels(
-    path: Path, image: TileImage
-) -> tuple[PointsXY, tuple[str, ...], tuple[Mask | None, ...]]:
-    """Centroids, categories, and masks where the file has any."""
+@dataclass(frozen=True, eq=False, slots=True)
+class _Labels:
+    """The nuclei that a file of labels holds, and those that people rejected."""
+
+    points_xy: PointsXY
+    categories: tuple[str, ...]
+    masks: tuple[Mask | None, ...] = ()
+    """Empty where the file has none."""
+    uids: tuple[str | None, ...] = ()
+    marks: tuple[Marks, ...] = ()
+    rejected: tuple[RecordNucleus, ...] = ()
+
+
+def _read_labels(path: Path, image: TileImage) -> _Labels:
     match path.suffix:
         case ".csv":
-            points, categories = _read_points(path)
-            return points, categories, ()
+            return _of_marked(read_csv(path))
         case ".geojson" | ".json":
-            nuclei = read_geojson(path, masks=True)
-            masks = tuple(n.mask for n in nuclei)
-            return (
-                points_of(nuclei),
-                tuple(n.category for n in nuclei),
-                masks if any(mask is not None for mask in masks) else (),
-            )
+            return _of_marked(read_marked_geojson(path, masks=True))
         case _:
             labels = read_label_image(path)
             check_fits(labels, image, path.name)
             found = nuclei_of_labels(labels)
-            return found.points_xy, found.categories, found.masks
+            return _Labels(found.points_xy, found.categories, found.masks)
 
 
-def _read_points(path: Path) -> tuple[PointsXY, tuple[str, ...]]:
-    points, categories = [], []
-    for number, row in enumerate(_read_csv(path), start=2):
-        try:
-            x, y = (float(row.get(axis) or row[f"{axis}_px"]) for axis in ("x", "y"))
-            if not (math.isfinite(x) and math.isfinite(y)):
-                raise ValueError(f"coordinates {x}, {y}")
-        except (KeyError, ValueError) as error:
-            raise RecordError(
-                f"{path.name} line {number} has no point ({error}); expected the columns x and y, "
-                "or x_px and y_px, with numbers."
-            ) from error
-        points.append((x, y))
-        categories.append(row.get("category") or UNCATEGORISED)
-    return np.array(points, dtype=np.float64).reshape(-1, 2), tuple(categories)
+def _of_marked(marked: Sequence[MarkedNucleus]) -> _Labels:
+    standing = [n for n in marked if n.marks.stands]
+    nuclei = [n.nucleus for n in standing]
+    masks = tuple(n.mask for n in nuclei)
+    return _Labels(
+        points_of(nuclei),
+        tuple(n.category for n in nuclei),
+        masks if any(mask is not None for mask in masks) else (),
+        uids=tuple(str(n.uid) for n in nuclei),
+        marks=tuple(n.marks for n in standing),
+        rejected=tuple(_recorded(n) for n in marked if not n.marks.stands),
+    )
 
 
-def _read_csv(path: Path) -> list[dict[str, str]]:
-    """Rows by column; cells that a short row lacks are empty."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return [
-                {key: value for key, value in row.items() if key is not None}
-                for row in csv.DictReader(file, restval="")
-            ]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise RecordError(f"{path.name} cannot be read as a CSV table ({error}).") from error
+def _recorded(marked: MarkedNucleus) -> RecordNucleus:
+    n = marked.nucleus
+    return RecordNucleus(n.x_px, n.y_px, n.category, str(n.uid), n.mask, marked.marks)
 
 
 FOLDER = Importer(

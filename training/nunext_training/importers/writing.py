@@ -14,6 +14,7 @@ from napari_nunext.core.answers import NUCLEUS_INSTRUCTION, points_text
 from napari_nunext.core.errors import RecordError
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.identity import file_sha256
+from napari_nunext.core.marks import UNMARKED
 from napari_nunext.core.records import (
     IMAGES_FOLDER,
     MANIFEST_FILE,
@@ -70,7 +71,7 @@ def write_export(
     InputError
         If `out_dir` is in use.
     RecordError
-        If a nucleus lies outside its image.
+        If a nucleus lies outside its image. Rejected ones that do are left out.
     """
     with new_folder(out_dir) as folder:
         return _write(images, folder, categories, origin, progress)
@@ -136,15 +137,8 @@ def _write_image(image: LabelledImage, opened: TileImage, folder: Path, origin: 
             user_message(NUCLEUS_INSTRUCTION),
             assistant_message(points_text(image.points_xy)),
         ),
-        nuclei=tuple(
-            RecordNucleus(float(x), float(y), category, mask=mask)
-            for (x, y), category, mask in zip(
-                image.points_xy,
-                image.categories,
-                image.masks or (None,) * len(image.points_xy),
-                strict=True,
-            )
-        ),
+        nuclei=_nuclei(image),
+        rejected=_inside(image.rejected, extent),
         source=Source(
             image_sha256=opened.sha256,
             region=extent,
@@ -155,3 +149,23 @@ def _write_image(image: LabelledImage, opened: TileImage, folder: Path, origin: 
             tissue=image.tissue,
         ),
     )
+
+
+def _nuclei(image: LabelledImage) -> tuple[RecordNucleus, ...]:
+    count = len(image.points_xy)
+    return tuple(
+        RecordNucleus(float(x), float(y), category, uid, mask, marks)
+        for (x, y), category, uid, mask, marks in zip(
+            image.points_xy,
+            image.categories,
+            image.uids or (None,) * count,
+            image.masks or (None,) * count,
+            image.marks or (UNMARKED,) * count,
+            strict=True,
+        )
+    )
+
+
+def _inside(nuclei: Sequence[RecordNucleus], extent: Box) -> tuple[RecordNucleus, ...]:
+    points_xy = np.array([(n.x, n.y) for n in nuclei], dtype=np.float64).reshape(-1, 2)
+    return tuple(n for n, kept in zip(nuclei, extent.contains(points_xy), strict=True) if kept)

@@ -1,0 +1,111 @@
+"""Tables of nuclei as CSV, one nucleus a row: the columns, and the reading side.
+
+Writing belongs to the exports of a project (`napari_nunext.store.exports.csv`).
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+from napari_nunext.core.errors import RecordError
+from napari_nunext.core.marks import (
+    ANNOTATOR,
+    FLAGGED,
+    ORIGIN,
+    STATUS,
+    MarkedNucleus,
+    Marks,
+)
+from napari_nunext.core.nuclei import UNCATEGORISED, Nucleus
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COLUMNS = (
+    "x_px",
+    "y_px",
+    "x_um",
+    "y_um",
+    "category",
+    "confidence",
+    STATUS,
+    ANNOTATOR,
+    "uid",
+    "area_um2",
+    FLAGGED,
+    ORIGIN,
+)
+
+
+def read_csv(path: Path) -> list[MarkedNucleus]:
+    """Read nuclei of a table of ours, or of any with the columns x and y (or x_px and y_px).
+
+    Coordinates are level-0 px, corner origin. Other columns of `COLUMNS` are read where they are
+    there. A uid that is none, or stands twice, is replaced. Rejected nuclei are among them, and
+    say so.
+
+    Raises
+    ------
+    RecordError
+        If the file cannot be read, or a row has no place or an unknown status; names the line.
+    """
+    nuclei: list[MarkedNucleus] = []
+    seen: set[UUID] = set()
+    for number, row in enumerate(read_rows(path), start=2):
+        try:
+            x_px, y_px = (float(row.get(axis) or row[f"{axis}_px"]) for axis in ("x", "y"))
+            if not (math.isfinite(x_px) and math.isfinite(y_px)):
+                raise ValueError(f"coordinates {x_px}, {y_px}")
+        except (KeyError, ValueError) as error:
+            raise RecordError(
+                f"{path.name} line {number} has no point ({error}); expected the columns x and y, "
+                "or x_px and y_px, with numbers."
+            ) from error
+        try:
+            marks = Marks.from_text(row)
+        except RecordError as error:
+            raise RecordError(f"{path.name} line {number}: {error}") from error
+        uid = _uid(row.get("uid", ""), seen)
+        seen.add(uid)
+        category = row.get("category") or UNCATEGORISED
+        confidence = _confidence(row.get("confidence", ""))
+        nuclei.append(MarkedNucleus(Nucleus(uid, x_px, y_px, category, confidence), marks))
+    return nuclei
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Rows of any CSV with a header, by column; cells that a short row lacks are empty.
+
+    Raises
+    ------
+    RecordError
+        If the file cannot be read as a table.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return [
+                {key: value for key, value in row.items() if key is not None}
+                for row in csv.DictReader(file, restval="")
+            ]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise RecordError(f"{path.name} cannot be read as a CSV table ({error}).") from error
+
+
+def _uid(text: str, seen: set[UUID]) -> UUID:
+    try:
+        uid = UUID(text)
+    except ValueError:
+        return uuid4()
+    return uuid4() if uid in seen else uid
+
+
+def _confidence(text: str) -> float | None:
+    """None for a blank, and for what is no probability: other tables have percents or words."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if 0 <= value <= 1 else None
