@@ -357,9 +357,8 @@ class ReviewController:
         """Mark the open image for a second look, or take the mark away."""
         self._commit(lambda state, sha256: [events.flag_field(sha256, not state.flagged)])
 
-    def comment(self, text: str) -> None:
-        """Say something about the open image, or about the one nucleus that is selected."""
-        uid = self.model.only_selected
+    def comment(self, text: str, uid: UUID | None = None) -> None:
+        """Say something about the open image, or about a nucleus of it."""
         if text.strip():
             self._commit(lambda _, sha256: [events.comment(sha256, text.strip(), uid)])
 

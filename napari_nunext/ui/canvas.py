@@ -58,6 +58,11 @@ class Canvas:
         )
         return [layer for layer in ours if layer is not None]
 
+    def is_active(self) -> bool:
+        """Whether the keyboard and the mouse work on a layer of ours."""
+        active = self._viewer.layers.selection.active
+        return active is not None and any(active is layer for layer in self.layers())
+
     def disconnect(self) -> None:
         """Let go of the review."""
         if self.nuclei is not None and self.outlines is not None:

@@ -6,9 +6,17 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QFrame, QLabel, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QLabel, QVBoxLayout, QWidget
 
-from napari_nunext.ui.controls import ElidedText, IconButton, Text, button, row, set_property
+from napari_nunext.ui.controls import (
+    ElidedText,
+    EntryLine,
+    IconButton,
+    Text,
+    button,
+    row,
+    set_property,
+)
 from napari_nunext.ui.theme import dot_pixmap
 
 if TYPE_CHECKING:
@@ -62,17 +70,14 @@ class CategoryList(QWidget):
         self._palette = palette
         self._rows: list[CategoryRow] = []
         self._add = button("+  Add a category", role="link", tip="A kind of nucleus to tell apart")
-        self._editor = QLineEdit()
-        self._editor.setPlaceholderText("Name of the category, then Enter")
-        self._editor.hide()
+        self._editor = EntryLine("Name of the category, then Enter")
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setSpacing(1)
         self._layout.addWidget(self._add)
         self._layout.addWidget(self._editor)
-        self._add.clicked.connect(self._ask_name)
-        self._editor.returnPressed.connect(self._take_name)
-        self._editor.editingFinished.connect(self._editor.hide)
+        self._add.clicked.connect(self._editor.ask)
+        self._editor.entered.connect(controller.add_category)
         events = self._model.events
         events.categories.connect(self._rebuild)
         events.current_category.connect(self._show_current)
@@ -132,12 +137,3 @@ class CategoryList(QWidget):
         counted = Counter(n.nucleus.category for n in nuclei if n.status != "rejected")
         for made in self._rows:
             made.count.setText(f"{counted[made.name]:,}".replace(",", "\N{THIN SPACE}"))
-
-    def _ask_name(self) -> None:
-        self._editor.clear()
-        self._editor.show()
-        self._editor.setFocus()
-
-    def _take_name(self) -> None:
-        self._controller.add_category(self._editor.text())
-        self._editor.hide()

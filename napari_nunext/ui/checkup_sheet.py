@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QDialog, QVBoxLayout, QWidget
 
 from napari_nunext.ui.controls import Card, Text, button, row
 from napari_nunext.ui.improve_panel import CheckLine
-from napari_nunext.ui.theme import style_sheet
+from napari_nunext.ui.theme import DOCK_NAME, style_sheet
 
 if TYPE_CHECKING:
     from qtpy.QtGui import QCloseEvent
@@ -27,7 +27,7 @@ class CheckupSheet(QDialog):
     def __init__(self, parent: QWidget, controller: ReviewController, palette: Palette) -> None:
         super().__init__(parent, Qt.WindowType.Popup)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setObjectName("nunext")
+        self.setObjectName(DOCK_NAME)
         self.setStyleSheet(style_sheet(palette))
         self._model = controller.model
         self._palette = palette

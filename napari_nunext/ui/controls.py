@@ -8,9 +8,11 @@ from qtpy.QtCore import QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QPainter
 from qtpy.QtWidgets import (
     QButtonGroup,
+    QDoubleSpinBox,
     QFrame,
     QHBoxLayout,
     QLabel,
+    QLineEdit,
     QPushButton,
     QSizePolicy,
     QToolButton,
@@ -18,12 +20,12 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_nunext.ui.theme import SPACE_PX, Palette, dot_pixmap, icon
+from napari_nunext.ui.theme import DOCK_NAME, SPACE_PX, Palette, dot_pixmap, icon
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from qtpy.QtGui import QPaintEvent, QResizeEvent
+    from qtpy.QtGui import QFocusEvent, QKeyEvent, QPaintEvent, QResizeEvent
 
 
 def set_property(widget: QWidget, name: str, value: object) -> None:
@@ -43,6 +45,16 @@ def button(text: str, *, role: str = "", tip: str = "") -> QPushButton:
     made.setCursor(Qt.CursorShape.PointingHandCursor)
     made.setToolTip(tip)
     return made
+
+
+def give_keyboard_back(widget: QWidget) -> None:
+    """Let the canvas have the keyboard again: it stands in for the dock around a widget."""
+    parent = widget.parentWidget()
+    while parent is not None:
+        if parent.objectName() == DOCK_NAME and parent.focusProxy() is not None:
+            parent.setFocus()
+            return
+        parent = parent.parentWidget()
 
 
 def row(*widgets: QWidget, stretch: int | None = None, gap_px: int = SPACE_PX) -> QHBoxLayout:
@@ -107,6 +119,71 @@ class ElidedText(Text):
         self.setText(
             metrics.elidedText(self._full, Qt.TextElideMode.ElideMiddle, max(self.width() - 2, 20))
         )
+
+
+class EntryLine(QLineEdit):
+    """A line of text that comes when it is asked for: Return hands it in, Esc takes it away.
+
+    What is half typed stays where it is when the focus goes elsewhere.
+    """
+
+    entered = Signal(str)
+    """The text; never blank."""
+    left = Signal()
+    """The line was closed, with or without a text."""
+
+    def __init__(self, placeholder: str) -> None:
+        super().__init__()
+        self.setPlaceholderText(placeholder)
+        self.setAccessibleName(placeholder)
+        self.hide()
+
+    def ask(self) -> None:
+        """Let the user type, or go on typing."""
+        self.show()
+        self.setFocus()
+
+    def leave(self) -> None:
+        """Forget the text and close."""
+        self.clear()
+        self.hide()
+        give_keyboard_back(self)
+        self.left.emit()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Hand in or close."""
+        if event.key() == Qt.Key.Key_Escape:
+            self.leave()
+        elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            text = self.text().strip()
+            if text:
+                self.entered.emit(text)
+            self.leave()
+        else:
+            super().keyPressEvent(event)
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        """Close if nothing was typed."""
+        super().focusOutEvent(event)
+        if not self.text() and event.reason() != Qt.FocusReason.PopupFocusReason:
+            self.hide()
+
+
+class EntryNumber(QDoubleSpinBox):
+    """A number: Return hands it in, Esc gives up."""
+
+    entered = Signal(float)
+    given_up = Signal()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Hand in or give up."""
+        if event.key() == Qt.Key.Key_Escape:
+            self.given_up.emit()
+        elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self.interpretText()
+            self.entered.emit(self.value())
+        else:
+            super().keyPressEvent(event)
 
 
 class IconButton(QToolButton):

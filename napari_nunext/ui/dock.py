@@ -37,7 +37,7 @@ from napari_nunext.ui.samples import SOURCE_KEY, ihc_path
 from napari_nunext.ui.settings import read_settings
 from napari_nunext.ui.shortcuts_sheet import ShortcutsSheet
 from napari_nunext.ui.status_line import StatusLine
-from napari_nunext.ui.theme import SPACE_PX, palette_for, style_sheet
+from napari_nunext.ui.theme import DOCK_NAME, SPACE_PX, palette_for, style_sheet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,7 +70,7 @@ class NunextDock(QWidget):
 
     def __init__(self, viewer: Viewer, controller: ReviewController, bridge: MainThread) -> None:
         super().__init__()
-        self.setObjectName("nunext")
+        self.setObjectName(DOCK_NAME)
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setMinimumWidth(WIDTH_PX)
         self.setAcceptDrops(True)

@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QDoubleSpinBox, QMenu, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QMenu, QToolButton, QVBoxLayout, QWidget
 
 from napari_nunext.core.geometry import MPP_RANGE
 from napari_nunext.ui.controls import (
     Card,
     ElidedText,
+    EntryNumber,
     IconButton,
     Text,
     ThinBar,
     button,
+    give_keyboard_back,
     row,
     set_property,
 )
@@ -82,13 +84,16 @@ class HeaderPanel(Card):
         self._model.events.loading.disconnect(self._show_loading)
 
     def _make_scale_editor(self) -> QWidget:
-        self._spin = QDoubleSpinBox()
+        self._spin = EntryNumber()
         self._spin.setDecimals(4)
         self._spin.setRange(*MPP_RANGE)
         self._spin.setSingleStep(0.05)
         self._spin.setSuffix(" \N{MICRO SIGN}m/px")
         keep = button("Set", tip="Use this scale for this image")
         keep.clicked.connect(self._set_scale)
+        self._spin.setAccessibleName("Micrometres per pixel")
+        self._spin.entered.connect(self._set_scale)
+        self._spin.given_up.connect(self._close_editor)
         editor = QWidget()
         layout = QVBoxLayout(editor)
         layout.setContentsMargins(0, 4, 0, 4)
@@ -103,10 +108,19 @@ class HeaderPanel(Card):
         field = self._model.open_field
         if field is not None:
             self._spin.setValue(field.entry.mpp)
-        self._editor.setVisible(not self._editor.isVisible())
+        if self._editor.isVisible():
+            self._close_editor()
+        else:
+            self._editor.show()
+            self._spin.setFocus()
+            self._spin.selectAll()
+
+    def _close_editor(self) -> None:
+        self._editor.hide()
+        give_keyboard_back(self._editor)
 
     def _set_scale(self) -> None:
-        self._editor.hide()
+        self._close_editor()
         self._controller.set_scale(self._spin.value())
 
     def _show_queue(self, queue: Queue) -> None:

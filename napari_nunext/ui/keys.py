@@ -2,6 +2,12 @@
 
 napari gives a key to the active layer before the viewer, and ignores a plugin's keys in the
 manifest; so they are bound on our own layers, over napari's own.
+
+napari also hands to the canvas every key that a widget of its window leaves over: the Return that
+ends a line of text, a letter in a box for numbers. So one rule stands before all bindings, ours and
+napari's: while a layer of ours is the active one, a key counts only where it was pressed with the
+focus on the canvas. The focus when the key *arrives* does not tell; by then Return may have closed
+its line and given the canvas the focus.
 """
 
 from __future__ import annotations
@@ -11,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QKeyEvent
+
+from napari_nunext.ui.napari_versions import key_presses_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,6 +58,7 @@ class Keys(QObject):
         self._controller = controller
         self._canvas = canvas
         self._panel = panel
+        self._on_canvas = False
         self.bindings = (*self._correcting(), *self._deciding(), *self._looking())
         self._qt_keys: dict[int, Callable[[], None]] = {
             Qt.Key.Key_Tab: controller.next_unsure,
@@ -58,17 +67,28 @@ class Keys(QObject):
         }
 
     def watch(self, canvas_widget: QWidget) -> None:
-        """Take the keys that Qt keeps for itself (Tab) or that napari cannot name (?)."""
+        """Hear the keys of the canvas before napari does, and of no other widget.
+
+        Qt keeps some for itself (Tab), and some napari cannot name (?).
+        """
         canvas_widget.installEventFilter(self)
+        key_presses_of(canvas_widget).connect(self._admit)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Act on such a key before Qt moves the focus."""
+        """Act on the keys that napari never hears of, and let it have the others."""
         if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
             key = Qt.Key.Key_Backtab if _is_back_tab(event) else event.key()
             if key in self._qt_keys:
                 self._qt_keys[key]()
                 return True
+            self._on_canvas = True
         return super().eventFilter(watched, event)
+
+    def _admit(self, event: Any) -> None:
+        """Stop a key on its way to napari's bindings that was not pressed on the canvas."""
+        on_canvas, self._on_canvas = self._on_canvas, False
+        if not on_canvas and self._canvas.is_active():
+            event.blocked = True
 
     def bind(self, layer: Layer) -> None:
         """Bind every key on a layer of ours, over napari's own."""

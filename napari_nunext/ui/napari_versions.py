@@ -31,3 +31,11 @@ def canvas_widget_of(window: QWidget) -> QWidget | None:
     names = {"CanvasBackendDesktop", "CanvasBackendEgl"}
     found = (w for w in window.findChildren(QWidget) if type(w).__name__ in names)
     return next(found, None)
+
+
+def key_presses_of(canvas_widget: QWidget) -> Any:
+    """Through what napari hears of every key, whichever widget had the focus: a vispy emitter.
+
+    What is connected last is told first, and may block the event.
+    """
+    return canvas_widget._vispy_canvas.events.key_press  # type: ignore[attr-defined]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QLineEdit, QSlider, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QSlider, QVBoxLayout, QWidget
 
 from napari_nunext.review.editing import is_sure
 from napari_nunext.ui.category_list import CategoryList
+from napari_nunext.ui.comment_line import CommentLine
 from napari_nunext.ui.controls import Card, Segments, Text, button, row
 from napari_nunext.ui.find_panel import FindPanel
 from napari_nunext.ui.theme import SPACE_PX
@@ -64,6 +65,7 @@ class ReviewPanel(QWidget):
         """Let go of the review."""
         self.finder.disconnect_model()
         self.categories.disconnect_model()
+        self._comment.disconnect_model()
         events = self._model.events
         events.state.disconnect(self._show_state)
         events.sure_above.disconnect(self._show_sure)
@@ -73,9 +75,7 @@ class ReviewPanel(QWidget):
 
     def ask_comment(self) -> None:
         """Open the line for a comment."""
-        self._comment.clear()
-        self._comment.show()
-        self._comment.setFocus()
+        self._comment.ask()
 
     def decide(self) -> None:
         """Accept the field, or take the acceptance back."""
@@ -126,9 +126,7 @@ class ReviewPanel(QWidget):
         self._flag = button("Flag", tip="Mark for a second look  (F)")
         self._say = button("Comment", tip="On the field, or on the selected nucleus  (C)")
         self._flag.setCheckable(True)
-        self._comment = QLineEdit()
-        self._comment.setPlaceholderText("Comment, then Enter")
-        self._comment.hide()
+        self._comment = CommentLine(self._controller)
         self._said = Text(role="muted", wraps=True)
         made = QWidget()
         layout = QVBoxLayout(made)
@@ -140,13 +138,7 @@ class ReviewPanel(QWidget):
         self._accept.clicked.connect(self.decide)
         self._flag.clicked.connect(self._controller.flag_field)
         self._say.clicked.connect(self.ask_comment)
-        self._comment.returnPressed.connect(self._take_comment)
-        self._comment.editingFinished.connect(self._comment.hide)
         return made
-
-    def _take_comment(self) -> None:
-        self._controller.comment(self._comment.text())
-        self._comment.hide()
 
     def _show_state(self) -> None:
         state = self._model.state

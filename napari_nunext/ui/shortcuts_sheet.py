@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDialog, QGridLayout, QVBoxLayout, QWidget
 
 from napari_nunext.ui.controls import Card, Text
-from napari_nunext.ui.theme import style_sheet
+from napari_nunext.ui.theme import DOCK_NAME, style_sheet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,7 @@ class ShortcutsSheet(QDialog):
     def __init__(self, parent: QWidget, bindings: Sequence[Binding], palette: Palette) -> None:
         super().__init__(parent, Qt.WindowType.Popup)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setObjectName("nunext")
+        self.setObjectName(DOCK_NAME)
         self.setStyleSheet(style_sheet(palette))
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)

@@ -12,6 +12,8 @@ from qtpy.QtSvg import QSvgRenderer
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
+DOCK_NAME = "nunext"
+"""What the style sheet calls the dock, and the sheets over the image."""
 SPACE_PX = 8
 """The one distance from which margins and gaps are made."""
 

@@ -196,8 +196,7 @@ def test_flags_and_comments_are_kept(opened: ReviewController) -> None:
     uid = opened.add_nucleus(5, 5)
     opened.flag_field()
     opened.comment("  blurred here ")
-    opened.select([uid])
-    opened.comment("mitosis?")
+    opened.comment("mitosis?", uid)
     opened.comment("   ")
     state = saved_state(opened)
     assert state.flagged
