@@ -341,7 +341,11 @@ class ReviewController:
         field = self.model.open_field
         if field is None:
             return
-        self._commit(lambda _, sha256: [events.complete_region(sha256, field.box)])
+        self._commit(
+            lambda state, sha256: [
+                events.complete_region(sha256, field.box, state.seen_in(field.box))
+            ]
+        )
         self.improver.refresh()
         self.go_next()
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from napari_nunext.images import open_image
 from napari_nunext.review.model import Check, Harvest, OpenField, QueueItem
 from napari_nunext.store import ImageEntry
+from napari_nunext.store.exports.training import complete_regions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,10 +73,16 @@ def patient_of(name: str) -> str | None:
 
 
 def status_of(state: FieldState) -> ItemStatus:
-    """Where the review of an image stands."""
+    """Where the review of an image stands.
+
+    A flag asks for a second look and goes before all else; then what was accepted and has changed.
+    What is *done* is accepted as it stands: exactly that is exported and learnt from.
+    """
     if state.flagged:
         return "flagged"
-    return "done" if state.complete else "open"
+    if state.changed:
+        return "changed"
+    return "done" if state.truth_regions else "open"
 
 
 def queue_items(project: Project, paths: Sequence[Path]) -> tuple[QueueItem, ...]:
@@ -90,19 +97,13 @@ def queue_items(project: Project, paths: Sequence[Path]) -> tuple[QueueItem, ...
 
 
 def harvest(project: Project) -> Harvest:
-    """What people have done in this project, as training material."""
-    corrections = nuclei = fields = 0
-    patients = set()
-    for entry in project.images():
-        state = project.state(entry.sha256)
-        touched = sum(n.touched for n in state.nuclei.values())
-        predicted = {n.uid for run in state.runs.values() for n in run.nuclei}
-        corrections += touched + len(state.deleted.keys() & predicted)
-        if state.complete:
-            fields += 1
-            patients.add(entry.patient or entry.sha256)
-            nuclei += len(state.nuclei)
-    return Harvest(corrections, fields, nuclei, _checks(fields, nuclei, len(patients)))
+    """What people have done in this project, as training material: what an export would hold."""
+    regions = complete_regions(project)
+    corrections = sum(region.corrections for region in regions)
+    nuclei = sum(len(region.nuclei) for region in regions)
+    patients = {region.entry.patient or region.entry.sha256 for region in regions}
+    checks = _checks(len(regions), nuclei, len(patients))
+    return Harvest(corrections, len(regions), nuclei, checks)
 
 
 def _checks(fields: int, nuclei: int, patients: int) -> tuple[Check, ...]:

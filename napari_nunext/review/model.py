@@ -37,7 +37,9 @@ belongs to a nucleus."""
 
 TrainingPhase = Literal["idle", "exporting", "building", "training", "done", "failed", "stopped"]
 
-ItemStatus = Literal["waiting", "open", "done", "flagged", "unreadable"]
+ItemStatus = Literal["waiting", "open", "done", "changed", "flagged", "unreadable"]
+"""Not looked at yet, not accepted, accepted as it stands, accepted and changed since, marked for a
+second look, or not to be read (`napari_nunext.review.fields.status_of`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class Queue:
 
     @property
     def done(self) -> int:
-        """How many images are accepted."""
+        """How many images are accepted as they stand: neither changed since nor flagged."""
         return sum(item.status == "done" for item in self.items)
 
 
@@ -156,10 +158,12 @@ class Checkup:
 
 @dataclass(frozen=True, slots=True)
 class Harvest:
-    """What people have done so far, as training material."""
+    """What people have done so far, as training material: the counts of what is exported."""
 
     corrections: int = 0
+    """Points in which the truth differs from what the models had shown."""
     fields: int = 0
+    """Accepted fields and regions."""
     nuclei: int = 0
     checks: tuple[Check, ...] = ()
 

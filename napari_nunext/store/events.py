@@ -86,6 +86,15 @@ def _is_categories(value: Any) -> bool:
     )
 
 
+def _is_seen(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and value.keys() == {"count", "sha256"}
+        and isinstance(value["count"], int)
+        and isinstance(value["sha256"], str)
+    )
+
+
 def _reads(parse: Callable[[Any], object], value: Any) -> bool:
     """Whether `parse` accepts `value`."""
     try:
@@ -119,6 +128,9 @@ _PAYLOADS: dict[str, dict[str, Callable[[Any], bool]]] = {
     "set_scale": {"mpp": _is_mpp, "source": _is_mpp_source},
     "set_categories": {"categories": _is_categories},
 }
+
+_OPTIONAL: dict[str, dict[str, Callable[[Any], bool]]] = {"complete_region": {"seen": _is_seen}}
+"""What a payload may carry besides: journals from before it was known lack it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +166,8 @@ class Event:
             raise InputError(
                 f"Event kind {self.kind!r} is unknown; expected {', '.join(_PAYLOADS)}."
             )
+        optional = _OPTIONAL.get(self.kind, {})
+        fields = fields | {name: optional[name] for name in optional.keys() & self.payload.keys()}
         if self.payload.keys() != fields.keys():
             raise InputError(
                 f"Event {self.kind!r} carries {sorted(self.payload)}; expected {sorted(fields)}."
@@ -305,9 +319,14 @@ def use_run(image_sha256: str, run_id: str, region: Box) -> Event:
     return Event("use_run", image_sha256, {"run_id": str(run_id), "region": _box(region)})
 
 
-def complete_region(image_sha256: str, region: Box) -> Event:
-    """Every nucleus of the region is marked: it may serve as ground truth."""
-    return Event("complete_region", image_sha256, {"region": _box(region)})
+def complete_region(image_sha256: str, region: Box, seen: dict[str, Any] | None = None) -> Event:
+    """Every nucleus of the region is marked: it may serve as ground truth.
+
+    `seen` is `FieldState.seen_in` of the region as it was on the screen; without it the acceptance
+    is believed to be of what the journal says.
+    """
+    payload = {"region": _box(region)} | ({} if seen is None else {"seen": seen})
+    return Event("complete_region", image_sha256, payload)
 
 
 def reopen_region(image_sha256: str, region: Box) -> Event:

@@ -8,6 +8,13 @@ from typing import TYPE_CHECKING
 from scipy.spatial import cKDTree
 
 from napari_nunext.core.nuclei import Nucleus, points_of
+from napari_nunext.store.acceptance import (
+    Acceptance,
+    after_edit,
+    after_run,
+    have_common_area,
+    seen_in,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -106,13 +113,19 @@ class Fold:
         self.nuclei: dict[UUID, ReviewedNucleus] = {}
         self.deleted: dict[UUID, tuple[float, float]] = {}
         self.bases: tuple[Base, ...] = ()
-        self.complete: tuple[Box, ...] = ()
+        self.acceptances: tuple[Acceptance, ...] = ()
         self.flagged = False
         self.comments: tuple[Comment, ...] = ()
 
     def apply(self, event: Event) -> None:
         """Apply one edit that is in force."""
+        if event.uid is None or not self.acceptances:
+            _HANDLERS[event.kind](self, event)
+            return
+        before = self.nuclei.get(event.uid)
         _HANDLERS[event.kind](self, event)
+        after = self.nuclei.get(event.uid)
+        self.acceptances = after_edit(self.acceptances, event.annotator, before, after)
 
     # One nucleus
 
@@ -180,6 +193,7 @@ class Fold:
             if admitted and nucleus.uid not in absent:
                 self.nuclei[nucleus.uid] = as_predicted(run.run_id, nucleus)
         self.bases = (*self.bases, base)
+        self.acceptances = after_run(self.acceptances, event.region)
 
     def _blockers(self, radius_px: float) -> cKDTree | None:
         corrections: list[tuple[float, float]] = []
@@ -204,21 +218,19 @@ class Fold:
         return [xy for xy, d in zip(deletions, distance_px, strict=True) if d > radius_px]
 
     def _complete_region(self, event: Event) -> None:
-        new = event.region
-        kept = tuple(box for box in self.complete if box.clipped_to(new) != box)
-        self.complete = (*kept, new)
+        new, seen = event.region, event.payload.get("seen")
+        # Journals from before acceptances kept what was seen cannot tell: they are believed.
+        differs = seen is not None and seen != seen_in(self.nuclei.values(), new)
+        kept = (a for a in self.acceptances if a.region.clipped_to(new) != a.region)
+        self.acceptances = (*kept, Acceptance(new, event.annotator, changed=differs))
 
     def _reopen_region(self, event: Event) -> None:
-        self.complete = tuple(
-            box for box in self.complete if not _has_area(box.clipped_to(event.region))
+        self.acceptances = tuple(
+            a for a in self.acceptances if not have_common_area(a.region, event.region)
         )
 
     def _flag_field(self, event: Event) -> None:
         self.flagged = event.payload["flagged"]
-
-
-def _has_area(box: Box) -> bool:
-    return box.width > 0 and box.height > 0
 
 
 _HANDLERS: dict[str, Callable[[Fold, Event], None]] = {

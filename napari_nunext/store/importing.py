@@ -16,6 +16,7 @@ from napari_nunext.core.identity import pixels_sha256
 from napari_nunext.core.nuclei import Category
 from napari_nunext.store import events
 from napari_nunext.store.entries import ImageEntry
+from napari_nunext.store.state import FieldState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,7 +107,8 @@ def _entry(export: Export, record: SftRecord) -> ImageEntry:
 def _gesture(entry: ImageEntry, nuclei: tuple[RecordNucleus, ...]) -> tuple[Event, ...]:
     added = [event for nucleus in nuclei for event in _events(entry.sha256, nucleus)]
     whole = Box.of_image(entry.width_px, entry.height_px)
-    return events.grouped([*added, events.complete_region(entry.sha256, whole)])
+    seen = FieldState.fold(events=added).seen_in(whole)
+    return events.grouped([*added, events.complete_region(entry.sha256, whole, seen)])
 
 
 def _events(sha256: str, n: RecordNucleus) -> Iterator[Event]:

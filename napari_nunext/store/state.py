@@ -13,13 +13,19 @@ Pure: the same runs and events always give the same state. What an event means:
 - A person's gestures (groups) form one line: `undo` takes the last one out of the fold, `redo`
   brings it back to its old place, and a new edit forgets what was undone. An event that joins an
   older gesture is taken back with it, and forgets nothing.
+- A region that was accepted is complete as long as its nuclei are those that the person saw, with
+  what the same person edited since. A search over it, another person's edit, predictions that came
+  late, or an undo of what they had seen makes it changed; undoing that makes it whole again.
+- A flag asks for a second look: nothing of a flagged image is truth until the flag is taken away.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from napari_nunext.core.nuclei import points_of
+from napari_nunext.store.acceptance import Acceptance, may_depend_on, seen_in
 from napari_nunext.store.folding import Base, Comment, Fold, ReviewedNucleus, as_predicted
 
 if TYPE_CHECKING:
@@ -50,8 +56,8 @@ class FieldState:
 
     nuclei: dict[UUID, ReviewedNucleus]
     """What stands, rejected nuclei included, by uid. Treated as immutable."""
-    complete: tuple[Box, ...]
-    """Regions where every nucleus is marked, in the order they were completed."""
+    acceptances: tuple[Acceptance, ...]
+    """What people accepted, in the order they did."""
     flagged: bool
     comments: tuple[Comment, ...]
     deleted: dict[UUID, tuple[float, float]]
@@ -107,7 +113,7 @@ class FieldState:
     ) -> FieldState:
         return cls(
             nuclei=fold.nuclei,
-            complete=fold.complete,
+            acceptances=fold.acceptances,
             flagged=fold.flagged,
             comments=fold.comments,
             deleted=fold.deleted,
@@ -123,10 +129,31 @@ class FieldState:
         fold.nuclei = dict(self.nuclei)
         fold.deleted = dict(self.deleted)
         fold.bases = self.bases
-        fold.complete = self.complete
+        fold.acceptances = self.acceptances
         fold.flagged = self.flagged
         fold.comments = self.comments
         return fold
+
+    # What is truth
+
+    @property
+    def complete(self) -> tuple[Box, ...]:
+        """Regions where every nucleus is marked, in the order they were accepted."""
+        return tuple(a.region for a in self.acceptances if not a.changed)
+
+    @property
+    def changed(self) -> tuple[Box, ...]:
+        """Regions that were accepted and have other nuclei since: to be looked at again."""
+        return tuple(a.region for a in self.acceptances if a.changed)
+
+    @property
+    def truth_regions(self) -> tuple[Box, ...]:
+        """Regions that may be exported and learnt from: the complete ones, unless flagged."""
+        return () if self.flagged else self.complete
+
+    def seen_in(self, region: Box) -> dict[str, Any]:
+        """What an acceptance of `region` records of the nuclei in it now."""
+        return seen_in(self.nuclei.values(), region)
 
     # A run while it streams
 
@@ -142,6 +169,8 @@ class FieldState:
         if base is None or any(n.uid in run.hidden for n in nuclei):
             return FieldState.fold(runs.values(), self.events)
         admitted = base.admits(nuclei)
+        if may_depend_on(self.acceptances, points_of(nuclei)[admitted]):
+            return FieldState.fold(runs.values(), self.events)
         new = {n.uid: as_predicted(run_id, n) for n, ok in zip(nuclei, admitted, strict=True) if ok}
         return replace(self, runs=runs, nuclei={**self.nuclei, **new})
 
@@ -150,7 +179,8 @@ class FieldState:
         run = self.runs[run_id]
         hidden = run.hidden | frozenset(uids)
         runs = {**self.runs, run_id: replace(run, hidden=hidden)}
-        if self._latest_use(run_id) is None:
+        here = [n for n in run.nuclei if n.uid in hidden]
+        if self._latest_use(run_id) is None or may_depend_on(self.acceptances, points_of(here)):
             return FieldState.fold(runs.values(), self.events)
         gone = {uid for uid in uids if uid in self.nuclei and not self.nuclei[uid].touched}
         kept = {uid: n for uid, n in self.nuclei.items() if uid not in gone}
@@ -162,7 +192,8 @@ class FieldState:
         nuclei = tuple(replace(n, mask=masks[n.uid]) if n.uid in masks else n for n in run.nuclei)
         runs = {**self.runs, run_id: replace(run, nuclei=nuclei)}
         shown = [self.nuclei[uid] for uid in masks if uid in self.nuclei]
-        if any(n.touched for n in shown):
+        outlined = [n for n in nuclei if n.uid in masks]
+        if any(n.touched for n in shown) or may_depend_on(self.acceptances, points_of(outlined)):
             return FieldState.fold(runs.values(), self.events)
         new = {n.uid: replace(n, nucleus=replace(n.nucleus, mask=masks[n.uid])) for n in shown}
         return replace(self, runs=runs, nuclei={**self.nuclei, **new})
@@ -206,17 +237,18 @@ class FieldState:
 def events_of(events: Iterable[Event], annotators: Collection[str] | None) -> tuple[Event, ...]:
     """The events that make up the state of the chosen annotators; None chooses all.
 
-    Which run is the base is nobody's opinion: `use_run`, and its undo and redo, always count.
+    Which run is the base is nobody's opinion, and a flag asks everybody for a second look:
+    `use_run` and `flag_field`, and their undo and redo, always count.
     """
     events = tuple(events)
     if annotators is None:
         return events
-    shared = {e.group for e in events if e.kind == "use_run"}
+    shared = {e.group for e in events if e.kind in ("use_run", "flag_field")}
     return tuple(
         e
         for e in events
         if e.annotator in annotators
-        or e.kind == "use_run"
+        or e.kind in ("use_run", "flag_field")
         or (e.kind in ("undo", "redo") and e.target in shared)
     )
 

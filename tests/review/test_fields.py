@@ -2,9 +2,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
-from napari_nunext.review.fields import harvest, patient_of, queue_items
+from napari_nunext.core.errors import RecordError
+from napari_nunext.core.geometry import Box
+from napari_nunext.core.identity import pixels_sha256
+from napari_nunext.review.fields import harvest, patient_of, queue_items, status_of
+from napari_nunext.store import FieldState, Project, events
+from napari_nunext.store.exports.training import export_training
+from tests.store.conftest import WHOLE, entry, predicted, run_info
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,8 +53,127 @@ def test_the_harvest_counts_corrections_and_only_accepted_nuclei(
     controller.accept_field()
     controller.add_nucleus(5, 5)
     counted = harvest(controller.session.project)
-    assert (counted.corrections, counted.fields, counted.nuclei) == (2, 1, 1)
+    assert (counted.corrections, counted.fields, counted.nuclei) == (1, 1, 1)
     assert [check.passed for check in counted.checks] == [True, True, False]
     assert counted.ready
     controller.accept_field()
     assert all(check.passed for check in harvest(controller.session.project).checks)
+
+
+@pytest.mark.parametrize(
+    ("flagged", "accepted", "searched_again", "status"),
+    [
+        (False, False, False, "open"),
+        (False, True, False, "done"),
+        (False, True, True, "changed"),
+        (True, False, False, "flagged"),
+        (True, True, False, "flagged"),
+        (True, True, True, "flagged"),
+    ],
+)
+def test_a_field_is_done_exactly_when_it_is_exported_as_truth(
+    tmp_path: Path, *, flagged: bool, accepted: bool, searched_again: bool, status: str
+) -> None:
+    with Project.open(tmp_path / "p.nunext", annotator="ab") as project:
+        sha256 = project.add_image(entry()).sha256
+        if accepted:
+            project.append(
+                [events.complete_region(sha256, WHOLE, FieldState.fold().seen_in(WHOLE))]
+            )
+        if searched_again:
+            run = project.start_run(sha256, run_info())
+            project.append([events.use_run(sha256, run, WHOLE)])
+        project.append([events.flag_field(sha256, flagged)])
+        assert status_of(project.state(sha256)) == status
+        assert harvest(project).fields == (status == "done")
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_is_counted_is_what_is_exported(seed: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(seed)
+    pixels = {}
+    with Project.open(tmp_path / "p.nunext", annotator="ab") as project:
+        for number in range(3):
+            rgb = rng.integers(0, 256, (80, 100, 3), dtype=np.uint8)
+            sha256 = pixels_sha256(rgb)
+            pixels[sha256] = rgb
+            project.add_image(entry(sha256, patient=f"patient {number % 2}"))
+            review_at_random(project, sha256, rng)
+        counted = harvest(project)
+        if not counted.fields:
+            with pytest.raises(RecordError, match="No region is complete"):
+                export_training(project, tmp_path / "out", open_pixels=lambda e: pixels[e.sha256])
+            return
+        manifest = export_training(
+            project, tmp_path / "out", open_pixels=lambda e: pixels[e.sha256]
+        )
+    exported = tuple(manifest.counts[what] for what in ("corrections", "images", "nuclei"))
+    assert (counted.corrections, counted.fields, counted.nuclei) == exported
+
+
+def review_at_random(project: Project, sha256: str, rng: np.random.Generator) -> None:
+    """Search, correct, accept, flag, undo, in any order."""
+    for step in rng.choice(["find", "edit", "edit", "edit", "accept", "flag", "undo"], size=14):
+        state = project.state(sha256)
+        x0, y0 = rng.integers(0, 60, 2).tolist()
+        region = WHOLE if rng.random() < 0.5 else Box(x0, y0, x0 + 35.5, y0 + 20)
+        uids = list(state.nuclei)
+        x, y = rng.uniform(0, 80, 2).tolist()
+        match step:
+            case "find":
+                run = project.start_run(sha256, run_info(region))
+                found = [predicted(*xy) for xy in rng.uniform(0, 80, (5, 2)).tolist()]
+                project.add_predictions(run, found)
+                project.finish_run(run, "complete")
+                project.append([events.use_run(sha256, run, region)])
+            case "edit" if uids:
+                uid = uids[rng.integers(len(uids))]
+                choices = [
+                    events.add(sha256, x, y, "A"),
+                    events.move(sha256, uid, x, y),
+                    events.delete(sha256, uid),
+                    events.relabel(sha256, uid, "B"),
+                    events.reject(sha256, uid),
+                    events.accept(sha256, uid),
+                ]
+                project.append([choices[rng.integers(len(choices))]])
+            case "accept":
+                project.append([events.complete_region(sha256, region, state.seen_in(region))])
+            case "flag":
+                project.append([events.flag_field(sha256, bool(rng.random() < 0.3))])
+            case "undo" if state.can_undo("ab"):
+                project.append([events.undo(sha256, state.next_undo("ab"))])
+
+
+def test_only_what_differs_from_the_model_in_accepted_regions_is_a_correction(
+    tmp_path: Path,
+) -> None:
+    with Project.open(tmp_path / "p.nunext", annotator="ab") as project:
+        sha256 = project.add_image(entry()).sha256
+        run = project.start_run(sha256, run_info())
+        nuclei = [predicted(x, 10) for x in range(10, 90, 10)]
+        project.add_predictions(run, nuclei)
+        project.finish_run(run, "complete")
+        left = Box(0, 0, 65, 80)
+        moved, relabelled, deleted, rejected, looked_at, _, outside, gone_outside = nuclei
+        project.append(
+            [
+                events.use_run(sha256, run, WHOLE),
+                events.move(sha256, moved.uid, 11, 11),
+                events.relabel(sha256, relabelled.uid, "A"),
+                events.delete(sha256, deleted.uid),
+                events.reject(sha256, rejected.uid),
+                events.accept(sha256, looked_at.uid),
+                events.comment(sha256, "mitosis?", looked_at.uid),
+                placed := events.add(sha256, 5, 5, "A"),
+                mistake := events.add(sha256, 6, 6, "A"),
+                events.delete(sha256, mistake.uid),
+                events.relabel(sha256, outside.uid, "A"),
+                events.delete(sha256, gone_outside.uid),
+            ]
+        )
+        assert harvest(project).corrections == 0
+        state = project.state(sha256)
+        project.append([events.complete_region(sha256, left, state.seen_in(left))])
+        assert placed.uid in state.nuclei
+        assert harvest(project).corrections == 5

@@ -86,6 +86,16 @@ class Streaming(RuleBasedStateMachine):
     def add(self, who, places) -> None:
         self.do(who, *events.grouped(events.add(IMAGE, x, y, "A") for x, y in places))
 
+    @rule(who=WHO, region=REGIONS, seen=st.booleans())
+    def accept(self, who, region, seen) -> None:
+        digest = self.state.seen_in(region) if seen else None
+        self.do(who, events.complete_region(IMAGE, region, digest))
+        assert region in self.state.complete
+
+    @rule(who=WHO, region=REGIONS)
+    def reopen(self, who, region) -> None:
+        self.do(who, events.reopen_region(IMAGE, region))
+
     @rule(who=WHO, back=st.booleans())
     def undo_or_redo(self, who, back) -> None:
         group = self.state.next_undo(who) if back else self.state.next_redo(who)

@@ -1,7 +1,9 @@
 """Training data from a review: the folder that `napari_nunext.core.records` describes.
 
-Only regions that a person marked complete go in, because only there does a missing point mean that
-there is no nucleus. Each becomes one image, cut at whole pixels inside the region, with
+Only regions that a person accepted go in, because only there does a missing point mean that there
+is no nucleus; and only as long as their nuclei are those that the person saw or made, and nobody
+has flagged the image (`FieldState.truth_regions`). Each becomes one image, cut at whole pixels
+inside the region, with
 
 - its corrected nuclei (``sft.jsonl``),
 - the same as a solution, with the judged predictions of the run that people corrected
@@ -26,7 +28,7 @@ from PIL import Image
 from napari_nunext import __version__
 from napari_nunext.core.answers import NUCLEUS_INSTRUCTION, points_text
 from napari_nunext.core.errors import InputError, RecordError
-from napari_nunext.core.geometry import Box
+from napari_nunext.core.geometry import Box, as_points_xy
 from napari_nunext.core.identity import file_sha256
 from napari_nunext.core.nuclei import default_categories, points_of
 from napari_nunext.core.records import (
@@ -45,6 +47,7 @@ from napari_nunext.core.records import (
     user_message,
     write_jsonl,
 )
+from napari_nunext.store.acceptance import is_truth, truth_in
 from napari_nunext.store.exports.files import marks_of
 from napari_nunext.store.exports.folders import check_target, new_export_folder
 from napari_nunext.store.exports.judging import Judged, judge
@@ -55,6 +58,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_nunext.core.nuclei import Nucleus
     from napari_nunext.core.records import Split
     from napari_nunext.store.entries import ImageEntry, RunInfo
     from napari_nunext.store.folding import ReviewedNucleus
@@ -77,11 +81,41 @@ class CompleteRegion:
         c = self.crop
         return f"{self.entry.sha256[:16]}-{c.x0:.0f}-{c.y0:.0f}-{c.width:.0f}x{c.height:.0f}"
 
+    @property
+    def nuclei(self) -> list[Nucleus]:
+        """The nuclei that are exported as truth, level-0 px."""
+        return truth_in(self.state.nuclei.values(), self.crop)
+
+    @property
+    def corrections(self) -> int:
+        """In how many points the truth differs from what the models had shown here.
+
+        A nucleus counts that a person placed, moved, relabelled or outlined anew, and a prediction
+        that a person deleted or rejected. One that was only looked at or accepted does not.
+        """
+        said = {n.uid: n for run in self.state.runs.values() for n in run.nuclei}
+        changed = sum(_is_corrected(n, said.get(n.uid)) for n in self.nuclei)
+        gone = [xy for uid, xy in self.state.deleted.items() if uid in said]
+        gone += [
+            n.predicted_xy
+            for n in self.state.nuclei.values()
+            if not is_truth(n) and n.predicted_xy is not None
+        ]
+        return changed + int(self.crop.contains(as_points_xy(gone)).sum())
+
+
+def _is_corrected(now: Nucleus, said: Nucleus | None) -> bool:
+    if said is None:
+        return True
+    seen = (said.x_px, said.y_px, said.category, said.mask)
+    return (now.x_px, now.y_px, now.category, now.mask) != seen
+
 
 @dataclass(slots=True)
 class _Records:
     """What is gathered while regions are written."""
 
+    corrections: int = 0
     sft: list[SftRecord] = field(default_factory=list)
     rft: list[RftRecord] = field(default_factory=list)
     preferences: list[PreferenceRecord] = field(default_factory=list)
@@ -135,7 +169,8 @@ def export_training(
     regions = complete_regions(project, annotators)
     if not regions:
         raise RecordError(
-            "No region is complete, so there is nothing to train on. Accept a field first."
+            "No region is complete, so there is nothing to train on. Accept a field first; one "
+            "that has changed since it was accepted, or is flagged, does not count."
         )
     patients = {r.entry.sha256: pseudonym(project.uid, r.entry) for r in regions}
     splits = split_of(patients.values(), seed=split_seed, val_fraction=val_fraction)
@@ -170,14 +205,15 @@ def export_training(
 def complete_regions(
     project: Project, annotators: Collection[str] | None = None
 ) -> list[CompleteRegion]:
-    """The complete regions of a project, image by image, each cut to whole pixels inside it.
+    """What of a project is truth, image by image, each region cut to whole pixels inside it.
 
-    A region of less than a pixel is left out.
+    Whatever shows or uses what people accepted goes through here, so that what is counted is what
+    is exported. A region of less than a pixel is left out.
     """
     regions: list[CompleteRegion] = []
     for entry in project.images():
         state = project.state(entry.sha256, annotators)
-        crops = (_whole_pixels(box.clipped_to(entry.box)) for box in state.complete)
+        crops = (_whole_pixels(box.clipped_to(entry.box)) for box in state.truth_regions)
         unique = dict.fromkeys(crop for crop in crops if crop is not None)
         regions += [CompleteRegion(entry, state, crop) for crop in unique]
     return regions
@@ -234,6 +270,7 @@ def _write_region(
     prompt = (user_message(instruction),)
     reply = (assistant_message(points_text(_points(truth))),)
     messages = (*prompt, *reply)
+    records.corrections += region.corrections
     records.sft.append(SftRecord(region.name, (image,), messages, truth, source, rejected))
     rollout = None if judged is None else judged.rollout
     records.rft.append(RftRecord(region.name, "nuclei", (image,), prompt, truth, source, rollout))
@@ -297,6 +334,7 @@ def _write_records(records: _Records, folder: Path) -> dict[str, int]:
     return {
         "images": len(records.sft),
         "nuclei": sum(len(r.nuclei) for r in records.sft),
+        "corrections": records.corrections,
         "sft": write_jsonl(folder / SFT_FILE, records.sft),
         "rft": write_jsonl(folder / RFT_FILE, records.rft),
         "preferences": write_jsonl(folder / PREFERENCES_FILE, records.preferences),
