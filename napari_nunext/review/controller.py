@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from psygnal import Signal
 
-from napari_nunext.core.errors import InputError, NunextError
+from napari_nunext.core.errors import NunextError, StoreError
 from napari_nunext.core.geometry import check_mpp
 from napari_nunext.core.nuclei import OKABE_ITO, Category
 from napari_nunext.images import find_images
@@ -98,6 +98,8 @@ class ReviewController:
         self.outliner = Outliner(self.session, server)
         self.improver = Improver(self.session, self.finder, models_dir, make_trainer)
         self._opening = 0
+        self._passed: Notice | None = None
+        """What to say of an image that was passed, once the next one is shown."""
 
     @property
     def model(self) -> ReviewModel:
@@ -126,14 +128,22 @@ class ReviewController:
         self.model.loading = ""
         self.model.queue = replace(queue, items=(*queue.items, *new))
         if new:
-            self.go_to(len(queue.items))
+            self.go_to(len(queue.items), passing=1)
 
     def _not_opened(self, error: BaseException) -> None:
         self.model.loading = ""
         self.session.notify(in_words(error))
 
-    def go_to(self, index: int) -> None:
-        """Open an image of the queue; the latest wish counts."""
+    def go_to(self, index: int, *, passing: int = 0) -> None:
+        """Open an image of the queue; the latest wish counts.
+
+        Parameters
+        ----------
+        index : int
+            Position in the queue.
+        passing : {0, 1, -1}
+            Which way to go on from an image that cannot be read; 0 to stay.
+        """
         path = self.model.queue.items[index].path
         self._opening += 1
         wish = self._opening
@@ -152,7 +162,7 @@ class ReviewController:
                 default_mpp=self._default_mpp,
             ),
             lambda loaded: self._show(wish, index, loaded),
-            lambda error: self._unreadable(wish, index, error),
+            lambda error: self._unreadable(wish, index, error, passing),
         )
 
     def go_next(self) -> None:
@@ -164,30 +174,39 @@ class ReviewController:
         self._step(-1)
 
     def _step(self, step: int) -> None:
-        queue = self.model.queue
-        wanted = (-1 if queue.index is None else queue.index) + step
-        if 0 <= wanted < len(queue.items):
-            self.go_to(wanted)
+        wanted = self.model.queue.neighbour(step)
+        if wanted is not None:
+            self.go_to(wanted, passing=step)
 
     def _show(self, wish: int, index: int, loaded: LoadedField) -> None:
         if wish != self._opening:
             return
         self.model.loading = ""
-        self.model.notice = Notice(" ".join(loaded.field.notes)) if loaded.field.notes else None
+        passed, self._passed = self._passed, None
+        notes = " ".join(loaded.field.notes)
+        self.model.notice = passed or (Notice(notes) if notes else None)
         self.model.queue = replace(self.model.queue, index=index)
         self.model.region = None
         self.session.take_field(self.model.queue.items[index].path, loaded)
 
-    def _unreadable(self, wish: int, index: int, error: BaseException) -> None:
-        queue = self.model.queue
+    def _unreadable(self, wish: int, index: int, error: BaseException, passing: int) -> None:
+        """Mark an image that cannot be read, and go past it, so that it blocks no other."""
         notice = in_words(error)
-        if isinstance(error, InputError):
+        is_bad = not isinstance(error, StoreError)
+        if is_bad:
+            queue = self.model.queue
             bad = replace(queue.items[index], status="unreadable", problem=notice.words)
             items = (*queue.items[:index], bad, *queue.items[index + 1 :])
             self.model.queue = replace(queue, items=items)
-        if wish == self._opening:
-            self.model.loading = ""
-            self.session.notify(notice)
+        if wish != self._opening:
+            return
+        self.model.loading = ""
+        self._passed = None
+        self.session.notify(notice)
+        onwards = self.model.queue.neighbour(passing, of=index) if is_bad and passing else None
+        if onwards is not None:
+            self._passed = replace(notice, words=f"Passed: {notice.words}", level="warning")
+            self.go_to(onwards, passing=passing)
 
     def set_scale(self, mpp: float) -> None:
         """Give the open image its micrometres per pixel."""

@@ -66,6 +66,24 @@ class Queue:
         """How many images are accepted as they stand: neither changed since nor flagged."""
         return sum(item.status == "done" for item in self.items)
 
+    def neighbour(self, step: int, *, of: int | None = None) -> int | None:
+        """Position of the nearest image that can be read, as far as is known.
+
+        Parameters
+        ----------
+        step : {1, -1}
+            Onwards or back.
+        of : int, optional
+            From where; the open image by default.
+        """
+        start = self.index if of is None else of
+        wanted = (-1 if start is None else start) + step
+        while 0 <= wanted < len(self.items):
+            if self.items[wanted].status != "unreadable":
+                return wanted
+            wanted += step
+        return None
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenField:
@@ -208,6 +226,8 @@ class Notice:
 class ReviewModel:
     """Everything that the panels draw."""
 
+    project: Path | None = None
+    """The file that the review is kept in; None before one is open."""
     queue: Queue = field(default_factory=Queue)
     open_field: OpenField | None = None
     state: FieldState | None = None

@@ -60,6 +60,7 @@ class Session:
     def set_project(self, project: Project) -> None:
         """Take the project and its categories."""
         self._project = project
+        self.model.project = project.path
         self.model.categories = project.categories() or default_categories([UNCATEGORISED])
         self.model.current_category = self.model.categories[0].name
 

@@ -12,7 +12,7 @@ from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtWidgets import (
     QFileDialog,
     QMessageBox,
-    QScrollArea,
+    QSizePolicy,
     QStackedWidget,
     QVBoxLayout,
     QWidget,
@@ -24,7 +24,7 @@ from napari_nunext.serving.launcher import LocalServer
 from napari_nunext.ui.bridge import MainThread
 from napari_nunext.ui.canvas import Canvas
 from napari_nunext.ui.checkup_sheet import CheckupSheet
-from napari_nunext.ui.controls import Segments
+from napari_nunext.ui.controls import Segments, scrolling
 from napari_nunext.ui.empty_panel import EmptyPanel
 from napari_nunext.ui.header_panel import HeaderPanel
 from napari_nunext.ui.improve_panel import ImprovePanel
@@ -73,6 +73,8 @@ class NunextDock(QWidget):
         self.setObjectName(DOCK_NAME)
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setMinimumWidth(WIDTH_PX)
+        # Otherwise napari gives half of the height to a stretch of its own.
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self.setAcceptDrops(True)
         self.viewer = viewer
         self.controller = controller
@@ -103,8 +105,8 @@ class NunextDock(QWidget):
 
     def _lay_out(self) -> None:
         self._stack = QStackedWidget()
-        self._stack.addWidget(_scrolling(self.review))
-        self._stack.addWidget(_scrolling(self.improve))
+        self._stack.addWidget(self.review)
+        self._stack.addWidget(scrolling(self.improve))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(SPACE_PX, SPACE_PX, SPACE_PX, 4)
         layout.setSpacing(SPACE_PX)
@@ -310,15 +312,6 @@ class NunextDock(QWidget):
             panel.disconnect_model()
         self._bridge.close()
         return self.controller.close(SAVE_TIMEOUT_S)
-
-
-def _scrolling(panel: QWidget) -> QScrollArea:
-    area = QScrollArea()
-    area.setWidgetResizable(True)
-    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-    area.setWidget(panel)
-    return area
 
 
 def make_dock(

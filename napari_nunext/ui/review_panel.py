@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QCheckBox, QSlider, QVBoxLayout, QWidget
 from napari_nunext.review.editing import is_sure
 from napari_nunext.ui.category_list import CategoryList
 from napari_nunext.ui.comment_line import CommentLine
-from napari_nunext.ui.controls import Card, Segments, Text, button, row
+from napari_nunext.ui.controls import Card, Segments, Text, button, row, scrolling
 from napari_nunext.ui.find_panel import FindPanel
 from napari_nunext.ui.theme import SPACE_PX
 
@@ -40,13 +40,21 @@ class ReviewPanel(QWidget):
         self._model = controller.model
         self.finder = FindPanel(controller, palette)
         self.categories = CategoryList(controller, palette)
+        decisions = self._make_decisions()
+        above = QWidget()
+        column = QVBoxLayout(above)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(SPACE_PX)
+        column.addWidget(self.finder)
+        column.addWidget(self._make_nuclei_card())
+        column.addWidget(self._said)
+        column.addStretch(1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(SPACE_PX)
-        layout.addWidget(self.finder)
-        layout.addWidget(self._make_nuclei_card())
-        layout.addWidget(self._make_decisions())
-        layout.addStretch(1)
+        # What decides never scrolls out of sight, however little room a notice leaves.
+        layout.addWidget(scrolling(above), 1)
+        layout.addWidget(decisions)
         events = self._model.events
         events.state.connect(self._show_state)
         events.sure_above.connect(self._show_sure)
@@ -134,7 +142,6 @@ class ReviewPanel(QWidget):
         layout.setSpacing(6)
         layout.addLayout(row(self._accept, self._flag, self._say, stretch=0, gap_px=6))
         layout.addWidget(self._comment)
-        layout.addWidget(self._said)
         self._accept.clicked.connect(self.decide)
         self._flag.clicked.connect(self._controller.flag_field)
         self._say.clicked.connect(self.ask_comment)

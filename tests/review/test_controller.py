@@ -78,18 +78,75 @@ def test_the_scale_given_at_the_start_prevails(tmp_path: Path, tile_path: MakeTi
     made.close()
 
 
-def test_an_unreadable_image_is_named_and_the_others_can_be_reviewed(
+def spoil(path: Path) -> Path:
+    path.write_bytes(path.read_bytes()[:300])
+    return path
+
+
+def test_an_unreadable_first_image_is_marked_and_passed(
     controller: ReviewController, tile_path: MakeTile
 ) -> None:
-    good = tile_path("good.png")
-    bad = good.with_name("bad.png")
-    bad.write_bytes(good.read_bytes()[:300])
-    controller.open_paths([bad, good])
+    controller.open_paths([spoil(tile_path("bad.png")), tile_path("good.png")])
+    assert controller.model.open_field.entry.name == "good.png"
+    bad, good = controller.model.queue.items
+    assert (bad.status, good.status) == ("unreadable", "open")
+    assert "bad.png" in bad.problem
     assert controller.model.notice is not None
     assert "bad.png" in controller.model.notice.words
-    assert [item.status for item in controller.model.queue.items] == ["unreadable", "waiting"]
-    controller.go_to(1)
-    assert controller.model.open_field.entry.name == "good.png"
+
+
+def test_unreadable_images_block_neither_the_way_on_nor_the_way_back(
+    controller: ReviewController, tile_path: MakeTile
+) -> None:
+    names = ("a.png", "bad1.png", "bad2.png", "d.png", "e bad.png")
+    controller.open_paths([tile_path(name).parent for name in names[:1]])
+    paths = [tile_path(name) for name in names[1:]]
+    for path in paths:
+        if "bad" in path.name:
+            spoil(path)
+    controller.open_paths(paths)
+    assert controller.model.queue.index == 3, "the first of the new ones that can be read"
+    controller.go_previous()
+    assert controller.model.queue.index == 0
+    controller.go_next()
+    assert controller.model.queue.index == 3
+    controller.go_next()
+    assert controller.model.queue.index == 3, "nothing readable follows"
+    assert controller.model.queue.items[4].status == "unreadable"
+    assert controller.model.loading == ""
+    controller.accept_field()
+    assert [i.status for i in controller.model.queue.items] == [
+        "open",
+        "unreadable",
+        "unreadable",
+        "done",
+        "unreadable",
+    ]
+
+
+def test_an_unreadable_image_that_is_chosen_says_why_and_is_tried_again(
+    controller: ReviewController, tile_path: MakeTile
+) -> None:
+    bad, good = tile_path("bad.png"), tile_path("good.png")
+    whole = bad.read_bytes()
+    controller.open_paths([spoil(bad), good])
+    controller.model.notice = None
+    controller.go_to(0)
+    assert controller.model.queue.index == 1
+    assert "bad.png" in controller.model.notice.words
+    bad.write_bytes(whole)
+    controller.go_to(0)
+    assert controller.model.open_field.entry.name == "bad.png"
+    assert controller.model.queue.items[0].status == "open"
+
+
+def test_a_folder_of_unreadable_images_ends_in_words(
+    controller: ReviewController, tile_path: MakeTile
+) -> None:
+    controller.open_paths([spoil(tile_path("a.png")), spoil(tile_path("b.png"))])
+    assert controller.model.open_field is None
+    assert [item.status for item in controller.model.queue.items] == ["unreadable"] * 2
+    assert "b.png" in controller.model.notice.words
 
 
 def test_nothing_to_open_is_said_in_one_sentence(

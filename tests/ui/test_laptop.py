@@ -1,0 +1,96 @@
+"""What decides stays in sight on a small laptop, whatever else there is to show."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import pytest
+from qtpy.QtCore import QPoint
+from qtpy.QtWidgets import QApplication
+
+from napari_nunext.review.model import Notice, RunStatus
+from napari_nunext.ui.dock import IMPROVE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from qtpy.QtWidgets import QWidget
+
+    from napari_nunext.ui.app import App
+
+Spin = "Callable[..., None]"
+
+LAPTOP_PX = (1366, 768)
+LONG = Notice(
+    "The model server at https://a-rather-long-name.of.a.hospital.example:8123 does not answer. "
+    * 6,
+    "error",
+    "Restart",
+    lambda: None,
+    details="Connection refused after 10 s, tried 3 times. " * 20,
+)
+NOTICES = {"no notice": None, "a long notice": LONG, "a notice": Notice("Stopped.")}
+RUNS = {"idle": RunStatus(), "searching": RunStatus("running", 1234, 3, 9, 75.0)}
+
+
+def settle() -> None:
+    for _ in range(5):
+        QApplication.processEvents()
+
+
+def assert_in_reach(app: App, button: QWidget, state: object) -> None:
+    """A mouse click on any part of the button reaches it."""
+    window = app.dock.window()
+    rect = button.rect().adjusted(2, 2, -2, -2)
+    for corner in (rect.topLeft(), rect.topRight(), rect.bottomLeft(), rect.center()):
+        place = button.mapTo(window, QPoint(corner))
+        assert window.rect().contains(place), f"{button.text()} lies outside: {state}"
+        assert window.childAt(place) is button, f"{button.text()} is covered: {state}"
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_accept_flag_and_comment_are_in_reach_in_every_state(
+    app: App, tile: Callable[[str], Path], spin: Spin, theme: str
+) -> None:
+    dock, controller = app.dock, app.controller
+    panel = dock.review
+    app.viewer.theme = theme
+    dock.window().resize(*LAPTOP_PX)
+    controller.open_paths(
+        [tile("a tile whose name is so long that it takes several lines " * 2 + ".png")]
+    )
+    spin(lambda: controller.model.queue.index == 1)
+    for i in range(12):
+        controller.add_category(f"Category {i}")
+    controller.comment("a long comment " * 30)
+    controller.comment("a second long comment " * 30)
+    controller.select([controller.add_nucleus(10.0, 10.0)])
+    switches = itertools.product(NOTICES, RUNS, (False, True), (False, True))
+    for state in switches:
+        notice, run, is_typing, edits_scale = state
+        controller.model.notice = NOTICES[notice]
+        controller.model.run = RUNS[run]
+        panel._comment.setVisible(is_typing)
+        panel.categories._editor.setVisible(is_typing)
+        dock.header._editor.setVisible(edits_scale)
+        settle()
+        if notice == "a long notice":
+            dock.notice._more.click()
+            settle()
+            assert dock.notice._act.isVisible()
+            assert_in_reach(app, dock.notice._act, state)
+        assert dock.window().height() == LAPTOP_PX[1], f"the window had to grow: {state}"
+        for button in (panel._accept, panel._flag, panel._say):
+            assert_in_reach(app, button, state)
+
+
+def test_a_notice_leaves_the_improve_tab_usable(app: App) -> None:
+    app.dock.window().resize(*LAPTOP_PX)
+    app.dock.show_tab(IMPROVE)
+    app.controller.model.notice = LONG
+    app.dock.notice._more.click()
+    settle()
+    assert app.dock.window().height() == LAPTOP_PX[1]
+    assert app.dock._stack.height() > LAPTOP_PX[1] // 3
