@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 MAX_PIXELS = 178_000_000
 """Largest tile, about 13 300 x 13 300 px or 0.5 GB. Pillow refuses beyond 178.9 million itself."""
+MAX_BYTES = 3 * MAX_PIXELS
+"""Of an image as its reader decodes it: as much as the largest tile has in 8-bit RGB."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,8 +39,17 @@ class Picture:
     """Read the pixels, shape (height_px, width_px, 3). Raises `ImageError`."""
 
 
-def check_size(path: Path, width_px: int, height_px: int) -> None:
+def check_size(path: Path, width_px: int, height_px: int, bytes_per_px: int = 3) -> None:
     """Refuse empty and enormous images from their header, before memory is taken.
+
+    Parameters
+    ----------
+    path : Path
+        Named in the message.
+    width_px, height_px : int
+        Of what is decoded at once.
+    bytes_per_px : int
+        Of the samples as they are decoded.
 
     Raises
     ------
@@ -50,6 +61,11 @@ def check_size(path: Path, width_px: int, height_px: int) -> None:
         raise ImageError(
             f"{path.name} is {width_px} x {height_px} px; a tile may have "
             f"{MAX_PIXELS // 1_000_000} million pixels. Cut it into tiles."
+        )
+    if width_px * height_px * bytes_per_px > MAX_BYTES:
+        raise ImageError(
+            f"{path.name} is {width_px} x {height_px} px of {bytes_per_px} bytes each; a tile may "
+            f"have {MAX_BYTES // 1_000_000} million bytes. Export it as 8-bit RGB."
         )
 
 
@@ -73,6 +89,24 @@ def oriented(rgb: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
 
 
 ORIENTATION_NOTE = "turned as its orientation tag says"
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Make whatever a reader raises the file's error: one bad file must not end a batch.
+
+    Raises
+    ------
+    ImageError
+    """
+    try:
+        with quiet_readers():
+            yield
+    except ImageError:
+        raise
+    # Decoders of damaged data raise what they run into: overflows, failed assertions and more.
+    except Exception as error:
+        raise damaged(path, error) from error
 
 
 @contextmanager

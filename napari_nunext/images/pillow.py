@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -15,9 +14,8 @@ from napari_nunext.images.picture import (
     ORIENTATION_NOTE,
     Picture,
     check_size,
-    damaged,
     oriented,
-    quiet_readers,
+    reading,
 )
 from napari_nunext.images.samples import grey_to_rgb, on_white, to_8bit
 from napari_nunext.images.scale import mpp_of_pixel_size
@@ -30,8 +28,6 @@ if TYPE_CHECKING:
 
 _EXIF_ORIENTATION = 0x0112
 _UM_PER_INCH = 25_400.0
-_READ_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error)
-"""What Pillow's PNG and JPEG readers raise on bad data."""
 
 _NOTE_OF_MODE = {
     "1": "black and white, shown as RGB",
@@ -55,7 +51,7 @@ def read_pillow(path: Path) -> Picture:
         If it is damaged, empty or too large.
     """
     with _opened(path) as image:
-        check_size(path, *image.size)
+        check_size(path, *image.size, _bytes_per_px(image, path))
         orientation = _orientation(image)
         width, height = image.size[::-1] if orientation in (5, 6, 7, 8) else image.size
         mpp, scale_notes = _mpp(image)
@@ -65,18 +61,15 @@ def read_pillow(path: Path) -> Picture:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    try:
-        with quiet_readers(), Image.open(path, formats=("PNG", "JPEG")) as image:
-            yield image
-    except ImageError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise ImageError(
-            f"{path.name} is too large ({error}); a tile may have "
-            f"{MAX_PIXELS // 1_000_000} million pixels. Cut it into tiles."
-        ) from error
-    except _READ_ERRORS as error:
-        raise damaged(path, error) from error
+    with reading(path):
+        try:
+            with Image.open(path, formats=("PNG", "JPEG")) as image:
+                yield image
+        except Image.DecompressionBombError as error:
+            raise ImageError(
+                f"{path.name} is too large ({error}); a tile may have "
+                f"{MAX_PIXELS // 1_000_000} million pixels. Cut it into tiles."
+            ) from error
 
 
 def _orientation(image: Image.Image) -> int:
@@ -96,7 +89,7 @@ def _notes(image: Image.Image, path: Path, orientation: int) -> tuple[str, ...]:
     notes = []
     if image.mode in _NOTE_OF_MODE:
         notes.append(_NOTE_OF_MODE[image.mode])
-    elif image.format == "PNG" and _png_bit_depth(path) == 16:
+    elif _is_deep_colour(image, path):
         notes.append("16-bit colour, shown as RGB 8-bit")
     if _has_alpha(image):
         notes.append("transparent pixels put on white")
@@ -113,10 +106,18 @@ def _has_alpha(image: Image.Image) -> bool:
     return image.has_transparency_data and not image.mode.startswith("I")
 
 
-def _png_bit_depth(path: Path) -> int:
-    """Byte 24 of a PNG file, in its header chunk; Pillow does not tell 16-bit colour."""
+def _is_deep_colour(image: Image.Image, path: Path) -> bool:
+    """Whether it is a PNG of 16-bit colour: byte 24, in the header chunk; Pillow does not tell."""
+    if image.format != "PNG" or image.mode.startswith("I"):
+        return False
     with path.open("rb") as file:
-        return file.read(25)[24]
+        return file.read(25)[24] == 16
+
+
+def _bytes_per_px(image: Image.Image, path: Path) -> int:
+    if image.mode.startswith("I"):
+        return 4
+    return len(image.getbands()) * (2 if _is_deep_colour(image, path) else 1)
 
 
 def _decode(path: Path) -> NDArray[np.uint8]:
@@ -126,7 +127,9 @@ def _decode(path: Path) -> NDArray[np.uint8]:
             image.verify()  # checksums of all chunks; the image must be opened anew after it
     with _opened(path) as image:
         orientation = _orientation(image)
-        if _has_alpha(image):
+        if _is_deep_colour(image, path):
+            rgb = _deep_colour(path)
+        elif _has_alpha(image):
             rgba = np.asarray(image.convert("RGBA"))
             rgb = on_white(rgba[..., :3], rgba[..., 3])
         elif image.mode.startswith("I"):
@@ -134,3 +137,16 @@ def _decode(path: Path) -> NDArray[np.uint8]:
         else:
             rgb = np.array(image.convert("RGB"))
     return oriented(rgb, orientation)
+
+
+def _deep_colour(path: Path) -> NDArray[np.uint8]:
+    """A PNG of 16-bit colour: Pillow keeps the upper byte, in which a camera's 12 bits are dark."""
+    import imagecodecs
+
+    samples = to_8bit(imagecodecs.png_decode(path.read_bytes()))
+    if samples.ndim == 2 or samples.shape[2] <= 2:
+        alpha = samples[..., 1] if samples.ndim == 3 and samples.shape[2] == 2 else None
+        rgb = grey_to_rgb(samples if samples.ndim == 2 else samples[..., 0])
+    else:
+        rgb, alpha = samples[..., :3], samples[..., 3] if samples.shape[2] == 4 else None
+    return rgb if alpha is None else on_white(rgb, alpha)

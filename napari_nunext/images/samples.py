@@ -15,14 +15,21 @@ _FULL_SCALES = (255, 1023, 4095, 16_383, 65_535, 2**32 - 1)
 """Largest values of the sensors behind integer images: 8, 10, 12, 14, 16 and 32 bits."""
 
 
+_OVERSHOOT = 0.02
+"""How far, as a part of the full scale, floats may lie beyond it: resampling and stain normalisers
+overshoot. They are clipped."""
+_BLOCK_SAMPLES = 1 << 22
+"""Converted at once, so that an image needs little memory beside its own."""
+
+
 def to_8bit(samples: NDArray[Any]) -> NDArray[np.uint8]:
     """Samples of any type as bytes, shape kept.
 
     - bool: 0 and 255;
-    - unsigned integers: linear from 0 to the smallest full scale of a sensor (8, 10, 12, 14, 16 or
-      32 bits) that holds the largest value, so 12-bit data in a 16-bit file is not shown black;
-    - floats within [0, 1]: times 255;
-    - anything else: linear from the smallest to the largest value.
+    - integers and floats from 0 up: linear from 0 to the smallest full scale (floats: 1; and 8, 10,
+      12, 14, 16 or 32 bits) that holds the largest value, so that 12-bit data in a 16-bit file is
+      not shown black, and the same pixels look the same in whatever type they are written;
+    - with negative values: linear from the smallest to the largest value.
 
     Raises
     ------
@@ -40,13 +47,28 @@ def to_8bit(samples: NDArray[Any]) -> NDArray[np.uint8]:
     low, high = float(samples.min()), float(samples.max())
     if not (np.isfinite(low) and np.isfinite(high)):
         raise ImageError("The image holds NaN or infinite values. Export it as 8-bit RGB.")
-    if samples.dtype.kind == "u":
-        low, high = 0.0, float(next(scale for scale in _FULL_SCALES if high <= scale))
-    elif samples.dtype.kind == "f" and low >= 0 and high <= 1:
-        low, high = 0.0, 1.0
-    span = (high - low) or 1.0
-    scaled = (samples.astype(np.float32) - np.float32(low)) * np.float32(255 / span)
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    return _stretched(samples, *_full_scale(low, high, is_float=samples.dtype.kind == "f"))
+
+
+def _full_scale(low: float, high: float, *, is_float: bool) -> tuple[float, float]:
+    """What becomes 0 and 255, for samples between `low` and `high`."""
+    beyond = _OVERSHOOT if is_float else 0.0
+    if low >= -beyond * high:
+        for scale in (1, *_FULL_SCALES) if is_float else _FULL_SCALES:
+            if high <= scale * (1 + beyond):
+                return 0.0, float(scale)
+    return low, high
+
+
+def _stretched(samples: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
+    flat = samples.reshape(-1)
+    out = np.empty(flat.shape, np.uint8)
+    factor = 255 / ((high - low) or 1.0)
+    for start in range(0, len(flat), _BLOCK_SAMPLES):
+        block = slice(start, start + _BLOCK_SAMPLES)
+        scaled = (flat[block].astype(np.float32) - np.float32(low)) * np.float32(factor)
+        out[block] = np.clip(np.rint(scaled), 0, 255)
+    return out.reshape(samples.shape)
 
 
 def grey_to_rgb(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:

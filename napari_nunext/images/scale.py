@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -20,17 +21,21 @@ LARGEST_ANISOTROPY = 0.01
 _UM_OF_UNIT = {
     "nm": 1e-3,
     "um": 1.0,
-    "\u00b5m": 1.0,  # micro sign
-    "\u03bcm": 1.0,  # Greek mu
-    "\\u00b5m": 1.0,  # as ImageJ escapes it
     "micron": 1.0,
-    "microns": 1.0,
-    "micrometer": 1.0,
     "mm": 1e3,
     "cm": 1e4,
     "m": 1e6,
+    "in": 25_400.0,
     "inch": 25_400.0,
 }
+_PREFIXES = {"nano": "n", "micro": "u", "milli": "m", "centi": "c", "": ""}
+_UM_OF_UNIT |= {
+    prefix + word: _UM_OF_UNIT[short + "m"]
+    for prefix, short in _PREFIXES.items()
+    for word in ("meter", "metre")
+}
+_MICRO_SIGNS = re.compile("\u00b5|\u03bc|\\\\u00b5")
+"""The micro sign, the Greek letter, and the sign as ImageJ escapes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,11 @@ class Scale:
 
 def um_of_unit(unit: str) -> float | None:
     """Micrometres in a unit of length as image files spell it; None for one that is not known."""
-    return _UM_OF_UNIT.get(unit.strip().lower())
+    name = _MICRO_SIGNS.sub("u", unit.strip().lower())
+    if name == "inches":
+        name = "inch"
+    plural = len(name) > len("ms") and name.endswith("s")  # ms is a time
+    return _UM_OF_UNIT.get(name[:-1] if plural else name)
 
 
 def mpp_of_pixel_size(x_um: float, y_um: float) -> tuple[float | None, tuple[str, ...]]:

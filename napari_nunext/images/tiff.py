@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-import struct
-import xml.etree.ElementTree as ET
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tifffile
-from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, RESUNIT
+from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC
 
 from napari_nunext.core.errors import ImageError
 from napari_nunext.images.picture import (
     ORIENTATION_NOTE,
     Picture,
     check_size,
-    damaged,
     oriented,
-    quiet_readers,
+    reading,
 )
 from napari_nunext.images.samples import cmyk_to_rgb, grey_to_rgb, on_white, to_8bit
-from napari_nunext.images.scale import mpp_of_pixel_size, um_of_unit
+from napari_nunext.images.tiff_scale import mpp_of_tiff
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
-
-_READ_ERRORS = (OSError, ValueError, RuntimeError, LookupError, TypeError, struct.error)
-"""What tifffile and the decoders of imagecodecs raise on bad data (`TiffFileError` is a ValueError,
-decoding errors are RuntimeErrors)."""
 
 _COLOUR_MODELS = (
     PHOTOMETRIC.MINISWHITE,
@@ -42,12 +36,7 @@ _COLOUR_MODELS = (
     PHOTOMETRIC.YCBCR,
 )
 _ALPHA = (EXTRASAMPLE.ASSOCALPHA, EXTRASAMPLE.UNASSALPHA)
-_UM_OF_RESUNIT: dict[int | None, float] = {
-    RESUNIT.INCH: 25_400.0,
-    RESUNIT.CENTIMETER: 1e4,
-    RESUNIT.MILLIMETER: 1e3,
-    RESUNIT.MICROMETER: 1.0,
-}
+_NO_TISSUE = re.compile(r"\b(label|macro|thumbnail|probe)\b|label_image", re.IGNORECASE)
 _STACK_AXES = {"Z": "depth", "T": "time"}
 _PAGE_AXES = frozenset("IQ")
 """Axes that tifffile gives to pages of which the file does not say what they are."""
@@ -56,8 +45,9 @@ _PAGE_AXES = frozenset("IQ")
 def read_tiff(path: Path) -> Picture:
     """Read the header of a TIFF file.
 
-    Of several pages without a meaning the first is shown. A stack in depth or time, or channels
-    that are not grey, RGB or RGBA, are refused: which plane was meant is not for us to guess.
+    Of several pages the first is shown that is no reduced copy, mask or photograph of the label.
+    A stack in depth or time, or channels that are not grey, RGB or RGBA, are refused: which plane
+    was meant is not for us to guess.
 
     Raises
     ------
@@ -65,30 +55,52 @@ def read_tiff(path: Path) -> Picture:
         If it is damaged, empty, too large, or not of a kind that can be shown as one RGB image.
     """
     with _opened(path) as tif:
-        page = tif.pages.first
-        check_size(path, page.imagewidth, page.imagelength)
+        first = tif.pages.first
+        check_size(path, first.imagewidth, first.imagelength)  # before series are looked for
+        series, page = _shown(tif)
         _check_colours(path, page)
-        series = tif.series[0]
         _check_axes(path, series.axes, series.shape)
+        _check_memory(path, page, dict(zip(series.axes, series.shape, strict=True)).get("C", 1))
         _check_complete(path, series)
         orientation = _orientation(page)
         width, height = page.imagewidth, page.imagelength
         if orientation in (5, 6, 7, 8):
             width, height = height, width
-        mpp, scale_notes = _mpp(tif, page)
-        notes = _notes(page, len(tif.pages), series, orientation)
+        mpp, scale_notes = mpp_of_tiff(tif, page)
+        notes = _notes(page, tif, series, orientation)
     return Picture(width, height, mpp, notes + scale_notes, lambda: _decode(path))
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tifffile.TiffFile]:
-    try:
-        with quiet_readers(), tifffile.TiffFile(path) as tif:
-            yield tif
-    except ImageError:
-        raise
-    except _READ_ERRORS as error:
-        raise damaged(path, error) from error
+    with reading(path), tifffile.TiffFile(path) as tif:
+        yield tif
+
+
+def _shown(tif: tifffile.TiffFile) -> tuple[tifffile.TiffPageSeries, tifffile.TiffPage]:
+    """The first series that is an image of its own, and its first page.
+
+    Copies at a lower resolution, masks, and photographs of the slide's label are none.
+    """
+    for series in tif.series:
+        page = series.keyframe
+        if not (page.is_reduced or page.is_mask or _NO_TISSUE.search(_called(series, page))):
+            return series, page
+    return tif.series[0], tif.series[0].keyframe
+
+
+def _called(series: tifffile.TiffPageSeries, page: tifffile.TiffPage) -> str:
+    """What a series calls itself: its name, and a description that is but a few words."""
+    return f"{series.name} {page.description if len(page.description) < 40 else ''}"
+
+
+def _check_memory(path: Path, page: tifffile.TiffPage, channels: int) -> None:
+    """Refuse what would take much memory to decode: the page, or one tile of it."""
+    bits = page.bitspersample if isinstance(page.bitspersample, int) else max(page.bitspersample)
+    bytes_per_px = max(channels, page.samplesperpixel) * -(-bits // 8)
+    check_size(path, page.imagewidth, page.imagelength, bytes_per_px)
+    if page.is_tiled:
+        check_size(path, page.tilewidth, page.tilelength, bytes_per_px)
 
 
 def _check_colours(path: Path, page: tifffile.TiffPage) -> None:
@@ -128,17 +140,41 @@ def _check_axes(path: Path, axes: str, shape: tuple[int, ...]) -> None:
 
 
 def _check_complete(path: Path, series: tifffile.TiffPageSeries) -> None:
-    """Refuse strips or tiles that are missing or cut off: readers fill them with black or grey."""
+    """Refuse strips or tiles that are missing or cut off: readers fill them with black or grey.
+
+    Tiles that a page leaves out on purpose, as scanners do where there is glass, are no fault.
+    """
+    left_out = set(_absent(series.keyframe)) if len(series.pages) == 1 else set()
     for page in series.pages:
         if page is None:  # a frame that follows the one before without a gap
             continue
         file_size = page.parent.filehandle.size
-        for start, count in zip(page.dataoffsets, page.databytecounts, strict=True):
-            if start <= 0 or count <= 0 or start + count > file_size:
+        spans = zip(page.dataoffsets, page.databytecounts, strict=True)
+        for index, (start, count) in enumerate(spans):
+            if index not in left_out and (start <= 0 or count <= 0 or start + count > file_size):
                 raise ImageError(
                     f"{path.name} is incomplete: parts of its pixels are missing. "
                     "Copy or export it again."
                 )
+
+
+def _absent(page: tifffile.TiffPage) -> list[int]:
+    """Tiles of a sparse page that hold nothing: place and length are 0. Not where all are."""
+    if not page.is_tiled:
+        return []
+    spans = zip(page.dataoffsets, page.databytecounts, strict=True)
+    absent = [index for index, span in enumerate(spans) if span == (0, 0)]
+    return absent if len(absent) < len(page.dataoffsets) else []
+
+
+def _blank(rgb: NDArray[np.uint8], page: tifffile.TiffPage) -> None:
+    """Show tiles that hold nothing as glass."""
+    across = -(-page.imagewidth // page.tilewidth) if page.is_tiled else 1
+    down = -(-page.imagelength // page.tilelength) if page.is_tiled else 1
+    for index in _absent(page):
+        row, column = divmod(index % (across * down), across)
+        y, x = row * page.tilelength, column * page.tilewidth
+        rgb[y : y + page.tilelength, x : x + page.tilewidth] = 255
 
 
 def _orientation(page: tifffile.TiffPage) -> int:
@@ -147,7 +183,10 @@ def _orientation(page: tifffile.TiffPage) -> int:
 
 
 def _notes(
-    page: tifffile.TiffPage, n_pages: int, series: tifffile.TiffPageSeries, orientation: int
+    page: tifffile.TiffPage,
+    tif: tifffile.TiffFile,
+    series: tifffile.TiffPageSeries,
+    orientation: int,
 ) -> tuple[str, ...]:
     notes = []
     kind = _kind(page, series)
@@ -158,8 +197,11 @@ def _notes(
         alpha = page.extrasamples[0] in _ALPHA
         notes.append("transparent pixels put on white" if alpha else "extra channels left out")
     shown = len(series.pages) if "C" in series.axes else 1
-    if n_pages > shown:
-        notes.append(f"{n_pages} pages, the first is shown")
+    if len(tif.pages) > shown:
+        which = "first" if page.index == 0 else "first of full size"
+        notes.append(f"{len(tif.pages)} pages, the {which} is shown")
+    if _absent(page):
+        notes.append("tiles without data shown white")
     if 2 <= orientation <= 8:
         notes.append(ORIENTATION_NOTE)
     return tuple(notes)
@@ -182,48 +224,16 @@ def _depth(dtype: np.dtype[Any]) -> str:
     return f"{dtype.itemsize * 8}-bit" + (" float" if dtype.kind == "f" else "")
 
 
-def _mpp(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[float | None, tuple[str, ...]]:
-    """Scale from OME-XML, else ImageJ's unit, else the resolution tags."""
-    if tif.is_ome and tif.ome_metadata:
-        return _ome_mpp(tif.ome_metadata)
-    x, y = page.get_resolution()  # pixels per unit
-    if "XResolution" not in page.tags or not (x > 0 and y > 0):
-        return None, ()
-    imagej: dict[str, Any] = (tif.imagej_metadata if tif.is_imagej else None) or {}
-    unit_um = um_of_unit(str(imagej.get("unit", ""))) or _UM_OF_RESUNIT.get(page.resolutionunit)
-    return (None, ()) if unit_um is None else mpp_of_pixel_size(unit_um / x, unit_um / y)
-
-
-def _ome_mpp(xml: str) -> tuple[float | None, tuple[str, ...]]:
-    """Physical size of the first image's pixels; um unless a unit is given, as OME has it."""
-    try:
-        pixels = ET.fromstring(xml).find(".//{*}Pixels")
-    except ET.ParseError:
-        return None, ("its OME metadata is not valid XML: the scale was not taken",)
-    if pixels is None:
-        return None, ()
-    size_um = []
-    for axis in "XY":
-        unit_um = um_of_unit(pixels.get(f"PhysicalSize{axis}Unit", "um"))
-        size = pixels.get(f"PhysicalSize{axis}")
-        if unit_um is None or size is None:
-            return None, ()
-        try:
-            size_um.append(float(size) * unit_um)
-        except ValueError:
-            return None, (f"its OME pixel size {size!r} is no number: the scale was not taken",)
-    return mpp_of_pixel_size(*size_um)
-
-
 def _decode(path: Path) -> NDArray[np.uint8]:
     """Read the pixels as RGB, in upright orientation."""
     with _opened(path) as tif:
-        page, series = tif.pages.first, tif.series[0]
+        series, page = _shown(tif)
         if "C" in series.axes:
             samples = _channels_last(series.asarray(), series.axes)
         else:
             samples = _channels_last(page.asarray(), page.axes)
         rgb = _to_rgb(samples, page)
+        _blank(rgb, page)
         orientation = _orientation(page)
     return oriented(rgb, orientation)
 

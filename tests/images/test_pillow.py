@@ -43,6 +43,21 @@ def test_sixteen_bit_colour_png_is_noted(tmp_path: Path) -> None:
     assert np.abs(image.rgb.astype(int) - 0x80).max() <= 1
 
 
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_a_cameras_twelve_bits_are_not_dark_in_a_png(tmp_path: Path, channels: int) -> None:
+    import imagecodecs
+
+    samples = np.full((4, 4, channels), 4095, dtype=np.uint16)
+    samples[0] = 2048
+    if channels in (2, 4):
+        samples[..., -1] = 4095  # opaque on the camera's scale
+    path = tmp_path / "camera.png"
+    path.write_bytes(imagecodecs.png_encode(samples.squeeze()))
+    rgb = open_image(path).rgb
+    assert (rgb[0] == 128).all()
+    assert (rgb[1:] == 255).all()
+
+
 def test_palette_is_resolved(tmp_path: Path) -> None:
     image = Image.fromarray(np.array([[0, 1]], dtype=np.uint8), mode=None).convert("P")
     image.putpalette([10, 20, 30, 200, 100, 50])

@@ -187,7 +187,7 @@ def test_default_resolution_is_no_scale(
     assert open_image(path).mpp is None
 
 
-@pytest.mark.parametrize("unit", ["um", "micron", "\\u00B5m"])
+@pytest.mark.parametrize("unit", ["um", "micron", "\\u00B5m", "micrometers", "Micrometre"])
 def test_imagej_unit_is_read(path: Path, rgb: np.ndarray, unit: str) -> None:
     tifffile.imwrite(path, rgb, imagej=True, resolution=(2, 2), metadata={"unit": unit})
     assert open_image(path).mpp == pytest.approx(0.5)
@@ -250,3 +250,124 @@ def test_garbled_compressed_data_is_refused(path: Path, rgb: np.ndarray) -> None
     path.write_bytes(content)
     with pytest.raises(ImageError, match="damaged or incomplete"):
         _ = open_image(path).rgb
+
+
+APERIO = "Aperio Image Library v11.2.1\r\n48x32 [0,0 48x32] (240x240) JPEG/RGB Q=30|AppMag = 40"
+
+
+def test_aperios_description_is_a_scale(path: Path, rgb: np.ndarray) -> None:
+    tifffile.imwrite(path, rgb, description=f"{APERIO}|MPP = 0.2500|Left = 1", metadata=None)
+    image = open_image(path)
+    assert (image.mpp, image.mpp_source, image.notes) == (0.25, "file", ())
+
+
+def test_aperios_description_without_a_scale_leaves_it_to_the_tags(
+    path: Path, rgb: np.ndarray
+) -> None:
+    options = {"resolution": (20_000, 20_000), "resolutionunit": "CENTIMETER", "metadata": None}
+    tifffile.imwrite(path, rgb, description=f"{APERIO}|MPP = x", **options)
+    assert open_image(path).mpp == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({}, 0.25),
+        ({"PhysicalSizeX": 0.4}, 0.4),
+        ({"PhysicalSizeY": 0.4}, 0.4),
+        ({"PhysicalSizeX": 1, "PhysicalSizeXUnit": "pixel"}, 0.25),
+        ({"PhysicalSizeX": 0.4, "PhysicalSizeY": 0.4, "PhysicalSizeYUnit": "pixel"}, 0.4),
+        ({"PhysicalSizeX": 0.0005, "PhysicalSizeXUnit": "millimeter"}, 0.5),
+    ],
+    ids=["nothing", "x alone", "y alone", "pixels", "y in pixels", "millimeter"],
+)
+def test_what_ome_does_not_say_the_tags_do(
+    path: Path, rgb: np.ndarray, said: dict[str, object], expected: float
+) -> None:
+    tifffile.imwrite(
+        path,
+        rgb,
+        photometric="rgb",
+        ome=True,
+        metadata={"axes": "YXS", **said},
+        resolution=(40_000, 40_000),
+        resolutionunit="CENTIMETER",
+    )
+    assert open_image(path).mpp == pytest.approx(expected)
+
+
+def test_reduced_copies_in_front_are_not_taken_for_the_image(path: Path, rgb: np.ndarray) -> None:
+    with tifffile.TiffWriter(path) as writer:
+        for step, kind in ((4, 1), (2, 1), (1, 0)):
+            writer.write(
+                np.ascontiguousarray(rgb[::step, ::step]),
+                photometric="rgb",
+                subfiletype=kind,
+                resolution=(40_000 / step, 40_000 / step),
+                resolutionunit="CENTIMETER",
+                metadata=None,
+            )
+    image = open_image(path)
+    np.testing.assert_array_equal(image.rgb, rgb)
+    assert image.mpp == pytest.approx(0.25)
+    assert image.notes == ("3 pages, the first of full size is shown",)
+
+
+@pytest.mark.parametrize("words", ["Label Image", "Label_Image", "Macro", "Thumbnail"])
+def test_a_photograph_of_the_label_is_never_shown(path: Path, rgb: np.ndarray, words: str) -> None:
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(255 - rgb[:20], photometric="rgb", description=words, metadata=None)
+        writer.write(rgb, photometric="rgb", description="level=0", metadata=None)
+    np.testing.assert_array_equal(open_image(path).rgb, rgb)
+
+
+def test_tiles_left_out_by_the_scanner_are_glass(path: Path, rgb: np.ndarray) -> None:
+    tiles = (rgb[y : y + 16, x : x + 16] for y in (0, 16) for x in (0, 16, 32))
+    some = (None if i in (1, 5) else tile for i, tile in enumerate(tiles))
+    tifffile.imwrite(path, some, shape=rgb.shape, dtype=rgb.dtype, photometric="rgb", tile=(16, 16))
+    expected = rgb.copy()
+    expected[:16, 16:32] = expected[16:, 32:] = 255
+    image = open_image(path)
+    np.testing.assert_array_equal(image.rgb, expected)
+    assert image.notes == ("tiles without data shown white",)
+
+
+def test_an_image_of_which_every_tile_is_left_out_is_incomplete(path: Path) -> None:
+    tifffile.imwrite(path, np.zeros((32, 32, 3), np.uint8), photometric="rgb", tile=(16, 16))
+    with tifffile.TiffFile(path, mode="r+b") as tif:
+        for name in ("TileOffsets", "TileByteCounts"):
+            tif.pages.first.tags[name].overwrite((0,) * 4)
+    with pytest.raises(ImageError, match="incomplete"):
+        open_image(path)
+
+
+@pytest.mark.parametrize("samples", [300, 65_535])
+def test_memory_is_bounded_before_it_is_taken(path: Path, samples: int) -> None:
+    tifffile.imwrite(path, np.zeros((2000, 2000, 1), np.uint8), photometric="minisblack")
+    with tifffile.TiffFile(path, mode="r+b") as tif:
+        tif.pages.first.tags["SamplesPerPixel"].overwrite(samples)
+    with pytest.raises(ImageError, match=r"tile\.tif"):
+        open_image(path)
+
+
+def test_a_tile_larger_than_memory_is_refused(path: Path) -> None:
+    tifffile.imwrite(path, np.zeros((16, 16, 3), np.uint8), photometric="rgb", tile=(16, 16))
+    with tifffile.TiffFile(path, mode="r+b") as tif:
+        tif.pages.first.tags["TileWidth"].overwrite(60_000)
+        tif.pages.first.tags["TileLength"].overwrite(60_000)
+    with pytest.raises(ImageError, match="60000 x 60000 px"):
+        open_image(path)
+
+
+def test_whatever_a_decoder_raises_is_that_files_error(
+    path: Path, rgb: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tifffile.imwrite(path, rgb, photometric="rgb")
+    image = open_image(path)
+
+    def overflow(*_: object, **__: object) -> np.ndarray:
+        raise OverflowError("cannot fit")
+
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", overflow)
+    with pytest.raises(ImageError, match=r"tile\.tif is damaged"):
+        _ = image.rgb
