@@ -71,6 +71,20 @@ class Comment:
     uid: UUID | None
 
 
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What people said of the field as a whole."""
+
+    acceptances: tuple[Acceptance, ...] = ()
+    flagged: bool = False
+    comments: tuple[Comment, ...] = ()
+
+    @property
+    def accepted(self) -> bool:
+        """Whether any part of it is accepted."""
+        return bool(self.acceptances)
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Base:
     """A `use_run` that is in force."""
@@ -126,6 +140,16 @@ class Fold:
         _HANDLERS[event.kind](self, event)
         after = self.nuclei.get(event.uid)
         self.acceptances = after_edit(self.acceptances, event.annotator, before, after)
+
+    @property
+    def marks(self) -> Marks:
+        """What was said of the field so far."""
+        return Marks(self.acceptances, self.flagged, self.comments)
+
+    @marks.setter
+    def marks(self, marks: Marks) -> None:
+        self.acceptances, self.flagged = marks.acceptances, marks.flagged
+        self.comments = marks.comments
 
     # One nucleus
 

@@ -22,11 +22,12 @@ Pure: the same runs and events always give the same state. What an event means:
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_nunext.core.nuclei import points_of
 from napari_nunext.store.acceptance import Acceptance, may_depend_on, seen_in
 from napari_nunext.store.folding import Base, Comment, Fold, ReviewedNucleus, as_predicted
+from napari_nunext.store.trail import Recorder, Trail
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from napari_nunext.core.nuclei import Nucleus
     from napari_nunext.store.entries import Run
     from napari_nunext.store.events import Event
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,7 @@ class FieldState:
     events: tuple[Event, ...] = field(compare=False, repr=False)
     _inactive: frozenset[UUID] = field(compare=False, repr=False)
     """Groups that were undone."""
+    _trail: Trail = field(compare=False, repr=False)
 
     @classmethod
     def fold(cls, runs: Iterable[Run] = (), events: Iterable[Event] = ()) -> FieldState:
@@ -76,32 +80,81 @@ class FieldState:
         by_id = {run.run_id: run for run in runs}
         all_events = tuple(events)
         histories, inactive = _histories(all_events, {}, frozenset())
-        active = [e for e in all_events if e.is_edit and e.group not in inactive]
-        fold = Fold(by_id, named=frozenset(e.uid for e in active if e.uid is not None))
-        for event in active:
+        active = [
+            (at, e) for at, e in enumerate(all_events) if e.is_edit and e.group not in inactive
+        ]
+        fold = Fold(by_id, named=frozenset(e.uid for _, e in active if e.uid is not None))
+        recorder = Recorder(Trail())
+        for at, event in active:
+            recorder.note(fold, event, at)
             fold.apply(event)
-        return cls._frozen(fold, histories, all_events, inactive)
+        return cls._frozen(fold, histories, all_events, inactive, recorder.trail())
 
     def apply(self, *events: Event) -> FieldState:
         """The state after `events`, equal to folding everything again.
 
-        An edit costs a copy of a dictionary; undo, redo, `use_run` and an event about a hidden
-        prediction fold again.
+        An edit, and the undo or redo of a gesture that nothing later depends on, cost a copy of a
+        dictionary; `use_run` and an event about a hidden prediction fold again.
         """
         all_events = (*self.events, *events)
+        if len(events) == 1 and events[0].kind in ("undo", "redo"):
+            return self._reversed(events[0]) or FieldState.fold(self.runs.values(), all_events)
         if any(self._needs_refold(event) for event in events):
             return FieldState.fold(self.runs.values(), all_events)
         histories, inactive = _histories(events, self.histories, self._inactive)
         fold = self._thawed()
-        for event in events:
+        recorder = Recorder(self._trail)
+        for at, event in enumerate(events, start=len(self.events)):
             if event.is_edit and event.group not in inactive:
+                recorder.note(fold, event, at)
                 fold.apply(event)
-        return FieldState._frozen(fold, histories, all_events, inactive)
+        return FieldState._frozen(fold, histories, all_events, inactive, recorder.trail())
 
     def _needs_refold(self, event: Event) -> bool:
         return event.kind in ("undo", "redo", "use_run") or (
-            event.uid is not None and any(event.uid in run.hidden for run in self.runs.values())
+            event.uid is not None and self._is_hidden(event.uid)
         )
+
+    def _is_hidden(self, uid: UUID) -> bool:
+        return any(uid in run.hidden for run in self.runs.values())
+
+    def _reversed(self, event: Event) -> FieldState | None:
+        """The state after an undo or a redo; None where everything has to be folded again."""
+        histories, inactive = _histories([event], self.histories, self._inactive)
+        all_events = (*self.events, event)
+        if inactive == self._inactive:  # not theirs to take back, or not the last
+            return replace(self, histories=histories, events=all_events)
+        if event.kind == "undo":
+            fold = self._fold_without(event.target)
+            trail = self._trail.without(event.target)
+        else:
+            fold, trail = self._fold_with(event.target)
+        if fold is None:
+            return None
+        return FieldState._frozen(fold, histories, all_events, inactive, trail)
+
+    def _fold_without(self, group: UUID) -> Fold | None:
+        fold = self._thawed()
+        step = self._trail.replaced_by(group, self.events, fold.marks)
+        if step is None or any(self._is_hidden(uid) for uid in step.nuclei):
+            return None
+        fold.marks = step.marks
+        for uid, (nucleus, deleted_xy) in step.nuclei.items():
+            _put(fold.nuclei, uid, nucleus)
+            _put(fold.deleted, uid, deleted_xy)
+        return fold
+
+    def _fold_with(self, group: UUID) -> tuple[Fold | None, Trail]:
+        fold, recorder = self._thawed(), Recorder(self._trail)
+        if not self._trail.leaves_room_for(group, self.events, fold.marks):
+            return None, self._trail
+        for at, event in enumerate(self.events):
+            if event.is_edit and event.group == group:
+                if event.uid is not None and self._is_hidden(event.uid):
+                    return None, self._trail
+                recorder.note(fold, event, at)
+                fold.apply(event)
+        return fold, recorder.trail()
 
     @classmethod
     def _frozen(
@@ -110,6 +163,7 @@ class FieldState:
         histories: dict[str | None, History],
         events: tuple[Event, ...],
         inactive: frozenset[UUID],
+        trail: Trail,
     ) -> FieldState:
         return cls(
             nuclei=fold.nuclei,
@@ -122,6 +176,7 @@ class FieldState:
             runs=fold.runs,
             events=events,
             _inactive=inactive,
+            _trail=trail,
         )
 
     def _thawed(self) -> Fold:
@@ -172,7 +227,7 @@ class FieldState:
         if may_depend_on(self.acceptances, points_of(nuclei)[admitted]):
             return FieldState.fold(runs.values(), self.events)
         new = {n.uid: as_predicted(run_id, n) for n, ok in zip(nuclei, admitted, strict=True) if ok}
-        return replace(self, runs=runs, nuclei={**self.nuclei, **new})
+        return self._streamed(runs, {**self.nuclei, **new}, new)
 
     def with_hidden(self, run_id: str, uids: Collection[UUID]) -> FieldState:
         """The state after the server took predictions back; touched nuclei stay."""
@@ -184,7 +239,7 @@ class FieldState:
             return FieldState.fold(runs.values(), self.events)
         gone = {uid for uid in uids if uid in self.nuclei and not self.nuclei[uid].touched}
         kept = {uid: n for uid, n in self.nuclei.items() if uid not in gone}
-        return replace(self, runs=runs, nuclei=kept)
+        return self._streamed(runs, kept, uids)
 
     def with_masks(self, run_id: str, masks: Mapping[UUID, Mask]) -> FieldState:
         """The state with masks for predictions of a run, equal to folding everything again."""
@@ -196,7 +251,17 @@ class FieldState:
         if any(n.touched for n in shown) or may_depend_on(self.acceptances, points_of(outlined)):
             return FieldState.fold(runs.values(), self.events)
         new = {n.uid: replace(n, nucleus=replace(n.nucleus, mask=masks[n.uid])) for n in shown}
-        return replace(self, runs=runs, nuclei={**self.nuclei, **new})
+        return self._streamed(runs, {**self.nuclei, **new}, masks)
+
+    def _streamed(
+        self,
+        runs: dict[str, Run],
+        nuclei: dict[UUID, ReviewedNucleus],
+        uids: Collection[UUID],
+    ) -> FieldState:
+        """The state after a run has said more of the nuclei `uids`."""
+        trail = self._trail.beside_stream(uids, len(self.events))
+        return replace(self, runs=runs, nuclei=nuclei, _trail=trail)
 
     def _latest_use(self, run_id: str) -> Base | None:
         """The base that a run is, if it is the latest and was used just once.
@@ -280,6 +345,14 @@ def _histories(
         if done[who] or undone[who]
     }
     return histories, frozenset(out)
+
+
+def _put(entries: dict[UUID, T], uid: UUID, value: T | None) -> None:
+    """Set an entry; None takes it out."""
+    if value is None:
+        entries.pop(uid, None)
+    else:
+        entries[uid] = value
 
 
 def _last(groups: dict[UUID, None]) -> UUID | None:
