@@ -82,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         default="training",
         help="training data of what is complete (default), or all nuclei in one of these formats",
     )
+    _add_images(command)
     command.set_defaults(command=_export)
 
     command = commands.add_parser("serve", help="run a model server for this or other machines")
@@ -107,6 +108,17 @@ def _add_models(command: argparse.ArgumentParser) -> None:
         default=[],
         metavar="DIR",
         help="a checkpoint, or a folder of them; may be given again",
+    )
+
+
+def _add_images(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--images",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="where the images lie, if they were moved; may be given again",
     )
 
 
@@ -138,7 +150,7 @@ def _detect(args: argparse.Namespace) -> int:
 def _export(args: argparse.Namespace) -> int:
     from napari_nunext.commands.export import export_project
 
-    print(export_project(args.project, args.out, args.format))
+    print(export_project(args.project, args.out, args.format, image_folders=args.images))
     return 0
 
 

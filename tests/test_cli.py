@@ -330,6 +330,53 @@ def test_export_writes_the_other_formats(run, project, tmp_path, format_, name):
         assert len(json.loads(text)["features" if format_ == "geojson" else "annotations"]) == 2
 
 
+def overwrite(tile: Path) -> None:
+    """Put another image of the same size in its place."""
+    Image.fromarray(discs()[:, ::-1].copy()).save(tile)
+
+
+def test_export_never_puts_labels_on_other_pixels(run, project, tile, tmp_path):
+    overwrite(tile)
+    said = complaint(run("export", project, "--out", tmp_path / "export"))
+    assert tile.name in said
+    assert "not the image that was reviewed" in said
+    assert not (tmp_path / "export").exists()
+
+
+def test_two_images_that_were_swapped_by_name_are_refused(run, project, tile, tmp_path):
+    other = tmp_path / "B.png"
+    overwrite(other)
+    image = open_image(other)
+    with Project.open(project, annotator="ann") as opened:
+        opened.add_image(
+            ImageEntry(
+                image.sha256, str(other), other.name, image.width_px, image.height_px, 0.5, "user"
+            )
+        )
+        whole = Box.of_image(image.width_px, image.height_px)
+        opened.append([events.complete_region(image.sha256, whole)])
+    assert run("export", project, "--out", tmp_path / "export")[0] == 0
+    aside = tmp_path / "aside.png"
+    tile.rename(aside)
+    other.rename(tile)
+    aside.rename(other)
+    said = complaint(run("export", project, "--out", tmp_path / "swapped"))
+    assert str(tile) in said
+    assert not (tmp_path / "swapped").exists()
+
+
+@pytest.mark.parametrize("name", ["A ö_0.9824.png", "renamed.png"])
+def test_export_finds_images_that_were_moved(run, project, tile, tmp_path, name):
+    moved = tmp_path / "elsewhere" / "deeper" / name
+    moved.parent.mkdir(parents=True)
+    tile.rename(moved)
+    said = complaint(run("export", project, "--out", tmp_path / "export"))
+    assert "not found" in said
+    assert "--images" in said
+    folder = tmp_path / "elsewhere"
+    assert run("export", project, "--out", tmp_path / "export", "--images", folder)[0] == 0
+
+
 def test_export_of_what_is_no_project_is_refused(run, tile, tmp_path):
     missing = tmp_path / "none.nunext"
     assert "none.nunext" in complaint(run("export", missing, "--out", tmp_path / "out"))

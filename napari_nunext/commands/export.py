@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from napari_nunext.core.errors import RecordError
-from napari_nunext.images import open_image
+from napari_nunext.images import ImageFinder
 from napari_nunext.images.find import image_stem
 from napari_nunext.store import Project
 from napari_nunext.store.exports.coco import CocoImage, write_coco
@@ -17,10 +17,7 @@ from napari_nunext.store.exports.geojson import write_geojson
 from napari_nunext.store.exports.training import export_training
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import numpy as np
-    from numpy.typing import NDArray
+    from collections.abc import Callable, Sequence
 
     from napari_nunext.store import ImageEntry
 
@@ -28,7 +25,9 @@ Format: TypeAlias = Literal["training", "geojson", "csv", "coco"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 
-def export_project(path: Path, out_dir: Path, format_: Format) -> str:
+def export_project(
+    path: Path, out_dir: Path, format_: Format, *, image_folders: Sequence[Path] = ()
+) -> str:
     """Export a project, which may be open in a window meanwhile.
 
     Parameters
@@ -39,6 +38,8 @@ def export_project(path: Path, out_dir: Path, format_: Format) -> str:
         For ``"training"`` the export itself; else the folder that the files are written into: one
         for each image, or ``instances.json`` for ``"coco"``.
     format_ : {"training", "geojson", "csv", "coco"}
+    image_folders : sequence of Path
+        Where the images lie, if they were moved since they were reviewed.
 
     Returns
     -------
@@ -52,7 +53,8 @@ def export_project(path: Path, out_dir: Path, format_: Format) -> str:
     """
     with Project.open(path, annotator=_user(), mode="r", create=False) as project:
         if format_ == "training":
-            manifest = export_training(project, out_dir, open_pixels=_pixels)
+            finder = ImageFinder(image_folders, beside=path.parent)
+            manifest = export_training(project, out_dir, open_pixels=finder.pixels)
             counts = ", ".join(f"{what} {n}" for what, n in manifest.counts.items())
             return f"{out_dir}: {counts}"
         if not project.images():
@@ -99,10 +101,6 @@ def _stems(entries: tuple[ImageEntry, ...]) -> list[tuple[ImageEntry, str]]:
         (entry, stem if uses[stem.casefold()] == 1 else f"{stem}-{entry.sha256[:8]}")
         for entry, stem in zip(entries, stems, strict=True)
     ]
-
-
-def _pixels(entry: ImageEntry) -> NDArray[np.uint8]:
-    return open_image(entry.path).rgb
 
 
 def _user() -> str:

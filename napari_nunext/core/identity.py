@@ -34,6 +34,24 @@ def pixels_sha256(rgb: NDArray[np.uint8]) -> str:
     return digest.hexdigest()
 
 
+def check_identity(rgb: NDArray[np.uint8], sha256: str, name: str) -> None:
+    """Raise `ImageError`, naming the file, unless these are the pixels that `sha256` stands for.
+
+    Parameters
+    ----------
+    rgb : ndarray of uint8, shape (H, W, 3)
+    sha256 : str
+        What `pixels_sha256` gave for the image that is meant.
+    name : str
+        The file, as the person knows it.
+    """
+    if pixels_sha256(rgb) != sha256:
+        raise ImageError(
+            f"{name} is not the image that was reviewed: its pixels are others (it was changed, "
+            "overwritten, or swapped with another). Put the original image back."
+        )
+
+
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, hex."""
     with path.open("rb") as file:

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from napari_nunext.images.find import find_images
+from napari_nunext.images.identified import ImageFinder
 from napari_nunext.images.scale import Scale
 from napari_nunext.images.source import ImageSource
 from napari_nunext.images.tile import TileImage, open_image
 from napari_nunext.images.window import read_window
 
-__all__ = ["ImageSource", "Scale", "TileImage", "find_images", "open_image", "read_window"]
+__all__ = [
+    "ImageFinder",
+    "ImageSource",
+    "Scale",
+    "TileImage",
+    "find_images",
+    "open_image",
+    "read_window",
+]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.nuclei import UNCATEGORISED
-from napari_nunext.images import open_image
+from napari_nunext.images import ImageFinder
 from napari_nunext.places import BUNDLED_WEIGHTS
 from napari_nunext.review.background import in_words
 from napari_nunext.review.fields import harvest
@@ -21,21 +21,12 @@ from napari_nunext.store.exports.training import export_training
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from napari_nunext.core.records import Manifest
     from napari_nunext.review.finding import Finder
     from napari_nunext.review.model import TrainingPhase
     from napari_nunext.review.session import Session
-    from napari_nunext.store import ImageEntry
 
 CHECKPOINT_FILE = "nunext.json"
-
-
-def read_pixels(entry: ImageEntry) -> NDArray[np.uint8]:
-    """The pixels of an image of the project, from where it was last opened."""
-    return open_image(Path(entry.path), mpp=entry.mpp).rgb
 
 
 class Improver:
@@ -90,7 +81,8 @@ class Improver:
         """Export in a background thread, after every write that is under way."""
         project = self._session.project
         self._session.writer.call(lambda: None)
-        return export_training(project, folder, open_pixels=read_pixels)
+        finder = ImageFinder(beside=project.path.parent)
+        return export_training(project, folder, open_pixels=finder.pixels)
 
     def train(self, steps: int | None = None) -> None:
         """Train the chosen model further; a small new one where it has no weights here."""

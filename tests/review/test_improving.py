@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from PIL import Image
 
 from napari_nunext.review.training import TrainingError, TrainingStep
 from tests.review.fakes import FakeServer, model_info, review_on
@@ -69,6 +70,20 @@ def reviewed(
     made.accept_field()
     yield made
     made.close()
+
+
+def test_what_was_reviewed_on_other_pixels_is_neither_trained_on_nor_exported(
+    reviewed: ReviewController, trainer: FakeTrainer, tmp_path: Path
+) -> None:
+    path = reviewed.model.queue.items[0].path
+    Image.fromarray(reviewed.model.open_field.rgb[::-1].copy()).save(path)
+    reviewed.improver.train()
+    assert reviewed.model.training.phase == "failed"
+    assert path.name in reviewed.model.training.words
+    assert trainer.trained == []
+    reviewed.export_training(tmp_path / "export")
+    assert path.name in reviewed.model.notice.words
+    assert not (tmp_path / "export").exists()
 
 
 def test_a_model_without_a_folder_here_starts_a_small_new_one(

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from napari_nunext.core.answers import NUCLEUS_INSTRUCTION
-from napari_nunext.core.errors import InputError, RecordError, StoreError
+from napari_nunext.core.errors import ImageError, InputError, RecordError, StoreError
 from napari_nunext.core.exports import read_export
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.identity import file_sha256, pixels_sha256
@@ -339,8 +339,14 @@ def gone(_):
 
 def test_an_image_that_is_not_the_reviewed_one_is_refused(reviewed, tmp_path):
     lab, sha, _ = reviewed
-    lab.rgb[sha] = lab.rgb[sha][:50]
-    with pytest.raises(RecordError, match=r"was reviewed as uint8 \(80, 100, 3\)"):
+    right = lab.rgb[sha]
+    for wrong in (right[:50], right[::-1], right.astype(float)):
+        lab.rgb[sha] = wrong
+        with pytest.raises(ImageError):
+            lab.export(tmp_path / "export")
+        assert not (tmp_path / "export").exists()
+    lab.rgb[sha] = right[::-1]
+    with pytest.raises(ImageError, match=r"Jane Doe 0\.svs is not the image that was reviewed"):
         lab.export(tmp_path / "export")
     with pytest.raises(RecordError, match=r"Jane Doe 0\.svs cannot be read"):
         export_training(lab.project, tmp_path / "export", open_pixels=gone)

@@ -29,7 +29,7 @@ from napari_nunext import __version__
 from napari_nunext.core.answers import NUCLEUS_INSTRUCTION, points_text
 from napari_nunext.core.errors import InputError, RecordError
 from napari_nunext.core.geometry import Box, as_points_xy
-from napari_nunext.core.identity import file_sha256
+from napari_nunext.core.identity import check_identity, file_sha256
 from napari_nunext.core.nuclei import default_categories, points_of
 from napari_nunext.core.records import (
     IMAGES_FOLDER,
@@ -156,7 +156,9 @@ def export_training(
     Raises
     ------
     RecordError
-        If no region is complete, or an image is not what the project knows.
+        If no region is complete, or an image cannot be read.
+    ImageError
+        If an image has other pixels than those that were reviewed.
     InputError
         If `out_dir` holds something else than an export, or `val_fraction` is out of range.
     StoreError
@@ -235,12 +237,7 @@ def _checked_pixels(
         raise RecordError(
             f"{entry.name} cannot be read ({error.strerror}). Open it again where it lies now."
         ) from error
-    expected = (entry.height_px, entry.width_px, 3)
-    if rgb.dtype != np.uint8 or rgb.shape != expected:
-        raise RecordError(
-            f"{entry.name} is {rgb.dtype} {rgb.shape}, but was reviewed as uint8 {expected}. "
-            "Put the original image back."
-        )
+    check_identity(rgb, entry.sha256, entry.name)
     return rgb
 
 

@@ -1,0 +1,158 @@
+"""Where the file of an image that somebody reviewed is now, and that it still is that image.
+
+Files are moved, renamed, swapped and overwritten. What was said of an image was said of its pixels,
+so wherever pixels are read for a record they come from here, checked against their identity
+(`napari_nunext.core.identity`).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from napari_nunext.core.errors import ImageError, NunextError
+from napari_nunext.core.identity import check_identity
+from napari_nunext.images.find import SUFFIXES
+from napari_nunext.images.tile import open_image
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_nunext.images.tile import TileImage
+
+
+class KnownImage(Protocol):
+    """What is remembered of an image; `napari_nunext.store.ImageEntry` is one."""
+
+    @property
+    def sha256(self) -> str:
+        """Its identity."""
+        ...
+
+    @property
+    def path(self) -> str:
+        """Where it was last opened."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Its file's name then."""
+        ...
+
+    @property
+    def width_px(self) -> int:
+        """Extent along x, level-0 px."""
+        ...
+
+    @property
+    def height_px(self) -> int:
+        """Extent along y, level-0 px."""
+        ...
+
+
+class ImageFinder:
+    """Finds the files of known images, each by its name first, then by its pixels.
+
+    An image is looked for in `folders` and all below them, then where it was last opened, then in
+    the folder `beside`. A file that lies where the image was last opened and holds other pixels
+    ends the search: somebody changed it, and has to say what is meant.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+        Where a person said that the images lie now.
+    beside : Path, optional
+        Where they often lie: the folder of the project.
+    """
+
+    def __init__(self, folders: Sequence[Path] = (), *, beside: Path | None = None) -> None:
+        for folder in folders:
+            if not folder.is_dir():
+                raise ImageError(f"{folder} is not a folder. Name the one that holds the images.")
+        self._given = [path for folder in folders for path in _images_below(folder)]
+        self._beside = beside
+        self._hashes: dict[Path, str] = {}
+
+    def find(self, known: KnownImage) -> TileImage:
+        """The image, read and checked.
+
+        Raises
+        ------
+        ImageError
+            If it is not found, cannot be read, or another image lies in its place. The message
+            names the file.
+        """
+        found = self._among(known, self._given)
+        if found is not None:
+            return found
+        path = Path(known.path)
+        if path.is_file():
+            image = open_image(path)
+            _check_size(image, known)
+            check_identity(image.rgb, known.sha256, str(path))
+            return image
+        near = [] if self._beside is None else list(_images_in(self._beside))
+        found = self._among(known, near)
+        if found is None:
+            others = [p for p in (*self._given, *near) if p.name == known.name]
+            but = f", and {others[0]} holds other pixels" if others else ""
+            raise ImageError(
+                f"{known.name} is not found: {path} is not there{but}. Put it back, or name the "
+                "folder in which it lies with --images DIR, or open it there."
+            )
+        return found
+
+    def pixels(self, known: KnownImage) -> NDArray[np.uint8]:
+        """The same image's pixels, uint8, shape (H, W, 3)."""
+        return self.find(known).rgb
+
+    def _among(self, known: KnownImage, paths: list[Path]) -> TileImage | None:
+        named = [path for path in paths if path.name == known.name]
+        others = [path for path in paths if path.name != known.name]
+        return next((image for image in self._matching(known, [*named, *others])), None)
+
+    def _matching(self, known: KnownImage, paths: Iterable[Path]) -> Iterator[TileImage]:
+        size_px = known.width_px, known.height_px
+        for path in paths:
+            if self._hashes.get(path, known.sha256) != known.sha256:
+                continue
+            try:
+                image = open_image(path)
+                if (image.width_px, image.height_px) != size_px:
+                    continue
+                self._hashes[path] = image.sha256
+            except (NunextError, OSError):
+                continue  # what cannot be read is not the image that is looked for
+            if image.sha256 == known.sha256:
+                yield image
+
+
+def _check_size(image: TileImage, known: KnownImage) -> None:
+    """Say of another size what is plain to see, before all of it is read."""
+    if (image.width_px, image.height_px) != (known.width_px, known.height_px):
+        raise ImageError(
+            f"{image.path} is not the image that was reviewed: it is {image.width_px} x "
+            f"{image.height_px} px, that one was {known.width_px} x {known.height_px} px. "
+            "Put the original image back."
+        )
+
+
+def _images_below(folder: Path) -> list[Path]:
+    found = []
+    for root, _, names in os.walk(folder):
+        found += [Path(root, name) for name in names if _is_image(name)]
+    return sorted(found)
+
+
+def _images_in(folder: Path) -> Iterator[Path]:
+    if not folder.is_dir():
+        return iter(())
+    return (path for path in sorted(folder.iterdir()) if _is_image(path.name) and path.is_file())
+
+
+def _is_image(name: str) -> bool:
+    return Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
