@@ -70,6 +70,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
     command.add_argument("--masks", action="store_true", help="outlines instead of points")
+    command.add_argument(
+        "--yes", action="store_true", help="search at a scale that looks wrong without asking"
+    )
     _add_models(command)
     command.set_defaults(command=_detect)
 
@@ -139,7 +142,13 @@ def _detect(args: argparse.Namespace) -> int:
     from napari_nunext.commands.detect import DetectOptions, detect_images
 
     options = DetectOptions(args.model, args.out, args.mpp, args.masks, tuple(args.models))
-    failed = detect_images(args.paths, options, say=_say, progress=_show_progress)
+    failed = detect_images(
+        args.paths,
+        options,
+        say=_say,
+        progress=_show_progress,
+        is_meant=lambda doubt: args.yes or _ask(f"{doubt} Search all the same?"),
+    )
     if failed:
         names = ", ".join(path.name for path in failed)
         _say(f"Not searched: {names}.")
@@ -184,6 +193,14 @@ def _say(line: str) -> None:
     if sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr)  # over a line of progress
     print(f"{PROGRAM}: {line}", file=sys.stderr, flush=True)
+
+
+def _ask(question: str) -> bool:
+    """Ask the person at the terminal; no, where there is none."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    print(f"{PROGRAM}: {question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _show_progress(progress: Progress) -> None:

@@ -171,6 +171,33 @@ def test_detect_without_a_scale_says_what_to_give(run, tile, tmp_path):
     assert "None of the 2 images" in said
 
 
+def test_detect_asks_before_it_searches_at_a_scale_that_looks_wrong(
+    run, tile, tmp_path, monkeypatch
+):
+    arguments = (*DETECT, tile, "--mpp", "5", "--out", tmp_path / "out")
+    said = complaint(run(*arguments))
+    assert "too small to be told from noise" in said
+    assert "--yes" in said
+    assert not list((tmp_path / "out").glob("*.geojson"))
+    asked = []
+    monkeypatch.setattr(cli, "_ask", lambda question: asked.append(question) or False)
+    assert complaint(run(*arguments)) == said
+    assert asked[0].endswith("Search all the same?")
+    monkeypatch.setattr(cli, "_ask", lambda question: True)
+    assert run(*arguments)[0] == 0
+    (tmp_path / "out" / "A ö_0.9824.geojson").unlink()
+    monkeypatch.undo()
+    assert run(*arguments, "--yes")[0] == 0
+    assert list((tmp_path / "out").glob("*.geojson"))
+
+
+def test_detect_asks_once_for_a_folder(run, tile, tmp_path):
+    Image.fromarray(discs()[::-1]).save(tile.with_name("b.png"))
+    said = complaint(run(*DETECT, tile.parent, "--mpp", "5", "--out", tmp_path / "out"))
+    assert said.count("lymphocyte") == 1
+    assert "1 other image" in said
+
+
 @pytest.mark.parametrize("mpp", ["0", "-1", "nan", "1000"])
 def test_detect_with_an_absurd_scale_says_so(run, tile, tmp_path, mpp):
     assert "um/px" in complaint(run("detect", tile, "--mpp", mpp, "--out", tmp_path / "out"))

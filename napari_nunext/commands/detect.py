@@ -16,6 +16,7 @@ from napari_nunext.core.errors import (
 )
 from napari_nunext.core.geometry import check_mpp
 from napari_nunext.core.nuclei import Category, Nucleus
+from napari_nunext.core.plausible import scale_doubt
 from napari_nunext.images import find_images, open_image
 from napari_nunext.images.find import image_stem
 from napari_nunext.models.checkpoint import checkpoint_sha256, describe
@@ -109,6 +110,7 @@ def detect_images(
     *,
     say: Callable[[str], None],
     progress: Callable[[Progress], None],
+    is_meant: Callable[[str], bool] = lambda _: False,
 ) -> list[Path]:
     """Write ``<image stem>.geojson`` into `options.out_dir` for every image.
 
@@ -124,6 +126,8 @@ def detect_images(
         Told a line about whatever a person should know.
     progress : callable
         Told after every window.
+    is_meant : callable
+        Asked once, before any image is searched, whether a scale that looks wrong is meant.
 
     Returns
     -------
@@ -133,8 +137,8 @@ def detect_images(
     Raises
     ------
     InputError
-        Before any work: if there is no image, two have one stem, none has a scale, or the model is
-        not there.
+        Before any work: if there is no image, two have one stem, none has a scale, one looks wrong
+        and is not meant, or the model is not there.
     OSError
         If the output folder cannot be made.
     """
@@ -149,6 +153,7 @@ def detect_images(
     failed = []
     with LocalServer((*options.model_paths, *([folder] if folder else []))) as server:
         model = _find_model(server.client(), options.model, folder)
+        _check_scales(images, options.mpp, model, is_meant)
         for number, path in enumerate(images, start=1):
 
             def tell(found: Found, path: Path = path, number: int = number) -> None:
@@ -210,6 +215,46 @@ def _check_that_some_have_scale(images: Sequence[Path]) -> None:
         f"None of the {len(images)} images says its scale. Give the micrometres per pixel, "
         "for example --mpp 0.5 (20x) or --mpp 0.25 (40x)."
     )
+
+
+def _check_scales(
+    images: Sequence[Path],
+    mpp: float | None,
+    model: ModelInfo,
+    is_meant: Callable[[str], bool],
+) -> None:
+    """Ask about the scales that look wrong, once for all.
+
+    Raises
+    ------
+    CalibrationError
+        If one is not meant.
+    """
+    doubts = []
+    for path in images:
+        try:
+            image = open_image(path)
+            doubt = scale_doubt(
+                _scale(image, mpp, lambda _: None),
+                image.width_px,
+                image.height_px,
+                model_mpp=model.mpp,
+                window_px=model.window_px,
+            )
+        except NunextError:
+            continue  # said when its turn comes
+        if doubt:
+            doubts.append(f"{path.name}: {doubt}")
+    if not doubts:
+        return
+    others = len(doubts) - 1
+    words = doubts[0]
+    if others:
+        words += f" So it is with {others} other image{'' if others == 1 else 's'}."
+    if not is_meant(words):
+        raise CalibrationError(
+            f"{words} Give the micrometres per pixel as --mpp, or search all the same with --yes."
+        )
 
 
 def _model_folder(model: str | None) -> Path | None:

@@ -13,8 +13,7 @@ from uuid import uuid4
 
 from psygnal import Signal
 
-from napari_nunext.core.errors import NunextError, StoreError
-from napari_nunext.core.geometry import check_mpp
+from napari_nunext.core.errors import StoreError
 from napari_nunext.core.nuclei import OKABE_ITO, Category
 from napari_nunext.images import find_images
 from napari_nunext.review import editing
@@ -24,6 +23,7 @@ from napari_nunext.review.finding import Finder
 from napari_nunext.review.improving import Improver
 from napari_nunext.review.model import Notice, QueueItem
 from napari_nunext.review.outlining import Outliner
+from napari_nunext.review.scaling import Scaler
 from napari_nunext.review.session import Session
 from napari_nunext.review.training import Trainer
 from napari_nunext.store import events
@@ -95,6 +95,7 @@ class ReviewController:
         self._mpp = mpp
         self.session = Session(executor, on_main, writer=writer_executor)
         self.finder = Finder(self.session, server)
+        self.scaler = Scaler(self.session, self.finder)
         self.outliner = Outliner(self.session, server)
         self.improver = Improver(self.session, self.finder, models_dir, make_trainer)
         self._opening = 0
@@ -188,6 +189,7 @@ class ReviewController:
         self.model.queue = replace(self.model.queue, index=index)
         self.model.region = None
         self.session.take_field(self.model.queue.items[index].path, loaded)
+        self.scaler.mention()
 
     def _unreadable(self, wish: int, index: int, error: BaseException, passing: int) -> None:
         """Mark an image that cannot be read, and go past it, so that it blocks no other."""
@@ -208,19 +210,9 @@ class ReviewController:
             self._passed = replace(notice, words=f"Passed: {notice.words}", level="warning")
             self.go_to(onwards, passing=passing)
 
-    def set_scale(self, mpp: float) -> None:
-        """Give the open image its micrometres per pixel."""
-        field = self.model.open_field
-        if field is None:
-            return
-        try:
-            check_mpp(mpp, field.entry.name)
-        except NunextError as error:
-            self.session.notify(in_words(error))
-            return
-        project, sha256 = self.session.project, field.entry.sha256
-        self.session.rescale(mpp)
-        self.session.writer.submit(lambda: project.set_scale(sha256, mpp, "user"))
+    def set_scale(self, mpp: float, *, for_all: bool = False) -> None:
+        """Give the open image its micrometres per pixel, or all images without one of their own."""
+        self.scaler.set(mpp, for_all=for_all)
 
     # Finding
 
@@ -228,7 +220,8 @@ class ReviewController:
         """Search the region, or all of the open image."""
         field = self.model.open_field
         if field is not None:
-            self.finder.find(field.box if region is None else region.clipped_to(field.box))
+            box = field.box if region is None else region.clipped_to(field.box)
+            self.scaler.before_search(lambda: self.finder.find(box))
 
     def stop(self) -> None:
         """Stop the search; what was found stays."""

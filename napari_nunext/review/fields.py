@@ -59,7 +59,7 @@ def load_field(
         mpp_source="assumed" if assumed else str(image.scale.source),
         patient=patient_of(image.name),
     )
-    known = writer.call(lambda: project.add_image(entry))
+    known = writer.call(lambda: project.add_image(project.with_scale_of_all(entry)))
     if mpp is not None and mpp != known.mpp:
         writer.call(lambda: project.set_scale(known.sha256, mpp, "user"))
         known = replace(known, mpp=mpp, mpp_source="user")

@@ -14,14 +14,14 @@ from napari_nunext.review.writer import JournalWriter
 from napari_nunext.store import events
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from concurrent.futures import Executor
     from pathlib import Path
 
     from napari_nunext.core.nuclei import Category
     from napari_nunext.review.background import OnMain
     from napari_nunext.review.fields import LoadedField
-    from napari_nunext.store import Event, FieldState, Project
+    from napari_nunext.store import Event, FieldState, ImageEntry, Project
 
 
 class NoProjectError(RuntimeError):
@@ -91,16 +91,19 @@ class Session:
         self.model.open_field = loaded.field
         self.show_state(sha256, self._states[sha256])
 
-    def rescale(self, mpp: float) -> None:
-        """Give the open image another scale, from the user."""
-        field, state = self.model.open_field, self.model.state
-        if field is None or state is None:
-            return
-        entry = replace(field.entry, mpp=mpp, mpp_source="user")
-        self.model.open_field = replace(field, entry=entry)
+    def rescale(self, mpp: float, is_meant: Callable[[ImageEntry], bool]) -> None:
+        """Give images that were opened another scale, from the user."""
         for path, known in self._fields.items():
-            if known.field.entry.sha256 == entry.sha256:
-                self._fields[path] = replace(known, field=self.model.open_field)
+            entry = known.field.entry
+            if is_meant(entry):
+                self._fields[path] = replace(
+                    known,
+                    field=replace(known.field, entry=replace(entry, mpp=mpp, mpp_source="user")),
+                )
+        field = self.model.open_field
+        if field is not None and is_meant(field.entry):
+            entry = replace(field.entry, mpp=mpp, mpp_source="user")
+            self.model.open_field = replace(field, entry=entry)
 
     def state_of(self, sha256: str) -> FieldState:
         """The state of an image that was opened."""

@@ -31,13 +31,15 @@ FieldKind: TypeAlias = Literal[
     "comment", "use_run", "complete_region", "reopen_region", "flag_field"
 ]
 HistoryKind: TypeAlias = Literal["undo", "redo"]
-SettingKind: TypeAlias = Literal["set_scale", "set_categories"]
+SettingKind: TypeAlias = Literal["set_scale", "set_scale_of_all", "set_categories"]
 Kind: TypeAlias = NucleusKind | FieldKind | HistoryKind | SettingKind
 
 NUCLEUS_KINDS: frozenset[str] = frozenset(get_args(NucleusKind))
 """Events about one nucleus: they carry its uid."""
 EDIT_KINDS: frozenset[str] = NUCLEUS_KINDS | frozenset(get_args(FieldKind))
 """Events that can be undone."""
+PROJECT_KINDS: frozenset[str] = frozenset({"set_scale_of_all", "set_categories"})
+"""Events about the project as a whole: they name no image."""
 
 GENESIS_HASH = "0" * 64
 """What stands before the first event of a journal."""
@@ -126,6 +128,7 @@ _PAYLOADS: dict[str, dict[str, Callable[[Any], bool]]] = {
     "undo": {"target": _is_uuid},
     "redo": {"target": _is_uuid},
     "set_scale": {"mpp": _is_mpp, "source": _is_mpp_source},
+    "set_scale_of_all": {"mpp": _is_mpp, "over_files": _is_flag},
     "set_categories": {"categories": _is_categories},
 }
 
@@ -177,7 +180,7 @@ class Event:
                 raise InputError(f"Event {self.kind!r} has {name} = {self.payload[name]!r}.")
         if self.kind != "comment" and (self.uid is not None) != (self.kind in NUCLEUS_KINDS):
             raise InputError(f"Event {self.kind!r} has uid {self.uid}.")
-        if (self.image_sha256 is None) != (self.kind == "set_categories"):
+        if (self.image_sha256 is None) != (self.kind in PROJECT_KINDS):
             raise InputError(f"Event {self.kind!r} has image {self.image_sha256}.")
 
     @property
@@ -355,6 +358,11 @@ def redo(image_sha256: str, group: UUID) -> Event:
 def set_scale(image_sha256: str, mpp: float, source: str) -> Event:
     """Set an image's micrometres per level-0 pixel."""
     return Event("set_scale", image_sha256, {"mpp": float(mpp), "source": source})
+
+
+def set_scale_of_all(mpp: float, *, over_files: bool) -> Event:
+    """Set the scale of all images, now and later: those whose file says its own only if told so."""
+    return Event("set_scale_of_all", None, {"mpp": float(mpp), "over_files": over_files})
 
 
 def set_categories(categories: Sequence[Category]) -> Event:

@@ -52,6 +52,18 @@ def read(connection: Connection, image_sha256: str) -> tuple[Event, ...]:
     return tuple(_event(row) for row in connection.execute(query))
 
 
+def last_of_kind(connection: Connection, kind: str) -> Event | None:
+    """The latest event of a kind; None where there is none."""
+    query = (
+        select(schema.event)
+        .where(schema.event.c.kind == kind)
+        .order_by(schema.event.c.seq.desc())
+        .limit(1)
+    )
+    row = connection.execute(query).first()
+    return None if row is None else _event(row)
+
+
 def verify(connection: Connection) -> int:
     """Check every link of the chain and return how many events there are.
 

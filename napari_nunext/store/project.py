@@ -174,6 +174,21 @@ class Project:
         """Set an image's micrometres per level-0 pixel, and record who said so."""
         return self.append([event_of.set_scale(image_sha256, mpp, source)])[0]
 
+    def set_scale_of_all(self, mpp: float, *, over_files: bool) -> Event:
+        """Set the scale of all images, those included that are added later.
+
+        Images whose file says its scale keep it, unless `over_files`.
+        """
+        return self.append([event_of.set_scale_of_all(mpp, over_files=over_files)])[0]
+
+    def with_scale_of_all(self, entry: ImageEntry) -> ImageEntry:
+        """An image that is new, with the scale that a person gave all images, if that counts."""
+        with self.database.reading() as connection:
+            said = journal.last_of_kind(connection, "set_scale_of_all")
+        if said is None or (entry.mpp_source == "file" and not said.payload["over_files"]):
+            return entry
+        return replace(entry, mpp=said.payload["mpp"], mpp_source="user")
+
     def categories(self) -> tuple[Category, ...]:
         """The categories in their order: the first is key 1."""
         table = schema.category
@@ -323,6 +338,11 @@ def _settle(connection: Connection, event: Event) -> None:
             .where(schema.image.c.sha256 == event.image_sha256)
             .values(mpp=event.payload["mpp"], mpp_source=event.payload["source"])
         )
+    elif event.kind == "set_scale_of_all":
+        meant = update(schema.image)
+        if not event.payload["over_files"]:
+            meant = meant.where(schema.image.c.mpp_source != "file")
+        connection.execute(meant.values(mpp=event.payload["mpp"], mpp_source="user"))
     elif event.kind == "set_categories":
         connection.execute(delete(schema.category))
         rows = [

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QMenu, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QCheckBox, QMenu, QToolButton, QVBoxLayout, QWidget
 
 from napari_nunext.core.geometry import MPP_RANGE
 from napari_nunext.ui.controls import (
@@ -99,8 +99,11 @@ class HeaderPanel(Card):
         layout.setContentsMargins(0, 4, 0, 4)
         layout.setSpacing(4)
         hint = Text("Typical: 0.50 at 20x, 0.25 at 40x", role="muted")
+        self._for_all = QCheckBox()
+        self._for_all.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         layout.addLayout(row(self._spin, keep, stretch=0))
         layout.addWidget(hint)
+        layout.addWidget(self._for_all)
         editor.hide()
         return editor
 
@@ -108,6 +111,7 @@ class HeaderPanel(Card):
         field = self._model.open_field
         if field is not None:
             self._spin.setValue(field.entry.mpp)
+            self._offer_all(field)
         if self._editor.isVisible():
             self._close_editor()
         else:
@@ -115,13 +119,24 @@ class HeaderPanel(Card):
             self._spin.setFocus()
             self._spin.selectAll()
 
+    def _offer_all(self, field: OpenField) -> None:
+        count = len(self._model.queue.items)
+        self._for_all.setText(f"for all {count} images")
+        self._for_all.setToolTip(
+            "Whatever their files say"
+            if field.entry.mpp_source == "file"
+            else "Images whose file says its scale keep that"
+        )
+        self._for_all.setChecked(False)
+        self._for_all.setVisible(count > 1)
+
     def _close_editor(self) -> None:
         self._editor.hide()
         give_keyboard_back(self._editor)
 
     def _set_scale(self) -> None:
         self._close_editor()
-        self._controller.set_scale(self._spin.value())
+        self._controller.set_scale(self._spin.value(), for_all=self._for_all.isChecked())
 
     def _show_queue(self, queue: Queue) -> None:
         total = len(queue.items)

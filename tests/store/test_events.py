@@ -38,6 +38,7 @@ ONE_OF_EACH = [
     events.undo(IMAGE, UID),
     events.redo(IMAGE, UID),
     events.set_scale(IMAGE, 0.25, "user"),
+    events.set_scale_of_all(0.25, over_files=True),
     events.set_categories([Category("Tumour", (1, 2, 3))]),
 ]
 
