@@ -346,6 +346,14 @@ class ReviewController:
         """Whether outlines are shown, and asked for when nuclei are searched."""
         self.model.outlines = wanted
 
+    def set_points(self, shown: bool) -> None:
+        """Whether the nuclei's points are shown."""
+        self.model.points = shown
+
+    def set_opacity(self, opacity: float) -> None:
+        """Opacity of points and outlines, from 0 to 1."""
+        self.model.opacity = opacity
+
     # Deciding
 
     def accept_field(self) -> None:

@@ -249,6 +249,10 @@ class ReviewModel:
     model_id: str = ""
     outlines: bool = True
     """Whether masks are drawn, and asked for when nuclei are searched."""
+    points: bool = True
+    """Whether the nuclei's points are drawn."""
+    opacity: float = 1.0
+    """Of points and outlines."""
     run: RunStatus = field(default_factory=RunStatus)
     save: SaveStatus = field(default_factory=SaveStatus)
     harvest: Harvest = field(default_factory=Harvest)

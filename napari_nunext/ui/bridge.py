@@ -73,6 +73,11 @@ class Pacer(QObject):
             wait_s = self._last + self._interval_s - time.perf_counter()
             self._timer.start(max(round(wait_s * 1000), 0))
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it was asked for and is not done yet."""
+        return self._timer.isActive()
+
     def flush(self) -> None:
         """Do it now, if it was asked for."""
         if self._timer.isActive():

@@ -6,12 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Shapes
 
+from napari_nunext.review.model import Notice
+from napari_nunext.ui.drawings import (
+    image_drawing,
+    nuclei_drawing,
+    outlines_drawing,
+    region_drawing,
+)
+from napari_nunext.ui.guarding import LayerGuard
 from napari_nunext.ui.layers import box_from_napari, place, placement, world_of
-from napari_nunext.ui.napari_versions import camera_of, show_scale_bar
+from napari_nunext.ui.napari_versions import camera_of, fit_view, show_scale_bar
 from napari_nunext.ui.outlines_layer import OutlinesLayer
 from napari_nunext.ui.points_layer import NucleiLayer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari.layers import Layer
     from napari.viewer import Viewer
 
@@ -25,9 +35,22 @@ CLOSE_PX_PER_UM = 6.0
 
 
 class Canvas:
-    """Owns the layers of the open image and keeps them in step with the review."""
+    """Owns the layers of the open image and keeps them in step with the review.
 
-    def __init__(self, viewer: Viewer, controller: ReviewController) -> None:
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    controller : ReviewController
+    may_draw : callable
+        Whether the window is there to be drawn in; a closing one takes its layers away too.
+    """
+
+    def __init__(
+        self,
+        viewer: Viewer,
+        controller: ReviewController,
+        may_draw: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._viewer = viewer
         self._controller = controller
         self._model = controller.model
@@ -36,6 +59,7 @@ class Canvas:
         self.outlines: OutlinesLayer | None = None
         self.nuclei: NucleiLayer | None = None
         self.region: Shapes | None = None
+        self._guard = LayerGuard(viewer, self._mpp, self._tell, may_draw)
         events = self._model.events
         events.open_field.connect(self.show_field)
         events.state.connect(self._redraw)
@@ -45,6 +69,8 @@ class Canvas:
         events.selected.connect(self._select)
         events.tool.connect(self._show_tool)
         events.outlines.connect(self._show_outlines)
+        events.points.connect(self._show_points)
+        events.opacity.connect(self._show_opacity)
         events.region.connect(self._forget_region)
         controller.focus_requested.connect(self.look_at)
 
@@ -65,6 +91,7 @@ class Canvas:
 
     def disconnect(self) -> None:
         """Let go of the review."""
+        self._guard.disconnect()
         if self.nuclei is not None and self.outlines is not None:
             self.nuclei.pacer.stop()
             self.outlines.pacer.stop()
@@ -77,6 +104,8 @@ class Canvas:
         events.selected.disconnect(self._select)
         events.tool.disconnect(self._show_tool)
         events.outlines.disconnect(self._show_outlines)
+        events.points.disconnect(self._show_points)
+        events.opacity.disconnect(self._show_opacity)
         events.region.disconnect(self._forget_region)
         self._controller.focus_requested.disconnect(self.look_at)
 
@@ -86,22 +115,24 @@ class Canvas:
         """Put an image on the canvas, or another scale under the one that is there."""
         if field is None:
             return
-        mpp = field.entry.mpp
-        if self._shown is not None and self._shown.rgb is field.rgb:
-            self._rescale(mpp)
-        elif self.image is None or self.image not in self._viewer.layers:
-            self._add_layers(field)
-        else:
-            self.image.data = field.rgb
-            self.image.name = field.entry.name
-            place(self.image, mpp)
-            self._the_outlines().show_field(field)
-            self._the_nuclei().set_scale(mpp)
-            self._the_nuclei().redraw()
-        if self._shown is None or self._shown.rgb is not field.rgb:
-            self._viewer.reset_view()
+        other_pixels = self._shown is None or self._shown.rgb is not field.rgb
+        with self._guard.our_change():
+            self._guard.put_back()
+            if self.image is None:
+                self._add_layers(field)
+            elif other_pixels:
+                self._change_image(field)
+            else:
+                self._rescale(field.entry.mpp)
+        if other_pixels:
+            self.fit()
         self._shown = field
         self.focus()
+
+    def fit(self) -> None:
+        """Let the image fill the canvas."""
+        if self.image is not None:
+            fit_view(self._viewer, [self.image])
 
     def focus(self) -> None:
         """Make the nuclei the layer that the keyboard and the mouse work on."""
@@ -112,11 +143,28 @@ class Canvas:
         mpp = field.entry.mpp
         self.image = Image(field.rgb, name=field.entry.name, rgb=True, **placement(mpp))
         self.outlines = OutlinesLayer(self._model, field)
-        self.outlines.layer.visible = self._model.outlines
         self.nuclei = NucleiLayer(self._controller, mpp)
-        for layer in (self.image, self.outlines.layer, self.nuclei.layer):
-            self._viewer.add_layer(layer)
+        self._show_outlines(self._model.outlines)
+        self._show_points(self._model.points)
+        self._show_opacity(self._model.opacity)
+        for layer in (self.outlines.layer, self.nuclei.layer):
+            layer.events.visible.connect(self._on_visible)
+            layer.events.opacity.connect(self._on_opacity)
+        self._watch()
         show_scale_bar(self._viewer)
+
+    def _change_image(self, field: OpenField) -> None:
+        mpp, image = field.entry.mpp, self.image
+        assert image is not None
+        image.data = field.rgb
+        image.visible = True
+        self._guard.keep_name(image, field.entry.name)
+        place(image, mpp)
+        self._the_outlines().show_field(field)
+        self._the_nuclei().set_scale(mpp)
+        self._the_nuclei().redraw()
+        if self.region is not None:
+            place(self.region, mpp)
 
     def _rescale(self, mpp: float) -> None:
         if self.image is None:
@@ -126,7 +174,7 @@ class Canvas:
         self._the_nuclei().set_scale(mpp)
         if self.region is not None:
             place(self.region, mpp)
-        self._viewer.reset_view()
+        self.fit()
 
     def _the_outlines(self) -> OutlinesLayer:
         assert self.outlines is not None
@@ -135,6 +183,47 @@ class Canvas:
     def _the_nuclei(self) -> NucleiLayer:
         assert self.nuclei is not None
         return self.nuclei
+
+    # What napari's own tools may not change
+
+    def _watch(self) -> None:
+        """Have our layers guarded, bottom up."""
+        assert self.image is not None
+        drawings = [
+            image_drawing(self.image, self._model),
+            outlines_drawing(self._the_outlines(), self._model),
+            nuclei_drawing(self._the_nuclei()),
+        ]
+        if self.region is not None:
+            drawings.insert(2, region_drawing(self.region, self._drop_region))
+        self._guard.watch(drawings)
+
+    @property
+    def is_putting_right(self) -> bool:
+        """Whether something that was done to our layers is about to be taken back."""
+        return self._guard.is_pending
+
+    def _mpp(self) -> float | None:
+        field = self._model.open_field
+        return None if field is None or self.image is None else field.entry.mpp
+
+    def _tell(self, words: str) -> None:
+        self._controller.session.notify(Notice(words))
+
+    def _on_visible(self, event: Any) -> None:
+        """The eye of napari's list is the tick in the panel."""
+        if self._guard.is_ours:
+            return
+        shown = event.source.visible
+        if self.nuclei is not None and event.source is self.nuclei.layer:
+            self._controller.set_points(shown)
+        else:
+            self._controller.set_outlines(shown)
+
+    def _on_opacity(self, event: Any) -> None:
+        """Napari's slider is the one in the panel."""
+        if not self._guard.is_ours:
+            self._controller.set_opacity(event.source.opacity)
 
     # News of the review
 
@@ -146,6 +235,7 @@ class Canvas:
 
     def flush(self) -> None:
         """Draw now what would be drawn soon."""
+        self._guard.flush()
         if self.nuclei is not None and self.outlines is not None:
             self.nuclei.pacer.flush()
             self.outlines.pacer.flush()
@@ -161,13 +251,28 @@ class Canvas:
             self._the_outlines().pacer.ask()
 
     def _show_tool(self) -> None:
-        if self.nuclei is not None:
-            self.focus()
-            self.nuclei.show_tool()
+        if self.nuclei is None:
+            return
+        if self._model.tool in ("add", "select"):
+            self._controller.set_points(True)  # nobody corrects what is not seen
+        self.focus()
+        self.nuclei.show_tool()
 
     def _show_outlines(self, shown: bool) -> None:
         if self.outlines is not None:
-            self.outlines.layer.visible = shown
+            with self._guard.our_change():
+                self.outlines.layer.visible = shown
+
+    def _show_points(self, shown: bool) -> None:
+        if self.nuclei is not None:
+            with self._guard.our_change():
+                self.nuclei.layer.visible = shown
+
+    def _show_opacity(self, opacity: float) -> None:
+        if self.nuclei is not None and self.outlines is not None:
+            with self._guard.our_change():
+                self.nuclei.layer.opacity = opacity
+                self.outlines.layer.opacity = opacity
 
     def look_at(self, x_px: float, y_px: float) -> None:
         """Bring a place to the middle of the canvas, near enough to judge a nucleus."""
@@ -186,7 +291,7 @@ class Canvas:
         field = self._model.open_field
         if field is None:
             return
-        if self.region is None or self.region not in self._viewer.layers:
+        if self.region is None:
             self.region = Shapes(
                 ndim=2,
                 name="Region",
@@ -196,7 +301,7 @@ class Canvas:
                 **placement(field.entry.mpp),
             )
             self.region.events.data.connect(self._on_region)
-            self._viewer.add_layer(self.region)
+            self._watch()
         self._viewer.layers.selection.active = self.region
         self.region.mode = "add_rectangle"
 
@@ -216,23 +321,22 @@ class Canvas:
             with self.region.events.data.blocker():
                 self.region.data = []
 
+    def _drop_region(self) -> None:
+        """The region was deleted: nothing is drawn any more."""
+        self.region = None
+        self._controller.set_region(None)
+        self._watch()
+        self.focus()
+
     # Overlays
-
-    def show_points(self, shown: bool) -> None:
-        """Show or hide the points."""
-        if self.nuclei is not None:
-            self.nuclei.layer.visible = shown
-
-    def set_opacity(self, opacity: float) -> None:
-        """Opacity of points and outlines."""
-        if self.nuclei is not None and self.outlines is not None:
-            self.nuclei.layer.opacity = opacity
-            self.outlines.layer.opacity = opacity
 
     def hide_overlays(self, hidden: bool) -> None:
         """Show the tissue alone while a key is held."""
-        overlays = [layer for layer in self.layers() if layer is not self.image]
-        for layer in overlays:
-            layer.visible = not hidden and (
-                self.outlines is None or layer is not self.outlines.layer or self._model.outlines
-            )
+        shown = {id(layer): True for layer in self.layers()}
+        if self.outlines is not None and self.nuclei is not None:
+            shown[id(self.outlines.layer)] = self._model.outlines
+            shown[id(self.nuclei.layer)] = self._model.points
+        with self._guard.our_change():
+            for layer in self.layers():
+                if layer is not self.image:
+                    layer.visible = not hidden and shown[id(layer)]

@@ -83,7 +83,7 @@ class NunextDock(QWidget):
         self._window: QWidget | None = None
         self._shut = False
         palette = palette_for(viewer.theme)
-        self.canvas = Canvas(viewer, controller)
+        self.canvas = Canvas(viewer, controller, self._may_draw)
         self.header = HeaderPanel(controller)
         self.tabs = Segments(["Review", "Improve"], role="tab")
         self.review = ReviewPanel(controller, palette)
@@ -136,8 +136,6 @@ class NunextDock(QWidget):
         self.tabs.chosen.connect(self.show_tab)
         self.review.finder.region_wanted.connect(self._draw_region)
         self.review.finder.checkup_wanted.connect(self.show_checkup)
-        self.review.points_shown.connect(self.canvas.show_points)
-        self.review.opacity_chosen.connect(self.canvas.set_opacity)
         self.improve.export_wanted.connect(self.choose_export)
         self.status.help.clicked.connect(self.show_shortcuts)
         self.model.events.open_field.connect(self._show_field)
@@ -278,6 +276,10 @@ class NunextDock(QWidget):
                 return True
             QTimer.singleShot(0, self._shut_down_if_closed)
         return super().eventFilter(watched, event)
+
+    def _may_draw(self) -> bool:
+        """Whether the window is there; napari takes all layers away when it closes."""
+        return not self._shut and self.window().isVisible()
 
     def _saved_or_given_up(self) -> bool:
         writer = self.controller.session.writer

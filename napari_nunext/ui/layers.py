@@ -52,9 +52,32 @@ def placement(mpp: float) -> dict[str, Any]:
 
 
 def place(layer: Layer, mpp: float) -> None:
-    """Put a layer where an image with this scale lies."""
-    layer.scale = (mpp, mpp)
-    layer.units = UNITS
+    """Put a layer where an image with this scale lies: nowhere but on the image's own pixels."""
+    if not np.array_equal(layer.affine.affine_matrix, np.eye(3)):
+        layer.affine = np.eye(3)
+    for name, value in (("rotate", np.eye(2)), ("shear", [0.0]), ("translate", [0.0, 0.0])):
+        if not np.array_equal(getattr(layer, name), value):
+            setattr(layer, name, value)
+    if not np.array_equal(layer.scale, (mpp, mpp)):
+        layer.scale = (mpp, mpp)
+    if not _has_our_units(layer):
+        layer.units = UNITS
+
+
+def is_placed(layer: Layer, mpp: float) -> bool:
+    """Whether a layer lies where `place` puts it."""
+    return (
+        np.array_equal(layer.scale, (mpp, mpp))
+        and not np.any(layer.translate)
+        and not np.any(layer.shear)
+        and np.array_equal(layer.rotate, np.eye(2))
+        and np.array_equal(layer.affine.affine_matrix, np.eye(3))
+        and _has_our_units(layer)
+    )
+
+
+def _has_our_units(layer: Layer) -> bool:
+    return [str(unit) for unit in layer.units] == ["micrometer", "micrometer"]
 
 
 def world_of(x_px: float, y_px: float, mpp: float) -> tuple[float, float]:

@@ -7,12 +7,23 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QWidget
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.layers import Layer
     from napari.viewer import Viewer
 
 
 def camera_of(viewer: Viewer) -> Any:
     """The camera."""
     return viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
+
+
+def fit_view(viewer: Viewer, layers: Sequence[Layer]) -> None:
+    """Fit these layers into the canvas, whatever else lies on it."""
+    if hasattr(viewer, "fit_to_view"):
+        viewer.fit_to_view(layers=layers)
+    else:
+        viewer.reset_view()  # 0.8 fits everything
 
 
 def show_scale_bar(viewer: Viewer) -> None:

@@ -48,13 +48,43 @@ class OutlinesLayer:
             colormap=self._colormap(),
             **placement(field.entry.mpp),
         )
+        self._layer_data = self.layer.data
+        self._painted_over = False
         self.layer.editable = False
+        # napari makes it editable again with every new array, and when it turns to 3D and back.
+        self.layer.events.editable.connect(self._keep_shut)
+        self.layer.events.labels_update.connect(self._on_paint)
         self.redraw()
+
+    def is_true(self) -> bool:
+        """Whether nothing but `redraw` has drawn here, in the categories' colours."""
+        layer = self.layer
+        return (
+            not self._painted_over
+            and layer.data is self._layer_data
+            and np.array_equal(layer.colormap.colors, self._colormap().colors)
+            and layer.contour == 0
+            and not layer.show_selected_label
+        )
+
+    def restore(self, field: OpenField) -> None:
+        """Draw all of it anew, on an array of its own, whatever was done to the layer."""
+        self.layer.contour = 0
+        self.layer.show_selected_label = False
+        self.layer.colormap = self._colormap()
+        self.show_field(field)
+
+    def _keep_shut(self) -> None:
+        self.layer.editable = False
+
+    def _on_paint(self) -> None:
+        self._painted_over = True
 
     def show_field(self, field: OpenField) -> None:
         """Start over on another image."""
         self._painted.clear()
-        self.layer.data = self._blank(field)
+        self.layer.data = self._layer_data = self._blank(field)
+        self._painted_over = False
         self.set_scale(field.entry.mpp)
         self.redraw()
 

@@ -9,20 +9,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from napari.layers import Points
+from napari.utils.colormaps.standardize_color import transform_color
 
 from napari_nunext.core.nuclei import points_of
 from napari_nunext.review.editing import is_sure
+from napari_nunext.review.model import Notice, ReviewModel
 from napari_nunext.ui.bridge import Pacer
 from napari_nunext.ui.layers import from_napari, place, placement, to_napari
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from uuid import UUID
 
     from numpy.typing import NDArray
 
     from napari_nunext.review.controller import ReviewController
-    from napari_nunext.review.model import ReviewModel, Tool
+    from napari_nunext.review.model import Tool
 
 MODES: dict[Tool, str] = {
     "look": "pan_zoom",
@@ -47,6 +49,11 @@ HELP = "A adds, S selects, O outlines, 1-9 give a category, D deletes, ? lists a
 SURE_SYMBOL, UNSURE_SYMBOL = "disc", "ring"
 UNKNOWN_COLOR = (200, 200, 200)
 SURE_ALPHA, UNSURE_ALPHA = 0.85, 1.0
+LOOK_EVENTS = frozenset(
+    {"border_color", "border_width", "border_width_is_relative", "face_color", "size", "symbol"}
+)
+BRUSH_EVENTS = frozenset({"current_border_color", "current_face_color", "current_size"})
+NO_EDIT = "That change of the points is no correction of nuclei, and was taken back."
 
 
 REDRAW_EVERY_S = 0.1
@@ -122,13 +129,14 @@ class NucleiLayer:
         self._drawn = Drawn.of(controller.model)
         self._ours = False
         self._dragging = False
+        self._size_px = POINT_UM / mpp
         self.pacer = Pacer(self.redraw, REDRAW_EVERY_S)
         self.layer = Points(
             self._drawn.places_rc,
             ndim=2,
             name="Nuclei",
             features=self._drawn.features(),
-            size=POINT_UM / mpp,
+            size=self._size_px,
             border_color=[HALO],
             border_width=HALO_WIDTH,
             canvas_size_limits=(SMALLEST_PX, LARGEST_PX),
@@ -137,6 +145,7 @@ class NucleiLayer:
         self.layer.events.data.connect(self._on_data)
         self.layer.selected_data.events.items_changed.connect(self._on_selection)
         self.layer.events.mode.connect(self._on_mode)
+        self.layer.events.set_data.connect(self._on_set_data)
         self.layer.mouse_drag_callbacks.append(self._on_press)
         self.show_tool()
         self.redraw()
@@ -144,8 +153,50 @@ class NucleiLayer:
     def set_scale(self, mpp: float) -> None:
         """Follow the image's scale."""
         place(self.layer, mpp)
-        self.layer.current_size = POINT_UM / mpp
-        self.layer.size = POINT_UM / mpp
+        self._size_px = POINT_UM / mpp
+        self.layer.current_size = self._size_px
+        self.layer.size = self._size_px
+
+    def is_true(self) -> bool:
+        """Whether the layer shows the nuclei as they are to be seen."""
+        drawn, layer = Drawn.of(self._model), self.layer
+        return (
+            drawn.uids == self._drawn.uids
+            and np.array_equal(drawn.places_rc, layer.data)
+            and np.array_equal(drawn.colors, layer.face_color)
+            and np.array_equal(drawn.shown, layer.shown)
+            and np.allclose(layer.size, self._size_px)
+            and np.allclose(layer.border_color, HALO, atol=1e-3)
+            and np.allclose(layer.border_width, HALO_WIDTH)
+            and {str(symbol) for symbol in layer.symbol} <= {SURE_SYMBOL, UNSURE_SYMBOL}
+        )
+
+    def may_be_untrue(self, event: str) -> bool:
+        """Whether an event of the layer says that its look was changed.
+
+        Choosing a point sets napari's brush as well, so there only what is chosen is looked at.
+        """
+        if event in LOOK_EVENTS:
+            return True
+        if event not in BRUSH_EVENTS or len(self._drawn.uids) != len(self.layer.data):
+            return False
+        layer, rows = self.layer, list(self.layer.selected_data)
+        with layer.block_update_properties(), self._our_change():
+            self._reset_brush()
+        return not (
+            np.array_equal(layer.face_color[rows], self._drawn.colors[rows])
+            and np.allclose(layer.border_color[rows], HALO, atol=1e-3)
+            and np.allclose(layer.size[rows], self._size_px)
+        )
+
+    def restore(self) -> None:
+        """Draw all of it anew, whatever was done to the layer."""
+        layer, self._dragging = self.layer, False
+        with self._our_change(), layer.events.blocker_all():
+            layer.selected_data.clear()
+            layer.data = np.zeros((0, 2))
+        self._drawn = Drawn.of(ReviewModel())
+        self.redraw()
 
     # From the review to napari
 
@@ -171,6 +222,7 @@ class NucleiLayer:
         layer, changed = self.layer, False
         if not same:
             layer.selected_data.clear()
+            self._reset_brush()
         if not same or not np.array_equal(drawn.places_rc, layer.data):
             layer.data, changed = drawn.places_rc, True
         if not same or not drawn.is_described_as(self._drawn):
@@ -182,6 +234,16 @@ class NucleiLayer:
         if not np.array_equal(drawn.shown, layer.shown):
             layer.shown, changed = drawn.shown, True
         return changed
+
+    def _reset_brush(self) -> None:
+        """Have new rows look as ours do: napari gives them what its controls were last set to."""
+        layer = self.layer
+        if layer.current_size != self._size_px:
+            layer.current_size = self._size_px
+        if not np.allclose(transform_color(layer.current_border_color), HALO, atol=0.01):
+            layer.current_border_color = HALO
+        if layer.current_border_width != HALO_WIDTH:
+            layer.current_border_width = HALO_WIDTH
 
     def _has_symbols_of(self, drawn: Drawn) -> bool:
         """Whether the rows' symbols are right already: known rows as before, new ones sure.
@@ -222,40 +284,76 @@ class NucleiLayer:
     # From napari to the review
 
     def _on_data(self, event: Any) -> None:
+        """Translate what was done to the points; what cannot be is taken back.
+
+        A plugin or a script may have set all of them at once, and rows are told by their number:
+        only where it is clear which nuclei are meant is it an edit.
+        """
         if self._ours:
             return
+        known, now = len(self._drawn.uids), len(self.layer.data)
         match str(event.action):
             case "changing":
                 self._dragging = True
-            case "added":
+            case "added" if known + len(event.data_indices) == now:
                 self._added(event.data_indices)
-            case "removed":
+            case "removed" if now == 0:
+                self._removed(range(known))
+            case "removed" if known - len(event.data_indices) == now:
                 self._removed(event.data_indices)
-            case "changed":
+            case "changed" if known == now:
                 self._dragging = False
                 self._moved(event.data_indices)
+            case "added" | "removed" | "changed":
+                self._take_back()
 
-    def _added(self, indices: tuple[int, ...]) -> None:
+    def _on_set_data(self) -> None:
+        """Look again where rows came without a word of it, as when napari pastes."""
+        if not self._ours and not self._dragging and len(self.layer.data) != len(self._drawn.uids):
+            self.pacer.ask()
+
+    def _added(self, indices: Iterable[int]) -> None:
         for x_px, y_px in self._places(indices):
             if self._is_inside(x_px, y_px):
                 self._controller.add_nucleus(x_px, y_px)
         self.redraw()
 
-    def _removed(self, indices: tuple[int, ...]) -> None:
-        self._controller.delete_nuclei([self._drawn.uids[i] for i in indices])
+    def _removed(self, indices: Iterable[int]) -> None:
+        shown = self._drawn.shown
+        self._controller.delete_nuclei([self._drawn.uids[i] for i in indices if shown[i]])
         self.redraw()
 
-    def _moved(self, indices: tuple[int, ...]) -> None:
-        uids = [self._drawn.uids[i] for i in indices]
-        places = dict(zip(uids, self._places(indices), strict=True))
+    def _moved(self, indices: Iterable[int]) -> None:
+        places = {}
+        for i, (x_px, y_px) in zip(indices, self._places(indices), strict=True):
+            uid = self._drawn.uids[i]
+            if not self._is_drawn_at(uid, self.layer.data[i]):
+                places[uid] = (x_px, y_px)
         if all(self._is_inside(*xy) for xy in places.values()):
             self._controller.move_nuclei(places)
         self.redraw()
 
+    def _is_drawn_at(self, uid: UUID, place_rc: NDArray[np.float64]) -> bool:
+        """Whether a nucleus lies there, to the last digit; (x, y) would come back rounded."""
+        state = self._model.state
+        if state is None or uid not in state.nuclei:
+            return False
+        nucleus = state.nuclei[uid].nucleus
+        return np.array_equal(to_napari(points_of([nucleus]))[0], place_rc)
+
+    def _take_back(self) -> None:
+        self.restore()
+        self._controller.session.notify(Notice(NO_EDIT))
+
     def _on_selection(self) -> None:
-        if not self._ours:
-            rows = [i for i in self.layer.selected_data if i < len(self._drawn.uids)]
-            self._controller.select(self._drawn.uids[i] for i in rows)
+        """Select what is selected there; what is hidden is not meant, as nobody sees it."""
+        if self._ours:
+            return
+        shown = self._drawn.shown
+        rows = {i for i in self.layer.selected_data if i < len(shown) and shown[i]}
+        self._controller.select(self._drawn.uids[i] for i in rows)
+        if rows != set(self.layer.selected_data):
+            self.redraw_selection()
 
     def _on_mode(self) -> None:
         mode = str(self.layer.mode)
@@ -283,7 +381,7 @@ class NucleiLayer:
                 float(x_px), float(y_px), inside="Shift" not in event.modifiers
             )
 
-    def _places(self, indices: tuple[int, ...]) -> list[tuple[float, float]]:
+    def _places(self, indices: Iterable[int]) -> list[tuple[float, float]]:
         points_xy = from_napari(self.layer.data[list(indices)])
         return [(float(x), float(y)) for x, y in points_xy]
 

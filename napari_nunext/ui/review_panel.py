@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QSlider, QVBoxLayout, QWidget
 
 from napari_nunext.review.editing import is_sure
@@ -31,9 +31,6 @@ TOOL_TIPS = (
 class ReviewPanel(QWidget):
     """All of the Review tab."""
 
-    opacity_chosen = Signal(float)
-    points_shown = Signal(bool)
-
     def __init__(self, controller: ReviewController, palette: Palette) -> None:
         super().__init__()
         self._controller = controller
@@ -59,6 +56,8 @@ class ReviewPanel(QWidget):
         events.state.connect(self._show_state)
         events.sure_above.connect(self._show_sure)
         events.outlines.connect(self._show_outlines)
+        events.points.connect(self._show_points)
+        events.opacity.connect(self._show_opacity)
         events.tool.connect(self._show_tool)
         events.open_field.connect(self._show_state)
         self._show_state()
@@ -78,6 +77,8 @@ class ReviewPanel(QWidget):
         events.state.disconnect(self._show_state)
         events.sure_above.disconnect(self._show_sure)
         events.outlines.disconnect(self._show_outlines)
+        events.points.disconnect(self._show_points)
+        events.opacity.disconnect(self._show_opacity)
         events.tool.disconnect(self._show_tool)
         events.open_field.disconnect(self._show_state)
 
@@ -103,12 +104,12 @@ class ReviewPanel(QWidget):
         self._sure_value.setFixedWidth(28)
         self._unsure = button("", role="link", tip="Go to the next unsure nucleus  (Tab)")
         self._points = QCheckBox("Points")
-        self._points.setChecked(True)
+        self._points.setChecked(self._model.points)
         self._outlines = QCheckBox("Outlines")
         self._outlines.setChecked(self._model.outlines)
         self._opacity = QSlider(Qt.Orientation.Horizontal)
         self._opacity.setRange(10, 100)
-        self._opacity.setValue(100)
+        self._opacity.setValue(round(self._model.opacity * 100))
         self._opacity.setAccessibleName("Opacity of points and outlines")
         self._opacity.setToolTip("Opacity of points and outlines")
         for made in (self._points, self._outlines, self._opacity):
@@ -124,9 +125,9 @@ class ReviewPanel(QWidget):
         self._tools.chosen.connect(lambda i: self._controller.choose_tool(TOOLS[i]))
         self._sure.valueChanged.connect(lambda v: self._controller.set_sure_above(v / 100))
         self._unsure.clicked.connect(lambda: self._controller.next_unsure())
-        self._points.toggled.connect(self.points_shown.emit)
+        self._points.toggled.connect(self._controller.set_points)
         self._outlines.toggled.connect(self._controller.set_outlines)
-        self._opacity.valueChanged.connect(lambda v: self.opacity_chosen.emit(v / 100))
+        self._opacity.valueChanged.connect(lambda v: self._controller.set_opacity(v / 100))
         return card
 
     def _make_decisions(self) -> QWidget:
@@ -165,6 +166,12 @@ class ReviewPanel(QWidget):
 
     def _show_outlines(self, shown: bool) -> None:
         self._outlines.setChecked(shown)
+
+    def _show_points(self, shown: bool) -> None:
+        self._points.setChecked(shown)
+
+    def _show_opacity(self, opacity: float) -> None:
+        self._opacity.setValue(round(opacity * 100))
 
     def _show_sure(self) -> None:
         value = self._model.sure_above
