@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QRectF, QSize, Qt, Signal
@@ -26,7 +27,7 @@ from napari_nunext.ui.theme import DOCK_NAME, SPACE_PX, Palette, dot_pixmap, ico
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from qtpy.QtGui import QFocusEvent, QKeyEvent, QPaintEvent, QResizeEvent
+    from qtpy.QtGui import QFocusEvent, QKeyEvent, QMouseEvent, QPaintEvent, QResizeEvent
 
 
 def set_property(widget: QWidget, name: str, value: object) -> None:
@@ -130,6 +131,48 @@ class ElidedText(Text):
         self.setText(
             metrics.elidedText(self._full, Qt.TextElideMode.ElideMiddle, max(self.width() - 2, 20))
         )
+
+
+class NameButton(QFrame):
+    """A name that is shown whole, on as many lines as it takes, and can be clicked."""
+
+    clicked = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setProperty("role", "name")
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self._words = Text(role="title", wraps=True)
+        self._words.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.setLayout(row(self._words))
+
+    def set_text(self, text: str, *, tip: str) -> None:
+        """Show this name."""
+        self._words.setText(_breakable(text))
+        self.setAccessibleName(text)
+        self.setToolTip(tip)
+
+    def text(self) -> str:
+        """The name it shows."""
+        return self.accessibleName()
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        """It was clicked."""
+        if self.rect().contains(event.position().toPoint()):
+            self.clicked.emit()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """It was clicked by a key."""
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space, Qt.Key.Key_Down):
+            self.clicked.emit()
+        else:
+            super().keyPressEvent(event)
+
+
+def _breakable(name: str) -> str:
+    """A name that may be broken behind every sign and every ten letters."""
+    return re.sub(r"([\W_]|\w{10})", "\\1\N{ZERO WIDTH SPACE}", name)
 
 
 class EntryLine(QLineEdit):

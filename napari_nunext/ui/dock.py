@@ -91,7 +91,9 @@ class NunextDock(QWidget):
         self.empty = EmptyPanel()
         self.notice = NoticeBar(self.model)
         self.status = StatusLine(controller, palette)
-        self.keys = Keys(controller, self.canvas, self.review, self.show_shortcuts)
+        self.keys = Keys(
+            controller, self.canvas, self.review, self.show_shortcuts, self.header.list_images
+        )
         self._bound: set[int] = set()
         self._lay_out()
         self._fill_menu()

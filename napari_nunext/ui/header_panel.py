@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QMenu, QToolButton, QVBoxLayout, QWidget
 
 from napari_nunext.core.geometry import MPP_RANGE
+from napari_nunext.review.names import shown_names
 from napari_nunext.ui.controls import (
     Card,
     ElidedText,
     EntryNumber,
     IconButton,
+    NameButton,
     Text,
     ThinBar,
     button,
@@ -20,12 +23,16 @@ from napari_nunext.ui.controls import (
     row,
     set_property,
 )
+from napari_nunext.ui.image_list import ImageList
+from napari_nunext.ui.theme import DARK
 
 if TYPE_CHECKING:
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.review.model import OpenField, Queue
     from napari_nunext.ui.theme import Palette
 
+NAME_ROOM = 34
+"""Characters of an image's name that fit on a line."""
 SOURCE_WORDS = {"file": "from file", "user": "set by you", "assumed": "assumed"}
 
 
@@ -39,8 +46,10 @@ class HeaderPanel(Card):
         super().__init__()
         self._controller = controller
         self._model = controller.model
+        self._palette = DARK
         self.menu = QMenu(self)
-        self._name = ElidedText(role="title")
+        self._project = ElidedText(role="muted")
+        self._name = NameButton()
         self._place = Text(role="muted")
         self._scale = button("", role="chip", tip="Micrometres per pixel. Click to change.")
         self._size = Text(role="muted")
@@ -57,28 +66,45 @@ class HeaderPanel(Card):
             row(self._previous, self._bar, self._done, self._next, stretch=1, gap_px=6)
         )
         self.body.setSpacing(4)
-        self.body.addLayout(row(self._name, self._place, self._more, stretch=0, gap_px=6))
+        self.body.setContentsMargins(10, 5, 10, 10)
+        self.body.addLayout(row(self._project, self._more, stretch=0, gap_px=6))
+        self.body.addLayout(row(self._name, self._place, stretch=0, gap_px=6))
         scale_row = row(self._scale, self._size)
         scale_row.addStretch(1)
         self.body.addLayout(scale_row)
         self.body.addWidget(self._editor)
         self.body.addWidget(self._queue_row)
+        self._name.clicked.connect(self.list_images)
         self._scale.clicked.connect(self._edit_scale)
         self._previous.clicked.connect(controller.go_previous)
         self._next.clicked.connect(controller.go_next)
+        self._model.events.project.connect(self._show_project)
         self._model.events.queue.connect(self._show_queue)
         self._model.events.open_field.connect(self._show_field)
         self._model.events.loading.connect(self._show_loading)
+        self._show_project(self._model.project)
         self._show_queue(self._model.queue)
         self._show_field(self._model.open_field)
 
+    def list_images(self) -> None:
+        """Show all images, to jump to one."""
+        if not self._model.queue.items:
+            return
+        images = ImageList(self, self._model.queue, self._palette, self._controller.go_to)
+        corner = self.mapToGlobal(self._name.geometry().bottomLeft())
+        screen = self.screen().availableGeometry()
+        images.move(min(corner.x(), screen.right() - images.width()), corner.y() + 4)
+        images.show()
+
     def set_palette(self, palette: Palette) -> None:
         """Follow the theme."""
+        self._palette = palette
         for made in (self._more, self._previous, self._next, self._bar):
             made.set_palette(palette)
 
     def disconnect_model(self) -> None:
         """Let go of the review."""
+        self._model.events.project.disconnect(self._show_project)
         self._model.events.queue.disconnect(self._show_queue)
         self._model.events.open_field.disconnect(self._show_field)
         self._model.events.loading.disconnect(self._show_loading)
@@ -138,24 +164,30 @@ class HeaderPanel(Card):
         self._close_editor()
         self._controller.set_scale(self._spin.value(), for_all=self._for_all.isChecked())
 
+    def _show_project(self, project: Path | None) -> None:
+        if project is not None:
+            self._project.set_text(project.name)
+            self._project.setToolTip(f"Review project, in {project.parent}")
+
     def _show_queue(self, queue: Queue) -> None:
         total = len(queue.items)
         self.setVisible(total > 0)
         self._queue_row.setVisible(total > 1)
+        self._place.setToolTip("")
         self._place.setText(
             "" if queue.index is None or total < 2 else f"{queue.index + 1} of {total}"
         )
         self._bar.show_progress(queue.done, max(total, 1))
         self._done.setText(f"{queue.done} done")
-        self._previous.setEnabled(bool(queue.index))
-        self._next.setEnabled(queue.index is not None and queue.index + 1 < total)
+        self._previous.setEnabled(queue.neighbour(-1) is not None)
+        self._next.setEnabled(queue.neighbour(1) is not None)
 
     def _show_field(self, field: OpenField | None) -> None:
         self._scale.setVisible(field is not None)
         if field is None:
             return
         entry = field.entry
-        self._name.set_text(entry.name)
+        self._show_name(Path(entry.path), entry.name)
         words = SOURCE_WORDS[entry.mpp_source]
         self._scale.setText(f"{entry.mpp:.3g} \N{MICRO SIGN}m/px \N{MIDDLE DOT} {words}")
         set_property(self._scale, "level", "warning" if entry.mpp_source == "assumed" else "")
@@ -165,10 +197,19 @@ class HeaderPanel(Card):
         )
         self._size.setToolTip(f"{entry.width_px} x {entry.height_px} pixels")
 
+    def _show_name(self, path: Path, name: str) -> None:
+        """The open image's name, told apart from all others of the queue."""
+        paths = tuple(item.path for item in self._model.queue.items)
+        shown = dict(zip(paths, shown_names(paths, NAME_ROOM), strict=True))
+        self._name.set_text(shown.get(path, name), tip=f"{path}\nClick for all images  (J)")
+
     def _show_loading(self, name: str) -> None:
-        if name:
-            self._place.setText("opening\N{HORIZONTAL ELLIPSIS}")
-            self._name.set_text(name)
-        else:
+        """Say that an image is on its way; the name stays that of the image that is shown."""
+        if not name:
             self._show_queue(self._model.queue)
             self._show_field(self._model.open_field)
+            return
+        self._place.setText("opening\N{HORIZONTAL ELLIPSIS}")
+        self._place.setToolTip(f"Opening {name}")
+        if self._model.open_field is None:
+            self._name.set_text(name, tip=name)

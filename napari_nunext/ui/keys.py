@@ -53,11 +53,13 @@ class Keys(QObject):
         canvas: Canvas,
         panel: ReviewPanel,
         show_help: Callable[[], None],
+        list_images: Callable[[], None],
     ) -> None:
         super().__init__()
         self._controller = controller
         self._canvas = canvas
         self._panel = panel
+        self._list_images = list_images
         self._on_canvas = False
         self.bindings = (*self._correcting(), *self._deciding(), *self._looking())
         self._qt_keys: dict[int, Callable[[], None]] = {
@@ -129,6 +131,7 @@ class Keys(QObject):
             Binding(("C",), "C", "Comment", self._panel.ask_comment, group),
             Binding(("[",), "[", "Previous field", c.go_previous, group),
             Binding(("]",), "]", "Next field", c.go_next, group),
+            Binding(("J",), "J", "Jump: all images", self._list_images, group),
         )
 
     def _looking(self) -> tuple[Binding, ...]:

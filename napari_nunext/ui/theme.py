@@ -94,6 +94,19 @@ def style_sheet(p: Palette) -> str:
 #nunext QFrame[role="row"] {{ border-radius: 4px; }}
 #nunext QFrame[role="row"]:hover {{ background: {p.control}; }}
 #nunext QFrame[role="row"][current="true"] {{ background: {p.tint}; }}
+#nunext QFrame[role="name"] {{ border: 1px solid transparent; border-radius: 4px; }}
+#nunext QFrame[role="name"]:hover {{ background: {p.control}; }}
+#nunext QFrame[role="name"]:focus {{ border-color: {p.accent_hover}; }}
+#nunext QTreeWidget {{ border: 0; }}
+#nunext QTreeWidget::item {{ padding: 3px 4px; }}
+#nunext QTreeWidget::item:hover {{ background: {p.control}; }}
+#nunext QTreeWidget::item:selected {{ background: {p.tint}; color: {p.text}; }}
+#nunext QMenu {{ background: {p.card}; border: 1px solid {p.line}; padding: 4px 0; }}
+#nunext QMenu::item {{ background: transparent; color: {p.text}; padding: 5px 20px 5px 14px; }}
+#nunext QMenu::item:selected {{ background: {p.tint}; }}
+#nunext QMenu::item:disabled {{ color: {p.muted}; }}
+#nunext QMenu::separator {{ background: {p.line}; height: 1px; margin: 4px 8px; }}
+#nunext QToolTip {{ background: {p.card}; color: {p.text}; border: 1px solid {p.line}; }}
 #nunext QFrame[role="notice"] {{ background: {p.card}; border: 1px solid {p.line};
     border-radius: 6px; }}
 #nunext QFrame[role="notice"][level="warning"] {{ border-color: {p.warn}; }}
