@@ -18,6 +18,7 @@ from napari_nunext.core.nuclei import OKABE_ITO, Category
 from napari_nunext.images import find_images
 from napari_nunext.review import editing
 from napari_nunext.review.background import in_words
+from napari_nunext.review.deciding import Decider
 from napari_nunext.review.fields import load_field, queue_items
 from napari_nunext.review.finding import Finder
 from napari_nunext.review.improving import Improver
@@ -98,6 +99,7 @@ class ReviewController:
         self.scaler = Scaler(self.session, self.finder)
         self.outliner = Outliner(self.session, server)
         self.improver = Improver(self.session, self.finder, models_dir, make_trainer)
+        self.decider = Decider(self.session, self.finder, self.go_next)
         self._opening = 0
         self._passed: Notice | None = None
         """What to say of an image that was passed, once the next one is shown."""
@@ -357,25 +359,12 @@ class ReviewController:
     # Deciding
 
     def accept_field(self) -> None:
-        """Say that every nucleus of the open image is marked, and go on to the next."""
-        field = self.model.open_field
-        if field is None:
-            return
-        self._commit(
-            lambda state, sha256: [
-                events.complete_region(sha256, field.box, state.seen_in(field.box))
-            ]
-        )
-        self.improver.refresh()
-        self.go_next()
+        """Say that every nucleus in view is marked, and go on to the next image."""
+        self.decider.accept()
 
     def reopen_field(self) -> None:
         """Take the acceptance of the open image back."""
-        field = self.model.open_field
-        if field is None:
-            return
-        self._commit(lambda _, sha256: [events.reopen_region(sha256, field.box)])
-        self.improver.refresh()
+        self.decider.reopen()
 
     def flag_field(self) -> None:
         """Mark the open image for a second look, or take the mark away."""

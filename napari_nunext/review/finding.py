@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_nunext.review.servers import ModelServer
     from napari_nunext.review.session import Session
     from napari_nunext.serving.protocol import ModelInfo
+    from napari_nunext.store.entries import RunStatus as RunStatusName
 
 MIB = 2**20
 
@@ -112,6 +113,11 @@ class Finder:
 
     # The run
 
+    @property
+    def searching(self) -> str | None:
+        """Hash of the image that is being searched; None while no search is under way."""
+        return None if self._search is None else self._search.image_sha256
+
     def find(self, region: Box) -> None:
         """Search a region of the open image; nothing while a search is under way."""
         field = self._model.open_field
@@ -133,7 +139,9 @@ class Finder:
         )
         self._search = search
         session.background.run(
-            lambda: search.work(self._server.client), self._finished, self._run_failed
+            lambda: search.work(self._server.client),
+            lambda status: self._finished(search, status),
+            lambda error: self._run_failed(search, error),
         )
 
     def stop(self) -> None:
@@ -204,18 +212,26 @@ class Finder:
             and not (state and any(n.touched for n in state.nuclei.values()))
         )
 
-    def _finished(self, status: str) -> None:
+    def _conclude(self, search: Search, status: RunStatusName) -> int:
+        """Let the state know how the search ended, and return how many nuclei it found."""
         found, self._search = self._model.run.found, None
+        if search.run_id:
+            state = self._session.state_of(search.image_sha256)
+            ended = state.with_finished(search.run_id, status)
+            self._session.show_state(search.image_sha256, ended)
         self._model.run = RunStatus()
+        return found
+
+    def _finished(self, search: Search, status: RunStatusName) -> None:
+        found = self._conclude(search, status)
         self._model.server = ServerStatus("ready", "ready", self._model.server.details)
         if status == "cancelled":
             self._session.notify(Notice(f"Stopped. The {found} nuclei found so far stay."))
         elif not found:
             self._session.notify(Notice("No nuclei were found here.", "warning"))
 
-    def _run_failed(self, error: BaseException) -> None:
-        found, self._search = self._model.run.found, None
-        self._model.run = RunStatus()
+    def _run_failed(self, search: Search, error: BaseException) -> None:
+        found = self._conclude(search, "interrupted")
         notice = in_words(error)
         if not isinstance(error, ServerUnavailableError):
             self._session.notify(notice)

@@ -57,6 +57,7 @@ class Improver:
         self._models_dir = models_dir
         self._make_trainer = make_trainer
         self._trainer: Trainer | None = None
+        session.truth_changed.connect(self.refresh)
 
     def refresh(self) -> None:
         """Count again what there is to learn from."""

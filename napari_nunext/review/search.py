@@ -103,13 +103,18 @@ class Search:
         self._began = 0.0
         self._told = 0.0
 
+    @property
+    def image_sha256(self) -> str:
+        """The image that is searched."""
+        return self._field.entry.sha256
+
     def stop(self) -> None:
         """Stop at the next step; what was found stays. Safe from any thread."""
         self._stopped.set()
         if self._client is not None:
             self._client.cancel(self.token)
 
-    def work(self, connect: Callable[[], Client]) -> str:
+    def work(self, connect: Callable[[], Client]) -> RunStatus:
         """Search until the end, and return how it ended: ``"complete"`` or ``"cancelled"``.
 
         Raises
@@ -126,7 +131,7 @@ class Search:
                 return "cancelled"
             raise
 
-    def _search(self, client: Client) -> str:
+    def _search(self, client: Client) -> RunStatus:
         self._client = client
         entry = self._field.entry
         client.put_image(self._field.rgb, sha256=entry.sha256, patience=self._patience)

@@ -6,6 +6,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from psygnal import Signal
+
 from napari_nunext.core.nuclei import UNCATEGORISED, default_categories
 from napari_nunext.review.background import Background
 from napari_nunext.review.fields import status_of
@@ -34,6 +36,9 @@ class Session:
     The state of every image that was opened stays here, ahead of the disk by the writes that are
     under way: coming back to an image shows what was done, saved or not.
     """
+
+    truth_changed = Signal()
+    """What people accepted, or flagged, is no longer what it was: what is learnt from changes."""
 
     def __init__(self, executor: Executor, on_main: OnMain, *, writer: Executor | None = None):
         self.model = ReviewModel()
@@ -137,9 +142,12 @@ class Session:
         """Show what events of this person do, and hand them to the writer."""
         if not new:
             return
-        stamped = self.project.stamp(new)
-        self.show_state(sha256, self._states[sha256].apply(*stamped))
+        stamped, old = self.project.stamp(new), self._states[sha256]
+        state = old.apply(*stamped)
+        self.show_state(sha256, state)
         self.writer.submit(partial(self.project.append, stamped))
+        if (state.acceptances, state.flagged) != (old.acceptances, old.flagged):
+            self.truth_changed.emit()
 
     def set_categories(self, categories: tuple[Category, ...]) -> None:
         """Replace the project's categories."""

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from napari_nunext.core.geometry import Box
     from napari_nunext.core.masks import Mask
     from napari_nunext.core.nuclei import Nucleus
-    from napari_nunext.store.entries import Run
+    from napari_nunext.store.entries import Run, RunStatus
     from napari_nunext.store.events import Event
 
 T = TypeVar("T")
@@ -262,6 +262,11 @@ class FieldState:
         """The state after a run has said more of the nuclei `uids`."""
         trail = self._trail.beside_stream(uids, len(self.events))
         return replace(self, runs=runs, nuclei=nuclei, _trail=trail)
+
+    def with_finished(self, run_id: str, status: RunStatus) -> FieldState:
+        """The state that knows how a run ended; it shows the same."""
+        ended = replace(self.runs[run_id], status=status)
+        return replace(self, runs={**self.runs, run_id: ended})
 
     def _latest_use(self, run_id: str) -> Base | None:
         """The base that a run is, if it is the latest and was used just once.

@@ -16,7 +16,7 @@ from napari_nunext.ui.theme import SPACE_PX
 
 if TYPE_CHECKING:
     from napari_nunext.review.controller import ReviewController
-    from napari_nunext.review.model import Tool
+    from napari_nunext.review.model import RunStatus, Tool
     from napari_nunext.ui.theme import Palette
 
 TOOLS: tuple[Tool, ...] = ("look", "select", "add", "outline")
@@ -35,6 +35,7 @@ class ReviewPanel(QWidget):
         super().__init__()
         self._controller = controller
         self._model = controller.model
+        self._was_searching = False
         self.finder = FindPanel(controller, palette)
         self.categories = CategoryList(controller, palette)
         decisions = self._make_decisions()
@@ -60,6 +61,8 @@ class ReviewPanel(QWidget):
         events.opacity.connect(self._show_opacity)
         events.tool.connect(self._show_tool)
         events.open_field.connect(self._show_state)
+        events.region.connect(self._show_decision)
+        events.run.connect(self._show_searched)
         self._show_state()
         self._show_sure()
 
@@ -81,15 +84,16 @@ class ReviewPanel(QWidget):
         events.opacity.disconnect(self._show_opacity)
         events.tool.disconnect(self._show_tool)
         events.open_field.disconnect(self._show_state)
+        events.region.disconnect(self._show_decision)
+        events.run.disconnect(self._show_searched)
 
     def ask_comment(self) -> None:
         """Open the line for a comment."""
         self._comment.ask()
 
     def decide(self) -> None:
-        """Accept the field, or take the acceptance back."""
-        state = self._model.state
-        if state is not None and state.complete:
+        """Accept what the button names, or take the acceptance back."""
+        if self._controller.decider.decision().reopens:
             self._controller.reopen_field()
         else:
             self._controller.accept_field()
@@ -137,13 +141,19 @@ class ReviewPanel(QWidget):
         self._flag.setCheckable(True)
         self._comment = CommentLine(self._controller)
         self._said = Text(role="muted", wraps=True)
+        self._note = Text(role="caution", wraps=True)
+        self._reopen = button("Reopen", role="link", tip="Take back what is accepted in this field")
+        self._noted = QWidget()
+        self._noted.setLayout(row(self._note, self._reopen, stretch=0, gap_px=4))
         made = QWidget()
         layout = QVBoxLayout(made)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(6)
+        layout.addWidget(self._noted)
         layout.addLayout(row(self._accept, self._flag, self._say, stretch=0, gap_px=6))
         layout.addWidget(self._comment)
         self._accept.clicked.connect(self.decide)
+        self._reopen.clicked.connect(self._controller.reopen_field)
         self._flag.clicked.connect(self._controller.flag_field)
         self._say.clicked.connect(self.ask_comment)
         return made
@@ -153,13 +163,26 @@ class ReviewPanel(QWidget):
         has_field = self._model.open_field is not None
         for made in (self._accept, self._flag, self._say):
             made.setEnabled(has_field)
-        accepted = state is not None and bool(state.complete)
-        self._accept.setText("\N{CHECK MARK} Accepted, reopen" if accepted else "Accept field")
         self._flag.setChecked(state is not None and state.flagged)
         comments = () if state is None else state.comments
         self._said.setText("\n".join(f"{c.annotator}: {c.text}" for c in comments[-2:]))
         self._said.setVisible(bool(comments))
+        self._show_decision()
         self._show_unsure()
+
+    def _show_decision(self) -> None:
+        """What accepting means now: it follows the state, the drawn region and the search."""
+        decision = self._controller.decider.decision()
+        self._accept.setText(decision.label)
+        self._accept.setToolTip(decision.tip)
+        self._note.setText(decision.note)
+        self._reopen.setVisible(decision.can_reopen and not decision.reopens)
+        self._noted.setVisible(bool(decision.note))
+
+    def _show_searched(self, run: RunStatus) -> None:
+        if run.busy != self._was_searching:
+            self._was_searching = run.busy
+            self._show_decision()
 
     def _show_tool(self, tool: Tool) -> None:
         self._tools.choose(TOOLS.index(tool))

@@ -114,6 +114,7 @@ def test_unreadable_images_block_neither_the_way_on_nor_the_way_back(
     assert controller.model.queue.index == 3, "nothing readable follows"
     assert controller.model.queue.items[4].status == "unreadable"
     assert controller.model.loading == ""
+    controller.add_nucleus(10, 10)
     controller.accept_field()
     assert [i.status for i in controller.model.queue.items] == [
         "open",

@@ -37,6 +37,7 @@ def test_a_later_session_sees_which_images_are_done(
 ) -> None:
     paths = [tile_path("a.png"), tile_path("b.png"), tile_path("c.png")]
     controller.open_paths(paths)
+    controller.add_nucleus(10, 10)
     controller.accept_field()
     controller.flag_field()
     statuses = [item.status for item in queue_items(controller.session.project, paths)]

@@ -1,0 +1,269 @@
+"""Accepting is of what is seen: it waits, asks once, and says what it covers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from napari_nunext.core.errors import ServerUnavailableError
+from napari_nunext.core.geometry import Box
+from napari_nunext.review.coverage import unsearched_parts, unseen_parts
+from napari_nunext.review.deciding import CHANGED_WORDS, FLAGGED_WORDS, PARTLY_WORDS
+from tests.review.fakes import done, points, started, window_done
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from napari_nunext.review.controller import ReviewController
+    from napari_nunext.review.deciding import Decision
+    from napari_nunext.store import FieldState
+    from tests.review.fakes import FakeServer
+
+FIELD = Box(0, 0, 80, 64)
+HERE = Box(8, 8, 40, 40)
+
+
+def state_of(controller: ReviewController) -> FieldState:
+    state = controller.model.state
+    assert state is not None
+    return state
+
+
+def decision(controller: ReviewController) -> Decision:
+    return controller.decider.decision()
+
+
+def search(
+    controller: ReviewController, server: FakeServer, *xy, region: Box | None = None
+) -> None:
+    server.fake.script = [started(), points(*xy), done(len(xy))]
+    controller.find_nuclei(region)
+
+
+def answer(controller: ReviewController) -> None:
+    """Press the one button of the notice."""
+    notice = controller.model.notice
+    assert notice is not None
+    assert notice.action is not None
+    controller.model.notice = None
+    notice.action()
+
+
+def words(controller: ReviewController) -> str:
+    return "" if controller.model.notice is None else controller.model.notice.words
+
+
+def test_a_searched_field_is_accepted_without_a_question(
+    opened: ReviewController, server: FakeServer
+) -> None:
+    search(opened, server, (10, 10), (30, 30))
+    assert decision(opened).label == "Accept field"
+    opened.accept_field()
+    assert words(opened) == ""
+    assert state_of(opened).complete == (FIELD,)
+    assert decision(opened).reopens
+
+
+def test_finding_after_accepting_takes_the_field_out_of_truth_until_it_is_accepted_again(
+    opened: ReviewController, server: FakeServer, tmp_path: Path
+) -> None:
+    search(opened, server, (10, 10))
+    opened.accept_field()
+    assert opened.model.harvest.fields == 1
+    search(opened, server, (20, 20), (30, 30))
+    assert state_of(opened).changed == (FIELD,)
+    assert opened.model.queue.items[0].status == "changed"
+    assert opened.model.harvest.fields == 0
+    assert decision(opened).label == "Accept field again"
+    assert decision(opened).note == CHANGED_WORDS
+    opened.export_training(tmp_path / "out")
+    assert "changed since it was accepted" in words(opened)
+    opened.accept_field()
+    assert opened.model.queue.items[0].status == "done"
+    assert (opened.model.harvest.fields, opened.model.harvest.nuclei) == (1, 2)
+    assert decision(opened).note == ""
+
+
+def test_ones_own_edits_and_their_undo_keep_the_acceptance(
+    opened: ReviewController, server: FakeServer
+) -> None:
+    search(opened, server, (10, 10))
+    opened.accept_field()
+    uid = opened.add_nucleus(40, 40)
+    opened.move_nuclei({uid: (41, 41)})
+    opened.undo()
+    assert state_of(opened).complete == (FIELD,)
+    assert opened.model.queue.items[0].status == "done"
+
+
+def test_accepting_waits_for_a_search_and_offers_to_stop_it(
+    opened: ReviewController, server: FakeServer
+) -> None:
+    seen: list[tuple[str, str]] = []
+
+    def accept() -> None:
+        opened.accept_field()
+        seen.append((decision(opened).label, words(opened)))
+        answer(opened)
+
+    server.fake.script = [
+        started(windows=2),
+        points((10, 10)),
+        window_done(1, 2),
+        accept,
+        done(1, "cancelled"),
+    ]
+    opened.find_nuclei()
+    (label, said), *more = seen
+    assert not more
+    assert label == "Accept after search"
+    assert "still running" in said
+    assert server.fake.cancelled, "the button stops it"
+    assert state_of(opened).acceptances == ()
+    opened.accept_field()
+    assert "neither searched to its end" in words(opened), "it was stopped: part is not searched"
+    assert state_of(opened).acceptances == ()
+    answer(opened)
+    assert state_of(opened).complete == (FIELD,)
+    assert state_of(opened) == opened.session.project.state(opened.model.open_field.entry.sha256)
+
+
+def test_a_search_of_another_field_keeps_nobody_from_accepting_this_one(
+    controller: ReviewController, server: FakeServer, tile_path: Callable[[str], Path]
+) -> None:
+    controller.finder.connect()
+    controller.open_paths([tile_path("a.png"), tile_path("b.png"), tile_path("c.png")])
+    statuses = []
+
+    def go_on_and_accept() -> None:
+        controller.go_next()
+        controller.add_nucleus(5, 5)
+        controller.accept_field()
+        controller.go_to(0)
+        controller.accept_field()
+        statuses.extend(item.status for item in controller.model.queue.items)
+
+    server.fake.script = [
+        started(),
+        points((10, 10)),
+        go_on_and_accept,
+        points((30, 30), first=1),
+        done(2),
+    ]
+    controller.find_nuclei()
+    assert statuses == ["open", "done", "open"]
+    controller.accept_field()
+    assert [item.status for item in controller.model.queue.items] == ["done", "done", "open"]
+
+
+@pytest.mark.parametrize("ending", [done(1, "cancelled"), ServerUnavailableError("It is gone.")])
+def test_a_search_that_did_not_end_has_searched_nothing(
+    opened: ReviewController, server: FakeServer, ending: object
+) -> None:
+    server.fake.script = [started(), points((10, 10)), ending]
+    opened.find_nuclei()
+    assert unsearched_parts(state_of(opened), FIELD) == [FIELD]
+    opened.accept_field()
+    assert state_of(opened).acceptances == ()
+    assert "neither searched to its end" in words(opened)
+
+
+def test_an_empty_field_is_accepted_only_when_it_is_meant_and_asked_once(
+    opened: ReviewController, server: FakeServer
+) -> None:
+    opened.accept_field()
+    opened.accept_field()
+    assert state_of(opened).acceptances == ()
+    assert "No nuclei are marked in this field" in words(opened)
+    answer(opened)
+    assert state_of(opened).complete == (FIELD,)
+    opened.reopen_field()
+    opened.accept_field()
+    assert state_of(opened).complete == (FIELD,), "the same is not asked twice"
+    opened.undo()
+    search(opened, server)
+    opened.accept_field()
+    assert words(opened) == "There are no nuclei in this field. Is that so?", "another question"
+    assert state_of(opened).acceptances == ()
+
+
+def test_an_answer_that_comes_after_something_changed_asks_anew(
+    opened: ReviewController, server: FakeServer
+) -> None:
+    search(opened, server, (10, 10), region=HERE)
+    opened.model.region = None
+    opened.accept_field()
+    late = opened.model.notice
+    opened.delete_nuclei(state_of(opened).nuclei)
+    late.action()
+    assert state_of(opened).acceptances == ()
+    assert words(opened) != late.words
+
+
+def test_what_was_drawn_and_searched_is_what_is_accepted(
+    opened: ReviewController, server: FakeServer
+) -> None:
+    opened.set_region(HERE)
+    assert decision(opened).label == "Accept field", "nobody has looked there yet"
+    search(opened, server, (10, 10), region=HERE)
+    assert decision(opened).label == "Accept region"
+    assert "drawn region" in decision(opened).tip
+    opened.accept_field()
+    assert state_of(opened).complete == (HERE,)
+    opened.set_region(None)
+    assert (decision(opened).label, decision(opened).note) == ("Accept field", PARTLY_WORDS)
+    opened.accept_field()
+    assert "Part of this field was neither searched" in words(opened)
+    answer(opened)
+    assert state_of(opened).complete == (FIELD,)
+
+
+def test_a_flagged_field_says_why_it_is_not_done(
+    opened: ReviewController, server: FakeServer
+) -> None:
+    search(opened, server, (10, 10))
+    opened.accept_field()
+    opened.flag_field()
+    assert opened.model.queue.done == 0
+    assert opened.model.harvest.fields == 0
+    assert decision(opened).note == FLAGGED_WORDS
+    opened.flag_field()
+    assert opened.model.queue.done == 1
+    assert opened.model.harvest.fields == 1
+
+
+def test_accepting_again_what_is_accepted_writes_nothing(
+    opened: ReviewController, server: FakeServer
+) -> None:
+    search(opened, server, (10, 10))
+    opened.accept_field()
+    steps = opened.model.undo_steps
+    opened.accept_field()
+    assert opened.model.undo_steps == steps
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_parts_nobody_searched_are_every_pixel_nobody_searched(
+    opened: ReviewController, server: FakeServer, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    searched = np.zeros((64, 80), dtype=bool)
+    for _ in range(5):
+        x0, y0, width, height = rng.integers((0, 0, 5, 5), (60, 50, 40, 40)).tolist()
+        region = Box(x0, y0, min(x0 + width, 80), min(y0 + height, 64))
+        ended = bool(rng.random() < 0.6)
+        server.fake.script = [started(), done(0, "complete" if ended else "cancelled")]
+        opened.find_nuclei(region)
+        searched[y0 : int(region.y1), x0 : int(region.x1)] = ended
+    left = np.zeros_like(searched)
+    for part in unsearched_parts(state_of(opened), FIELD):
+        rows, columns = slice(int(part.y0), int(part.y1)), slice(int(part.x0), int(part.x1))
+        assert not left[rows, columns].any(), "parts do not overlap"
+        left[rows, columns] = True
+    assert (left == ~searched).all()
+    for part in unsearched_parts(state_of(opened), FIELD):
+        opened.add_nucleus((part.x0 + part.x1) / 2, (part.y0 + part.y1) / 2)
+    assert unseen_parts(state_of(opened), FIELD) == []
