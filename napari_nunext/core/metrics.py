@@ -10,7 +10,7 @@ import numpy as np
 from napari_nunext.core.matching import Method, match_points
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from napari_nunext.core.geometry import PointsXY
     from napari_nunext.core.matching import Matching
@@ -68,6 +68,11 @@ class DetectionScore:
             "f1": self.f1,
         }
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> DetectionScore:
+        """Inverse of `to_json`."""
+        return cls(int(data["tp"]), int(data["fp"]), int(data["fn"]))
+
 
 @dataclass(frozen=True, slots=True)
 class DetectionReport:
@@ -97,6 +102,19 @@ class DetectionReport:
             "radius_um": self.radius_um,
             "matching": self.method,
         }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> DetectionReport:
+        """Inverse of `to_json`; what else a report holds is passed over."""
+        return cls(
+            overall=DetectionScore.from_json(data["overall"]),
+            by_category={
+                name: DetectionScore.from_json(s) for name, s in data["by_category"].items()
+            },
+            images=int(data["images"]),
+            radius_um=float(data["radius_um"]),
+            method=data["matching"],
+        )
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -7,14 +7,16 @@ import tempfile
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.nuclei import UNCATEGORISED
 from napari_nunext.images import ImageFinder
 from napari_nunext.places import BUNDLED_WEIGHTS
 from napari_nunext.review.background import in_words
+from napari_nunext.review.comparing import compare, counted, lesson_of
 from napari_nunext.review.fields import harvest
 from napari_nunext.review.model import Harvest, Notice, TrainingStatus
+from napari_nunext.review.naming import NEW, folder_name, model_name
 from napari_nunext.review.training import FIRST, FURTHER, Trainer, TrainingStep
 from napari_nunext.store.exports.training import export_training
 
@@ -22,9 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_nunext.core.records import Manifest
+    from napari_nunext.review.comparing import Comparison
     from napari_nunext.review.finding import Finder
     from napari_nunext.review.model import TrainingPhase
     from napari_nunext.review.session import Session
+    from napari_nunext.serving.protocol import ModelInfo
 
 CHECKPOINT_FILE = "nunext.json"
 
@@ -75,7 +79,7 @@ class Improver:
         """Write what people completed as training data, and say where it is."""
         self._session.background.run(
             lambda: self._write_export(folder),
-            lambda manifest: self._session.notify(Notice(f"Exported to {folder}.")),
+            lambda manifest: self._session.notify(Notice(_exported(manifest, folder))),
         )
 
     def _write_export(self, folder: Path) -> Manifest:
@@ -93,10 +97,10 @@ class Improver:
         self._model.training = TrainingStatus("exporting", words="Gathering the accepted fields")
         # What nobody has sorted teaches where nuclei are: it needs no category of its own.
         names = [c.name for c in self._model.categories if c.name != UNCATEGORISED]
-        base = self._base_checkpoint()
+        base, chosen = self._base_checkpoint(), self._chosen()
         missing = names if base is None else self._unknown_to_the_model(names)
         self._session.background.run(
-            lambda: self._work(trainer, base, missing, steps), self._trained, self._failed
+            lambda: self._work(trainer, chosen, base, missing, steps), self._trained, self._failed
         )
 
     def stop(self) -> None:
@@ -105,10 +109,18 @@ class Improver:
             self._trainer.stop()
 
     def use(self) -> None:
-        """Make the new model the one that finds nuclei."""
-        checkpoint = self._model.training.checkpoint
-        if checkpoint is not None:
+        """Make the new model the one that finds nuclei; asks first where it is worse."""
+        training = self._model.training
+        checkpoint = training.checkpoint
+        if checkpoint is None:
+            return
+        question = "" if training.comparison is None else training.comparison.question
+        if not question:
             self._finder.want_model(checkpoint.name)
+            return
+        self._session.notify(
+            Notice(question, "warning", "Use it", lambda: self._finder.want_model(checkpoint.name))
+        )
 
     def _base_checkpoint(self) -> Path | None:
         """The folder of the chosen model, where it is on this machine and has weights."""
@@ -116,20 +128,35 @@ class Improver:
         folders = [parent / name for parent in (self._models_dir, self._bundled)] if name else []
         return next((f for f in folders if (f / CHECKPOINT_FILE).is_file()), None)
 
+    def _chosen(self) -> ModelInfo | None:
+        return next((m for m in self._model.models if m.id == self._model.model_id), None)
+
     def _unknown_to_the_model(self, names: list[str]) -> list[str]:
         """Those categories that the chosen model cannot say yet."""
-        chosen = next(m for m in self._model.models if m.id == self._model.model_id)
-        known = {category.name.casefold() for category in chosen.categories}
+        chosen = self._chosen()
+        known = {category.name.casefold() for category in chosen.categories} if chosen else set()
         return [name for name in names if name.casefold() not in known]
 
     def _work(
-        self, trainer: Trainer, base: Path | None, new_categories: list[str], steps: int | None
-    ) -> Path:
+        self,
+        trainer: Trainer,
+        chosen: ModelInfo | None,
+        base: Path | None,
+        new_categories: list[str],
+        steps: int | None,
+    ) -> tuple[Path, Comparison]:
+        """Export, train and test in a background thread; the new model and its figures."""
         self._models_dir.mkdir(parents=True, exist_ok=True)
-        out = self._models_dir / f"review-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
         work = Path(tempfile.mkdtemp(prefix="nunext-training-"))
+        old = base or ("" if chosen is None else chosen.id)
         try:
             self._write_export(work / "export")
+            lesson = lesson_of(work / "export", self._nameless())
+            root, now = NEW if base is None else _name(chosen), datetime.now().astimezone()
+            folders = {folder.name for folder in self._models_dir.iterdir()}
+            name = model_name(root, lesson.fields, now, self._taken_names())
+            out = self._models_dir / folder_name(root, lesson.fields, now, folders)
+            self._show(lesson=lesson, name=name)
             recipe = FURTHER
             if base is None:
                 self._say("building", "Making a small new model")
@@ -140,19 +167,31 @@ class Improver:
                 known, base = base, work / "base"
                 trainer.extend(known, base, new_categories)
             self._say("training", "Starting")
-            return trainer.sft(
-                work / "export", base, out, recipe=recipe, steps=steps, tell=self._tell
+            trainer.sft(
+                work / "export", base, out, name=name, recipe=recipe, steps=steps, tell=self._tell
+            )
+            self._show(phase="testing", words="", checkpoint=out)
+            return out, compare(
+                trainer, work / "export", lesson, old, out, lambda words: self._show(words=words)
             )
         finally:
             shutil.rmtree(work, ignore_errors=True)
 
+    def _nameless(self) -> frozenset[str]:
+        """Images of which nobody knows the patient."""
+        return frozenset(e.sha256 for e in self._session.project.images() if e.patient is None)
+
+    def _taken_names(self) -> frozenset[str]:
+        return frozenset(model.name for model in self._model.models)
+
     def _say(self, phase: TrainingPhase, words: str) -> None:
+        self._show(phase=phase, words=words)
+
+    def _show(self, **changes: Any) -> None:
+        """Change the status that is shown; from any thread."""
+
         def show() -> None:
-            self._model.training = replace(
-                self._model.training,
-                phase=phase,
-                words=words,
-            )
+            self._model.training = replace(self._model.training, **changes)
 
         self._session.background.on_main(show)
 
@@ -171,14 +210,31 @@ class Improver:
             words=f"Step {step.step} of {step.steps}",
         )
 
-    def _trained(self, checkpoint: Path) -> None:
-        old = self._model.training
+    def _trained(self, made: tuple[Path, Comparison]) -> None:
+        checkpoint, comparison = made
         self._model.training = replace(
-            old, phase="done", words="The new model is ready", checkpoint=checkpoint
+            self._model.training,
+            phase="done",
+            words="The new model is ready",
+            checkpoint=checkpoint,
+            comparison=comparison,
+            seconds_left=None,
         )
+        if self._model.server.phase == "ready":
+            self._finder.connect()  # so that it can be chosen
 
     def _failed(self, error: BaseException) -> None:
         stopped = self._trainer is not None and self._trainer.stopped
         words = "Stopped; nothing was changed" if stopped else in_words(error).words
         phase: TrainingPhase = "stopped" if stopped else "failed"
         self._model.training = replace(self._model.training, phase=phase, words=words)
+
+
+def _name(model: ModelInfo | None) -> str:
+    return "" if model is None else model.name
+
+
+def _exported(manifest: Manifest, folder: Path) -> str:
+    """What an export holds, by its own count."""
+    fields = counted(manifest.counts["images"], "field")
+    return f"Exported {fields} with {manifest.counts['nuclei']} nuclei to {folder}."

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.core.nuclei import Category
+    from napari_nunext.review.comparing import Comparison, Lesson
     from napari_nunext.serving.protocol import Health, ModelInfo
     from napari_nunext.store import FieldState, ImageEntry
 
@@ -35,7 +36,9 @@ Tool = Literal["look", "select", "add", "outline"]
 """What the mouse does on the image: move the view, select and move nuclei, place nuclei, say what
 belongs to a nucleus."""
 
-TrainingPhase = Literal["idle", "exporting", "building", "training", "done", "failed", "stopped"]
+TrainingPhase = Literal[
+    "idle", "exporting", "building", "training", "testing", "done", "failed", "stopped"
+]
 
 ItemStatus = Literal["waiting", "open", "done", "changed", "flagged", "unreadable"]
 """Not looked at yet, not accepted, accepted as it stands, accepted and changed since, marked for a
@@ -204,11 +207,17 @@ class TrainingStatus:
     words: str = ""
     checkpoint: Path | None = None
     """The new model, once there is one."""
+    name: str = ""
+    """What people call it."""
+    lesson: Lesson | None = None
+    """What was exported to learn from, once it is."""
+    comparison: Comparison | None = None
+    """Figures before and after, once there are any."""
 
     @property
     def busy(self) -> bool:
         """Whether it is under way."""
-        return self.phase in ("exporting", "building", "training")
+        return self.phase in ("exporting", "building", "training", "testing")
 
 
 @dataclass(frozen=True, slots=True)

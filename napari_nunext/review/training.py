@@ -2,7 +2,8 @@
 
 The app never imports training. It runs ``nunext-train`` and reads one JSON object a line:
 ``{"event": "step", "step": 3, "steps": 50, "loss": 2.1, "eta_s": 12}`` and at the end
-``{"event": "done", "checkpoint": "..."}``.
+``{"event": "done", "checkpoint": "..."}``. A test tells
+``{"event": "image", "done": 1, "total": 3}`` and leaves a report.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ import sys
 import tempfile
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from napari_nunext.core.errors import NunextError
+from napari_nunext.core.metrics import DetectionReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +35,10 @@ FURTHER, FIRST = "feedback", "first"
 
 NEW_WINDOW_PX = "32"
 """Few nuclei at once are what a small new model learns soonest."""
+
+
+Subject: TypeAlias = Path | str
+"""What is tested: a folder of a checkpoint, or the id of a model without one."""
 
 
 class TrainingError(NunextError, RuntimeError):
@@ -84,12 +90,12 @@ class Trainer:
         ]
         if categories:
             arguments += ["--categories", ",".join(categories)]
-        self._run(arguments, lambda step: None)
+        self._run(arguments, lambda said: None)
 
     def extend(self, checkpoint: Path, folder: Path, categories: Sequence[str]) -> None:
         """Make a copy of `checkpoint` that knows these categories as well. Blocks."""
         arguments = ["extend", "--checkpoint", str(checkpoint), "--out", str(folder)]
-        self._run([*arguments, "--categories", ",".join(categories)], lambda step: None)
+        self._run([*arguments, "--categories", ",".join(categories)], lambda said: None)
 
     def sft(
         self,
@@ -97,11 +103,14 @@ class Trainer:
         checkpoint: Path,
         out: Path,
         *,
+        name: str,
         recipe: str,
         steps: int | None,
         tell: Callable[[TrainingStep], None],
     ) -> Path:
         """Fine-tune `checkpoint` on an export, and return the new model's folder. Blocks.
+
+        What the export keeps aside is not looked at, so that a test on it flatters nobody.
 
         Raises
         ------
@@ -110,33 +119,76 @@ class Trainer:
         """
         arguments = ["sft", "--data", str(export), "--checkpoint", str(checkpoint)]
         arguments += ["--out", str(out), "--recipe", recipe, "--progress", "jsonl"]
+        arguments += ["--name", name, "--keep", "last"]
         if steps is not None:
             arguments += ["--steps", str(steps)]
-        last = self._run(arguments, tell)
+
+        def hear(said: dict[str, Any]) -> None:
+            if said.get("event") == "step":
+                tell(_step(said))
+
+        last = self._run(arguments, hear)
         if last.get("event") != "done":
             raise TrainingError("Training ended without a model. The log says more.")
         return out
 
+    def evaluate(
+        self, subject: Subject, export: Path, tell: Callable[[int, int], None]
+    ) -> DetectionReport:
+        """Find nuclei in what an export keeps aside, and score them. Blocks.
+
+        Parameters
+        ----------
+        subject : Path or str
+        export : Path
+            With a val split.
+        tell : callable
+            Told how many of how many fields are done.
+
+        Raises
+        ------
+        TrainingError
+            If the command cannot start, fails, or is stopped.
+        """
+        option = "--checkpoint" if isinstance(subject, Path) else "--model"
+        with tempfile.TemporaryDirectory(prefix="nunext-test-") as folder:
+            report = Path(folder, "report.json")
+            arguments = ["evaluate", option, str(subject), "--data", str(export)]
+            arguments += ["--split", "val", "--progress", "jsonl", "--out", str(report)]
+
+            def hear(said: dict[str, Any]) -> None:
+                if said.get("event") == "image":
+                    tell(int(said["done"]), int(said["total"]))
+
+            self._run(arguments, hear)
+            try:
+                return DetectionReport.from_json(json.loads(report.read_text(encoding="utf-8")))
+            except (OSError, KeyError, TypeError, ValueError) as error:
+                raise TrainingError(f"The test left no figures ({error!r}).") from error
+
     def _run(
-        self, arguments: Sequence[str], tell: Callable[[TrainingStep], None]
+        self, arguments: Sequence[str], hear: Callable[[dict[str, Any]], None]
     ) -> dict[str, Any]:
+        """Run a command; `hear` gets each object that it writes, and the last one is returned."""
         with tempfile.TemporaryFile("w+", encoding="utf-8") as errors:
             process = self._start([*self._command, *arguments], errors.fileno())
             last: dict[str, Any] = {}
             with process:
                 assert process.stdout is not None
                 for line in process.stdout:
-                    last = _parse(line) or last
-                    if last.get("event") == "step":
-                        tell(_step(last))
+                    said = _parse(line)
+                    if said:
+                        last = said
+                        hear(said)
             errors.seek(0)
-            said = errors.read().strip().splitlines()
+            complaints = errors.read().strip().splitlines()
         if self.stopped:
             raise TrainingError("Training was stopped.")
         if process.returncode != 0:
-            logger.error("%s failed:\n%s", arguments[0], "\n".join(said[-40:]))
-            why = said[-1] if said else f"exit code {process.returncode}"
-            raise TrainingError(f"Training failed: {why}")
+            logger.error("%s failed:\n%s", arguments[0], "\n".join(complaints[-40:]))
+            why = complaints[-1] if complaints else f"exit code {process.returncode}"
+            what = "The test" if arguments[0] == "evaluate" else "Training"
+            raise TrainingError(f"{what} failed: {why}")
         return last
 
     def _start(self, command: Sequence[str], stderr: int) -> subprocess.Popen[str]:

@@ -3,7 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_nunext.core.metrics import DetectionCase, DetectionScore, score_detections
+from napari_nunext.core.metrics import (
+    DetectionCase,
+    DetectionReport,
+    DetectionScore,
+    score_detections,
+)
 
 
 def test_figures_of_a_hand_counted_field():
@@ -49,6 +54,7 @@ def test_each_category_is_matched_on_its_own():
     assert (b.tp, b.fp, b.fn) == (1, 1, 0)
     assert report.mean_category_f1 == pytest.approx((2 / 3 + 2 / 3) / 2)
     assert report.to_json()["matching"] == "gated"
+    assert DetectionReport.from_json(report.to_json()) == report
 
 
 def test_without_categories_there_is_no_category_mean():

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pytest
 from PIL import Image
 
+from napari_nunext.core.metrics import DetectionReport, DetectionScore
+from napari_nunext.review.naming import folder_name, model_name
 from napari_nunext.review.training import TrainingError, TrainingStep
 from tests.review.fakes import FakeServer, model_info, review_on
 
@@ -13,6 +16,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_nunext.review.controller import ReviewController
+
+
+def report(f1: float, **by_category: float) -> DetectionReport:
+    """Figures of 100 nuclei, of which that share was found and the others taken for others."""
+
+    def score(share: float) -> DetectionScore:
+        return DetectionScore(
+            round(100 * share), 100 - round(100 * share), 100 - round(100 * share)
+        )
+
+    scores = {name: score(share) for name, share in by_category.items()}
+    return DetectionReport(score(f1), scores, 1, 3.0, "gated")
 
 
 class FakeTrainer:
@@ -26,6 +41,9 @@ class FakeTrainer:
         self.recipes: list[str] = []
         self.lines = 0
         self.error: Exception | None = None
+        self.names: list[str] = []
+        self.tested: list[Path | str] = []
+        self.figures = [report(0.6), report(0.8)]
 
     def stop(self) -> None:
         self.stopped = True
@@ -37,7 +55,16 @@ class FakeTrainer:
         self.extended.append((checkpoint, tuple(categories)))
         folder.mkdir()
 
-    def sft(self, export: Path, checkpoint: Path, out: Path, *, recipe, steps, tell) -> Path:
+    def evaluate(self, subject: Path | str, export: Path, tell) -> DetectionReport:
+        self.tested.append(subject)
+        tell(1, 1)
+        found = self.figures[len(self.tested) - 1]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def sft(self, export: Path, checkpoint: Path, out: Path, *, name, recipe, steps, tell) -> Path:
+        self.names.append(name)
         self.trained.append((checkpoint, out))
         self.recipes.append(recipe)
         self.lines = len((export / "sft.jsonl").read_text().splitlines())
@@ -180,3 +207,122 @@ def test_a_stopped_training_changes_nothing(
     reviewed.improver.train()
     assert reviewed.model.training.phase == "stopped"
     assert reviewed.model.training.checkpoint is None
+
+
+@pytest.fixture
+def two_patients(
+    reviewed: ReviewController, tile_path: Callable[[str], Path]
+) -> Iterator[ReviewController]:
+    """As `reviewed`, with an accepted field of another patient: one of the two is kept aside."""
+    reviewed.open_paths([tile_path("TCGA-A7-A0D9.png")])
+    reviewed.add_nucleus(30, 20)
+    reviewed.accept_field()
+    return reviewed
+
+
+def test_both_models_are_tested_on_what_was_kept_aside(
+    two_patients: ReviewController, trainer: FakeTrainer
+) -> None:
+    said: list[str] = []
+    two_patients.model.events.training.connect(lambda status: said.append(status.words))
+    two_patients.improver.train()
+    status = two_patients.model.training
+    assert trainer.tested == ["small", status.checkpoint]
+    assert "Testing the old model on 1 patient kept aside" in said
+    assert "Testing the new model on 1 patient kept aside, field 1 of 1" in said
+    assert status.lesson is not None
+    assert status.lesson.words == "Learns from 1 field with 1 nuclei."
+    assert status.lesson.kept_words.startswith("Tested on 1 patient kept aside (1 field, 1 nuclei)")
+    assert "may be of one person" in status.lesson.kept_words  # t.png does not say whose it is
+    (line,) = status.comparison.lines
+    assert (line.before, line.after) == (report(0.6).overall, report(0.8).overall)
+    assert line.nuclei == 100
+    assert status.comparison.question == ""
+
+
+def test_with_one_patient_nothing_is_tested_and_it_says_so(
+    reviewed: ReviewController, trainer: FakeTrainer
+) -> None:
+    reviewed.improver.train()
+    status = reviewed.model.training
+    assert trainer.tested == []
+    assert status.comparison.lines == ()
+    assert status.lesson.kept_words.startswith("One patient only")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "question"),
+    [
+        (report(0.78), report(0.71), "fewer nuclei right on the fields kept aside: F1 0.71, bef"),
+        (
+            report(0.7, Lymphocyte=0.6, Stromal=0.5),
+            report(0.8, Lymphocyte=0.4, Stromal=0.6),
+            "fewer Lymphocyte nuclei right on the fields kept aside: F1 0.40, before 0.60.",
+        ),
+    ],
+)
+def test_a_worse_model_is_put_in_place_only_after_a_question(
+    two_patients: ReviewController,
+    server: FakeServer,
+    trainer: FakeTrainer,
+    before: DetectionReport,
+    after: DetectionReport,
+    question: str,
+) -> None:
+    trainer.figures = [before, after]
+    two_patients.improver.train()
+    checkpoint = two_patients.model.training.checkpoint
+    assert checkpoint is not None
+    server.fake.offered = [*server.fake.offered, model_info(id=checkpoint.name, default=False)]
+    two_patients.improver.use()
+    assert two_patients.model.model_id == "small"
+    notice = two_patients.model.notice
+    assert question in notice.words
+    assert notice.action_label == "Use it"
+    notice.action()
+    assert two_patients.model.model_id == checkpoint.name
+
+
+def test_a_model_that_cannot_be_tested_is_not_lost(
+    two_patients: ReviewController, trainer: FakeTrainer
+) -> None:
+    trainer.figures = [TrainingError("The test failed: no model 'small' here."), report(0.8)]
+    two_patients.improver.train()
+    status = two_patients.model.training
+    assert status.phase == "done"
+    assert status.comparison.problem.startswith("The old model could not be tested here")
+    (line,) = status.comparison.lines
+    assert (line.before, line.after) == (None, report(0.8).overall)
+    trainer.tested.clear()
+    trainer.figures = [TrainingError("Training was stopped.")]
+    trainer.stopped = True
+    two_patients.improver.train()
+    status = two_patients.model.training
+    assert (status.phase, status.comparison.lines) == ("done", ())
+    assert status.comparison.problem == "The test was stopped: there are no figures."
+
+
+def test_names_tell_models_apart() -> None:
+    at = datetime(2024, 11, 26, 14, 5)
+    first = model_name("nunext-small", 1, at)
+    assert first == "nunext-small + 1 field, 26 Nov 14:05"
+    assert model_name(first, 12, at) == "nunext-small + 12 fields, 26 Nov 14:05"
+    assert model_name("nunext-small", 1, at, {first}) == f"{first} (2)"
+    folder = folder_name(first, 12, at)
+    assert folder == "nunext-small-12-fields-20241126-140500"
+    assert folder_name(first, 12, at, {folder}) == f"{folder}-2"
+
+
+def test_the_new_models_name_says_what_it_learned(
+    reviewed: ReviewController, trainer: FakeTrainer
+) -> None:
+    reviewed.improver.train()
+    assert trainer.names[0].startswith("new small + 1 field, ")
+    assert reviewed.model.training.name == trainer.names[0]
+
+
+def test_an_export_is_counted_as_it_was_written(reviewed: ReviewController, tmp_path: Path) -> None:
+    reviewed.improver.export(tmp_path / "export")
+    assert (
+        reviewed.model.notice.words == f"Exported 1 field with 1 nuclei to {tmp_path / 'export'}."
+    )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from napari_nunext.core.metrics import DetectionScore
 from napari_nunext.review.training import Trainer, TrainingError, TrainingStep
 
 if TYPE_CHECKING:
@@ -34,7 +35,13 @@ def trainer(*extra: str) -> Trainer:
 def test_progress_is_told_and_the_new_model_returned(tmp_path: Path) -> None:
     told: list[TrainingStep] = []
     out = trainer().sft(
-        tmp_path / "e", tmp_path / "c", tmp_path / "o", recipe="first", steps=3, tell=told.append
+        tmp_path / "e",
+        tmp_path / "c",
+        tmp_path / "o",
+        name="n",
+        recipe="first",
+        steps=3,
+        tell=told.append,
     )
     assert out == tmp_path / "o"
     assert told == [
@@ -47,7 +54,13 @@ def test_progress_is_told_and_the_new_model_returned(tmp_path: Path) -> None:
 def test_a_failure_is_told_in_the_trainers_last_line(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="Accept a field first"):
         trainer("fail").sft(
-            tmp_path, tmp_path, tmp_path / "o", recipe="first", steps=None, tell=lambda step: None
+            tmp_path,
+            tmp_path,
+            tmp_path / "o",
+            name="n",
+            recipe="first",
+            steps=None,
+            tell=lambda step: None,
         )
 
 
@@ -61,7 +74,9 @@ def test_a_training_can_be_stopped(tmp_path: Path) -> None:
             reached.set()
 
     with pytest.raises(TrainingError, match="stopped"):
-        running.sft(tmp_path, tmp_path, tmp_path / "o", recipe="first", steps=None, tell=tell)
+        running.sft(
+            tmp_path, tmp_path, tmp_path / "o", name="n", recipe="first", steps=None, tell=tell
+        )
 
 
 def test_a_stopped_trainer_starts_nothing_more(tmp_path: Path) -> None:
@@ -74,3 +89,26 @@ def test_a_stopped_trainer_starts_nothing_more(tmp_path: Path) -> None:
 def test_a_missing_trainer_says_what_to_install(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"napari-nunext\[training\]"):
         Trainer((str(tmp_path / "no-such-command"),)).build(tmp_path / "m", [])
+
+
+TEST = """
+import json, pathlib, sys
+print(json.dumps({"event": "image", "done": 1, "total": 1}))
+score = {"tp": 3, "fp": 1, "fn": 2}
+report = {"overall": score, "by_category": {"A": score}, "images": 1, "radius_um": 3.0}
+if "bare" not in sys.argv:
+    report["matching"] = "gated"
+pathlib.Path(sys.argv[-1]).write_text(json.dumps(report))
+"""
+
+
+def test_the_figures_of_a_test_are_those_of_its_report(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    tester = Trainer((sys.executable, "-c", TEST))
+    found = tester.evaluate("classical", tmp_path, lambda done, total: told.append((done, total)))
+    assert told == [(1, 1)]
+    assert found.overall == found.by_category["A"] == DetectionScore(3, 1, 2)
+    with pytest.raises(TrainingError, match="left no figures"):
+        Trainer((sys.executable, "-c", TEST, "bare")).evaluate(tmp_path, tmp_path, print)
+    with pytest.raises(TrainingError, match="The test failed: nunext-train: the export holds no"):
+        trainer("fail").evaluate(tmp_path, tmp_path, print)

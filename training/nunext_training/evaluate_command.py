@@ -11,7 +11,7 @@ from napari_nunext.core.errors import InputError
 from napari_nunext.core.metrics import MATCH_RADIUS_UM
 from napari_nunext.core.records import SPLITS
 from nunext_training.command_line import add_strict, renames_of, set_threads
-from nunext_training.progress import counter
+from nunext_training.progress import counter, json_counter
 
 if TYPE_CHECKING:
     import argparse
@@ -66,6 +66,7 @@ def add_parser(commands: Any) -> None:
         metavar="DIR",
         help="write report.json, .md and .html (or one FILE.json)",
     )
+    evaluate.add_argument("--progress", choices=("bar", "jsonl"), default="bar")
     evaluate.set_defaults(run=_run)
 
 
@@ -100,7 +101,10 @@ def _run(args: argparse.Namespace) -> int:
         )
     else:
         evaluation = evaluate_detector(
-            _detector(args), images, progress=counter("image"), **options
+            _detector(args),
+            images,
+            progress=json_counter() if args.progress == "jsonl" else counter("image"),
+            **options,
         )
     print(evaluation.table())
     if args.out is not None and args.out.suffix == ".json":

@@ -112,6 +112,16 @@ class Bar:
             self._bar.set_postfix(self._shown, refresh=False)
 
 
+def json_counter() -> Callable[[int, int], None]:
+    """One JSON object a line on stdout: event ``image``, and how many of how many are done."""
+
+    def tell(done: int, total: int) -> None:
+        sys.stdout.write(json.dumps({"event": "image", "done": done, "total": total}) + "\n")
+        sys.stdout.flush()
+
+    return tell
+
+
 def counter(what: str) -> Callable[[int, int], None]:
     """A bar on stderr that is told how many of how many are done."""
     bar = tqdm(file=sys.stderr, unit=what, leave=False, disable=None)  # on terminals only

@@ -36,6 +36,7 @@ def publish(
     identity: dict[str, Any],
     *,
     method: str = "sft",
+    name: str = "",
 ) -> None:
     """Write the checkpoint of a run that is complete, and remove the run's folder.
 
@@ -50,6 +51,8 @@ def publish(
         Of the run; begins the provenance.
     method : str
         How it was trained, for the provenance.
+    name : str
+        For people; the name of the folder where empty.
     """
     best = run.best()
     dtype = AutoConfig.from_pretrained(parent.folder, local_files_only=True).dtype
@@ -58,7 +61,7 @@ def publish(
     provenance = provenance_of(identity, recipe, best, method=method)
     description = replace(
         parent.description,
-        name=run.out.name,
+        name=name or run.out.name,
         metrics=() if best is None else (_metrics(recipe, best, identity),),
         provenance=provenance
         | {"modules": modules_after(parent.description.provenance, provenance)},

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import torch
 from transformers import TrainingArguments
@@ -59,6 +59,9 @@ if TYPE_CHECKING:
     from nunext_training.run_folder import RunFolder
 
 
+Keep: TypeAlias = Literal["best", "last"]
+
+
 @dataclass(frozen=True, slots=True)
 class SftJob(Job):
     """A job of supervised fine-tuning."""
@@ -67,6 +70,9 @@ class SftJob(Job):
     """A SAM that judges the chain of visual thought; None trains without."""
     workers: int = 0
     """Processes that cut windows; 0 cuts them in this one. The windows are the same."""
+    keep: Keep = "best"
+    """The weights that validate best, or the last ones: then nothing is validated, and the val
+    split stays unseen, for figures that no choice has flattered."""
 
 
 def run_sft(
@@ -98,6 +104,9 @@ def run_sft(
     sam = _sam(job.covt, parent)
     data = read_data(job, parent.description.codec.category_names)
     identity = identity_of(job, job.recipe, data)
+    if job.keep == "last":
+        data = replace(data, val=())
+        identity["kept"] = "last"
     if sam is not None:
         identity["covt_sam_sha256"] = sam.sha256
     return run_stage(

@@ -26,6 +26,13 @@ def add_parser(commands: Any) -> None:
     sft.add_argument("--batch-size", type=int)
     sft.add_argument("--warmup-steps", type=int)
     sft.add_argument("--workers", type=int, default=0, help="processes that cut windows")
+    sft.add_argument(
+        "--keep",
+        choices=("best", "last"),
+        default="best",
+        help="the weights that validate best; or the last, and the val split stays unseen",
+    )
+    sft.add_argument("--name", default="", help="of the new model, for people (default: --out's)")
     sft.set_defaults(run=_run)
 
 
@@ -33,7 +40,13 @@ def _run(args: argparse.Namespace) -> int:
     from nunext_training.sft import SftJob, run_sft
 
     set_threads(args.threads)
-    job = SftJob(**job_options(args, _recipe(args)), covt=args.covt, workers=args.workers)
+    job = SftJob(
+        **job_options(args, _recipe(args)),
+        name=args.name,
+        covt=args.covt,
+        workers=args.workers,
+        keep=args.keep,
+    )
     return run_job(args, run_sft, job)
 
 

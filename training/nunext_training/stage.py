@@ -48,6 +48,8 @@ class Job:
     """New names of categories."""
     left_out: frozenset[str] = frozenset()
     """Patients whose images are neither trained nor validated on."""
+    name: str = ""
+    """What people call the new checkpoint; its folder's name where empty."""
 
 
 def read_data(job: Job, category_names: Sequence[str] = ()) -> TrainingData:
@@ -107,7 +109,7 @@ def run_stage(
         identity,
         parent.model,
         make_trainer,
-        lambda run, identity: publish(run, parent, recipe, identity, method=method),
+        lambda run, identity: publish(run, parent, recipe, identity, method=method, name=job.name),
         progress,
     )
 
