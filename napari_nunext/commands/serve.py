@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import InputError
+from napari_nunext.models.precision import PRECISION_HELP, PRECISIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,6 +41,7 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--embeddings-mib", type=float, metavar="N", help="memory for further clicks (default: 256)"
     )
+    parser.add_argument("--dtype", choices=PRECISIONS, default="auto", help=PRECISION_HELP)
     parser.add_argument("--max-run-s", type=float, metavar="S", help="longest run (default: 6 h)")
     parser.add_argument(
         "--drain-s", type=float, metavar="S", help="time to end after SIGTERM (default: 60)"
@@ -126,6 +128,7 @@ def _serve(settings: ServerSettings, args: argparse.Namespace, tell: Callable[[s
         model_folders(args.models),
         engines=vllm_offers(settings.vllm),
         embeddings_bytes=settings.embeddings_bytes,
+        precision=settings.precision,
     )
     return 0 if serve(settings, catalog, ready=lambda url, _: ready(url)) else 1
 
@@ -186,5 +189,6 @@ def _settings(args: argparse.Namespace) -> ServerSettings:
         port=args.port,
         token=token,
         keys_file=args.keys,
+        precision=args.dtype,
         **{name: value for name, value in limits.items() if value is not None},
     )

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from napari_nunext.models.detector import Detector, DetectorInfo
     from napari_nunext.models.others.offers import EngineOffer, Offer
     from napari_nunext.models.others.plugins import Kind
+    from napari_nunext.models.precision import Precision
     from napari_nunext.models.segmenter import Segmenter, SegmenterInfo
 
 logger = logging.getLogger(__name__)
@@ -88,6 +89,8 @@ class Catalog:
         their folders hold is not offered a second time.
     embeddings_bytes : int
         Memory for what segmenters remember of windows, all of them together.
+    precision : {"auto", "float32", "bfloat16"}
+        Arithmetic of detectors that are checkpoints; by the device when ``"auto"``.
     """
 
     def __init__(
@@ -98,11 +101,13 @@ class Catalog:
         bundled: Path = BUNDLED_WEIGHTS,
         engines: Sequence[EngineOffer] = (),
         embeddings_bytes: int = EMBEDDINGS_BYTES,
+        precision: Precision = "auto",
     ) -> None:
         self._paths = [bundled, *paths]
         self._engines = tuple(engines)
         self._bundled = bundled
         self._device = device
+        self._precision = precision
         self.embeddings = new_embeddings(embeddings_bytes)
         self._looks: dict[Path, _Look] = {}
         self._loaded: OrderedDict[tuple[Kind, str], tuple[str | None, Detector | Segmenter]] = (
@@ -176,8 +181,11 @@ class Catalog:
             kept = self._keep(entry, entry.offer.load())
         elif kept is None and entry.folder is not None:
             from napari_nunext.models.decoding import NextPointDetector
+            from napari_nunext.models.devices import named_dtype
 
-            kept = self._keep(entry, NextPointDetector(entry.folder, device=self._device))
+            dtype = named_dtype(self._precision)
+            detector = NextPointDetector(entry.folder, device=self._device, dtype=dtype)
+            kept = self._keep(entry, detector)
         elif kept is None:
             return ClassicalDetector()
         return kept  # type: ignore[return-value]  # kept under its kind

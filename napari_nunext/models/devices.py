@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -12,14 +10,9 @@ import torch
 from napari_nunext.models.quantised import quantisation_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-logger = logging.getLogger(__name__)
-
-PAYS_FROM = 2.0
-"""bfloat16 on a CPU must multiply so many times faster than float32: elsewhere in a model it is
-slower, where numbers are turned from one into the other."""
+    from napari_nunext.models.precision import Precision
 
 
 def choose_device(device: str | torch.device | None = None) -> torch.device:
@@ -41,32 +34,23 @@ def decoding_dtype(folder: Path, device: torch.device) -> torch.dtype:
 
     Quantised checkpoints keep float32 beside their small integers on a CPU.
     """
-    if device.type == "cpu" and quantisation_of(folder) is None and bfloat16_pays():
+    if device.type == "cpu" and quantisation_of(folder) is None and has_bfloat16_units():
         return torch.bfloat16
     return default_dtype(device)
 
 
+def named_dtype(precision: Precision) -> torch.dtype | None:
+    """The type of a precision's name; None for what the device decides."""
+    return {"auto": None, "float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
+
+
 @cache
-def bfloat16_pays() -> bool:
-    """Whether this CPU multiplies bfloat16 `PAYS_FROM` times as fast as float32; measured once.
+def has_bfloat16_units() -> bool:
+    """Whether this CPU multiplies matrices of bfloat16 in units of their own (AMX).
 
-    Measured rather than asked: the names of what processors can do differ, and what torch makes of
-    it as well. It takes 20 ms.
+    Asked rather than measured: the same command must give the same figures on a busy machine and
+    on a quiet one. Vector instructions for bfloat16 (AVX-512) save no time. A torch that cannot say
+    is taken to have none.
     """
-    ratio = _product_s(torch.float32) / _product_s(torch.bfloat16)
-    logger.info("bfloat16 multiplies %.1f times as fast as float32 here", ratio)
-    return ratio >= PAYS_FROM
-
-
-def _product_s(
-    dtype: torch.dtype, clock: Callable[[], float] = time.thread_time, repeats: int = 5
-) -> float:
-    """Time of a product, the shortest of some: CPU time, for others may be at work as well."""
-    left, right = torch.ones(1024, 256, dtype=dtype), torch.ones(256, 256, dtype=dtype)
-    left @ right  # the first one sets things up
-    shortest = float("inf")
-    for _ in range(repeats):
-        began = clock()
-        left @ right
-        shortest = min(shortest, clock() - began)
-    return max(shortest, 1e-9)
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("amx_bf16", False))

@@ -58,6 +58,7 @@ def main() -> int:
             model_folders(args.models),
             engines=vllm_offers(settings.vllm),
             embeddings_bytes=settings.embeddings_bytes,
+            precision=settings.precision,
         )
         well = serve(settings, catalog, ready=ready, listening=listening)
     except NunextError as error:

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 from napari_nunext.core.errors import InputError
 from napari_nunext.images.picture import MAX_PIXELS
 from napari_nunext.models.embeddings import EMBEDDINGS_BYTES
+from napari_nunext.models.precision import PRECISIONS
 from napari_nunext.models.vllm.address import VllmAddress
 from napari_nunext.places import models_folder
 from napari_nunext.serving.addresses import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from napari_nunext.models.precision import Precision
 
 MIB = 2**20
 
@@ -75,6 +78,8 @@ class ServerSettings:
     """A model that has not moved for so long hangs: the server ends, to be started again."""
     keepalive_s: float = 10.0
     """A stream that has nothing to say sends an empty line this often."""
+    precision: Precision = "auto"
+    """Arithmetic of detectors; by the device when ``"auto"``."""
     preload: bool = True
     """Load the default detector at once, so that the first run need not wait for it."""
     vllm: VllmAddress | None = None
@@ -94,6 +99,10 @@ class ServerSettings:
             raise InputError(
                 f"The token has {len(self.token)} characters; expected at least 16, "
                 "for example from `openssl rand -hex 32`."
+            )
+        if self.precision not in PRECISIONS:
+            raise InputError(
+                f"The precision is {self.precision!r}; expected one of {', '.join(PRECISIONS)}."
             )
         for each in fields(self):
             value: Any = getattr(self, each.name, None)

@@ -7,11 +7,14 @@ import pytest
 import torch
 
 from napari_nunext.models import devices
+from napari_nunext.models.catalog import Catalog
 from napari_nunext.models.decoding import NextPointDetector
 from napari_nunext.models.devices import choose_device, decoding_dtype, default_dtype
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from napari_nunext.models.precision import Precision
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -34,37 +37,48 @@ def test_a_gpu_is_taken_where_there_is_one(
 
 
 @pytest.fixture
-def speeds(monkeypatch: pytest.MonkeyPatch) -> dict[torch.dtype, float]:
-    """Seconds of a product by precision, to be set."""
-    seconds = {torch.float32: 1.0, torch.bfloat16: 1.0}
-    monkeypatch.setattr(devices, "_product_s", lambda dtype: seconds[dtype])
-    devices.bfloat16_pays.cache_clear()
-    yield seconds
-    devices.bfloat16_pays.cache_clear()
+def capabilities(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
+    """What the processor says it can do, to be set."""
+    said = {"amx_bf16": False}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: said, raising=False)
+    devices.has_bfloat16_units.cache_clear()
+    yield said
+    devices.has_bfloat16_units.cache_clear()
 
 
-@pytest.mark.parametrize(("seconds", "pays"), [(0.2, True), (0.9, False), (3.0, False)])
-def test_a_cpu_decodes_in_bfloat16_where_that_is_faster_by_far(
-    built: Path, speeds: dict[torch.dtype, float], seconds: float, pays: bool
+@pytest.mark.parametrize("has_units", [True, False])
+def test_a_cpu_decodes_in_bfloat16_where_it_has_units_for_it(
+    built: Path, capabilities: dict[str, bool], has_units: bool
 ) -> None:
-    speeds[torch.bfloat16] = seconds
-    assert decoding_dtype(built, CPU) == (torch.bfloat16 if pays else torch.float32)
+    capabilities["amx_bf16"] = has_units
+    capabilities["avx512_bf16"] = True  # saves no time, and does not count
+    assert decoding_dtype(built, CPU) == (torch.bfloat16 if has_units else torch.float32)
     decoding = NextPointDetector(built, device="cpu").info.decoding
-    assert decoding["dtype"] == ("bfloat16" if pays else "float32")
+    assert decoding["dtype"] == ("bfloat16" if has_units else "float32")
     assert decoding["device"] == "cpu"
-    asked_for = NextPointDetector(built, device="cpu", dtype=torch.float32)
-    assert asked_for.info.decoding["dtype"] == "float32"
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_person_may_choose(
+    built: Path, capabilities: dict[str, bool], precision: Precision
+) -> None:
+    capabilities["amx_bf16"] = precision == "float32"
+    catalog = Catalog([built], precision=precision)
+    assert catalog.load_detector(built.name).info.decoding["dtype"] == precision
+
+
+def test_a_torch_that_cannot_say_has_no_units(
+    built: Path, capabilities: dict[str, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    capabilities["amx_bf16"] = True
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    assert decoding_dtype(built, CPU) == torch.float32
 
 
 def test_quantised_weights_keep_their_precision(
-    tmp_path: Path, speeds: dict[torch.dtype, float]
+    tmp_path: Path, capabilities: dict[str, bool]
 ) -> None:
-    speeds[torch.bfloat16] = 0.1
+    capabilities["amx_bf16"] = True
     stated = {"quant_method": "compressed-tensors", "format": "int-quantized"}
     (tmp_path / "config.json").write_text(json.dumps({"quantization_config": stated}))
     assert decoding_dtype(tmp_path, CPU) == torch.float32
-
-
-def test_the_speed_of_a_product_is_the_shortest_of_some_by_the_processors_clock() -> None:
-    times = iter([0.0, 5.0, 10.0, 12.0, 20.0, 24.0])
-    assert devices._product_s(torch.float32, lambda: next(times), repeats=3) == 2.0

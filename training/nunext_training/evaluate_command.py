@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.metrics import MATCH_RADIUS_UM
 from napari_nunext.core.records import SPLITS
+from napari_nunext.models.precision import PRECISION_HELP, PRECISIONS
 from nunext_training.command_line import add_strict, renames_of, set_threads
 from nunext_training.progress import counter, json_counter
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from napari_nunext.core.records import Split
     from napari_nunext.models.catalog import Catalog
     from napari_nunext.models.detector import Detector
+    from napari_nunext.models.precision import Precision
     from napari_nunext.models.segmenter import Segmenter
     from nunext_training.datasets.labelled import LabelledImage
 
@@ -49,6 +51,7 @@ def add_parser(commands: Any) -> None:
     evaluate.add_argument("--matching", choices=("gated", "hungarian"), default="gated")
     evaluate.add_argument("--rename", action="append", default=[], metavar="FROM=TO")
     add_strict(evaluate)
+    evaluate.add_argument("--dtype", choices=PRECISIONS, default="auto", help=PRECISION_HELP)
     evaluate.add_argument("--threads", type=int, help="CPU threads (default: all)")
     evaluate.add_argument(
         "--segmenter", metavar="DIR_OR_ID", help="draws the masks to score: a checkpoint, or an id"
@@ -154,11 +157,12 @@ def _data_set(data: dict[str, Any]) -> str:
 
 def _detector(args: argparse.Namespace) -> Detector:
     if args.checkpoint is None:
-        return _catalog().load_detector(args.model)
+        return _catalog(args.dtype).load_detector(args.model)
     from napari_nunext.models.decoding import NextPointDetector
+    from napari_nunext.models.devices import named_dtype
 
     atomic = None if args.points is None else args.points == "atomic"
-    return NextPointDetector(args.checkpoint, atomic=atomic)
+    return NextPointDetector(args.checkpoint, atomic=atomic, dtype=named_dtype(args.dtype))
 
 
 def _segmenter(name: str | None) -> Segmenter | None:
@@ -173,9 +177,9 @@ def _segmenter(name: str | None) -> Segmenter | None:
     return SamSegmenter(Path(name))
 
 
-def _catalog() -> Catalog:
+def _catalog(precision: Precision = "auto") -> Catalog:
     """The models that the app finds too."""
     from napari_nunext.models.catalog import Catalog
     from napari_nunext.places import models_folder
 
-    return Catalog([models_folder()])
+    return Catalog([models_folder()], precision=precision)
