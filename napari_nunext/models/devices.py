@@ -52,5 +52,5 @@ def has_bfloat16_units() -> bool:
     on a quiet one. Vector instructions for bfloat16 (AVX-512) save no time. A torch that cannot say
     is taken to have none.
     """
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("amx_bf16", False))

@@ -18,6 +18,7 @@ from transformers import AutoModelForImageTextToText
 from transformers.utils import logging as transformers_logging
 
 from napari_nunext.core.errors import CheckpointError, InputError
+from napari_nunext.core.permissions import open_up
 from napari_nunext.models.atomic import HEAD_FILE
 from napari_nunext.models.atomic_head import AtomicHead
 from napari_nunext.models.checkpoint import (
@@ -213,8 +214,8 @@ def new_folder(folder: Path) -> Iterator[Path]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        part.chmod(0o755)
         yield part
+        open_up(part)
         if folder.exists():
             folder.rmdir()  # empty: Windows does not rename onto it
         part.rename(folder)

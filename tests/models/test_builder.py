@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import stat
 import unicodedata
 from typing import TYPE_CHECKING, Any
 
@@ -216,3 +218,11 @@ def test_the_halo_is_an_eighth_of_the_window_and_at_most_10_um(tmp_path: Path) -
     assert halo("a", window_px=32, mpp=0.5) == 2.0
     assert halo("b", window_px=64, mpp=4.0) == 10.0
     assert halo("c", window_px=32, mpp=0.5, halo_um=0.0) == 0.0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has other permissions")
+def test_a_checkpoint_can_be_read_by_whom_the_umask_lets(built: Path) -> None:
+    mask = os.umask(0)
+    os.umask(mask)
+    modes = {p.name: stat.S_IMODE(p.stat().st_mode) for p in built.rglob("*") if p.is_file()}
+    assert set(modes.values()) == {0o666 & ~mask}, modes

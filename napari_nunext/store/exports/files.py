@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from napari_nunext.core.errors import StoreError
 from napari_nunext.core.marks import MarkedNucleus, Marks
 from napari_nunext.core.nuclei import Nucleus
+from napari_nunext.core.permissions import open_up
 from napari_nunext.store.folding import ReviewedNucleus
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def replacing(path: Path) -> Iterator[TextIO]:
         sibling = Path(name)
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
             yield file
-        sibling.chmod(0o666 & ~_umask())  # mkstemp makes files for its owner alone
+        open_up(sibling)
         os.replace(sibling, path)
         sibling = None
     except OSError as error:
@@ -72,9 +73,3 @@ def unwritable(path: Path, error: OSError) -> StoreError:
         f"{path.name} cannot be written ({error.strerror}). Check that its folder exists and is "
         "yours to write."
     )
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from napari_nunext.core.errors import InputError, RecordError
 from napari_nunext.core.exports import read_manifest
+from napari_nunext.core.permissions import open_up
 from napari_nunext.core.records import IMAGES_FOLDER
 from napari_nunext.store.exports.files import unwritable
 
@@ -50,7 +51,7 @@ def new_export_folder(out_dir: Path) -> Iterator[Path]:
         building = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}.", dir=out_dir.parent))
         (building / IMAGES_FOLDER).mkdir()
         yield building
-        building.chmod(0o755)  # mkdtemp makes folders for their owner alone
+        open_up(building)
         _replace(building, out_dir)
     except OSError as error:
         raise unwritable(out_dir, error) from error
