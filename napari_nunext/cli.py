@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from napari_nunext import __version__
 from napari_nunext.commands.serve import add_key, add_serve, key_command, serve_command
-from napari_nunext.core.errors import InputError, NunextError
+from napari_nunext.core.errors import NunextError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -126,15 +126,9 @@ def _add_images(command: argparse.ArgumentParser) -> None:
 
 
 def _open(args: argparse.Namespace) -> int:
-    try:
-        from napari_nunext.ui.app import main as open_window
-    except ModuleNotFoundError as error:
-        if error.name is not None and error.name.startswith("napari_nunext"):
-            raise
-        raise InputError(
-            f"{error.name} is not installed. Run: pip install 'napari-nunext[all]'."
-        ) from error
-    open_window(args.paths, args.project, args.mpp)
+    from napari_nunext.commands.open import open_images
+
+    open_images(args.paths, args.project, args.mpp)
     return 0
 
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nunext import __version__
-from napari_nunext.core.errors import ImageError, NunextError
+from napari_nunext.core.errors import NunextError
 from napari_nunext.core.exports import read_export
 from napari_nunext.core.matching import match_points
 from napari_nunext.core.metrics import DetectionScore
@@ -82,15 +82,13 @@ def _clear(out: Path) -> None:
 
 
 def _open_window(out: Path) -> None:
-    from napari_nunext.ui import app
-    from napari_nunext.ui.samples import ihc_path, skin_path, synthetic_path
+    import napari
 
-    tiles = [synthetic_path(), ihc_path()]
-    try:
-        tiles.insert(0, skin_path())
-    except ImageError as error:
-        print(error, flush=True)
-    app.main(tiles, project=out / "review.nunext")
+    from napari_nunext.ui import app
+
+    opened = app.main(project=out / "review.nunext", block=False)
+    opened.dock.samples.open_all()
+    napari.run()
 
 
 class ScriptedLoop:

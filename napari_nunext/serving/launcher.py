@@ -22,12 +22,13 @@ from typing import TYPE_CHECKING, Self
 
 from napari_nunext.core.errors import ServerUnavailableError
 from napari_nunext.places import log_folder
-from napari_nunext.serving.client import Client
 from napari_nunext.serving.settings import TOKEN_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import BinaryIO
+
+    from napari_nunext.serving.client import Client
 
 logger = logging.getLogger(__name__)
 
@@ -118,8 +119,11 @@ class LocalServer:
             self.stop()
             began = time.monotonic()
             try:
-                url = self._launch()
-                client = Client(url, self.token)
+                self._launch()
+                # While the server starts; and whoever starts it ahead has imported nothing yet.
+                from napari_nunext.serving.client import Client
+
+                client = Client(self._address(), self.token)
                 self._client = client
                 client.health()
             except BaseException:
@@ -152,8 +156,8 @@ class LocalServer:
                 process.wait()
             process.stdout.close()
 
-    def _launch(self) -> str:
-        """Start the process, and return the address that it reports."""
+    def _launch(self) -> None:
+        """Start the process."""
         log = _open_log()
         self._log_path = Path(log.name)
         with log:
@@ -167,6 +171,10 @@ class LocalServer:
                 start_new_session=os.name == "posix",
                 creationflags=_windows_flags(),
             )
+
+    def _address(self) -> str:
+        """Where the process says that it listens."""
+        assert self._process is not None
         line = _first_line(self._process, self._start_timeout_s)
         if line:
             url: str = json.loads(line)["url"]

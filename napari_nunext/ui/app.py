@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.review.servers import ModelServer
+    from napari_nunext.serving.launcher import LocalServer
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ def main(
     block: bool = True,
     *,
     server: ModelServer | None = None,
+    started: LocalServer | None = None,
 ) -> App:
     """Open the window.
 
@@ -67,11 +69,17 @@ def main(
     block : bool
         Whether to return only when the window is closed.
     server : ModelServer, optional
-        Where the model runs; one of our own by default.
+        Where the model runs; by the preferences by default.
+    started : LocalServer, optional
+        One of our own that was started ahead; it is stopped where the preferences name another.
     """
     viewer = napari.Viewer(title=TITLE)
     dock = make_dock(
-        viewer, project=None if project is None else Path(project), mpp=mpp, server=server
+        viewer,
+        project=None if project is None else Path(project),
+        mpp=mpp,
+        server=server,
+        started=started,
     )
     viewer.window.add_dock_widget(dock, name=TITLE, area="right")
     _make_room(dock.window())

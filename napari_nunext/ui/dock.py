@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import napari
@@ -33,7 +34,8 @@ from napari_nunext.ui.napari_versions import canvas_widget_of
 from napari_nunext.ui.notice_bar import NoticeBar
 from napari_nunext.ui.places import default_project_path
 from napari_nunext.ui.review_panel import ReviewPanel
-from napari_nunext.ui.samples import SOURCE_KEY, ihc_path
+from napari_nunext.ui.sample_opener import SampleOpener
+from napari_nunext.ui.samples import SOURCE_KEY
 from napari_nunext.ui.settings import read_settings
 from napari_nunext.ui.shortcuts_sheet import ShortcutsSheet
 from napari_nunext.ui.status_line import StatusLine
@@ -89,6 +91,7 @@ class NunextDock(QWidget):
         self.review = ReviewPanel(controller, palette)
         self.improve = ImprovePanel(controller, palette)
         self.empty = EmptyPanel()
+        self.samples = SampleOpener(controller)
         self.notice = NoticeBar(self.model)
         self.status = StatusLine(controller, palette)
         self.keys = Keys(
@@ -134,7 +137,7 @@ class NunextDock(QWidget):
         self.header.open_requested.connect(self.choose_files)
         self.empty.files_wanted.connect(self.choose_files)
         self.empty.folder_wanted.connect(self.choose_folder)
-        self.empty.sample_wanted.connect(lambda: self.controller.open_paths([ihc_path()]))
+        self.empty.sample_wanted.connect(self.samples.open_first)
         self.tabs.chosen.connect(self.show_tab)
         self.review.finder.region_wanted.connect(self._draw_region)
         self.review.finder.checkup_wanted.connect(self.show_checkup)
@@ -175,6 +178,8 @@ class NunextDock(QWidget):
 
     def _show_field(self, field: OpenField | None) -> None:
         is_open = field is not None
+        if field is not None:
+            self.samples.tell(field)
         self.empty.setVisible(not is_open)
         for made in (self.tabs, self._stack, self.status):
             made.setVisible(is_open)
@@ -324,6 +329,7 @@ def make_dock(
     project: Path | None = None,
     mpp: float | None = None,
     server: ModelServer | None = None,
+    started: LocalServer | None = None,
 ) -> NunextDock:
     """The dock for a viewer, with a controller and a model server of its own.
 
@@ -337,6 +343,8 @@ def make_dock(
         Scale of the images, um per pixel; it prevails over the files'.
     server : ModelServer, optional
         Where the model runs; by the preferences by default.
+    started : LocalServer, optional
+        One of our own that was started ahead; it is stopped where the preferences name another.
     """
     from napari_nunext.store import Project
 
@@ -350,7 +358,7 @@ def make_dock(
 
     controller = ReviewController(
         open_project,
-        server or _server(settings.server_url, settings.server_token),
+        server or _server(settings.server_url, settings.server_token, started),
         ThreadPoolExecutor(4, thread_name_prefix="nunext"),
         bridge.post,
         models_dir=models_folder(),
@@ -362,9 +370,11 @@ def make_dock(
     return dock
 
 
-def _server(url: str, token: str) -> ModelServer:
-    if url:
-        from napari_nunext.review.servers import SharedServer
+def _server(url: str, token: str, started: LocalServer | None) -> ModelServer:
+    if not url:
+        return started or LocalServer([models_folder()])
+    from napari_nunext.review.servers import SharedServer
 
-        return SharedServer(url, token or None)
-    return LocalServer([models_folder()])
+    if started is not None:
+        Thread(target=started.stop, name="nunext-server-end").start()  # it may yet be starting
+    return SharedServer(url, token or None)

@@ -142,10 +142,21 @@ class FindPanel(Card):
         self._show_ready()
 
     def _show_ready(self) -> None:
-        has_region = self._where.index() == FIELD or self._model.region is not None
-        self._find.setEnabled(
-            self._model.open_field is not None and bool(self._model.model_id) and has_region
-        )
+        waits_for = self._waits_for()
+        self._find.setEnabled(not waits_for)
+        self._find.setText(waits_for or "Find nuclei")
+
+    def _waits_for(self) -> str:
+        """What has to happen before a search can begin, as the button says it; empty if nothing."""
+        if not self._model.model_id and self._model.server.phase == "failed":
+            return "The model server is not running"
+        if not self._model.model_id:
+            return "Starting the model server\N{HORIZONTAL ELLIPSIS}"
+        if self._model.open_field is None:
+            return "Opening the image\N{HORIZONTAL ELLIPSIS}"
+        if self._where.index() == REGION and self._model.region is None:
+            return "Draw a region first"
+        return ""
 
     def _show_run(self, run: RunStatus) -> None:
         self._find.setVisible(not run.busy)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import time
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +16,12 @@ from napari_nunext.places import user_folder
 from napari_nunext.ui.layers import placement
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from napari_nunext.serving.protocol import ModelInfo
     from napari_nunext.synthetic import SyntheticTile
+
+logger = logging.getLogger(__name__)
 
 IHC_MPP = 0.5
 """Assumed. The nuclei of scikit-image's tile measure some 14 px across, a lymphocyte 7 um."""
@@ -26,7 +33,10 @@ SKIN_URL = (
     "Normal_Epidermis_and_Dermis_with_Intradermal_Nevus_10x.JPG"
 )
 SKIN_SHA256 = "8759fe080509712163453f4b17106582b8513e73b0788d80160abf840e272075"
-DOWNLOAD_TIMEOUT_S = 10
+DOWNLOAD_LIMIT_S = 8.0
+"""For all of it; then drawn tissue stands in."""
+SILENCE_LIMIT_S = 4.0
+"""For the connection, and between two pieces."""
 
 SYNTHETIC_MPP = 0.5
 SYNTHETIC_SIDE_PX = 768
@@ -37,6 +47,53 @@ SOURCE_KEY = "nunext_path"
 """Metadata of a layer that names the file it shows."""
 
 
+def first_sample() -> Path:
+    """H&E, on which the model is at its best: real where it is here or comes in time, else drawn.
+
+    The download may take some seconds: not for the main thread.
+    """
+    try:
+        return skin_path()
+    except ImageError as error:
+        logger.info("drawn tissue stands in for the real one: %s", error.__cause__)
+        return synthetic_path()
+
+
+def all_samples() -> list[Path]:
+    """The samples in their order: H&E first, then immunohistochemistry, then the drawn tissue."""
+    return list(dict.fromkeys([first_sample(), ihc_path(), synthetic_path()]))
+
+
+def about_sample(path: Path, model: ModelInfo | None) -> str:
+    """What a sample shows, whose it is, and what the chosen model can do there; empty for others.
+
+    Parameters
+    ----------
+    path : Path
+        Of any image.
+    model : ModelInfo, optional
+        The detector that is chosen.
+    """
+    if path == synthetic_path(written=False):
+        return "This tissue is drawn, not real: it needs no download, and all its nuclei are known."
+    if path == _skin_tiff():
+        return (
+            "Skin, haematoxylin and eosin, 10x objective, about 1 um/px. By Kilbad, public domain, "
+            "from scikit-image's data; downloaded once and kept."
+        )
+    if path != ihc_path():
+        return ""
+    words = "Immunohistochemistry (brown: diaminobenzidine), from scikit-image."
+    if model is None:
+        return words
+    if not model.categories:
+        return f"{words} {model.name} points at nuclei here and tells no categories."
+    return (
+        f"{words} {model.name} learnt on H&E: it points at the nuclei here, but what it calls them "
+        "means little; the bundled model calls nearly all of them stromal."
+    )
+
+
 def ihc_path() -> Path:
     """The tile as a file: it comes with scikit-image."""
     return Path(str(files("skimage.data") / "ihc.png"))
@@ -45,30 +102,77 @@ def ihc_path() -> Path:
 def skin_path() -> Path:
     """Skin stained with haematoxylin and eosin, 10x, as a file; downloaded on first use.
 
-    The tile of scikit-image's data repository (Kilbad, public domain), checked by its SHA-256.
+    The tile of scikit-image's data repository (Kilbad, public domain), checked by its SHA-256, and
+    kept as a TIFF that says its scale.
 
     Raises
     ------
     ImageError
-        If it is not here and cannot be downloaded, or arrives damaged.
+        If it is not here and cannot be downloaded in time, or arrives damaged.
     """
+    path = _skin_tiff()
+    if path.is_file():
+        return path
     import pooch
+    from PIL import Image
 
     try:
-        return Path(
-            pooch.retrieve(
-                SKIN_URL,
-                known_hash=f"sha256:{SKIN_SHA256}",
-                path=user_folder() / "samples",
-                fname="skin-he-10x.jpg",
-                downloader=pooch.HTTPDownloader(timeout=DOWNLOAD_TIMEOUT_S),
-            )
+        jpeg = pooch.retrieve(
+            SKIN_URL,
+            known_hash=f"sha256:{SKIN_SHA256}",
+            path=path.parent,
+            fname="skin-he-10x.jpg",
+            downloader=_download,
         )
-    except (OSError, ValueError) as error:  # requests' errors are OSErrors; a wrong hash is a value
+        with Image.open(jpeg) as image:
+            _save(path, image, mpp=SKIN_MPP)
+    except (OSError, ValueError) as error:  # a wrong hash is a value
         raise ImageError(
             "The H&E sample could not be downloaded. Connect to the internet and try again, or "
             "open the immunohistochemistry sample, which needs no download."
         ) from error
+    Path(jpeg).unlink(missing_ok=True)
+    return path
+
+
+def _skin_tiff() -> Path:
+    return user_folder() / "samples" / "skin-he-10x.tif"
+
+
+def _download(url: str, output_file: str, _: object) -> None:
+    """Pooch's downloader, with a limit for all of it: a slow network is none.
+
+    Raises
+    ------
+    OSError
+        If it fails or takes too long.
+    """
+    import httpx
+
+    deadline = time.monotonic() + DOWNLOAD_LIMIT_S
+    try:
+        with (
+            httpx.stream("GET", url, timeout=SILENCE_LIMIT_S, follow_redirects=True) as reply,
+            Path(output_file).open("wb") as file,
+        ):
+            reply.raise_for_status()
+            for piece in reply.iter_bytes():
+                file.write(piece)
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"it took longer than {DOWNLOAD_LIMIT_S:g} s")
+    except httpx.HTTPError as error:
+        raise ConnectionError(str(error)) from error
+
+
+def _save(path: Path, image: Image, *, mpp: float) -> None:
+    """Write an image that says its scale; whole, or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    written = path.with_name(f"{path.stem}-{os.getpid()}.part{path.suffix}")
+    if path.suffix == ".tif":
+        image.save(written, resolution=1e4 / mpp, resolution_unit=3, compression="tiff_lzw")
+    else:
+        image.save(written, dpi=(25_400 / mpp, 25_400 / mpp))
+    written.replace(path)
 
 
 def ihc_sample() -> list[tuple[np.ndarray, dict[str, Any], str]]:
@@ -81,20 +185,17 @@ def skin_sample() -> list[tuple[np.ndarray, dict[str, Any], str]]:
     return _as_layer(skin_path(), "H&E tile (skin)", SKIN_MPP)
 
 
-def synthetic_path() -> Path:
-    """The drawn tile as a file, written on first use.
+def synthetic_path(*, written: bool = True) -> Path:
+    """The drawn tile as a file that says its scale; written on first use, unless not `written`.
 
     A file, so that it can be reviewed like any other image. The name holds what it was drawn from.
     """
-    from skimage.io import imsave
-
-    name = f"synthetic-he-{SYNTHETIC_SIDE_PX}px-seed{SYNTHETIC_SEED}.png"
+    name = f"drawn-he-{SYNTHETIC_SIDE_PX}px-seed{SYNTHETIC_SEED}.png"
     path = user_folder() / "samples" / name
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        written = path.with_name(f"{path.stem}-{os.getpid()}.part.png")
-        imsave(written, draw_synthetic().rgb, check_contrast=False)
-        written.replace(path)
+    if written and not path.is_file():
+        from PIL import Image
+
+        _save(path, Image.fromarray(draw_synthetic().rgb), mpp=SYNTHETIC_MPP)
     return path
 
 

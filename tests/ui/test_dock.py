@@ -9,8 +9,10 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QWidget
 
+from napari_nunext import places
 from napari_nunext.core.errors import StorageError
 from napari_nunext.store import Project
+from napari_nunext.ui import samples
 from napari_nunext.ui.dock import IMPROVE, WIDTH_PX
 from napari_nunext.ui.find_panel import REGION
 from napari_nunext.ui.shortcuts_sheet import ShortcutsSheet
@@ -58,7 +60,12 @@ def search(app: App, server: FakeServer, spin: Spin) -> None:
     spin(lambda: app.controller.model.run.phase == "idle" and count(app) == 5)
 
 
-def test_before_anything_is_open_the_dock_says_what_to_do(empty_app: App, spin: Spin) -> None:
+def test_before_anything_is_open_the_dock_says_what_to_do(
+    empty_app: App, spin: Spin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(places.HOME_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(samples, "SKIN_URL", "http://127.0.0.1:1/tile.jpg")
+    monkeypatch.setattr(samples, "SYNTHETIC_SIDE_PX", 96)
     dock = empty_app.dock
     assert dock.empty.isVisible()
     assert not dock.tabs.isVisible()
@@ -66,7 +73,8 @@ def test_before_anything_is_open_the_dock_says_what_to_do(empty_app: App, spin: 
     spin(lambda: empty_app.controller.model.open_field)
     assert dock.tabs.isVisible()
     assert not dock.empty.isVisible()
-    assert empty_app.viewer.layers["ihc.png"].data.shape == (512, 512, 3)
+    assert empty_app.viewer.layers[samples.synthetic_path().name].data.shape == (96, 96, 3)
+    assert "drawn, not real" in empty_app.controller.model.notice.words
     project = empty_app.controller.session.project
     assert project.path.name == "review.nunext"
 

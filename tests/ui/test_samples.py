@@ -1,16 +1,30 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from PIL import Image
 
 from napari_nunext import places
 from napari_nunext.core.errors import ImageError
+from napari_nunext.images import open_image
 from napari_nunext.ui import samples
+from tests.review.fakes import model_info
 
-TILE = b"not really a JPEG, but bytes all the same"
+SIDE_PX = 40
+
+
+def jpeg() -> bytes:
+    """A small image, as the network has it."""
+    written = io.BytesIO()
+    Image.new("RGB", (SIDE_PX, SIDE_PX), (200, 120, 180)).save(written, "JPEG")
+    return written.getvalue()
+
+
+TILE = jpeg()
 
 
 @pytest.fixture
@@ -41,9 +55,43 @@ def mirror(monkeypatch, tmp_path):
 
 
 def test_the_download_happens_once(mirror):
-    assert samples.skin_path().read_bytes() == TILE
-    assert samples.skin_path().read_bytes() == TILE
+    path = samples.skin_path()
+    assert samples.skin_path() == path
     assert mirror == ["/tile.jpg"]
+    image = open_image(path)
+    assert (image.width_px, image.mpp) == (SIDE_PX, pytest.approx(samples.SKIN_MPP))
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_the_first_sample_is_real_tissue_and_the_drawn_one_the_last(mirror, monkeypatch):
+    monkeypatch.setattr(samples, "SYNTHETIC_SIDE_PX", 96)
+    skin, drawn = samples.skin_path(), samples.synthetic_path()
+    assert samples.first_sample() == skin
+    assert samples.all_samples() == [skin, samples.ihc_path(), drawn]
+    assert "public domain" in samples.about_sample(skin, None)
+
+
+def test_without_a_network_the_first_sample_is_drawn_and_said_to_be(monkeypatch, tmp_path):
+    monkeypatch.setenv(places.HOME_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(samples, "SKIN_URL", "http://127.0.0.1:1/tile.jpg")
+    monkeypatch.setattr(samples, "SYNTHETIC_SIDE_PX", 96)
+    drawn = samples.synthetic_path()
+    assert samples.all_samples() == [drawn, samples.ihc_path()]
+    assert "drawn, not real" in samples.about_sample(drawn, None)
+    assert open_image(drawn).mpp == pytest.approx(samples.SYNTHETIC_MPP, rel=1e-3)
+
+
+def test_a_download_that_takes_too_long_is_given_up(mirror, monkeypatch):
+    monkeypatch.setattr(samples, "DOWNLOAD_LIMIT_S", -1.0)
+    with pytest.raises(ImageError, match="could not be downloaded"):
+        samples.skin_path()
+
+
+def test_immunohistochemistry_says_what_the_chosen_model_can_do_there():
+    ihc = samples.ihc_path()
+    assert "means little" in samples.about_sample(ihc, model_info())
+    assert "no categories" in samples.about_sample(ihc, model_info(categories=[]))
+    assert samples.about_sample(ihc.with_name("mine.png"), model_info()) == ""
 
 
 def test_a_tile_that_is_not_the_one_we_know_is_refused(mirror, monkeypatch):

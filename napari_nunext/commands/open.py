@@ -1,0 +1,60 @@
+"""The window from the command line, with the model server started before anything else.
+
+Importing napari, and importing torch and loading the model, each take seconds. They are done side
+by side: the server is a process of its own, and needs nothing of what the window imports.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from napari_nunext.core.errors import InputError, NunextError
+from napari_nunext.places import models_folder
+from napari_nunext.serving.launcher import LocalServer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from napari_nunext.ui.app import App
+
+logger = logging.getLogger(__name__)
+
+
+def open_images(
+    paths: Sequence[Path],
+    project: Path | None = None,
+    mpp: float | None = None,
+    *,
+    block: bool = True,
+) -> App:
+    """Open the window; parameters as those of `napari_nunext.ui.app.main`.
+
+    Raises
+    ------
+    InputError
+        If what the window needs is not installed.
+    """
+    server = LocalServer([models_folder()])
+    starting = threading.Thread(target=_start, args=(server,), name="nunext-server", daemon=True)
+    starting.start()
+    try:
+        from napari_nunext.ui.app import main as open_window
+    except ModuleNotFoundError as error:
+        server.stop()
+        if error.name is not None and error.name.startswith("napari_nunext"):
+            raise
+        raise InputError(
+            f"{error.name} is not installed. Run: pip install 'napari-nunext[all]'."
+        ) from error
+    return open_window(paths, project, mpp, block, started=server)
+
+
+def _start(server: LocalServer) -> None:
+    try:
+        server.start()
+    except (NunextError, OSError) as error:
+        # Whoever needs it starts it again, and tells the person why that fails.
+        logger.warning("the model server was not started ahead: %s", error)
