@@ -115,16 +115,17 @@ class ReviewController:
         """Open images and folders of images; they are added to the queue."""
         queue = self.model.queue
 
-        def look() -> tuple[Project, tuple[QueueItem, ...]]:
-            new = [p for p in find_images(paths) if p not in {i.path for i in queue.items}]
+        def look() -> tuple[Project, tuple[QueueItem, ...], Path]:
+            found = find_images(paths)
+            new = [p for p in found if p not in {i.path for i in queue.items}]
             project = self.session.project if self.session.has_project else self._open_project(new)
-            return project, queue_items(project, new)
+            return project, queue_items(project, new), found[0]
 
         self.model.loading = paths[0].name if paths else ""
         self.session.background.run(look, self._take_queue, self._not_opened)
 
-    def _take_queue(self, found: tuple[Project, tuple[QueueItem, ...]]) -> None:
-        project, new = found
+    def _take_queue(self, found: tuple[Project, tuple[QueueItem, ...], Path]) -> None:
+        project, new, first = found
         if not self.session.has_project:
             self.session.set_project(project)
         queue = self.model.queue
@@ -132,6 +133,8 @@ class ReviewController:
         self.model.queue = replace(queue, items=(*queue.items, *new))
         if new:
             self.go_to(len(queue.items), passing=1)
+        else:  # all are in the queue: the first one is meant
+            self.go_to([item.path for item in queue.items].index(first))
 
     def _not_opened(self, error: BaseException) -> None:
         self.model.loading = ""

@@ -132,7 +132,7 @@ class Canvas:
     def fit(self) -> None:
         """Let the image fill the canvas."""
         if self.image is not None:
-            fit_view(self._viewer, [self.image])
+            fit_view(self._viewer, self.image)
 
     def focus(self) -> None:
         """Make the nuclei the layer that the keyboard and the mouse work on."""

@@ -8,7 +8,6 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import napari
-from napari.layers import Image
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtWidgets import (
     QFileDialog,
@@ -22,6 +21,7 @@ from qtpy.QtWidgets import (
 from napari_nunext.places import models_folder
 from napari_nunext.review.controller import ReviewController
 from napari_nunext.serving.launcher import LocalServer
+from napari_nunext.ui.adopting import Adopter
 from napari_nunext.ui.bridge import MainThread
 from napari_nunext.ui.canvas import Canvas
 from napari_nunext.ui.checkup_sheet import CheckupSheet
@@ -35,7 +35,6 @@ from napari_nunext.ui.notice_bar import NoticeBar
 from napari_nunext.ui.places import default_project_path
 from napari_nunext.ui.review_panel import ReviewPanel
 from napari_nunext.ui.sample_opener import SampleOpener
-from napari_nunext.ui.samples import SOURCE_KEY
 from napari_nunext.ui.settings import read_settings
 from napari_nunext.ui.shortcuts_sheet import ShortcutsSheet
 from napari_nunext.ui.status_line import StatusLine
@@ -103,8 +102,7 @@ class NunextDock(QWidget):
         self._connect()
         self._follow_theme()
         self._show_field(self.model.open_field)
-        for layer in list(viewer.layers):
-            self._adopt(layer)
+        self._adopter = Adopter(viewer, controller, self.canvas, self.choose_copy)
 
     # Layout
 
@@ -145,7 +143,6 @@ class NunextDock(QWidget):
         self.status.help.clicked.connect(self.show_shortcuts)
         self.model.events.open_field.connect(self._show_field)
         self.viewer.events.theme.connect(self._follow_theme)
-        self.viewer.layers.events.inserted.connect(self._on_inserted)
 
     def _follow_theme(self) -> None:
         palette = palette_for(self.viewer.theme)
@@ -228,6 +225,15 @@ class NunextDock(QWidget):
         if name:
             self.controller.export_training(Path(name))
 
+    def choose_copy(self, name: str) -> Path | None:
+        """Ask where to save a copy of an image that is no file."""
+        session = self.controller.session
+        folder = session.project.path.parent if session.has_project else Path.home()
+        chosen, _ = QFileDialog.getSaveFileName(
+            self, "Save as a file and review it", str(folder / name), "TIFF (*.tif *.tiff)"
+        )
+        return Path(chosen) if chosen else None
+
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Take files and folders."""
         if event.mimeData().hasUrls():
@@ -242,19 +248,6 @@ class NunextDock(QWidget):
     def _open(self, paths: Sequence[Path]) -> None:
         if paths:
             self.controller.open_paths(paths)
-
-    def _on_inserted(self, event: Any) -> None:
-        self._adopt(event.value)
-
-    def _adopt(self, layer: Any) -> None:
-        """Review an image that came through napari: dropped on the canvas, or the sample."""
-        if layer in self.canvas.layers() or not isinstance(layer, Image) or not layer.rgb:
-            return
-        path = layer.metadata.get(SOURCE_KEY) or layer.source.path
-        if path is None:
-            return
-        layer.visible = False  # ours shows the same pixels, in step with the nuclei
-        self._open([Path(path)])
 
     # Closing
 
@@ -315,7 +308,7 @@ class NunextDock(QWidget):
         self._shut = True
         self.model.events.open_field.disconnect(self._show_field)
         self.viewer.events.theme.disconnect(self._follow_theme)
-        self.viewer.layers.events.inserted.disconnect(self._on_inserted)
+        self._adopter.disconnect()
         self.canvas.disconnect()
         for panel in (self.header, self.review, self.improve, self.notice, self.status):
             panel.disconnect_model()

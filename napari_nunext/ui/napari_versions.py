@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qtpy.QtWidgets import QWidget
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from napari.layers import Layer
     from napari.viewer import Viewer
+
+MARGIN = 0.05
+"""Part of the canvas that stays free around what is fitted into it, as napari has it."""
 
 
 def camera_of(viewer: Viewer) -> Any:
@@ -18,12 +20,20 @@ def camera_of(viewer: Viewer) -> Any:
     return viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
 
 
-def fit_view(viewer: Viewer, layers: Sequence[Layer]) -> None:
-    """Fit these layers into the canvas, whatever else lies on it."""
-    if hasattr(viewer, "fit_to_view"):
-        viewer.fit_to_view(layers=layers)
-    else:
-        viewer.reset_view()  # 0.8 fits everything
+def fit_view(viewer: Viewer, layer: Layer) -> None:
+    """Fit a flat layer into the canvas, whatever else lies on it.
+
+    0.8 can only fit all layers; 0.9 cannot fit a flat one beside a stack.
+    """
+    if not hasattr(viewer, "fit_to_view") or viewer.dims.ndisplay != 2:
+        viewer.reset_view()
+        return
+    low_rc, high_rc = layer.extent.world
+    step_rc = np.asarray(layer.scale)
+    size_rc = high_rc - low_rc + step_rc
+    camera = camera_of(viewer)
+    camera.center = tuple((low_rc + high_rc) / 2)
+    camera.zoom = (1 - MARGIN) * float(np.min(viewer.canvas.viewbox_size(viewer.layers) / size_rc))
 
 
 def show_scale_bar(viewer: Viewer) -> None:

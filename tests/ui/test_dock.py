@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from napari.layers import Image
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QWidget
@@ -19,7 +18,7 @@ from napari_nunext.ui.shortcuts_sheet import ShortcutsSheet
 from tests.review.fakes import done, points, started, window_done
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from napari_nunext.store import Event
@@ -190,19 +189,6 @@ def test_what_cannot_be_saved_is_said_and_saved_on_retry(
     spin(lambda: app.dock.status.words().startswith("Saved"))
     assert not app.dock.status._retry.isVisible()
     assert len(project.journal(app.controller.model.open_field.entry.sha256)) == 1
-
-
-def test_an_image_that_napari_opened_is_reviewed(
-    app: App, tile: Callable[[str], Path], spin: Spin
-) -> None:
-    path = tile("dropped.png")
-    layer = Image(np.zeros((8, 8, 3), np.uint8), rgb=True, metadata={"nunext_path": str(path)})
-    app.viewer.add_layer(layer)
-    spin(lambda: app.controller.model.open_field.entry.name == "dropped.png")
-    assert not layer.visible
-    grey = Image(np.zeros((8, 8)), metadata={"nunext_path": str(path)})
-    app.viewer.add_layer(grey)
-    assert len(app.controller.model.queue.items) == 2
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
