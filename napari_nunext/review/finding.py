@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import ServerUnavailableError
@@ -124,7 +126,7 @@ class Finder:
         if field is None or self._model.run.busy:
             return
         session = self._session
-        self._model.run = RunStatus("starting")
+        self._model.run = RunStatus("starting", image=Path(field.entry.path))
         self._model.notice = None
         search = Search(
             session.project,
@@ -150,13 +152,13 @@ class Finder:
         if search is None or not self._model.run.busy:
             return
         run = self._model.run
-        self._model.run = RunStatus("stopping", run.found, run.windows_done, run.windows)
+        self._model.run = replace(run, phase="stopping", seconds_left=None)
         self._session.background.run(search.stop)
 
     def _take_news(self, search: Search, sha256: str, news: SearchNews) -> None:
         if news.waiting:
             if self._model.run.phase == "starting":
-                self._model.run = RunStatus("starting", waiting=news.waiting)
+                self._model.run = replace(self._model.run, waiting=news.waiting)
             return
         session = self._session
         state = session.state_of(sha256)
@@ -174,12 +176,16 @@ class Finder:
                 state = state.with_masks(search.run_id, news.masks)
             if news.nuclei or news.hidden or news.masks:
                 session.show_state(sha256, state)
-        stopping = self._model.run.phase == "stopping"
-        self._model.run = RunStatus(
-            "stopping" if stopping else "running",
-            found=self._model.run.found + len(news.nuclei) - len(news.hidden),
+        run = self._model.run
+        self._model.run = replace(
+            run,
+            phase="stopping" if run.phase == "stopping" else "running",
+            waiting="",
+            found=run.found + len(news.nuclei) - len(news.hidden),
             windows_done=news.windows_done,
-            windows=news.windows or self._model.run.windows,
+            windows=news.windows or run.windows,
+            outlines_done=news.outlines_done,
+            outlines=news.outlines,
             seconds_left=news.seconds_left,
         )
 

@@ -122,8 +122,14 @@ class RunStatus:
     windows_done: int = 0
     windows: int = 0
     seconds_left: float | None = None
+    """Until the end of the windows, then until the end of the outlines; None while unknown."""
     waiting: str = ""
     """What a search that has yet to begin waits for; one sentence."""
+    image: Path | None = None
+    """Which image is searched: not always the one that is open."""
+    outlines_done: int = 0
+    outlines: int = 0
+    """How many nuclei are being outlined; 0 before their turn."""
 
     @property
     def busy(self) -> bool:

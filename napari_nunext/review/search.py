@@ -17,6 +17,7 @@ from uuid import UUID, uuid4
 from napari_nunext.core.errors import RequestRejectedError, ServerUnavailableError
 from napari_nunext.core.masks import Mask
 from napari_nunext.core.nuclei import UNCATEGORISED, Nucleus
+from napari_nunext.review.pace import Pace
 from napari_nunext.serving import protocol
 from napari_nunext.serving.patience import Patience
 from napari_nunext.store import Run, RunInfo
@@ -47,6 +48,9 @@ class SearchNews:
     masks: dict[UUID, Mask] = field(default_factory=dict)
     windows_done: int = 0
     windows: int = 0
+    outlines_done: int = 0
+    outlines: int = 0
+    """How many nuclei are being outlined; 0 before their turn."""
     seconds_left: float | None = None
     waiting: str = ""
     """A sentence, and nothing else, while the server has no time for the search yet."""
@@ -98,9 +102,9 @@ class Search:
         self._nuclei: list[Nucleus] = []
         self._hidden: list[UUID] = []
         self._masks: dict[UUID, Mask] = {}
-        self._windows = 0
-        self._windows_done = 0
-        self._began = 0.0
+        self._standing = 0
+        self._pace = Pace()
+        self._outlines_come = False
         self._told = 0.0
 
     @property
@@ -125,6 +129,7 @@ class Search:
             If the run cannot be recorded.
         """
         try:
+            self._say("Waiting for the model server")
             return self._search(connect())
         except RequestRejectedError:
             if self._stopped.is_set() and not self.run_id:  # while it waited for its turn
@@ -134,6 +139,7 @@ class Search:
     def _search(self, client: Client) -> RunStatus:
         self._client = client
         entry = self._field.entry
+        self._say("Sending the image")
         client.put_image(self._field.rgb, sha256=entry.sha256, patience=self._patience)
         if self._stopped.is_set():
             return "cancelled"
@@ -146,6 +152,7 @@ class Search:
             run=self.token,
         )
         status: RunStatus = "interrupted"
+        self._say("Getting the model ready")
         try:
             for event in client.detect(request, patience=self._patience):
                 if isinstance(event, protocol.Done):
@@ -154,17 +161,25 @@ class Search:
                     raise ServerUnavailableError(event.message)
                 else:
                     self._take(event)
-                    if time.monotonic() - self._told >= BATCH_S:
+                    if self._pace.outlines == 0 and self._pace.searched and self._outlines_come:
+                        self._pace.begin_outlines(self._standing)
+                        self._pass_on()
+                    elif time.monotonic() - self._told >= BATCH_S:
                         self._pass_on()
         finally:
             self._conclude(status)
         return status
+
+    def _say(self, waits_for: str) -> None:
+        """Tell what the search waits for, until it begins."""
+        self._tell(SearchNews(waiting=f"{waits_for}\N{HORIZONTAL ELLIPSIS}"))
 
     def _take(self, event: protocol.DetectEvent) -> None:
         match event:
             case protocol.Started():
                 self._start(event)
             case protocol.Points():
+                self._standing += len(event.points)
                 for point in event.points:
                     self._uids[point.index] = uuid4()
                     self._nuclei.append(
@@ -178,9 +193,11 @@ class Search:
                     )
             case protocol.Hidden():
                 self._hidden += [self._uids[index] for index in event.indices]
+                self._standing -= len(event.indices)
             case protocol.WindowDone():
-                self._windows_done, self._windows = event.done, event.total
+                self._pace.window_done(event.done, event.total)
             case protocol.Masks():
+                self._pace.outlines_done += len(event.masks)
                 for mask in event.masks:
                     fields = {"offset": mask.offset, "size": mask.size, "counts": mask.counts}
                     self._masks[self._uids[mask.index]] = Mask.from_json(fields)
@@ -215,7 +232,8 @@ class Search:
             annotator=self._project.annotator,
             started_utc=datetime.now(UTC),
         )
-        self._windows, self._began = event.windows, time.monotonic()
+        self._pace.begin(event.windows)
+        self._outlines_come = segmenter is not None
         self._tell(SearchNews(started=run, windows=event.windows))
 
     def _pass_on(self) -> None:
@@ -235,17 +253,13 @@ class Search:
                 nuclei=nuclei,
                 hidden=hidden,
                 masks=masks,
-                windows_done=self._windows_done,
-                windows=self._windows,
-                seconds_left=self._seconds_left(),
+                windows_done=self._pace.windows_done,
+                windows=self._pace.windows,
+                outlines_done=self._pace.outlines_done,
+                outlines=self._pace.outlines,
+                seconds_left=self._pace.seconds_left(),
             )
         )
-
-    def _seconds_left(self) -> float | None:
-        if not self._windows_done:
-            return None
-        spent = time.monotonic() - self._began
-        return spent / self._windows_done * (self._windows - self._windows_done)
 
     def _conclude(self, status: RunStatus) -> None:
         if not self.run_id:

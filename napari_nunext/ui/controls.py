@@ -149,7 +149,7 @@ class NameButton(QFrame):
 
     def set_text(self, text: str, *, tip: str) -> None:
         """Show this name."""
-        self._words.setText(_breakable(text))
+        self._words.setText(breakable(text))
         self.setAccessibleName(text)
         self.setToolTip(tip)
 
@@ -170,7 +170,7 @@ class NameButton(QFrame):
             super().keyPressEvent(event)
 
 
-def _breakable(name: str) -> str:
+def breakable(name: str) -> str:
     """A name that may be broken behind every sign and every ten letters."""
     return re.sub(r"([\W_]|\w{10})", "\\1\N{ZERO WIDTH SPACE}", name)
 

@@ -7,15 +7,29 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 
-from napari_nunext.ui.controls import Card, Segments, StatusDot, Text, ThinBar, button, row
+from napari_nunext.review.names import shown_names
+from napari_nunext.ui.controls import (
+    Card,
+    Segments,
+    StatusDot,
+    Text,
+    ThinBar,
+    breakable,
+    button,
+    row,
+)
 from napari_nunext.ui.model_tip import model_tip
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.review.model import RunStatus, ServerStatus
     from napari_nunext.ui.theme import Palette
 
 FIELD, REGION = 0, 1
+NAME_ROOM = 34
+"""Characters of an image's name that fit on a line."""
 
 
 class FindPanel(Card):
@@ -88,6 +102,7 @@ class FindPanel(Card):
 
     def _make_progress(self) -> QWidget:
         self._bar = ThinBar()
+        self._image = Text(role="muted", wraps=True)
         self._words = Text(wraps=True)
         self._stop = button("Stop", tip="Stop now; what was found stays")
         self._stop.clicked.connect(self._controller.stop)
@@ -95,9 +110,15 @@ class FindPanel(Card):
         layout = QVBoxLayout(made)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(6)
+        layout.addWidget(self._image)
         layout.addLayout(row(self._words, self._stop, stretch=0))
         layout.addWidget(self._bar)
         return made
+
+    def _name_of(self, image: Path) -> str:
+        paths = tuple(item.path for item in self._model.queue.items)
+        names = dict(zip(paths, shown_names(paths, NAME_ROOM), strict=True))
+        return breakable(f"Searching {names.get(image, image.name)}")
 
     def _choose(self, index: int) -> None:
         self._controller.finder.choose_model(self._models.itemData(index))
@@ -164,7 +185,11 @@ class FindPanel(Card):
         self._where.setEnabled(not run.busy)
         self._models.setEnabled(not run.busy)
         self._stop.setEnabled(run.phase != "stopping")
-        self._bar.show_progress(run.windows_done, run.windows)
+        if run.outlines:
+            self._bar.show_progress(run.outlines_done, run.outlines)
+        else:
+            self._bar.show_progress(run.windows_done, run.windows)
+        self._image.setText("" if run.image is None else self._name_of(run.image))
         self._words.setText(run_words(run))
 
 
@@ -175,6 +200,8 @@ def run_words(run: RunStatus) -> str:
     words = f"{run.found} nuclei"
     if run.phase == "stopping":
         return f"{words}, stopping\N{HORIZONTAL ELLIPSIS}"
+    if run.outlines:
+        words += f", outlines {run.outlines_done} of {run.outlines}"
     if run.seconds_left is not None:
         words += f", {duration(run.seconds_left)} left"
     return words

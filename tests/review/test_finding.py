@@ -8,7 +8,7 @@ from napari_nunext.core.errors import RequestRejectedError, ServerUnavailableErr
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.masks import Mask
 from napari_nunext.serving import protocol
-from tests.review.fakes import done, model_info, points, started, window_done
+from tests.review.fakes import done, model_info, points, square, started, window_done
 
 if TYPE_CHECKING:
     from napari_nunext.review.controller import ReviewController
@@ -128,6 +128,32 @@ def test_masks_reach_their_nuclei(opened: ReviewController, server: FakeServer) 
     assert masks == {10: mask, 20: None}
 
 
+def test_progress_names_its_image_and_counts_outlines(
+    opened: ReviewController, server: FakeServer
+) -> None:
+    seen: list[RunStatus] = []
+    opened.model.events.run.connect(seen.append)
+    segmenter = model_info(id="sam", kind="segmenter")
+    found = square(10, 10).to_json()
+    server.fake.script = [
+        started().model_copy(update={"segmenter": segmenter}),
+        points((10, 10), (20, 20), (40, 40)),
+        protocol.Hidden(indices=[2]),
+        window_done(1, 1),
+        protocol.Masks(masks=[protocol.MaskOut(index=0, score=0.9, **found)]),
+        done(2),
+    ]
+    opened.find_nuclei()
+    path = opened.model.queue.items[0].path
+    assert {run.image for run in seen if run.busy} == {path}
+    at_the_end = [(r.outlines_done, r.outlines) for r in seen if r.windows_done]
+    assert at_the_end[0] == (0, 2), "told as soon as the windows are done"
+    assert at_the_end[-1] == (1, 2)
+    ready = [r.seconds_left for r in seen if r.windows_done and not r.outlines_done]
+    assert ready
+    assert not any(left is not None for left in ready), "the pace of outlines is not known yet"
+
+
 def test_a_server_that_dies_keeps_its_points_and_marks_the_run(
     opened: ReviewController, server: FakeServer
 ) -> None:
@@ -189,8 +215,11 @@ def test_a_search_whose_turn_has_not_come_says_what_it_waits_for(
     words = "The model server has too much to do at the moment. Asking again in 5 s."
     server.fake.script = [words, started(), points((10, 10)), done(1)]
     opened.find_nuclei()
-    assert [run.waiting for run in seen[:3]] == ["", words, ""]
-    assert seen[1].phase == "starting"
+    starting = [run.waiting for run in seen if run.phase == "starting"]
+    assert starting[-1] == words
+    assert all(starting[1:]), "it always says what it waits for"
+    assert len(set(starting)) == 5, "the server, the image, the model, and whoever is before us"
+    assert not any(run.waiting for run in seen if run.phase == "running")
     assert shown(opened) == {(10, 10)}
 
 
