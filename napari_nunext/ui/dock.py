@@ -28,6 +28,7 @@ from napari_nunext.ui.checkup_sheet import CheckupSheet
 from napari_nunext.ui.controls import Segments, scrolling
 from napari_nunext.ui.empty_panel import EmptyPanel
 from napari_nunext.ui.header_panel import HeaderPanel
+from napari_nunext.ui.hints import keep_our_hints
 from napari_nunext.ui.improve_panel import ImprovePanel
 from napari_nunext.ui.keys import Keys
 from napari_nunext.ui.napari_versions import canvas_widget_of
@@ -192,6 +193,7 @@ class NunextDock(QWidget):
         if id(layer) not in self._bound:
             self._bound.add(id(layer))
             self.keys.bind(layer)
+            keep_our_hints(layer)
 
     # Opening
 

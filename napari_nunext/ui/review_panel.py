@@ -12,6 +12,7 @@ from napari_nunext.ui.category_list import CategoryList
 from napari_nunext.ui.comment_line import CommentLine
 from napari_nunext.ui.controls import Card, Segments, Text, button, row, scrolling
 from napari_nunext.ui.find_panel import FindPanel
+from napari_nunext.ui.selection_line import SelectionLine
 from napari_nunext.ui.theme import SPACE_PX
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class ReviewPanel(QWidget):
         self.finder.disconnect_model()
         self.categories.disconnect_model()
         self._comment.disconnect_model()
+        self._selection.disconnect_model()
         events = self._model.events
         events.state.disconnect(self._show_state)
         events.sure_above.disconnect(self._show_sure)
@@ -100,6 +102,7 @@ class ReviewPanel(QWidget):
 
     def _make_nuclei_card(self) -> QWidget:
         card = Card("NUCLEI")
+        self._selection = SelectionLine(self._model)
         self._sure = QSlider(Qt.Orientation.Horizontal)
         self._sure.setRange(0, 100)
         self._sure.setFocusPolicy(Qt.FocusPolicy.TabFocus)
@@ -123,6 +126,7 @@ class ReviewPanel(QWidget):
             self._tools.set_enabled(i, True, tip)
         card.body.addWidget(self._tools)
         card.body.addWidget(self.categories)
+        card.body.addWidget(self._selection)
         card.body.addLayout(row(Text("Sure above"), self._sure, self._sure_value, stretch=1))
         card.body.addWidget(self._unsure)
         card.body.addLayout(row(self._points, self._outlines, self._opacity, stretch=2, gap_px=12))

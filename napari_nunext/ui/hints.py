@@ -1,0 +1,24 @@
+"""What napari's status bar advises: our keys, not napari's, which mean something else here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari_nunext.ui.points_layer import HELP
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
+
+def keep_our_hints(layer: Layer) -> None:
+    """Show our hints for as long as the layer lives, whatever mode napari puts it in.
+
+    napari writes hints of its own into a layer with every mode and many a button.
+    """
+
+    def ours(event: Any = None) -> None:
+        if layer.help != HELP:
+            layer.help = HELP
+
+    layer.events.help.connect(ours)
+    ours()
