@@ -2,7 +2,7 @@
 
 Writers are serialised twice: between processes by a lock file beside the project, and inside one
 by ``BEGIN IMMEDIATE``. The write-ahead log lets readers go on meanwhile, and ``synchronous=FULL``
-makes a transaction durable when it returns.
+makes a transaction durable when it returns. `Database.checkpoint` brings the log into the file.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import logging
 import os
 import socket
 import sqlite3
+import threading
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -22,6 +23,7 @@ from sqlalchemy import Connection, QueuePool, create_engine, delete, event, exc,
 
 from napari_nunext.core.errors import ProjectLockedError, StorageError, StoreError
 from napari_nunext.store import migrations, schema
+from napari_nunext.store.wholeness import IN_LOG, WHOLE, copy_whole, lost_its_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -41,6 +43,9 @@ BUSY_TIMEOUT_S = 30.0
 LOCK_TIMEOUT_S = 0.5
 """Patience with a reader that looks whether anybody is writing (`Database.is_being_written`)."""
 
+CHECKPOINT_TIMEOUT_S = 0.5
+"""Patience with a reader while the log is brought into the file; there is always another time."""
+
 _SQLITE_MAGIC = b"SQLite format 3\x00"
 
 
@@ -59,6 +64,11 @@ class Database:
         Gives the time in UTC.
     steps : mapping
         Migrations by the version they lead to.
+
+    Attributes
+    ----------
+    lost_log : bool
+        Whether it was opened without changes that were once beside it.
 
     Raises
     ------
@@ -80,12 +90,16 @@ class Database:
     ) -> None:
         self.path = path
         self.mode = mode
+        self._turn = threading.RLock()
+        self._whole = False
+        lost_log = lost_its_log(path)
         _check_file(path, may_create=mode == "rw" and create)
         self._lock = FileLock(
             path.with_name(path.name + ".lock"), timeout=LOCK_TIMEOUT_S, thread_local=False
         )
         if mode == "rw":
             self._take_lock()
+        self.lost_log = lost_log and (mode == "rw" or not self.is_being_written())
         try:
             self.engine = _engine(path, mode)
             with translated_errors(path.name):
@@ -110,9 +124,31 @@ class Database:
                 f"{self.path.name} is open for reading only. Close it where it is open for "
                 "writing, then open it again here."
             )
-        writer = self.engine.execution_options(immediate=True)
-        with translated_errors(self.path.name), writer.begin() as connection:
-            yield connection
+        with self._turn, translated_errors(self.path.name):
+            if self._whole:
+                self._mark_as_logged()
+            with self._transaction() as connection:
+                yield connection
+
+    def checkpoint(self) -> bool:
+        """Bring everything into the one file; False where a reader stands in the way.
+
+        Raises
+        ------
+        StorageError
+            If the disk is full or the file cannot be written. Nothing is lost then.
+        """
+        with self._turn, translated_errors(self.path.name):
+            if self.mode == "rw" and not self._whole:
+                with self._transaction() as connection:
+                    connection.exec_driver_sql(f"PRAGMA user_version = {WHOLE}")
+                self._whole = self._empty_log("TRUNCATE")
+            return self._whole
+
+    def backup(self, target: Path) -> None:
+        """Copy all of it, as it stands now, into one new file."""
+        with translated_errors(target.name):
+            copy_whole(lambda: _connect(self.path, "r"), target, self.path.name)
 
     def is_being_written(self) -> bool:
         """Whether this or another process has the project open for writing."""
@@ -134,6 +170,7 @@ class Database:
             if signed and self._lock.is_locked:
                 with self.writing() as connection:
                     connection.execute(delete(schema.writer))
+                self.checkpoint()
         except StoreError as error:
             # The lock is what counts; the sign is rewritten by whoever opens the project next.
             logger.warning("The project was closed without signing off: %s", error)
@@ -141,6 +178,30 @@ class Database:
             if hasattr(self, "engine"):
                 self.engine.dispose()
             self._lock.release()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        with self.engine.execution_options(immediate=True).begin() as connection:
+            yield connection
+
+    def _mark_as_logged(self) -> None:
+        """Say in the file itself that what comes now is beside it."""
+        with self._transaction() as connection:
+            connection.exec_driver_sql(f"PRAGMA user_version = {IN_LOG}")
+        # Where a reader keeps the mark out of the file, the next write tries again.
+        self._whole = not self._empty_log("PASSIVE")
+
+    def _empty_log(self, how: Literal["TRUNCATE", "PASSIVE"]) -> bool:
+        """Move what the log holds into the file; False where some of it could not be moved."""
+        with closing(self.engine.raw_connection()) as pooled:
+            connection = pooled.driver_connection
+            assert connection is not None
+            connection.execute(f"PRAGMA busy_timeout = {round(CHECKPOINT_TIMEOUT_S * 1000)}")
+            try:
+                busy, in_log, moved = connection.execute(f"PRAGMA wal_checkpoint({how})").fetchone()
+            finally:
+                connection.execute(f"PRAGMA busy_timeout = {round(BUSY_TIMEOUT_S * 1000)}")
+        return not busy and in_log == moved
 
     def _take_lock(self) -> None:
         try:
@@ -258,6 +319,8 @@ def _signed_by(path: Path) -> str:
     if row is None:
         return " elsewhere"
     annotator, host, pid, since = row
+    if (pid, host) == (os.getpid(), socket.gethostname()):
+        return " in another window of this application"
     return f" by {annotator} on {host} (process {pid}, since {since})"
 
 

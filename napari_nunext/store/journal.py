@@ -88,8 +88,8 @@ def verify(connection: Connection) -> int:
     head = connection.execute(select(schema.project.c.head_seq, schema.project.c.head_hash)).one()
     if (head.head_seq, head.head_hash) != (seq, previous):
         raise StoreError(
-            f"The journal ends at event {seq}, but {head.head_seq} were written: it was changed "
-            "outside napari-nunext. Restore the project from a copy."
+            f"The journal ends at event {seq}, but {head.head_seq} were written: it lost its end, "
+            "or was changed outside napari-nunext. Restore the project from a copy."
         )
     return seq
 

@@ -55,11 +55,14 @@ class Project:
         Who is working.
     mode : {"rw", "r"}
         Whether it is open for writing.
+    lost_log : bool
+        Whether it was opened without its newest changes, as far as that can be known.
     """
 
     def __init__(self, database: Database, annotator: str, clock: Callable[[], datetime]) -> None:
         self.path = database.path
         self.mode = database.mode
+        self.lost_log = database.lost_log
         self.annotator = annotator
         self.database = database
         self._clock = clock
@@ -110,6 +113,7 @@ class Project:
             project = cls(database, annotator, clock)
             if mode == "rw":
                 project._close_runs_left_open()
+                project.checkpoint()
         except BaseException:
             database.close()
             raise
@@ -120,6 +124,29 @@ class Project:
         """Let go of the file. May be called twice."""
         with self._write_lock:
             self.database.close()
+
+    def checkpoint(self) -> bool:
+        """Bring everything into the one file, so that it may be copied alone.
+
+        False where it has to wait: another process is reading, or the disk is full. What was saved
+        is safe nevertheless, in the file beside it.
+        """
+        with self._write_lock:
+            try:
+                return self.database.checkpoint()
+            except StoreError as error:
+                logger.warning("The log could not be brought into the project: %s", error)
+                return False
+
+    def backup(self, target: Path) -> None:
+        """Copy the project, which may be open elsewhere, into one new file.
+
+        Raises
+        ------
+        StoreError
+            If `target` exists, or cannot be written.
+        """
+        self.database.backup(Path(target))
 
     def __enter__(self) -> Project:
         return self
