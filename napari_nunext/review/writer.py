@@ -2,7 +2,8 @@
 
 Writes happen in the order they were handed in. A write that fails because the disk is full or the
 file cannot be written stays at the head of the queue, in memory, and is tried again: by itself
-every few seconds and at once when the user asks. `SaveStatus` says "saved" only when every write
+every few seconds and at once when the user asks. After each pause the project is made whole in its
+one file. `SaveStatus` says "saved" only when every write
 handed in so far has become durable.
 """
 
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+REST_AFTER_S = 2.0
+"""Pause after which the project is made whole in its one file."""
 RETRY_AFTER_S = 10.0
 """Pause before a failed write is tried again by itself."""
 
@@ -40,6 +43,10 @@ class JournalWriter:
         Runs one write at a time, in order; a thread of its own by default.
     retry_after_s : float
         Pause before a failed write is tried again by itself.
+    on_rest : callable
+        Called from the writing thread once nothing was written for a while.
+    rest_after_s : float
+        That while.
     """
 
     def __init__(
@@ -48,6 +55,8 @@ class JournalWriter:
         *,
         executor: Executor | None = None,
         retry_after_s: float = RETRY_AFTER_S,
+        on_rest: Callable[[], object] = lambda: None,
+        rest_after_s: float = REST_AFTER_S,
     ) -> None:
         self._on_status = on_status
         self._executor = executor or ThreadPoolExecutor(1, thread_name_prefix="nunext-journal")
@@ -57,6 +66,10 @@ class JournalWriter:
         self._lock = threading.Lock()
         self._pending: set[Future[object]] = set()
         self._lost = ""
+        self._on_rest = on_rest
+        self._rest_after_s = rest_after_s
+        self._written_at = 0.0
+        self._rest: threading.Timer | None = None
 
     @property
     def pending(self) -> int:
@@ -80,7 +93,10 @@ class JournalWriter:
         StoreError
             If it fails; it is then not tried again.
         """
-        return self._executor.submit(write).result()
+        try:
+            return self._executor.submit(write).result()
+        finally:
+            self._rest_later()
 
     def retry(self) -> None:
         """Try the write that failed again, now."""
@@ -98,6 +114,9 @@ class JournalWriter:
         saved = self.drain(timeout_s)
         self._giving_up.set()
         self._retry.set()
+        with self._lock:
+            if self._rest is not None:
+                self._rest.cancel()
         self._executor.shutdown(wait=saved, cancel_futures=not saved)
         return saved
 
@@ -127,6 +146,8 @@ class JournalWriter:
         with self._lock:
             self._pending.discard(future)
             left = len(self._pending)
+        if not left:
+            self._rest_later()
         if future.cancelled():
             return
         error = future.exception()
@@ -138,3 +159,28 @@ class JournalWriter:
             self._on_status(SaveStatus("failed", problem=self._lost))
         elif not left:
             self._on_status(SaveStatus("saved", at=datetime.now().astimezone()))
+
+    # At rest
+
+    def _rest_later(self) -> None:
+        """Rest once nothing was written for a while; the clock starts anew with every write."""
+        with self._lock:
+            self._written_at = time.monotonic()
+            if self._rest is None:
+                self._wait_for_rest(self._rest_after_s)
+
+    def _wait_for_rest(self, wait_s: float) -> None:
+        if self._giving_up.is_set():
+            return
+        self._rest = threading.Timer(wait_s, self._rest_or_wait)
+        self._rest.daemon = True
+        self._rest.start()
+
+    def _rest_or_wait(self) -> None:
+        with self._lock:
+            self._rest = None
+            wait_s = self._written_at + self._rest_after_s - time.monotonic()
+            if wait_s > 0:
+                self._wait_for_rest(wait_s)
+            elif not self._pending and not self._giving_up.is_set():
+                self._executor.submit(self._on_rest)
