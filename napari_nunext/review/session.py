@@ -43,7 +43,7 @@ class Session:
     def __init__(self, executor: Executor, on_main: OnMain, *, writer: Executor | None = None):
         self.model = ReviewModel()
         self.background = Background(executor, on_main, self.notify)
-        self.writer = JournalWriter(self._post_save_status, executor=writer)
+        self.writer = JournalWriter(self._post_save_status, executor=writer, on_rest=self._rest)
         self._project: Project | None = None
         self._fields: dict[Path, LoadedField] = {}
         self._states: dict[str, FieldState] = {}
@@ -68,6 +68,12 @@ class Session:
         self.model.project = project.path
         self.model.categories = project.categories() or default_categories([UNCATEGORISED])
         self.model.current_category = self.model.categories[0].name
+
+    def _rest(self) -> None:
+        """Make the one file whole, in the writer's thread, once nobody has written for a while."""
+        project = self._project
+        if project is not None:
+            project.checkpoint()
 
     # Words
 

@@ -166,7 +166,7 @@ def test_a_project_that_is_open_elsewhere_is_said_in_words(
         controller.open_paths([tile_path("t.png")])
         assert controller.model.open_field is None
         assert controller.model.notice is not None
-        assert "someone" in controller.model.notice.words
+        assert "another window of this application" in controller.model.notice.words
 
 
 # Correcting

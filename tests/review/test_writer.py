@@ -126,3 +126,24 @@ def test_a_write_that_can_never_succeed_is_not_tried_again() -> None:
     assert statuses[-1].phase == "failed"
     assert "cancelled" in statuses[-1].problem
     assert writer.close(5)
+
+
+def test_it_rests_after_each_pause_and_not_while_something_is_written() -> None:
+    rests: list[int] = []
+    written: list[int] = []
+    writer = JournalWriter(
+        lambda status: None, on_rest=lambda: rests.append(len(written)), rest_after_s=0.05
+    )
+    gate = threading.Event()
+    writer.submit(gate.wait)
+    writer.submit(lambda: written.append(1))
+    time.sleep(0.15)
+    assert rests == []
+    gate.set()
+    wait_for(lambda: rests == [1])
+    assert writer.call(lambda: len(written)) == 1
+    wait_for(lambda: rests == [1, 1])
+    writer.submit(lambda: written.append(2))
+    assert writer.close(5)
+    time.sleep(0.15)
+    assert rests == [1, 1]
