@@ -14,7 +14,9 @@ AJI (Kumar et al., 2017)
 bPQ, mPQ (Gamper et al., 2020, as PanNuke's public evaluation code means them)
     bPQ of an image is its PQ over all nuclei; mPQ the mean of the PQ of each category among those
     that the image's truth has. An image without nuclei, or a category that an image lacks, is NaN
-    and left out, so that false positives there cost nothing. Means go over the images of a tissue,
+    and left out, so that false positives there cost nothing; an image in which nothing was found
+    has 0 for each of its categories. Instances of a category are scored among themselves, whatever
+    covers them. Nuclei that nobody sorted are no category. Means go over the images of a tissue,
     then over the tissues. PQ of a category is the mean over the images that have it.
 
 The public code divides by ``tp + 1e-6`` where SQ is exact here: a difference of 1e-6 at most.
@@ -22,13 +24,14 @@ The public code divides by ``tp + 1e-6`` where SQ is exact here: a difference of
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.sparse import coo_array
 
 from napari_nunext.core.errors import InputError
+from napari_nunext.core.nuclei import UNCATEGORISED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -263,29 +266,47 @@ class InstanceCase:
     pred: Labels
     true: Labels
     pred_categories: Mapping[int, str] | None = None
-    """Category by label; None where the predictions have none."""
+    """Category by label; None where nothing is known of any, as where nothing was found."""
     true_categories: Mapping[int, str] | None = None
     tissue: str | None = None
+    pred_by_category: Mapping[str, Labels] | None = None
+    """Label images of each category alone, where instances of different ones overlap: `pred` can
+    show but one of them at a pixel. Cut out of `pred` when None."""
+    true_by_category: Mapping[str, Labels] | None = None
 
     def score(self) -> InstanceScore | None:
-        """Figures of this image; None where its truth is empty, which no mean counts."""
+        """Figures of this image; None where its truth is empty, which no mean counts.
+
+        Predictions that are a nucleus of which nobody says the category speak for and against no
+        category. Where nothing was found, every category of the truth has a PQ of 0.
+        """
         overlaps = Overlaps.of(self.pred, self.true)
         if len(overlaps.true_labels) == 0:
             return None
         found = _match(overlaps)
         by_category: dict[str, float] = {}
-        if self.pred_categories is not None and self.true_categories is not None:
-            for name in sorted(set(self.true_categories.values())):
-                pred = _only(self.pred, self.pred_categories, name)
-                true = _only(self.true, self.true_categories, name)
+        if self.true_categories is not None:
+            unsorted = [n for n, name in self.true_categories.items() if name == UNCATEGORISED]
+            set_aside = found.pred_label[np.isin(found.true_label, unsorted)]
+            for name in sorted(set(self.true_categories.values()) - {UNCATEGORISED}):
+                pred = _only(self.pred, self.pred_categories or {}, name, self.pred_by_category)
+                pred = np.where(np.isin(pred, set_aside), 0, pred)
+                true = _only(self.true, self.true_categories, name, self.true_by_category)
                 matching = match_instances(pred, true)
                 if matching.n_true:  # a mask may be covered whole by others
                     by_category[name] = matching.pq
         return InstanceScore(_aji(overlaps), found.dq, found.sq, found.pq, by_category)
 
 
-def _only(labels: Labels, categories: Mapping[int, str], name: str) -> Labels:
+def _only(
+    labels: Labels,
+    categories: Mapping[int, str],
+    name: str,
+    by_category: Mapping[str, Labels] | None,
+) -> Labels:
     """The label image with the instances of one category alone."""
+    if by_category is not None:
+        return by_category.get(name, np.zeros_like(labels))
     kept = np.array([label for label, of in categories.items() if of == name], dtype=np.int64)
     return np.where(np.isin(labels, kept), labels, 0)
 
@@ -354,9 +375,13 @@ def score_instances(cases: Iterable[InstanceCase]) -> InstanceReport | None:
     """
     per_image: list[InstanceScore | None] = []
     tissues: list[str] = []
+    has_categories = False
     for case in cases:
         per_image.append(case.score())
         tissues.append(case.tissue or WITHOUT_TISSUE)
+        has_categories |= case.pred_categories is not None
+    if not has_categories:  # an image in which nothing was found cannot tell that by itself
+        per_image = [score and replace(score, pq_by_category={}) for score in per_image]
     counted = [(score, tissue) for score, tissue in zip(per_image, tissues, strict=True) if score]
     if not counted:
         return None

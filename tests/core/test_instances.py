@@ -17,6 +17,7 @@ from napari_nunext.core.instances import (
     pq,
     score_instances,
 )
+from napari_nunext.core.nuclei import UNCATEGORISED
 
 small = hnp.arrays(np.int32, (5, 6), elements=st.integers(0, 4))
 
@@ -222,6 +223,35 @@ def test_bpq_and_mpq_are_pannukes(rng):
     assert (report.images, report.without_nuclei) == (9, 3)
     assert report.per_image[0] is None
     assert report.to_json()["by_tissue"]["Colon"]["images"] == report.by_tissue["Colon"].images
+
+
+def test_an_image_in_which_nothing_was_found_counts_for_its_categories_too():
+    one, none = np.ones((2, 2), dtype=int), np.zeros((2, 2), dtype=int)
+    found = InstanceCase(one, one, {1: "Dead"}, {1: "Dead"})
+    report = score_instances([found, InstanceCase(none, one, None, {1: "Dead"})])
+    assert (report.bpq, report.mpq, report.pq_by_category) == (0.5, 0.5, {"Dead": 0.5})
+    sorts_nothing = [InstanceCase(one, one, None, {1: "Dead"}), InstanceCase(none, one)]
+    assert score_instances(sorts_nothing).mpq is None
+
+
+def test_instances_of_different_categories_do_not_cut_each_other():
+    large, small = np.ones((4, 4), dtype=int), np.zeros((4, 4), dtype=int)
+    small[:2] = 2
+    truth = {"true_categories": {1: "Dead", 2: "Alive"}, "true": np.where(small, small, large)}
+    truth["true_by_category"] = channels = {"Dead": large, "Alive": small}
+    painted = {"pred": truth["true"], "pred_categories": truth["true_categories"]}
+    report = score_instances([InstanceCase(**painted, **truth, pred_by_category=channels)])
+    assert report.pq_by_category == {"Alive": 1.0, "Dead": 1.0}
+    cut = score_instances([InstanceCase(**painted, **truth)])
+    assert cut.pq_by_category == {"Alive": 1.0, "Dead": 0.0}
+
+
+def test_nuclei_that_nobody_sorted_are_no_category():
+    labels = np.array([[1, 1, 0, 2, 2]])
+    truth = {1: "Dead", 2: UNCATEGORISED}
+    report = score_instances([InstanceCase(labels, labels, {1: "Dead", 2: "Dead"}, truth)])
+    assert report.pq_by_category == {"Dead": 1.0}
+    assert report.mpq == 1.0
 
 
 def test_tissues_weigh_alike_whatever_their_number_of_images():

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_nunext.core.geometry import PointsXY
+    from napari_nunext.core.instances import Labels
     from napari_nunext.core.masks import Mask
     from napari_nunext.images import TileImage
     from napari_nunext.models.segmenter import Segmenter
@@ -59,15 +60,30 @@ def instance_case(
     masks = image.complete_masks
     if masks is None:
         return None
-    painted = [mask for mask, _ in prediction.instances or ()]
-    names = [name for _, name in prediction.instances or ()]
+    found = prediction.instances or ()
+    painted, names = [mask for mask, _ in found], [name for _, name in found]
+    size_px = height_px, width_px
     return InstanceCase(
-        pred=label_image(painted, height_px, width_px),
-        true=label_image(list(masks), height_px, width_px),
+        pred=label_image(painted, *size_px),
+        true=label_image(list(masks), *size_px),
         pred_categories=_by_label(names),
         true_categories=_by_label(image.categories),
         tissue=image.tissue,
+        pred_by_category=_channels(painted, names, size_px),
+        true_by_category=_channels(list(masks), image.categories, size_px),
     )
+
+
+def _channels(
+    masks: list[Mask], categories: Sequence[str], size_px: tuple[int, int]
+) -> dict[str, Labels]:
+    """A label image of each category: each mask has the label that it has among all."""
+    channels: dict[str, Labels] = {}
+    for name in set(categories):
+        labels = [n for n, of in enumerate(categories, start=1) if of == name]
+        alone = label_image([masks[n - 1] for n in labels], *size_px)
+        channels[name] = np.array([0, *labels], dtype=np.int64)[alone]
+    return channels
 
 
 def _by_label(categories: Sequence[str]) -> dict[int, str] | None:
