@@ -105,8 +105,12 @@ class Improver:
 
     def stop(self) -> None:
         """Stop the training; the models stay as they are."""
-        if self._trainer is not None:
-            self._trainer.stop()
+        if self._trainer is None:
+            return
+        if self._model.training.busy:  # it ends after the step that it is at
+            words = "Stopping\N{HORIZONTAL ELLIPSIS}"
+            self._model.training = replace(self._model.training, words=words, seconds_left=None)
+        self._trainer.stop()
 
     def use(self) -> None:
         """Make the new model the one that finds nuclei; asks first where it is worse."""

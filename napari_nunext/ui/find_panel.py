@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_nunext.review.names import shown_names
 from napari_nunext.ui.controls import (
@@ -18,6 +18,7 @@ from napari_nunext.ui.controls import (
     button,
     row,
 )
+from napari_nunext.ui.model_chooser import ModelChooser
 from napari_nunext.ui.model_tip import model_tip
 
 if TYPE_CHECKING:
@@ -45,13 +46,7 @@ class FindPanel(Card):
         self._controller = controller
         self._model = controller.model
         self._palette = palette
-        self._models = QComboBox()
-        self._models.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        self._models.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
-        self._models.setMinimumContentsLength(10)
-        self._models.setAccessibleName("Model")
+        self._models = ModelChooser()
         self._dot = StatusDot("How the model server is. Click to check.")
         self._where = Segments(["Whole field", "Drawn region"])
         self._hint = Text(role="muted", wraps=True)

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 from napari_nunext.ui.controls import Card, Text, ThinBar, button, row
 from napari_nunext.ui.find_panel import duration
 from napari_nunext.ui.loss_plot import LossPlot
+from napari_nunext.ui.outcome_card import OutcomeCard, show_words
 from napari_nunext.ui.theme import SPACE_PX, icon
 
 if TYPE_CHECKING:
@@ -42,12 +43,15 @@ class ImprovePanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(SPACE_PX)
+        self.outcome = OutcomeCard()
+        self.outcome.use_wanted.connect(lambda: self._controller.improver.use())
+        layout.addWidget(self.outcome)
         layout.addWidget(self._make_harvest_card())
         layout.addWidget(self._make_training_card())
         layout.addStretch(1)
         self._model.events.harvest.connect(self._show_harvest)
         self._model.events.training.connect(self._show_training)
-        self._model.events.model_id.connect(self._show_use)
+        self._model.events.model_id.connect(self._show_outcome)
         self._show_harvest(self._model.harvest)
         self._show_training(self._model.training)
 
@@ -62,7 +66,7 @@ class ImprovePanel(QWidget):
         """Let go of the review."""
         self._model.events.harvest.disconnect(self._show_harvest)
         self._model.events.training.disconnect(self._show_training)
-        self._model.events.model_id.disconnect(self._show_use)
+        self._model.events.model_id.disconnect(self._show_outcome)
 
     def _make_harvest_card(self) -> QWidget:
         card = Card("WHAT YOU TAUGHT")
@@ -85,17 +89,16 @@ class ImprovePanel(QWidget):
         self._words = Text(wraps=True)
         self._bar = ThinBar()
         self._plot = LossPlot(self._palette)
-        self._use = button("Use it", role="primary", tip="Find nuclei with the new model")
+        self._learned = Text(role="muted", wraps=True)
         self._progress = QWidget()
         self._progress.setLayout(row(self._words, self._stop, stretch=0))
         card.body.addWidget(self._train)
         card.body.addWidget(self._progress)
         card.body.addWidget(self._bar)
         card.body.addWidget(self._plot)
-        card.body.addWidget(self._use)
+        card.body.addWidget(self._learned)
         self._train.clicked.connect(lambda: self._controller.improver.train())
         self._stop.clicked.connect(self._controller.improver.stop)
-        self._use.clicked.connect(self._controller.improver.use)
         return card
 
     def _show_harvest(self, harvest: Harvest) -> None:
@@ -129,11 +132,8 @@ class ImprovePanel(QWidget):
         self._words.setText(words)
         self._plot.setVisible(len(status.losses) >= 2)
         self._plot.show_losses(status.losses)
-        self._show_use()
+        show_words(self._learned, "" if status.lesson is None else status.lesson.words)
+        self._show_outcome()
 
-    def _show_use(self) -> None:
-        new = self._model.training.checkpoint
-        self._use.setVisible(new is not None and self._model.training.phase == "done")
-        is_used = new is not None and self._model.model_id == new.name
-        self._use.setEnabled(not is_used)
-        self._use.setText("In use" if is_used else "Use it")
+    def _show_outcome(self) -> None:
+        self.outcome.show_outcome(self._model.training, self._model.model_id)
