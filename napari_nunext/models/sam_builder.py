@@ -12,6 +12,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -239,17 +240,19 @@ def convert_sam(
 
 
 def _read_state(path: Path) -> dict[str, torch.Tensor]:
+    allowed = _beside_weights()
     try:
-        # Training scripts save their arguments beside the weights: a class without behaviour.
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with torch.serialization.safe_globals(allowed):
             data = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path.name} is not a file of weights alone and was not loaded, since it could run "
             "code. Save its state_dict() and convert that."
         ) from error
-    except (OSError, EOFError, RuntimeError) as error:
-        raise CheckpointError(f"{path.name} cannot be read ({error}). Copy it again.") from error
+    # The reader of damaged or foreign files raises whatever it runs into.
+    except Exception as error:
+        line = str(error).partition("\n")[0] or type(error).__name__
+        raise CheckpointError(f"{path.name} cannot be read ({line}). Copy it again.") from error
     if isinstance(data, dict) and isinstance(data.get("model"), dict):
         data = data["model"]
     if not isinstance(data, dict) or not all(isinstance(v, torch.Tensor) for v in data.values()):
@@ -258,6 +261,22 @@ def _read_state(path: Path) -> dict[str, torch.Tensor]:
             "PromptNucSeg."
         )
     return data
+
+
+def _beside_weights() -> list[Any]:
+    """What training scripts save beside weights: arguments and figures, classes that run nothing.
+
+    PromptNucSeg's ``best.pth`` has its metrics as numpy scalars, under the module's name of then.
+    """
+    scalar = np.float64(0).__reduce__()[0]
+    numbers = np.typecodes["AllInteger"] + np.typecodes["Float"] + "?"
+    return [
+        argparse.Namespace,
+        (scalar, "numpy.core.multiarray.scalar"),
+        (scalar, "numpy._core.multiarray.scalar"),
+        np.dtype,
+        *{type(np.dtype(code)) for code in numbers},
+    ]
 
 
 def _is_statistic(key: str) -> bool:

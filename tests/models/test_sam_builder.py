@@ -65,8 +65,9 @@ def test_an_original_checkpoint_converts_completely(
 ) -> None:
     state = original_sam_state(small)
     path = tmp_path / "sam.pth"
-    saved = {"model": state, "args": argparse.Namespace(lr=1e-4), "epoch": 3} if wrapped else state
-    torch.save(saved, path)
+    metrics = {"f1": np.float64(0.8), "loss": np.float32(0.1), "best": np.bool_(True)}
+    beside = {"args": argparse.Namespace(lr=1e-4), "epoch": np.int64(3), "metrics": metrics}
+    torch.save({"model": state, **beside} if wrapped else state, path)
     description = convert_sam(path, tmp_path / "converted", mpp=0.5)
     assert description == read_segmenter_description(tmp_path / "converted")
     assert (description.window_px, description.mpp) == (512, 0.5)
@@ -127,6 +128,14 @@ def test_a_file_that_could_run_code_is_refused_unread(
         convert_sam(tmp_path / "evil.pth", tmp_path / "out")
     assert "code ran" not in capsys.readouterr().out
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"\0", b"no weights\n" * 9, b"PK\x03\x04 cut off"])
+def test_any_other_file_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "other.pth").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"^other\.pth .*[^\n]$") as refused:
+        convert_sam(tmp_path / "other.pth", tmp_path / "out")
+    assert "\n" not in str(refused.value)
 
 
 def test_what_is_not_a_sam_or_not_whole_is_refused(
