@@ -38,7 +38,7 @@ class Lesson:
     @property
     def words(self) -> str:
         """How much is learned from, in a sentence."""
-        return f"Learns from {counted(self.fields, 'field')} with {self.nuclei} nuclei."
+        return f"Learns from {counted(self.fields, 'field')} with {nuclei(self.nuclei)}."
 
     @property
     def kept_words(self) -> str:
@@ -47,7 +47,7 @@ class Lesson:
             return "One patient only: how good a model is on others cannot be tested."
         words = (
             f"Tested on {counted(self.kept_patients, 'patient')} kept aside "
-            f"({counted(self.kept_fields, 'field')}, {self.kept_nuclei} nuclei)."
+            f"({counted(self.kept_fields, 'field')}, {nuclei(self.kept_nuclei)})."
         )
         if not self.patients_named:
             words += (
@@ -129,9 +129,14 @@ def shown(figure: float) -> str:
     return f"{figure:.2f}"
 
 
-def counted(number: int, one: str) -> str:
+def counted(number: int, one: str, many: str = "") -> str:
     """``1 field``, ``2 fields``."""
-    return f"{number} {one}{'' if number == 1 else 's'}"
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def nuclei(number: int) -> str:
+    """``1 nucleus``, ``2 nuclei``."""
+    return counted(number, "nucleus", "nuclei")
 
 
 def lesson_of(export: Path, nameless: Collection[str] = ()) -> Lesson:
@@ -145,16 +150,16 @@ def lesson_of(export: Path, nameless: Collection[str] = ()) -> Lesson:
     """
     records = [record for _, record in read_jsonl(export / SFT_FILE, SftRecord.from_json)]
     fields: Counter[bool] = Counter()
-    nuclei: Counter[bool] = Counter()
+    points: Counter[bool] = Counter()
     for record in records:
         kept = record.source.split != "train"
         fields[kept] += 1
-        nuclei[kept] += len(record.nuclei)
+        points[kept] += len(record.nuclei)
     return Lesson(
         fields=fields[False],
-        nuclei=nuclei[False],
+        nuclei=points[False],
         kept_fields=fields[True],
-        kept_nuclei=nuclei[True],
+        kept_nuclei=points[True],
         kept_patients=len({r.source.patient for r in records if r.source.split != "train"}),
         patients_named=not any(r.source.image_sha256 in nameless for r in records),
     )

@@ -13,7 +13,7 @@ from napari_nunext.core.nuclei import UNCATEGORISED
 from napari_nunext.images import ImageFinder
 from napari_nunext.places import BUNDLED_WEIGHTS
 from napari_nunext.review.background import in_words
-from napari_nunext.review.comparing import compare, counted, lesson_of
+from napari_nunext.review.comparing import compare, counted, lesson_of, nuclei
 from napari_nunext.review.fields import harvest
 from napari_nunext.review.model import Harvest, Notice, TrainingStatus
 from napari_nunext.review.naming import NEW, folder_name, model_name
@@ -241,4 +241,4 @@ def _name(model: ModelInfo | None) -> str:
 def _exported(manifest: Manifest, folder: Path) -> str:
     """What an export holds, by its own count."""
     fields = counted(manifest.counts["images"], "field")
-    return f"Exported {fields} with {manifest.counts['nuclei']} nuclei to {folder}."
+    return f"Exported {fields} with {nuclei(manifest.counts['nuclei'])} to {folder}."

@@ -39,7 +39,8 @@ class OutcomeCard(Card):
             self._table.show_figures(comparison)
         self._table.setVisible(has_figures)
         show_words(self._problem, "" if comparison is None else comparison.problem)
-        show_words(self._kept, "" if lesson is None else lesson.kept_words)
+        is_tested = lesson is not None and (has_figures or not lesson.kept_fields)
+        show_words(self._kept, lesson.kept_words if lesson is not None and is_tested else "")
         is_used = status.checkpoint is not None and model_id == status.checkpoint.name
         self._use.setEnabled(not is_used)
         self._use.setText("In use" if is_used else "Use it")

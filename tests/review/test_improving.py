@@ -231,8 +231,10 @@ def test_both_models_are_tested_on_what_was_kept_aside(
     assert "Testing the old model on 1 patient kept aside" in said
     assert "Testing the new model on 1 patient kept aside, field 1 of 1" in said
     assert status.lesson is not None
-    assert status.lesson.words == "Learns from 1 field with 1 nuclei."
-    assert status.lesson.kept_words.startswith("Tested on 1 patient kept aside (1 field, 1 nuclei)")
+    assert status.lesson.words == "Learns from 1 field with 1 nucleus."
+    assert status.lesson.kept_words.startswith(
+        "Tested on 1 patient kept aside (1 field, 1 nucleus)"
+    )
     assert "may be of one person" in status.lesson.kept_words  # t.png does not say whose it is
     (line,) = status.comparison.lines
     assert (line.before, line.after) == (report(0.6).overall, report(0.8).overall)
@@ -324,5 +326,5 @@ def test_the_new_models_name_says_what_it_learned(
 def test_an_export_is_counted_as_it_was_written(reviewed: ReviewController, tmp_path: Path) -> None:
     reviewed.improver.export(tmp_path / "export")
     assert (
-        reviewed.model.notice.words == f"Exported 1 field with 1 nuclei to {tmp_path / 'export'}."
+        reviewed.model.notice.words == f"Exported 1 field with 1 nucleus to {tmp_path / 'export'}."
     )

@@ -66,6 +66,13 @@ def test_figures_equal_a_count_by_hand(two_images):
     assert (pale.tp, pale.fp, pale.fn) == (0, 2, 2)
 
 
+def test_categories_are_the_same_in_capitals(tmp_path, labelled_tile):
+    tile = labelled_tile(tmp_path, "a", [(10, 10), (30, 10)], categories=["ROUND", "pale"])
+    detector = Scripted([(10, 10), (30, 10)], ["Round", "Pale"], ["Round", "Pale"])
+    report = evaluate_detector(detector, [tile], **OPTIONS).report
+    assert {name: score.f1 for name, score in report.by_category.items()} == {"Round": 1, "Pale": 1}
+
+
 def test_a_report_says_what_was_measured_on_what_and_how(two_images):
     evaluation = evaluate_detector(
         Scripted([(10, 10)], ["Nucleus"], ["Nucleus"], finish="limit"), two_images, **OPTIONS

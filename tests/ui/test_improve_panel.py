@@ -68,10 +68,13 @@ def test_the_tab_says_before_and_after_and_on_what(app: App) -> None:
     assert not card._problem.isVisible()
     assert panel.minimumSizeHint().width() <= WIDTH_PX
     app.controller.model.training = replace(
-        DONE, lesson=Lesson(9, 903), comparison=Comparison(problem="The test was stopped.")
+        DONE, comparison=Comparison(problem="The test was stopped.")
     )
     assert not card._table.isVisible()
+    assert not card._kept.isVisible()
     assert card._problem.text() == "The test was stopped."
+    app.controller.model.training = replace(DONE, lesson=Lesson(9, 903), comparison=Comparison())
+    assert not card._table.isVisible()
     assert card._kept.text().startswith("One patient only")
     app.controller.model.training = TrainingStatus()
     assert not card.isVisible()

@@ -17,6 +17,7 @@ from napari_nunext.core.instances import score_instances
 from napari_nunext.core.metrics import MATCH_RADIUS_UM, DetectionCase, score_detections
 from napari_nunext.core.nuclei import UNCATEGORISED
 from napari_nunext.models.whole_image import detect_image
+from nunext_training.datasets.labelled import rename_categories
 from nunext_training.instances import draw_instances, instance_case
 from nunext_training.predictions import Prediction, read_prediction
 
@@ -145,11 +146,13 @@ def evaluate_detector(
 ) -> Evaluation:
     """Detect every image whole, and score.
 
-    Categories are scored where the detector knows any of those in the truth; instances where a
-    segmenter is given and the truth has masks.
+    Categories are scored where the detector knows any of those in the truth, in its spelling of
+    them: letter case does not count. Instances are scored where a segmenter is given and the truth
+    has masks.
     """
     info = detector.info
     known = {c.name for c in info.categories} - {UNCATEGORISED}
+    images = _spelled(images, known)
     cut_off = 0
     outcomes = []
     for done, image in enumerate(images, start=1):
@@ -184,6 +187,12 @@ def evaluate_detector(
         radius_um=radius_um,
         method=method,
     )
+
+
+def _spelled(images: Sequence[LabelledImage], known: set[str]) -> tuple[LabelledImage, ...]:
+    spelling = {name.casefold(): name for name in known}
+    names = {name for image in images for name in image.categories}
+    return rename_categories(images, {name: spelling.get(name.casefold(), name) for name in names})
 
 
 def evaluate_predictions(
