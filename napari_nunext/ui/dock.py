@@ -118,7 +118,9 @@ class NunextDock(QWidget):
         layout.addWidget(self.empty, 1)
         layout.addWidget(self.tabs)
         layout.addWidget(self._stack, 1)
+        # What decides never scrolls away, nor moves when a notice comes and goes.
         layout.addWidget(self.notice)
+        layout.addWidget(self.review.decisions)
         layout.addWidget(self.status)
 
     def _fill_menu(self) -> None:
@@ -155,8 +157,13 @@ class NunextDock(QWidget):
         """Show the Review or the Improve tab."""
         self.tabs.choose(index)
         self._stack.setCurrentIndex(index)
+        self._show_decisions()
         if index == IMPROVE:
             self.controller.improver.refresh()
+
+    def _show_decisions(self) -> None:
+        is_reviewing = self._stack.currentIndex() == REVIEW
+        self.review.decisions.setVisible(is_reviewing and self.model.open_field is not None)
 
     def show_shortcuts(self) -> None:
         """Show the cheat sheet over the image."""
@@ -181,6 +188,7 @@ class NunextDock(QWidget):
         self.empty.setVisible(not is_open)
         for made in (self.tabs, self._stack, self.status):
             made.setVisible(is_open)
+        self._show_decisions()
         for layer in self.canvas.layers():
             self._bind(layer)
 
@@ -193,7 +201,7 @@ class NunextDock(QWidget):
         if id(layer) not in self._bound:
             self._bound.add(id(layer))
             self.keys.bind(layer)
-            keep_our_hints(layer)
+            keep_our_hints(self.viewer, layer)
 
     # Opening
 

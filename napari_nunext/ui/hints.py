@@ -8,17 +8,21 @@ from napari_nunext.ui.points_layer import HELP
 
 if TYPE_CHECKING:
     from napari.layers import Layer
+    from napari.viewer import Viewer
 
 
-def keep_our_hints(layer: Layer) -> None:
+def keep_our_hints(viewer: Viewer, layer: Layer) -> None:
     """Show our hints for as long as the layer lives, whatever mode napari puts it in.
 
-    napari writes hints of its own into a layer with every mode and many a button.
+    napari writes hints of its own into a layer with every mode and many a button, and reads them
+    again only when the mouse moves.
     """
 
     def ours(event: Any = None) -> None:
         if layer.help != HELP:
             layer.help = HELP
+        if viewer.layers.selection.active is layer:
+            viewer.help = HELP
 
     layer.events.help.connect(ours)
     ours()

@@ -39,7 +39,8 @@ class ReviewPanel(QWidget):
         self._was_searching = False
         self.finder = FindPanel(controller, palette)
         self.categories = CategoryList(controller, palette)
-        decisions = self._make_decisions()
+        self.decisions = self._make_decisions()
+        """What decides; the dock shows it below all that scrolls."""
         above = QWidget()
         column = QVBoxLayout(above)
         column.setContentsMargins(0, 0, 0, 0)
@@ -51,9 +52,7 @@ class ReviewPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(SPACE_PX)
-        # What decides never scrolls out of sight, however little room a notice leaves.
-        layout.addWidget(scrolling(above), 1)
-        layout.addWidget(decisions)
+        layout.addWidget(scrolling(above))
         events = self._model.events
         events.state.connect(self._show_state)
         events.sure_above.connect(self._show_sure)
@@ -154,8 +153,8 @@ class ReviewPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(6)
         layout.addWidget(self._noted)
-        layout.addLayout(row(self._accept, self._flag, self._say, stretch=0, gap_px=6))
         layout.addWidget(self._comment)
+        layout.addLayout(row(self._accept, self._flag, self._say, stretch=0, gap_px=6))
         self._accept.clicked.connect(self.decide)
         self._reopen.clicked.connect(self._controller.reopen_field)
         self._flag.clicked.connect(self._controller.flag_field)

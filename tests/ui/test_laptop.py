@@ -67,6 +67,7 @@ def test_accept_flag_and_comment_are_in_reach_in_every_state(
     controller.comment("a long comment " * 30)
     controller.comment("a second long comment " * 30)
     controller.select([controller.add_nucleus(10.0, 10.0)])
+    places = set()
     switches = itertools.product(NOTICES, RUNS, (False, True), (False, True))
     for state in switches:
         notice, run, is_typing, edits_scale = state
@@ -84,6 +85,8 @@ def test_accept_flag_and_comment_are_in_reach_in_every_state(
         assert dock.window().height() == LAPTOP_PX[1], f"the window had to grow: {state}"
         for button in (panel._accept, panel._flag, panel._say):
             assert_in_reach(app, button, state)
+        places.add(panel._accept.mapTo(dock.window(), QPoint()).y())
+    assert len(places) == 1, "the button runs away from the mouse"
 
 
 def test_a_notice_leaves_the_improve_tab_usable(app: App) -> None:
