@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QRectF, QSize, Qt, Signal
+from qtpy.QtCore import QEvent, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QPainter
 from qtpy.QtWidgets import (
     QButtonGroup,
@@ -247,7 +247,7 @@ class IconButton(QToolButton):
         super().__init__()
         self._name = name
         self._checked_name = name
-        self._color = "#888888"
+        self._color = self._pale = "#888888"
         self.setProperty("role", "plain")
         self.setToolTip(tip)
         self.setAccessibleName(tip)
@@ -266,12 +266,19 @@ class IconButton(QToolButton):
 
     def set_palette(self, palette: Palette) -> None:
         """Follow the theme."""
-        self._color = palette.text
+        self._color, self._pale = palette.text, palette.line
         self._draw()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Be pale while there is nothing to do."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.EnabledChange:
+            self._draw()
 
     def _draw(self) -> None:
         name = self._checked_name if self.isChecked() else self._name
-        self.setIcon(icon(name, self._color, widget=self))
+        color = self._color if self.isEnabled() else self._pale
+        self.setIcon(icon(name, color, widget=self))
 
 
 class StatusDot(QWidget):

@@ -192,7 +192,7 @@ def run_words(run: RunStatus) -> str:
     """How the search is going, in words."""
     if run.phase == "starting":
         return run.waiting or "Starting\N{HORIZONTAL ELLIPSIS}"
-    words = f"{run.found} nuclei"
+    words = f"{run.found} {'nucleus' if run.found == 1 else 'nuclei'}"
     if run.phase == "stopping":
         return f"{words}, stopping\N{HORIZONTAL ELLIPSIS}"
     if run.outlines:

@@ -37,7 +37,9 @@ STATUS_WORDS: dict[ItemStatus, str] = {
 }
 ROOM = 38
 """Characters of a name."""
-SIZE_PX = (430, 420)
+WIDTH_PX, FRAME_PX, ROW_PX = 450, 118, 24
+"""The pop-up's width, its height without rows, and the height of a row."""
+MOST_ROWS = 14
 STEPS = {Qt.Key.Key_Up: -1, Qt.Key.Key_Down: 1, Qt.Key.Key_PageUp: -10, Qt.Key.Key_PageDown: 10}
 NAME, STATUS = 0, 1
 
@@ -80,7 +82,8 @@ class ImageList(QDialog):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(card)
-        self.resize(*SIZE_PX)
+        rows = min(max(len(queue.items), 3), MOST_ROWS)
+        self.resize(WIDTH_PX, FRAME_PX + rows * ROW_PX)
         self._filter.textChanged.connect(self._narrow)
         self._rows.currentItemChanged.connect(self._describe)
         self._rows.itemClicked.connect(self._choose)

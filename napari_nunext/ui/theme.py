@@ -116,6 +116,8 @@ def style_sheet(p: Palette) -> str:
     border-radius: 5px; padding: 0 10px; min-height: 26px; font-size: 12px; }}
 #nunext QPushButton:hover, #nunext QToolButton:hover {{ background: {p.hover}; }}
 #nunext QPushButton:focus, #nunext QToolButton:focus {{ border-color: {p.accent_hover}; }}
+#nunext QPushButton:checked {{ background: {p.tint}; border-color: {p.accent_hover};
+    font-weight: 600; }}
 #nunext QPushButton:disabled, #nunext QToolButton:disabled {{ color: {p.muted};
     background: transparent; border-color: {p.line}; }}
 #nunext QPushButton[role="primary"] {{ background: {p.accent}; border-color: {p.accent};
@@ -139,7 +141,7 @@ def style_sheet(p: Palette) -> str:
     border-bottom-left-radius: 5px; }}
 #nunext QPushButton[role="segment"][place="last"] {{ border-right-width: 1px;
     border-top-right-radius: 5px; border-bottom-right-radius: 5px; }}
-#nunext QPushButton[role="segment"]:checked {{ background: {p.tint}; font-weight: 600; }}
+#nunext QPushButton[role="segment"]:checked {{ border-color: {p.line}; }}
 #nunext QPushButton[role="tab"] {{ background: transparent; border: 0; border-radius: 0;
     border-bottom: 2px solid transparent; color: {p.muted}; font-size: 13px; }}
 #nunext QPushButton[role="tab"]:hover {{ color: {p.text}; }}
