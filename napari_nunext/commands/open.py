@@ -43,7 +43,7 @@ def open_images(
     try:
         from napari_nunext.ui.app import main as open_window
     except ModuleNotFoundError as error:
-        server.stop()
+        server.close()
         if error.name is not None and error.name.startswith("napari_nunext"):
             raise
         raise InputError(

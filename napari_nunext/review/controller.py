@@ -101,6 +101,7 @@ class ReviewController:
         self.improver = Improver(self.session, self.finder, models_dir, make_trainer)
         self.decider = Decider(self.session, self.finder, self.go_next)
         self._opening = 0
+        self._closed = False
         self._passed: Notice | None = None
         """What to say of an image that was passed, once the next one is shown."""
 
@@ -408,6 +409,9 @@ class ReviewController:
         bool
             False when something could not be saved in time.
         """
+        if self._closed:
+            return True
+        self._closed = True
         self.finder.stop()
         self.improver.stop()
         saved = self.session.writer.close(timeout_s)

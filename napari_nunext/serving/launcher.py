@@ -67,6 +67,7 @@ class LocalServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._client: Client | None = None
         self._log_path: Path | None = None
+        self._closed = False
         self.token = secrets.token_urlsafe(32)
 
     def __enter__(self) -> Self:
@@ -117,6 +118,8 @@ class LocalServer:
             if self.alive:
                 return
             self.stop()
+            if self._closed:
+                raise ServerUnavailableError("The model server was closed with its window.")
             began = time.monotonic()
             try:
                 self._launch()
@@ -136,6 +139,14 @@ class LocalServer:
         with self._lock:
             self.stop()
             self.start()
+
+    def close(self) -> None:
+        """End the server for good, whatever it is at: nobody starts it again."""
+        self._closed = True
+        process = self._process
+        if process is not None and self._client is None:
+            process.kill()  # it is only starting, which takes seconds to wait for
+        self.stop()
 
     def stop(self) -> None:
         """End the server: politely, and by force after a few seconds. Nothing, if there is none."""
@@ -171,6 +182,8 @@ class LocalServer:
                 start_new_session=os.name == "posix",
                 creationflags=_windows_flags(),
             )
+        if self._closed:
+            self._process.kill()
 
     def _address(self) -> str:
         """Where the process says that it listens."""

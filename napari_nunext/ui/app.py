@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import napari
 from qtpy.QtWidgets import QDockWidget
 
-from napari_nunext.ui.dock import NunextDock, make_dock
+from napari_nunext.ui.closing import quitting_on_terminate
+from napari_nunext.ui.docks import MENU_NAME, make_dock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.review.servers import ModelServer
     from napari_nunext.serving.launcher import LocalServer
+    from napari_nunext.ui.dock import NunextDock
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +43,10 @@ class App:
 
     def close(self) -> bool:
         """Save, end the server and close the window; False if not all was saved."""
+        was_open = self.dock.is_open
         saved = self.dock.shut_down()
-        self.viewer.close()
+        if was_open:
+            self.viewer.close()
         return saved
 
 
@@ -81,12 +85,17 @@ def main(
         server=server,
         started=started,
     )
-    viewer.window.add_dock_widget(dock, name=TITLE, area="right")
+    # Under this name the Plugins menu finds it, to show it again.
+    viewer.window.add_dock_widget(dock, name=MENU_NAME, area="right")
     _make_room(dock.window())
     if paths:
         dock.controller.open_paths([Path(path) for path in paths])
     if block:
-        napari.run()
+        try:
+            with quitting_on_terminate():
+                napari.run()
+        finally:
+            dock.shut_down()
     return App(viewer, dock)
 
 

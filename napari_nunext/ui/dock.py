@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import logging
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-import napari
-from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QFileDialog,
     QMessageBox,
@@ -18,13 +16,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_nunext.places import models_folder
-from napari_nunext.review.controller import ReviewController
-from napari_nunext.serving.launcher import LocalServer
 from napari_nunext.ui.adopting import Adopter
-from napari_nunext.ui.bridge import MainThread
 from napari_nunext.ui.canvas import Canvas
 from napari_nunext.ui.checkup_sheet import CheckupSheet
+from napari_nunext.ui.closing import WindowWatch
 from napari_nunext.ui.controls import Segments, scrolling
 from napari_nunext.ui.empty_panel import EmptyPanel
 from napari_nunext.ui.header_panel import HeaderPanel
@@ -33,23 +28,23 @@ from napari_nunext.ui.improve_panel import ImprovePanel
 from napari_nunext.ui.keys import Keys
 from napari_nunext.ui.napari_versions import canvas_widget_of
 from napari_nunext.ui.notice_bar import NoticeBar
-from napari_nunext.ui.places import default_project_path
 from napari_nunext.ui.review_panel import ReviewPanel
 from napari_nunext.ui.sample_opener import SampleOpener
-from napari_nunext.ui.settings import read_settings
 from napari_nunext.ui.shortcuts_sheet import ShortcutsSheet
 from napari_nunext.ui.status_line import StatusLine
 from napari_nunext.ui.theme import DOCK_NAME, SPACE_PX, palette_for, style_sheet
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from napari.viewer import Viewer
     from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
 
+    from napari_nunext.review.controller import ReviewController
     from napari_nunext.review.model import OpenField
-    from napari_nunext.review.servers import ModelServer
-    from napari_nunext.store import Project
+    from napari_nunext.ui.bridge import MainThread
+
+logger = logging.getLogger(__name__)
 
 WIDTH_PX = 340
 SAVE_TIMEOUT_S = 10.0
@@ -82,8 +77,10 @@ class NunextDock(QWidget):
         self.controller = controller
         self.model = controller.model
         self._bridge = bridge
-        self._window: QWidget | None = None
         self._shut = False
+        self._watch = WindowWatch(self._saved_or_given_up, self.shut_down)
+        self._after: list[Callable[[], None]] = []
+        self.destroyed.connect(self._watch.finish)
         palette = palette_for(viewer.theme)
         self.canvas = Canvas(viewer, controller, self._may_draw)
         self.header = HeaderPanel(controller)
@@ -264,10 +261,11 @@ class NunextDock(QWidget):
     def showEvent(self, event: QShowEvent) -> None:
         """Watch the window that we are in, to save before it closes."""
         super().showEvent(event)
-        if self._window is not self.window():
-            self._window = self.window()
-            self._window.installEventFilter(self)
-            self._join_canvas(self._window)
+        if self.isWindow():
+            return  # taken out of its frame: the window that is watched is still the one
+        if self._watch.window is not self.window():
+            self._watch.watch(self.window())
+            self._join_canvas(self.window())
 
     def _join_canvas(self, window: QWidget) -> None:
         """Leave the keyboard to the canvas when the dock is clicked, and take Tab there."""
@@ -278,18 +276,14 @@ class NunextDock(QWidget):
             self.keys.watch(widget)
             widget.setFocus()
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Before the window closes, wait for what is being saved; warn when it cannot be."""
-        if watched is self._window and event.type() == QEvent.Type.Close and not self._shut:
-            if not self._saved_or_given_up():
-                event.ignore()
-                return True
-            QTimer.singleShot(0, self._shut_down_if_closed)
-        return super().eventFilter(watched, event)
+    def on_shut_down(self, function: Callable[[], None]) -> None:
+        """Call this when it is over."""
+        self._after.append(function)
 
     def _may_draw(self) -> bool:
         """Whether the window is there; napari takes all layers away when it closes."""
-        return not self._shut and self.window().isVisible()
+        window = self._watch.window
+        return not self._shut and window is not None and window.isVisible()
 
     def _saved_or_given_up(self) -> bool:
         writer = self.controller.session.writer
@@ -307,77 +301,33 @@ class NunextDock(QWidget):
                 return answer == QMessageBox.StandardButton.Discard
         return True
 
-    def _shut_down_if_closed(self) -> None:
-        if self._window is not None and not self._window.isVisible():
-            self.shut_down()
+    @property
+    def is_open(self) -> bool:
+        """Whether the review goes on; the window may have closed without our doing."""
+        return not self._shut
 
     def shut_down(self) -> bool:
         """Save, stop the server, and let go of the viewer; False if not all was saved."""
         if self._shut:
             return True
         self._shut = True
+        try:
+            self._let_go()
+        except RuntimeError as error:  # Qt's, where it deleted us before we knew of it
+            logger.debug("The dock was destroyed before it was closed: %s", error)
+        self._watch.finish()
+        for function in self._after:
+            function()
+        return self.controller.close(SAVE_TIMEOUT_S)
+
+    def _let_go(self) -> None:
+        """Stop watching the viewer and the review."""
+        self._bridge.close()
         self.model.events.open_field.disconnect(self._show_field)
         self.viewer.events.theme.disconnect(self._follow_theme)
         self._adopter.disconnect()
         self.canvas.disconnect()
         for panel in (self.header, self.review, self.improve, self.notice, self.status):
             panel.disconnect_model()
-        self._bridge.close()
-        return self.controller.close(SAVE_TIMEOUT_S)
-
-
-def make_dock(
-    viewer: napari.viewer.Viewer | None = None,
-    *,
-    project: Path | None = None,
-    mpp: float | None = None,
-    server: ModelServer | None = None,
-    started: LocalServer | None = None,
-) -> NunextDock:
-    """The dock for a viewer, with a controller and a model server of its own.
-
-    Parameters
-    ----------
-    viewer : napari.Viewer, optional
-        The current one by default.
-    project : Path, optional
-        The review project; beside the first image by default.
-    mpp : float, optional
-        Scale of the images, um per pixel; it prevails over the files'.
-    server : ModelServer, optional
-        Where the model runs; by the preferences by default.
-    started : LocalServer, optional
-        One of our own that was started ahead; it is stopped where the preferences name another.
-    """
-    from napari_nunext.store import Project
-
-    settings = read_settings()
-    bridge = MainThread()
-
-    def open_project(paths: Sequence[Path]) -> Project:
-        path = project or default_project_path(paths)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return Project.open(path, annotator=settings.annotator)
-
-    controller = ReviewController(
-        open_project,
-        server or _server(settings.server_url, settings.server_token, started),
-        ThreadPoolExecutor(4, thread_name_prefix="nunext"),
-        bridge.post,
-        models_dir=models_folder(),
-        default_mpp=settings.default_mpp,
-        mpp=mpp,
-    )
-    dock = NunextDock(viewer or napari.current_viewer(), controller, bridge)
-    controller.finder.connect()
-    return dock
-
-
-def _server(url: str, token: str, started: LocalServer | None) -> ModelServer:
-    if not url:
-        return started or LocalServer([models_folder()])
-    from napari_nunext.review.servers import SharedServer
-
-    if started is not None:
-        Thread(target=started.stop, name="nunext-server-end").start()  # it may yet be starting
-    return SharedServer(url, token or None)
+        if self.isWindow():
+            self.deleteLater()  # in no frame of the window's, which would take it along

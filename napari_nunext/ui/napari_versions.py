@@ -60,3 +60,8 @@ def key_presses_of(canvas_widget: QWidget) -> Any:
     What is connected last is told first, and may block the event.
     """
     return canvas_widget._vispy_canvas.events.key_press  # type: ignore[attr-defined]
+
+
+def unwrapped(viewer: Any) -> Any:
+    """The viewer itself, where napari hands out a proxy of it to plugins."""
+    return getattr(viewer, "__wrapped__", viewer)

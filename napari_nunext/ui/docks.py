@@ -1,0 +1,114 @@
+"""The docks of this application: one for each viewer, however often it is asked for."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Thread
+from typing import TYPE_CHECKING
+
+import napari
+from qtpy.QtWidgets import QDockWidget
+
+from napari_nunext.places import models_folder
+from napari_nunext.review.controller import ReviewController
+from napari_nunext.serving.launcher import LocalServer
+from napari_nunext.serving.leases import SharedServers
+from napari_nunext.ui.bridge import MainThread
+from napari_nunext.ui.dock import NunextDock
+from napari_nunext.ui.napari_versions import unwrapped
+from napari_nunext.ui.places import default_project_path
+from napari_nunext.ui.settings import read_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from napari_nunext.review.servers import ModelServer
+    from napari_nunext.store import Project
+
+MENU_NAME = "NuNext (NuNext)"
+"""What napari calls the dock that its Plugins menu opens: the name under which it finds it."""
+
+_servers = SharedServers(lambda: LocalServer([models_folder()]))
+_docks: list[NunextDock] = []
+
+
+def make_dock(
+    viewer: napari.viewer.Viewer | None = None,
+    *,
+    project: Path | None = None,
+    mpp: float | None = None,
+    server: ModelServer | None = None,
+    started: LocalServer | None = None,
+) -> NunextDock:
+    """The dock for a viewer; asked for again, the same.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer, optional
+        The current one by default.
+    project : Path, optional
+        The review project; beside the first image by default.
+    mpp : float, optional
+        Scale of the images, um per pixel; it prevails over the files'.
+    server : ModelServer, optional
+        Where the model runs; by the preferences by default, shared by all windows.
+    started : LocalServer, optional
+        One of our own that was started ahead; it is stopped where it is not needed.
+    """
+    wanted = unwrapped(viewer or napari.current_viewer())
+    for dock in _docks:
+        if dock.viewer is wanted:
+            _leave_shell(dock)
+            return dock
+    dock = _new_dock(wanted, project, mpp, server, started)
+    _docks.append(dock)
+    dock.on_shut_down(lambda: _docks.remove(dock))
+    dock.controller.finder.connect()
+    return dock
+
+
+def _new_dock(
+    viewer: napari.viewer.Viewer,
+    project: Path | None,
+    mpp: float | None,
+    server: ModelServer | None,
+    started: LocalServer | None,
+) -> NunextDock:
+    from napari_nunext.store import Project
+
+    settings = read_settings()
+    bridge = MainThread()
+
+    def open_project(paths: Sequence[Path]) -> Project:
+        path = project or default_project_path(paths)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return Project.open(path, annotator=settings.annotator)
+
+    controller = ReviewController(
+        open_project,
+        server or _server(settings.server_url, settings.server_token, started),
+        ThreadPoolExecutor(4, thread_name_prefix="nunext"),
+        bridge.post,
+        models_dir=models_folder(),
+        default_mpp=settings.default_mpp,
+        mpp=mpp,
+    )
+    return NunextDock(viewer, controller, bridge)
+
+
+def _leave_shell(dock: NunextDock) -> None:
+    """Take the dock out of the frame that it is in, hidden or not: it is about to get a new one."""
+    frame = dock.parentWidget()
+    if isinstance(frame, QDockWidget):
+        dock.viewer.window.remove_dock_widget(frame)
+
+
+def _server(url: str, token: str, started: LocalServer | None) -> ModelServer:
+    if not url:
+        return _servers.lease(started)
+    from napari_nunext.review.servers import SharedServer
+
+    if started is not None:
+        Thread(target=started.close, name="nunext-server-end").start()  # it may yet be starting
+    return SharedServer(url, token or None)

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import sys
+import threading
+import time
+
+import pytest
+
+from napari_nunext.core.errors import ServerUnavailableError
+from napari_nunext.serving import launcher
+from napari_nunext.serving.launcher import LocalServer
+from napari_nunext.serving.leases import SharedServers
+
+
+class Fake:
+    """A server without a process."""
+
+    pid = 7
+
+    def __init__(self) -> None:
+        self.closed = threading.Event()
+
+    def client(self) -> str:
+        return "client"
+
+    def restart(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+def test_all_share_one_server_which_ends_with_the_last():
+    made = []
+    servers = SharedServers(lambda: made.append(Fake()) or made[-1])
+    first, second = servers.lease(), servers.lease()
+    assert first.client() == second.client()
+    assert len(made) == 1
+    first.stop()
+    first.stop()
+    assert not made[0].closed.is_set()
+    with pytest.raises(ServerUnavailableError, match="closed"):
+        first.client()
+    assert second.client()
+    second.stop()
+    assert made[0].closed.is_set()
+    third = servers.lease()
+    assert len(made) == 2
+    third.stop()
+
+
+def test_a_server_that_was_started_ahead_is_shared_or_ends():
+    servers = SharedServers(Fake)
+    ahead, needless = Fake(), Fake()
+    lease = servers.lease(ahead)
+    servers.lease(needless).stop()
+    assert needless.closed.wait(5)
+    assert not ahead.closed.is_set()
+    lease.stop()
+    assert ahead.closed.is_set()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="writes a shell script")
+def test_a_server_that_is_closed_while_it_starts_does_not_start(tmp_path, monkeypatch):
+    monkeypatch.setattr(launcher, "log_folder", lambda: tmp_path / "logs")
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexec sleep 60\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    server = LocalServer()
+    failed = threading.Event()
+
+    def start() -> None:
+        with pytest.raises(ServerUnavailableError):
+            server.client()
+        failed.set()
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    while server.pid is None:
+        time.sleep(0.01)
+    server.close()
+    assert failed.wait(10)
+    thread.join()
+    assert not server.alive
+    with pytest.raises(ServerUnavailableError, match="closed"):
+        server.client()
