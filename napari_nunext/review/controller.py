@@ -14,10 +14,10 @@ from uuid import uuid4
 from psygnal import Signal
 
 from napari_nunext.core.errors import StoreError
-from napari_nunext.core.nuclei import OKABE_ITO, Category
 from napari_nunext.images import find_images
 from napari_nunext.review import editing
 from napari_nunext.review.background import in_words
+from napari_nunext.review.categories import CategoryEditor
 from napari_nunext.review.deciding import Decider
 from napari_nunext.review.fields import load_field, queue_items
 from napari_nunext.review.finding import Finder
@@ -97,6 +97,7 @@ class ReviewController:
         self.session = Session(executor, on_main, writer=writer_executor)
         self.finder = Finder(self.session, server)
         self.scaler = Scaler(self.session, self.finder)
+        self.categories = CategoryEditor(self.session)
         self.outliner = Outliner(self.session, server)
         self.improver = Improver(self.session, self.finder, models_dir, make_trainer)
         self.decider = Decider(self.session, self.finder, self.go_next)
@@ -299,14 +300,8 @@ class ReviewController:
             self.relabel_nuclei(self.model.selected, name)
 
     def add_category(self, name: str) -> None:
-        """A further category, in the next free colour."""
-        name, known = name.strip(), self.model.categories
-        if not name or name in {category.name for category in known} or not known:
-            return
-        free = [color for color in OKABE_ITO if color not in {c.color for c in known}]
-        color = free[0] if free else OKABE_ITO[len(known) % len(OKABE_ITO)]
-        self.session.set_categories((*known, Category(name, color)))
-        self.model.current_category = name
+        """A further category, in a colour of its own."""
+        self.categories.add(name)
 
     def show_category(self, name: str, shown: bool) -> None:
         """Show or hide the nuclei of a category."""

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import ServerUnavailableError
-from napari_nunext.core.nuclei import OKABE_ITO, UNCATEGORISED, Category
+from napari_nunext.core.nuclei import UNCATEGORISED, Category
 from napari_nunext.review.background import in_words
 from napari_nunext.review.checkup import examine
+from napari_nunext.review.colors import next_color
 from napari_nunext.review.model import Check, Checkup, Notice, RunStatus, ServerStatus
 from napari_nunext.review.search import Search
 from napari_nunext.store import events
@@ -198,16 +199,21 @@ class Finder:
             if model.id == self._model.model_id
             for category in model.categories
         }
+        session = self._session
+        called = [session.book.named(name) for name in names]
         base = () if self._is_untouched_default(known, names) else known
-        new = [name for name in names if name not in {category.name for category in base}]
+        new = [n for n in called if n not in {category.name for category in base}]
         if not new:
             return
-        free = [color for color in OKABE_ITO if color not in {c.color for c in base}]
-        added = tuple(
-            Category(name, colors.get(name) or free[i % len(free)] if free else OKABE_ITO[0])
-            for i, name in enumerate(new)
-        )
-        self._session.set_categories((*base, *added))
+        used = [category.color for category in base]
+        added = []
+        for name in dict.fromkeys(new):
+            wanted = colors.get(name)
+            color = next_color(used) if wanted is None or wanted in used else wanted
+            used.append(color)
+            added.append(Category(name, color))
+        learnt = [events.learn_categories(added)]
+        session.commit_to_project(learnt if base else [events.set_categories([]), *learnt])
 
     def _is_untouched_default(self, known: Sequence[Category], names: Sequence[str]) -> bool:
         """Whether the only category is the one that stands for none, and nothing carries it."""

@@ -14,13 +14,15 @@ from napari_nunext.review.fields import status_of
 from napari_nunext.review.model import Notice, ReviewModel, SaveStatus
 from napari_nunext.review.writer import JournalWriter
 from napari_nunext.store import events
+from napari_nunext.store.categories import CategoryBook, fold_categories
+from napari_nunext.store.state import for_every_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Executor
     from pathlib import Path
+    from uuid import UUID
 
-    from napari_nunext.core.nuclei import Category
     from napari_nunext.review.background import OnMain
     from napari_nunext.review.fields import LoadedField
     from napari_nunext.store import Event, FieldState, ImageEntry, Project
@@ -47,6 +49,10 @@ class Session:
         self._project: Project | None = None
         self._fields: dict[Path, LoadedField] = {}
         self._states: dict[str, FieldState] = {}
+        self._of_project: tuple[Event, ...] = ()
+        """The events about the project as a whole, in the journal's order."""
+        self.book = CategoryBook()
+        """The categories, and what became of those that there are no more."""
 
     # The project
 
@@ -66,7 +72,8 @@ class Session:
         """Take the project and its categories."""
         self._project = project
         self.model.project = project.path
-        self.model.categories = project.categories() or default_categories([UNCATEGORISED])
+        self._of_project = project.journal_of_project()
+        self._take_categories()
         self.model.current_category = self.model.categories[0].name
 
     def _rest(self) -> None:
@@ -97,7 +104,8 @@ class Session:
         """Make an image that was read the one under review."""
         sha256 = loaded.field.entry.sha256
         self._fields[path] = loaded
-        self._states.setdefault(sha256, loaded.state)
+        if sha256 not in self._states:
+            self._states[sha256] = self._caught_up(loaded.state)
         self.model.selected = frozenset()
         self.model.open_field = loaded.field
         self.show_state(sha256, self._states[sha256])
@@ -148,6 +156,9 @@ class Session:
         """Show what events of this person do, and hand them to the writer."""
         if not new:
             return
+        if any(e.kind in ("undo", "redo") and self._is_of_project(e.target) for e in new):
+            self.commit_to_project([replace(event, image_sha256=None) for event in new])
+            return
         stamped, old = self.project.stamp(new), self._states[sha256]
         state = old.apply(*stamped)
         self.show_state(sha256, state)
@@ -155,10 +166,36 @@ class Session:
         if (state.acceptances, state.flagged) != (old.acceptances, old.flagged):
             self.truth_changed.emit()
 
-    def set_categories(self, categories: tuple[Category, ...]) -> None:
-        """Replace the project's categories."""
-        self.model.categories = categories
-        if self.model.current_category not in {category.name for category in categories}:
-            self.model.current_category = categories[0].name
-        stamped = self.project.stamp([events.set_categories(categories)])
+    def _is_of_project(self, group: UUID) -> bool:
+        return any(event.group == group for event in self._of_project)
+
+    def commit_to_project(self, new: Sequence[Event]) -> None:
+        """The same for events about the project as a whole, which may change every image."""
+        if not new:
+            return
+        if not self._of_project and self.model.categories:
+            # What was shown until now by default is what the gesture changes.
+            new = [events.set_categories(self.model.categories), *new]
+        stamped = self.project.stamp(new)
+        self._of_project = (*self._of_project, *stamped)
+        shared = for_every_image(stamped)
+        for sha256, state in list(self._states.items()):
+            if shared:
+                self.show_state(sha256, state.apply(*shared))
+        self._take_categories()
         self.writer.submit(partial(self.project.append, stamped))
+
+    def _take_categories(self) -> None:
+        self.book = fold_categories(self._of_project)
+        categories = self.book.categories or default_categories([UNCATEGORISED])
+        if categories != self.model.categories:
+            self.model.categories = categories
+        names = {category.name for category in categories}
+        if self.model.current_category not in names:
+            self.model.current_category = categories[0].name
+
+    def _caught_up(self, state: FieldState) -> FieldState:
+        """A state that was read in the background, with what was done to categories meanwhile."""
+        shared = for_every_image(self._of_project)
+        known = sum(event.image_sha256 is None for event in state.events)
+        return state.apply(*shared[known:]) if known < len(shared) else state

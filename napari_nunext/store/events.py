@@ -30,16 +30,25 @@ NucleusKind: TypeAlias = Literal[
 FieldKind: TypeAlias = Literal[
     "comment", "use_run", "complete_region", "reopen_region", "flag_field"
 ]
+CategoryKind: TypeAlias = Literal["add_category", "recolor_category", "rename_category"]
 HistoryKind: TypeAlias = Literal["undo", "redo"]
-SettingKind: TypeAlias = Literal["set_scale", "set_scale_of_all", "set_categories"]
-Kind: TypeAlias = NucleusKind | FieldKind | HistoryKind | SettingKind
+SettingKind: TypeAlias = Literal[
+    "set_scale", "set_scale_of_all", "set_categories", "learn_categories"
+]
+Kind: TypeAlias = NucleusKind | FieldKind | CategoryKind | HistoryKind | SettingKind
 
 NUCLEUS_KINDS: frozenset[str] = frozenset(get_args(NucleusKind))
 """Events about one nucleus: they carry its uid."""
-EDIT_KINDS: frozenset[str] = NUCLEUS_KINDS | frozenset(get_args(FieldKind))
+CATEGORY_KINDS: frozenset[str] = frozenset(get_args(CategoryKind))
+"""What a person does to a category, in all images at once."""
+EDIT_KINDS: frozenset[str] = NUCLEUS_KINDS | frozenset(get_args(FieldKind)) | CATEGORY_KINDS
 """Events that can be undone."""
-PROJECT_KINDS: frozenset[str] = frozenset({"set_scale_of_all", "set_categories"})
-"""Events about the project as a whole: they name no image."""
+PROJECT_KINDS: frozenset[str] = CATEGORY_KINDS | {
+    "set_scale_of_all",
+    "set_categories",
+    "learn_categories",
+}
+"""Events about the project as a whole: they name no image, nor do their undo and redo."""
 
 GENESIS_HASH = "0" * 64
 """What stands before the first event of a journal."""
@@ -77,13 +86,20 @@ def _is_mpp_source(value: Any) -> bool:
     return isinstance(value, str) and _reads(check_mpp_source, value)
 
 
+def _is_color(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 3
+        and all(isinstance(v, int) and 0 <= v <= 255 for v in value)
+    )
+
+
 def _is_categories(value: Any) -> bool:
     return isinstance(value, list) and all(
         isinstance(c, dict)
         and c.keys() == {"name", "color"}
         and _is_text(c["name"])
-        and len(c["color"]) == 3
-        and all(isinstance(v, int) and 0 <= v <= 255 for v in c["color"])
+        and _is_color(c["color"])
         for c in value
     )
 
@@ -125,11 +141,15 @@ _PAYLOADS: dict[str, dict[str, Callable[[Any], bool]]] = {
     "complete_region": {"region": _is_box},
     "reopen_region": {"region": _is_box},
     "flag_field": {"flagged": _is_flag},
+    "add_category": {"name": _is_text, "color": _is_color},
+    "recolor_category": {"name": _is_text, "color": _is_color},
+    "rename_category": {"name": _is_text, "to": _is_text},
     "undo": {"target": _is_uuid},
     "redo": {"target": _is_uuid},
     "set_scale": {"mpp": _is_mpp, "source": _is_mpp_source},
     "set_scale_of_all": {"mpp": _is_mpp, "over_files": _is_flag},
     "set_categories": {"categories": _is_categories},
+    "learn_categories": {"categories": _is_categories},
 }
 
 _OPTIONAL: dict[str, dict[str, Callable[[Any], bool]]] = {"complete_region": {"seen": _is_seen}}
@@ -180,7 +200,8 @@ class Event:
                 raise InputError(f"Event {self.kind!r} has {name} = {self.payload[name]!r}.")
         if self.kind != "comment" and (self.uid is not None) != (self.kind in NUCLEUS_KINDS):
             raise InputError(f"Event {self.kind!r} has uid {self.uid}.")
-        if (self.image_sha256 is None) != (self.kind in PROJECT_KINDS):
+        is_history = self.kind in get_args(HistoryKind)  # of an image, or of the project
+        if not is_history and (self.image_sha256 is None) != (self.kind in PROJECT_KINDS):
             raise InputError(f"Event {self.kind!r} has image {self.image_sha256}.")
 
     @property
@@ -345,13 +366,13 @@ def flag_field(image_sha256: str, flagged: bool = True) -> Event:
 # History and settings
 
 
-def undo(image_sha256: str, group: UUID) -> Event:
-    """Take a gesture back; `FieldState.next_undo` names it."""
+def undo(image_sha256: str | None, group: UUID) -> Event:
+    """Take a gesture back; `FieldState.next_undo` names it. None for one about the project."""
     return Event("undo", image_sha256, {"target": str(group)})
 
 
-def redo(image_sha256: str, group: UUID) -> Event:
-    """Bring an undone gesture again; `FieldState.next_redo` names it."""
+def redo(image_sha256: str | None, group: UUID) -> Event:
+    """Bring an undone gesture again; `FieldState.next_redo` names it. None as for `undo`."""
     return Event("redo", image_sha256, {"target": str(group)})
 
 
@@ -367,8 +388,35 @@ def set_scale_of_all(mpp: float, *, over_files: bool) -> Event:
 
 def set_categories(categories: Sequence[Category]) -> Event:
     """Replace the project's categories."""
-    rows = [{"name": c.name, "color": list(c.color)} for c in categories]
-    return Event("set_categories", None, {"categories": rows})
+    return Event("set_categories", None, {"categories": _rows(categories)})
+
+
+def learn_categories(categories: Sequence[Category]) -> Event:
+    """Add those that a model distinguishes and the project does not know."""
+    return Event("learn_categories", None, {"categories": _rows(categories)})
+
+
+def _rows(categories: Sequence[Category]) -> list[dict[str, Any]]:
+    return [{"name": c.name, "color": list(c.color)} for c in categories]
+
+
+# Categories
+
+
+def add_category(category: Category) -> Event:
+    """Tell a further kind of nucleus apart."""
+    payload = {"name": category.name, "color": list(category.color)}
+    return Event("add_category", None, payload)
+
+
+def recolor_category(name: str, color: tuple[int, int, int]) -> Event:
+    """Draw a category in another colour (RGB, 0..255)."""
+    return Event("recolor_category", None, {"name": name, "color": list(color)})
+
+
+def rename_category(name: str, to: str) -> Event:
+    """Call a category something else in every image; where `to` is there already, merge into it."""
+    return Event("rename_category", None, {"name": name, "to": to})
 
 
 def _box(region: Box) -> list[float]:

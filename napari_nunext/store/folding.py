@@ -94,6 +94,8 @@ class Base:
     radius_px: float
     blockers: cKDTree | None
     """Corrections that suppress predictions near them; None where there are none."""
+    aliases: dict[str, str]
+    """What the model's categories are called, where they were renamed before."""
 
     def admits(self, nuclei: Sequence[Nucleus]) -> NDArray[np.bool_]:
         """Which predictions lie in the region and repeat no correction, shape (N,)."""
@@ -105,8 +107,25 @@ class Base:
         return admitted
 
 
-def as_predicted(run_id: str, nucleus: Nucleus) -> ReviewedNucleus:
+def renamed(aliases: dict[str, str], event: Event) -> dict[str, str]:
+    """What became of names that there are no more, after one more event; any event.
+
+    The same object where nothing changed: whoever holds it can tell that no name was.
+    """
+    p = event.payload
+    if event.kind == "add_category" and p["name"] in aliases:
+        return {old: new for old, new in aliases.items() if old != p["name"]}
+    if event.kind != "rename_category":
+        return aliases
+    followed = {old: p["to"] if new == p["name"] else new for old, new in aliases.items()}
+    followed[p["name"]] = p["to"]
+    return {old: new for old, new in followed.items() if old != p["to"]}
+
+
+def as_predicted(run_id: str, nucleus: Nucleus, aliases: dict[str, str]) -> ReviewedNucleus:
     """A prediction that nobody touched."""
+    if nucleus.category in aliases:
+        nucleus = replace(nucleus, category=aliases[nucleus.category])
     return ReviewedNucleus(nucleus, run_id, predicted_xy=(nucleus.x_px, nucleus.y_px))
 
 
@@ -130,6 +149,7 @@ class Fold:
         self.acceptances: tuple[Acceptance, ...] = ()
         self.flagged = False
         self.comments: tuple[Comment, ...] = ()
+        self.aliases: dict[str, str] = {}
 
     def apply(self, event: Event) -> None:
         """Apply one edit that is in force."""
@@ -206,7 +226,7 @@ class Fold:
         if run is None:
             return
         radius_px = REPEAT_RADIUS_UM / run.info.mpp
-        base = Base(run.run_id, event.region, radius_px, self._blockers(radius_px))
+        base = Base(run.run_id, event.region, radius_px, self._blockers(radius_px), self.aliases)
         untouched = [n.nucleus for n in self.nuclei.values() if not n.touched]
         inside = event.region.contains(points_of(untouched))
         for nucleus, is_inside in zip(untouched, inside, strict=True):
@@ -215,7 +235,7 @@ class Fold:
         absent = (run.hidden - self._named) | self.nuclei.keys() | self.deleted.keys()
         for nucleus, admitted in zip(run.nuclei, base.admits(run.nuclei).tolist(), strict=True):
             if admitted and nucleus.uid not in absent:
-                self.nuclei[nucleus.uid] = as_predicted(run.run_id, nucleus)
+                self.nuclei[nucleus.uid] = as_predicted(run.run_id, nucleus, self.aliases)
         self.bases = (*self.bases, base)
         self.acceptances = after_run(self.acceptances, event.region)
 
@@ -256,6 +276,18 @@ class Fold:
     def _flag_field(self, event: Event) -> None:
         self.flagged = event.payload["flagged"]
 
+    # The project's categories
+
+    def _category(self, event: Event) -> None:
+        """A nucleus of a renamed category is the same nucleus: nobody has touched it by that."""
+        self.aliases = renamed(self.aliases, event)
+        if event.kind != "rename_category":
+            return
+        name, to = event.payload["name"], event.payload["to"]
+        for uid, old in self.nuclei.items():
+            if old.nucleus.category == name:
+                self.nuclei[uid] = replace(old, nucleus=replace(old.nucleus, category=to))
+
 
 _HANDLERS: dict[str, Callable[[Fold, Event], None]] = {
     "add": Fold._add,
@@ -271,4 +303,7 @@ _HANDLERS: dict[str, Callable[[Fold, Event], None]] = {
     "complete_region": Fold._complete_region,
     "reopen_region": Fold._reopen_region,
     "flag_field": Fold._flag_field,
+    "add_category": Fold._category,
+    "recolor_category": Fold._category,
+    "rename_category": Fold._category,
 }

@@ -67,11 +67,10 @@ def import_training(project: Project, folder: Path) -> Imported:
 
 def _add_categories(project: Project, export: Export) -> None:
     """Append the categories of the export that the project does not know."""
-    known = project.categories()
-    names = {c.name for c in known}
+    names = {c.name for c in project.categories()}
     new = [c for c in map(_category, export.manifest.categories) if c.name not in names]
     if new:
-        project.set_categories((*known, *new))
+        project.append([events.learn_categories(new)])
 
 
 def _category(data: dict[str, Any]) -> Category:

@@ -52,6 +52,16 @@ def read(connection: Connection, image_sha256: str) -> tuple[Event, ...]:
     return tuple(_event(row) for row in connection.execute(query))
 
 
+def read_of_project(connection: Connection) -> tuple[Event, ...]:
+    """The events about the project as a whole, in the order they were written."""
+    query = (
+        select(schema.event)
+        .where(schema.event.c.image_sha256.is_(None))
+        .order_by(schema.event.c.seq)
+    )
+    return tuple(_event(row) for row in connection.execute(query))
+
+
 def last_of_kind(connection: Connection, kind: str) -> Event | None:
     """The latest event of a kind; None where there is none."""
     query = (

@@ -7,6 +7,7 @@ import threading
 from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
@@ -17,9 +18,10 @@ from napari_nunext.core.errors import InputError, StoreError
 from napari_nunext.core.nuclei import Category
 from napari_nunext.store import events as event_of
 from napari_nunext.store import journal, runs, schema
+from napari_nunext.store.categories import fold_categories
 from napari_nunext.store.database import Database, Mode
 from napari_nunext.store.entries import FINAL_STATUSES, ImageEntry, Run, RunInfo, RunStatus
-from napari_nunext.store.state import FieldState, events_of
+from napari_nunext.store.state import FieldState, events_of, for_every_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.masks import Mask
     from napari_nunext.core.nuclei import Nucleus
+    from napari_nunext.store.categories import CategoryBook
     from napari_nunext.store.events import Event
 
 logger = logging.getLogger(__name__)
@@ -292,6 +295,11 @@ class Project:
 
     # The journal
 
+    def journal_of_project(self) -> tuple[Event, ...]:
+        """The events about the project as a whole, in the order they were written."""
+        with self.database.reading() as connection:
+            return journal.read_of_project(connection)
+
     def stamp(self, events: Sequence[Event]) -> tuple[Event, ...]:
         """Give events who and when, so that a state can show them before they are durable."""
         now = self._clock()
@@ -332,6 +340,8 @@ class Project:
         with self.database.reading() as connection:
             found = runs.read(connection, image_sha256)
             events = journal.read(connection, image_sha256)
+            shared = for_every_image(journal.read_of_project(connection))
+        events = tuple(sorted((*events, *shared), key=attrgetter("seq")))
         return FieldState.fold(found, events_of(events, annotators))
 
     def verify(self) -> int:
@@ -370,15 +380,18 @@ def _settle(connection: Connection, event: Event) -> None:
         if not event.payload["over_files"]:
             meant = meant.where(schema.image.c.mpp_source != "file")
         connection.execute(meant.values(mpp=event.payload["mpp"], mpp_source="user"))
-    elif event.kind == "set_categories":
-        connection.execute(delete(schema.category))
-        rows = [
-            {"position": i, "name": c["name"]}
-            | dict(zip(("red", "green", "blue"), c["color"], strict=True))
-            for i, c in enumerate(event.payload["categories"])
-        ]
-        if rows:
-            connection.execute(insert(schema.category), rows)
+    elif event.image_sha256 is None:
+        _write_categories(connection, fold_categories(journal.read_of_project(connection)))
+
+
+def _write_categories(connection: Connection, book: CategoryBook) -> None:
+    connection.execute(delete(schema.category))
+    rows = [
+        {"position": i, "name": c.name} | dict(zip(("red", "green", "blue"), c.color, strict=True))
+        for i, c in enumerate(book.categories)
+    ]
+    if rows:
+        connection.execute(insert(schema.category), rows)
 
 
 def _image(connection: Connection, sha256: str) -> ImageEntry | None:

@@ -16,6 +16,8 @@ Pure: the same runs and events always give the same state. What an event means:
 - A region that was accepted is complete as long as its nuclei are those that the person saw, with
   what the same person edited since. A search over it, another person's edit, predictions that came
   late, or an undo of what they had seen makes it changed; undoing that makes it whole again.
+- A category that was renamed or merged is so in every image: its nuclei take the new name where
+  the event stands in the journal, and so do predictions of that name that come later.
 - A flag asks for a second look: nothing of a flagged image is truth until the flag is taken away.
 """
 
@@ -26,6 +28,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_nunext.core.nuclei import points_of
 from napari_nunext.store.acceptance import Acceptance, may_depend_on, seen_in
+from napari_nunext.store.events import CATEGORY_KINDS
 from napari_nunext.store.folding import Base, Comment, Fold, ReviewedNucleus, as_predicted
 from napari_nunext.store.trail import Recorder, Trail
 
@@ -72,6 +75,8 @@ class FieldState:
     events: tuple[Event, ...] = field(compare=False, repr=False)
     _inactive: frozenset[UUID] = field(compare=False, repr=False)
     """Groups that were undone."""
+    _aliases: dict[str, str] = field(compare=False, repr=False)
+    """What became of categories that there are no more."""
     _trail: Trail = field(compare=False, repr=False)
 
     @classmethod
@@ -176,6 +181,7 @@ class FieldState:
             runs=fold.runs,
             events=events,
             _inactive=inactive,
+            _aliases=fold.aliases,
             _trail=trail,
         )
 
@@ -187,6 +193,7 @@ class FieldState:
         fold.acceptances = self.acceptances
         fold.flagged = self.flagged
         fold.comments = self.comments
+        fold.aliases = self._aliases
         return fold
 
     # What is truth
@@ -221,12 +228,20 @@ class FieldState:
         run = self.runs[run_id]
         runs = {**self.runs, run_id: replace(run, nuclei=(*run.nuclei, *nuclei))}
         base = self._latest_use(run_id)
-        if base is None or any(n.uid in run.hidden for n in nuclei):
+        if (
+            base is None
+            or base.aliases is not self._aliases
+            or any(n.uid in run.hidden for n in nuclei)
+        ):
             return FieldState.fold(runs.values(), self.events)
         admitted = base.admits(nuclei)
         if may_depend_on(self.acceptances, points_of(nuclei)[admitted]):
             return FieldState.fold(runs.values(), self.events)
-        new = {n.uid: as_predicted(run_id, n) for n, ok in zip(nuclei, admitted, strict=True) if ok}
+        new = {
+            n.uid: as_predicted(run_id, n, base.aliases)
+            for n, ok in zip(nuclei, admitted, strict=True)
+            if ok
+        }
         return self._streamed(runs, {**self.nuclei, **new}, new)
 
     def with_hidden(self, run_id: str, uids: Collection[UUID]) -> FieldState:
@@ -304,21 +319,24 @@ class FieldState:
         return self.histories.get(annotator, History())
 
 
+_EVERYBODYS = CATEGORY_KINDS | {"use_run", "flag_field"}
+
+
 def events_of(events: Iterable[Event], annotators: Collection[str] | None) -> tuple[Event, ...]:
     """The events that make up the state of the chosen annotators; None chooses all.
 
-    Which run is the base is nobody's opinion, and a flag asks everybody for a second look:
-    `use_run` and `flag_field`, and their undo and redo, always count.
+    Which run is the base is nobody's opinion, nor what a category is called, and a flag asks
+    everybody for a second look: those events, and their undo and redo, always count.
     """
     events = tuple(events)
     if annotators is None:
         return events
-    shared = {e.group for e in events if e.kind in ("use_run", "flag_field")}
+    shared = {e.group for e in events if e.kind in _EVERYBODYS}
     return tuple(
         e
         for e in events
         if e.annotator in annotators
-        or e.kind in ("use_run", "flag_field")
+        or e.kind in _EVERYBODYS
         or (e.kind in ("undo", "redo") and e.target in shared)
     )
 
@@ -338,10 +356,10 @@ def _histories(
             if event.group not in mine:  # what joins a gesture later is no new one
                 back.clear()
             mine[event.group] = None
-        elif event.kind == "undo" and _last(mine) == event.target:
+        elif event.kind == "undo" and _reaches(mine, event):
             back[event.target] = mine.pop(event.target)
             out.add(event.target)
-        elif event.kind == "redo" and _last(back) == event.target:
+        elif event.kind == "redo" and _reaches(back, event):
             mine[event.target] = back.pop(event.target)
             out.discard(event.target)
     histories = {
@@ -360,5 +378,21 @@ def _put(entries: dict[UUID, T], uid: UUID, value: T | None) -> None:
         entries[uid] = value
 
 
-def _last(groups: dict[UUID, None]) -> UUID | None:
-    return next(reversed(groups), None)
+def _reaches(groups: dict[UUID, None], event: Event) -> bool:
+    """Whether an undo or redo may take its target from these groups.
+
+    The last one; a gesture about the project also from between those about one image.
+    """
+    if event.image_sha256 is None:
+        return event.target in groups
+    return next(reversed(groups), None) == event.target
+
+
+def for_every_image(events: Iterable[Event]) -> tuple[Event, ...]:
+    """Of the events about the project as a whole, those that change the state of its images."""
+    return tuple(e for e in events if e.is_edit or e.kind in ("undo", "redo"))
+
+
+def groups_taken_back(events: Iterable[Event]) -> frozenset[UUID]:
+    """The gestures among these events that were undone, and not brought again."""
+    return _histories(events, {}, frozenset())[1]

@@ -10,6 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
+from napari_nunext.store.events import CATEGORY_KINDS
+from napari_nunext.store.folding import renamed
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
     from uuid import UUID
@@ -99,9 +102,12 @@ class Recorder:
 
     def note(self, fold: Fold, event: Event, at: int) -> None:
         """Keep what an event, the journal's number `at` from 0, is about to replace."""
-        if event.kind == "use_run":  # what it does depends on all that went before
+        # What a search does depends on all that went before; a new name may be every nucleus'.
+        if event.kind == "use_run" or renamed(fold.aliases, event) is not fold.aliases:
             self._steps.clear()
             self._since = at + 1
+            return
+        if event.kind in CATEGORY_KINDS:  # it replaces nothing here
             return
         last = self._steps[-1] if self._steps else None
         if last is None or last.group != event.group:

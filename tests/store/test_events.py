@@ -35,11 +35,15 @@ ONE_OF_EACH = [
     events.complete_region(IMAGE, BOX, {"count": 0, "sha256": "ab" * 32}),
     events.reopen_region(IMAGE, BOX),
     events.flag_field(IMAGE),
+    events.add_category(Category("Plasma cell", (1, 2, 3))),
+    events.recolor_category("Plasma cell", (3, 2, 1)),
+    events.rename_category("Plasma cell", "Plasma"),
     events.undo(IMAGE, UID),
     events.redo(IMAGE, UID),
     events.set_scale(IMAGE, 0.25, "user"),
     events.set_scale_of_all(0.25, over_files=True),
     events.set_categories([Category("Tumour", (1, 2, 3))]),
+    events.learn_categories([Category("Tumour", (1, 2, 3))]),
 ]
 
 

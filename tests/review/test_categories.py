@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from napari_nunext.core.nuclei import OKABE_ITO
+from tests.review.fakes import FakeServer, done, points, review_on, started
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from napari_nunext.review.controller import ReviewController
+
+
+@pytest.fixture
+def two(
+    controller: ReviewController, server: FakeServer, tile_path: Callable[[str], Path]
+) -> ReviewController:
+    """Two images, each with three lymphocytes that were found; the second is open."""
+    controller.finder.connect()
+    folder = tile_path("a.png").parent
+    tile_path("b.png")
+    controller.open_paths([folder])
+    server.fake.script = [started(), points((10, 10), (30, 20), (50, 40)), done(3)]
+    for index in (0, 1):
+        controller.go_to(index)
+        controller.find_nuclei()
+    return controller
+
+
+def names(controller: ReviewController) -> list[str]:
+    return [category.name for category in controller.model.categories]
+
+
+def carried(controller: ReviewController) -> list[list[str]]:
+    """The categories of every image's nuclei, sorted; the disk has to agree with the screen."""
+    found = []
+    project = controller.session.project
+    for index in range(len(controller.model.queue.items)):
+        controller.go_to(index)
+        field, state = controller.model.open_field, controller.model.state
+        assert field is not None
+        assert state is not None
+        assert project.state(field.entry.sha256) == state
+        found.append(sorted(n.nucleus.category for n in state.nuclei.values()))
+    assert list(project.categories()) == list(controller.model.categories)
+    return found
+
+
+def test_a_category_is_renamed_on_every_image_and_back_again(two: ReviewController) -> None:
+    two.categories.rename("Lymphocyte", "TIL")
+    assert names(two) == ["TIL", "Stromal"]
+    assert carried(two) == [["TIL"] * 3] * 2
+    assert not any(n.touched for n in two.model.state.nuclei.values())
+    two.undo()
+    assert names(two) == ["Lymphocyte", "Stromal"]
+    assert carried(two) == [["Lymphocyte"] * 3] * 2
+    two.redo()
+    assert carried(two) == [["TIL"] * 3] * 2
+
+
+def test_a_search_after_a_renaming_gives_the_new_name(
+    two: ReviewController, server: FakeServer
+) -> None:
+    two.categories.rename("Lymphocyte", "TIL")
+    two.find_nuclei()
+    assert names(two) == ["TIL", "Stromal"]
+    assert carried(two)[1] == ["TIL"] * 3
+
+
+def test_a_category_is_merged_and_its_nuclei_with_it(two: ReviewController) -> None:
+    two.model.current_category = "Lymphocyte"
+    two.categories.merge("Lymphocyte", "Stromal")
+    assert names(two) == ["Stromal"]
+    assert two.model.current_category == "Stromal"
+    assert carried(two) == [["Stromal"] * 3] * 2
+    two.undo()
+    assert names(two) == ["Lymphocyte", "Stromal"]
+    assert carried(two) == [["Lymphocyte"] * 3] * 2
+
+
+def test_a_name_that_is_taken_asks_whether_to_merge(two: ReviewController) -> None:
+    two.categories.rename("Lymphocyte", "stromal")
+    assert names(two) == ["Lymphocyte", "Stromal"]
+    notice = two.model.notice
+    assert notice.action_label == "Merge Lymphocyte into it"
+    notice.action()
+    assert names(two) == ["Stromal"]
+
+
+def test_a_name_may_be_given_again_once_its_category_has_another(two: ReviewController) -> None:
+    two.categories.rename("Lymphocyte", "TIL")
+    two.add_category("Lymphocyte")
+    two.add_nucleus(5, 5)
+    assert carried(two) == [["TIL"] * 3, ["Lymphocyte", "TIL", "TIL", "TIL"]]
+
+
+def test_undo_after_an_edit_elsewhere_takes_the_renaming_from_all_images_alike(
+    two: ReviewController,
+) -> None:
+    two.categories.rename("Lymphocyte", "TIL")
+    two.go_to(0)
+    two.add_nucleus(5, 5)
+    two.undo()
+    two.undo()
+    assert names(two) == ["Lymphocyte", "Stromal"]
+    assert carried(two) == [["Lymphocyte"] * 3] * 2
+
+
+def test_colours_are_never_repeated_and_can_be_changed(two: ReviewController) -> None:
+    for i in range(12):
+        two.add_category(f"Kind {i}")
+    colors = [category.color for category in two.model.categories]
+    assert len(set(colors)) == len(colors) == 14
+    assert set(OKABE_ITO) <= set(colors)
+    two.categories.recolor("Kind 3", (1, 2, 3))
+    assert two.model.categories[5].color == (1, 2, 3)
+    two.categories.recolor("Kind 4", (1, 2, 3))
+    assert "Kind 3 has this colour already" in two.model.notice.words
+    assert two.model.categories[6].color != (1, 2, 3)
+    two.undo()
+    assert [category.color for category in two.model.categories] == colors
+
+
+def test_an_acceptance_outlives_a_renaming(two: ReviewController) -> None:
+    field = two.model.open_field
+    two.accept_field()
+    two.go_to(1)
+    assert two.model.state.complete
+    two.categories.rename("Lymphocyte", "TIL")
+    assert two.model.state.complete
+    assert two.session.project.state(field.entry.sha256).complete
+
+
+def test_all_of_it_is_there_in_a_later_session(two: ReviewController, tmp_path: Path) -> None:
+    two.add_category("Mitosis")
+    two.categories.rename("Lymphocyte", "TIL")
+    two.categories.recolor("TIL", (9, 9, 9))
+    shown = two.model.categories
+    expected = carried(two)
+    two.close()
+    later = review_on(tmp_path, FakeServer())
+    later.open_paths([tmp_path / "tiles"])
+    assert later.model.categories == shown
+    assert carried(later) == expected
+    later.undo()
+    later.undo()
+    assert names(later) == ["Lymphocyte", "Stromal", "Mitosis"]
+    later.close()
