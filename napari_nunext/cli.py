@@ -5,22 +5,22 @@ Exit codes: 0 for success, 2 for bad input, said in one line that begins with ``
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from napari_nunext import __version__
 from napari_nunext.commands.serve import add_key, add_serve, key_command, serve_command
 from napari_nunext.core.errors import NunextError
+from napari_nunext.core.options import BAD_INPUT, Parser, existing, mpp
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Sequence
 
     from napari_nunext.commands.detect import Progress
 
 PROGRAM = "napari-nunext"
-BAD_INPUT = 2
 INTERRUPTED = 130
 
 
@@ -40,23 +40,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return BAD_INPUT
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong with the arguments."""
-
-    def error(self, message: str) -> NoReturn:
-        _say(f"{message}. See {self.prog} --help.")
-        sys.exit(BAD_INPUT)
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog=PROGRAM, description="Find, review and correct nuclei.")
+    parser = Parser(prog=PROGRAM, description="Find, review and correct nuclei.")
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     command = commands.add_parser("open", help="open images in napari, to review")
     command.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="image or folder")
     command.add_argument("--project", type=Path, help="file in which the review is kept")
-    command.add_argument("--mpp", type=float, help="micrometres per pixel of the images")
+    command.add_argument("--mpp", type=mpp, help="micrometres per pixel of the images")
     command.set_defaults(command=_open)
 
     command = commands.add_parser("detect", help="find nuclei and write them as GeoJSON")
@@ -66,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         help="id of a model (see `models`) or checkpoint folder (default: the bundled one)",
     )
     command.add_argument(
-        "--mpp", type=float, help="micrometres per pixel; by default what each file says"
+        "--mpp", type=mpp, help="micrometres per pixel; by default what each file says"
     )
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
     command.add_argument("--masks", action="store_true", help="outlines instead of points")
@@ -106,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_models(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--models",
-        type=Path,
+        type=existing,
         action="append",
         default=[],
         metavar="DIR",

@@ -143,7 +143,7 @@ def test_detect_lets_people_go_first_and_says_what_it_waits_for(run, tile, tmp_p
                 raise RequestRejectedError("Too much to do. Try again.", 429, 0.0)
             return super()._stream(request)
 
-    monkeypatch.setattr("napari_nunext.serving.launcher.Client", BusyAtFirst)
+    monkeypatch.setattr("napari_nunext.serving.client.Client", BusyAtFirst)
     code, _, lines = run(*DETECT, tile, "--mpp", "0.5", "--out", tmp_path)
     assert code == 0
     assert [request.priority for request in asked] == ["batch", "batch"]

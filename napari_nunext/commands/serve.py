@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import InputError
+from napari_nunext.core.options import port, positive
 from napari_nunext.models.precision import PRECISION_HELP, PRECISIONS
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ KEYS_FILE = Path("keys.txt")
 def add_serve(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``serve``, apart from the checkpoints."""
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    parser.add_argument("--port", type=int, default=8123, help="0 for any free port")
+    parser.add_argument("--port", type=port, default=8123, help="0 for any free port")
     parser.add_argument(
         "--token-file", type=Path, metavar="FILE", help="holds the token that callers must show"
     )
@@ -33,7 +34,7 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--log-json", action="store_true", help="log one JSON object a line")
     parser.add_argument(
-        "--waiting", type=int, metavar="N", help="requests that may wait (default: 64)"
+        "--waiting", type=positive, metavar="N", help="requests that may wait (default: 64)"
     )
     parser.add_argument(
         "--max-image-mpx", type=float, metavar="N", help="largest image, million pixels"
@@ -176,7 +177,12 @@ def _settings(args: argparse.Namespace) -> ServerSettings:
 
     token = None
     if args.token_file is not None:
-        token = args.token_file.read_text(encoding="utf-8").strip()
+        try:
+            token = args.token_file.read_text(encoding="utf-8").strip()
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{args.token_file} is no text; expected a file with the token alone."
+            ) from error
     limits = {
         "waiting_jobs": args.waiting,
         "max_image_pixels": args.max_image_mpx and int(args.max_image_mpx * 1e6),

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_nunext.core.options import positive
 from nunext_training.ablation import TABLE_5
 from nunext_training.command_line import (
     EXIT_INTERRUPTED,
@@ -38,7 +39,7 @@ def add_parser(commands: Any) -> None:
     ablate.add_argument(
         "--variants", nargs="+", choices=names, default=names, metavar="ROW", help=", ".join(names)
     )
-    ablate.add_argument("--seeds", type=int, help="how many, from the recipe's seed up")
+    ablate.add_argument("--seeds", type=positive, help="how many, from the recipe's seed up")
     ablate.add_argument(
         "--only-seeds",
         type=int,
@@ -47,10 +48,10 @@ def add_parser(commands: Any) -> None:
         metavar="SEED",
         help="run these alone: several processes may share one --out",
     )
-    ablate.add_argument("--start-steps", type=int)
-    ablate.add_argument("--sft-steps", type=int)
-    ablate.add_argument("--rft-steps", type=int)
-    ablate.add_argument("--threads", type=int, help="CPU threads (default: all)")
+    ablate.add_argument("--start-steps", type=positive)
+    ablate.add_argument("--sft-steps", type=positive)
+    ablate.add_argument("--rft-steps", type=positive)
+    ablate.add_argument("--threads", type=positive, help="CPU threads (default: all)")
     ablate.add_argument(
         "--rename", action="append", default=[], metavar="FROM=TO", help="rename a category"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from napari_nunext.core.options import positive
 from nunext_training.command_line import add_stage, given, job_options, run_job, set_threads
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ def add_parser(commands: Any) -> None:
         "atomic", help="teach a checkpoint to say a point in one forward pass"
     )
     add_stage(atomic, recipe="atomic")
-    atomic.add_argument("--batch-size", type=int)
+    atomic.add_argument("--batch-size", type=positive)
     atomic.add_argument(
         "--tolerance-um", type=float, help="a guess farther off than this is read again"
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.answers import NUCLEUS_INSTRUCTION
+from napari_nunext.core.options import mpp, positive
 
 if TYPE_CHECKING:
     import argparse
@@ -19,9 +20,11 @@ def add_parser(commands: Any) -> None:
     build.add_argument("--family", help="qwen2_5_vl, qwen3_vl or conv_qwen (default: the preset's)")
     build.add_argument("--categories", default="", help="comma-separated; none: points alone")
     build.add_argument("--latents", type=int, default=0, help="latent tokens (default 0)")
-    build.add_argument("--window-px", type=int, help="side of a window (default: the preset's)")
-    build.add_argument("--mpp", type=float, default=0.5, help="um per window pixel (default 0.5)")
-    build.add_argument("--bins", type=int, help="coordinate tokens (default: one a pixel)")
+    build.add_argument(
+        "--window-px", type=positive, help="side of a window (default: the preset's)"
+    )
+    build.add_argument("--mpp", type=mpp, default=0.5, help="um per window pixel (default 0.5)")
+    build.add_argument("--bins", type=positive, help="coordinate tokens (default: one a pixel)")
     build.add_argument("--instruction", help="the prompt (default: the paper's)")
     build.add_argument("--seed", type=int, default=0)
     build.set_defaults(run=_run)

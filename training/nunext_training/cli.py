@@ -6,7 +6,6 @@ was interrupted and can be resumed, 130.
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import sys
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from napari_nunext import __version__
 from napari_nunext.core.errors import InputError, NunextError
+from napari_nunext.core.options import Parser
 from nunext_training import (
     ablate_command,
     atomic_command,
@@ -31,6 +31,7 @@ from nunext_training import (
 from nunext_training.command_line import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
 COMMANDS = (
@@ -73,7 +74,7 @@ def _one_line(error: Exception) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="nunext-train", description="Train NuNext models.")
+    parser = Parser(prog="nunext-train", description="Train NuNext models.")
     parser.add_argument("--version", action="version", version=f"napari-nunext {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.errors import InputError
+from napari_nunext.core.options import positive
 
 if TYPE_CHECKING:
     import argparse
@@ -35,11 +36,11 @@ def add_stage(parser: argparse.ArgumentParser, recipe: str, checkpoint: str = "D
     parser.add_argument("--checkpoint", type=Path, required=True, metavar=checkpoint)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--recipe", default=recipe, help=f"a name or a TOML file ({recipe})")
-    parser.add_argument("--steps", type=int)
+    parser.add_argument("--steps", type=positive)
     parser.add_argument("--lr", type=float)
-    parser.add_argument("--validate-every", type=int, metavar="STEPS")
+    parser.add_argument("--validate-every", type=positive, metavar="STEPS")
     parser.add_argument("--seed", type=int)
-    parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
+    parser.add_argument("--threads", type=positive, help="CPU threads (default: all)")
     parser.add_argument(
         "--rename", action="append", default=[], metavar="FROM=TO", help="rename a category"
     )

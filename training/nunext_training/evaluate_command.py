@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.metrics import MATCH_RADIUS_UM
+from napari_nunext.core.options import positive
 from napari_nunext.core.records import SPLITS
 from napari_nunext.models.precision import PRECISION_HELP, PRECISIONS
 from nunext_training.command_line import add_strict, renames_of, set_threads
@@ -52,7 +53,7 @@ def add_parser(commands: Any) -> None:
     evaluate.add_argument("--rename", action="append", default=[], metavar="FROM=TO")
     add_strict(evaluate)
     evaluate.add_argument("--dtype", choices=PRECISIONS, default="auto", help=PRECISION_HELP)
-    evaluate.add_argument("--threads", type=int, help="CPU threads (default: all)")
+    evaluate.add_argument("--threads", type=positive, help="CPU threads (default: all)")
     evaluate.add_argument(
         "--segmenter", metavar="DIR_OR_ID", help="draws the masks to score: a checkpoint, or an id"
     )

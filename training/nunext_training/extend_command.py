@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.answers import NUCLEUS_INSTRUCTION
 from napari_nunext.core.errors import InputError
+from napari_nunext.core.options import mpp, positive
 
 if TYPE_CHECKING:
     import argparse
@@ -22,9 +23,9 @@ def add_parser(commands: Any) -> None:
     extend.add_argument("--categories", default="", help="comma-separated")
     extend.add_argument("--seed", type=int, default=0)
     base = extend.add_argument_group("a base model without NuNext's tokens")
-    base.add_argument("--window-px", type=int, help="side of a window (default 448)")
-    base.add_argument("--mpp", type=float, help="um per window pixel (default 0.25, 40x)")
-    base.add_argument("--bins", type=int, help="coordinate tokens (default 1000)")
+    base.add_argument("--window-px", type=positive, help="side of a window (default 448)")
+    base.add_argument("--mpp", type=mpp, help="um per window pixel (default 0.25, 40x)")
+    base.add_argument("--bins", type=positive, help="coordinate tokens (default 1000)")
     base.add_argument("--latents", type=int, help="for the chain of visual thought (default 8)")
     base.add_argument("--instruction", help="the prompt (default: the paper's)")
     extend.set_defaults(run=_run)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.errors import InputError
+from napari_nunext.core.options import mpp, positive
 from napari_nunext.core.records import SPLITS
 from nunext_training.progress import counter
 
@@ -25,13 +26,13 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("dataset", choices=names, metavar="DATASET", help=_names())
     parser.add_argument("path", type=Path, nargs="?", help="where the data set lies")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--mpp", type=float, help="um per pixel, instead of what the set says")
+    parser.add_argument("--mpp", type=mpp, help="um per pixel, instead of what the set says")
     parser.add_argument(
         "--split", choices=SPLITS, help="of every image, instead of what the set says"
     )
     drawn = parser.add_argument_group(NAME, "drawn tissue with exact masks; takes no path")
-    drawn.add_argument("--count", type=int, default=100, help="tiles (default 100)")
-    drawn.add_argument("--size-px", type=int, default=512, help="side of a tile (default 512)")
+    drawn.add_argument("--count", type=positive, default=100, help="tiles (default 100)")
+    drawn.add_argument("--size-px", type=positive, default=512, help="side of a tile (default 512)")
     drawn.add_argument("--seed", type=int, default=0)
     parser.set_defaults(run=_run)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.metrics import MATCH_RADIUS_UM
+from napari_nunext.core.options import positive
 from nunext_training.command_line import add_strict, renames_of, set_threads
 
 if TYPE_CHECKING:
@@ -24,13 +25,17 @@ def add_parser(commands: Any) -> None:
         "--python", type=Path, metavar="FILE", help="interpreter with llmcompressor, for w4a16"
     )
     parser.add_argument(
-        "--calibration", type=int, default=128, metavar="WINDOWS", help="for w4a16 (default 128)"
+        "--calibration",
+        type=positive,
+        default=128,
+        metavar="WINDOWS",
+        help="for w4a16 (default 128)",
     )
     parser.add_argument("--radius-um", type=float, default=MATCH_RADIUS_UM)
     parser.add_argument("--matching", choices=("gated", "hungarian"), default="gated")
     parser.add_argument("--rename", action="append", default=[], metavar="FROM=TO")
     add_strict(parser)
-    parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
+    parser.add_argument("--threads", type=positive, help="CPU threads (default: all)")
     parser.set_defaults(run=_run)
 
 

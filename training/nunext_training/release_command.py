@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.errors import InputError
+from napari_nunext.core.options import positive
 from napari_nunext.core.records import SPLITS
 from nunext_training.command_line import add_strict, set_threads
 from nunext_training.progress import counter
@@ -32,7 +33,7 @@ def add_parser(commands: Any) -> None:
         "--card", type=Path, metavar="FILE.md", help="text of the model card around its figures"
     )
     add_strict(parser)
-    parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
+    parser.add_argument("--threads", type=positive, help="CPU threads (default: all)")
     parser.set_defaults(run=_run)
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_nunext.core.options import positive
 from nunext_training.command_line import add_stage, given, job_options, run_job, set_threads
 
 if TYPE_CHECKING:
@@ -20,9 +21,9 @@ def add_parser(commands: Any) -> None:
     add_stage(rft, recipe="feedback")
     rft.add_argument("--segmenter", type=Path, metavar="DIR", help="for the task-guided reward")
     rft.add_argument("--vllm", metavar="URL", help="a vLLM server that decodes the rollouts")
-    rft.add_argument("--windows", type=int, help="groups in a step")
-    rft.add_argument("--rollouts", type=int, help="replies in a group")
-    rft.add_argument("--accumulation", type=int, metavar="PASSES")
+    rft.add_argument("--windows", type=positive, help="groups in a step")
+    rft.add_argument("--rollouts", type=positive, help="replies in a group")
+    rft.add_argument("--accumulation", type=positive, metavar="PASSES")
     rft.add_argument("--temperature", type=float)
     rft.set_defaults(run=_run)
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_nunext.core.options import mpp, positive
 from nunext_training.command_line import add_stage, given, job_options, run_job, set_threads
 
 if TYPE_CHECKING:
@@ -20,14 +21,16 @@ def add_parser(commands: Any) -> None:
     """Add the commands to the parser's."""
     train = commands.add_parser("segmenter", help="fine-tune a SAM on exports with masks")
     add_stage(train, recipe="segmenter", checkpoint="SAM")
-    train.add_argument("--batch-size", type=int)
+    train.add_argument("--batch-size", type=positive)
     train.set_defaults(run=_train)
 
     build = commands.add_parser("build-sam", help="make a small SAM with random weights")
     build.add_argument("--out", type=Path, required=True, metavar="DIR")
     build.add_argument("--preset", default="small", help="nano, tiny or small (default)")
-    build.add_argument("--window-px", type=int, default=128, help="side of a window (default 128)")
-    build.add_argument("--mpp", type=float, default=0.5, help="um per window pixel (default 0.5)")
+    build.add_argument(
+        "--window-px", type=positive, default=128, help="side of a window (default 128)"
+    )
+    build.add_argument("--mpp", type=mpp, default=0.5, help="um per window pixel (default 0.5)")
     build.add_argument("--seed", type=int, default=0)
     build.set_defaults(run=_build)
 
@@ -37,9 +40,11 @@ def add_parser(commands: Any) -> None:
     convert.add_argument("file", type=Path, metavar="FILE.pth")
     convert.add_argument("--out", type=Path, required=True, metavar="DIR")
     convert.add_argument(
-        "--window-px", type=int, help="side of a window (default: the file's; PromptNucSeg: 256)"
+        "--window-px",
+        type=positive,
+        help="side of a window (default: the file's; PromptNucSeg: 256)",
     )
-    convert.add_argument("--mpp", type=float, default=0.25, help="um per pixel (default 0.25)")
+    convert.add_argument("--mpp", type=mpp, default=0.25, help="um per pixel (default 0.25)")
     convert.set_defaults(run=_convert)
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_nunext.core.options import positive
 from nunext_training.command_line import add_stage, given, job_options, run_job, set_threads
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def add_parser(commands: Any) -> None:
     sft.add_argument(
         "--covt", type=Path, metavar="SAM", help="teach the latent tokens to think of masks"
     )
-    sft.add_argument("--batch-size", type=int)
+    sft.add_argument("--batch-size", type=positive)
     sft.add_argument("--warmup-steps", type=int)
     sft.add_argument("--workers", type=int, default=0, help="processes that cut windows")
     sft.add_argument(

@@ -1,0 +1,101 @@
+"""Options of the command lines: what is no usable value is refused in one line, before any work."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from napari_nunext.core.errors import CalibrationError
+from napari_nunext.core.geometry import MPP_RANGE, check_mpp
+
+BAD_INPUT = 2
+"""Exit code of bad input."""
+LARGEST_WHOLE = 2**63 - 1
+LARGEST_PORT = 65_535
+
+
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with the arguments, and knows what a usable value is.
+
+    ``type=int`` means a whole number from 0 up that fits 63 bits, ``type=float`` a finite number
+    from 0 up, and ``type=Path`` a path that is not empty: no option of ours means anything else.
+    Subcommands' parsers are of this class too.
+    """
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        self.register("type", int, whole)
+        self.register("type", float, number)
+        self.register("type", Path, path)
+
+    def error(self, message: str) -> NoReturn:
+        """Say it, and exit."""
+        program = self.prog.partition(" ")[0]
+        line = " ".join(message.split())
+        sys.stderr.write(f"{program}: {line}. See {self.prog} --help.\n")
+        sys.exit(BAD_INPUT)
+
+
+def whole(text: str, least: int = 0, most: int = LARGEST_WHOLE) -> int:
+    """A whole number within bounds."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = least - 1
+    if not least <= value <= most:
+        upper = "" if most == LARGEST_WHOLE else f" to {most}"
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]!r} is no whole number from {least}{upper or ' up'}"
+        )
+    return value
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 up."""
+    return whole(text, least=1)
+
+
+def port(text: str) -> int:
+    """A port of this machine; 0 for any."""
+    return whole(text, most=LARGEST_PORT)
+
+
+def number(text: str) -> float:
+    """A finite number from 0 up."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value >= 0):
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no number from 0 up")
+    return value
+
+
+def mpp(text: str) -> float:
+    """Micrometres per pixel that a microscope could give."""
+    low, high = MPP_RANGE
+    try:
+        return check_mpp(number(text))
+    except (CalibrationError, argparse.ArgumentTypeError) as error:
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]!r} is no scale: expected {low:g} to {high:g} um/px, "
+            "typically 0.5 (20x) or 0.25 (40x)"
+        ) from error
+
+
+def path(text: str) -> Path:
+    """A path, of something that need not be there."""
+    if not text.strip() or "\0" in text:
+        raise argparse.ArgumentTypeError("an empty name is no path")
+    return Path(text)
+
+
+def existing(text: str) -> Path:
+    """A file or folder that is there."""
+    found = path(text)
+    if not found.exists():
+        raise argparse.ArgumentTypeError(f"{found} does not exist")
+    return found
