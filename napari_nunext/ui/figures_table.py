@@ -63,7 +63,7 @@ class FiguresTable(QWidget):
         self._put(str(line.nuclei), row, 1)
         self._put("precision / recall", row + 1, 0, "muted")
         for column, score in ((2, line.before), (3, line.after)):
-            role = "caution" if column == 3 and line.is_worse else ""
+            role = "worse" if column == 3 and line.is_worse else ""
             figure = self._put(NO_FIGURE if score is None else shown(score.f1), row, column, role)
             parts = self._put("" if score is None else _parts(score), row + 1, column, "muted")
             for label in (figure, parts):

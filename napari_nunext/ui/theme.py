@@ -87,6 +87,7 @@ def style_sheet(p: Palette) -> str:
 #nunext QLabel[role="section"] {{ color: {p.muted}; font-size: 11px; font-weight: 600; }}
 #nunext QLabel[role="muted"] {{ color: {p.muted}; font-size: 11px; }}
 #nunext QLabel[role="caution"] {{ color: {p.warn}; font-size: 11px; }}
+#nunext QLabel[role="worse"] {{ color: {p.warn}; font-weight: 600; }}
 #nunext QLabel[role="big"] {{ font-size: 20px; font-weight: 600; }}
 #nunext QLabel[role="badge"] {{ color: {p.muted}; border: 1px solid {p.line}; border-radius: 3px;
     font-size: 10px; }}
