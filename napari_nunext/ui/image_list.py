@@ -125,10 +125,7 @@ class ImageList(QDialog):
             "done": palette.good,
             "flagged": palette.warn,
         }
-        icons = {
-            status: QIcon(dot_pixmap(colors.get(status, palette.bad), size_px=10))
-            for status in STATUS_WORDS
-        }
+        icons = {status: _dot(colors.get(status, palette.bad)) for status in STATUS_WORDS}
         names = shown_names(tuple(item.path for item in self._queue.items), ROOM)
         for i, (image, name) in enumerate(zip(self._queue.items, names, strict=True)):
             made = QTreeWidgetItem([f"{i + 1}   {name}", status_words(image)])
@@ -180,3 +177,11 @@ class ImageList(QDialog):
 def status_words(image: QueueItem) -> str:
     """How far the review of an image is."""
     return STATUS_WORDS[image.status]
+
+
+def _dot(color: str) -> QIcon:
+    """A dot that keeps its colour in the selected row."""
+    made, pixmap = QIcon(), dot_pixmap(color, size_px=10)
+    for mode in (QIcon.Mode.Normal, QIcon.Mode.Selected):
+        made.addPixmap(pixmap, mode)
+    return made

@@ -61,6 +61,7 @@ class Keys(QObject):
         self._panel = panel
         self._list_images = list_images
         self._on_canvas = False
+        self._is_peeking = False
         self.bindings = (*self._correcting(), *self._deciding(), *self._looking())
         self._qt_keys: dict[int, Callable[[], None]] = {
             Qt.Key.Key_Tab: controller.next_unsure,
@@ -84,6 +85,8 @@ class Keys(QObject):
                 self._qt_keys[key]()
                 return True
             self._on_canvas = True
+        elif event.type() == QEvent.Type.FocusOut:
+            self._end_peek()  # another widget will hear of the key's end
         return super().eventFilter(watched, event)
 
     def _admit(self, event: Any) -> None:
@@ -163,9 +166,15 @@ class Keys(QObject):
         self._controller.set_outlines(not self._controller.model.outlines)
 
     def _peek(self, layer: Layer) -> Iterator[None]:
+        self._is_peeking = True
         self._canvas.hide_overlays(True)
         yield
-        self._canvas.hide_overlays(False)
+        self._end_peek()
+
+    def _end_peek(self) -> None:
+        if self._is_peeking:
+            self._is_peeking = False
+            self._canvas.hide_overlays(False)
 
 
 def _is_back_tab(event: QKeyEvent) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtGui import QFocusEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
     QAbstractButton,
@@ -236,3 +237,18 @@ def test_a_half_typed_comment_outlives_a_click_on_the_image_and_its_image(full_a
     QTest.keyClicks(comment, "sis")
     send(app, comment, Qt.Key.Key_Return, Qt.KeyboardModifier.NoModifier)
     assert [(c.text, c.uid) for c in state_of(app).comments] == [("mitosis", first)]
+
+
+def test_the_overlays_come_back_when_the_canvas_loses_the_focus_while_space_is_held(
+    full_app: App,
+) -> None:
+    canvas = canvas_widget_of(full_app.dock.window())
+    assert canvas is not None
+    full_app.dock.canvas.focus()
+    canvas.setFocus()
+    QTest.keyPress(canvas, Qt.Key.Key_Space)
+    assert not full_app.viewer.layers["Nuclei"].visible
+    QApplication.sendEvent(canvas, QFocusEvent(QEvent.Type.FocusOut))
+    assert full_app.viewer.layers["Nuclei"].visible
+    QTest.keyRelease(canvas, Qt.Key.Key_Space)
+    assert full_app.viewer.layers["Nuclei"].visible
