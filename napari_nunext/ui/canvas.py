@@ -267,12 +267,19 @@ class Canvas:
         if self.nuclei is not None:
             with self._guard.our_change():
                 self.nuclei.layer.visible = shown
+            self._show_opacity(self._model.opacity)
 
     def _show_opacity(self, opacity: float) -> None:
-        if self.nuclei is not None and self.outlines is not None:
-            with self._guard.our_change():
+        """Points that are hidden get theirs when they are shown.
+
+        For its thumbnail napari would look at the points that were in view when they were hidden.
+        """
+        if self.nuclei is None or self.outlines is None:
+            return
+        with self._guard.our_change():
+            self.outlines.layer.opacity = opacity
+            if self.nuclei.layer.visible:
                 self.nuclei.layer.opacity = opacity
-                self.outlines.layer.opacity = opacity
 
     def look_at(self, x_px: float, y_px: float) -> None:
         """Bring a place to the middle of the canvas, near enough to judge a nucleus."""

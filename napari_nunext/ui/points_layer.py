@@ -145,7 +145,8 @@ class NucleiLayer:
         self.layer.events.data.connect(self._on_data)
         self.layer.selected_data.events.items_changed.connect(self._on_selection)
         self.layer.events.mode.connect(self._on_mode)
-        self.layer.events.set_data.connect(self._on_set_data)
+        # napari pastes without a word to anyone.
+        self.layer._paste_data = self._take_back
         self.layer.mouse_drag_callbacks.append(self._on_press)
         self.show_tool()
         self.redraw()
@@ -306,11 +307,6 @@ class NucleiLayer:
                 self._moved(event.data_indices)
             case "added" | "removed" | "changed":
                 self._take_back()
-
-    def _on_set_data(self) -> None:
-        """Look again where rows came without a word of it, as when napari pastes."""
-        if not self._ours and not self._dragging and len(self.layer.data) != len(self._drawn.uids):
-            self.pacer.ask()
 
     def _added(self, indices: Iterable[int]) -> None:
         for x_px, y_px in self._places(indices):

@@ -307,6 +307,7 @@ def test_pasted_points_are_taken_back(found: QuickApp) -> None:
     layer.selected_data = {0, 1}
     layer._copy_data()
     layer._paste_data()
+    assert "taken back" in notice(found)
     assert_drawn(found)
     assert len(places(found)) == 3
 
@@ -320,6 +321,16 @@ def test_what_is_hidden_is_not_selected_and_not_deleted(found: QuickApp) -> None
     assert first not in found.controller.model.selected
     layer.remove([0, 1, 2])
     assert list(state_of(found).nuclei) == [first]
+    assert_drawn(found)
+
+
+def test_points_that_are_hidden_take_another_opacity_when_they_are_shown(found: QuickApp) -> None:
+    found.controller.set_points(False)
+    found.controller.undo()  # fewer than were in view
+    found.canvas.flush()
+    found.controller.set_opacity(0.5)
+    found.controller.set_points(True)
+    assert layer_of(found).opacity == 0.5
     assert_drawn(found)
 
 
