@@ -150,6 +150,41 @@ def test_eq_19_adds_gamma_times_the_panoptic_quality_of_the_masks():
     assert task_guided_reward(0.8, 0.6, 0.5) == pytest.approx(1.1)
 
 
+def discs(points_xy, radius=2.5):
+    rows, columns = np.mgrid[:32, :32] + 0.5
+    labels = np.zeros((32, 32), dtype=int)
+    for i, (x, y) in enumerate(points_xy, start=1):
+        labels[(columns - x) ** 2 + (rows - y) ** 2 <= radius**2] = i
+    return labels
+
+
+@settings(max_examples=60, deadline=None)
+@given(points, points, st.floats(0.1, 15))
+def test_the_margin_of_the_panoptic_reward_by_brute_force(pred_xy, true_xy, margin_px):
+    drawn, truth = discs(pred_xy), discs(true_xy)
+
+    def masks(labels):
+        found = [set(map(tuple, np.argwhere(labels == i))) for i in np.unique(labels) if i]
+        return [(m, *(np.mean(list(m), axis=0)[::-1] + 0.5)) for m in found]
+
+    def counts(mask):
+        return min(mask[1], mask[2], 32 - mask[1], 32 - mask[2]) >= margin_px - 1e-9
+
+    ours, theirs = masks(drawn), masks(truth)
+    pairs = [
+        (p, t, len(p[0] & t[0]) / len(p[0] | t[0]))
+        for p in ours
+        for t in theirs
+        if len(p[0] & t[0]) / len(p[0] | t[0]) > 0.5
+    ]
+    tp = [iou for p, t, iou in pairs if counts(p) or counts(t)]
+    fp = sum(counts(p) for p in ours if all(p is not q for q, _, _ in pairs))
+    fn = sum(counts(t) for t in theirs if all(t is not q for _, q, _ in pairs))
+    total = len(tp) + fp / 2 + fn / 2
+    found = panoptic_reward(pred_xy, truth, discs, margin_px)
+    assert found == pytest.approx(sum(tp) / total if total else 1.0)
+
+
 def test_masks_are_not_drawn_for_a_reply_that_fails_the_check():
     def never(points_xy):
         raise AssertionError("asked")

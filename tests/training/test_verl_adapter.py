@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from types import ModuleType
 
 import numpy as np
@@ -67,6 +68,13 @@ def test_a_row_sums_to_its_reward_and_marks_its_points(rollouts):
     assert rewards[:6].tolist() == [MARK] * 3 + [-MARK] * 2 + [rewards[5]]
     for reply, score in rollouts:
         assert token_rewards(score, len(reply)).sum() == pytest.approx(score.reward, abs=1e-6)
+
+
+def test_a_point_in_the_margin_that_stands_for_nothing_is_marked_neither_right_nor_wrong(rollouts):
+    reply, score = rollouts[0]
+    ignored = ~score.is_true_positive
+    rewards = token_rewards(replace(score, is_ignored=ignored), len(reply))
+    assert rewards[:5].tolist() == [MARK] * 3 + [0.0] * 2
 
 
 @pytest.mark.parametrize(

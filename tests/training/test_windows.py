@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from napari_nunext.core.codec import Codec
 from napari_nunext.core.errors import InputError
 from nunext_training.datasets.labelled import LabelledImage
+from nunext_training.datasets.painting import Discs
 from nunext_training.datasets.windows import (
     GridWindows,
     RandomWindows,
@@ -85,6 +86,18 @@ def test_only_nuclei_inside_the_window_are_taught_with_their_categories(tiles):
         ]
         got = np.column_stack([example.points_xy, example.category_indices or []])
         np.testing.assert_allclose(got, np.array(expected).reshape(-1, 3))
+
+
+def test_a_windows_own_labels_are_those_of_the_nuclei_in_it(tiles):
+    windows = RandomWindows(tiles, SPEC, PLAIN, length=20, seed=0, painter=Discs(3.0))
+    reach_in = 0
+    for example in windows:
+        own, every = set(np.unique(example.own_labels)), set(np.unique(example.labels))
+        assert own - {0} <= set(example.point_labels)
+        for label, (x, y) in zip(example.point_labels, example.points_xy, strict=True):
+            assert example.labels[int(y), int(x)] in (label, *(every - {0}))
+        reach_in += bool(every - own)
+    assert reach_in, "no nucleus beyond a window reached into it"
 
 
 def test_a_tile_smaller_than_the_window_is_white_beyond(tmp_path, labelled_tile):

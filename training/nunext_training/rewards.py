@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_nunext.core.instances import pq
+from napari_nunext.core.instances import match_instances, pq
 from napari_nunext.core.matching import match_points
 from napari_nunext.core.metrics import DetectionScore
 
@@ -90,6 +90,7 @@ def panoptic_reward(
     points_xy: PointsXY,
     true_labels: NDArray[np.integer[Any]],
     draw_masks: Callable[[PointsXY], NDArray[np.integer[Any]]],
+    margin_px: float = 0.0,
 ) -> float:
     """Panoptic quality of the masks that points prompt (the second term of Eq. 19), in [0, 1].
 
@@ -97,12 +98,42 @@ def panoptic_reward(
     ----------
     points_xy : ndarray, shape (N, 2)
         Predicted centroids.
-    true_labels : ndarray of int, shape (H, W)
-        0 is background, every other value one nucleus.
+    true_labels : ndarray of int, shape (window_px, window_px)
+        The nuclei that the points are to name: 0 is background, every other value one nucleus.
     draw_masks : callable
-        Points to the label image of their masks, shape (H, W).
+        Points to the label image of their masks, shape (window_px, window_px).
+    margin_px : float
+        Masks whose middle lies nearer to the window's edge count for nothing, as points do in F1;
+        a pair counts where either does.
     """
-    return pq(draw_masks(points_xy), true_labels)
+    drawn = draw_masks(points_xy)
+    if margin_px <= 0:
+        return pq(drawn, true_labels)
+    matching = match_instances(drawn, true_labels)
+    drawn_ids, drawn_counts = _masks_within(drawn, margin_px)
+    true_ids, true_counts = _masks_within(true_labels, margin_px)
+    paired_drawn = np.isin(drawn_ids, matching.pred_label)
+    paired_true = np.isin(true_ids, matching.true_label)
+    counts = np.isin(matching.pred_label, drawn_ids[drawn_counts]) | np.isin(
+        matching.true_label, true_ids[true_counts]
+    )
+    fp = int((drawn_counts & ~paired_drawn).sum())
+    fn = int((true_counts & ~paired_true).sum())
+    total = int(counts.sum()) + fp / 2 + fn / 2
+    return float(matching.iou[counts].sum() / total) if total else 1.0
+
+
+def _masks_within(
+    labels: NDArray[np.integer[Any]], margin_px: float
+) -> tuple[NDArray[np.integer[Any]], NDArray[np.bool_]]:
+    """The labels of a window, and which of them have their middle within its margin."""
+    rows, columns = np.nonzero(labels)
+    ids, number = np.unique(labels[rows, columns], return_inverse=True)
+    area_px = np.bincount(number, minlength=len(ids))
+    middles_xy = np.stack(
+        [np.bincount(number, at + 0.5, len(ids)) / area_px for at in (columns, rows)], axis=1
+    )
+    return ids, within(middles_xy, labels.shape[0], margin_px)
 
 
 def task_guided_reward(detection: float, panoptic: float, gamma: float) -> float:
@@ -140,7 +171,7 @@ def score_reply(
         Weight of `panoptic`.
     margin_px : float
         What lies nearer to the window's edge counts for nothing in F1; 0 counts everything, as the
-        paper does.
+        paper does. `panoptic` has to see to its own.
     """
     parsed = codec.parse(reply_ids)
     if not follows_format(parsed):

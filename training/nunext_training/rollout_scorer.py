@@ -84,8 +84,9 @@ class RolloutScorer:
     def _panoptic_of(self, example: Example) -> Callable[[PointsXY], float] | None:
         return None if self._masks is None else partial(self._panoptic, self._masks, example)
 
-    @staticmethod
-    def _panoptic(masks: PromptedMasks, example: Example, points_xy: PointsXY) -> float:
-        if example.labels is None:
+    def _panoptic(self, masks: PromptedMasks, example: Example, points_xy: PointsXY) -> float:
+        truth = example.own_labels
+        if truth is None:
             raise TrainingError(f"{example.image_name} has no true masks for Eq. 19.")
-        return panoptic_reward(points_xy, example.labels, partial(masks, example.rgb))
+        draw = partial(masks, example.rgb)
+        return panoptic_reward(points_xy, truth, draw, self._margin_px)

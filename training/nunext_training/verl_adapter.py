@@ -96,16 +96,17 @@ def token_rewards(scored: ScoredReply, length: int) -> NDArray[np.float32]:
     Returns
     -------
     ndarray of float32, shape (length,)
-        `MARK` at the tokens of a true positive, minus `MARK` at those of a false one, 0 elsewhere;
+        `MARK` at the tokens of a true positive, minus `MARK` at those of a false one, 0 elsewhere
+        (a point in the margin that stands for nothing is neither);
         the rest of the reward at the last token, which is the end and belongs to no point. A reply
         whose points were not judged has its reward there alone.
     """
     rewards = np.zeros(length, dtype=np.float32)
-    if scored.is_true_positive is not None:
-        for (start, stop), right in zip(
-            scored.parsed.spans, scored.is_true_positive.tolist(), strict=True
-        ):
-            rewards[start:stop] = MARK if right else -MARK
+    right, wrong = scored.is_true_positive, scored.is_false_positive
+    if right is not None and wrong is not None:
+        marks = MARK * (right.astype(np.float32) - wrong.astype(np.float32))
+        for (start, stop), mark in zip(scored.parsed.spans, marks.tolist(), strict=True):
+            rewards[start:stop] = mark
     rewards[-1] = scored.reward - rewards[:-1].sum()
     return rewards
 

@@ -66,8 +66,17 @@ class Example:
     crop: Crop
     labels: NDArray[np.int32] | None = None
     """Shape (window_px, window_px): what a painter made; None without one."""
+    point_labels: tuple[int, ...] | None = None
+    """What each nucleus of `points_xy` has in `labels`; None where there is nothing but those."""
     judged: JudgedWindow | None = None
     """What a model had said here, judged by people; None where nobody judged, or nobody asked."""
+
+    @property
+    def own_labels(self) -> NDArray[np.int32] | None:
+        """`labels` of the window's own nuclei: others, centred beyond it, only reach into it."""
+        if self.labels is None or self.point_labels is None:
+            return self.labels
+        return np.where(np.isin(self.labels, self.point_labels), self.labels, 0)
 
 
 class _ImageCache:
@@ -133,6 +142,7 @@ class _Windows:
             image_name=image.name,
             crop=crop,
             labels=None if self._painter is None else self._painter(image, crop),
+            point_labels=tuple((inside + 1).tolist()),
             judged=None if verdicts is None else verdicts.in_window(crop, inside, points_xy),
         )
 
