@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFrame, QLabel, QVBoxLayout, QWidget
 
+from napari_nunext.ui.category_menu import category_menu
 from napari_nunext.ui.controls import (
     ElidedText,
     EntryLine,
@@ -20,7 +21,8 @@ from napari_nunext.ui.controls import (
 from napari_nunext.ui.theme import dot_pixmap
 
 if TYPE_CHECKING:
-    from qtpy.QtGui import QMouseEvent
+    from qtpy.QtCore import QPoint
+    from qtpy.QtGui import QContextMenuEvent, QMouseEvent
 
     from napari_nunext.core.nuclei import Category
     from napari_nunext.review.controller import ReviewController
@@ -34,6 +36,8 @@ class CategoryRow(QFrame):
     """One category."""
 
     clicked = Signal()
+    menu_wanted = Signal(object)
+    """What can be done to it; the place on the screen."""
 
     def __init__(self, number: int, category: Category, palette: Palette) -> None:
         super().__init__()
@@ -49,15 +53,27 @@ class CategoryRow(QFrame):
         self.count.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.eye = IconButton("eye", f"Show or hide {category.name}", size_px=24).toggles("eye-off")
         self.eye.set_palette(palette)
-        layout = row(key, dot, ElidedText(category.name), self.count, self.eye, stretch=2)
+        self.more = IconButton("more", f"Rename, recolour, merge or delete {category.name}")
+        self.more.setFixedSize(24, 24)
+        self.more.set_palette(palette)
+        self.more.clicked.connect(
+            lambda: self.menu_wanted.emit(self.more.mapToGlobal(self.more.rect().bottomLeft()))
+        )
+        name = ElidedText(category.name)
+        layout = row(key, dot, name, self.count, self.more, self.eye, stretch=2, gap_px=6)
         layout.setContentsMargins(5, 1, 2, 1)
         self.setLayout(layout)
         self.setToolTip(f"New and selected nuclei become {category.name}  ({number})")
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         """Choose it."""
-        if self.rect().contains(event.position().toPoint()):
+        is_left = event.button() == Qt.MouseButton.LeftButton
+        if is_left and self.rect().contains(event.position().toPoint()):
             self.clicked.emit()
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        """Offer what can be done to it."""
+        self.menu_wanted.emit(event.globalPos())
 
 
 class CategoryList(QWidget):
@@ -76,6 +92,10 @@ class CategoryList(QWidget):
         self._layout.setSpacing(1)
         self._layout.addWidget(self._add)
         self._layout.addWidget(self._editor)
+        self._renamed = ""
+        self._rename = EntryLine("New name of the category, then Enter")
+        self._layout.addWidget(self._rename)
+        self._rename.entered.connect(self._take_new_name)
         self._add.clicked.connect(self._editor.ask)
         self._editor.entered.connect(controller.add_category)
         events = self._model.events
@@ -90,6 +110,7 @@ class CategoryList(QWidget):
         self._palette = palette
         for made in self._rows:
             made.eye.set_palette(palette)
+            made.more.set_palette(palette)
 
     def disconnect_model(self) -> None:
         """Let go of the review."""
@@ -115,6 +136,7 @@ class CategoryList(QWidget):
         for i, made in enumerate(self._rows):
             self._layout.insertWidget(i, made)
             made.clicked.connect(lambda name=made.name: self._controller.choose_category(name))
+            made.menu_wanted.connect(lambda place, made=made: self._show_menu(made, place))
             made.eye.toggled.connect(
                 lambda shown, name=made.name: self._controller.show_category(name, shown)
             )
@@ -122,6 +144,22 @@ class CategoryList(QWidget):
         self._show_current()
         self._show_hidden()
         self._show_counts()
+
+    def _show_menu(self, made: CategoryRow, place: QPoint) -> None:
+        name = made.name
+        menu = category_menu(
+            self, self._controller, name, made.count.text(), rename=lambda: self._ask_name(name)
+        )
+        menu.popup(place)
+
+    def _ask_name(self, name: str) -> None:
+        self._renamed = name
+        self._rename.setText(name)
+        self._rename.selectAll()
+        self._rename.ask()
+
+    def _take_new_name(self, name: str) -> None:
+        self._controller.categories.rename(self._renamed, name)
 
     def _show_current(self) -> None:
         for made in self._rows:

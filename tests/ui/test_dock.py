@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QWidget
+from qtpy.QtWidgets import QApplication, QMenu, QWidget
 
 from napari_nunext import places
 from napari_nunext.core.errors import StorageError
@@ -215,3 +215,32 @@ def test_the_keys_are_shown_on_demand(app: App) -> None:
     assert sheet.isVisible()
     QTest.keyClick(sheet, Qt.Key_Escape)
     assert not sheet.isVisible()
+
+
+def test_a_category_is_renamed_merged_and_deleted_from_its_menu(
+    app: App, server: FakeServer, spin: Spin
+) -> None:
+    search(app, server, spin)
+    categories = app.dock.review.categories
+    found = categories.counts()["Lymphocyte"]
+
+    def menu_of(number: int) -> QMenu:
+        QTest.mouseClick(categories._rows[number].more, Qt.LeftButton)
+        (menu,) = [m for m in categories.findChildren(QMenu) if m.isVisible()]
+        return menu
+
+    menu = menu_of(0)
+    menu.actions()[0].trigger()
+    menu.close()
+    QTest.keyClicks(categories._rename, "TIL")
+    QTest.keyClick(categories._rename, Qt.Key_Return)
+    assert categories.counts() == {"TIL": found, "Stromal": "0"}
+    menu = menu_of(0)
+    (delete,) = [a.menu() for a in menu.actions() if a.text().startswith("Delete")]
+    assert f"({found} here)" in delete.title()
+    delete.actions()[0].trigger()
+    menu.close()
+    assert categories.counts() == {"Stromal": found}
+    app.controller.undo()
+    app.controller.undo()
+    assert categories.counts() == {"Lymphocyte": found, "Stromal": "0"}
