@@ -77,13 +77,18 @@ def full_app(app: App, server: FakeServer, tile: Callable[[str], Path], spin: Sp
         if "console" not in panel.objectName():
             panel.show()
     app.controller.select(list(state_of(app).nuclei)[:2])
-    app.dock.review.ask_comment()
-    app.dock.review.categories._add.click()
-    app.dock.header._scale.click()
+    open_entries(app)
     layers = app.viewer.window._qt_viewer.layers
     layers.edit(layers.model().index(0, 0))
     QApplication.processEvents()
     return app
+
+
+def open_entries(app: App) -> None:
+    """Show every line and number that comes only when it is asked for."""
+    for line in app.dock.findChildren(EntryLine):
+        line.ask()
+    app.dock.header._editor.show()
 
 
 def state_of(app: App) -> Any:
@@ -160,9 +165,7 @@ def test_no_key_of_ours_acts_in_what_takes_text_or_numbers(full_app: App) -> Non
     for widget in inputs:
         for key, modifiers in every_key(app):
             if not widget.isVisible():  # closed by Esc or Return: opened for the next key
-                app.dock.review.ask_comment()
-                app.dock.review.categories._editor.ask()
-                app.dock.header._editor.show()
+                open_entries(app)
             if isinstance(widget, EntryLine):
                 widget.clear()
             if key in RETURN and EntryNumber in (type(widget), type(widget.parent())):
