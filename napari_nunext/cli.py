@@ -1,6 +1,7 @@
-"""The command line: ``napari-nunext open | detect | export | serve | key | models``.
+"""The command line of napari-nunext: see ``napari-nunext --help``.
 
-Exit codes: 0 for success, 2 for bad input, said in one line that begins with ``napari-nunext:``.
+Exit codes: 0 for success, 1 where a check found something wrong, 2 for bad input, said in one line
+that begins with ``napari-nunext:``.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from napari_nunext.commands.detect import Progress
 
 PROGRAM = "napari-nunext"
+NOT_WELL = 1
 INTERRUPTED = 130
 
 
@@ -78,7 +80,24 @@ def _parser() -> argparse.ArgumentParser:
         help="training data of what is complete (default), or all nuclei in one of these formats",
     )
     _add_images(command)
+    command.add_argument(
+        "--even-if-broken",
+        action="store_true",
+        help="export what there is of a project that was changed or lost its end",
+    )
     command.set_defaults(command=_export)
+
+    command = commands.add_parser(
+        "check", help="check that a project is whole and its images are the reviewed ones"
+    )
+    command.add_argument("project", type=Path, help="the project's file")
+    _add_images(command)
+    command.set_defaults(command=_check)
+
+    command = commands.add_parser("backup", help="copy a project, open or not, into one file")
+    command.add_argument("project", type=Path, help="the project's file")
+    command.add_argument("to", type=Path, metavar="TO", help="the new file")
+    command.set_defaults(command=_backup)
 
     command = commands.add_parser("serve", help="run a model server for this or other machines")
     add_serve(command)
@@ -145,7 +164,28 @@ def _detect(args: argparse.Namespace) -> int:
 def _export(args: argparse.Namespace) -> int:
     from napari_nunext.commands.export import export_project
 
-    print(export_project(args.project, args.out, args.format, image_folders=args.images))
+    print(
+        export_project(
+            args.project,
+            args.out,
+            args.format,
+            image_folders=args.images,
+            even_if_broken=args.even_if_broken,
+        )
+    )
+    return 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    from napari_nunext.commands.check import check_project
+
+    return 0 if check_project(args.project, args.images, tell=_tell) else NOT_WELL
+
+
+def _backup(args: argparse.Namespace) -> int:
+    from napari_nunext.commands.check import back_up
+
+    _tell(back_up(args.project, args.to))
     return 0
 
 

@@ -5,9 +5,11 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -402,6 +404,69 @@ def test_export_finds_images_that_were_moved(run, project, tile, tmp_path, name)
     assert "--images" in said
     folder = tmp_path / "elsewhere"
     assert run("export", project, "--out", tmp_path / "export", "--images", folder)[0] == 0
+
+
+# check and backup
+
+
+def change(project: Path) -> None:
+    """Change what was written, outside the application."""
+    with closing(sqlite3.connect(project)) as connection, connection:
+        connection.execute("UPDATE event SET annotator = 'xy' WHERE seq = 1")
+
+
+def test_check_says_that_all_is_well(run, project):
+    code, out, lines = run("check", project)
+    assert (code, lines) == (0, [])
+    assert "3 changes" in out
+    assert "1 images" in out
+
+
+def test_check_names_what_was_changed_and_what_is_not_the_reviewed_image(run, project, tile):
+    overwrite(tile)
+    change(project)
+    code, out, _ = run("check", project)
+    assert code == 1
+    journal, image = out.splitlines()
+    assert "does not verify at event 1" in journal
+    assert str(tile) in image
+
+
+def test_check_finds_images_that_were_moved(run, project, tile, tmp_path):
+    moved = tmp_path / "elsewhere" / "renamed.png"
+    moved.parent.mkdir()
+    tile.rename(moved)
+    assert run("check", project)[0] == 1
+    assert run("check", project, "--images", moved.parent)[0] == 0
+    complaint(run("check", tmp_path / "none.nunext"))
+
+
+def test_check_says_that_a_file_is_damaged(run, project):
+    whole = project.read_bytes()
+    project.write_bytes(whole[: len(whole) // 2])
+    code, out, _ = run("check", project)
+    assert code == 1
+    assert "damaged" in out or "cannot be read" in out
+
+
+@pytest.mark.parametrize("format_", ["training", "geojson", "csv", "coco"])
+def test_a_broken_project_is_exported_only_when_that_is_asked_for(run, project, tmp_path, format_):
+    change(project)
+    export = ("export", project, "--out", tmp_path / "export", "--format", format_)
+    assert "--even-if-broken" in complaint(run(*export))
+    assert not (tmp_path / "export").exists()
+    assert run(*export, "--even-if-broken")[0] == 0
+
+
+def test_backup_copies_a_project_that_is_open(run, project, tmp_path):
+    target = tmp_path / "backup.nunext"
+    with Project.open(project, annotator="ann") as opened:
+        opened.append([events.flag_field(opened.images()[0].sha256)])
+        code, out, _ = run("backup", project, target)
+    assert code == 0
+    assert "4 changes, 1 images" in out
+    assert run("check", target)[0] == 0
+    assert "exists already" in complaint(run("backup", project, target))
 
 
 def test_export_of_what_is_no_project_is_refused(run, tile, tmp_path):

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
-from napari_nunext.core.errors import RecordError
+from napari_nunext.core.errors import RecordError, StoreError
 from napari_nunext.images import ImageFinder
 from napari_nunext.images.find import image_stem
 from napari_nunext.store import Project
@@ -15,6 +15,7 @@ from napari_nunext.store.exports.coco import CocoImage, write_coco
 from napari_nunext.store.exports.csv import write_csv
 from napari_nunext.store.exports.geojson import write_geojson
 from napari_nunext.store.exports.training import export_training
+from napari_nunext.store.wholeness import lost_log_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,7 +27,12 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 
 
 def export_project(
-    path: Path, out_dir: Path, format_: Format, *, image_folders: Sequence[Path] = ()
+    path: Path,
+    out_dir: Path,
+    format_: Format,
+    *,
+    image_folders: Sequence[Path] = (),
+    even_if_broken: bool = False,
 ) -> str:
     """Export a project, which may be open in a window meanwhile.
 
@@ -40,6 +46,8 @@ def export_project(
     format_ : {"training", "geojson", "csv", "coco"}
     image_folders : sequence of Path
         Where the images lie, if they were moved since they were reviewed.
+    even_if_broken : bool
+        Whether to export what stands in a journal that does not verify.
 
     Returns
     -------
@@ -49,9 +57,12 @@ def export_project(
     Raises
     ------
     NunextError
-        If the project cannot be read, there is nothing to export, or it cannot be written.
+        If the project cannot be read, its journal does not verify, there is nothing to export, or
+        it cannot be written.
     """
-    with Project.open(path, annotator=_user(), mode="r", create=False) as project:
+    with Project.open(path, annotator=reader_name(), mode="r", create=False) as project:
+        if not even_if_broken:
+            _check_is_sound(project)
         if format_ == "training":
             finder = ImageFinder(image_folders, beside=path.parent)
             manifest = export_training(project, out_dir, open_pixels=finder.pixels)
@@ -62,6 +73,17 @@ def export_project(
         out_dir.mkdir(parents=True, exist_ok=True)
         _WRITERS[format_](project, out_dir)
         return f"{out_dir}: nuclei of {len(project.images())} images"
+
+
+def _check_is_sound(project: Project) -> None:
+    try:
+        if project.lost_log:
+            raise StoreError(lost_log_words(project.path.name))
+        project.verify()
+    except StoreError as error:
+        raise StoreError(
+            f"{error} Nothing was exported; --even-if-broken exports what there is."
+        ) from error
 
 
 def _write_geojson(project: Project, out_dir: Path) -> None:
@@ -103,7 +125,7 @@ def _stems(entries: tuple[ImageEntry, ...]) -> list[tuple[ImageEntry, str]]:
     ]
 
 
-def _user() -> str:
+def reader_name() -> str:
     """Reading needs a name, but writes it nowhere."""
     try:
         return getpass.getuser()

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 REACH_UM = 2.0
 """From a nucleus' point: where a click means it that has no outline."""
+EXPORT_ALL_THE_SAME = "Export all the same"
 DEFAULT_MPP = 0.5
 """Assumed where neither the file nor the user says otherwise: a 20x objective."""
 
@@ -130,6 +131,7 @@ class ReviewController:
         project, new, first = found
         if not self.session.has_project:
             self.session.set_project(project)
+            self.session.soundness.look()
         queue = self.model.queue
         self.model.loading = ""
         self.model.queue = replace(queue, items=(*queue.items, *new))
@@ -192,7 +194,8 @@ class ReviewController:
         self.model.loading = ""
         passed, self._passed = self._passed, None
         notes = " ".join(loaded.field.notes)
-        self.model.notice = passed or (Notice(notes) if notes else None)
+        untold = self.session.soundness.untold()
+        self.model.notice = untold or passed or (Notice(notes) if notes else None)
         self.model.queue = replace(self.model.queue, index=index)
         self.model.region = None
         self.session.take_field(self.model.queue.items[index].path, loaded)
@@ -382,15 +385,19 @@ class ReviewController:
         if state is None:
             return
         nuclei = tuple(state.nuclei.values())
-        self.session.background.run(
-            lambda: write_geojson(path, nuclei, categories=categories),
-            lambda _: self.session.notify(Notice(f"Exported to {path}.")),
-        )
+
+        def export() -> None:
+            self.session.background.run(
+                lambda: write_geojson(path, nuclei, categories=categories),
+                lambda _: self.session.notify(Notice(f"Exported to {path}.")),
+            )
+
+        self.session.soundness.before(export, EXPORT_ALL_THE_SAME)
 
     def export_training(self, folder: Path) -> None:
         """Write what is complete as training data."""
         if self.session.has_project:
-            self.improver.export(folder)
+            self.session.soundness.before(lambda: self.improver.export(folder), EXPORT_ALL_THE_SAME)
 
     def retry_save(self) -> None:
         """Try to save again, now."""

@@ -91,7 +91,12 @@ class Improver:
 
     def train(self, steps: int | None = None) -> None:
         """Train the chosen model further; a small new one where it has no weights here."""
-        if self._model.training.busy or not self._session.has_project:
+        if not self._session.has_project:
+            return
+        self._session.soundness.before(lambda: self._train(steps), "Train all the same")
+
+    def _train(self, steps: int | None) -> None:
+        if self._model.training.busy:
             return
         trainer = self._trainer = self._make_trainer()
         self._model.training = TrainingStatus("exporting", words="Gathering the accepted fields")

@@ -12,6 +12,7 @@ from napari_nunext.core.nuclei import UNCATEGORISED, default_categories
 from napari_nunext.review.background import Background
 from napari_nunext.review.fields import status_of
 from napari_nunext.review.model import Notice, ReviewModel, SaveStatus
+from napari_nunext.review.soundness import Soundness
 from napari_nunext.review.writer import JournalWriter
 from napari_nunext.store import events
 from napari_nunext.store.categories import CategoryBook, fold_categories
@@ -46,6 +47,7 @@ class Session:
         self.model = ReviewModel()
         self.background = Background(executor, on_main, self.notify)
         self.writer = JournalWriter(self._post_save_status, executor=writer, on_rest=self._rest)
+        self.soundness = Soundness(self)
         self._project: Project | None = None
         self._fields: dict[Path, LoadedField] = {}
         self._states: dict[str, FieldState] = {}
