@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from psygnal import SignalGroupDescriptor
 
 from napari_nunext.core.geometry import Box
+from napari_nunext.review.table import NucleusTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -275,6 +276,19 @@ class ReviewModel:
     notice: Notice | None = None
     loading: str = ""
     """Name of the image that is being opened; empty when none is."""
+
+    _table: tuple[FieldState | None, NucleusTable] = field(
+        default_factory=lambda: (None, NucleusTable.empty()), init=False, repr=False
+    )
+
+    @property
+    def table(self) -> NucleusTable:
+        """The nuclei of `state` as columns."""
+        state, table = self._table
+        if state is not self.state:
+            table = table.after(self.state)
+            self._table = self.state, table
+        return table
 
     @property
     def only_selected(self) -> UUID | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
@@ -170,8 +169,6 @@ class CategoryList(QWidget):
             made.eye.setChecked(made.name not in self._model.hidden_categories)
 
     def _show_counts(self) -> None:
-        state = self._model.state
-        nuclei = () if state is None else state.nuclei.values()
-        counted = Counter(n.nucleus.category for n in nuclei if n.status != "rejected")
+        counted = self._model.table.counts()
         for made in self._rows:
-            made.count.setText(f"{counted[made.name]:,}".replace(",", "\N{THIN SPACE}"))
+            made.count.setText(f"{counted.get(made.name, 0):,}".replace(",", "\N{THIN SPACE}"))

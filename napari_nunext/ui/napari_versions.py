@@ -8,7 +8,7 @@ import numpy as np
 from qtpy.QtWidgets import QWidget
 
 if TYPE_CHECKING:
-    from napari.layers import Layer
+    from napari.layers import Labels, Layer
     from napari.viewer import Viewer
 
 MARGIN = 0.05
@@ -65,3 +65,13 @@ def key_presses_of(canvas_widget: QWidget) -> Any:
 def unwrapped(viewer: Any) -> Any:
     """The viewer itself, where napari hands out a proxy of it to plugins."""
     return getattr(viewer, "__wrapped__", viewer)
+
+
+def refresh_part(layer: Labels, part: tuple[slice, slice]) -> None:
+    """Draw the part of a labels layer anew in which its array was changed in place.
+
+    What napari itself does while it paints; to refresh all of it copies the whole image.
+    """
+    if layer.visible and layer.loaded:
+        start = [side.start for side in part]
+        layer.events.labels_update(data=layer._slice.image.view[part], offset=start)

@@ -7,6 +7,7 @@ napari's own contours are computed anew from the whole image whenever any pixel 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,12 +15,13 @@ from napari.layers import Labels
 from napari.utils.colormaps import CyclicLabelColormap
 
 from napari_nunext.core.nuclei import OKABE_ITO
+from napari_nunext.review.table import NucleusTable, places_in_sorted
 from napari_nunext.ui.bridge import Pacer
 from napari_nunext.ui.layers import place, placement
+from napari_nunext.ui.napari_versions import refresh_part
+from napari_nunext.ui.rims import rims_of
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from numpy.typing import NDArray
 
     from napari_nunext.core.masks import Mask
@@ -31,6 +33,36 @@ SELECTED = COLORS + 1
 """Label of what is selected, whatever its category."""
 SELECTED_COLOR = (255, 255, 255)
 REDRAW_EVERY_S = 0.3
+SPARE_RIMS = 1000
+"""Masks that are no more, and whose rims are kept until there are this many."""
+CELL_PX = 64
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Painted:
+    """What is on the layer, one row a mask."""
+
+    table: NucleusTable
+    rows: NDArray[np.intp]
+    """Of the table."""
+    mask_ids: NDArray[np.int64]
+    """As the table has them, ascending."""
+    labels: NDArray[np.uint8]
+
+    @classmethod
+    def nothing(cls) -> Painted:
+        """What is on an empty layer."""
+        table = NucleusTable.empty()
+        return cls(table, np.empty(0, np.intp), table.mask_ids, np.empty(0, np.uint8))
+
+    @property
+    def boxes_px(self) -> NDArray[np.int64]:
+        """Crops of the masks: x0, y0, x1, y1, shape (N, 4)."""
+        return self.table.mask_boxes_px[self.rows]
+
+    def masks(self, chosen: NDArray[np.bool_]) -> list[Mask]:
+        """Some of the masks."""
+        return [n.nucleus.mask for n in self.table.nuclei[self.rows[chosen]]]
 
 
 class OutlinesLayer:
@@ -39,8 +71,9 @@ class OutlinesLayer:
     def __init__(self, model: ReviewModel, field: OpenField) -> None:
         self._model = model
         self.pacer = Pacer(self.redraw, REDRAW_EVERY_S)
-        self._painted: dict[UUID, tuple[Mask, int]] = {}
-        """Mask and label of what is on the layer."""
+        self._painted = Painted.nothing()
+        self._rims: dict[int, tuple[Mask, NDArray[np.int64]]] = {}
+        """By the masks' ids: kept here, a mask keeps its id."""
         self.layer = Labels(
             self._blank(field),
             name="Outlines",
@@ -82,7 +115,8 @@ class OutlinesLayer:
 
     def show_field(self, field: OpenField) -> None:
         """Start over on another image."""
-        self._painted.clear()
+        self._painted = Painted.nothing()
+        self._rims.clear()
         self.layer.data = self._layer_data = self._blank(field)
         self._painted_over = False
         self.set_scale(field.entry.mpp)
@@ -100,49 +134,88 @@ class OutlinesLayer:
     def redraw(self) -> None:
         """Paint what is new or changed and wipe what is gone."""
         self.pacer.stop()
-        wanted = self._wanted()
-        gone = [
-            self._painted.pop(uid)[0]
-            for uid, paint in list(self._painted.items())
-            if wanted.get(uid) != paint
-        ]
-        new = {uid: paint for uid, paint in wanted.items() if uid not in self._painted}
-        if not gone and not new:
+        wanted, before = self._wanted(), self._painted
+        at = places_in_sorted(before.mask_ids, wanted.mask_ids)
+        is_new = at < 0
+        is_other = is_new.copy()
+        is_other[~is_new] = before.labels[at[~is_new]] != wanted.labels[~is_new]
+        is_gone = places_in_sorted(wanted.mask_ids, before.mask_ids) < 0
+        self._painted = wanted
+        if not is_gone.any() and not is_other.any():
             return
-        labels: NDArray[np.uint8] = self.layer.data
-        for mask in gone:
-            labels[_crop(mask)] = 0
-        for uid in self._beside(gone):
-            _paint(labels, *self._painted[uid])
-        for uid, paint in new.items():
-            self._painted[uid] = paint
-            _paint(labels, *paint)
-        self.layer.refresh()
+        self._trace(wanted, is_new)
+        pixels: NDArray[np.uint8] = self.layer.data.reshape(-1)
+        wiped, _ = self._rims_of(before, is_gone)
+        pixels[wiped] = 0
+        painted, labels = self._rims_of(wanted, is_other)
+        pixels[painted] = labels
+        is_hurt = ~is_other
+        is_hurt[is_hurt] = _are_near(wiped, wanted.boxes_px[is_hurt], self.layer.data.shape)
+        beside, labels = self._rims_of(wanted, is_hurt)
+        lost = pixels[beside] == 0
+        pixels[beside[lost]] = labels[lost]
+        self._forget_rims()
+        self._show(np.concatenate((wiped, painted)))
 
-    def _wanted(self) -> dict[UUID, tuple[Mask, int]]:
-        state, hidden = self._model.state, self._model.hidden_categories
-        selected = self._model.selected
-        if state is None:
-            return {}
+    def _wanted(self) -> Painted:
+        table, hidden = self._model.table, self._model.hidden_categories
         label = {c.name: min(i, COLORS) for i, c in enumerate(self._model.categories, start=1)}
-        return {
-            uid: (
-                n.nucleus.mask,
-                SELECTED if uid in selected else label.get(n.nucleus.category, COLORS),
+        labels_of = np.array([label.get(name, COLORS) for name in table.names], dtype=np.uint8)
+        labels = labels_of[table.category]
+        state, selected = self._model.state, self._model.selected
+        if state is not None and selected:
+            nuclei = [state.nuclei[uid] for uid in selected if uid in state.nuclei]
+            labels[table.rows_of(nuclei)] = SELECTED
+        shown = (table.mask_ids != 0) & ~table.rejected & ~table.is_of(hidden)
+        rows = np.flatnonzero(shown)
+        mask_ids, first = np.unique(table.mask_ids[rows], return_index=True)
+        rows = rows[first]
+        return Painted(table, rows, mask_ids, labels[rows])
+
+    def _trace(self, painted: Painted, chosen: NDArray[np.bool_]) -> None:
+        """Find the rims of those masks that are not known yet."""
+        unknown = [
+            (mask_id, mask)
+            for mask_id, mask in zip(
+                painted.mask_ids[chosen].tolist(), painted.masks(chosen), strict=True
             )
-            for uid, n in state.nuclei.items()
-            if n.nucleus.mask is not None
-            and n.status != "rejected"
-            and n.nucleus.category not in hidden
+            if mask_id not in self._rims
+        ]
+        height_px, width_px = self.layer.data.shape
+        rims = rims_of([mask for _, mask in unknown], height_px, width_px)
+        self._rims |= {
+            mask_id: (mask, rim) for (mask_id, mask), rim in zip(unknown, rims, strict=True)
         }
 
-    def _beside(self, gone: list[Mask]) -> list[UUID]:
-        """What is painted and may have lost pixels when masks were wiped."""
-        return [
-            uid
-            for uid, (mask, _) in self._painted.items()
-            if any(_overlap(mask, wiped) for wiped in gone)
-        ]
+    def _rims_of(
+        self, painted: Painted, chosen: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+        """The pixels of the rims of some masks, and the label of each pixel."""
+        rims = [self._rims[mask_id][1] for mask_id in painted.mask_ids[chosen].tolist()]
+        pixels = np.concatenate((np.empty(0, dtype=np.int64), *rims))
+        return pixels, np.repeat(painted.labels[chosen], [len(rim) for rim in rims])
+
+    def _forget_rims(self) -> None:
+        """Let go of masks that are no more; those that are hidden come back soon."""
+        if len(self._rims) > 2 * len(self._painted.mask_ids) + SPARE_RIMS:
+            there = set(self._model.table.mask_ids.tolist())
+            self._rims = {key: rim for key, rim in self._rims.items() if key in there}
+
+    def _show(self, pixels: NDArray[np.int64]) -> None:
+        """Have napari draw the part of the image anew in which pixels were changed."""
+        height_px, width_px = self.layer.data.shape
+        rows, columns = np.divmod(pixels, width_px)
+        part = (
+            slice(int(rows.min()), int(rows.max()) + 1),
+            slice(int(columns.min()), int(columns.max()) + 1),
+        )
+        area_px = (part[0].stop - part[0].start) * (part[1].stop - part[1].start)
+        if area_px * 4 > height_px * width_px:
+            self.layer.refresh()
+        else:
+            painted_over = self._painted_over
+            refresh_part(self.layer, part)
+            self._painted_over = painted_over  # this was no tool of napari's
 
     def _blank(self, field: OpenField) -> NDArray[np.uint8]:
         return np.zeros((field.entry.height_px, field.entry.width_px), dtype=np.uint8)
@@ -156,34 +229,23 @@ class OutlinesLayer:
         return CyclicLabelColormap(colors=colors, name="NuNext categories", seed=0.5)
 
 
-def _crop(mask: Mask) -> tuple[slice, slice]:
-    """Where a mask lies in the image; what hangs over its edge is cut off."""
-    y0, x0 = max(mask.y0_px, 0), max(mask.x0_px, 0)
-    return (
-        slice(y0, max(mask.y0_px + mask.height_px, y0)),
-        slice(x0, max(mask.x0_px + mask.width_px, x0)),
-    )
+def _are_near(
+    pixels: NDArray[np.int64], boxes_px: NDArray[np.int64], shape_px: tuple[int, ...]
+) -> NDArray[np.bool_]:
+    """Which boxes (x0, y0, x1, y1), shape (N, 4), may hold one of these pixels of an image.
 
-
-def outline_of(mask: Mask) -> NDArray[np.bool_]:
-    """The pixels of a mask that touch, by an edge, a pixel that is not of it; shape as its crop."""
-    inside = np.pad(mask.to_array(), 1)
-    core = inside[:-2, 1:-1] & inside[2:, 1:-1] & inside[1:-1, :-2] & inside[1:-1, 2:]
-    return inside[1:-1, 1:-1] & ~core
-
-
-def _paint(labels: NDArray[np.uint8], mask: Mask, label: int) -> None:
-    rows, columns = _crop(mask)
-    target = labels[rows, columns]
-    y, x = rows.start - mask.y0_px, columns.start - mask.x0_px
-    height, width = target.shape
-    target[outline_of(mask)[y : y + height, x : x + width]] = label
-
-
-def _overlap(a: Mask, b: Mask) -> bool:
-    return (
-        a.x0_px < b.x0_px + b.width_px
-        and b.x0_px < a.x0_px + a.width_px
-        and a.y0_px < b.y0_px + b.height_px
-        and b.y0_px < a.y0_px + a.height_px
-    )
+    Pixels are gathered in square cells; how many of these lie in a box is the sum over four corners
+    of the table of their sums.
+    """
+    if not len(pixels):
+        return np.zeros(len(boxes_px), dtype=bool)
+    height, width = (side // CELL_PX + 1 for side in shape_px)
+    rows, columns = np.divmod(pixels, shape_px[1])
+    sums = np.zeros((height + 1, width + 1), dtype=np.int64)
+    sums[rows // CELL_PX + 1, columns // CELL_PX + 1] = 1
+    sums = sums.cumsum(axis=0).cumsum(axis=1)
+    x0, y0, x1, y1 = (boxes_px // CELL_PX + np.array([0, 0, 1, 1])).T
+    x0, x1 = x0.clip(0, width), x1.clip(0, width)
+    y0, y1 = y0.clip(0, height), y1.clip(0, height)
+    inside: NDArray[np.bool_] = sums[y1, x1] - sums[y0, x1] - sums[y1, x0] + sums[y0, x0] > 0
+    return inside

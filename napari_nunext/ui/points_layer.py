@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-from napari.layers import Points
 from napari.utils.colormaps.standardize_color import transform_color
 
 from napari_nunext.core.nuclei import points_of
-from napari_nunext.review.editing import is_sure
 from napari_nunext.review.model import Notice, ReviewModel
 from napari_nunext.ui.bridge import Pacer
+from napari_nunext.ui.drawn import HALO, HALO_WIDTH, Drawn
 from napari_nunext.ui.layers import from_napari, place, placement, to_napari
+from napari_nunext.ui.nuclei_points import SYMBOL, NucleiPoints
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from uuid import UUID
 
+    from napari.layers import Points
     from numpy.typing import NDArray
 
     from napari_nunext.review.controller import ReviewController
@@ -37,18 +36,11 @@ POINT_UM = 3.2
 """Diameter of a point: some 40 % of a nucleus, so that it never hides one."""
 SMALLEST_PX, LARGEST_PX = 5, 40
 """Limits of a point's diameter on the screen."""
-HALO = (0.07, 0.07, 0.10, 1.0)
-"""Thin dark rim, so that every colour reads on pink and on purple."""
-HALO_WIDTH = 0.1
-"""Part of a point's diameter."""
 CLICK_PX = 3
 """How far the mouse may move on the screen within a click."""
 LEFT = 1
 HELP = "A adds, S selects, O outlines, 1-9 give a category, D deletes, ? lists all keys"
 """In napari's status bar, in the place of keys that mean something else here."""
-SURE_SYMBOL, UNSURE_SYMBOL = "disc", "ring"
-UNKNOWN_COLOR = (200, 200, 200)
-SURE_ALPHA, UNSURE_ALPHA = 0.85, 1.0
 LOOK_EVENTS = frozenset(
     {"border_color", "border_width", "border_width_is_relative", "face_color", "size", "symbol"}
 )
@@ -59,86 +51,22 @@ NO_EDIT = "That change of the points is no correction of nuclei, and was taken b
 REDRAW_EVERY_S = 0.1
 
 
-@dataclass(frozen=True, eq=False)
-class Drawn:
-    """What the layer shows, one row a nucleus."""
-
-    uids: list[UUID]
-    places_rc: NDArray[np.float64]
-    colors: NDArray[np.float32]
-    sure: NDArray[np.bool_]
-    shown: NDArray[np.bool_]
-    categories: list[str]
-    confidence: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, model: ReviewModel) -> Drawn:
-        """The nuclei of the open image, those that a person rejected left out."""
-        state = model.state
-        standing = (
-            [] if state is None else [n for n in state.nuclei.values() if n.status != "rejected"]
-        )
-        nuclei = [n.nucleus for n in standing]
-        sure = np.array([is_sure(n, model.sure_above) for n in standing], dtype=bool)
-        rgb = {c.name: c.color for c in model.categories}
-        colors = np.ones((len(nuclei), 4), dtype=np.float32)  # as napari keeps them
-        colors[:, :3] = np.array(
-            [rgb.get(n.category, UNKNOWN_COLOR) for n in nuclei], dtype=float
-        ).reshape(-1, 3)
-        colors[:, :3] /= 255
-        colors[:, 3] = np.where(sure, SURE_ALPHA, UNSURE_ALPHA)
-        return cls(
-            uids=[n.uid for n in nuclei],
-            places_rc=to_napari(points_of(nuclei)),
-            colors=colors,
-            sure=sure,
-            shown=np.array([n.category not in model.hidden_categories for n in nuclei], dtype=bool),
-            categories=[n.category for n in nuclei],
-            confidence=np.array(
-                [np.nan if n.confidence is None else n.confidence for n in nuclei], dtype=float
-            ),
-        )
-
-    def is_described_as(self, other: Drawn) -> bool:
-        """Whether the same rows have the same features."""
-        return (
-            self.categories == other.categories
-            and np.array_equal(self.sure, other.sure)
-            and np.array_equal(self.confidence, other.confidence, equal_nan=True)
-        )
-
-    def features(self) -> pd.DataFrame:
-        """What napari shows of a point under the cursor, and who it is."""
-        return pd.DataFrame(
-            {
-                # Plain objects: pandas' own strings cost more to make than all else here.
-                "uid": pd.Series([str(uid) for uid in self.uids], dtype=object),
-                "category": pd.Series(self.categories, dtype=object),
-                "confidence": self.confidence,
-                "sure": self.sure,
-            }
-        )
-
-
 class NucleiLayer:
     """Keeps a Points layer and the review's state the same, in both directions."""
 
     def __init__(self, controller: ReviewController, mpp: float) -> None:
         self._controller = controller
         self._model = controller.model
-        self._drawn = Drawn.of(controller.model)
+        self._drawn = Drawn.of(ReviewModel())
         self._ours = False
         self._dragging = False
         self._size_px = POINT_UM / mpp
         self.pacer = Pacer(self.redraw, REDRAW_EVERY_S)
-        self.layer = Points(
-            self._drawn.places_rc,
-            ndim=2,
+        self.layer = NucleiPoints(
             name="Nuclei",
-            features=self._drawn.features(),
             size=self._size_px,
-            border_color=[HALO],
-            border_width=HALO_WIDTH,
+            on_add=self._add,
+            on_remove=self._removed,
             canvas_size_limits=(SMALLEST_PX, LARGEST_PX),
             **placement(mpp),
         )
@@ -155,21 +83,24 @@ class NucleiLayer:
         """Follow the image's scale."""
         place(self.layer, mpp)
         self._size_px = POINT_UM / mpp
-        self.layer.current_size = self._size_px
-        self.layer.size = self._size_px
+        self._show(self._drawn)
+
+    def uids(self) -> list[UUID]:
+        """Which nuclei the points stand for, row by row."""
+        return self._drawn.uids(range(len(self._drawn)))
 
     def is_true(self) -> bool:
         """Whether the layer shows the nuclei as they are to be seen."""
         drawn, layer = Drawn.of(self._model), self.layer
         return (
-            drawn.uids == self._drawn.uids
+            drawn.is_as(self._drawn)
             and np.array_equal(drawn.places_rc, layer.data)
-            and np.array_equal(drawn.colors, layer.face_color)
-            and np.array_equal(drawn.shown, layer.shown)
+            and np.array_equal(drawn.face_colors(), layer.face_color)
+            and np.allclose(layer.border_color, drawn.border_colors(), atol=1e-3)
+            and np.allclose(layer.border_width, drawn.border_widths())
             and np.allclose(layer.size, self._size_px)
-            and np.allclose(layer.border_color, HALO, atol=1e-3)
-            and np.allclose(layer.border_width, HALO_WIDTH)
-            and {str(symbol) for symbol in layer.symbol} <= {SURE_SYMBOL, UNSURE_SYMBOL}
+            and bool(layer.shown.all())
+            and {str(symbol) for symbol in set(layer.symbol)} <= {SYMBOL}
         )
 
     def may_be_untrue(self, event: str) -> bool:
@@ -179,14 +110,14 @@ class NucleiLayer:
         """
         if event in LOOK_EVENTS:
             return True
-        if event not in BRUSH_EVENTS or len(self._drawn.uids) != len(self.layer.data):
+        if event not in BRUSH_EVENTS or len(self._drawn) != len(self.layer.data):
             return False
         layer, rows = self.layer, list(self.layer.selected_data)
         with layer.block_update_properties(), self._our_change():
             self._reset_brush()
         return not (
-            np.array_equal(layer.face_color[rows], self._drawn.colors[rows])
-            and np.allclose(layer.border_color[rows], HALO, atol=1e-3)
+            np.array_equal(layer.face_color[rows], self._drawn.face_colors()[rows])
+            and np.allclose(layer.border_color[rows], self._drawn.border_colors()[rows], atol=1e-3)
             and np.allclose(layer.size[rows], self._size_px)
         )
 
@@ -202,39 +133,28 @@ class NucleiLayer:
     # From the review to napari
 
     def redraw(self) -> None:
-        """Show the state as it is; put off while a nucleus is being dragged.
-
-        Only what differs is handed to napari, which redraws on every assignment.
-        """
+        """Show the state as it is; put off while a nucleus is being dragged."""
         if self._dragging:
             return  # its end asks again
-        drawn, layer = Drawn.of(self._model), self.layer
-        same = drawn.uids == self._drawn.uids and len(drawn.uids) == len(layer.data)
-        with self._our_change(), layer.events.blocker_all():
-            changed = self._assign(drawn, same)
-        self._drawn = drawn
         self.pacer.stop()
+        drawn = Drawn.of(self._model)
+        if not drawn.is_as(self._drawn) or not np.array_equal(drawn.places_rc, self.layer.data):
+            self._show(drawn)
+        self._drawn = drawn
         self.redraw_selection()
-        if changed:
-            layer.refresh()
 
-    def _assign(self, drawn: Drawn, same: bool) -> bool:
-        """Hand what differs to napari; sizes, rims and new rows follow its current ones."""
-        layer, changed = self.layer, False
-        if not same:
-            layer.selected_data.clear()
-            self._reset_brush()
-        if not same or not np.array_equal(drawn.places_rc, layer.data):
-            layer.data, changed = drawn.places_rc, True
-        if not same or not drawn.is_described_as(self._drawn):
-            layer.features, changed = drawn.features(), True
-        if not np.array_equal(drawn.colors, layer.face_color):
-            layer.face_color, changed = drawn.colors, True
-        if not self._has_symbols_of(drawn):
-            layer.symbol, changed = np.where(drawn.sure, SURE_SYMBOL, UNSURE_SYMBOL), True
-        if not np.array_equal(drawn.shown, layer.shown):
-            layer.shown, changed = drawn.shown, True
-        return changed
+    def _show(self, drawn: Drawn) -> None:
+        rows = self._rows_selected(drawn)
+        with self._our_change():
+            self.layer.selected_data.replace_selection(rows)  # or it would name other points
+            self.layer.show(
+                drawn.places_rc,
+                size=self._size_px,
+                face_colors=drawn.face_colors(),
+                border_colors=drawn.border_colors(),
+                border_widths=drawn.border_widths(),
+                features=drawn.features(),
+            )
 
     def _reset_brush(self) -> None:
         """Have new rows look as ours do: napari gives them what its controls were last set to."""
@@ -246,28 +166,22 @@ class NucleiLayer:
         if layer.current_border_width != HALO_WIDTH:
             layer.current_border_width = HALO_WIDTH
 
-    def _has_symbols_of(self, drawn: Drawn) -> bool:
-        """Whether the rows' symbols are right already: known rows as before, new ones sure.
-
-        To compare the symbols themselves would cost more than all else here.
-        """
-        known = len(self._drawn.uids)
-        return (
-            drawn.uids[:known] == self._drawn.uids
-            and np.array_equal(drawn.sure[:known], self._drawn.sure)
-            and (len(drawn.uids) == known or str(self.layer.current_symbol) == SURE_SYMBOL)
-            and bool(drawn.sure[known:].all())
-        )
-
     def redraw_selection(self) -> None:
         """Select in napari what is selected in the review."""
-        selected = self._model.selected
-        rows = (
-            {i for i, uid in enumerate(self._drawn.uids) if uid in selected} if selected else set()
-        )
+        if self._drawn.table is not self._model.table:
+            return  # a redraw is asked for, and selects too
+        rows = self._rows_selected(self._drawn)
         if rows != set(self.layer.selected_data):
             with self._our_change():
                 self.layer.selected_data = rows
+
+    def _rows_selected(self, drawn: Drawn) -> set[int]:
+        """Which points stand for what is selected in the review."""
+        state, selected = self._model.state, self._model.selected
+        if state is None or not selected:
+            return set()
+        nuclei = [state.nuclei[uid] for uid in selected if uid in state.nuclei]
+        return set(np.flatnonzero(np.isin(drawn.rows, drawn.table.rows_of(nuclei))).tolist())
 
     def show_tool(self) -> None:
         """Let the mouse do what the user chose."""
@@ -292,7 +206,7 @@ class NucleiLayer:
         """
         if self._ours:
             return
-        known, now = len(self._drawn.uids), len(self.layer.data)
+        known, now = len(self._drawn), len(self.layer.data)
         match str(event.action):
             case "changing":
                 self._dragging = True
@@ -314,17 +228,22 @@ class NucleiLayer:
                 self._controller.add_nucleus(x_px, y_px)
         self.redraw()
 
-    def _removed(self, indices: Iterable[int]) -> None:
-        shown = self._drawn.shown
-        self._controller.delete_nuclei([self._drawn.uids[i] for i in indices if shown[i]])
+    def _add(self, places_rc: NDArray[np.float64]) -> None:
+        places_xy = from_napari(places_rc).tolist()
+        added = [self._controller.add_nucleus(*xy) for xy in places_xy if self._is_inside(*xy)]
+        self.redraw()
+        self._controller.select(added)
+
+    def _removed(self, rows: Iterable[int]) -> None:
+        self._controller.delete_nuclei(self._drawn.uids(rows))
         self.redraw()
 
     def _moved(self, indices: Iterable[int]) -> None:
+        rows = list(indices)
         places = {}
-        for i, (x_px, y_px) in zip(indices, self._places(indices), strict=True):
-            uid = self._drawn.uids[i]
+        for i, uid, xy in zip(rows, self._drawn.uids(rows), self._places(rows), strict=True):
             if not self._is_drawn_at(uid, self.layer.data[i]):
-                places[uid] = (x_px, y_px)
+                places[uid] = xy
         if all(self._is_inside(*xy) for xy in places.values()):
             self._controller.move_nuclei(places)
         self.redraw()
@@ -342,14 +261,9 @@ class NucleiLayer:
         self._controller.session.notify(Notice(NO_EDIT))
 
     def _on_selection(self) -> None:
-        """Select what is selected there; what is hidden is not meant, as nobody sees it."""
-        if self._ours:
-            return
-        shown = self._drawn.shown
-        rows = {i for i in self.layer.selected_data if i < len(shown) and shown[i]}
-        self._controller.select(self._drawn.uids[i] for i in rows)
-        if rows != set(self.layer.selected_data):
-            self.redraw_selection()
+        if not self._ours:
+            rows = [i for i in self.layer.selected_data if i < len(self._drawn)]
+            self._controller.select(self._drawn.uids(rows))
 
     def _on_mode(self) -> None:
         mode = str(self.layer.mode)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QSlider, QVBoxLayout, QWidget
 
-from napari_nunext.review.editing import is_sure
 from napari_nunext.ui.category_list import CategoryList
 from napari_nunext.ui.comment_line import CommentLine
 from napari_nunext.ui.controls import Card, Segments, Text, button, row, scrolling
@@ -206,12 +205,9 @@ class ReviewPanel(QWidget):
         self._show_unsure()
 
     def _show_unsure(self) -> None:
-        state = self._model.state
-        nuclei = () if state is None else state.nuclei.values()
-        unsure = sum(
-            not is_sure(n, self._model.sure_above) and n.status != "rejected" for n in nuclei
-        )
-        self._unsure.setVisible(bool(nuclei))
+        table = self._model.table
+        unsure = int((~table.is_sure(self._model.sure_above) & ~table.rejected).sum())
+        self._unsure.setVisible(len(table) > 0)
         self._unsure.setText(
             f"\N{LARGE CIRCLE} {unsure} unsure  \N{MIDDLE DOT}  Tab shows the next"
             if unsure

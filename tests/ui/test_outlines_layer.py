@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -8,7 +7,7 @@ import numpy as np
 
 from napari_nunext.core.masks import Mask
 from napari_nunext.core.nuclei import Category
-from napari_nunext.review.model import OpenField
+from napari_nunext.review.model import OpenField, ReviewModel
 from napari_nunext.store import FieldState, ImageEntry, events
 from napari_nunext.ui.outlines_layer import OutlinesLayer
 from tests.store.conftest import IMAGE
@@ -17,14 +16,8 @@ SIDE = 60
 CATEGORIES = (Category("A", (230, 159, 0)), Category("B", (86, 180, 233)))
 
 
-@dataclass
-class Shown:
-    """The part of the model that outlines need."""
-
-    state: FieldState
-    categories: tuple[Category, ...] = CATEGORIES
-    hidden_categories: frozenset[str] = field(default_factory=frozenset)
-    selected: frozenset[UUID] = field(default_factory=frozenset)
+def showing(state: FieldState) -> ReviewModel:
+    return ReviewModel(state=state, categories=CATEGORIES)
 
 
 def open_field() -> OpenField:
@@ -37,7 +30,7 @@ def disc(x: int, y: int, radius: int = 6) -> Mask:
     return Mask.from_array(xx**2 + yy**2 <= radius**2, x - radius, y - radius)
 
 
-def covered(model: Shown) -> np.ndarray:
+def covered(model: ReviewModel) -> np.ndarray:
     """Which pixels lie on the rim of any shown mask, counted from nothing."""
     out = np.zeros((SIDE, SIDE), bool)
     for n in model.state.nuclei.values():
@@ -53,8 +46,8 @@ def covered(model: Shown) -> np.ndarray:
 
 
 def test_random_edits_leave_what_painting_anew_would_leave(rng: np.random.Generator) -> None:
-    model = Shown(FieldState.fold())
-    layer = OutlinesLayer(model, open_field())  # type: ignore[arg-type]
+    model = showing(FieldState.fold())
+    layer = OutlinesLayer(model, open_field())
     uids: list[UUID] = []
     for _ in range(120):
         kind = rng.choice(["add", "delete", "relabel", "mask", "hide"], p=[0.5, 0.2, 0.1, 0.1, 0.1])
@@ -88,7 +81,7 @@ def test_a_label_has_the_colour_of_its_category() -> None:
             events.add(IMAGE, 10, 40, "A", mask=disc(10, 40)),
         ],
     )
-    layer = OutlinesLayer(Shown(state), open_field()).layer  # type: ignore[arg-type]
+    layer = OutlinesLayer(showing(state), open_field()).layer
     for x, y, category in ((10, 10, 0), (40, 40, 1), (10, 40, 0)):
         label = int(layer.data[y, x - 6])
         assert label == category + 1
@@ -105,8 +98,8 @@ def test_the_outline_of_what_is_selected_is_white_until_it_no_longer_is() -> Non
             events.add(IMAGE, 40, 40, "B", uid=other, mask=disc(40, 40)),
         ],
     )
-    model = Shown(state)
-    outlines = OutlinesLayer(model, open_field())  # type: ignore[arg-type]
+    model = showing(state)
+    outlines = OutlinesLayer(model, open_field())
 
     def colour_at(x: int, y: int) -> list[float]:
         label = int(outlines.layer.data[y, x])
