@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from napari_nunext import __version__
 from napari_nunext.commands.serve import add_key, add_serve, key_command, serve_command
-from napari_nunext.core.errors import NunextError
-from napari_nunext.core.options import BAD_INPUT, Parser, existing, mpp
+from napari_nunext.core.errors import InputError, NunextError
+from napari_nunext.core.options import BAD_INPUT, Parser, mpp
 
 if TYPE_CHECKING:
     import argparse
@@ -31,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     command: Callable[[argparse.Namespace], int] = args.command
     try:
+        _check_models(getattr(args, "models", ()))
         return command(args)
     except NunextError as error:
         _say(str(error))
@@ -117,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_models(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--models",
-        type=existing,
+        type=Path,
         action="append",
         default=[],
         metavar="DIR",
@@ -134,6 +135,13 @@ def _add_images(command: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="where the images lie, if they were moved; may be given again",
     )
+
+
+def _check_models(folders: Sequence[Path]) -> None:
+    """A folder of models that is not there is a mistyped one."""
+    for folder in folders:
+        if not folder.exists():
+            raise InputError(f"--models {folder} does not exist. Check the name.")
 
 
 def _open(args: argparse.Namespace) -> int:

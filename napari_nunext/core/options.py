@@ -91,11 +91,3 @@ def path(text: str) -> Path:
     if not text.strip() or "\0" in text:
         raise argparse.ArgumentTypeError("an empty name is no path")
     return Path(text)
-
-
-def existing(text: str) -> Path:
-    """A file or folder that is there."""
-    found = path(text)
-    if not found.exists():
-        raise argparse.ArgumentTypeError(f"{found} does not exist")
-    return found

@@ -20,7 +20,6 @@ BAD = {
     float: ["nan", "inf", "-inf", "-0.5", "x", ""],
     options.mpp: ["nan", "inf", "0", "-1", "1000", "x"],
     Path: ["", " ", "a\0b"],
-    options.existing: ["", "/there/is/no/such/folder"],
 }
 
 
@@ -60,12 +59,22 @@ def test_there_are_options_of_every_kind() -> None:
     assert {action.type for *_, action in OPTIONS} >= set(BAD)
 
 
-def test_usable_values_are_taken(tmp_path: Path) -> None:
+def test_usable_values_are_taken() -> None:
     parser = options.Parser()
     parser.add_argument("--n", type=int)
     parser.add_argument("--x", type=float)
     parser.add_argument("--p", type=Path)
     args = parser.parse_args(["--n", str(2**63 - 1), "--x", "1e-4", "--p", "a b"])
     assert (args.n, args.x, args.p) == (2**63 - 1, 1e-4, Path("a b"))
-    assert options.existing(str(tmp_path)) == tmp_path
     assert options.port("0") == 0
+
+
+@pytest.mark.parametrize("command", [["models"], ["detect", "a.png", "--out", "o"], ["serve"]])
+def test_a_folder_of_models_that_is_not_there_is_named(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = tmp_path / "mistyped"
+    assert cli.main([*command, "--models", str(missing)]) == options.BAD_INPUT
+    assert capsys.readouterr().err == (
+        f"napari-nunext: --models {missing} does not exist. Check the name.\n"
+    )
