@@ -10,6 +10,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
+from napari_nunext.core.collector import collector_at_rest
 from napari_nunext.core.errors import InputError, NunextError
 from napari_nunext.places import models_folder
 from napari_nunext.serving.launcher import LocalServer
@@ -41,15 +42,22 @@ def open_images(
     starting = threading.Thread(target=_start, args=(server,), name="nunext-server", daemon=True)
     starting.start()
     try:
-        from napari_nunext.ui.app import main as open_window
+        with collector_at_rest():
+            from napari_nunext.ui.app import main as open_window
+
+            app = open_window(paths, project, mpp, block=False, started=server)
     except ModuleNotFoundError as error:
-        server.close()
+        server.stop()
         if error.name is not None and error.name.startswith("napari_nunext"):
             raise
         raise InputError(
             f"{error.name} is not installed. Run: pip install 'napari-nunext[all]'."
         ) from error
-    return open_window(paths, project, mpp, block, started=server)
+    if block:
+        import napari
+
+        napari.run()
+    return app
 
 
 def _start(server: LocalServer) -> None:

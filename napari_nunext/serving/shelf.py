@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from napari_nunext.core.collector import collector_at_rest
 from napari_nunext.core.errors import NunextError
 from napari_nunext.serving.describe import describe
 from napari_nunext.serving.failures import failure
@@ -135,7 +136,8 @@ class Shelf:
         """
         default = self._catalog.default_detector_id
         try:
-            self.take_detector(default)
+            with collector_at_rest():
+                self.take_detector(default)
         except NunextError as error:
             logger.warning("the default model was not loaded ahead: %s", error)
             self.default_problem = str(error)
