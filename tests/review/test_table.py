@@ -1,0 +1,68 @@
+"""The columns say what the nuclei say, whatever was edited in between."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import numpy as np
+
+from napari_nunext.core.masks import Mask
+from napari_nunext.review.editing import is_sure
+from napari_nunext.review.model import ReviewModel
+from napari_nunext.store import FieldState, events
+from tests.store.conftest import IMAGE
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+SURE_ABOVE = 0.45
+
+
+def assert_same(model: ReviewModel) -> None:
+    """Each column holds what a walk over all nuclei finds."""
+    table, state = model.table, model.state
+    assert state is not None
+    nuclei = list(state.nuclei.values())
+    assert table.nuclei.tolist() == nuclei
+    assert table.points_xy.tolist() == [[n.nucleus.x_px, n.nucleus.y_px] for n in nuclei]
+    assert [table.names[c] for c in table.category] == [n.nucleus.category for n in nuclei]
+    assert table.is_sure(SURE_ABOVE).tolist() == [is_sure(n, SURE_ABOVE) for n in nuclei]
+    assert table.rejected.tolist() == [n.status == "rejected" for n in nuclei]
+    assert (table.mask_ids != 0).tolist() == [n.nucleus.mask is not None for n in nuclei]
+    for n, box in zip(nuclei, table.mask_boxes_px.tolist(), strict=True):
+        mask = n.nucleus.mask
+        if mask is not None:
+            assert box[:2] == [mask.x0_px, mask.y0_px]
+            assert (box[2] - box[0], box[3] - box[1]) == (mask.width_px, mask.height_px)
+    some = nuclei[::3]
+    assert table.nuclei[table.rows_of(some)].tolist() == some
+
+
+def test_the_columns_follow_any_edits(rng: np.random.Generator) -> None:
+    model = ReviewModel(state=FieldState.fold())
+    uids: list[UUID] = []
+    for _ in range(150):
+        x, y = (float(v) for v in rng.integers(0, 60, 2))
+        kind = rng.choice(
+            ["add", "delete", "relabel", "reject", "mask"], p=[0.5, 0.2, 0.1, 0.1, 0.1]
+        )
+        if kind == "add" or not uids:
+            uids.append(uuid4())
+            event = events.add(IMAGE, x, y, str(rng.choice(["A", "B"])), uid=uids[-1])
+        elif kind == "delete":
+            event = events.delete(IMAGE, uids.pop(int(rng.integers(len(uids)))))
+        elif kind == "relabel":
+            event = events.relabel(IMAGE, uids[int(rng.integers(len(uids)))], "C")
+        elif kind == "reject":
+            event = events.reject(IMAGE, uids[0])
+        else:
+            mask = Mask.from_array(np.ones((3, 2), bool), int(x), int(y))
+            event = events.edit_mask(IMAGE, uids[-1], mask)
+        assert model.state is not None
+        model.state = model.state.apply(event)
+        if rng.random() < 0.7:  # or several states later
+            assert_same(model)
+    assert_same(model)
+    model.state = None
+    assert len(model.table) == 0
