@@ -45,6 +45,16 @@ def test_decoding_returns_to_within_half_a_bin(points_xy: np.ndarray, bins: int)
     assert np.all(np.abs(back - points_xy) <= codec.bin_px / 2 + 1e-9)
 
 
+def test_category_tokens_need_not_follow_each_other():
+    codec = Codec(64, 64, START, COMMA, END, (), (23, 40, 21), NAMES)
+    points_xy = np.array([(9.5, 3.5), (5.5, 20.5), (30.5, 40.5)])
+    reply = codec.encode(points_xy, [1, 2, 0])
+    assert [reply[i] for i in (2, 5, 8)] == [40, 21, 23]
+    parsed = codec.parse(reply)
+    assert parsed.failure is None
+    assert list(parsed.category_indices) == [1, 2, 0]
+
+
 def test_bin_centres_are_fixed_points():
     codec = plain(64, 256)
     bins = np.stack([np.arange(64), np.arange(64)[::-1]], axis=1)

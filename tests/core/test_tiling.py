@@ -191,6 +191,9 @@ def test_the_result_does_not_depend_on_where_the_grid_lies(offset, seed, image_m
     assert len(set(distance.argmin(axis=1).tolist())) == len(true_xy)
 
 
+SPEC_OF_SEAMS = {"window_px": 64, "window_mpp": 0.5, "halo_um": 4.0, "image_mpp": 0.5}
+
+
 def test_a_surer_sighting_replaces_the_one_before_it():
     merger = SeamMerger(radius_px=4)
     assert merger.add(0, np.array([[10.0, 10.0]]), [0.4]).shown == (0,)
@@ -211,6 +214,44 @@ def test_close_points_of_one_window_both_stand():
     merger.add(0, np.array([[10.0, 10.0], [11.0, 10.0]]), [0.8, 0.3])
     merger.settle()
     assert merger.visible() == (0, 1)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_of_two_sightings_the_surer_one_stands_once_all_is_settled(order):
+    merger = SeamMerger(radius_px=4)
+    for window in order:
+        merger.add(window, np.array([[10.0 + window, 10.0]]), [(0.4, 0.8)[window]])
+    merger.settle()
+    (stands,) = merger.visible()
+    assert order[stands] == 1
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_of_two_equally_sure_sightings_the_earlier_windows_stands(order):
+    merger = SeamMerger(radius_px=4)
+    first, second = (
+        merger.add(window, np.array([[10.0 + window, 10.0]]), [0.6]) for window in order
+    )
+    assert (first.shown, second.shown, second.hidden) == ((0,), (), ())  # nothing flickers
+    merger.settle()
+    (stands,) = merger.visible()
+    assert order[stands] == 0
+
+
+def test_a_point_on_a_seam_is_the_window_whose_core_holds_it():
+    grid = plan_grid(Box(0, 0, 150, 130), Box(0, 0, 150, 130), **SPEC_OF_SEAMS)
+    corners = np.array([(w.core.x0, w.core.y0) for w in grid])
+    assert len(grid) > 3
+    for window, corner_xy in zip(grid, corners, strict=True):
+        assert window.core.contains(corner_xy[None]).all()
+        assert grid.holding(corner_xy[None]).tolist() == [window.index]
+
+
+def test_a_window_speaks_for_a_margin_around_its_core_but_not_beyond_itself():
+    first, second, *_ = plan_grid(Box(0, 0, 150, 130), Box(0, 0, 150, 130), **SPEC_OF_SEAMS)
+    assert first.speaks_for(3.0).as_tuple() == (0, 0, first.core.x1 + 3, first.core.y1 + 3)
+    assert second.speaks_for(3.0).x0 == second.core.x0 - 3
+    assert first.speaks_for(1000.0) == first.box
 
 
 def test_a_point_comes_back_when_its_rival_loses_to_a_third():

@@ -135,6 +135,18 @@ def test_validation_is_parted_by_patients_who_were_not_trained_on():
     assert "2 of the 4 patients" in held.what
 
 
+def test_whom_a_run_was_trained_on_is_never_reported_however_many_nuclei_they_have():
+    images = [
+        image("seen-1", "train", 5, "P"),
+        image("seen-2", "val", 90, "P"),
+        image("one", "val", 20, "Q"),
+        image("two", "val", 10, "R"),
+    ]
+    held = held_out(images, choose=True)
+    assert [i.name for i in held.images] == ["one", "two"]
+    assert held.patients == {"Q", "R"}
+
+
 def test_where_nothing_is_chosen_all_who_were_not_trained_on_are_reported():
     images = [
         image("seen-1", "train", 50, "P"),

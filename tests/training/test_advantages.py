@@ -65,6 +65,10 @@ def test_the_papers_example_shows_why_groups_are_filtered_and_they_are():
     assert not filtered[1].any()
 
 
+def test_a_group_whose_rewards_vary_by_just_the_bound_is_kept():
+    assert varied_groups([[0.0, 1.0], [0.0, 0.99]], 0.5).tolist() == [True, False]
+
+
 @given(groups, st.floats(0, 0.3))
 def test_the_mean_goes_over_the_kept_groups_alone(rewards, min_std):
     kept = varied_groups(rewards, min_std)

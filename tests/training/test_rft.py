@@ -21,9 +21,10 @@ from nunext_training.datasets.windows import Example
 from nunext_training.errors import TrainingError
 from nunext_training.importers.writing import write_export
 from nunext_training.recipe import RftOptions, parse_recipe
-from nunext_training.rft import RftJob, run_rft
+from nunext_training.rft import RftJob, grpo_config, run_rft
 from nunext_training.rft_trainer import NextPointGrpoTrainer
 from nunext_training.rollout_scorer import RolloutScorer
+from nunext_training.run_folder import RunFolder
 from nunext_training.sft import SftJob, run_sft
 
 pytestmark = pytest.mark.timeout(120)
@@ -339,3 +340,14 @@ def test_the_command_runs_a_recipe(tmp_path, tissue, taught, capsys):
     events = [json.loads(line)["event"] for line in capsys.readouterr().out.splitlines()]
     assert events == ["start", "validation", "step", "validation", "done"]
     assert read_description(out).provenance["recipe"]["rft"]["rollouts"] == 2
+
+
+def test_the_trainer_gets_the_numbers_of_the_recipe(tmp_path):
+    recipe = parse_recipe(
+        "[rft]\nepsilon = 0.31\ntemperature = 0.9\nrollouts = 4\niterations = 2\n", "mine"
+    )
+    run = RunFolder.open(tmp_path / "out", {}, resume=False)
+    config = grpo_config(recipe, run, validates=False)
+    assert (config.epsilon, config.temperature) == (0.31, 0.9)
+    assert (config.num_generations, config.num_iterations) == (4, 2)
+    assert (config.beta, config.scale_rewards) == (0.0, "none")

@@ -118,6 +118,15 @@ def test_tiles_are_drawn_by_their_area_to_the_exponent(tmp_path, labelled_tile, 
     assert drawn == pytest.approx(share, abs=0.06)
 
 
+def test_the_area_of_a_tile_is_that_of_its_tissue_not_of_its_pixels(tmp_path, labelled_tile):
+    coarse = labelled_tile(tmp_path, "coarse", [(5.5, 6.5)], width=64, height=64)
+    fine = replace(labelled_tile(tmp_path, "fine", [(5.5, 6.5)], width=64, height=64), mpp=0.25)
+    options = replace(PLAIN, area_exponent=1.0)
+    windows = RandomWindows([coarse, fine], SPEC, options, length=400, seed=1)
+    share = np.mean([example.image_name == coarse.name for example in windows])
+    assert share == pytest.approx(4 / 5, abs=0.05)
+
+
 def test_windows_of_another_scale_are_resampled_to_the_models(tmp_path, labelled_tile):
     tile = labelled_tile(tmp_path, "fine", [(40.0, 40.0)], width=80, height=80)
     example = GridWindows([tile], WindowSpec(WINDOW_PX, mpp=1.25))[0]
