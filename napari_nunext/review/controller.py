@@ -114,8 +114,30 @@ class ReviewController:
 
     # Opening
 
-    def open_paths(self, paths: Sequence[Path]) -> None:
-        """Open images and folders of images; they are added to the queue."""
+    def open_paths(self, paths: Sequence[Path], *, joining: bool = False) -> None:
+        """Open images and folders of images; they are added to the queue.
+
+        Parameters
+        ----------
+        paths : sequence of Path
+        joining : bool
+            Whether images that lie beside a project of their own join the open one all the same;
+            without it that is asked first.
+        """
+        other = None if joining or not self.session.has_project else self._own_project(paths)
+        if other is not None:
+            name = self.session.project.path
+            self.session.notify(
+                Notice(
+                    f"{other} is another project, with a review of these images. Nothing was "
+                    f"opened. Close this window and open {other.parent.name} to go on there, or "
+                    f"review them anew in {name}.",
+                    "warning",
+                    "Review them anew here",
+                    lambda: self.open_paths(paths, joining=True),
+                )
+            )
+            return
         queue = self.model.queue
 
         def look() -> tuple[Project, tuple[QueueItem, ...], Path]:
@@ -126,6 +148,14 @@ class ReviewController:
 
         self.model.loading = paths[0].name if paths else ""
         self.session.background.run(look, self._take_queue, self._not_opened)
+
+    def _own_project(self, paths: Sequence[Path]) -> Path | None:
+        """A project, other than the open one, that lies beside these images."""
+        for folder in {path if path.is_dir() else path.parent for path in paths}:
+            for found in sorted(folder.glob("*.nunext")):
+                if found.resolve() != self.session.project.path.resolve():
+                    return found
+        return None
 
     def _take_queue(self, found: tuple[Project, tuple[QueueItem, ...], Path]) -> None:
         project, new, first = found
