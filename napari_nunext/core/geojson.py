@@ -6,26 +6,62 @@ exports of a project (`napari_nunext.store.exports.geojson`); evaluation reads w
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
+import zlib
+from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from napari_nunext.core.errors import RecordError
 from napari_nunext.core.marks import STATUS_IN_GEOJSON, UNMARKED, MarkedNucleus, Marks
 from napari_nunext.core.nuclei import UNCATEGORISED, Nucleus
-from napari_nunext.core.polygons import mask_of_rings
+from napari_nunext.core.polygons import MAX_SIDE_PX, mask_of_rings
+from napari_nunext.core.regions import Item, regions
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_nunext.core.masks import Mask
-
 CONFIDENCE = "NuNext confidence"
 """Name of the measurement that holds a nucleus' confidence."""
 
-_NOT_NUCLEI = ("tile", "tmaCore")
-"""QuPath objects that only divide a slide."""
+NO_GEOMETRY = "objects without a geometry"
+REGION = "outlines of regions round nuclei"
+
+_ANNOTATION = "annotation"
+_ONE_NUCLEUS = ("detection", "cell")
+"""Objects that QuPath found one by one."""
+_NOT_NUCLEI = {
+    "tile": "tiles",
+    "tmaCore": "TMA cores",
+    "tma_core": "TMA cores",
+    "root": "root objects",
+}
+"""Objects of QuPath that only divide a slide."""
+_OLD_KINDS = {
+    "PathAnnotationObject": "annotation",
+    "PathDetectionObject": "detection",
+    "PathCellObject": "cell",
+    "PathTileObject": "tile",
+    "TMACoreObject": "tmaCore",
+}
+"""Which QuPath 0.2 wrote as ids."""
+
+_SHAPES = ("Point", "MultiPoint", "Polygon", "MultiPolygon")
+
+_GZIP = b"\x1f\x8b"
+
+
+@dataclass(frozen=True, slots=True)
+class GeoJson:
+    """What a file holds."""
+
+    nuclei: tuple[MarkedNucleus, ...]
+    """In the order of the file."""
+    notes: tuple[str, ...] = ()
+    """What was left out, and what was read as more than one nucleus: a phrase for each."""
 
 
 def read_geojson(path: Path, *, masks: bool = False) -> list[Nucleus]:
@@ -34,12 +70,23 @@ def read_geojson(path: Path, *, masks: bool = False) -> list[Nucleus]:
 
 
 def read_marked_geojson(path: Path, *, masks: bool = False) -> list[MarkedNucleus]:
+    """Nuclei and what a review says of them: those of `read_noted_geojson`."""
+    return list(read_noted_geojson(path, masks=masks).nuclei)
+
+
+def read_noted_geojson(path: Path, *, masks: bool = False) -> GeoJson:
     """Read nuclei and what a review says of them from GeoJSON of QuPath, ours, or other tools.
 
-    A Point is a nucleus; a MultiPoint is one for each point; a Polygon or MultiPolygon is one at
-    its centroid (a cell's is that of its ``nucleusGeometry``). An id that is a UUID stays the uid.
-    Read are a FeatureCollection, a list of features, or one feature; other geometries, such as a
-    LineString, are no nuclei and are passed over.
+    A Point is a nucleus; a MultiPoint is one for each point; a Polygon is one at its centroid (a
+    cell's is that of its ``nucleusGeometry``). A MultiPolygon is one nucleus if it is a detection
+    or a cell, which may have parts; else it is one nucleus for each part, as CellViT has one
+    annotation for all nuclei of a class. An id that is a UUID stays the uid.
+
+    No nuclei, and counted in the notes, are outlines drawn round nuclei (`regions`), annotations
+    larger than any nucleus, geometries without coordinates, and other ones such as a LineString.
+
+    Read are a FeatureCollection, a list of features, or one feature, with the ``childObjects`` of
+    QuPath, plain or compressed by gzip.
 
     Parameters
     ----------
@@ -50,21 +97,16 @@ def read_marked_geojson(path: Path, *, masks: bool = False) -> list[MarkedNucleu
     Raises
     ------
     RecordError
-        If the file is not GeoJSON, or a feature is malformed; the message names it.
+        If the file is not GeoJSON, a feature is malformed, which the message names, or no feature
+        has a geometry: such a file does not say that there are no nuclei.
     """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise RecordError(f"{path.name} cannot be read ({error.strerror}).") from error
-    except ValueError as error:
-        raise RecordError(
-            f"{path.name} is not GeoJSON ({error}). Export it again, for example from QuPath."
-        ) from error
-    nuclei: list[MarkedNucleus] = []
-    seen: set[UUID] = set()
-    for number, feature in enumerate(_features(data, path.name), start=1):
+    data = read_json(path, "GeoJSON", "Export it again, for example from QuPath.")
+    features = [f for top in _features(data, path.name) for f in _with_children(top)]
+    left_out: Counter[str] = Counter()
+    pieces: list[_Piece] = []
+    for number, feature in enumerate(features, start=1):
         try:
-            found = _nuclei(feature, seen, masks)
+            pieces += _pieces(feature, number, left_out)
         except RecordError as error:
             raise RecordError(f"{path.name}: feature {number} is malformed: {error}") from error
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
@@ -72,9 +114,51 @@ def read_marked_geojson(path: Path, *, masks: bool = False) -> list[MarkedNucleu
                 f"{path.name}: feature {number} is malformed ({error!r}). Expected a geometry with "
                 "coordinates and properties."
             ) from error
-        seen.update(n.nucleus.uid for n in found)
-        nuclei += found
-    return nuclei
+    if not pieces and set(+left_out) == {NO_GEOMETRY}:
+        raise RecordError(
+            f"{path.name} has {len(features)} features, and none has a geometry; expected points "
+            "or polygons. Export it again, with the outlines."
+        )
+    around = regions([piece.item for piece in pieces])
+    kept = [piece for i, piece in enumerate(pieces) if i not in around]
+    left_out[REGION] += len(around)
+    nuclei: list[MarkedNucleus] = []
+    seen: set[UUID] = set()
+    for piece in kept:
+        try:
+            nuclei.append(_nucleus(piece, seen, masks))
+        except RecordError as error:
+            raise RecordError(
+                f"{path.name}: feature {piece.item.feature} is malformed: {error}"
+            ) from error
+        seen.add(nuclei[-1].nucleus.uid)
+    notes = [f"left out {n} {what}" for what, n in sorted(left_out.items()) if n]
+    shared = Counter(p.item.feature for p in kept if p.item.rings)
+    split = [n for n in shared.values() if n > 1]
+    if split:
+        notes.append(f"read {len(split)} outlines of several parts as {sum(split)} nuclei")
+    return GeoJson(tuple(nuclei), tuple(notes))
+
+
+def read_json(path: Path, what: str, then: str) -> Any:
+    """Data of a JSON file, plain or compressed by gzip; `what` it should be, and `then` to do.
+
+    Raises
+    ------
+    RecordError
+        If it cannot be read, or is no JSON; names the file.
+    """
+    try:
+        raw = path.read_bytes()
+        if raw.startswith(_GZIP):
+            raw = gzip.decompress(raw)
+        return json.loads(raw.decode("utf-8-sig"))
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise RecordError(f"{path.name} is damaged: gzip cannot open it ({error}).") from error
+    except OSError as error:
+        raise RecordError(f"{path.name} cannot be read ({error.strerror}).") from error
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"{path.name} is not {what} ({error}). {then}") from error
 
 
 def _features(data: Any, name: str) -> list[Any]:
@@ -87,25 +171,98 @@ def _features(data: Any, name: str) -> list[Any]:
     raise RecordError(f"{name} is JSON but not GeoJSON; expected a FeatureCollection.")
 
 
-def _nuclei(feature: dict[str, Any], seen: set[UUID], masks: bool) -> list[MarkedNucleus]:
+def _with_children(feature: Any) -> list[Any]:
+    """A feature, then what QuPath nests in it."""
+    found, waiting = [], [feature]
+    while waiting:
+        one = waiting.pop()
+        found.append(one)
+        properties = one.get("properties") if isinstance(one, dict) else None
+        if isinstance(properties, dict):
+            children = properties.get("childObjects", properties.get("children"))
+            waiting += reversed(children) if isinstance(children, list) else ()
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """What may be one nucleus."""
+
+    item: Item
+    feature: dict[str, Any]
+    alone: bool
+    """Whether it is all of its feature, whose id then is its own."""
+
+
+def _pieces(feature: dict[str, Any], number: int, left_out: Counter[str]) -> list[_Piece]:
     properties = feature.get("properties") or {}
-    if properties.get("objectType", properties.get("object_type")) in _NOT_NUCLEI:
+    kind = _kind(feature, properties)
+    if kind in _NOT_NUCLEI:
+        left_out[_NOT_NUCLEI[kind]] += 1
         return []
     geometry = feature.get("nucleusGeometry") or feature["geometry"]
-    points = _points(geometry)
-    category = _category(properties)
-    confidence = _confidence(properties.get("measurements"))
-    uid = _uid(feature.get("id"))
-    if len(points) == 1 and uid is not None and uid not in seen:
-        uids = [uid]
-    else:
-        uids = [uuid4() for _ in points]
-    mask = _mask(geometry) if masks else None
-    marks = _marks(properties.get("metadata"))
-    return [
-        MarkedNucleus(Nucleus(u, x, y, category, confidence, mask), marks)
-        for u, (x, y) in zip(uids, points, strict=True)
-    ]
+    if geometry is not None and geometry["type"] not in _SHAPES:
+        left_out["objects that are no points or polygons"] += 1
+        return []
+    coordinates = [] if geometry is None else geometry["coordinates"]
+    if coordinates is None or coordinates == []:
+        left_out[NO_GEOMETRY] += 1
+        return []
+    points: list[Any] = []
+    outlines: list[list[Any]] = []
+    match (geometry or {})["type"]:
+        case "Point":
+            points = [coordinates]
+        case "MultiPoint":
+            points = coordinates
+        case "Polygon":
+            outlines = [[coordinates]]
+        case "MultiPolygon" if kind in _ONE_NUCLEUS:
+            outlines = [coordinates]
+        case _:
+            outlines = [[part] for part in coordinates]
+    sure = kind in _ONE_NUCLEUS
+    items = [Item(number, *_xy(p), sure or kind == _ANNOTATION, []) for p in points]
+    for parts in outlines:
+        rings = [[[_xy(p) for p in ring] for ring in part if ring] for part in parts]
+        if any(rings):
+            items.append(_outline(number, [part for part in rings if part], sure))
+        else:
+            left_out[NO_GEOMETRY] += 1
+    if kind == _ANNOTATION:
+        fits = [item for item in items if _side_px(item.rings) <= MAX_SIDE_PX]
+        left_out[REGION] += len(items) - len(fits)
+        items = fits
+    return [_Piece(item, feature, len(points) + len(outlines) == 1) for item in items]
+
+
+def _kind(feature: dict[str, Any], properties: dict[str, Any]) -> str | None:
+    """QuPath's name of what it is; None where nobody says."""
+    said = properties.get("objectType", properties.get("object_type"))
+    return _OLD_KINDS.get(str(feature.get("id"))) if said is None else str(said)
+
+
+def _outline(number: int, parts: list[list[list[tuple[float, float]]]], sure: bool) -> Item:
+    x_px, y_px, area_px = _centroid(parts)
+    return Item(number, x_px, y_px, sure, [ring for part in parts for ring in part], area_px)
+
+
+def _side_px(rings: list[list[tuple[float, float]]]) -> float:
+    corners = [corner for ring in rings for corner in ring]
+    return max((max(v) - min(v) for v in zip(*corners, strict=True)), default=0.0)
+
+
+def _nucleus(piece: _Piece, seen: set[UUID], with_mask: bool) -> MarkedNucleus:
+    item, properties = piece.item, piece.feature.get("properties") or {}
+    uid = _uid(piece.feature.get("id")) if piece.alone else None
+    if uid is None or uid in seen:
+        uid = uuid4()
+    mask = mask_of_rings(item.rings) if with_mask and item.rings else None
+    if mask is not None and not mask.area_px:  # it holds no pixel's centre
+        mask = None
+    category, confidence = _category(properties), _confidence(properties.get("measurements"))
+    nucleus = Nucleus(uid, item.x_px, item.y_px, category, confidence, mask)
+    return MarkedNucleus(nucleus, _marks(properties.get("metadata")))
 
 
 def _marks(metadata: Any) -> Marks:
@@ -115,35 +272,6 @@ def _marks(metadata: Any) -> Marks:
     return Marks.from_text(metadata, status_name=STATUS_IN_GEOJSON)
 
 
-def _points(geometry: dict[str, Any] | None) -> list[tuple[float, float]]:
-    if geometry is None:
-        return []
-    coordinates = geometry.get("coordinates")
-    match geometry["type"]:
-        case "Point":
-            return [_xy(coordinates)]
-        case "MultiPoint":
-            return [_xy(point) for point in coordinates or ()]
-        case "Polygon":
-            return [_centroid([coordinates])]
-        case "MultiPolygon":
-            return [_centroid(coordinates)]
-        case _:
-            return []
-
-
-def _mask(geometry: dict[str, Any] | None) -> Mask | None:
-    """Mask of a polygon; None for points, and for one that holds no pixel's centre."""
-    match (geometry or {}).get("type"), (geometry or {}).get("coordinates"):
-        case "Polygon", rings:
-            mask = mask_of_rings([[_xy(p) for p in ring] for ring in rings or ()])
-        case "MultiPolygon", polygons:
-            mask = mask_of_rings([[_xy(p) for p in r] for rings in polygons or () for r in rings])
-        case _:
-            return None
-    return mask if mask.area_px else None
-
-
 def _xy(point: Any) -> tuple[float, float]:
     x, y = float(point[0]), float(point[1])
     if not (math.isfinite(x) and math.isfinite(y)):
@@ -151,24 +279,21 @@ def _xy(point: Any) -> tuple[float, float]:
     return x, y
 
 
-def _centroid(polygons: Any) -> tuple[float, float]:
-    """Centroid of the area: outer rings count, holes count against it."""
+def _centroid(parts: list[list[list[tuple[float, float]]]]) -> tuple[float, float, float]:
+    """Centroid x, y and area of an outline: outer rings count, holes count against it."""
     area = moment_x = moment_y = 0.0
-    corners: list[tuple[float, float]] = []
-    for rings in polygons:
+    for rings in parts:
         for i, ring in enumerate(rings):
-            ring_area, ring_x, ring_y = _moments([_xy(p) for p in ring])
+            ring_area, ring_x, ring_y = _moments(ring)
             sign = math.copysign(1.0, ring_area) * (1.0 if i == 0 else -1.0)
             area += sign * ring_area
             moment_x += sign * ring_x
             moment_y += sign * ring_y
-            corners += [_xy(p) for p in ring]
     if area <= 1e-9:  # a line or a point drawn as a polygon
-        return (
-            sum(x for x, _ in corners) / len(corners),
-            sum(y for _, y in corners) / len(corners),
-        )
-    return moment_x / area, moment_y / area
+        corners = [corner for rings in parts for ring in rings for corner in ring]
+        n = len(corners)
+        return sum(x for x, _ in corners) / n, sum(y for _, y in corners) / n, 0.0
+    return moment_x / area, moment_y / area, area
 
 
 def _moments(ring: list[tuple[float, float]]) -> tuple[float, float, float]:
@@ -184,8 +309,11 @@ def _moments(ring: list[tuple[float, float]]) -> tuple[float, float, float]:
 
 
 def _category(properties: dict[str, Any]) -> str:
-    """QuPath writes an object with a name or, for derived classes, names; others a bare string."""
-    found = properties.get("classification")
+    """QuPath writes an object with a name or, for derived classes, names; others a bare string.
+
+    TIAToolbox has it under ``type``.
+    """
+    found = properties.get("classification") or properties.get("type")
     if isinstance(found, dict):
         found = found.get("name") or ": ".join(str(n) for n in found.get("names", ()))
     return str(found) if found else UNCATEGORISED

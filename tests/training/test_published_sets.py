@@ -438,3 +438,21 @@ def test_the_stained_tiles_of_dsb2018_import_whole(data_root, tmp_path):
     assert len(images) == 83
     assert nuclei_count(images) == 3684
     assert all(image.complete_masks is not None for image in images)
+
+
+def test_an_import_says_what_it_left_out(folder, tmp_path, capsys):
+    region = {
+        "geometry": {
+            "type": "Polygon",
+            "coordinates": [[[0, 0], [30, 0], [30, 30], [0, 30], [0, 0]]],
+        },
+        "properties": {"objectType": "annotation"},
+    }
+    point = {
+        "geometry": {"type": "Point", "coordinates": [9, 9]},
+        "properties": {"objectType": "detection"},
+    }
+    (folder / "labels" / "drawn.geojson").write_text(json.dumps([region, point]))
+    images = imported("folder", folder, tmp_path, "--mpp", "0.5")
+    assert images["drawn"].points_xy.tolist() == [[9, 9]]
+    assert "drawn.geojson: left out 1 outlines of regions round nuclei." in capsys.readouterr().err

@@ -229,8 +229,10 @@ def evaluate_predictions(
             f"images; expected for example {images[0].path.stem}.geojson."
         )
     outcomes = []
+    notes: tuple[str, ...] = ()
     for image, path in zip(images, found, strict=True):
         prediction = NOTHING if path is None else read_prediction(path)
+        notes += prediction.notes
         if prediction.instances is None and segmenter is not None:
             instances = draw_instances(
                 image.open(),
@@ -248,6 +250,7 @@ def evaluate_predictions(
         known,
         subject,
         data,
+        notes,
         outlined=segmenter is not None or any(o.prediction.instances for o in outcomes),
         radius_um=radius_um,
         method=method,

@@ -78,6 +78,8 @@ def _run(args: argparse.Namespace) -> int:
     )
     counts = ", ".join(f"{n} {what}" for what, n in manifest.counts.items())
     print(f"{args.out}: {counts}")
+    for note in (note for image in images for note in image.notes):
+        print(f"nunext-train: {note}", file=sys.stderr)
     shared = shared_patients(images)
     if shared:
         print(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import RecordError
-from napari_nunext.core.geojson import read_geojson
+from napari_nunext.core.geojson import read_noted_geojson
 from napari_nunext.core.nuclei import UNCATEGORISED, points_of
 from nunext_training.importers.reading import nuclei_of_labels, read_label_image
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_nunext.core.geometry import PointsXY
     from napari_nunext.core.masks import Mask
 
-GEOJSON_SUFFIXES = (".geojson", ".json")
+GEOJSON_SUFFIXES = (".geojson", ".json", ".geojson.gz", ".json.gz")
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".npy")
 SUFFIXES = GEOJSON_SUFFIXES + LABEL_SUFFIXES
 
@@ -32,10 +32,12 @@ class Prediction:
     instances: tuple[tuple[Mask, str], ...] | None = None
     """Masks and their categories in the order in which they are painted, later over earlier; None
     where nothing was outlined."""
+    notes: tuple[str, ...] = ()
+    """How the file was read, where that is not plain: a sentence for each."""
 
 
 def prediction_files(folder: Path) -> dict[str, Path]:
-    """Files of predictions by stem: the file name without its last suffix.
+    """Files of predictions by stem: the file name without its suffix.
 
     Raises
     ------
@@ -44,11 +46,13 @@ def prediction_files(folder: Path) -> dict[str, Path]:
     """
     files: dict[str, Path] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
+        suffix = next((s for s in SUFFIXES if path.name.lower().endswith(s)), None)
+        if suffix is None or path.name.startswith("."):
             continue
-        if path.stem in files:
-            raise RecordError(f"{folder} holds {files[path.stem].name} and {path.name}; keep one.")
-        files[path.stem] = path
+        stem = path.name[: -len(suffix)]
+        if stem in files:
+            raise RecordError(f"{folder} holds {files[stem].name} and {path.name}; keep one.")
+        files[stem] = path
     if not files:
         raise RecordError(
             f"{folder} holds no GeoJSON; expected one <image name>.geojson for each image, or a "
@@ -69,6 +73,12 @@ def read_prediction(path: Path) -> Prediction:
         found = nuclei_of_labels(read_label_image(path))
         instances = tuple((mask, UNCATEGORISED) for mask in found.masks)
         return Prediction(found.points_xy, found.categories, instances)
-    nuclei = read_geojson(path, masks=True)
+    read = read_noted_geojson(path, masks=True)
+    nuclei = [n.nucleus for n in read.nuclei if n.marks.stands]
     outlined = tuple((n.mask, n.category) for n in nuclei if n.mask is not None)
-    return Prediction(points_of(nuclei), tuple(n.category for n in nuclei), outlined or None)
+    return Prediction(
+        points_of(nuclei),
+        tuple(n.category for n in nuclei),
+        outlined or None,
+        tuple(f"{path.name}: {note}." for note in read.notes),
+    )

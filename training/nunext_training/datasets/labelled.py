@@ -58,6 +58,8 @@ class LabelledImage:
     """File and line that describe it, for messages; empty where there are none."""
     rollout: Rollout | None = None
     """What a model had said of the image, judged by people, in pixels of the image."""
+    notes: tuple[str, ...] = ()
+    """How its labels were read, where that is not plain: a sentence for each."""
     opener: Callable[[], TileImage] | None = None
     """Opens an image that is no file of its own; `path` then only tells it from others."""
 

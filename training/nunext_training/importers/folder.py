@@ -4,7 +4,8 @@ Layout; the two folders may also lie in ``train/``, ``val/`` and ``test/``::
 
     images/<name>.png                          or .tif, .jpg
     labels/<name>.png                          or .tif, .npy: a label image, 0 for background
-    labels/<name>.geojson                      or .json: polygons or points, as QuPath writes them
+    labels/<name>.geojson                      or .json, also .gz: polygons or points, as QuPath,
+                                               CellViT or TIAToolbox write them
     labels/<name>.csv                          columns x and y (or x_px, y_px), perhaps category
     images.csv                                 if wanted: columns image, then patient, tissue, split
 
@@ -19,13 +20,13 @@ side in every import.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.csv_table import read_csv, read_rows
 from napari_nunext.core.errors import CalibrationError, RecordError
-from napari_nunext.core.geojson import read_marked_geojson
+from napari_nunext.core.geojson import read_noted_geojson
 from napari_nunext.core.nuclei import points_of
 from napari_nunext.core.records import SPLITS, RecordNucleus
 from napari_nunext.images import find_images, open_image
@@ -49,7 +50,9 @@ if TYPE_CHECKING:
     from napari_nunext.core.records import Split
     from napari_nunext.images import TileImage
 
-LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".npy", ".geojson", ".json", ".csv")
+LABEL_SUFFIXES = (
+    *(".png", ".tif", ".tiff", ".npy", ".geojson", ".json", ".geojson.gz", ".json.gz", ".csv"),
+)
 LIST_FILE = "images.csv"
 ONE_IN = 5
 """Of so many patients one validates, where nobody says the split."""
@@ -133,6 +136,7 @@ def _read_image(
         rejected=labels.rejected,
         masks=labels.masks,
         tissue=said.get("tissue") or None,
+        notes=labels.notes,
     )
 
 
@@ -162,14 +166,17 @@ class _Labels:
     uids: tuple[str | None, ...] = ()
     marks: tuple[Marks, ...] = ()
     rejected: tuple[RecordNucleus, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def _read_labels(path: Path, image: TileImage) -> _Labels:
     match path.suffix:
         case ".csv":
             return _of_marked(read_csv(path))
-        case ".geojson" | ".json":
-            return _of_marked(read_marked_geojson(path, masks=True))
+        case ".geojson" | ".json" | ".gz":
+            read = read_noted_geojson(path, masks=True)
+            notes = tuple(f"{path.name}: {note}." for note in read.notes)
+            return replace(_of_marked(read.nuclei), notes=notes)
         case _:
             labels = read_label_image(path)
             check_fits(labels, image, path.name)
