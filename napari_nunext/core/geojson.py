@@ -20,6 +20,7 @@ from napari_nunext.core.marks import STATUS_IN_GEOJSON, UNMARKED, MarkedNucleus,
 from napari_nunext.core.nuclei import UNCATEGORISED, Nucleus
 from napari_nunext.core.polygons import MAX_SIDE_PX, mask_of_rings
 from napari_nunext.core.regions import Item, regions
+from napari_nunext.core.tool_json import features_of_tool
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,7 +87,8 @@ def read_noted_geojson(path: Path, *, masks: bool = False) -> GeoJson:
     larger than any nucleus, geometries without coordinates, and other ones such as a LineString.
 
     Read are a FeatureCollection, a list of features, or one feature, with the ``childObjects`` of
-    QuPath, plain or compressed by gzip.
+    QuPath, plain or compressed by gzip. JSON of HoVer-Net, CellViT, COCO and labelme is read, too
+    (`tool_json`).
 
     Parameters
     ----------
@@ -101,7 +103,13 @@ def read_noted_geojson(path: Path, *, masks: bool = False) -> GeoJson:
         has a geometry: such a file does not say that there are no nuclei.
     """
     data = read_json(path, "GeoJSON", "Export it again, for example from QuPath.")
-    features = [f for top in _features(data, path.name) for f in _with_children(top)]
+    found = features_of_tool(data, path.name.split(".json")[0], path.name)
+    if found is None:
+        found = [f for top in _features(data, path.name) for f in _with_children(top)]
+    return _read_features(path, found, masks)
+
+
+def _read_features(path: Path, features: list[Any], masks: bool) -> GeoJson:
     left_out: Counter[str] = Counter()
     pieces: list[_Piece] = []
     for number, feature in enumerate(features, start=1):

@@ -418,7 +418,7 @@ class ReviewController:
 
         def export() -> None:
             self.session.background.run(
-                lambda: write_geojson(path, nuclei, categories=categories),
+                lambda: write_geojson(path, nuclei, categories=categories, masks=True),
                 lambda _: self.session.notify(Notice(f"Exported to {path}.")),
             )
 

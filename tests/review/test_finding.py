@@ -5,12 +5,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_nunext.core.errors import RequestRejectedError, ServerUnavailableError
+from napari_nunext.core.geojson import read_geojson
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.masks import Mask
 from napari_nunext.serving import protocol
 from tests.review.fakes import done, model_info, points, square, started, window_done
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.review.model import RunStatus
     from tests.review.fakes import FakeServer
@@ -126,6 +129,18 @@ def test_masks_reach_their_nuclei(opened: ReviewController, server: FakeServer) 
     opened.find_nuclei()
     masks = {n.nucleus.x_px: n.nucleus.mask for n in opened.model.state.nuclei.values()}
     assert masks == {10: mask, 20: None}
+
+
+def test_the_export_for_qupath_keeps_outlines(
+    opened: ReviewController, server: FakeServer, tmp_path: Path
+) -> None:
+    mask = Mask.from_array(np.ones((4, 6), bool), x0_px=8, y0_px=9)
+    drawn = protocol.MaskOut(index=0, score=0.9, **mask.to_json())
+    server.fake.script = [started(), points((10, 10)), protocol.Masks(masks=[drawn]), done(1)]
+    opened.find_nuclei()
+    opened.export_geojson(tmp_path / "out.geojson")
+    (found,) = read_geojson(tmp_path / "out.geojson", masks=True)
+    assert found.mask == mask
 
 
 def test_progress_names_its_image_and_counts_outlines(

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 from napari_nunext.core.errors import RecordError
 from napari_nunext.core.geojson import read_noted_geojson
 from napari_nunext.core.nuclei import UNCATEGORISED, points_of
-from nunext_training.importers.reading import nuclei_of_labels, read_label_image
+from nunext_training.importers.reading import (
+    CELLPOSE_MASKS,
+    nuclei_of_labels,
+    read_label_image,
+    split_binary,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,6 +55,8 @@ def prediction_files(folder: Path) -> dict[str, Path]:
         if suffix is None or path.name.startswith("."):
             continue
         stem = path.name[: -len(suffix)]
+        for added in CELLPOSE_MASKS if suffix in LABEL_SUFFIXES else ():
+            stem = stem.removesuffix(added)
         if stem in files:
             raise RecordError(f"{folder} holds {files[stem].name} and {path.name}; keep one.")
         files[stem] = path
@@ -70,9 +77,11 @@ def read_prediction(path: Path) -> Prediction:
         If the file does not read.
     """
     if path.suffix.lower() in LABEL_SUFFIXES:
-        found = nuclei_of_labels(read_label_image(path))
+        labels, note = split_binary(read_label_image(path))
+        found = nuclei_of_labels(labels)
         instances = tuple((mask, UNCATEGORISED) for mask in found.masks)
-        return Prediction(found.points_xy, found.categories, instances)
+        notes = () if note is None else (f"{path.name}: {note}.",)
+        return Prediction(found.points_xy, found.categories, instances, notes)
     read = read_noted_geojson(path, masks=True)
     nuclei = [n.nucleus for n in read.nuclei if n.marks.stands]
     outlined = tuple((n.mask, n.category) for n in nuclei if n.mask is not None)

@@ -1,7 +1,7 @@
 """COCO instances.
 
 Coordinates are pixels of the image, corner origin, as COCO's are. A nucleus with a mask has an
-uncompressed RLE over the whole image, its box and its area; one without has an empty segmentation
+uncompressed RLE over the whole image, its box and its area; one without has one of no pixel
 and a box without extent at its centroid. Every annotation carries the centroid as its one keypoint,
 and what the review says of it as its attributes.
 """
@@ -115,8 +115,10 @@ def _annotation(n: MarkedNucleus, width_px: int, height_px: int) -> dict[str, An
     if nucleus.confidence is not None:
         data["score"] = nucleus.confidence
     rows, columns = _pixels_inside(nucleus.mask, width_px, height_px)
-    if rows.size == 0:  # no mask, or none of it inside the image
-        return data | {"segmentation": [], "bbox": [nucleus.x_px, nucleus.y_px, 0, 0], "area": 0}
+    if rows.size == 0:  # no mask, or none of it inside the image; pycocotools takes no empty list
+        nothing = {"size": [height_px, width_px], "counts": [width_px * height_px]}
+        box = [nucleus.x_px, nucleus.y_px, 0, 0]
+        return data | {"segmentation": nothing, "bbox": box, "area": 0}
     x0, y0 = int(columns.min()), int(rows.min())
     return data | {
         "segmentation": {

@@ -9,6 +9,10 @@ Layout; the two folders may also lie in ``train/``, ``val/`` and ``test/``::
     labels/<name>.csv                          columns x and y (or x_px, y_px), perhaps category
     images.csv                                 if wanted: columns image, then patient, tissue, split
 
+Read, too, are JSON files of HoVer-Net, CellViT, COCO and labelme, and the masks of Cellpose
+(``<name>_cp_masks.png``). A binary mask is split into its pieces. Labels of a JPEG or PNG that EXIF
+turns are turned with it.
+
 Coordinates are pixels of the image, corner origin: the centre of the first pixel is (0.5, 0.5).
 Every image needs its labels; a file without nuclei says that there are none. What a review says of
 a nucleus is read from GeoJSON and CSV (`napari_nunext.core.marks`): rejected ones are no nuclei.
@@ -22,7 +26,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from napari_nunext.core.csv_table import read_csv, read_rows
 from napari_nunext.core.errors import CalibrationError, RecordError
@@ -34,15 +40,20 @@ from napari_nunext.images.find import image_stem
 from nunext_training.datasets.labelled import LabelledImage
 from nunext_training.importers.base import Importer
 from nunext_training.importers.reading import (
+    CELLPOSE_MASKS,
+    CELLPOSE_PROJECT,
     check_fits,
     nuclei_of_labels,
     patient_of,
     pseudonym,
     read_label_image,
+    split_binary,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from napari_nunext.core.geometry import PointsXY
     from napari_nunext.core.marks import MarkedNucleus, Marks
@@ -54,6 +65,8 @@ LABEL_SUFFIXES = (
     *(".png", ".tif", ".tiff", ".npy", ".geojson", ".json", ".geojson.gz", ".json.gz", ".csv"),
 )
 LIST_FILE = "images.csv"
+_ORIENTATION = 0x0112
+"""EXIF's."""
 ONE_IN = 5
 """Of so many patients one validates, where nobody says the split."""
 
@@ -119,7 +132,7 @@ def _read_image(
             f"{path.name} does not say its scale. Import with the micrometres per pixel, for "
             "example --mpp 0.5 (20x) or --mpp 0.25 (40x)."
         )
-    labels = _read_labels(_labels_of(part / "labels", name), image)
+    labels = _read_labels(_labels_of(part / "labels", name), image, path)
     patient = pseudonym(said["patient"]) if said.get("patient") else patient_of(name, name)
     said_split = next((s for s in SPLITS if s == said.get("split")), None)
     return LabelledImage(
@@ -146,6 +159,7 @@ def _dealt(patient: str) -> Split:
 
 def _labels_of(folder: Path, name: str) -> Path:
     found = [p for suffix in LABEL_SUFFIXES if (p := folder / f"{name}{suffix}").is_file()]
+    found = found or _of_cellpose(folder, name)
     if len(found) != 1:
         what = " and ".join(p.name for p in found) or "nothing"
         raise RecordError(
@@ -153,6 +167,15 @@ def _labels_of(folder: Path, name: str) -> Path:
             f"{', '.join(name + suffix for suffix in LABEL_SUFFIXES)}."
         )
     return found[0]
+
+
+def _of_cellpose(folder: Path, name: str) -> list[Path]:
+    """What Cellpose writes for an image: one file of masks, else its project, which is refused."""
+    for added in (*CELLPOSE_MASKS, CELLPOSE_PROJECT.removesuffix(".npy")):
+        for suffix in (".png", ".tif", ".tiff", ".npy"):
+            if (path := folder / f"{name}{added}{suffix}").is_file():
+                return [path]
+    return []
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -169,7 +192,7 @@ class _Labels:
     notes: tuple[str, ...] = ()
 
 
-def _read_labels(path: Path, image: TileImage) -> _Labels:
+def _read_labels(path: Path, image: TileImage, image_path: Path) -> _Labels:
     match path.suffix:
         case ".csv":
             return _of_marked(read_csv(path))
@@ -178,10 +201,29 @@ def _read_labels(path: Path, image: TileImage) -> _Labels:
             notes = tuple(f"{path.name}: {note}." for note in read.notes)
             return replace(_of_marked(read.nuclei), notes=notes)
         case _:
-            labels = read_label_image(path)
+            labels, turned = _turned(read_label_image(path), image_path)
             check_fits(labels, image, path.name)
+            labels, split = split_binary(labels)
             found = nuclei_of_labels(labels)
-            return _Labels(found.points_xy, found.categories, found.masks)
+            notes = tuple(f"{path.name}: {note}." for note in (turned, split) if note)
+            return _Labels(found.points_xy, found.categories, found.masks, notes=notes)
+
+
+def _turned(labels: NDArray[Any], image_path: Path) -> tuple[NDArray[Any], str | None]:
+    """Labels (H, W) as their image is shown: others draw on its stored pixels, before EXIF."""
+    from PIL import Image, ImageOps
+
+    if image_path.suffix.lower() not in (".jpg", ".jpeg", ".png"):
+        return labels, None
+    with Image.open(image_path) as stored:
+        exif = stored.getexif()
+        size = (stored.height, stored.width)
+    if exif.get(_ORIENTATION, 1) not in range(2, 9) or labels.shape != size:
+        return labels, None
+    number = Image.fromarray(np.arange(labels.size, dtype=np.int32).reshape(labels.shape))
+    number.getexif()[_ORIENTATION] = exif[_ORIENTATION]
+    order = np.asarray(ImageOps.exif_transpose(number))
+    return labels.ravel()[order], "turned as the EXIF orientation of its image says"
 
 
 def _of_marked(marked: Sequence[MarkedNucleus]) -> _Labels:

@@ -36,6 +36,10 @@ _MAT_ERRORS = (
 )
 """What SciPy raises at files that are no MATLAB files, of version 7.3, cut off or damaged."""
 
+CELLPOSE_PROJECT = "_seg.npy"
+CELLPOSE_MASKS = ("_cp_masks", "_masks")
+"""What Cellpose adds to the image's name."""
+
 _TCGA_BARCODE = re.compile(r"TCGA-\w{2}-\w{4}")
 
 
@@ -60,6 +64,21 @@ def nuclei_of_labels(labels: NDArray[Any]) -> LabelledNuclei:
     """Nuclei of a label image of shape (H, W), in the order of their labels, of one category."""
     masks = masks_of(labels)
     return nuclei_of_masks(masks.values(), [UNCATEGORISED] * len(masks))
+
+
+def split_binary(labels: NDArray[Any]) -> tuple[NDArray[Any], str | None]:
+    """Number the pieces of a binary mask (H, W), and say so; other label images stay.
+
+    A binary mask has one label beside 0, and more than one piece.
+    """
+    from scipy import ndimage
+
+    if labels.size == 0 or len(np.unique(labels[labels != 0])) != 1:
+        return labels, None
+    pieces, n = ndimage.label(labels, structure=np.ones((3, 3)))
+    if n < 2:
+        return labels, None
+    return pieces, f"a mask of one label; its {n} separate pieces are read as {n} nuclei"
 
 
 def nuclei_of_maps(
@@ -107,6 +126,11 @@ def read_label_image(path: Path) -> NDArray[Any]:
     RecordError
         If the file cannot be read or holds colours or fractions.
     """
+    if path.name.endswith(CELLPOSE_PROJECT):
+        raise RecordError(
+            f"{path.name} is Cellpose's own file, which only unsafe unpickling opens. Save the "
+            "masks as PNG or TIFF (in Cellpose: File, Save masks) and take that file."
+        )
     labels: NDArray[Any]
     try:
         if path.suffix.lower() == ".npy":
@@ -120,7 +144,7 @@ def read_label_image(path: Path) -> NDArray[Any]:
 
             with Image.open(path) as image:
                 labels = np.asarray(image)
-    except (OSError, ValueError, SyntaxError) as error:
+    except Exception as error:  # decoders raise anything at broken files
         raise RecordError(f"{path.name} cannot be read as a label image ({error}).") from error
     labels = np.squeeze(np.asarray(labels))
     if labels.dtype.kind == "f" and np.array_equal(labels, np.rint(labels)):
