@@ -8,7 +8,7 @@ search, saving, export) happens elsewhere; its results arrive through ``on_main`
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 from uuid import uuid4
 
 from psygnal import Signal
@@ -21,6 +21,7 @@ from napari_nunext.review.categories import CategoryEditor
 from napari_nunext.review.deciding import Decider
 from napari_nunext.review.fields import load_field, queue_items
 from napari_nunext.review.finding import Finder
+from napari_nunext.review.history import History, Rewinder
 from napari_nunext.review.improving import Improver
 from napari_nunext.review.model import Notice, QueueItem
 from napari_nunext.review.outlining import Outliner
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
     from napari_nunext.review.model import ReviewModel, Tool
     from napari_nunext.review.servers import ModelServer
     from napari_nunext.store import Event, FieldState, Project
+
+    Found: TypeAlias = tuple[Project, tuple[QueueItem, ...], Path, History]
+    """The project, what is new in the queue, the image that is meant, and what was done before."""
 
 REACH_UM = 2.0
 """From a nucleus' point: where a click means it that has no outline."""
@@ -102,6 +106,7 @@ class ReviewController:
         self.outliner = Outliner(self.session, server)
         self.improver = Improver(self.session, self.finder, models_dir, make_trainer)
         self.decider = Decider(self.session, self.finder, self.go_next)
+        self.rewinder = Rewinder(self.session, self._open_image)
         self._opening = 0
         self._closed = False
         self._passed: Notice | None = None
@@ -140,11 +145,11 @@ class ReviewController:
             return
         queue = self.model.queue
 
-        def look() -> tuple[Project, tuple[QueueItem, ...], Path]:
+        def look() -> Found:
             found = find_images(paths)
             new = [p for p in found if p not in {i.path for i in queue.items}]
             project = self.session.project if self.session.has_project else self._open_project(new)
-            return project, queue_items(project, new), found[0]
+            return project, queue_items(project, new), found[0], History(project.gestures())
 
         self.model.loading = paths[0].name if paths else ""
         self.session.background.run(look, self._take_queue, self._not_opened)
@@ -157,10 +162,11 @@ class ReviewController:
                     return found
         return None
 
-    def _take_queue(self, found: tuple[Project, tuple[QueueItem, ...], Path]) -> None:
-        project, new, first = found
+    def _take_queue(self, found: Found) -> None:
+        project, new, first, history = found
         if not self.session.has_project:
             self.session.set_project(project)
+            self.session.history = history
             self.session.soundness.look()
         queue = self.model.queue
         self.model.loading = ""
@@ -220,6 +226,8 @@ class ReviewController:
 
     def _show(self, wish: int, index: int, loaded: LoadedField) -> None:
         if wish != self._opening:
+            self.session.keep_field(self.model.queue.items[index].path, loaded)
+            self.rewinder.resume()
             return
         self.model.loading = ""
         passed, self._passed = self._passed, None
@@ -230,6 +238,11 @@ class ReviewController:
         self.model.region = None
         self.session.take_field(self.model.queue.items[index].path, loaded)
         self.scaler.mention()
+        self.rewinder.resume()
+
+    def _open_image(self, sha256: str) -> None:
+        """Open the image of the queue with this content."""
+        self.go_to([item.sha256 for item in self.model.queue.items].index(sha256))
 
     def _unreadable(self, wish: int, index: int, error: BaseException, passing: int) -> None:
         """Mark an image that cannot be read, and go past it, so that it blocks no other."""
@@ -240,6 +253,7 @@ class ReviewController:
             bad = replace(queue.items[index], status="unreadable", problem=notice.words)
             items = (*queue.items[:index], bad, *queue.items[index + 1 :])
             self.model.queue = replace(queue, items=items)
+        self.rewinder.give_up()
         if wish != self._opening:
             return
         self.model.loading = ""
@@ -313,16 +327,12 @@ class ReviewController:
             self.session.notify(Notice("Click on a nucleus first, then correct its outline."))
 
     def undo(self) -> None:
-        """Take the last gesture back."""
-        group = self.model.state and self.model.state.next_undo(self.session.project.annotator)
-        if group:
-            self._commit(lambda _, sha256: [events.undo(sha256, group)])
+        """Take back what was done last, wherever in the project, and go there."""
+        self.rewinder.undo()
 
     def redo(self) -> None:
-        """Bring the last undone gesture again."""
-        group = self.model.state and self.model.state.next_redo(self.session.project.annotator)
-        if group:
-            self._commit(lambda _, sha256: [events.redo(sha256, group)])
+        """Bring again what was undone last, and go there."""
+        self.rewinder.redo()
 
     # Categories and selection
 

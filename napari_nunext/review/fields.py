@@ -92,7 +92,7 @@ def queue_items(project: Project, paths: Sequence[Path]) -> tuple[QueueItem, ...
     for path in paths:
         sha256 = known.get(str(path))
         status = "waiting" if sha256 is None else status_of(project.state(sha256))
-        items.append(QueueItem(path, path.name, status))
+        items.append(QueueItem(path, path.name, status, sha256=sha256 or ""))
     return tuple(items)
 
 

@@ -55,6 +55,8 @@ class QueueItem:
     status: ItemStatus = "waiting"
     problem: str = ""
     """Why it cannot be read; empty when it can."""
+    sha256: str = ""
+    """Hash of its content; empty where the project does not know it yet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from psygnal import Signal
 from napari_nunext.core.nuclei import UNCATEGORISED, default_categories
 from napari_nunext.review.background import Background
 from napari_nunext.review.fields import status_of
+from napari_nunext.review.history import History
 from napari_nunext.review.model import Notice, ReviewModel, SaveStatus
 from napari_nunext.review.soundness import Soundness
 from napari_nunext.review.writer import JournalWriter
@@ -53,6 +54,8 @@ class Session:
         self._states: dict[str, FieldState] = {}
         self._of_project: tuple[Event, ...] = ()
         """The events about the project as a whole, in the journal's order."""
+        self.history = History()
+        """What this person did in the project, and can take back."""
         self.book = CategoryBook()
         """The categories, and what became of those that there are no more."""
 
@@ -102,12 +105,17 @@ class Session:
         """An image that was opened before."""
         return self._fields.get(path)
 
-    def take_field(self, path: Path, loaded: LoadedField) -> None:
-        """Make an image that was read the one under review."""
+    def keep_field(self, path: Path, loaded: LoadedField) -> None:
+        """Keep an image that was read, whether it is shown or not."""
         sha256 = loaded.field.entry.sha256
         self._fields[path] = loaded
         if sha256 not in self._states:
             self._states[sha256] = self._caught_up(loaded.state)
+
+    def take_field(self, path: Path, loaded: LoadedField) -> None:
+        """Make an image that was read the one under review."""
+        sha256 = loaded.field.entry.sha256
+        self.keep_field(path, loaded)
         self.model.selected = frozenset()
         self.model.open_field = loaded.field
         self.show_state(sha256, self._states[sha256])
@@ -139,15 +147,33 @@ class Session:
             return
         self.model.state = state
         self.model.selected = self.model.selected & state.nuclei.keys()
-        annotator = self.project.annotator
-        self.model.undo_steps = state.undo_steps(annotator)
-        self.model.can_redo = state.can_redo(annotator)
+        self.show_history()
+
+    def is_known(self, sha256: str) -> bool:
+        """Whether an image was read in this session."""
+        return sha256 in self._states
+
+    def is_open(self, sha256: str) -> bool:
+        """Whether an image is the one under review."""
+        field = self.model.open_field
+        return field is not None and field.entry.sha256 == sha256
+
+    def reachable(self) -> set[str | None]:
+        """The images in which something can be undone: those of the queue; None for all at once."""
+        items = self.model.queue.items
+        return {None, *(i.sha256 for i in items if i.sha256 and i.status != "unreadable")}
+
+    def show_history(self) -> None:
+        """Say how far undo and redo reach."""
+        reachable = self.reachable()
+        self.model.undo_steps = self.history.steps(reachable)
+        self.model.can_redo = self.history.next_redo(reachable) is not None
 
     def _update_queue(self, sha256: str, state: FieldState) -> None:
         paths = {p for p, known in self._fields.items() if known.field.entry.sha256 == sha256}
         status = status_of(state)
         items = tuple(
-            replace(item, status=status) if item.path in paths else item
+            replace(item, status=status, sha256=sha256) if item.path in paths else item
             for item in self.model.queue.items
         )
         self.model.queue = replace(self.model.queue, items=items)
@@ -162,11 +188,16 @@ class Session:
             self.commit_to_project([replace(event, image_sha256=None) for event in new])
             return
         stamped, old = self.project.stamp(new), self._states[sha256]
+        self._follow(stamped)
         state = old.apply(*stamped)
         self.show_state(sha256, state)
         self.writer.submit(partial(self.project.append, stamped))
         if (state.acceptances, state.flagged) != (old.acceptances, old.flagged):
             self.truth_changed.emit()
+
+    def _follow(self, stamped: Sequence[Event]) -> None:
+        for event in stamped:
+            self.history.take(event)
 
     def _is_of_project(self, group: UUID) -> bool:
         return any(event.group == group for event in self._of_project)
@@ -180,6 +211,7 @@ class Session:
             new = [events.set_categories(self.model.categories), *new]
         stamped = self.project.stamp(new)
         self._of_project = (*self._of_project, *stamped)
+        self._follow(stamped)
         shared = for_every_image(stamped)
         for sha256, state in list(self._states.items()):
             if shared:

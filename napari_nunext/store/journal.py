@@ -16,10 +16,14 @@ from sqlalchemy import Connection, Row, insert, select, update
 
 from napari_nunext.core.errors import InputError, StoreError
 from napari_nunext.store import schema
-from napari_nunext.store.events import GENESIS_HASH, Event
+from napari_nunext.store.events import EDIT_KINDS, GENESIS_HASH, Event
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import TypeAlias
+
+    Gesture: TypeAlias = tuple[str, str | None, UUID]
+    """Kind of an event, its image, and the group that it belongs to or, undoing, names."""
 
 
 def append(connection: Connection, events: Sequence[Event]) -> tuple[Event, ...]:
@@ -50,6 +54,28 @@ def read(connection: Connection, image_sha256: str) -> tuple[Event, ...]:
         .order_by(schema.event.c.seq)
     )
     return tuple(_event(row) for row in connection.execute(query))
+
+
+def read_gestures(connection: Connection, annotator: str) -> list[Gesture]:
+    """What one person did and took back, in the order it was written.
+
+    An undo or a redo stands with the group that it names.
+    """
+    table = schema.event
+    query = (
+        select(table.c.kind, table.c.image_sha256, table.c.gesture, table.c.payload)
+        .where(table.c.annotator == annotator)
+        .where(table.c.kind.in_([*EDIT_KINDS, "undo", "redo"]))
+        .order_by(table.c.seq)
+    )
+    return [
+        (
+            kind,
+            image_sha256,
+            UUID(json.loads(payload)["target"] if kind in ("undo", "redo") else gesture),
+        )
+        for kind, image_sha256, gesture, payload in connection.execute(query)
+    ]
 
 
 def read_of_project(connection: Connection) -> tuple[Event, ...]:

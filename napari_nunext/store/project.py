@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from napari_nunext.core.nuclei import Nucleus
     from napari_nunext.store.categories import CategoryBook
     from napari_nunext.store.events import Event
+    from napari_nunext.store.journal import Gesture
 
 logger = logging.getLogger(__name__)
 
@@ -334,6 +335,11 @@ class Project:
         """The events about an image, in the order they were written."""
         with self.database.reading() as connection:
             return journal.read(connection, image_sha256)
+
+    def gestures(self) -> list[Gesture]:
+        """What this annotator did and took back in the whole project, in order."""
+        with self.database.reading() as connection:
+            return journal.read_gestures(connection, self.annotator)
 
     def state(self, image_sha256: str, annotators: Collection[str] | None = None) -> FieldState:
         """The current state of an image, as the chosen annotators left it; None chooses all."""

@@ -11,7 +11,7 @@ from napari_nunext.core.errors import ServerUnavailableError
 from napari_nunext.core.geometry import Box
 from napari_nunext.review.coverage import unsearched_parts, unseen_parts
 from napari_nunext.review.deciding import CHANGED_WORDS, FLAGGED_WORDS, PARTLY_WORDS
-from tests.review.fakes import done, points, started, window_done
+from tests.review.fakes import FakeServer, done, points, review_on, started, window_done
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.review.deciding import Decision
     from napari_nunext.store import FieldState
-    from tests.review.fakes import FakeServer
 
 FIELD = Box(0, 0, 80, 64)
 HERE = Box(8, 8, 40, 40)
@@ -267,3 +266,33 @@ def test_the_parts_nobody_searched_are_every_pixel_nobody_searched(
     for part in unsearched_parts(state_of(opened), FIELD):
         opened.add_nucleus((part.x0 + part.x1) / 2, (part.y0 + part.y1) / 2)
     assert unseen_parts(state_of(opened), FIELD) == []
+
+
+def test_undo_takes_back_the_acceptance_on_the_image_before_and_goes_there(
+    controller: ReviewController, tile_path: Callable[[str], Path], tmp_path: Path
+) -> None:
+    paths = [tile_path("a.png"), tile_path("b.png")]
+    controller.open_paths(paths)
+    controller.add_nucleus(10, 10)
+    controller.accept_field()
+    assert controller.model.queue.index == 1
+    controller.undo()
+    assert controller.model.queue.index == 0
+    assert state_of(controller).acceptances == ()
+    controller.redo()
+    assert state_of(controller).complete == (FIELD,)
+    controller.go_next()
+    controller.undo()
+    controller.undo()
+    assert (controller.model.queue.index, state_of(controller).nuclei) == (0, {})
+    controller.redo()
+    controller.redo()
+    controller.close()
+    again = review_on(tmp_path, FakeServer())
+    again.open_paths([paths[1], paths[0]])
+    assert (again.model.queue.index, again.model.undo_steps) == (0, 2)
+    again.undo()
+    assert again.model.queue.index == 1
+    assert state_of(again).acceptances == ()
+    assert len(state_of(again).nuclei) == 1
+    again.close()
