@@ -97,7 +97,7 @@ def _write_geojson(project: Project, out_dir: Path) -> None:
 def _write_csv(project: Project, out_dir: Path) -> None:
     for entry, stem in _stems(project.images()):
         nuclei = tuple(project.state(entry.sha256).nuclei.values())
-        write_csv(out_dir / f"{stem}.csv", nuclei, mpp=entry.mpp)
+        write_csv(out_dir / f"{stem}.csv", nuclei, mpp=entry.mpp, image=entry.name)
 
 
 def _write_coco(project: Project, out_dir: Path) -> None:

@@ -37,6 +37,7 @@ COLUMNS = (
     "area_um2",
     FLAGGED,
     ORIGIN,
+    "image",
 )
 
 
@@ -50,11 +51,18 @@ def read_csv(path: Path) -> list[MarkedNucleus]:
     Raises
     ------
     RecordError
-        If the file cannot be read, or a row has no place or an unknown status; names the line.
+        If the file cannot be read or is empty, or a row has no place or an unknown status; names
+        the line.
     """
     nuclei: list[MarkedNucleus] = []
     seen: set[UUID] = set()
-    for number, row in enumerate(read_rows(path), start=2):
+    rows = read_rows(path)
+    if not rows and not _has_points(path):
+        raise RecordError(
+            f"{path.name} is no table of nuclei; expected a header with the columns x and y, or "
+            "x_px and y_px. A table of none has the header alone."
+        )
+    for number, row in enumerate(rows, start=2):
         try:
             x_px, y_px = (float(row.get(axis) or row[f"{axis}_px"]) for axis in ("x", "y"))
             if not (math.isfinite(x_px) and math.isfinite(y_px)):
@@ -74,6 +82,13 @@ def read_csv(path: Path) -> list[MarkedNucleus]:
         confidence = _confidence(row.get("confidence", ""))
         nuclei.append(MarkedNucleus(Nucleus(uid, x_px, y_px, category, confidence), marks))
     return nuclei
+
+
+def _has_points(path: Path) -> bool:
+    """Whether the header names the columns of places."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        columns = set(csv.DictReader(file).fieldnames or ())
+    return all({axis, f"{axis}_px"} & columns for axis in ("x", "y"))
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_nunext.core.csv_table import COLUMNS
-from napari_nunext.core.errors import CalibrationError
+from napari_nunext.core.csv_table import COLUMNS, read_csv, read_rows
+from napari_nunext.core.errors import CalibrationError, RecordError
 from napari_nunext.core.masks import Mask
 from napari_nunext.core.nuclei import Category
 from napari_nunext.store import ReviewedNucleus
@@ -40,7 +40,7 @@ def test_a_table_has_pixels_and_micrometres(tmp_path):
     assert tuple(header) == COLUMNS
     assert one == [
         "10.50", "20.25", "5.250", "10.125", "Tumour, grade 2", "0.7500", "unreviewed", "",
-        str(by_model.uid), "5.000", "", "model",
+        str(by_model.uid), "5.000", "", "model", "",
     ]  # fmt: skip
     assert two[5:8] == ["", "accepted", "jd"]
     assert two[9] == ""
@@ -97,3 +97,18 @@ def test_coco_ids_point_at_each_other(tmp_path):
     assert (two["image_id"], two["category_id"], two["bbox"]) == (2, 1, [4, 5, 0, 0])
     assert [i["file_name"] for i in data["images"]] == ["a.png", "b.png"]
     assert data == coco_instances(images, categories=[Category("Tumour", (9, 8, 7))])
+
+
+def test_a_table_names_its_image_in_every_row(tmp_path):
+    write_csv(tmp_path / "n.csv", [predicted(1, 2), predicted(3, 4)], mpp=0.5, image="a.png")
+    assert [row["image"] for row in read_rows(tmp_path / "n.csv")] == ["a.png", "a.png"]
+
+
+@pytest.mark.parametrize("content", [b"", b"\0", b"\n", b"row,column\n"])
+def test_an_empty_table_is_an_error_and_not_an_image_without_nuclei(tmp_path, content):
+    path = tmp_path / "n.csv"
+    path.write_bytes(content)
+    with pytest.raises(RecordError, match=r"n\.csv"):
+        read_csv(path)
+    path.write_bytes(b"x,y\n")
+    assert read_csv(path) == []

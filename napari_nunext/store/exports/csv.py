@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_nunext.store.exports.files import Exportable
 
 
-def write_csv(path: Path, nuclei: Sequence[Exportable], *, mpp: float) -> None:
+def write_csv(path: Path, nuclei: Sequence[Exportable], *, mpp: float, image: str = "") -> None:
     """Write nuclei as CSV (UTF-8, comma, header `COLUMNS`), whole or not at all.
 
     Parameters
@@ -26,6 +26,8 @@ def write_csv(path: Path, nuclei: Sequence[Exportable], *, mpp: float) -> None:
         In the order of the rows.
     mpp : float
         Micrometres per level-0 pixel.
+    image : str
+        Name of the image, for every row: tables are put one under the other.
 
     Raises
     ------
@@ -38,7 +40,7 @@ def write_csv(path: Path, nuclei: Sequence[Exportable], *, mpp: float) -> None:
     with replacing(path) as file:
         rows = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
         rows.writeheader()
-        rows.writerows(_row(n, mpp) for n in as_marked(nuclei))
+        rows.writerows(_row(n, mpp) | {"image": image} for n in as_marked(nuclei))
 
 
 def _row(n: MarkedNucleus, mpp: float) -> dict[str, str]:
