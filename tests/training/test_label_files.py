@@ -56,8 +56,14 @@ def test_cellpose_file_names(folder, name):
 
 def test_the_project_of_cellpose_is_named_and_never_opened(folder):
     (folder / "labels" / "a_seg.npy").write_bytes(b"anything")
-    with pytest.raises(RecordError, match=r"a_seg\.npy is Cellpose's own .* masks as PNG or TIFF"):
+    says = r"a_seg\.npy is Cellpose's own .* masks as PNG or TIFF"
+    with pytest.raises(RecordError, match=says):
         read(folder)
+    with pytest.raises(RecordError, match=says):
+        read_prediction(prediction_files(folder / "labels")["a"])
+    Image.fromarray(labels()).save(folder / "labels" / "a_cp_masks.png")
+    assert prediction_files(folder / "labels")["a"].name == "a_cp_masks.png"
+    assert len(read(folder).points_xy) == 3
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6])

@@ -10,6 +10,7 @@ from napari_nunext.core.geojson import read_noted_geojson
 from napari_nunext.core.nuclei import UNCATEGORISED, points_of
 from nunext_training.importers.reading import (
     CELLPOSE_MASKS,
+    CELLPOSE_PROJECT,
     nuclei_of_labels,
     read_label_image,
     split_binary,
@@ -50,9 +51,13 @@ def prediction_files(folder: Path) -> dict[str, Path]:
         If the folder holds none, or two of one stem.
     """
     files: dict[str, Path] = {}
+    projects: list[Path] = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         suffix = next((s for s in SUFFIXES if path.name.lower().endswith(s)), None)
         if suffix is None or path.name.startswith("."):
+            continue
+        if path.name.endswith(CELLPOSE_PROJECT):
+            projects.append(path)
             continue
         stem = path.name[: -len(suffix)]
         for added in CELLPOSE_MASKS if suffix in LABEL_SUFFIXES else ():
@@ -60,6 +65,8 @@ def prediction_files(folder: Path) -> dict[str, Path]:
         if stem in files:
             raise RecordError(f"{folder} holds {files[stem].name} and {path.name}; keep one.")
         files[stem] = path
+    for path in projects:  # beside masks it is not needed; alone, reading it says what to do
+        files.setdefault(path.name.removesuffix(CELLPOSE_PROJECT), path)
     if not files:
         raise RecordError(
             f"{folder} holds no GeoJSON; expected one <image name>.geojson for each image, or a "
