@@ -123,9 +123,12 @@ class Walker:
         return {sha: session.state_of(sha) for sha in known & opened}
 
     def _standing(self) -> list[ReviewedNucleus]:
+        """Those that are to be seen; of hidden categories the layer has no rows."""
         state = self.controller.model.state
         assert state is not None
-        return [n for n in state.nuclei.values() if n.status != "rejected"]
+        hidden = self.controller.model.hidden_categories
+        nuclei = state.nuclei.values()
+        return [n for n in nuclei if n.status != "rejected" and n.nucleus.category not in hidden]
 
     def _seen(self) -> Iterator[str]:
         """Where the layers are not what the review says."""
@@ -172,9 +175,8 @@ class Walker:
         wanted = np.array([rgb.get(n.nucleus.category, UNLISTED) for n in standing]).reshape(-1, 3)
         if not np.allclose(layer.face_color[:, :3], wanted, atol=1e-3):
             yield "points have other colours"
-        hidden = [n.nucleus.category in model.hidden_categories for n in standing]
-        if not np.array_equal(layer.shown, np.logical_not(hidden)):
-            yield "hidden categories are seen"
+        if not layer.shown.all():
+            yield "points are hidden one by one"
         chosen = {i for i, n in enumerate(standing) if n.uid in model.selected}
         if not set(layer.selected_data) <= chosen:
             yield "others are selected"
