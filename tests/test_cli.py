@@ -103,7 +103,7 @@ def test_detect_writes_what_qupath_reads_under_the_images_stem(run, tile, tmp_pa
     code, _, lines = run(*DETECT, tile, "--mpp", "0.5", "--out", out)
     assert code == 0
     assert lines == ["[1/1] A ö_0.9824.png: window 1 of 1, 4 nuclei"]
-    assert [p.name for p in out.iterdir()] == ["A ö_0.9824.geojson"]
+    assert [p.name for p in out.glob("[!.]*")] == ["A ö_0.9824.geojson"]
     features = json.loads((out / "A ö_0.9824.geojson").read_text(encoding="utf-8"))["features"]
     assert all(f["properties"]["objectType"] == "detection" for f in features)
     assert all(f["properties"]["classification"]["name"] == "Nucleus" for f in features)
@@ -163,7 +163,7 @@ def test_detect_names_a_bad_image_and_searches_the_others(run, tile, tmp_path):
     assert "bad.png" in complaints[0]
     assert "empty.png" in complaints[1]
     assert complaints[2] == "napari-nunext: Not searched: bad.png, empty.png."
-    assert [p.name for p in (tmp_path / "out").iterdir()] == ["A ö_0.9824.geojson"]
+    assert [p.name for p in (tmp_path / "out").glob("[!.]*")] == ["A ö_0.9824.geojson"]
 
 
 def test_detect_without_a_scale_says_what_to_give(run, tile, tmp_path):
@@ -484,3 +484,67 @@ def test_open_without_napari_says_what_to_install(run, monkeypatch):
     for name in [n for n in sys.modules if n.startswith("napari_nunext.ui")]:
         monkeypatch.delitem(sys.modules, name)
     assert "pip install 'napari-nunext[all]'" in complaint(run("open", "a.png"))
+
+
+def test_detect_does_not_search_again_what_it_has(run, tile, tmp_path):
+    other, out = tmp_path / "other.png", tmp_path / "out"
+    Image.fromarray(discs()[:, ::-1].copy()).save(other)
+    command = (*DETECT, "--mpp", 0.5, "--out", out)
+    assert run(*command, tile)[0] == 0
+    found = out / "A ö_0.9824.geojson"
+    before = found.read_bytes()
+    code, _, said = run(*command, tile, other)
+    assert code == 0
+    assert [line for line in said if "had been searched before" in line] == [
+        "napari-nunext: 1 image had been searched before with this model and these settings, and "
+        "kept as they are. Remove a file to have it written anew."
+    ]
+    assert found.read_bytes() == before
+    assert (out / "other.geojson").is_file()
+    assert "searched before" not in " ".join(run(*command, "--masks", tile)[2])
+    assert found.read_bytes() != before  # other settings
+
+
+def test_detect_keeps_what_a_person_changed_and_searches_another_image_of_the_name(
+    run, tile, tmp_path
+):
+    out = tmp_path / "out"
+    command = (*DETECT, "--mpp", 0.5, "--out", out, tile)
+    assert run(*command)[0] == 0
+    found = out / "A ö_0.9824.geojson"
+    found.write_text("mine", encoding="utf-8")
+    assert any("was changed since" in line for line in run(*command)[2])
+    assert found.read_text(encoding="utf-8") == "mine"
+    Image.fromarray(discs()[::-1].copy()).save(tile)
+    assert run(*command)[0] == 0
+    assert len(points_of(found)) == len(DISCS_XY)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+def test_detect_that_is_stopped_says_what_there_is_and_goes_on_from_there(run, tmp_path):
+    folder, out = tmp_path / "tiles", tmp_path / "out"
+    folder.mkdir()
+    for number in range(8):
+        large = np.tile(discs(), (8 + number, 8, 1))
+        Image.fromarray(large).save(folder / f"{number}.png")
+    command = [*DETECT, "--mpp", "0.5", "--out", str(out), str(folder)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "napari_nunext.cli", *command], stderr=subprocess.PIPE, text=True
+    ) as process:
+        give_up = time.monotonic() + 120
+        while not (out / "0.geojson").exists():
+            assert process.poll() is None
+            assert time.monotonic() < give_up
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == cli.INTERRUPTED
+    assert "Traceback" not in said
+    written = sorted(out.glob("*.geojson"))
+    assert len(written) < 8
+    assert f"of 8 are in {out}; the same command goes on from there." in said
+    assert all(json.loads(path.read_text(encoding="utf-8"))["features"] for path in written)
+    code, _, lines = run(*command)
+    assert code == 0
+    assert any("had been searched before" in line for line in lines)
+    assert len(list(out.glob("*.geojson"))) == 8

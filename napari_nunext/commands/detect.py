@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from napari_nunext.commands.resuming import DoneBefore, Wanted
+from napari_nunext.commands.scales import check_scales, check_that_some_have_scale, scale_of
 from napari_nunext.core.errors import (
-    CalibrationError,
     InputError,
     NunextError,
     ServerError,
 )
 from napari_nunext.core.geometry import check_mpp
 from napari_nunext.core.nuclei import Category, Nucleus
-from napari_nunext.core.plausible import scale_doubt
 from napari_nunext.images import find_images, open_image
 from napari_nunext.images.find import image_stem
 from napari_nunext.models.checkpoint import checkpoint_sha256, describe
@@ -115,7 +115,8 @@ def detect_images(
     """Write ``<image stem>.geojson`` into `options.out_dir` for every image.
 
     Of several, one that cannot be searched is named to `say`, and the others are searched
-    nevertheless; the error of a single image is raised.
+    nevertheless; the error of a single image is raised. What was searched before with the same
+    model and settings is not searched again.
 
     Parameters
     ----------
@@ -141,36 +142,103 @@ def detect_images(
         and is not meant, or the model is not there.
     OSError
         If the output folder cannot be made.
+    KeyboardInterrupt
+        If a person stops it, once `say` was told what there is.
     """
     if options.mpp is not None:
         check_mpp(options.mpp, "--mpp")
     images = find_images(paths)
     targets = output_files(images, options.out_dir)
     if options.mpp is None:
-        _check_that_some_have_scale(images)
+        check_that_some_have_scale(images)
     folder = _model_folder(options.model)
     options.out_dir.mkdir(parents=True, exist_ok=True)
-    failed = []
     with LocalServer((*options.model_paths, *([folder] if folder else []))) as server:
         model = _find_model(server.client(), options.model, folder)
-        _check_scales(images, options.mpp, model, is_meant)
-        for number, path in enumerate(images, start=1):
+        check_scales(images, options.mpp, model, is_meant)
+        batch = _Batch(images, targets, options, model, say, progress)
+        try:
+            return batch.search(server)
+        except KeyboardInterrupt:
+            server.kill()  # nothing that it still has to do is worth waiting for
+            say(batch.where_it_stands())
+            raise
 
-            def tell(found: Found, path: Path = path, number: int = number) -> None:
-                done, windows, nuclei = found.windows_done, found.windows, len(found.points)
-                progress(Progress(path.name, number, len(images), done, windows, nuclei))
 
+class _Batch:
+    """Some images that are searched one after another, those that were searched before left out."""
+
+    def __init__(
+        self,
+        images: Sequence[Path],
+        targets: dict[Path, Path],
+        options: DetectOptions,
+        model: ModelInfo,
+        say: Callable[[str], None],
+        progress: Callable[[Progress], None],
+    ) -> None:
+        self._images = images
+        self._targets = targets
+        self._options = options
+        self._model = model
+        self._say = say
+        self._progress = progress
+        self._before = DoneBefore(options.out_dir)
+        self._done = 0
+
+    def search(self, server: LocalServer) -> list[Path]:
+        """Search all, and return the images that could not be searched."""
+        failed, known = [], 0
+        for number, path in enumerate(self._images, start=1):
             try:
-                # Asked for anew each time: a server that died is then started again.
-                found = _detect(server.client(), path, model.id, options, say, tell)
-                _write(targets[path], found, options.masks)
+                known += not self._search(server, path, number)
+                self._done += 1
             except (NunextError, OSError) as error:
-                if len(images) == 1:
+                if len(self._images) == 1:
                     raise
                 failed.append(path)
                 said = str(error)
-                say(said if path.name in said else f"{path.name}: {said}")
-    return failed
+                self._say(said if path.name in said else f"{path.name}: {said}")
+        if known:
+            self._say(
+                f"{_images(known)} had been searched before with this model and these settings, "
+                "and kept as they are. Remove a file to have it written anew."
+            )
+        return failed
+
+    def where_it_stands(self) -> str:
+        """What there is when a person has stopped it."""
+        return (
+            f"Stopped. {_images(self._done)} of {len(self._images)} are in "
+            f"{self._options.out_dir}; the same command goes on from there."
+        )
+
+    def _search(self, server: LocalServer, path: Path, number: int) -> bool:
+        """Search an image; False if that had been done before."""
+        image, target = open_image(path), self._targets[path]
+        mpp = scale_of(image, self._options.mpp, self._say)
+        wanted = Wanted(
+            image.sha256, self._model.id, self._model.checkpoint_sha256, mpp, self._options.masks
+        )
+        standing = self._before.standing(target, wanted)
+        if standing == "changed since":
+            self._say(f"{target.name} was changed since it was written, and is kept.")
+        if standing != "to search":
+            return False
+
+        def tell(found: Found) -> None:
+            done, windows, nuclei = found.windows_done, found.windows, len(found.points)
+            self._progress(Progress(path.name, number, len(self._images), done, windows, nuclei))
+
+        # Asked for anew each time: a server that died is then started again.
+        found = _detect(server.client(), image, mpp, self._model.id, self._options, self._say, tell)
+        _write(target, found, self._options.masks)
+        self._before.add(target, wanted)
+        return True
+
+
+def _images(count: int) -> str:
+    return f"{count} image{'' if count == 1 else 's'}"
 
 
 def output_files(images: Sequence[Path], out_dir: Path) -> dict[Path, Path]:
@@ -195,66 +263,6 @@ def output_files(images: Sequence[Path], out_dir: Path) -> dict[Path, Path]:
                 "Rename one, or search them into different folders."
             )
     return targets
-
-
-def _check_that_some_have_scale(images: Sequence[Path]) -> None:
-    """Save the user a complaint about each of a hundred images."""
-    missing: list[CalibrationError] = []
-    for path in images:
-        try:
-            _scale(open_image(path), None, lambda _: None)
-        except CalibrationError as error:
-            missing.append(error)
-        except NunextError:
-            return  # said when its turn comes
-        else:
-            return
-    if len(missing) == 1:
-        raise missing[0]
-    raise CalibrationError(
-        f"None of the {len(images)} images says its scale. Give the micrometres per pixel, "
-        "for example --mpp 0.5 (20x) or --mpp 0.25 (40x)."
-    )
-
-
-def _check_scales(
-    images: Sequence[Path],
-    mpp: float | None,
-    model: ModelInfo,
-    is_meant: Callable[[str], bool],
-) -> None:
-    """Ask about the scales that look wrong, once for all.
-
-    Raises
-    ------
-    CalibrationError
-        If one is not meant.
-    """
-    doubts = []
-    for path in images:
-        try:
-            image = open_image(path)
-            doubt = scale_doubt(
-                _scale(image, mpp, lambda _: None),
-                image.width_px,
-                image.height_px,
-                model_mpp=model.mpp,
-                window_px=model.window_px,
-            )
-        except NunextError:
-            continue  # said when its turn comes
-        if doubt:
-            doubts.append(f"{path.name}: {doubt}")
-    if not doubts:
-        return
-    others = len(doubts) - 1
-    words = doubts[0]
-    if others:
-        words += f" So it is with {others} other image{'' if others == 1 else 's'}."
-    if not is_meant(words):
-        raise CalibrationError(
-            f"{words} Give the micrometres per pixel as --mpp, or search all the same with --yes."
-        )
 
 
 def _model_folder(model: str | None) -> Path | None:
@@ -287,14 +295,13 @@ def _find_model(client: Client, model: str | None, folder: Path | None) -> Model
 
 def _detect(
     client: Client,
-    path: Path,
+    image: TileImage,
+    mpp: float,
     model_id: str,
     options: DetectOptions,
     say: Callable[[str], None],
     tell: Callable[[Found], None],
 ) -> Found:
-    image = open_image(path)
-    mpp = _scale(image, options.mpp, say)
     for note in image.notes:
         say(f"{image.name}: {note}")
     patience = Patience(lambda words: say(f"{image.name}: {words}"))
@@ -317,19 +324,6 @@ def _detect(
             "some are missing there."
         )
     return found
-
-
-def _scale(image: TileImage, mpp: float | None, say: Callable[[str], None]) -> float:
-    if mpp is None:
-        if image.mpp is None:
-            raise CalibrationError(
-                f"{image.name} does not say its scale. Give the micrometres per pixel, "
-                "for example --mpp 0.5 (20x) or --mpp 0.25 (40x)."
-            )
-        return image.mpp
-    if image.mpp is not None and abs(image.mpp / mpp - 1) > 0.01:
-        say(f"{image.name} says {image.mpp:g} um/px, but --mpp {mpp:g} is used as you asked.")
-    return mpp
 
 
 def _write(path: Path, found: Found, masks: bool) -> None:

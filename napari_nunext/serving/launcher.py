@@ -129,6 +129,9 @@ class LocalServer:
                 client = Client(self._address(), self.token)
                 self._client = client
                 client.health()
+            except KeyboardInterrupt:
+                self.kill()
+                raise
             except BaseException:
                 self.stop()
                 raise
@@ -146,6 +149,13 @@ class LocalServer:
         process = self._process
         if process is not None and self._client is None:
             process.kill()  # it is only starting, which takes seconds to wait for
+        self.stop()
+
+    def kill(self) -> None:
+        """End the server at once, whatever it is at."""
+        process = self._process
+        if process is not None:
+            process.kill()
         self.stop()
 
     def stop(self) -> None:

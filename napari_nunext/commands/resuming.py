@@ -1,0 +1,80 @@
+"""What a folder of detections holds already, so that a search that was stopped goes on.
+
+Beside the GeoJSON files lies a list of them, a line of JSON for each that is whole: of which pixels
+it is, and by what model and settings. A file that somebody has changed since is theirs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from napari_nunext.core.identity import file_sha256
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LIST_NAME = ".napari-nunext-detect.jsonl"
+
+Standing: TypeAlias = Literal["to search", "done", "changed since"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A search: the same again gives the same."""
+
+    image_sha256: str
+    model: str
+    checkpoint_sha256: str | None
+    mpp: float
+    masks: bool
+
+
+class DoneBefore:
+    """The list of a folder.
+
+    Parameters
+    ----------
+    out_dir : Path
+        Exists.
+    """
+
+    def __init__(self, out_dir: Path) -> None:
+        self._path = out_dir / LIST_NAME
+        self._rows: dict[str, dict[str, Any]] = {}
+        if self._path.is_file():
+            for line in self._path.read_text(encoding="utf-8", errors="replace").splitlines():
+                row = _row(line)
+                if row is not None:
+                    self._rows[row["file"]] = row
+
+    def standing(self, target: Path, wanted: Wanted) -> Standing:
+        """Whether a search was made before, and what it wrote is still as it was written."""
+        row = self._rows.get(target.name)
+        if row is None or not target.is_file() or row.get("search") != asdict(wanted):
+            return "to search"
+        return "done" if row.get("file_sha256") == file_sha256(target) else "changed since"
+
+    def add(self, target: Path, wanted: Wanted) -> None:
+        """Note a file that was written whole; durable when it returns."""
+        row = {
+            "file": target.name,
+            "file_sha256": file_sha256(target),
+            "search": asdict(wanted),
+        }
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self._rows[target.name] = row
+
+
+def _row(line: str) -> dict[str, Any] | None:
+    """A line of the list; None for one that was cut off."""
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) and isinstance(row.get("file"), str) else None
