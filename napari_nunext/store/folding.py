@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scipy.spatial import cKDTree
 
@@ -150,9 +150,13 @@ class Fold:
         self.flagged = False
         self.comments: tuple[Comment, ...] = ()
         self.aliases: dict[str, str] = {}
+        self.seen: dict[Box, dict[str, Any]] = {}
+        """Digests of the nuclei as they are, by region, as far as they are known."""
 
     def apply(self, event: Event) -> None:
         """Apply one edit that is in force."""
+        if event.kind not in _KEEPING_NUCLEI:
+            self.seen = {}
         if event.uid is None or not self.acceptances:
             _HANDLERS[event.kind](self, event)
             return
@@ -264,7 +268,9 @@ class Fold:
     def _complete_region(self, event: Event) -> None:
         new, seen = event.region, event.payload.get("seen")
         # Journals from before acceptances kept what was seen cannot tell: they are believed.
-        differs = seen is not None and seen != seen_in(self.nuclei.values(), new)
+        differs = seen is not None and seen != (
+            self.seen.get(new) or seen_in(self.nuclei.values(), new)
+        )
         kept = (a for a in self.acceptances if a.region.clipped_to(new) != a.region)
         self.acceptances = (*kept, Acceptance(new, event.annotator, changed=differs))
 
@@ -288,6 +294,9 @@ class Fold:
             if old.nucleus.category == name:
                 self.nuclei[uid] = replace(old, nucleus=replace(old.nucleus, category=to))
 
+
+_KEEPING_NUCLEI = frozenset({"complete_region", "reopen_region", "flag_field"})
+"""Kinds of events that leave every nucleus as it is."""
 
 _HANDLERS: dict[str, Callable[[Fold, Event], None]] = {
     "add": Fold._add,

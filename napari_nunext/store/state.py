@@ -78,6 +78,10 @@ class FieldState:
     _aliases: dict[str, str] = field(compare=False, repr=False)
     """What became of categories that there are no more."""
     _trail: Trail = field(compare=False, repr=False)
+    _seen: dict[Box, dict[str, Any]] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
+    """What was found to be seen, by region: to accept asks for it, and to fold the event again."""
 
     @classmethod
     def fold(cls, runs: Iterable[Run] = (), events: Iterable[Event] = ()) -> FieldState:
@@ -108,6 +112,7 @@ class FieldState:
             return FieldState.fold(self.runs.values(), all_events)
         histories, inactive = _histories(events, self.histories, self._inactive)
         fold = self._thawed()
+        fold.seen = self._seen
         recorder = Recorder(self._trail)
         for at, event in enumerate(events, start=len(self.events)):
             if event.is_edit and event.group not in inactive:
@@ -215,7 +220,9 @@ class FieldState:
 
     def seen_in(self, region: Box) -> dict[str, Any]:
         """What an acceptance of `region` records of the nuclei in it now."""
-        return seen_in(self.nuclei.values(), region)
+        if region not in self._seen:
+            self._seen[region] = seen_in(self.nuclei.values(), region)
+        return self._seen[region]
 
     # A run while it streams
 
