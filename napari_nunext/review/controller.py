@@ -7,23 +7,19 @@ search, saving, export) happens elsewhere; its results arrive through ``on_main`
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from psygnal import Signal
 
-from napari_nunext.core.errors import StoreError
-from napari_nunext.images import find_images
 from napari_nunext.review import editing
-from napari_nunext.review.background import in_words
 from napari_nunext.review.categories import CategoryEditor
 from napari_nunext.review.deciding import Decider
-from napari_nunext.review.fields import load_field, queue_items
 from napari_nunext.review.finding import Finder
-from napari_nunext.review.history import History, Rewinder
+from napari_nunext.review.history import Rewinder
 from napari_nunext.review.improving import Improver
-from napari_nunext.review.model import Notice, QueueItem
+from napari_nunext.review.model import Notice
+from napari_nunext.review.opening import Opener
 from napari_nunext.review.outlining import Outliner
 from napari_nunext.review.scaling import Scaler
 from napari_nunext.review.session import Session
@@ -39,13 +35,9 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.geometry import Box
     from napari_nunext.review.background import OnMain
-    from napari_nunext.review.fields import LoadedField
     from napari_nunext.review.model import ReviewModel, Tool
     from napari_nunext.review.servers import ModelServer
     from napari_nunext.store import Event, FieldState, Project
-
-    Found: TypeAlias = tuple[Project, tuple[QueueItem, ...], Path, History]
-    """The project, what is new in the queue, the image that is meant, and what was done before."""
 
 REACH_UM = 2.0
 """From a nucleus' point: where a click means it that has no outline."""
@@ -95,10 +87,7 @@ class ReviewController:
         writer_executor: Executor | None = None,
         make_trainer: Callable[[], Trainer] = Trainer,
     ) -> None:
-        self._open_project = open_project
         self._server = server
-        self._default_mpp = default_mpp
-        self._mpp = mpp
         self.session = Session(executor, on_main, writer=writer_executor)
         self.finder = Finder(self.session, server)
         self.scaler = Scaler(self.session, self.finder)
@@ -106,11 +95,12 @@ class ReviewController:
         self.outliner = Outliner(self.session, server)
         self.improver = Improver(self.session, self.finder, models_dir, make_trainer)
         self.decider = Decider(self.session, self.finder, self.go_next)
-        self.rewinder = Rewinder(self.session, self._open_image)
-        self._opening = 0
+        self.opener = Opener(self.session, open_project, mpp=mpp, default_mpp=default_mpp)
+        self.rewinder = Rewinder(self.session, self.opener.go_to_image)
+        self.opener.shown.connect(self.scaler.mention)
+        self.opener.read.connect(self.rewinder.resume)
+        self.opener.not_read.connect(self.rewinder.give_up)
         self._closed = False
-        self._passed: Notice | None = None
-        """What to say of an image that was passed, once the next one is shown."""
 
     @property
     def model(self) -> ReviewModel:
@@ -119,150 +109,21 @@ class ReviewController:
 
     # Opening
 
-    def open_paths(self, paths: Sequence[Path], *, joining: bool = False) -> None:
-        """Open images and folders of images; they are added to the queue.
+    def open_paths(self, paths: Sequence[Path]) -> None:
+        """Open images and folders of images; they are added to the queue."""
+        self.opener.open_paths(paths)
 
-        Parameters
-        ----------
-        paths : sequence of Path
-        joining : bool
-            Whether images that lie beside a project of their own join the open one all the same;
-            without it that is asked first.
-        """
-        other = None if joining or not self.session.has_project else self._own_project(paths)
-        if other is not None:
-            name = self.session.project.path
-            self.session.notify(
-                Notice(
-                    f"{other} is another project, with a review of these images. Nothing was "
-                    f"opened. Close this window and open {other.parent.name} to go on there, or "
-                    f"review them anew in {name}.",
-                    "warning",
-                    "Review them anew here",
-                    lambda: self.open_paths(paths, joining=True),
-                )
-            )
-            return
-        queue = self.model.queue
-
-        def look() -> Found:
-            found = find_images(paths)
-            new = [p for p in found if p not in {i.path for i in queue.items}]
-            project = self.session.project if self.session.has_project else self._open_project(new)
-            return project, queue_items(project, new), found[0], History(project.gestures())
-
-        self.model.loading = paths[0].name if paths else ""
-        self.session.background.run(look, self._take_queue, self._not_opened)
-
-    def _own_project(self, paths: Sequence[Path]) -> Path | None:
-        """A project, other than the open one, that lies beside these images."""
-        for folder in {path if path.is_dir() else path.parent for path in paths}:
-            for found in sorted(folder.glob("*.nunext")):
-                if found.resolve() != self.session.project.path.resolve():
-                    return found
-        return None
-
-    def _take_queue(self, found: Found) -> None:
-        project, new, first, history = found
-        if not self.session.has_project:
-            self.session.set_project(project)
-            self.session.history = history
-            self.session.soundness.look()
-        queue = self.model.queue
-        self.model.loading = ""
-        self.model.queue = replace(queue, items=(*queue.items, *new))
-        if new:
-            self.go_to(len(queue.items), passing=1)
-        else:  # all are in the queue: the first one is meant
-            self.go_to([item.path for item in queue.items].index(first))
-
-    def _not_opened(self, error: BaseException) -> None:
-        self.model.loading = ""
-        self.session.notify(in_words(error))
-
-    def go_to(self, index: int, *, passing: int = 0) -> None:
-        """Open an image of the queue; the latest wish counts.
-
-        Parameters
-        ----------
-        index : int
-            Position in the queue.
-        passing : {0, 1, -1}
-            Which way to go on from an image that cannot be read; 0 to stay.
-        """
-        path = self.model.queue.items[index].path
-        self._opening += 1
-        wish = self._opening
-        known = self.session.known_field(path)
-        if known is not None:
-            self._show(wish, index, known)
-            return
-        self.model.loading = path.name
-        session = self.session
-        session.background.run(
-            lambda: load_field(
-                session.project,
-                session.writer,
-                path,
-                mpp=self._mpp,
-                default_mpp=self._default_mpp,
-            ),
-            lambda loaded: self._show(wish, index, loaded),
-            lambda error: self._unreadable(wish, index, error, passing),
-        )
+    def go_to(self, index: int) -> None:
+        """Open an image of the queue; the latest wish counts."""
+        self.opener.go_to(index)
 
     def go_next(self) -> None:
         """Open the next image, if there is one."""
-        self._step(1)
+        self.opener.step(1)
 
     def go_previous(self) -> None:
         """Open the previous image, if there is one."""
-        self._step(-1)
-
-    def _step(self, step: int) -> None:
-        wanted = self.model.queue.neighbour(step)
-        if wanted is not None:
-            self.go_to(wanted, passing=step)
-
-    def _show(self, wish: int, index: int, loaded: LoadedField) -> None:
-        if wish != self._opening:
-            self.session.keep_field(self.model.queue.items[index].path, loaded)
-            self.rewinder.resume()
-            return
-        self.model.loading = ""
-        passed, self._passed = self._passed, None
-        notes = " ".join(loaded.field.notes)
-        untold = self.session.soundness.untold()
-        self.model.notice = untold or passed or (Notice(notes) if notes else None)
-        self.model.queue = replace(self.model.queue, index=index)
-        self.model.region = None
-        self.session.take_field(self.model.queue.items[index].path, loaded)
-        self.scaler.mention()
-        self.rewinder.resume()
-
-    def _open_image(self, sha256: str) -> None:
-        """Open the image of the queue with this content."""
-        self.go_to([item.sha256 for item in self.model.queue.items].index(sha256))
-
-    def _unreadable(self, wish: int, index: int, error: BaseException, passing: int) -> None:
-        """Mark an image that cannot be read, and go past it, so that it blocks no other."""
-        notice = in_words(error)
-        is_bad = not isinstance(error, StoreError)
-        if is_bad:
-            queue = self.model.queue
-            bad = replace(queue.items[index], status="unreadable", problem=notice.words)
-            items = (*queue.items[:index], bad, *queue.items[index + 1 :])
-            self.model.queue = replace(queue, items=items)
-        self.rewinder.give_up()
-        if wish != self._opening:
-            return
-        self.model.loading = ""
-        self._passed = None
-        self.session.notify(notice)
-        onwards = self.model.queue.neighbour(passing, of=index) if is_bad and passing else None
-        if onwards is not None:
-            self._passed = replace(notice, words=f"Passed: {notice.words}", level="warning")
-            self.go_to(onwards, passing=passing)
+        self.opener.step(-1)
 
     def set_scale(self, mpp: float, *, for_all: bool = False) -> None:
         """Give the open image its micrometres per pixel, or all images without one of their own."""

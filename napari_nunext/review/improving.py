@@ -16,7 +16,7 @@ from napari_nunext.review.background import in_words
 from napari_nunext.review.comparing import compare, counted, lesson_of, nuclei
 from napari_nunext.review.fields import harvest
 from napari_nunext.review.model import Harvest, Notice, TrainingStatus
-from napari_nunext.review.naming import NEW, folder_name, model_name
+from napari_nunext.review.model_names import NEW, folder_name, model_name
 from napari_nunext.review.training import FIRST, FURTHER, Trainer, TrainingStep
 from napari_nunext.store.exports.training import export_training
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from napari_nunext.core.metrics import DetectionReport, DetectionScore
-from napari_nunext.review.naming import folder_name, model_name
+from napari_nunext.review.model_names import folder_name, model_name
 from napari_nunext.review.training import TrainingError, TrainingStep
 from tests.review.fakes import FakeServer, model_info, review_on
 
