@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -19,6 +20,7 @@ from PIL import Image
 
 from napari_nunext import __version__, cli
 from napari_nunext.commands.detect import output_files
+from napari_nunext.commands.resuming import LIST_NAME, DoneBefore, Wanted
 from napari_nunext.core.errors import InputError, RequestRejectedError
 from napari_nunext.core.geometry import Box
 from napari_nunext.images import open_image
@@ -486,38 +488,49 @@ def test_open_without_napari_says_what_to_install(run, monkeypatch):
     assert "pip install 'napari-nunext[all]'" in complaint(run("open", "a.png"))
 
 
-def test_detect_does_not_search_again_what_it_has(run, tile, tmp_path):
+def test_detect_keeps_what_it_has_and_what_a_person_changed(run, tile, tmp_path):
     other, out = tmp_path / "other.png", tmp_path / "out"
     Image.fromarray(discs()[:, ::-1].copy()).save(other)
     command = (*DETECT, "--mpp", 0.5, "--out", out)
-    assert run(*command, tile)[0] == 0
-    found = out / "A ö_0.9824.geojson"
+    assert run(*command, tile, other)[0] == 0
+    found, mine = out / "A ö_0.9824.geojson", out / "other.geojson"
     before = found.read_bytes()
-    code, _, said = run(*command, tile, other)
+    mine.write_text("mine", encoding="utf-8")
+    third = tmp_path / "third.png"
+    Image.fromarray(discs()[::-1].copy()).save(third)
+    code, _, said = run(*command, tile, other, third)
     assert code == 0
-    assert [line for line in said if "had been searched before" in line] == [
-        "napari-nunext: 1 image had been searched before with this model and these settings, and "
+    assert "napari-nunext: other.geojson was changed since it was written, and is kept." in said
+    assert [line for line in said if "searched before" in line] == [
+        "napari-nunext: 2 images had been searched before with this model and these settings, and "
         "kept as they are. Remove a file to have it written anew."
     ]
     assert found.read_bytes() == before
-    assert (out / "other.geojson").is_file()
-    assert "searched before" not in " ".join(run(*command, "--masks", tile)[2])
-    assert found.read_bytes() != before  # other settings
+    assert mine.read_text(encoding="utf-8") == "mine"
+    assert len(points_of(out / "third.geojson")) == len(DISCS_XY)
 
 
-def test_detect_keeps_what_a_person_changed_and_searches_another_image_of_the_name(
-    run, tile, tmp_path
-):
-    out = tmp_path / "out"
-    command = (*DETECT, "--mpp", 0.5, "--out", out, tile)
-    assert run(*command)[0] == 0
-    found = out / "A ö_0.9824.geojson"
-    found.write_text("mine", encoding="utf-8")
-    assert any("was changed since" in line for line in run(*command)[2])
-    assert found.read_text(encoding="utf-8") == "mine"
-    Image.fromarray(discs()[::-1].copy()).save(tile)
-    assert run(*command)[0] == 0
-    assert len(points_of(found)) == len(DISCS_XY)
+def test_only_the_same_search_of_the_same_pixels_was_done_before(tmp_path):
+    wanted = Wanted("a" * 64, "nunext-small", "b" * 64, 0.5, masks=False)
+    target = tmp_path / "tile.geojson"
+    target.write_text("{}", encoding="utf-8")
+    DoneBefore(tmp_path).add(target, wanted)
+    with (tmp_path / LIST_NAME).open("a", encoding="utf-8") as file:
+        file.write('{"file": "cut o')
+    before = DoneBefore(tmp_path)
+    assert before.standing(target, wanted) == "done"
+    for changed in (
+        {"image_sha256": "c" * 64},
+        {"model": "mine"},
+        {"checkpoint_sha256": None},
+        {"mpp": 0.25},
+        {"masks": True},
+    ):
+        assert before.standing(target, replace(wanted, **changed)) == "to search"
+    target.write_text("{ }", encoding="utf-8")
+    assert before.standing(target, wanted) == "changed since"
+    target.unlink()
+    assert before.standing(target, wanted) == "to search"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")

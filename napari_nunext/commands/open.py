@@ -54,9 +54,7 @@ def open_images(
             f"{error.name} is not installed. Run: pip install 'napari-nunext[all]'."
         ) from error
     if block:
-        import napari
-
-        napari.run()
+        app.run()
     return app
 
 

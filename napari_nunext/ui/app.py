@@ -41,6 +41,14 @@ class App:
         """What the panels ask."""
         return self.dock.controller
 
+    def run(self) -> None:
+        """Run until the window is closed or the process is told to end, and save."""
+        try:
+            with quitting_on_terminate():
+                napari.run()
+        finally:
+            self.dock.shut_down()
+
     def close(self) -> bool:
         """Save, end the server and close the window; False if not all was saved."""
         was_open = self.dock.is_open
@@ -90,13 +98,10 @@ def main(
     _make_room(dock.window())
     if paths:
         dock.controller.open_paths([Path(path) for path in paths])
+    app = App(viewer, dock)
     if block:
-        try:
-            with quitting_on_terminate():
-                napari.run()
-        finally:
-            dock.shut_down()
-    return App(viewer, dock)
+        app.run()
+    return app
 
 
 def _make_room(window: QWidget) -> None:
