@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from napari_nunext.core.errors import InputError, RequestRejectedError
 from napari_nunext.core.geometry import Box
 from napari_nunext.images import open_image
 from napari_nunext.serving.client import Client
+from napari_nunext.serving.launcher import LocalServer
 from napari_nunext.store import ImageEntry, Project, events
 
 DETECT = ("detect", "--model", "classical")
@@ -65,6 +66,21 @@ def run(capsys):
     return run
 
 
+@pytest.fixture(scope="module")
+def server_of_all():
+    """One model server for the tests that are about something else: each takes seconds to start."""
+    with LocalServer() as server:
+        yield server
+
+
+@pytest.fixture
+def served(monkeypatch, server_of_all):
+    """Let `detect` use that server."""
+    monkeypatch.setattr(
+        "napari_nunext.commands.detect.LocalServer", lambda _: nullcontext(server_of_all)
+    )
+
+
 def complaint(result: tuple[int, str, list[str]]) -> str:
     """The one line that a command fails with."""
     code, _, lines = result
@@ -100,6 +116,7 @@ def test_wrong_arguments_get_one_line(run, arguments):
 # detect
 
 
+@pytest.mark.usefixtures("served")
 def test_detect_writes_what_qupath_reads_under_the_images_stem(run, tile, tmp_path):
     out = tmp_path / "out"
     code, _, lines = run(*DETECT, tile, "--mpp", "0.5", "--out", out)
@@ -115,6 +132,7 @@ def test_detect_writes_what_qupath_reads_under_the_images_stem(run, tile, tmp_pa
         assert np.hypot(*(found - disc).T).min() < 1
 
 
+@pytest.mark.usefixtures("served")
 def test_detect_uses_the_scale_of_the_file_and_says_when_it_is_overruled(run, tmp_path):
     path = tmp_path / "scaled.tif"
     large = Image.fromarray(discs()).resize((256, 192))
@@ -130,6 +148,7 @@ def test_detect_uses_the_scale_of_the_file_and_says_when_it_is_overruled(run, tm
     assert "says 0.25 um/px, but --mpp 0.26" in lines[0]
 
 
+@pytest.mark.usefixtures("served")
 def test_detect_with_masks_writes_outlines(run, tile, tmp_path):
     code, _, _ = run(*DETECT, tile, "--mpp", "0.5", "--out", tmp_path, "--masks")
     assert code == 0
@@ -154,6 +173,7 @@ def test_detect_lets_people_go_first_and_says_what_it_waits_for(run, tile, tmp_p
     assert any("Too much to do. Asking again in 1 s" in line for line in lines)
 
 
+@pytest.mark.usefixtures("served")
 def test_detect_names_a_bad_image_and_searches_the_others(run, tile, tmp_path):
     bad = tmp_path / "bad.png"
     bad.write_bytes(tile.read_bytes()[:2000])
@@ -175,6 +195,7 @@ def test_detect_without_a_scale_says_what_to_give(run, tile, tmp_path):
     assert "None of the 2 images" in said
 
 
+@pytest.mark.usefixtures("served")
 def test_detect_asks_before_it_searches_at_a_scale_that_looks_wrong(
     run, tile, tmp_path, monkeypatch
 ):
@@ -190,11 +211,12 @@ def test_detect_asks_before_it_searches_at_a_scale_that_looks_wrong(
     monkeypatch.setattr(cli, "_ask", lambda question: True)
     assert run(*arguments)[0] == 0
     (tmp_path / "out" / "A ö_0.9824.geojson").unlink()
-    monkeypatch.undo()
+    monkeypatch.setattr(cli, "_ask", lambda question: pytest.fail("asked"))
     assert run(*arguments, "--yes")[0] == 0
     assert list((tmp_path / "out").glob("*.geojson"))
 
 
+@pytest.mark.usefixtures("served")
 def test_detect_asks_once_for_a_folder(run, tile, tmp_path):
     Image.fromarray(discs()[::-1]).save(tile.with_name("b.png"))
     said = complaint(run(*DETECT, tile.parent, "--mpp", "5", "--out", tmp_path / "out"))
@@ -488,6 +510,7 @@ def test_open_without_napari_says_what_to_install(run, monkeypatch):
     assert "pip install 'napari-nunext[all]'" in complaint(run("open", "a.png"))
 
 
+@pytest.mark.usefixtures("served")
 def test_detect_keeps_what_it_has_and_what_a_person_changed(run, tile, tmp_path):
     other, out = tmp_path / "other.png", tmp_path / "out"
     Image.fromarray(discs()[:, ::-1].copy()).save(other)
