@@ -248,7 +248,8 @@ class ScriptedLoop:
 
     def _train(self) -> None:
         self._controller.improver.train(steps=TRAINING_STEPS)
-        self._wait("training", lambda m: not m.training.busy, 600)
+        ended = ("done", "failed", "stopped")  # it begins once the project was checked
+        self._wait("training", lambda m: m.training.phase in ended, 600)
         training = self._model.training
         if training.phase != "done" or training.checkpoint is None:
             raise DemoError(training.words)
