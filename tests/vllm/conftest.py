@@ -136,9 +136,7 @@ def spread(folder: Path, name: str, *options: str) -> LoadedCheckpoint:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.12)
         embeddings = loaded.model.get_input_embeddings().weight
         embeddings[loaded.description.codec.end_id] *= 2.5
-    # Without a halo, the windows of an image are those that it was laid together from.
-    description = replace(loaded.description, halo_um=0.0)
-    save_checkpoint(folder / name, loaded.model, loaded.windows.processor, description)
+    save_checkpoint(folder / name, loaded.model, loaded.windows.processor, loaded.description)
     return load_checkpoint(folder / name, device="cpu")
 
 
