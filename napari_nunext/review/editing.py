@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from napari_nunext.store import events
+from napari_nunext.store.acceptance import is_truth
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -54,7 +55,7 @@ def nucleus_at(state: FieldState, x_px: float, y_px: float, reach_px: float) -> 
     Of those whose outline covers the place, or else whose point is in reach, it is the one with the
     nearest point. Rejected nuclei are not meant.
     """
-    standing = [n.nucleus for n in state.nuclei.values() if n.status != "rejected"]
+    standing = [n.nucleus for n in state.nuclei.values() if is_truth(n)]
     covering = [n for n in standing if n.mask is not None and n.mask.covers(x_px, y_px)]
     near = covering or [n for n in standing if _distance_px(n, x_px, y_px) <= reach_px]
     return min(near, key=lambda n: _distance_px(n, x_px, y_px)).uid if near else None

@@ -10,6 +10,7 @@ import numpy as np
 from napari_nunext.core.matching import match_points
 from napari_nunext.core.nuclei import points_of
 from napari_nunext.core.records import JudgedPoint, Rollout
+from napari_nunext.store.acceptance import is_truth
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -55,7 +56,7 @@ def judge(state: FieldState, crop: Box, mpp: float) -> Judged | None:
     inside = crop.contains(points_of(predictions))
     predictions = [n for n, is_inside in zip(predictions, inside, strict=True) if is_inside]
     hits = {n.uid for n in predictions if _is_hit(state.nuclei.get(n.uid), n, radius_px)}
-    truth = [n for n in state.nuclei.values() if n.status != "rejected"]
+    truth = [n for n in state.nuclei.values() if is_truth(n)]
     in_crop = crop.contains(points_of([n.nucleus for n in truth]))
     unclaimed = [
         n.nucleus
@@ -82,7 +83,7 @@ def _base_run(state: FieldState, crop: Box) -> Run | None:
 
 
 def _is_hit(now: ReviewedNucleus | None, said: Nucleus, radius_px: float) -> bool:
-    if now is None or now.status == "rejected":
+    if now is None or not is_truth(now):
         return False
     return float(np.hypot(now.nucleus.x_px - said.x_px, now.nucleus.y_px - said.y_px)) <= radius_px
 
