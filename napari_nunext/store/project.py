@@ -5,33 +5,30 @@ from __future__ import annotations
 import logging
 import threading
 from contextlib import contextmanager
-from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import select
 
 from napari_nunext.core.errors import InputError, StoreError
-from napari_nunext.core.nuclei import Category
 from napari_nunext.store import events as event_of
-from napari_nunext.store import journal, runs, schema
-from napari_nunext.store.categories import fold_categories
+from napari_nunext.store import journal, runs, schema, settings
 from napari_nunext.store.database import Database, Mode
-from napari_nunext.store.entries import FINAL_STATUSES, ImageEntry, Run, RunInfo, RunStatus
+from napari_nunext.store.entries import Run
 from napari_nunext.store.state import FieldState, events_of, for_every_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from types import TracebackType
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Connection
 
     from napari_nunext.core.masks import Mask
-    from napari_nunext.core.nuclei import Nucleus
-    from napari_nunext.store.categories import CategoryBook
+    from napari_nunext.core.nuclei import Category, Nucleus
+    from napari_nunext.store.entries import ImageEntry, RunInfo, RunStatus
     from napari_nunext.store.events import Event
     from napari_nunext.store.journal import Gesture
 
@@ -171,35 +168,18 @@ class Project:
         Known by its hash: a known image takes the new path and name, and a patient where it had
         none. Its scale stays what the project says, because a person may have set it.
         """
-        table = schema.image
         with self._writing() as connection:
-            known = _image(connection, entry.sha256)
-            if known is None:
-                connection.execute(insert(table).values(**asdict(entry)))
-                return entry
-            if (known.width_px, known.height_px) != (entry.width_px, entry.height_px):
-                raise StoreError(
-                    f"{entry.name} is {entry.width_px} x {entry.height_px} px, but the project "
-                    f"knows it as {known.width_px} x {known.height_px} px. Open the original file."
-                )
-            entry = replace(
-                known, path=entry.path, name=entry.name, patient=known.patient or entry.patient
-            )
-            connection.execute(
-                update(table).where(table.c.sha256 == entry.sha256).values(**asdict(entry))
-            )
-            return entry
+            return settings.add_image(connection, entry)
 
     def images(self) -> tuple[ImageEntry, ...]:
         """The images in the order they were added."""
         with self.database.reading() as connection:
-            query = select(schema.image).order_by(schema.image.c.position)
-            return tuple(_entry(row) for row in connection.execute(query))
+            return settings.images(connection)
 
     def image(self, image_sha256: str) -> ImageEntry:
         """The image with this hash; `StoreError` where the project has none."""
         with self.database.reading() as connection:
-            return _known_image(connection, image_sha256)
+            return settings.known_image(connection, image_sha256)
 
     def set_scale(self, image_sha256: str, mpp: float, source: str) -> Event:
         """Set an image's micrometres per level-0 pixel, and record who said so."""
@@ -215,17 +195,12 @@ class Project:
     def with_scale_of_all(self, entry: ImageEntry) -> ImageEntry:
         """An image that is new, with the scale that a person gave all images, if that counts."""
         with self.database.reading() as connection:
-            said = journal.last_of_kind(connection, "set_scale_of_all")
-        if said is None or (entry.mpp_source == "file" and not said.payload["over_files"]):
-            return entry
-        return replace(entry, mpp=said.payload["mpp"], mpp_source="user")
+            return settings.with_scale_of_all(connection, entry)
 
     def categories(self) -> tuple[Category, ...]:
         """The categories in their order: the first is key 1."""
-        table = schema.category
         with self.database.reading() as connection:
-            rows = connection.execute(select(table).order_by(table.c.position)).all()
-        return tuple(Category(r.name, (r.red, r.green, r.blue)) for r in rows)
+            return settings.categories(connection)
 
     def set_categories(self, categories: Sequence[Category]) -> Event:
         """Replace the categories; nuclei keep the names they have.
@@ -248,7 +223,7 @@ class Project:
         """
         run = Run(str(uuid4()), image_sha256, info, "running", self.annotator, self._clock())
         with self._writing() as connection:
-            _known_image(connection, image_sha256)
+            settings.known_image(connection, image_sha256)
             runs.start(connection, run)
         return run.run_id
 
@@ -272,10 +247,7 @@ class Project:
 
     def finish_run(self, run_id: str, status: RunStatus) -> None:
         """Close a run as ``"complete"``, ``"cancelled"`` or ``"interrupted"``."""
-        if status not in FINAL_STATUSES:
-            raise InputError(
-                f"A run cannot finish as {status!r}; expected {', '.join(FINAL_STATUSES)}."
-            )
+        runs.check_is_final(status)
         with self._writing() as connection:
             runs.check_is_running(connection, run_id)
             runs.finish(connection, status, self._clock(), run_id)
@@ -288,10 +260,7 @@ class Project:
         with self.database.reading() as connection:
             found = runs.read(connection, image_sha256)
         if any(run.status == "running" for run in found) and not self.database.is_being_written():
-            found = tuple(
-                replace(run, status="interrupted") if run.status == "running" else run
-                for run in found
-            )
+            found = runs.interrupted(found)
         return found
 
     # The journal
@@ -325,10 +294,10 @@ class Project:
             return ()
         with self._writing() as connection:
             for sha256 in {e.image_sha256 for e in stamped if e.image_sha256 is not None}:
-                _known_image(connection, sha256)
+                settings.known_image(connection, sha256)
             written = journal.append(connection, stamped)
             for event in written:
-                _settle(connection, event)
+                settings.follow(connection, event)
             return written
 
     def journal(self, image_sha256: str) -> tuple[Event, ...]:
@@ -371,47 +340,3 @@ class Project:
     def _writing(self) -> Iterator[Connection]:
         with self._write_lock, self.database.writing() as connection:
             yield connection
-
-
-def _settle(connection: Connection, event: Event) -> None:
-    """Carry an event about settings into the table that answers for them."""
-    if event.kind == "set_scale":
-        connection.execute(
-            update(schema.image)
-            .where(schema.image.c.sha256 == event.image_sha256)
-            .values(mpp=event.payload["mpp"], mpp_source=event.payload["source"])
-        )
-    elif event.kind == "set_scale_of_all":
-        meant = update(schema.image)
-        if not event.payload["over_files"]:
-            meant = meant.where(schema.image.c.mpp_source != "file")
-        connection.execute(meant.values(mpp=event.payload["mpp"], mpp_source="user"))
-    elif event.image_sha256 is None:
-        _write_categories(connection, fold_categories(journal.read_of_project(connection)))
-
-
-def _write_categories(connection: Connection, book: CategoryBook) -> None:
-    connection.execute(delete(schema.category))
-    rows = [
-        {"position": i, "name": c.name} | dict(zip(("red", "green", "blue"), c.color, strict=True))
-        for i, c in enumerate(book.categories)
-    ]
-    if rows:
-        connection.execute(insert(schema.category), rows)
-
-
-def _image(connection: Connection, sha256: str) -> ImageEntry | None:
-    query = select(schema.image).where(schema.image.c.sha256 == sha256)
-    row = connection.execute(query).first()
-    return None if row is None else _entry(row)
-
-
-def _known_image(connection: Connection, sha256: str) -> ImageEntry:
-    entry = _image(connection, sha256)
-    if entry is None:
-        raise StoreError(f"Image {sha256[:12]} is not in this project; add it first.")
-    return entry
-
-
-def _entry(row: Row[Any]) -> ImageEntry:
-    return ImageEntry(**{f.name: getattr(row, f.name) for f in fields(ImageEntry)})

@@ -11,11 +11,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from napari_nunext.core.errors import StoreError
+from napari_nunext.core.errors import InputError, StoreError
 from napari_nunext.core.masks import Mask
 from napari_nunext.core.nuclei import Nucleus
 from napari_nunext.store import schema
-from napari_nunext.store.entries import Run, RunInfo, check_prediction
+from napari_nunext.store.entries import FINAL_STATUSES, Run, RunInfo, check_prediction
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -46,6 +46,21 @@ def finish(
     if run_id is not None:
         change = change.where(table.c.run_id == run_id)
     connection.execute(change.values(status=status, finished_utc=now.isoformat()))
+
+
+def interrupted(runs: Sequence[Run]) -> tuple[Run, ...]:
+    """The same runs, where nobody writes any more: those that are open were broken off."""
+    return tuple(
+        replace(run, status="interrupted") if run.status == "running" else run for run in runs
+    )
+
+
+def check_is_final(status: str) -> None:
+    """Raise `InputError` unless a run can end like this."""
+    if status not in FINAL_STATUSES:
+        raise InputError(
+            f"A run cannot finish as {status!r}; expected {', '.join(FINAL_STATUSES)}."
+        )
 
 
 def check_is_running(connection: Connection, run_id: str) -> None:
