@@ -172,16 +172,17 @@ def _detect(args: argparse.Namespace) -> int:
 def _export(args: argparse.Namespace) -> int:
     from napari_nunext.commands.export import export_project
 
-    print(
-        export_project(
-            args.project,
-            args.out,
-            args.format,
-            image_folders=args.images,
-            even_if_broken=args.even_if_broken,
-        )
+    written = export_project(
+        args.project,
+        args.out,
+        args.format,
+        image_folders=args.images,
+        even_if_broken=args.even_if_broken,
     )
-    return 0
+    for problem in written.problems:
+        _say(f"Left out: {problem}")
+    print(written.words)
+    return NOT_WELL if written.problems else 0
 
 
 def _check(args: argparse.Namespace) -> int:

@@ -418,6 +418,61 @@ def test_two_images_that_were_swapped_by_name_are_refused(run, project, tile, tm
     assert not (tmp_path / "swapped").exists()
 
 
+LABELS = {
+    "geojson": lambda out: sorted(path.stem for path in out.glob("*.geojson")),
+    "csv": lambda out: sorted(path.stem for path in out.glob("*.csv")),
+    "coco": lambda out: sorted(
+        Path(image["file_name"]).stem
+        for image in json.loads((out / "instances.json").read_text("utf-8"))["images"]
+    ),
+}
+"""Which images each format without pixels holds labels of."""
+
+
+def add_image(project: Path, path: Path) -> None:
+    """Another image, of other pixels than all before, in the project."""
+    with Project.open(project, annotator="ann") as opened:
+        Image.fromarray(discs()[:, :, ::-1].copy()).save(path)
+        image = open_image(path)
+        opened.add_image(
+            ImageEntry(
+                image.sha256, str(path), path.name, image.width_px, image.height_px, 0.5, "user"
+            )
+        )
+
+
+@pytest.mark.parametrize("format_", LABELS)
+def test_labels_of_an_image_whose_file_holds_other_pixels_are_left_out(
+    run, project, tile, tmp_path, format_
+):
+    add_image(project, tmp_path / "good.png")
+    overwrite(tile)
+    export = ("export", project, "--format", format_)
+    code, out, lines = run(*export, "--out", tmp_path / "out")
+    assert code == 1
+    assert tile.name in "".join(lines)
+    assert "not the image that was reviewed" in "".join(lines)
+    assert "nuclei of 1 images; 1 left out" in out
+    assert LABELS[format_](tmp_path / "out") == ["good"]
+    overwrite(tmp_path / "good.png")
+    assert "Nothing was written" in complaint(run(*export, "--out", tmp_path / "none"))
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("format_", LABELS)
+def test_labels_go_by_the_name_that_the_image_has_now(run, project, tile, tmp_path, format_):
+    add_image(project, tmp_path / "gone.png")
+    (tmp_path / "gone.png").unlink()
+    moved = tmp_path / "elsewhere" / "renamed.png"
+    moved.parent.mkdir()
+    tile.rename(moved)
+    export = ("export", project, "--format", format_, "--out", tmp_path / "out")
+    code, out, _ = run(*export, "--images", moved.parent)
+    assert code == 0
+    assert "nuclei of 2 images, 1 of them not found" in out
+    assert LABELS[format_](tmp_path / "out") == ["gone", "renamed"]
+
+
 @pytest.mark.parametrize("name", ["A ö_0.9824.png", "renamed.png"])
 def test_export_finds_images_that_were_moved(run, project, tile, tmp_path, name):
     moved = tmp_path / "elsewhere" / "deeper" / name

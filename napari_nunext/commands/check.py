@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_nunext.commands.export import reader_name
-from napari_nunext.core.errors import NunextError, StoreError
+from napari_nunext.core.errors import StoreError
 from napari_nunext.images import ImageFinder
+from napari_nunext.images.identified import look_for
 from napari_nunext.store import Project
 from napari_nunext.store.wholeness import lost_log_words
 
@@ -47,12 +48,9 @@ def check_project(
                 changes = project.verify()
             except StoreError as error:
                 problems.append(str(error))
-            for entry in project.images():
-                images += 1
-                try:
-                    finder.find(entry)
-                except (NunextError, OSError) as error:
-                    problems.append(str(error))
+            looked = look_for(project.images(), finder)
+            images = len(looked.found)
+            problems += [*looked.missing.values(), *looked.different.values()]
     except StoreError as error:
         problems.append(str(error))
     for problem in problems:

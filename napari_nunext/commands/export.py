@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import getpass
 from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
-from napari_nunext.core.errors import RecordError, StoreError
+from napari_nunext.core.errors import OtherImageError, RecordError, StoreError
 from napari_nunext.images import ImageFinder
 from napari_nunext.images.find import image_stem
+from napari_nunext.images.identified import look_for
 from napari_nunext.store import Project
 from napari_nunext.store.exports.coco import CocoImage, write_coco
 from napari_nunext.store.exports.csv import write_csv
@@ -26,6 +28,16 @@ Format: TypeAlias = Literal["training", "geojson", "csv", "coco"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What an export wrote."""
+
+    words: str
+    """A line that says it."""
+    problems: tuple[str, ...] = ()
+    """A sentence on each image that was left out, because its file holds other pixels."""
+
+
 def export_project(
     path: Path,
     out_dir: Path,
@@ -33,7 +45,7 @@ def export_project(
     *,
     image_folders: Sequence[Path] = (),
     even_if_broken: bool = False,
-) -> str:
+) -> Written:
     """Export a project, which may be open in a window meanwhile.
 
     Parameters
@@ -49,30 +61,52 @@ def export_project(
     even_if_broken : bool
         Whether to export what stands in a journal that does not verify.
 
-    Returns
-    -------
-    str
-        A line that says what was written.
-
     Raises
     ------
     NunextError
         If the project cannot be read, its journal does not verify, there is nothing to export, or
-        it cannot be written.
+        it cannot be written; and where training data is to be made of an image that is not found
+        or has other pixels.
     """
     with Project.open(path, annotator=reader_name(), mode="r", create=False) as project:
         if not even_if_broken:
             _check_is_sound(project)
+        finder = ImageFinder(image_folders, beside=path.parent)
         if format_ == "training":
-            finder = ImageFinder(image_folders, beside=path.parent)
             manifest = export_training(project, out_dir, open_pixels=finder.pixels)
             counts = ", ".join(f"{what} {n}" for what, n in manifest.counts.items())
-            return f"{out_dir}: {counts}"
+            return Written(f"{out_dir}: {counts}")
         if not project.images():
             raise RecordError(f"{path.name} has no image yet. Open one in napari first.")
-        out_dir.mkdir(parents=True, exist_ok=True)
-        _WRITERS[format_](project, out_dir)
-        return f"{out_dir}: nuclei of {len(project.images())} images"
+        return _export_labels(project, out_dir, format_, finder)
+
+
+def _export_labels(
+    project: Project, out_dir: Path, format_: Format, finder: ImageFinder
+) -> Written:
+    """Write nuclei that other programs put on images by their names: the right images' names.
+
+    An image that was renamed goes by its new name. One whose file holds other pixels is left out;
+    one that is not found cannot be checked, and is written all the same.
+    """
+    entries = project.images()
+    looked = look_for(entries, finder)
+    wrong = tuple(looked.different.values())
+    kept = [
+        replace(e, name=looked.found[e.sha256].name) if e.sha256 in looked.found else e
+        for e in entries
+        if e.sha256 not in looked.different
+    ]
+    if not kept:
+        raise OtherImageError(f"{wrong[0]} Nothing was written: no image is the reviewed one.")
+    out_dir.mkdir(parents=True, exist_ok=True)
+    _WRITERS[format_](project, kept, out_dir)
+    words = f"{out_dir}: nuclei of {len(kept)} images"
+    if looked.missing:
+        words += f", {len(looked.missing)} of them not found and so not checked (--images DIR)"
+    if wrong:
+        words += f"; {len(wrong)} left out, whose files hold other pixels"
+    return Written(words, wrong)
 
 
 def _check_is_sound(project: Project) -> None:
@@ -86,36 +120,35 @@ def _check_is_sound(project: Project) -> None:
         ) from error
 
 
-def _write_geojson(project: Project, out_dir: Path) -> None:
-    for entry, stem in _stems(project.images()):
+def _write_geojson(project: Project, entries: Sequence[ImageEntry], out_dir: Path) -> None:
+    for entry, stem in _stems(entries):
         nuclei = tuple(project.state(entry.sha256).nuclei.values())
         write_geojson(
             out_dir / f"{stem}.geojson", nuclei, categories=project.categories(), masks=True
         )
 
 
-def _write_csv(project: Project, out_dir: Path) -> None:
-    for entry, stem in _stems(project.images()):
+def _write_csv(project: Project, entries: Sequence[ImageEntry], out_dir: Path) -> None:
+    for entry, stem in _stems(entries):
         nuclei = tuple(project.state(entry.sha256).nuclei.values())
         write_csv(out_dir / f"{stem}.csv", nuclei, mpp=entry.mpp, image=entry.name)
 
 
-def _write_coco(project: Project, out_dir: Path) -> None:
+def _write_coco(project: Project, entries: Sequence[ImageEntry], out_dir: Path) -> None:
     images = [
-        CocoImage(entry, tuple(project.state(entry.sha256).nuclei.values()))
-        for entry in project.images()
+        CocoImage(entry, tuple(project.state(entry.sha256).nuclei.values())) for entry in entries
     ]
     write_coco(out_dir / "instances.json", images, categories=project.categories())
 
 
-_WRITERS: dict[str, Callable[[Project, Path], None]] = {
+_WRITERS: dict[str, Callable[[Project, Sequence[ImageEntry], Path], None]] = {
     "geojson": _write_geojson,
     "csv": _write_csv,
     "coco": _write_coco,
 }
 
 
-def _stems(entries: tuple[ImageEntry, ...]) -> list[tuple[ImageEntry, str]]:
+def _stems(entries: Sequence[ImageEntry]) -> list[tuple[ImageEntry, str]]:
     """Images with the stem of their file; where stems clash, the pixels' hash tells them apart."""
     stems = [image_stem(Path(entry.name)) for entry in entries]
     uses = Counter(stem.casefold() for stem in stems)

@@ -7,6 +7,8 @@ was expected, and the next step, in one or two sentences: the app shows it as it
     NunextError
     ├── InputError (ValueError)         something given to us cannot be used
     │   ├── ImageError                  unreadable, truncated, too large, of a kind we do not read
+    │   │   ├── ImageMissingError       a known image is nowhere to be found
+    │   │   └── OtherImageError         what lies in a known image's place is another image
     │   ├── CalibrationError            micrometres per pixel missing or absurd
     │   ├── CheckpointError             not a NuNext checkpoint, or one we cannot serve
     │   └── RecordError                 an export or record that does not hold together
@@ -34,6 +36,14 @@ class InputError(NunextError, ValueError):
 
 class ImageError(InputError):
     """An image is unreadable, truncated, too large, or of a kind that is not read."""
+
+
+class ImageMissingError(ImageError):
+    """An image that was reviewed is nowhere to be found."""
+
+
+class OtherImageError(ImageError):
+    """What lies in the place of an image that was reviewed, or has its name, is another image."""
 
 
 class CalibrationError(InputError):

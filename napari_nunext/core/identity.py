@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_nunext.core.errors import ImageError
+from napari_nunext.core.errors import ImageError, OtherImageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +35,7 @@ def pixels_sha256(rgb: NDArray[np.uint8]) -> str:
 
 
 def check_identity(rgb: NDArray[np.uint8], sha256: str, name: str) -> None:
-    """Raise `ImageError`, naming the file, unless these are the pixels that `sha256` stands for.
+    """Raise `OtherImageError`, naming the file, unless these are the pixels of `sha256`.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def check_identity(rgb: NDArray[np.uint8], sha256: str, name: str) -> None:
         The file, as the person knows it.
     """
     if pixels_sha256(rgb) != sha256:
-        raise ImageError(
+        raise OtherImageError(
             f"{name} is not the image that was reviewed: its pixels are others (it was changed, "
             "overwritten, or swapped with another). Put the original image back."
         )

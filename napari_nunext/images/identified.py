@@ -2,16 +2,26 @@
 
 Files are moved, renamed, swapped and overwritten. What was said of an image was said of its pixels,
 so wherever pixels are read for a record they come from here, checked against their identity
-(`napari_nunext.core.identity`).
+(`napari_nunext.core.identity`). What is written without pixels, such as labels for another program,
+is put beside a file by its name, so the file is looked for and checked in the same way.
+
+All of the pixels are hashed each time: a size and a time of change would be cheaper, but a file
+that is copied over another keeps both.
 """
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from napari_nunext.core.errors import ImageError, NunextError
+from napari_nunext.core.errors import (
+    ImageError,
+    ImageMissingError,
+    NunextError,
+    OtherImageError,
+)
 from napari_nunext.core.identity import check_identity
 from napari_nunext.images.find import SUFFIXES
 from napari_nunext.images.tile import open_image
@@ -82,9 +92,12 @@ class ImageFinder:
 
         Raises
         ------
+        ImageMissingError
+            If it is not found.
+        OtherImageError
+            If another image lies in its place, or has its name.
         ImageError
-            If it is not found, cannot be read, or another image lies in its place. The message
-            names the file.
+            If what lies in its place cannot be read. The message names the file.
         """
         found = self._among(known, self._given)
         if found is not None:
@@ -100,7 +113,7 @@ class ImageFinder:
         if found is None:
             others = [p for p in (*self._given, *near) if p.name == known.name]
             but = f", and {others[0]} holds other pixels" if others else ""
-            raise ImageError(
+            raise (OtherImageError if others else ImageMissingError)(
                 f"{known.name} is not found: {path} is not there{but}. Put it back, or name the "
                 "folder in which it lies with --images DIR, or open it there."
             )
@@ -131,10 +144,50 @@ class ImageFinder:
                 yield image
 
 
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """What became of the files of known images, by the images' identities."""
+
+    found: dict[str, Path] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    """Nowhere to be found, with a sentence each."""
+    different: dict[str, str] = field(default_factory=dict)
+    """Another image, or none that can be read, lies in their place; a sentence each."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all were found."""
+        return not (self.missing or self.different)
+
+    @property
+    def words(self) -> str:
+        """How many were found, in a sentence."""
+        count = len(self.found) + len(self.missing) + len(self.different)
+        words = f"{count} image{'' if count == 1 else 's'}: {len(self.found)} found"
+        if self.missing:
+            words += f", {len(self.missing)} missing"
+        if self.different:
+            words += f", {len(self.different)} with other pixels than those that were reviewed"
+        return words + "."
+
+
+def look_for(known: Iterable[KnownImage], finder: ImageFinder) -> Whereabouts:
+    """Look for the files of known images, and check each that is found."""
+    whereabouts = Whereabouts()
+    for image in known:
+        try:
+            whereabouts.found[image.sha256] = finder.find(image).path
+        except ImageMissingError as error:
+            whereabouts.missing[image.sha256] = str(error)
+        except (NunextError, OSError) as error:
+            whereabouts.different[image.sha256] = str(error)
+    return whereabouts
+
+
 def _check_size(image: TileImage, known: KnownImage) -> None:
     """Say of another size what is plain to see, before all of it is read."""
     if (image.width_px, image.height_px) != (known.width_px, known.height_px):
-        raise ImageError(
+        raise OtherImageError(
             f"{image.path} is not the image that was reviewed: it is {image.width_px} x "
             f"{image.height_px} px, that one was {known.width_px} x {known.height_px} px. "
             "Put the original image back."

@@ -12,6 +12,8 @@ from uuid import uuid4
 
 from psygnal import Signal
 
+from napari_nunext.core.errors import ImageMissingError
+from napari_nunext.images import ImageFinder
 from napari_nunext.review import editing
 from napari_nunext.review.categories import CategoryEditor
 from napari_nunext.review.deciding import Decider
@@ -281,17 +283,27 @@ class ReviewController:
     # Keeping
 
     def export_geojson(self, path: Path) -> None:
-        """Write the nuclei of the open image as QuPath reads them."""
-        state, categories = self.model.state, self.model.categories
-        if state is None:
+        """Write the nuclei of the open image as QuPath reads them; not where its file is another.
+
+        They are put on the image by its name, and the file of that name may have been replaced.
+        """
+        field, state, categories = self.model.open_field, self.model.state, self.model.categories
+        if field is None or state is None:
             return
-        nuclei = tuple(state.nuclei.values())
+        nuclei, entry = tuple(state.nuclei.values()), field.entry
+        finder = ImageFinder(beside=self.session.project.path.parent)
+
+        def write() -> str:
+            try:
+                finder.find(entry)
+                unchecked = ""
+            except ImageMissingError:
+                unchecked = f" {entry.name} is not found any more, so it was not checked."
+            write_geojson(path, nuclei, categories=categories, masks=True)
+            return f"Exported to {path}.{unchecked}"
 
         def export() -> None:
-            self.session.background.run(
-                lambda: write_geojson(path, nuclei, categories=categories, masks=True),
-                lambda _: self.session.notify(Notice(f"Exported to {path}.")),
-            )
+            self.session.background.run(write, lambda words: self.session.notify(Notice(words)))
 
         self.session.soundness.before(export, EXPORT_ALL_THE_SAME)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,8 +11,6 @@ from napari_nunext.store import Project
 from tests.review.fakes import FakeServer, done, points, review_on, started
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.store import FieldState
 
@@ -307,6 +306,22 @@ def test_geojson_holds_the_nuclei_as_they_stand(opened: ReviewController, tmp_pa
     assert feature["id"] == str(uid)
     assert feature["geometry"]["coordinates"] == [10.5, 20.25]
     assert "out.geojson" in opened.model.notice.words
+
+
+def test_geojson_is_not_written_beside_a_file_that_holds_other_pixels(
+    opened: ReviewController, tile_path: MakeTile, tmp_path: Path
+) -> None:
+    opened.add_nucleus(10.5, 20.25)
+    name = opened.model.open_field.entry.name
+    tile_path(name)  # another image, in its place
+    opened.export_geojson(tmp_path / "out.geojson")
+    assert not (tmp_path / "out.geojson").exists()
+    assert name in opened.model.notice.words
+    assert "not the image that was reviewed" in opened.model.notice.words
+    Path(opened.model.open_field.entry.path).unlink()
+    opened.export_geojson(tmp_path / "out.geojson")
+    assert (tmp_path / "out.geojson").exists()
+    assert "not checked" in opened.model.notice.words
 
 
 def test_the_training_export_holds_exactly_the_corrections(
