@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import Box, check_mpp
+from napari_nunext.core.records import SPLITS
 
 if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
     from napari_nunext.core.nuclei import Nucleus
+    from napari_nunext.core.records import Split
 
 RunStatus: TypeAlias = Literal["running", "complete", "cancelled", "interrupted"]
 FINAL_STATUSES: tuple[RunStatus, ...] = ("complete", "cancelled", "interrupted")
@@ -65,6 +67,25 @@ class ImageEntry:
     def box(self) -> Box:
         """The whole image."""
         return Box.of_image(self.width_px, self.height_px)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What an export says of whose an image is, and on which side of a split it stands."""
+
+    patient: str
+    """Key of the split, as the export has it."""
+    split: Split
+    tissue: str | None = None
+    """Organ or tissue, where it is known."""
+
+    def __post_init__(self) -> None:
+        if self.split not in SPLITS:
+            raise InputError(f"Split {self.split!r} is unknown; expected {', '.join(SPLITS)}.")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import Box, check_mpp
 from napari_nunext.core.masks import Mask
-from napari_nunext.store.entries import check_mpp_source
+from napari_nunext.store.entries import Origin, check_mpp_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -33,7 +33,7 @@ FieldKind: TypeAlias = Literal[
 CategoryKind: TypeAlias = Literal["add_category", "recolor_category", "rename_category"]
 HistoryKind: TypeAlias = Literal["undo", "redo"]
 SettingKind: TypeAlias = Literal[
-    "set_scale", "set_scale_of_all", "set_categories", "learn_categories"
+    "set_scale", "set_scale_of_all", "set_origin", "set_categories", "learn_categories"
 ]
 Kind: TypeAlias = NucleusKind | FieldKind | CategoryKind | HistoryKind | SettingKind
 
@@ -84,6 +84,16 @@ def _is_mpp(value: Any) -> bool:
 
 def _is_mpp_source(value: Any) -> bool:
     return isinstance(value, str) and _reads(check_mpp_source, value)
+
+
+def _is_origin(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and value.keys() == {"patient", "split", "tissue"}
+        and _is_text(value["patient"])
+        and (value["tissue"] is None or _is_text(value["tissue"]))
+        and _reads(lambda data: Origin(**data), value)
+    )
 
 
 def _is_color(value: Any) -> bool:
@@ -148,6 +158,7 @@ _PAYLOADS: dict[str, dict[str, Callable[[Any], bool]]] = {
     "redo": {"target": _is_uuid},
     "set_scale": {"mpp": _is_mpp, "source": _is_mpp_source},
     "set_scale_of_all": {"mpp": _is_mpp, "over_files": _is_flag},
+    "set_origin": {"origin": _is_origin},
     "set_categories": {"categories": _is_categories},
     "learn_categories": {"categories": _is_categories},
 }
@@ -384,6 +395,11 @@ def set_scale(image_sha256: str, mpp: float, source: str) -> Event:
 def set_scale_of_all(mpp: float, *, over_files: bool) -> Event:
     """Set the scale of all images, now and later: those whose file says its own only if told so."""
     return Event("set_scale_of_all", None, {"mpp": float(mpp), "over_files": over_files})
+
+
+def set_origin(image_sha256: str, origin: Origin) -> Event:
+    """Keep what the export that an image came from says of its patient, split and tissue."""
+    return Event("set_origin", image_sha256, {"origin": origin.to_json()})
 
 
 def set_categories(categories: Sequence[Category]) -> Event:

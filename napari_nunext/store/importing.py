@@ -15,7 +15,7 @@ from napari_nunext.core.geometry import Box
 from napari_nunext.core.identity import pixels_sha256
 from napari_nunext.core.nuclei import Category
 from napari_nunext.store import events
-from napari_nunext.store.entries import ImageEntry
+from napari_nunext.store.entries import ImageEntry, Origin
 from napari_nunext.store.state import FieldState
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ def import_training(project: Project, folder: Path) -> Imported:
     """Add the images of an export with their nuclei, each as a complete region.
 
     An image of the export is an image of the project from then on, in its own pixels, with the
-    pseudonym of its patient; one undo takes its nuclei back. Importing again changes nothing.
+    pseudonym of its patient, its split and its tissue, which a later export keeps; one undo takes
+    its nuclei back. Importing again changes nothing.
 
     Raises
     ------
@@ -59,7 +60,9 @@ def import_training(project: Project, folder: Path) -> Imported:
         if any(event.is_edit for event in project.journal(entry.sha256)):
             skipped += 1
             continue
-        project.append(_gesture(entry, (*record.nuclei, *record.rejected)))
+        origin = Origin(record.source.patient, record.source.split, record.source.tissue)
+        gesture = _gesture(entry, (*record.nuclei, *record.rejected))
+        project.append([events.set_origin(entry.sha256, origin), *gesture])
         images += 1
         nuclei += len(record.nuclei)
     return Imported(images, nuclei, skipped)

@@ -88,6 +88,12 @@ def read_of_project(connection: Connection) -> tuple[Event, ...]:
     return tuple(_event(row) for row in connection.execute(query))
 
 
+def read_of_kind(connection: Connection, kind: str) -> tuple[Event, ...]:
+    """The events of a kind, in the order they were written."""
+    query = select(schema.event).where(schema.event.c.kind == kind).order_by(schema.event.c.seq)
+    return tuple(_event(row) for row in connection.execute(query))
+
+
 def last_of_kind(connection: Connection, kind: str) -> Event | None:
     """The latest event of a kind; None where there is none."""
     query = (

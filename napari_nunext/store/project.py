@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.masks import Mask
     from napari_nunext.core.nuclei import Category, Nucleus
-    from napari_nunext.store.entries import ImageEntry, RunInfo, RunStatus
+    from napari_nunext.store.entries import ImageEntry, Origin, RunInfo, RunStatus
     from napari_nunext.store.events import Event
     from napari_nunext.store.journal import Gesture
 
@@ -196,6 +196,11 @@ class Project:
         """An image that is new, with the scale that a person gave all images, if that counts."""
         with self.database.reading() as connection:
             return settings.with_scale_of_all(connection, entry)
+
+    def origins(self) -> dict[str, Origin]:
+        """What exports said of the images that came from them, by hash; the latest counts."""
+        with self.database.reading() as connection:
+            return settings.origins(connection)
 
     def categories(self) -> tuple[Category, ...]:
         """The categories in their order: the first is key 1."""

@@ -15,7 +15,7 @@ from napari_nunext.core.errors import StoreError
 from napari_nunext.core.nuclei import Category
 from napari_nunext.store import journal, schema
 from napari_nunext.store.categories import fold_categories
-from napari_nunext.store.entries import ImageEntry
+from napari_nunext.store.entries import ImageEntry, Origin
 
 if TYPE_CHECKING:
     from sqlalchemy import Row
@@ -61,6 +61,12 @@ def with_scale_of_all(connection: Connection, entry: ImageEntry) -> ImageEntry:
     if said is None or (entry.mpp_source == "file" and not said.payload["over_files"]):
         return entry
     return replace(entry, mpp=said.payload["mpp"], mpp_source="user")
+
+
+def origins(connection: Connection) -> dict[str, Origin]:
+    """What exports said of the images that came from them, by hash; the latest counts."""
+    said = journal.read_of_kind(connection, "set_origin")
+    return {str(event.image_sha256): Origin(**event.payload["origin"]) for event in said}
 
 
 def categories(connection: Connection) -> tuple[Category, ...]:

@@ -13,6 +13,7 @@ from napari_nunext.core.geometry import Box
 from napari_nunext.core.masks import Mask
 from napari_nunext.core.nuclei import Category
 from napari_nunext.store import Event, events
+from napari_nunext.store.entries import Origin
 
 IMAGE = "ab" * 32
 UID = uuid4()
@@ -42,6 +43,7 @@ ONE_OF_EACH = [
     events.redo(IMAGE, UID),
     events.set_scale(IMAGE, 0.25, "user"),
     events.set_scale_of_all(0.25, over_files=True),
+    events.set_origin(IMAGE, Origin("p-0123456789abcdef", "test", "Skin")),
     events.set_categories([Category("Tumour", (1, 2, 3))]),
     events.learn_categories([Category("Tumour", (1, 2, 3))]),
 ]
@@ -50,6 +52,21 @@ ONE_OF_EACH = [
 def test_there_is_a_constructor_for_every_kind():
     assert {e.kind for e in ONE_OF_EACH} == events._PAYLOADS.keys()
     assert {e.kind for e in ONE_OF_EACH if e.is_edit} == events.EDIT_KINDS
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        {"patient": "", "split": "test", "tissue": None},
+        {"patient": "p", "split": "dev", "tissue": None},
+        {"patient": "p", "split": "test"},
+        {"patient": "p", "split": "test", "tissue": 3},
+        None,
+    ],
+)
+def test_an_origin_that_is_none_is_refused(origin):
+    with pytest.raises(InputError, match="set_origin"):
+        Event("set_origin", IMAGE, {"origin": origin})
 
 
 @pytest.mark.parametrize("event", ONE_OF_EACH, ids=lambda e: e.kind)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -22,14 +23,17 @@ from napari_nunext.core.identity import pixels_sha256
 from napari_nunext.core.marks import STATUSES, MarkedNucleus, Marks
 from napari_nunext.core.masks import Mask
 from napari_nunext.core.nuclei import Nucleus, default_categories, points_of
-from napari_nunext.core.records import RecordNucleus, SftRecord, Source
+from napari_nunext.core.records import SPLITS, RecordNucleus, SftRecord, Source
+from napari_nunext.images.tile import image_from_pixels
 from napari_nunext.store import Project, ReviewedNucleus, events
+from napari_nunext.store.entries import Origin
 from napari_nunext.store.exports.coco import CocoImage, write_coco
 from napari_nunext.store.exports.csv import write_csv
 from napari_nunext.store.exports.files import as_marked
 from napari_nunext.store.exports.geojson import write_geojson
 from napari_nunext.store.exports.training import export_training
 from napari_nunext.store.importing import import_training
+from nunext_training.datasets.labelled import LabelledImage
 from nunext_training.datasets.sources import read_source
 from nunext_training.importers.folder import read_folder
 from nunext_training.importers.writing import write_export
@@ -221,6 +225,123 @@ def _events(sha: str, n: ReviewedNucleus):
         yield events.reject(sha, n.uid)
     if n.flagged:
         yield events.flag_nucleus(sha, n.uid)
+
+
+# Splits, patients and tissue
+
+GREY = [np.full((6, 7, 3), shade, dtype=np.uint8) for shade in range(8)]
+"""Images that are told apart by their content."""
+
+origins = st.builds(
+    Origin,
+    patient=st.sampled_from(["0123456789abcdef", "fedcba9876543210", "p-00112233445566aa"]),
+    split=st.sampled_from(SPLITS),
+    tissue=st.sampled_from([None, "Breast", "Bile Duct"]),
+)
+
+
+def published(index, origin, count):
+    """An image of a data set, with nuclei on its diagonal; every other one of them has a uid."""
+    rgb = GREY[index]
+    return LabelledImage(
+        name=f"tile {index}",
+        path=Path(f"{index}.png"),
+        mpp=MPP,
+        mpp_source="user",
+        points_xy=np.array([(i + 0.5, i + 0.5) for i in range(count)]).reshape(-1, 2),
+        categories=tuple(CATEGORIES[i % 2] for i in range(count)),
+        split=origin.split,
+        patient=origin.patient,
+        uids=tuple(str(UUID(int=100 * index + i)) if i % 2 else None for i in range(count)),
+        marks=tuple(Marks("accepted" if i % 3 else "unreviewed", i == 1) for i in range(count)),
+        tissue=origin.tissue,
+        opener=lambda: image_from_pixels(Path(f"{index}.png"), 7, 6, rgb.copy),
+    )
+
+
+def told_by(export):
+    """What an export says of each image, by the image's pixels."""
+    return {
+        pixels_sha256(np.asarray(Image.open(export.image_path(record)))): (
+            record.source.split,
+            record.source.patient,
+            record.source.tissue,
+            record.source.mpp,
+            [(n.x, n.y, n.category, n.marks.status, n.marks.flagged) for n in record.nuclei],
+        )
+        for record in export.sft
+    }
+
+
+def uids_of(export):
+    return {r.images[0]: [n.uid for n in r.nuclei] for r in export.sft}
+
+
+def taken_back(folder, export, name):
+    """The export of a new project that took an export in."""
+    with Project.open(folder / f"{name}.nunext", annotator="xy") as project:
+        import_training(project, export)
+        out = folder / name
+        export_training(project, out, open_pixels=lambda e: np.asarray(Image.open(e.path)))
+    return out
+
+
+@through_a_project
+@given(st.lists(st.tuples(origins, st.integers(0, 5)), min_size=1, max_size=len(GREY)))
+def test_an_export_of_an_import_of_an_export_is_the_same(tmp_path_factory, drawn):
+    """Also where a published data set has one patient on both sides, and a test side."""
+    folder = tmp_path_factory.mktemp("trip")
+    images = [published(index, origin, n) for index, (origin, n) in enumerate(drawn)]
+    write_export(
+        images, folder / "published", categories=default_categories(CATEGORIES), origin="x"
+    )
+    first = read_export(folder / "published")
+    assert [r.source.split for r in first.sft] == [origin.split for origin, _ in drawn]
+    again = read_export(taken_back(folder, folder / "published", "again"))
+    once_more = read_export(taken_back(folder, folder / "again", "once more"))
+    assert told_by(first) == told_by(again) == told_by(once_more)
+    assert first.manifest.categories == again.manifest.categories == once_more.manifest.categories
+    assert uids_of(again) == uids_of(once_more)
+    kept = {n.uid for r in first.sft for n in r.nuclei if n.uid is not None}
+    assert kept <= {uid for uids in uids_of(again).values() for uid in uids}
+
+
+def test_further_images_join_the_side_of_their_patient_and_are_dealt_out_else(tmp_path):
+    patient = "0123456789abcdef"
+    images = [
+        published(0, Origin(patient, "val"), 1),
+        published(1, Origin("fedcba9876543210", "test"), 1),
+        published(2, Origin("p-00112233445566aa", "test"), 1),
+        published(3, Origin("p-00112233445566aa", "train"), 1),
+    ]
+    write_export(images, tmp_path / "e", categories=default_categories(CATEGORIES), origin="x")
+    pixels = {pixels_sha256(rgb): rgb for rgb in GREY}
+    with Project.open(tmp_path / "p.nunext", annotator="xy") as project:
+        import_training(project, tmp_path / "e")
+        for index, whose in ((4, "p-00112233445566aa"), (5, "Doe, Jane"), (6, "Roe, Richard")):
+            sha = pixels_sha256(GREY[index])
+            project.add_image(entry(sha, width_px=7, height_px=6, mpp=MPP, patient=whose))
+            project.append([events.complete_region(sha, Box(0, 0, 7, 6))])
+        export_training(
+            project, tmp_path / "again", open_pixels=lambda e: pixels[e.sha256], val_fraction=0
+        )
+        origins = project.origins()
+    sides = {r.source.image_sha256: r.source for r in read_export(tmp_path / "again").sft}
+    assert [sides[pixels_sha256(GREY[i])].split for i in range(7)] == [
+        *("val", "test", "test", "train"),
+        *("train", "train", "train"),
+    ]
+    assert sides[pixels_sha256(GREY[4])].patient == "p-00112233445566aa"
+    assert "Doe" not in (tmp_path / "again" / "sft.jsonl").read_text()
+    assert origins[pixels_sha256(GREY[0])] == Origin(patient, "val")
+
+
+def test_a_name_that_an_export_has_for_a_patient_is_not_written_again(tmp_path):
+    image = published(0, Origin("Jane Doe", "test", "Skin"), 2)
+    write_export([image], tmp_path / "e", categories=default_categories(CATEGORIES), origin="x")
+    (record,) = read_export(taken_back(tmp_path, tmp_path / "e", "again")).sft
+    assert (record.source.split, record.source.tissue) == ("test", "Skin")
+    assert record.source.patient.startswith("p-")
 
 
 def test_a_status_that_nobody_knows_is_no_truth_but_an_error_that_names_it(tmp_path):

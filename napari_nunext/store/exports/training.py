@@ -51,7 +51,7 @@ from napari_nunext.store.acceptance import is_truth, truth_in
 from napari_nunext.store.exports.files import marks_of
 from napari_nunext.store.exports.folders import check_target, new_export_folder
 from napari_nunext.store.exports.judging import Judged, judge
-from napari_nunext.store.exports.splits import pseudonym, split_of
+from napari_nunext.store.exports.splits import origins_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -59,8 +59,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.core.nuclei import Nucleus
-    from napari_nunext.core.records import Split
-    from napari_nunext.store.entries import ImageEntry, RunInfo
+    from napari_nunext.store.entries import ImageEntry, Origin, RunInfo
     from napari_nunext.store.folding import ReviewedNucleus
     from napari_nunext.store.project import Project
     from napari_nunext.store.state import FieldState
@@ -147,7 +146,8 @@ def export_training(
         Another seed gives another split.
     val_fraction : float
         Share of the patients (of the images, where patients are unknown) held out, in [0, 1).
-        With one patient everything is for training.
+        With one patient everything is for training. Images that came from an export keep the side
+        that it says.
     clock : callable
         Gives the time in UTC.
     progress : callable
@@ -174,16 +174,20 @@ def export_training(
             "No region is complete, so there is nothing to train on. Accept a field first; one "
             "that has changed since it was accepted, or is flagged, does not count."
         )
-    patients = {r.entry.sha256: pseudonym(project.uid, r.entry) for r in regions}
-    splits = split_of(patients.values(), seed=split_seed, val_fraction=val_fraction)
+    origins = origins_of(
+        project.uid,
+        [region.entry for region in regions],
+        project.origins(),
+        seed=split_seed,
+        val_fraction=val_fraction,
+    )
     with new_export_folder(out_dir) as folder:
         records = _Records()
         pixels: tuple[str, NDArray[np.uint8]] | None = None
         for done, region in enumerate(regions, start=1):
             if pixels is None or pixels[0] != region.entry.sha256:
                 pixels = (region.entry.sha256, _checked_pixels(region.entry, open_pixels))
-            patient = patients[region.entry.sha256]
-            _write_region(region, pixels[1], patient, splits[patient], folder, records)
+            _write_region(region, pixels[1], origins[region.entry.sha256], folder, records)
             progress(done, len(regions))
         counts = _write_records(records, folder)
         manifest = Manifest(
@@ -247,8 +251,7 @@ def _checked_pixels(
 def _write_region(
     region: CompleteRegion,
     rgb: NDArray[np.uint8],
-    patient: str,
-    split: Split,
+    origin: Origin,
     folder: Path,
     records: _Records,
 ) -> None:
@@ -260,7 +263,7 @@ def _write_region(
     truth = tuple(n for n in inside if n.marks.stands)
     rejected = tuple(n for n in inside if not n.marks.stands)
     judged = judge(region.state, crop, region.entry.mpp)
-    source = _source(region, patient, split, judged)
+    source = _source(region, origin, judged)
     instruction = NUCLEUS_INSTRUCTION
     if judged is not None and judged.run.info.prompt is not None:
         instruction = judged.run.info.prompt
@@ -304,17 +307,18 @@ def _points(nuclei: Sequence[RecordNucleus]) -> NDArray[np.float64]:
     return np.array([(n.x, n.y) for n in nuclei], dtype=np.float64).reshape(-1, 2)
 
 
-def _source(region: CompleteRegion, patient: str, split: Split, judged: Judged | None) -> Source:
+def _source(region: CompleteRegion, origin: Origin, judged: Judged | None) -> Source:
     who = {e.annotator for e in region.state.events if e.annotator is not None}
     return Source(
         image_sha256=region.entry.sha256,
         region=region.crop,
         mpp=region.entry.mpp,
         mpp_source=region.entry.mpp_source,
-        split=split,
-        patient=patient,
+        split=origin.split,
+        patient=origin.patient,
         annotators=tuple(sorted(who)),
         model={} if judged is None else _model(judged.run.info),
+        tissue=origin.tissue,
     )
 
 
