@@ -22,6 +22,7 @@ from napari_nunext.core.marks import (
 from napari_nunext.core.nuclei import UNCATEGORISED, Nucleus
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 COLUMNS = (
@@ -42,10 +43,16 @@ COLUMNS = (
 
 
 def read_csv(path: Path) -> list[MarkedNucleus]:
+    """The nuclei of `read_csv_by_image`, in the order of the rows, whichever image they are of."""
+    return [nucleus for _, nucleus in _read(path)]
+
+
+def read_csv_by_image(path: Path) -> dict[str, list[MarkedNucleus]]:
     """Read nuclei of a table of ours, or of any with the columns x and y (or x_px and y_px).
 
-    Coordinates are level-0 px, corner origin. Other columns of `COLUMNS` are read where they are
-    there. A uid that is none, or stands twice, is replaced. Rejected nuclei are among them, and
+    By the name in the column ``image``; empty where there is none. A table without rows has no
+    image. Coordinates are level-0 px, corner origin. Other columns of `COLUMNS` are read where they
+    are there. A uid that is none, or stands twice, is replaced. Rejected nuclei are among them, and
     say so.
 
     Raises
@@ -54,7 +61,14 @@ def read_csv(path: Path) -> list[MarkedNucleus]:
         If the file cannot be read or is empty, or a row has no place or an unknown status; names
         the line.
     """
-    nuclei: list[MarkedNucleus] = []
+    by_image: dict[str, list[MarkedNucleus]] = {}
+    for image, nucleus in _read(path):
+        by_image.setdefault(image, []).append(nucleus)
+    return by_image
+
+
+def _read(path: Path) -> Iterator[tuple[str, MarkedNucleus]]:
+    """Name of the image and nucleus of each row."""
     seen: set[UUID] = set()
     rows = read_rows(path)
     if not rows and not _has_points(path):
@@ -76,12 +90,14 @@ def read_csv(path: Path) -> list[MarkedNucleus]:
             marks = Marks.from_text(row)
         except RecordError as error:
             raise RecordError(f"{path.name} line {number}: {error}") from error
-        uid = _uid(row.get("uid", ""), seen)
+        said = _uid(row.get("uid", ""))
+        identified = said is not None and said not in seen
+        uid = said if said is not None and identified else uuid4()
         seen.add(uid)
         category = row.get("category") or UNCATEGORISED
         confidence = _confidence(row.get("confidence", ""))
-        nuclei.append(MarkedNucleus(Nucleus(uid, x_px, y_px, category, confidence), marks))
-    return nuclei
+        nucleus = Nucleus(uid, x_px, y_px, category, confidence)
+        yield row.get("image", "").strip(), MarkedNucleus(nucleus, marks, identified)
 
 
 def _has_points(path: Path) -> bool:
@@ -109,12 +125,11 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         raise RecordError(f"{path.name} cannot be read as a CSV table ({error}).") from error
 
 
-def _uid(text: str, seen: set[UUID]) -> UUID:
+def _uid(text: str) -> UUID | None:
     try:
-        uid = UUID(text)
+        return UUID(text)
     except ValueError:
-        return uuid4()
-    return uuid4() if uid in seen else uid
+        return None
 
 
 def _confidence(text: str) -> float | None:

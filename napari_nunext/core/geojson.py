@@ -11,18 +11,20 @@ import json
 import math
 import zlib
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
+from napari_nunext.core.coco import is_coco_results
 from napari_nunext.core.errors import RecordError
 from napari_nunext.core.marks import STATUS_IN_GEOJSON, UNMARKED, MarkedNucleus, Marks
 from napari_nunext.core.nuclei import UNCATEGORISED, Nucleus
-from napari_nunext.core.polygons import MAX_SIDE_PX, mask_of_rings
+from napari_nunext.core.polygons import MAX_SIDE_PX, centroid_of, mask_of_rings
 from napari_nunext.core.regions import Item, regions
 from napari_nunext.core.tool_json import features_of_tool
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 CONFIDENCE = "NuNext confidence"
@@ -63,6 +65,8 @@ class GeoJson:
     """In the order of the file."""
     notes: tuple[str, ...] = ()
     """What was left out, and what was read as more than one nucleus: a phrase for each."""
+    tool: str = ""
+    """What wrote it, as far as it shows; empty where it does not."""
 
 
 def read_geojson(path: Path, *, masks: bool = False) -> list[Nucleus]:
@@ -87,7 +91,7 @@ def read_noted_geojson(path: Path, *, masks: bool = False) -> GeoJson:
     larger than any nucleus, geometries without coordinates, and other ones such as a LineString.
 
     Read are a FeatureCollection, a list of features, or one feature, with the ``childObjects`` of
-    QuPath, plain or compressed by gzip. JSON of HoVer-Net, CellViT, COCO and labelme is read, too
+    QuPath, plain or compressed by gzip. JSON of HoVer-Net, CellViT and labelme is read, too
     (`tool_json`).
 
     Parameters
@@ -103,10 +107,33 @@ def read_noted_geojson(path: Path, *, masks: bool = False) -> GeoJson:
         has a geometry: such a file does not say that there are no nuclei.
     """
     data = read_json(path, "GeoJSON", "Export it again, for example from QuPath.")
-    found = features_of_tool(data, path.name.split(".json")[0], path.name)
-    if found is None:
-        found = [f for top in _features(data, path.name) for f in _with_children(top)]
-    return _read_features(path, found, masks)
+    return read_parsed_geojson(path, data, masks=masks)
+
+
+def read_parsed_geojson(path: Path, data: Any, *, masks: bool = False) -> GeoJson:
+    """The same of JSON that was read already; `path` names it in messages."""
+    if is_coco_results(data):
+        raise RecordError(
+            f"{path.name} is a list of COCO results, which know their images by number alone. Take "
+            "the file of instances, with images and annotations."
+        )
+    found = features_of_tool(data, path.name)
+    tool = "" if found is None else found.tool
+    features = (
+        [f for top in _features(data, path.name) for f in _with_children(top)]
+        if found is None
+        else found.features
+    )
+    return replace(_read_features(path, features, masks), tool=tool or _tool_of(features))
+
+
+def _tool_of(features: Sequence[Any]) -> str:
+    """QuPath's files name the kind of each object; empty for those of nobody that is known."""
+    for feature in features:
+        properties = feature.get("properties") if isinstance(feature, dict) else None
+        if isinstance(properties, dict) and _kind(feature, properties) is not None:
+            return "QuPath"
+    return ""
 
 
 def _read_features(path: Path, features: list[Any], masks: bool) -> GeoJson:
@@ -251,7 +278,7 @@ def _kind(feature: dict[str, Any], properties: dict[str, Any]) -> str | None:
 
 
 def _outline(number: int, parts: list[list[list[tuple[float, float]]]], sure: bool) -> Item:
-    x_px, y_px, area_px = _centroid(parts)
+    x_px, y_px, area_px = centroid_of(parts)
     return Item(number, x_px, y_px, sure, [ring for part in parts for ring in part], area_px)
 
 
@@ -262,15 +289,15 @@ def _side_px(rings: list[list[tuple[float, float]]]) -> float:
 
 def _nucleus(piece: _Piece, seen: set[UUID], with_mask: bool) -> MarkedNucleus:
     item, properties = piece.item, piece.feature.get("properties") or {}
-    uid = _uid(piece.feature.get("id")) if piece.alone else None
-    if uid is None or uid in seen:
-        uid = uuid4()
+    said = _uid(piece.feature.get("id")) if piece.alone else None
+    identified = said is not None and said not in seen
+    uid = said if said is not None and identified else uuid4()
     mask = mask_of_rings(item.rings) if with_mask and item.rings else None
     if mask is not None and not mask.area_px:  # it holds no pixel's centre
         mask = None
     category, confidence = _category(properties), _confidence(properties.get("measurements"))
     nucleus = Nucleus(uid, item.x_px, item.y_px, category, confidence, mask)
-    return MarkedNucleus(nucleus, _marks(properties.get("metadata")))
+    return MarkedNucleus(nucleus, _marks(properties.get("metadata")), identified)
 
 
 def _marks(metadata: Any) -> Marks:
@@ -285,35 +312,6 @@ def _xy(point: Any) -> tuple[float, float]:
     if not (math.isfinite(x) and math.isfinite(y)):
         raise ValueError(f"coordinates {point}")
     return x, y
-
-
-def _centroid(parts: list[list[list[tuple[float, float]]]]) -> tuple[float, float, float]:
-    """Centroid x, y and area of an outline: outer rings count, holes count against it."""
-    area = moment_x = moment_y = 0.0
-    for rings in parts:
-        for i, ring in enumerate(rings):
-            ring_area, ring_x, ring_y = _moments(ring)
-            sign = math.copysign(1.0, ring_area) * (1.0 if i == 0 else -1.0)
-            area += sign * ring_area
-            moment_x += sign * ring_x
-            moment_y += sign * ring_y
-    if area <= 1e-9:  # a line or a point drawn as a polygon
-        corners = [corner for rings in parts for ring in rings for corner in ring]
-        n = len(corners)
-        return sum(x for x, _ in corners) / n, sum(y for _, y in corners) / n, 0.0
-    return moment_x / area, moment_y / area, area
-
-
-def _moments(ring: list[tuple[float, float]]) -> tuple[float, float, float]:
-    """Signed area of a ring and its first moments in x and y (Green's theorem)."""
-    ox, oy = ring[0]  # near the ring, so that a far corner of a slide costs no precision
-    area = moment_x = moment_y = 0.0
-    for (x0, y0), (x1, y1) in zip(ring, [*ring[1:], ring[0]], strict=True):
-        cross = (x0 - ox) * (y1 - oy) - (x1 - ox) * (y0 - oy)
-        area += cross / 2
-        moment_x += cross * (x0 + x1 - 2 * ox) / 6
-        moment_y += cross * (y0 + y1 - 2 * oy) / 6
-    return area, moment_x + area * ox, moment_y + area * oy
 
 
 def _category(properties: dict[str, Any]) -> str:

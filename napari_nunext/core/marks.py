@@ -93,3 +93,5 @@ class MarkedNucleus:
 
     nucleus: Nucleus
     marks: Marks = UNMARKED
+    identified: bool = True
+    """Whether its uid is one that the file says; else it was made when the file was read."""

@@ -66,3 +66,38 @@ def mask_of_rings(rings_xy: Sequence[ArrayLike]) -> Mask:
     turns = np.zeros((bottom - top, right - left + 1), dtype=np.int64)
     np.add.at(turns, (row, np.ceil(x - 0.5).astype(np.int64) - left), 1)
     return Mask.from_array(np.cumsum(turns, axis=1)[:, :-1] % 2 == 1, left, top)
+
+
+def centroid_of(parts: list[list[list[tuple[float, float]]]]) -> tuple[float, float, float]:
+    """Centroid x, y and area of an outline: outer rings count, holes count against it.
+
+    Parameters
+    ----------
+    parts : list
+        Of each part its outer ring, then its holes; none is empty. Closed or not.
+    """
+    area = moment_x = moment_y = 0.0
+    for rings in parts:
+        for i, ring in enumerate(rings):
+            ring_area, ring_x, ring_y = _moments(ring)
+            sign = math.copysign(1.0, ring_area) * (1.0 if i == 0 else -1.0)
+            area += sign * ring_area
+            moment_x += sign * ring_x
+            moment_y += sign * ring_y
+    if area <= 1e-9:  # a line or a point drawn as a polygon
+        corners = [corner for rings in parts for ring in rings for corner in ring]
+        n = len(corners)
+        return sum(x for x, _ in corners) / n, sum(y for _, y in corners) / n, 0.0
+    return moment_x / area, moment_y / area, area
+
+
+def _moments(ring: list[tuple[float, float]]) -> tuple[float, float, float]:
+    """Signed area of a ring and its first moments in x and y (Green's theorem)."""
+    ox, oy = ring[0]  # near the ring, so that a far corner of a slide costs no precision
+    area = moment_x = moment_y = 0.0
+    for (x0, y0), (x1, y1) in zip(ring, [*ring[1:], ring[0]], strict=True):
+        cross = (x0 - ox) * (y1 - oy) - (x1 - ox) * (y0 - oy)
+        area += cross / 2
+        moment_x += cross * (x0 + x1 - 2 * ox) / 6
+        moment_y += cross * (y0 + y1 - 2 * oy) / 6
+    return area, moment_x + area * ox, moment_y + area * oy

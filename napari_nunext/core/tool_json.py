@@ -1,13 +1,13 @@
-"""JSON of HoVer-Net, CellViT, COCO and labelme as GeoJSON features.
+"""JSON of HoVer-Net, CellViT and labelme as GeoJSON features.
 
-COCO and labelme have corners in pixels, corner origin, as GeoJSON here. HoVer-Net (also in
+labelme has corners in pixels, corner origin, as GeoJSON here. HoVer-Net (also in
 TIAToolbox) and CellViT have the numbers of the border's pixels, so their centres are meant, and the
 border is part of the nucleus.
 """
 
 from __future__ import annotations
 
-from pathlib import PurePath
+from dataclasses import dataclass
 from typing import Any
 
 from napari_nunext.core.errors import RecordError
@@ -17,15 +17,21 @@ _BORDER = 1.001
 """Stretches a line through centres of pixels so that these lie inside it."""
 
 
-def features_of_tool(data: Any, stem: str, name: str) -> list[dict[str, Any]] | None:
-    """The nuclei of a file as GeoJSON detections; None if it is of no tool that is known.
+@dataclass(frozen=True, slots=True)
+class ToolFeatures:
+    """The nuclei of a file as GeoJSON detections, and what wrote them."""
+
+    tool: str
+    features: list[dict[str, Any]]
+
+
+def features_of_tool(data: Any, name: str) -> ToolFeatures | None:
+    """What a file holds; None if it is of no tool that is known.
 
     Parameters
     ----------
     data : object
         The file's JSON.
-    stem : str
-        Name of the image without suffix: chooses among the images of a COCO file.
     name : str
         The file's, for messages.
 
@@ -39,12 +45,11 @@ def features_of_tool(data: Any, stem: str, name: str) -> list[dict[str, Any]] | 
     for tool, keys, read in (
         ("HoVer-Net", ("nuc",), _hovernet),
         ("CellViT", ("cells",), _cellvit),
-        ("COCO", ("images", "annotations"), _coco),
         ("labelme", ("shapes",), _labelme),
     ):
         if all(isinstance(data.get(key), dict | list) for key in keys):
             try:
-                return read(data, stem)
+                return ToolFeatures(tool, read(data))
             except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
                 raise RecordError(
                     f"{name} looks like JSON of {tool}, but is malformed ({error!r}). Write it "
@@ -63,13 +68,11 @@ def _feature(shape: str, coordinates: Any, category: Any) -> dict[str, Any]:
     }
 
 
-def _hovernet(data: dict[str, Any], stem: str) -> list[dict[str, Any]]:
-    del stem
+def _hovernet(data: dict[str, Any]) -> list[dict[str, Any]]:
     return [_cell(cell, {}) for cell in data["nuc"].values()]
 
 
-def _cellvit(data: dict[str, Any], stem: str) -> list[dict[str, Any]]:
-    del stem
+def _cellvit(data: dict[str, Any]) -> list[dict[str, Any]]:
     return [_cell(cell, data.get("type_map") or {}) for cell in data["cells"]]
 
 
@@ -85,41 +88,7 @@ def _cell(cell: dict[str, Any], names: dict[str, Any]) -> dict[str, Any]:
     return _feature("Polygon", [wider], category)
 
 
-def _coco(data: dict[str, Any], stem: str) -> list[dict[str, Any]]:
-    images = data["images"]
-    chosen = [i for i in images if PurePath(str(i["file_name"])).stem == stem]
-    if len(images) != 1 and len(chosen) != 1:
-        raise RecordError(
-            f"COCO of {len(images)} images, {len(chosen)} of them named {stem}; expected one. "
-            "Write a file for each image, named as the image."
-        )
-    image = (chosen or images)[0]["id"]
-    names = {c["id"]: c["name"] for c in data.get("categories") or ()}
-    return [
-        _coco_feature(a, names.get(a.get("category_id")))
-        for a in data["annotations"]
-        if a["image_id"] == image and not a.get("iscrowd")
-    ]
-
-
-def _coco_feature(annotation: dict[str, Any], category: str | None) -> dict[str, Any]:
-    outline = annotation.get("segmentation")
-    if isinstance(outline, dict) and annotation.get("area") != 0:
-        raise RecordError(
-            "COCO with masks as run lengths (RLE) is not read. Write polygons, GeoJSON, or a label "
-            "image."
-        )
-    if isinstance(outline, list) and outline:
-        parts = [[list(zip(p[::2], p[1::2], strict=True))] for p in outline]
-        return _feature("MultiPolygon", parts, category)
-    if len(annotation.get("keypoints") or ()) == 3:
-        return _feature("Point", annotation["keypoints"][:2], category)
-    x, y, width, height = annotation["bbox"]
-    return _feature("Point", [x + width / 2, y + height / 2], category)
-
-
-def _labelme(data: dict[str, Any], stem: str) -> list[dict[str, Any]]:
-    del stem
+def _labelme(data: dict[str, Any]) -> list[dict[str, Any]]:
     return [_labelme_feature(shape) for shape in data["shapes"]]
 
 

@@ -37,6 +37,8 @@ class Picture:
     """What is done to show it as 8-bit RGB, one phrase each."""
     decode: Callable[[], NDArray[np.uint8]]
     """Read the pixels, shape (height_px, width_px, 3). Raises `ImageError`."""
+    orientation: int = 1
+    """How the stored pixels are turned to be shown, as EXIF and TIFF number it."""
 
 
 def check_size(path: Path, width_px: int, height_px: int, bytes_per_px: int = 3) -> None:

@@ -56,7 +56,7 @@ def read_pillow(path: Path) -> Picture:
         width, height = image.size[::-1] if orientation in (5, 6, 7, 8) else image.size
         mpp, scale_notes = _mpp(image)
         notes = _notes(image, path, orientation)
-    return Picture(width, height, mpp, notes + scale_notes, lambda: _decode(path))
+    return Picture(width, height, mpp, notes + scale_notes, lambda: _decode(path), orientation)
 
 
 @contextmanager

@@ -68,7 +68,7 @@ def read_tiff(path: Path) -> Picture:
             width, height = height, width
         mpp, scale_notes = mpp_of_tiff(tif, page)
         notes = _notes(page, tif, series, orientation)
-    return Picture(width, height, mpp, notes + scale_notes, lambda: _decode(path))
+    return Picture(width, height, mpp, notes + scale_notes, lambda: _decode(path), orientation)
 
 
 @contextmanager

@@ -45,6 +45,10 @@ class _Pixels:
                 self._rgb = rgb
             return self._rgb
 
+    @property
+    def orientation(self) -> int:
+        return self._picture.orientation
+
     def sha256(self) -> str:
         rgb = self.rgb()
         with self._lock:
@@ -93,6 +97,11 @@ class TileImage:
     def box(self) -> Box:
         """The whole image."""
         return Box.of_image(self.width_px, self.height_px)
+
+    @property
+    def orientation(self) -> int:
+        """How the stored pixels were turned to be shown, as EXIF and TIFF number it; 1 for not."""
+        return self._pixels.orientation
 
     @property
     def rgb(self) -> NDArray[np.uint8]:

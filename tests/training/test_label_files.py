@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from napari_nunext.core.errors import RecordError
+from napari_nunext.images import open_image
 from nunext_training.importers import IMPORTERS
 from nunext_training.predictions import prediction_files, read_prediction
 
@@ -136,9 +137,9 @@ def test_json_of_a_tool_that_is_broken_names_the_tool(folder):
                     {"image_id": 1, "area": 3, "segmentation": {"size": [1, 1], "counts": "x"}}
                 ],
             },
-            "RLE",
+            "COCO.*ompressed run lengths hold",
         ),
-        ({"images": [], "annotations": []}, "COCO of 0 images"),
+        ({"images": [], "annotations": []}, "holds 0 images"),
     ):
         (folder / "labels" / "a.json").write_text(json.dumps(data))
         with pytest.raises(RecordError, match=says):
@@ -153,3 +154,30 @@ def test_a_broken_label_file_is_an_error(folder, suffix, content):
     (folder / "labels" / f"a{suffix}").write_bytes(content)
     with pytest.raises(RecordError, match=f"a{suffix}"):
         read(folder)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
+def test_predicted_labels_are_turned_with_their_image(folder, orientation, suffix):
+    (folder / "images" / "a.png").unlink()
+    shown = np.full((32, 48, 3), 255, np.uint8)
+    shown[labels() > 0] = 0
+    stored = Image.fromarray(shown)
+    path = folder / "images" / f"a{suffix}"
+    if suffix == ".tif":
+        stored.save(path, tiffinfo={0x0112: orientation})
+    else:
+        stored.getexif()[0x0112] = orientation
+        stored.save(path, exif=stored.getexif())
+    Image.fromarray(labels()).save(folder / "labels" / "a.png")
+    image = open_image(path)
+    found = read_prediction(folder / "labels" / "a.png", image)
+    assert len(found.points_xy) == 3
+    assert all(image.rgb[int(y), int(x)].max() < 50 for x, y in found.points_xy)
+    assert bool(found.notes) == (orientation != 1)
+
+
+def test_predicted_labels_of_another_size_than_their_image_are_refused(folder):
+    np.save(folder / "labels" / "a.npy", labels()[:-1])
+    with pytest.raises(RecordError, match="labels of shape"):
+        read_prediction(folder / "labels" / "a.npy", open_image(folder / "images" / "a.png"))

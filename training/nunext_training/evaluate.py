@@ -231,7 +231,7 @@ def evaluate_predictions(
     outcomes = []
     notes: tuple[str, ...] = ()
     for image, path in zip(images, found, strict=True):
-        prediction = NOTHING if path is None else read_prediction(path)
+        prediction = NOTHING if path is None else read_prediction(path, image.open())
         notes += prediction.notes
         if prediction.instances is None and segmenter is not None:
             instances = draw_instances(

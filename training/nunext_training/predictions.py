@@ -5,26 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_nunext.core.errors import RecordError
-from napari_nunext.core.geojson import read_noted_geojson
-from napari_nunext.core.nuclei import UNCATEGORISED, points_of
-from nunext_training.importers.reading import (
-    CELLPOSE_MASKS,
-    CELLPOSE_PROJECT,
-    nuclei_of_labels,
-    read_label_image,
-    split_binary,
-)
+from napari_nunext.core.nuclei import points_of
+from napari_nunext.images.label_images import SUFFIXES as LABEL_SUFFIXES
+from napari_nunext.images.nuclei_files import nuclei_files, read_nuclei_of_one
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_nunext.core.geometry import PointsXY
     from napari_nunext.core.masks import Mask
-
-GEOJSON_SUFFIXES = (".geojson", ".json", ".geojson.gz", ".json.gz")
-LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".npy")
-SUFFIXES = GEOJSON_SUFFIXES + LABEL_SUFFIXES
+    from napari_nunext.images import TileImage
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -43,58 +33,30 @@ class Prediction:
 
 
 def prediction_files(folder: Path) -> dict[str, Path]:
-    """Files of predictions by stem: the file name without its suffix.
-
-    Raises
-    ------
-    RecordError
-        If the folder holds none, or two of one stem.
-    """
-    files: dict[str, Path] = {}
-    projects: list[Path] = []
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        suffix = next((s for s in SUFFIXES if path.name.lower().endswith(s)), None)
-        if suffix is None or path.name.startswith("."):
-            continue
-        if path.name.endswith(CELLPOSE_PROJECT):
-            projects.append(path)
-            continue
-        stem = path.name[: -len(suffix)]
-        for added in CELLPOSE_MASKS if suffix in LABEL_SUFFIXES else ():
-            stem = stem.removesuffix(added)
-        if stem in files:
-            raise RecordError(f"{folder} holds {files[stem].name} and {path.name}; keep one.")
-        files[stem] = path
-    for path in projects:  # beside masks it is not needed; alone, reading it says what to do
-        files.setdefault(path.name.removesuffix(CELLPOSE_PROJECT), path)
-    if not files:
-        raise RecordError(
-            f"{folder} holds no GeoJSON; expected one <image name>.geojson for each image, or a "
-            "label image as PNG, TIFF or NPY."
-        )
-    return files
+    """Files of predictions by the image that each is named after; see `nuclei_files`."""
+    return nuclei_files(folder)
 
 
-def read_prediction(path: Path) -> Prediction:
+def read_prediction(path: Path, image: TileImage | None = None) -> Prediction:
     """Read GeoJSON (points and polygons) or a label image, whose points are its centroids.
+
+    Parameters
+    ----------
+    path : Path
+    image : TileImage, optional
+        The image that it is of: labels are turned as that is, and have its size.
 
     Raises
     ------
     RecordError
         If the file does not read.
     """
-    if path.suffix.lower() in LABEL_SUFFIXES:
-        labels, note = split_binary(read_label_image(path))
-        found = nuclei_of_labels(labels)
-        instances = tuple((mask, UNCATEGORISED) for mask in found.masks)
-        notes = () if note is None else (f"{path.name}: {note}.",)
-        return Prediction(found.points_xy, found.categories, instances, notes)
-    read = read_noted_geojson(path, masks=True)
+    read = read_nuclei_of_one(path, image)
     nuclei = [n.nucleus for n in read.nuclei if n.marks.stands]
     outlined = tuple((n.mask, n.category) for n in nuclei if n.mask is not None)
     return Prediction(
         points_of(nuclei),
         tuple(n.category for n in nuclei),
-        outlined or None,
+        outlined if outlined or path.suffix.lower() in LABEL_SUFFIXES else None,
         tuple(f"{path.name}: {note}." for note in read.notes),
     )

@@ -26,34 +26,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from napari_nunext.core.csv_table import read_csv, read_rows
+from napari_nunext.core.csv_table import read_rows
 from napari_nunext.core.errors import CalibrationError, RecordError
-from napari_nunext.core.geojson import read_noted_geojson
 from napari_nunext.core.nuclei import points_of
 from napari_nunext.core.records import SPLITS, RecordNucleus
 from napari_nunext.images import find_images, open_image
 from napari_nunext.images.find import image_stem
+from napari_nunext.images.label_images import CELLPOSE_MASKS, CELLPOSE_PROJECT
+from napari_nunext.images.nuclei_files import read_nuclei_of_one
 from nunext_training.datasets.labelled import LabelledImage
 from nunext_training.importers.base import Importer
-from nunext_training.importers.reading import (
-    CELLPOSE_MASKS,
-    CELLPOSE_PROJECT,
-    check_fits,
-    nuclei_of_labels,
-    patient_of,
-    pseudonym,
-    read_label_image,
-    split_binary,
-)
+from nunext_training.importers.reading import patient_of, pseudonym
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from numpy.typing import NDArray
 
     from napari_nunext.core.geometry import PointsXY
     from napari_nunext.core.marks import MarkedNucleus, Marks
@@ -65,8 +53,6 @@ LABEL_SUFFIXES = (
     *(".png", ".tif", ".tiff", ".npy", ".geojson", ".json", ".geojson.gz", ".json.gz", ".csv"),
 )
 LIST_FILE = "images.csv"
-_ORIENTATION = 0x0112
-"""EXIF's."""
 ONE_IN = 5
 """Of so many patients one validates, where nobody says the split."""
 
@@ -132,7 +118,7 @@ def _read_image(
             f"{path.name} does not say its scale. Import with the micrometres per pixel, for "
             "example --mpp 0.5 (20x) or --mpp 0.25 (40x)."
         )
-    labels = _read_labels(_labels_of(part / "labels", name), image, path)
+    labels = _read_labels(_labels_of(part / "labels", name), image)
     patient = pseudonym(said["patient"]) if said.get("patient") else patient_of(name, name)
     said_split = next((s for s in SPLITS if s == said.get("split")), None)
     return LabelledImage(
@@ -192,38 +178,10 @@ class _Labels:
     notes: tuple[str, ...] = ()
 
 
-def _read_labels(path: Path, image: TileImage, image_path: Path) -> _Labels:
-    match path.suffix:
-        case ".csv":
-            return _of_marked(read_csv(path))
-        case ".geojson" | ".json" | ".gz":
-            read = read_noted_geojson(path, masks=True)
-            notes = tuple(f"{path.name}: {note}." for note in read.notes)
-            return replace(_of_marked(read.nuclei), notes=notes)
-        case _:
-            labels, turned = _turned(read_label_image(path), image_path)
-            check_fits(labels, image, path.name)
-            labels, split = split_binary(labels)
-            found = nuclei_of_labels(labels)
-            notes = tuple(f"{path.name}: {note}." for note in (turned, split) if note)
-            return _Labels(found.points_xy, found.categories, found.masks, notes=notes)
-
-
-def _turned(labels: NDArray[Any], image_path: Path) -> tuple[NDArray[Any], str | None]:
-    """Labels (H, W) as their image is shown: others draw on its stored pixels, before EXIF."""
-    from PIL import Image, ImageOps
-
-    if image_path.suffix.lower() not in (".jpg", ".jpeg", ".png"):
-        return labels, None
-    with Image.open(image_path) as stored:
-        exif = stored.getexif()
-        size = (stored.height, stored.width)
-    if exif.get(_ORIENTATION, 1) not in range(2, 9) or labels.shape != size:
-        return labels, None
-    number = Image.fromarray(np.arange(labels.size, dtype=np.int32).reshape(labels.shape))
-    number.getexif()[_ORIENTATION] = exif[_ORIENTATION]
-    order = np.asarray(ImageOps.exif_transpose(number))
-    return labels.ravel()[order], "turned as the EXIF orientation of its image says"
+def _read_labels(path: Path, image: TileImage) -> _Labels:
+    read = read_nuclei_of_one(path, image)
+    notes = tuple(f"{path.name}: {note}." for note in read.notes)
+    return replace(_of_marked(read.nuclei), notes=notes)
 
 
 def _of_marked(marked: Sequence[MarkedNucleus]) -> _Labels:
@@ -234,7 +192,7 @@ def _of_marked(marked: Sequence[MarkedNucleus]) -> _Labels:
         points_of(nuclei),
         tuple(n.category for n in nuclei),
         masks if any(mask is not None for mask in masks) else (),
-        uids=tuple(str(n.uid) for n in nuclei),
+        uids=tuple(str(n.nucleus.uid) if n.identified else None for n in standing),
         marks=tuple(n.marks for n in standing),
         rejected=tuple(_recorded(n) for n in marked if not n.marks.stands),
     )

@@ -14,6 +14,8 @@ from scipy.io.matlab import MatReadError
 from napari_nunext.core.errors import RecordError
 from napari_nunext.core.masks import masks_of
 from napari_nunext.core.nuclei import UNCATEGORISED, default_categories
+from napari_nunext.images.label_images import check_fits as check_fits
+from napari_nunext.images.label_images import read_label_image as read_label_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.geometry import PointsXY
     from napari_nunext.core.masks import Mask
-    from napari_nunext.images import TileImage
 
 NO_CATEGORIES = default_categories((UNCATEGORISED,))
 """Of a data set that tells no kinds of nuclei apart."""
@@ -35,10 +36,6 @@ _MAT_ERRORS = (
     *(NotImplementedError, MatReadError, zlib.error),
 )
 """What SciPy raises at files that are no MATLAB files, of version 7.3, cut off or damaged."""
-
-CELLPOSE_PROJECT = "_seg.npy"
-CELLPOSE_MASKS = ("_cp_masks", "_masks")
-"""What Cellpose adds to the image's name."""
 
 _TCGA_BARCODE = re.compile(r"TCGA-\w{2}-\w{4}")
 
@@ -64,21 +61,6 @@ def nuclei_of_labels(labels: NDArray[Any]) -> LabelledNuclei:
     """Nuclei of a label image of shape (H, W), in the order of their labels, of one category."""
     masks = masks_of(labels)
     return nuclei_of_masks(masks.values(), [UNCATEGORISED] * len(masks))
-
-
-def split_binary(labels: NDArray[Any]) -> tuple[NDArray[Any], str | None]:
-    """Number the pieces of a binary mask (H, W), and say so; other label images stay.
-
-    A binary mask has one label beside 0, and more than one piece.
-    """
-    from scipy import ndimage
-
-    if labels.size == 0 or len(np.unique(labels[labels != 0])) != 1:
-        return labels, None
-    pieces, n = ndimage.label(labels, structure=np.ones((3, 3)))
-    if n < 2:
-        return labels, None
-    return pieces, f"a mask of one label; its {n} separate pieces are read as {n} nuclei"
 
 
 def nuclei_of_maps(
@@ -116,59 +98,6 @@ def nuclei_of_maps(
             )
         categories.append(names[kind])
     return nuclei_of_masks(masks.values(), categories)
-
-
-def read_label_image(path: Path) -> NDArray[Any]:
-    """Read a label image (H, W) from PNG, TIFF or NPY: 0 is background.
-
-    Raises
-    ------
-    RecordError
-        If the file cannot be read or holds colours or fractions.
-    """
-    if path.name.endswith(CELLPOSE_PROJECT):
-        raise RecordError(
-            f"{path.name} is Cellpose's own file, which only unsafe unpickling opens. Save the "
-            "masks as PNG or TIFF (in Cellpose: File, Save masks) and take that file."
-        )
-    labels: NDArray[Any]
-    try:
-        if path.suffix.lower() == ".npy":
-            labels = np.load(path, allow_pickle=False)
-        elif path.suffix.lower() in (".tif", ".tiff"):
-            import tifffile
-
-            labels = tifffile.imread(path)
-        else:
-            from PIL import Image
-
-            with Image.open(path) as image:
-                labels = np.asarray(image)
-    except Exception as error:  # decoders raise anything at broken files
-        raise RecordError(f"{path.name} cannot be read as a label image ({error}).") from error
-    labels = np.squeeze(np.asarray(labels))
-    if labels.dtype.kind == "f" and np.array_equal(labels, np.rint(labels)):
-        labels = labels.astype(np.int64)
-    if labels.ndim != 2 or labels.dtype.kind not in "biu":
-        raise RecordError(
-            f"{path.name} is {labels.dtype} of shape {labels.shape}; expected a label image (H, W) "
-            "of whole numbers, 0 for background and one number for each nucleus."
-        )
-    return labels
-
-
-def check_fits(labels: NDArray[Any], image: TileImage, what: str) -> None:
-    """Refuse a label image (H, W) of another size than its image; `what` names its file.
-
-    Raises
-    ------
-    RecordError
-    """
-    if labels.shape != (image.height_px, image.width_px):
-        raise RecordError(
-            f"{what} has labels of shape {labels.shape}, but its image is {image.width_px} x "
-            f"{image.height_px} px; expected ({image.height_px}, {image.width_px})."
-        )
 
 
 def read_mat(path: Path, *names: str) -> tuple[NDArray[Any], ...]:

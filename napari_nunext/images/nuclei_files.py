@@ -1,0 +1,221 @@
+"""Files of nuclei, whatever tool wrote them: which they are, which image they mean, what they hold.
+
+One reader for everybody who takes nuclei from a file: `evaluate --predictions`, the import into a
+project, and the window. GeoJSON, JSON of HoVer-Net, CellViT, COCO and labelme, tables, and label
+images (`napari_nunext.core.geojson`, `coco`, `csv_table`, `napari_nunext.images.label_images`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from napari_nunext.core.coco import is_coco, read_coco
+from napari_nunext.core.csv_table import read_csv_by_image
+from napari_nunext.core.errors import RecordError
+from napari_nunext.core.geojson import read_json, read_parsed_geojson
+from napari_nunext.core.marks import MarkedNucleus
+from napari_nunext.core.nuclei import Nucleus
+from napari_nunext.images.find import image_stem
+from napari_nunext.images.label_images import (
+    CELLPOSE_MASKS,
+    CELLPOSE_PROJECT,
+    read_labels,
+)
+from napari_nunext.images.label_images import (
+    SUFFIXES as LABEL_SUFFIXES,
+)
+from napari_nunext.images.picture import quiet_readers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from napari_nunext.images.tile import TileImage
+
+JSON_SUFFIXES = (".geojson", ".json", ".geojson.gz", ".json.gz")
+TABLE_SUFFIXES = (".csv",)
+ROI_SUFFIXES = (".zip", ".roi")
+"""Of ImageJ, which StarDist writes, too; they are named, not read."""
+PREDICTION_SUFFIXES = JSON_SUFFIXES + LABEL_SUFFIXES
+SUFFIXES = PREDICTION_SUFFIXES + TABLE_SUFFIXES
+"""Of all files that may hold nuclei."""
+NEVER_IMAGES = (*JSON_SUFFIXES, *TABLE_SUFFIXES, *ROI_SUFFIXES, ".npy")
+"""Of those among them that are no images for sure."""
+
+
+@dataclass(frozen=True, slots=True)
+class NucleiOfImage:
+    """What a file holds of one image."""
+
+    path: Path
+    image: str
+    """Name of the image: what the file says, or else what the file is called; without folders."""
+    said: bool
+    """Whether the file itself names the image."""
+    size_px: tuple[int, int] | None
+    """Width and height of the image, where the file says so."""
+    nuclei: tuple[MarkedNucleus, ...]
+    """In the order of the file; rejected ones are among them, and say so."""
+    notes: tuple[str, ...] = ()
+    """What was left out, and how the file was read where that is not plain: a phrase for each."""
+    tool: str = ""
+    """What wrote the file, as far as it shows; empty where it does not."""
+
+
+def suffix_of(path: Path, suffixes: Sequence[str] = SUFFIXES) -> str | None:
+    """The one of `suffixes` that a file's name ends with; letter case does not count."""
+    return next((s for s in suffixes if path.name.lower().endswith(s)), None)
+
+
+def stem_of(path: Path) -> str:
+    """The image that a file is named after: its name without what tools add, and without suffix.
+
+    ``a.geojson``, ``a.png.geojson``, ``a_cp_masks.png`` and ``a_seg.npy`` all give ``a``.
+    """
+    suffix = suffix_of(path) or path.suffix
+    stem = path.name[: len(path.name) - len(suffix)]
+    if path.name.endswith(CELLPOSE_PROJECT):
+        return path.name.removesuffix(CELLPOSE_PROJECT)
+    for added in CELLPOSE_MASKS if suffix in LABEL_SUFFIXES else ():
+        stem = stem.removesuffix(added)
+    return image_stem(Path(stem))
+
+
+def nuclei_files(folder: Path, suffixes: Sequence[str] = PREDICTION_SUFFIXES) -> dict[str, Path]:
+    """Files of nuclei directly in a folder, by the image that each is named after (`stem_of`).
+
+    Raises
+    ------
+    RecordError
+        If the folder holds none, or two of one image.
+    """
+    files: dict[str, Path] = {}
+    projects: list[Path] = []
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if suffix_of(path, suffixes) is None or path.name.startswith("."):
+            continue
+        if path.name.endswith(CELLPOSE_PROJECT):
+            projects.append(path)
+            continue
+        stem = stem_of(path)
+        if stem in files:
+            raise RecordError(f"{folder} holds {files[stem].name} and {path.name}; keep one.")
+        files[stem] = path
+    for path in projects:  # beside masks it is not needed; alone, reading it says what to do
+        files.setdefault(stem_of(path), path)
+    if not files:
+        raise RecordError(
+            f"{folder} holds no GeoJSON; expected one <image name>.geojson for each image, or a "
+            "label image as PNG, TIFF or NPY."
+        )
+    return files
+
+
+def read_nuclei(
+    path: Path, image_of: Callable[[str], TileImage | None] = lambda stem: None
+) -> tuple[NucleiOfImage, ...]:
+    """What a file holds, image by image; a table and a COCO file may be of several.
+
+    Parameters
+    ----------
+    path : Path
+    image_of : callable
+        The image that a stem means, where it is known: labels are checked against it, and turned
+        as it is.
+
+    Raises
+    ------
+    RecordError
+        If the file does not read, or is of a kind that is not read; says what to do.
+    """
+    suffix = suffix_of(path, (*SUFFIXES, *ROI_SUFFIXES))
+    stem = stem_of(path)
+    if suffix in ROI_SUFFIXES:
+        raise RecordError(
+            f"{path.name} holds ROIs of ImageJ, which are not read. Save the label image instead "
+            "(in StarDist: save_tiff_imagej_compatible), or GeoJSON."
+        )
+    if suffix in TABLE_SUFFIXES:
+        return tuple(
+            NucleiOfImage(path, _image_name(image) or stem, bool(image), None, tuple(nuclei))
+            for image, nuclei in (read_csv_by_image(path) or {"": []}).items()
+        )
+    if suffix in JSON_SUFFIXES:
+        return _of_json(path, stem)
+    if suffix in LABEL_SUFFIXES:
+        labels = read_labels(path, image_of(stem))
+        nuclei = tuple(
+            MarkedNucleus(Nucleus(uuid4(), *mask.centroid_xy, mask=mask), identified=False)
+            for mask in labels.masks
+        )
+        tool = "Cellpose" if stem != image_stem(path) else ""
+        return (NucleiOfImage(path, stem, False, labels.size_px, nuclei, labels.notes, tool),)
+    raise RecordError(
+        f"{path.name} is no file of nuclei; expected GeoJSON, JSON, CSV, or a label image as PNG, "
+        "TIFF or NPY."
+    )
+
+
+def read_nuclei_of_one(path: Path, image: TileImage | None = None) -> NucleiOfImage:
+    """What a file holds of the one image that it is named after; parameters as `read_nuclei`.
+
+    Raises
+    ------
+    RecordError
+        Also where it holds several images, and none is named as the file.
+    """
+    parts = read_nuclei(path, lambda stem: image)
+    if len(parts) == 1:
+        return parts[0]
+    named = belonging(stem_of(path), [part.image for part in parts])
+    if len(named) != 1:
+        raise RecordError(
+            f"{path.name} holds {len(parts)} images, {len(named)} of them named {stem_of(path)}; "
+            "expected one. Write a file for each image, named as the image."
+        )
+    return next(part for part in parts if part.image == named[0])
+
+
+def _of_json(path: Path, stem: str) -> tuple[NucleiOfImage, ...]:
+    data = read_json(path, "GeoJSON", "Export it again, for example from QuPath.")
+    if not is_coco(data):
+        read = read_parsed_geojson(path, data, masks=True)
+        return (NucleiOfImage(path, stem, False, None, read.nuclei, read.notes, read.tool),)
+    return tuple(
+        NucleiOfImage(
+            path, _image_name(part.image), True, part.size_px, part.nuclei, part.notes, "COCO"
+        )
+        for part in read_coco(data, path.name)
+    )
+
+
+def _image_name(said: str) -> str:
+    """Without folders, also those of Windows."""
+    return PurePath(said.replace("\\", "/")).name
+
+
+def holds_labels(path: Path) -> bool:
+    """Whether a PNG or TIFF may be a label image by its header: whole numbers of one channel."""
+    try:
+        with quiet_readers():
+            if path.suffix.lower() == ".png":
+                from PIL import Image
+
+                with Image.open(path) as image:
+                    return image.mode in ("1", "L", "P", "I", "I;16", "I;16B")
+            import tifffile
+
+            with tifffile.TiffFile(path) as tif:
+                page = tif.pages.first
+                kind = "" if page.dtype is None else page.dtype.kind
+                return len(tif.pages) == 1 and page.samplesperpixel == 1 and kind in ("i", "u")
+    except Exception:  # noqa: BLE001  decoders raise anything at broken files
+        return False
+
+
+def belonging(name: str, stems: Iterable[str]) -> list[str]:
+    """Those of `stems`, with suffix or without, that a name, with it or without, means."""
+    wanted = image_stem(Path(name)).casefold()
+    return [stem for stem in stems if image_stem(Path(stem)).casefold() == wanted]
