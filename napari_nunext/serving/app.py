@@ -27,7 +27,7 @@ from napari_nunext.serving.protocol import (
     SegmentRequest,
     Sha256,
 )
-from napari_nunext.serving.refusals import Refusal
+from napari_nunext.serving.refusals import Refusal, hung_up
 from napari_nunext.serving.service import Service
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ async def segment(
                 503, "time_limit", f"The masks took longer than {limit_s:g} s. Ask for fewer."
             )
         if not work.done():
-            raise Refusal(499, "hung_up", "The caller hung up.")
+            raise hung_up()
         return work.result()
     finally:
         gone.set()

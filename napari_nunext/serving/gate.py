@@ -12,7 +12,14 @@ import time
 from typing import TYPE_CHECKING
 
 from napari_nunext.serving.error_answers import refusal_response
-from napari_nunext.serving.refusals import busy, too_large, too_slow, unauthorised
+from napari_nunext.serving.refusals import (
+    busy,
+    hung_up,
+    silent,
+    too_large,
+    too_slow,
+    unauthorised,
+)
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -80,7 +87,7 @@ class Gate:
         if announced.isdigit() and int(announced) > limit:
             await refusal_response(too_large(limit))(scope, receive, send)
             return
-        body = _Body(self, receive, limit, self._settings.max_upload_s)
+        body = _Body(self, receive, limit, self._settings)
         try:
             await self._app(scope, body.receive, send)
         finally:
@@ -123,12 +130,15 @@ class Gate:
 class _Body:
     """Reads a request's body, up to a size and for a time."""
 
-    def __init__(self, gate: Gate, receive: Receive, limit_bytes: int, limit_s: float) -> None:
+    def __init__(
+        self, gate: Gate, receive: Receive, limit_bytes: int, settings: ServerSettings
+    ) -> None:
         self._gate = gate
         self._receive = receive
         self._limit_bytes = limit_bytes
-        self._limit_s = limit_s
-        self._deadline = asyncio.get_running_loop().time() + limit_s
+        self._settings = settings
+        self._now_s = asyncio.get_running_loop().time
+        self._deadline_s = self._now_s() + settings.max_upload_s
         self._complete = False
         self.size_bytes = 0
 
@@ -136,11 +146,16 @@ class _Body:
         """The next message. After the body, what comes is that the caller hangs up."""
         if self._complete:
             return await self._receive()
+        silence_s = self._now_s() + self._settings.max_silence_s
         try:
-            async with asyncio.timeout_at(self._deadline):
+            async with asyncio.timeout_at(min(self._deadline_s, silence_s)):
                 message = await self._receive()
         except TimeoutError:
-            raise too_slow(self._limit_s) from None
+            if silence_s < self._deadline_s:
+                raise silent(self._settings.max_silence_s) from None
+            raise too_slow(self._settings.max_upload_s) from None
+        if message["type"] == "http.disconnect":
+            raise hung_up()  # no error of ours, and nobody is there to be told
         more_bytes = len(message.get("body", b""))
         self.size_bytes += more_bytes
         self._complete = not message.get("more_body", False)

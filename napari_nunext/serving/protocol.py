@@ -15,13 +15,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
 from napari_nunext.core.masks import Mask
+from napari_nunext.core.sentences import without_folders
 
 Sha256: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Number: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]
 RunId: TypeAlias = Annotated[str, Field(min_length=1, max_length=64)]
+Sentence: TypeAlias = Annotated[str, AfterValidator(without_folders)]
+"""Tells a person something; never where files lie on the server."""
 MppField: TypeAlias = Annotated[float, Field(ge=0.02, le=20.0, allow_inf_nan=False)]
 
 
@@ -61,7 +64,7 @@ class ModelInfo(Message):
     metrics: list[dict[str, Any]] = []
     """Reference figures with the data they were measured on."""
     provenance: dict[str, Any] = {}
-    problem: str | None = None
+    problem: Sentence | None = None
     """One sentence where this model cannot be served; None when it can."""
     passing: bool = False
     """Whether the problem may be over in a moment: what runs the model starts, or starts again."""
@@ -85,7 +88,7 @@ class Health(Message):
     """Resident memory of the server process; None where the system does not tell."""
     loaded: list[str] = []
     """Ids of the models in memory."""
-    problems: list[str] = []
+    problems: list[Sentence] = []
     """What the server finds wrong with itself, a sentence each: memory, disk, its model."""
 
 
@@ -101,7 +104,7 @@ class Problem(Message):
     """Body of every refusal: one sentence that says what to do."""
 
     code: str
-    message: str
+    message: Sentence
 
 
 # Detection
@@ -224,7 +227,7 @@ class Failed(Message):
 
     event: Literal["failed"] = "failed"
     code: str
-    message: str
+    message: Sentence
 
 
 DetectEvent: TypeAlias = Annotated[

@@ -53,6 +53,18 @@ def too_slow(limit_s: float) -> Refusal:
     )
 
 
+def silent(limit_s: float) -> Refusal:
+    """A body stopped in the middle."""
+    return Refusal(
+        408, "too_slow", f"Nothing more of the upload came for {limit_s:g} s. Send it again."
+    )
+
+
+def hung_up() -> Refusal:
+    """The caller is not there any more: for our log alone."""
+    return Refusal(499, "hung_up", "The caller hung up.")
+
+
 def busy(whose: str, retry_s: float) -> Refusal:
     """As many requests wait as may: of everybody together, or of this caller (``"yours"``)."""
     seconds = max(math.ceil(retry_s), 1)

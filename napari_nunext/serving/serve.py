@@ -6,12 +6,14 @@ import logging
 import signal
 import socket
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import uvicorn
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.serving.app import create_app
+from napari_nunext.serving.guard import GuardedProtocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 STOP_S = 2
 """How long streams may take to end once the server stops."""
+SPARE_FILES = 256
+"""What a server may have open beside its connections: checkpoints, libraries, uploads."""
 
 
 def serve(
@@ -59,6 +63,7 @@ def serve(
     InputError
         If the address cannot be listened on, or the keys file cannot be used.
     """
+    _allow_files(settings.connections)
     with listening or listen(settings) as accepting:
         app = create_app(settings, catalog)
         server = _Server(app.state.service, app)
@@ -74,6 +79,9 @@ class _Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,  # type: ignore[arg-type]
+                http=partial(GuardedProtocol, limits=service.settings),  # type: ignore[arg-type]
+                ws="none",  # there are none, and a request for one passes by the limits
+                timeout_keep_alive=service.settings.max_idle_s,  # type: ignore[arg-type]
                 log_config=None,
                 # It would name every path; `Gate` logs what may be told.
                 access_log=False,
@@ -111,6 +119,27 @@ class _Server(uvicorn.Server):
             logger.info("drained")
             self.stop()
         return await super().on_tick(counter)
+
+
+def _allow_files(connections: int) -> None:
+    """Let this process open as many files as it may have connections, and some more."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    wanted = connections + SPARE_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        if most < wanted:
+            logger.warning(
+                "this process may open %d files, less than the %d that %d connections may take: "
+                "raise the limit (ulimit -n)",
+                most,
+                wanted,
+                connections,
+            )
 
 
 def listen(settings: ServerSettings) -> socket.socket:

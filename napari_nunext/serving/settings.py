@@ -66,6 +66,20 @@ class ServerSettings:
     runs_at_once: int = 4
     """Requests that take turns with the model; see `napari_nunext.serving.fair_queue`."""
     max_upload_s: float = 300.0
+    max_silence_s: float = 30.0
+    """Longest pause between two pieces of an upload."""
+    max_head_s: float = 10.0
+    """Until the head of a request is there, from its connection or its first byte."""
+    max_idle_s: float = 20.0
+    """Longest pause between two requests on a connection; longer than our own client keeps one."""
+    max_stranger_s: float = 60.0
+    """How long a connection may last on which nobody has shown a token or key."""
+    strangers: int = 256
+    """Connections of those who have not, all together."""
+    strangers_per_peer: int = 64
+    """And of one address."""
+    connections: int = 512
+    """All connections."""
     max_run_s: float = 6 * 3600.0
     """Longest run, from its first turn; a whole slide on a CPU takes hours."""
     max_wait_s: float = 1800.0

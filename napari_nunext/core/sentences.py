@@ -1,0 +1,22 @@
+"""Sentences for people on other machines."""
+
+from __future__ import annotations
+
+import re
+
+_QUOTED = re.compile(r"(['\"])(?:[A-Za-z]:)?[\\/][^'\"]*[\\/]([^'\"\\/]*)[\\/]?\1")
+_PLAIN = re.compile(
+    r"(?<![\w/:.])(?:[A-Za-z]:)?[\\/](?:[^\s\\/'\"<>|:,;()]+[\\/])+(?=[^\s\\/'\"<>|:,;()]*)"
+)
+
+
+def without_folders(sentence: str) -> str:
+    r"""A sentence whose absolute paths are cut to their last part.
+
+    What an error says of a file tells where it lies, and so who keeps it; nobody on another machine
+    can do anything with it. Addresses of the web and relative paths stay.
+
+    >>> without_folders("[Errno 2] No such file or directory: '/home/ana/models/a/config.json'")
+    "[Errno 2] No such file or directory: 'config.json'"
+    """
+    return _PLAIN.sub("", _QUOTED.sub(r"\1\2\1", sentence))

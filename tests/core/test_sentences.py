@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import pytest
+
+from napari_nunext.core.sentences import without_folders
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("No such file: '/home/ana/my models/a/config.json'", "No such file: 'config.json'"),
+        ("/srv/models/old has no weights. Copy it again.", "old has no weights. Copy it again."),
+        ('cannot read "C:\\Users\\ana\\x.tif": it is torn', 'cannot read "x.tif": it is torn'),
+        ("C:\\Users\\ana\\x.tif is torn", "x.tif is torn"),
+        ("the folder /srv/models/", "the folder "),
+        ("(/tmp/nunext-1/the upload)", "(the upload)"),
+        ("two: /a/b, /c/d/e", "two: b, e"),
+        ("0.5 um/px, and/or 3/4 of it", "0.5 um/px, and/or 3/4 of it"),
+        ("ask https://example.org/a/b or http://[::1]:8123/v1/models", None),
+        ("models/a/config.json is torn", None),
+        ("a b", None),
+        ("", None),
+    ],
+)
+def test_folders_are_left_out_and_nothing_else(said: str, told: str | None) -> None:
+    assert without_folders(said) == (said if told is None else told)
