@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from napari_nunext.review.coverage import unseen_parts
 from napari_nunext.review.model import Notice
 from napari_nunext.store import events
-from napari_nunext.store.acceptance import truth_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +73,7 @@ def is_accepted(state: FieldState, region: Box) -> bool:
 def doubt(state: FieldState, scope: Scope) -> str:
     """What speaks against accepting; empty where nothing does."""
     what, unseen = scope.words, unseen_parts(state, scope.region)
-    nothing = not truth_in(state.nuclei.values(), scope.region)
+    nothing = not state.seen_in(scope.region)["count"]
     if not unseen:
         return f"There are no nuclei in this {what}. Is that so?" if nothing else ""
     if nothing:

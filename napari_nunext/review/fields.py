@@ -63,7 +63,9 @@ def load_field(
     if mpp is not None and mpp != known.mpp:
         writer.call(lambda: project.set_scale(known.sha256, mpp, "user"))
         known = replace(known, mpp=mpp, mpp_source="user")
-    return LoadedField(OpenField(known, image.rgb, tuple(image.notes)), project.state(known.sha256))
+    field, state = OpenField(known, image.rgb, tuple(image.notes)), project.state(known.sha256)
+    state.seen_in(field.box)  # here, and kept up from here: to accept the field is then no work
+    return LoadedField(field, state)
 
 
 def patient_of(name: str) -> str | None:

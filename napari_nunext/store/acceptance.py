@@ -8,19 +8,15 @@ makes the acceptance *changed since*: it is no truth until someone accepts again
 
 from __future__ import annotations
 
-import hashlib
-import json
-from array import array
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from napari_nunext.core.nuclei import points_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from napari_nunext.core.geometry import Box, PointsXY
@@ -55,38 +51,6 @@ def truth_in(nuclei: Iterable[ReviewedNucleus], region: Box) -> list[Nucleus]:
     standing = [n.nucleus for n in nuclei if is_truth(n)]
     inside = region.contains(points_of(standing)).tolist()
     return [n for n, is_inside in zip(standing, inside, strict=True) if is_inside]
-
-
-def seen_in(nuclei: Iterable[ReviewedNucleus], region: Box) -> dict[str, Any]:
-    """The digest of `truth_in`: ``{"count": N, "sha256": hex}``, JSON values.
-
-    Covers identity, place, category and mask of every nucleus, in the order of their identities.
-    Column by column: a field has up to a hundred thousand, and a person waits.
-    """
-    truth = sorted(truth_in(nuclei, region), key=lambda n: n.uid.int)
-    digest = hashlib.sha256(b"".join([n.uid.bytes for n in truth]))
-    # Adding 0.0 makes -0.0 into the 0.0 that SQLite gives back.
-    digest.update((points_of(truth) + 0.0).astype("<f8").tobytes())
-    names = sorted({n.category for n in truth})
-    number = {name: i for i, name in enumerate(names)}
-    digest.update(json.dumps(names).encode())
-    digest.update(np.array([number[n.category] for n in truth], dtype="<i8").tobytes())
-    digest.update(np.array(_mask_numbers(truth), dtype="<i8").tobytes())
-    return {"count": len(truth), "sha256": digest.hexdigest()}
-
-
-def _mask_numbers(nuclei: Sequence[Nucleus]) -> array[int]:
-    """Place, size and run lengths of each mask, after how many they are; 0 for no mask."""
-    numbers = array("q")
-    for n in nuclei:
-        m = n.mask
-        if m is None:
-            numbers.append(0)
-        else:
-            head = (4 + len(m.counts), m.x0_px, m.y0_px, m.height_px, m.width_px)
-            numbers.extend(head)
-            numbers.extend(m.counts)
-    return numbers
 
 
 def after_edit(

@@ -115,12 +115,13 @@ def _is_categories(value: Any) -> bool:
 
 
 def _is_seen(value: Any) -> bool:
-    return (
-        isinstance(value, dict)
-        and value.keys() == {"count", "sha256"}
-        and isinstance(value["count"], int)
-        and isinstance(value["sha256"], str)
-    )
+    """What a person saw, in the first version or in the second (see `napari_nunext.store.seen`)."""
+    if not isinstance(value, dict) or not isinstance(value.get("count"), int):
+        return False
+    if value.keys() == {"count", "sha256"}:
+        return isinstance(value["sha256"], str)
+    is_second = value.keys() == {"version", "count", "sum"} and value["version"] == 2
+    return is_second and isinstance(value["sum"], str)
 
 
 def _reads(parse: Callable[[Any], object], value: Any) -> bool:

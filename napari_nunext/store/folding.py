@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scipy.spatial import cKDTree
 
@@ -13,8 +13,8 @@ from napari_nunext.store.acceptance import (
     after_edit,
     after_run,
     have_common_area,
-    seen_in,
 )
+from napari_nunext.store.seen import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -150,13 +150,11 @@ class Fold:
         self.flagged = False
         self.comments: tuple[Comment, ...] = ()
         self.aliases: dict[str, str] = {}
-        self.seen: dict[Box, dict[str, Any]] = {}
-        """Digests of the nuclei as they are, by region, as far as they are known."""
+        self.tally = Tally()
+        """Of the regions of which somebody wants to know what stands in them."""
 
     def apply(self, event: Event) -> None:
         """Apply one edit that is in force."""
-        if event.kind not in _KEEPING_NUCLEI:
-            self.seen = {}
         if event.uid is None or not self.acceptances:
             _HANDLERS[event.kind](self, event)
             return
@@ -175,6 +173,14 @@ class Fold:
         self.acceptances, self.flagged = marks.acceptances, marks.flagged
         self.comments = marks.comments
 
+    def put(self, uid: UUID, nucleus: ReviewedNucleus | None) -> None:
+        """Let a nucleus stand as it is now; None takes it away. Nothing else changes `nuclei`."""
+        self.tally.note(uid, self.nuclei.get(uid))
+        if nucleus is None:
+            self.nuclei.pop(uid, None)
+        else:
+            self.nuclei[uid] = nucleus
+
     # One nucleus
 
     def _add(self, event: Event) -> None:
@@ -185,11 +191,12 @@ class Fold:
             event.uid, float(p["x_px"]), float(p["y_px"]), p["category"], mask=event.mask
         )
         self.deleted.pop(event.uid, None)
-        self.nuclei[event.uid] = ReviewedNucleus(nucleus, touched=True, annotator=event.annotator)
+        self.put(event.uid, ReviewedNucleus(nucleus, touched=True, annotator=event.annotator))
 
     def _delete(self, event: Event) -> None:
-        gone = None if event.uid is None else self.nuclei.pop(event.uid, None)
+        gone = None if event.uid is None else self.nuclei.get(event.uid)
         if gone is not None:
+            self.put(gone.uid, None)
             self.deleted[gone.uid] = gone.predicted_xy or (gone.nucleus.x_px, gone.nucleus.y_px)
 
     def _edit(self, event: Event) -> None:
@@ -214,9 +221,10 @@ class Fold:
                 status = "rejected"
             case "flag_nucleus":
                 flagged = p["flagged"]
-        self.nuclei[n.uid] = ReviewedNucleus(
+        new = ReviewedNucleus(
             n, old.run_id, True, status, flagged, event.annotator, old.predicted_xy
         )
+        self.put(n.uid, new)
 
     # The field
 
@@ -235,11 +243,11 @@ class Fold:
         inside = event.region.contains(points_of(untouched))
         for nucleus, is_inside in zip(untouched, inside, strict=True):
             if is_inside:
-                del self.nuclei[nucleus.uid]
+                self.put(nucleus.uid, None)
         absent = (run.hidden - self._named) | self.nuclei.keys() | self.deleted.keys()
         for nucleus, admitted in zip(run.nuclei, base.admits(run.nuclei).tolist(), strict=True):
             if admitted and nucleus.uid not in absent:
-                self.nuclei[nucleus.uid] = as_predicted(run.run_id, nucleus, self.aliases)
+                self.put(nucleus.uid, as_predicted(run.run_id, nucleus, self.aliases))
         self.bases = (*self.bases, base)
         self.acceptances = after_run(self.acceptances, event.region)
 
@@ -268,9 +276,7 @@ class Fold:
     def _complete_region(self, event: Event) -> None:
         new, seen = event.region, event.payload.get("seen")
         # Journals from before acceptances kept what was seen cannot tell: they are believed.
-        differs = seen is not None and seen != (
-            self.seen.get(new) or seen_in(self.nuclei.values(), new)
-        )
+        differs = seen is not None and not self.tally.is_as_said(seen, new, self.nuclei)
         kept = (a for a in self.acceptances if a.region.clipped_to(new) != a.region)
         self.acceptances = (*kept, Acceptance(new, event.annotator, changed=differs))
 
@@ -290,13 +296,10 @@ class Fold:
         if event.kind != "rename_category":
             return
         name, to = event.payload["name"], event.payload["to"]
-        for uid, old in self.nuclei.items():
+        for uid, old in self.nuclei.items():  # entries are replaced: the size stays
             if old.nucleus.category == name:
-                self.nuclei[uid] = replace(old, nucleus=replace(old.nucleus, category=to))
+                self.put(uid, replace(old, nucleus=replace(old.nucleus, category=to)))
 
-
-_KEEPING_NUCLEI = frozenset({"complete_region", "reopen_region", "flag_field"})
-"""Kinds of events that leave every nucleus as it is."""
 
 _HANDLERS: dict[str, Callable[[Fold, Event], None]] = {
     "add": Fold._add,

@@ -24,12 +24,14 @@ Pure: the same runs and events always give the same state. What an event means:
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.nuclei import points_of
-from napari_nunext.store.acceptance import Acceptance, may_depend_on, seen_in
+from napari_nunext.store.acceptance import Acceptance, may_depend_on
 from napari_nunext.store.events import CATEGORY_KINDS
 from napari_nunext.store.folding import Base, Comment, Fold, ReviewedNucleus, as_predicted
+from napari_nunext.store.gestures import History, histories_after
+from napari_nunext.store.seen import Seen, Tally, kept_up
 from napari_nunext.store.trail import Recorder, Trail
 
 if TYPE_CHECKING:
@@ -41,16 +43,6 @@ if TYPE_CHECKING:
     from napari_nunext.core.nuclei import Nucleus
     from napari_nunext.store.entries import Run, RunStatus
     from napari_nunext.store.events import Event
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class History:
-    """One person's gestures: what undo and redo reach next is last."""
-
-    done: tuple[UUID, ...] = ()
-    undone: tuple[UUID, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +70,15 @@ class FieldState:
     _aliases: dict[str, str] = field(compare=False, repr=False)
     """What became of categories that there are no more."""
     _trail: Trail = field(compare=False, repr=False)
-    _seen: dict[Box, dict[str, Any]] = field(
-        default_factory=dict, init=False, compare=False, repr=False
-    )
-    """What was found to be seen, by region: to accept asks for it, and to fold the event again."""
+    _seen: dict[Box, Seen] = field(default_factory=dict, compare=False, repr=False)
+    """What stands in regions that somebody accepted, or asked for; kept up from state to state."""
 
     @classmethod
     def fold(cls, runs: Iterable[Run] = (), events: Iterable[Event] = ()) -> FieldState:
         """Fold `events`, in the order of the journal, over the predictions of `runs`."""
         by_id = {run.run_id: run for run in runs}
         all_events = tuple(events)
-        histories, inactive = _histories(all_events, {}, frozenset())
+        histories, inactive = histories_after(all_events, {}, frozenset())
         active = [
             (at, e) for at, e in enumerate(all_events) if e.is_edit and e.group not in inactive
         ]
@@ -107,18 +97,23 @@ class FieldState:
         """
         all_events = (*self.events, *events)
         if len(events) == 1 and events[0].kind in ("undo", "redo"):
-            return self._reversed(events[0]) or FieldState.fold(self.runs.values(), all_events)
+            return self._reversed(events[0]) or self._refolded(self.runs, all_events)
         if any(self._needs_refold(event) for event in events):
-            return FieldState.fold(self.runs.values(), all_events)
-        histories, inactive = _histories(events, self.histories, self._inactive)
+            return self._refolded(self.runs, all_events)
+        histories, inactive = histories_after(events, self.histories, self._inactive)
         fold = self._thawed()
-        fold.seen = self._seen
         recorder = Recorder(self._trail)
         for at, event in enumerate(events, start=len(self.events)):
             if event.is_edit and event.group not in inactive:
                 recorder.note(fold, event, at)
                 fold.apply(event)
         return FieldState._frozen(fold, histories, all_events, inactive, recorder.trail())
+
+    def _refolded(self, runs: dict[str, Run], events: Sequence[Event]) -> FieldState:
+        """The state folded from the beginning; what is known to stand in regions is kept up."""
+        new = FieldState.fold(runs.values(), events)
+        uids = self.nuclei.keys() | new.nuclei.keys()
+        return replace(new, _seen=kept_up(self._seen, self.nuclei, new.nuclei, uids) | new._seen)
 
     def _needs_refold(self, event: Event) -> bool:
         return event.kind in ("undo", "redo", "use_run") or (
@@ -130,7 +125,7 @@ class FieldState:
 
     def _reversed(self, event: Event) -> FieldState | None:
         """The state after an undo or a redo; None where everything has to be folded again."""
-        histories, inactive = _histories([event], self.histories, self._inactive)
+        histories, inactive = histories_after([event], self.histories, self._inactive)
         all_events = (*self.events, event)
         if inactive == self._inactive:  # not theirs to take back, or not the last
             return replace(self, histories=histories, events=all_events)
@@ -150,8 +145,11 @@ class FieldState:
             return None
         fold.marks = step.marks
         for uid, (nucleus, deleted_xy) in step.nuclei.items():
-            _put(fold.nuclei, uid, nucleus)
-            _put(fold.deleted, uid, deleted_xy)
+            fold.put(uid, nucleus)
+            if deleted_xy is None:
+                fold.deleted.pop(uid, None)
+            else:
+                fold.deleted[uid] = deleted_xy
         return fold
 
     def _fold_with(self, group: UUID) -> tuple[Fold | None, Trail]:
@@ -188,6 +186,7 @@ class FieldState:
             _inactive=inactive,
             _aliases=fold.aliases,
             _trail=trail,
+            _seen=fold.tally.seen(fold.nuclei),
         )
 
     def _thawed(self) -> Fold:
@@ -199,6 +198,7 @@ class FieldState:
         fold.flagged = self.flagged
         fold.comments = self.comments
         fold.aliases = self._aliases
+        fold.tally = Tally(self._seen)
         return fold
 
     # What is truth
@@ -221,14 +221,14 @@ class FieldState:
     def seen_in(self, region: Box) -> dict[str, Any]:
         """What an acceptance of `region` records of the nuclei in it now."""
         if region not in self._seen:
-            self._seen[region] = seen_in(self.nuclei.values(), region)
-        return self._seen[region]
+            self._seen[region] = Seen.of(self.nuclei.values(), region)
+        return self._seen[region].to_json()
 
     # A run while it streams
 
     def with_run(self, run: Run) -> FieldState:
         """The state that knows `run`; nothing of it shows before a `use_run`."""
-        return FieldState.fold((*self.runs.values(), run), self.events)
+        return self._refolded({**self.runs, run.run_id: run}, self.events)
 
     def with_predictions(self, run_id: str, nuclei: Sequence[Nucleus]) -> FieldState:
         """The state with further predictions of a run, equal to folding everything again."""
@@ -240,10 +240,10 @@ class FieldState:
             or base.aliases is not self._aliases
             or any(n.uid in run.hidden for n in nuclei)
         ):
-            return FieldState.fold(runs.values(), self.events)
+            return self._refolded(runs, self.events)
         admitted = base.admits(nuclei)
         if may_depend_on(self.acceptances, points_of(nuclei)[admitted]):
-            return FieldState.fold(runs.values(), self.events)
+            return self._refolded(runs, self.events)
         new = {
             n.uid: as_predicted(run_id, n, base.aliases)
             for n, ok in zip(nuclei, admitted, strict=True)
@@ -258,7 +258,7 @@ class FieldState:
         runs = {**self.runs, run_id: replace(run, hidden=hidden)}
         here = [n for n in run.nuclei if n.uid in hidden]
         if self._latest_use(run_id) is None or may_depend_on(self.acceptances, points_of(here)):
-            return FieldState.fold(runs.values(), self.events)
+            return self._refolded(runs, self.events)
         gone = {uid for uid in uids if uid in self.nuclei and not self.nuclei[uid].touched}
         kept = {uid: n for uid, n in self.nuclei.items() if uid not in gone}
         return self._streamed(runs, kept, uids)
@@ -271,7 +271,7 @@ class FieldState:
         shown = [self.nuclei[uid] for uid in masks if uid in self.nuclei]
         outlined = [n for n in nuclei if n.uid in masks]
         if any(n.touched for n in shown) or may_depend_on(self.acceptances, points_of(outlined)):
-            return FieldState.fold(runs.values(), self.events)
+            return self._refolded(runs, self.events)
         new = {n.uid: replace(n, nucleus=replace(n.nucleus, mask=masks[n.uid])) for n in shown}
         return self._streamed(runs, {**self.nuclei, **new}, masks)
 
@@ -283,7 +283,8 @@ class FieldState:
     ) -> FieldState:
         """The state after a run has said more of the nuclei `uids`."""
         trail = self._trail.beside_stream(uids, len(self.events))
-        return replace(self, runs=runs, nuclei=nuclei, _trail=trail)
+        seen = kept_up(self._seen, self.nuclei, nuclei, uids)
+        return replace(self, runs=runs, nuclei=nuclei, _trail=trail, _seen=seen)
 
     def with_finished(self, run_id: str, status: RunStatus) -> FieldState:
         """The state that knows how a run ended; it shows the same."""
@@ -348,58 +349,6 @@ def events_of(events: Iterable[Event], annotators: Collection[str] | None) -> tu
     )
 
 
-def _histories(
-    events: Iterable[Event], start: dict[str | None, History], inactive: frozenset[UUID]
-) -> tuple[dict[str | None, History], frozenset[UUID]]:
-    """Everyone's gestures after `events`, and which groups no longer count."""
-    # Dictionaries serve as ordered sets: a group stands once, however many events it has.
-    done = {who: dict.fromkeys(history.done) for who, history in start.items()}
-    undone = {who: dict.fromkeys(history.undone) for who, history in start.items()}
-    out = set(inactive)
-    for event in events:
-        mine = done.setdefault(event.annotator, {})
-        back = undone.setdefault(event.annotator, {})
-        if event.is_edit and event.group not in out:
-            if event.group not in mine:  # what joins a gesture later is no new one
-                back.clear()
-            mine[event.group] = None
-        elif event.kind == "undo" and _reaches(mine, event):
-            back[event.target] = mine.pop(event.target)
-            out.add(event.target)
-        elif event.kind == "redo" and _reaches(back, event):
-            mine[event.target] = back.pop(event.target)
-            out.discard(event.target)
-    histories = {
-        who: History(tuple(done[who]), tuple(undone[who]))
-        for who in done
-        if done[who] or undone[who]
-    }
-    return histories, frozenset(out)
-
-
-def _put(entries: dict[UUID, T], uid: UUID, value: T | None) -> None:
-    """Set an entry; None takes it out."""
-    if value is None:
-        entries.pop(uid, None)
-    else:
-        entries[uid] = value
-
-
-def _reaches(groups: dict[UUID, None], event: Event) -> bool:
-    """Whether an undo or redo may take its target from these groups.
-
-    The last one; a gesture about the project also from between those about one image.
-    """
-    if event.image_sha256 is None:
-        return event.target in groups
-    return next(reversed(groups), None) == event.target
-
-
 def for_every_image(events: Iterable[Event]) -> tuple[Event, ...]:
     """Of the events about the project as a whole, those that change the state of its images."""
     return tuple(e for e in events if e.is_edit or e.kind in ("undo", "redo"))
-
-
-def groups_taken_back(events: Iterable[Event]) -> frozenset[UUID]:
-    """The gestures among these events that were undone, and not brought again."""
-    return _histories(events, {}, frozenset())[1]

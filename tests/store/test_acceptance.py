@@ -17,6 +17,7 @@ from napari_nunext.core.masks import Mask
 from napari_nunext.store import Event, FieldState, Project, events
 from napari_nunext.store.acceptance import truth_in
 from napari_nunext.store.exports.training import complete_regions
+from napari_nunext.store.seen import Seen
 from tests.store.conftest import IMAGE, WHOLE, entry, predicted, run_info, ticking
 
 if TYPE_CHECKING:
@@ -171,7 +172,9 @@ class Desk(RuleBasedStateMachine):
         self.project.close()
         self.who = "xy" if self.who == "jd" else "jd"
         self.project, self.streaming = self.open(), ""
-        assert self.project.state(IMAGE) == self.state
+        reopened = self.project.state(IMAGE)
+        assert reopened == self.state
+        self.state = reopened
 
     def edit(self, *new: Event) -> None:
         gesture = events.grouped(new)
@@ -209,6 +212,11 @@ class Desk(RuleBasedStateMachine):
         (event,) = self.do(events.complete_region(IMAGE, region, self.state.seen_in(region)))
         assert region in self.state.complete
         self.vouched.append(Vouched(event.group, self.who, region, seen))
+
+    @rule(region=REGIONS)
+    def look(self, region) -> None:
+        """From now on it is kept up what stands there."""
+        self.state.seen_in(region)
 
     @rule(flagged=st.booleans())
     def flag(self, flagged) -> None:
@@ -269,6 +277,12 @@ class Desk(RuleBasedStateMachine):
     def reading_it_all_again_gives_the_same(self) -> None:
         if hasattr(self, "state"):
             assert FieldState.fold(self.state.runs.values(), self.state.events) == self.state
+
+    @invariant()
+    def what_is_kept_up_is_what_is_summed_from_the_beginning(self) -> None:
+        if hasattr(self, "state"):
+            nuclei = self.state.nuclei.values()
+            assert self.state._seen == {r: Seen.of(nuclei, r) for r in self.state._seen}
 
     def teardown(self) -> None:
         self.project.close()
