@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_nunext.core.matching import Method, match_points
+from napari_nunext.core.matching import HUNGARIAN_LIMIT, Method, match_points
+from napari_nunext.core.nuclei import UNCATEGORISED
+from napari_nunext.core.type_scores import TypeScore, score_types
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -75,6 +77,16 @@ class DetectionScore:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageScore:
+    """The counts of one image: those of a data set are their sums."""
+
+    overall: DetectionScore
+    by_category: dict[str, DetectionScore]
+    """Every category that the data set is scored by, with no counts where a side has none."""
+    by_type: dict[str, TypeScore]
+
+
+@dataclass(frozen=True, slots=True)
 class DetectionReport:
     """Scores over a data set and how they were matched."""
 
@@ -84,28 +96,47 @@ class DetectionReport:
     images: int
     radius_um: float
     method: Method
+    by_type: dict[str, TypeScore] = field(default_factory=dict)
+    """All nuclei matched first, then types compared, as HoVer-Net has it; empty likewise."""
+    other: DetectionReport | None = None
+    """The same by the other way of matching; None where nobody asked, or Eq. 13 is too large."""
+    per_image: tuple[ImageScore, ...] = field(default=(), repr=False, compare=False)
+    """In the order of the cases; empty where it was read from a file."""
 
     @property
     def mean_category_f1(self) -> float | None:
         """Unweighted mean of the categories' F1; None without categories."""
-        if not self.by_category:
-            return None
-        return float(np.mean([score.f1 for score in self.by_category.values()]))
+        return _mean_f1(self.by_category)
+
+    @property
+    def mean_type_f1(self) -> float | None:
+        """Unweighted mean of HoVer-Net's F1 of the types; None without categories."""
+        return _mean_f1(self.by_type)
+
+    @property
+    def by_matching(self) -> dict[Method, DetectionReport]:
+        """The report of each way of matching that there is, the one that was asked for first."""
+        other = {} if self.other is None else {self.other.method: self.other}
+        return {self.method: self, **other}
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, for a report."""
+        """Everything but the single images, for a report."""
         return {
             "overall": self.overall.to_json(),
             "by_category": {name: s.to_json() for name, s in self.by_category.items()},
             "mean_category_f1": self.mean_category_f1,
+            "by_type": {name: s.to_json() for name, s in self.by_type.items()},
+            "mean_type_f1": self.mean_type_f1,
             "images": self.images,
             "radius_um": self.radius_um,
             "matching": self.method,
+            "other_matching": None if self.other is None else self.other.to_json(),
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> DetectionReport:
         """Inverse of `to_json`; what else a report holds is passed over."""
+        other = data.get("other_matching")
         return cls(
             overall=DetectionScore.from_json(data["overall"]),
             by_category={
@@ -114,7 +145,13 @@ class DetectionReport:
             images=int(data["images"]),
             radius_um=float(data["radius_um"]),
             method=data["matching"],
+            by_type={n: TypeScore.from_json(s) for n, s in data.get("by_type", {}).items()},
+            other=None if other is None else cls.from_json(other),
         )
+
+
+def _mean_f1(scores: Mapping[str, DetectionScore] | Mapping[str, TypeScore]) -> float | None:
+    return float(np.mean([score.f1 for score in scores.values()])) if scores else None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -127,6 +164,11 @@ class DetectionCase:
     pred_categories: Sequence[str] | None = None
     true_categories: Sequence[str] | None = None
 
+    @property
+    def is_large(self) -> bool:
+        """Whether matching by Eq. 13 refuses it."""
+        return max(len(self.pred_xy), len(self.true_xy)) > HUNGARIAN_LIMIT
+
 
 def score_detections(
     cases: Iterable[DetectionCase],
@@ -134,6 +176,7 @@ def score_detections(
     radius_um: float = MATCH_RADIUS_UM,
     method: Method = "gated",
     categories: Sequence[str] = (),
+    both: bool = False,
 ) -> DetectionReport:
     """Score a data set.
 
@@ -145,27 +188,58 @@ def score_detections(
     method : {"gated", "hungarian"}
         See `napari_nunext.core.matching`.
     categories : sequence of str
-        Also score each of these, matching its predictions with its nuclei alone, over the cases
-        that have categories on both sides.
+        Also score each of these, over the cases that have categories on both sides: its predictions
+        matched with its nuclei alone, and by HoVer-Net's F1 of types. Predictions that are a
+        nucleus which nobody sorted count neither for nor against a category.
+    both : bool
+        Score by the other way of matching as well, unless an image is too large for Eq. 13.
     """
-    overall = DetectionScore()
-    by_category = dict.fromkeys(categories, DetectionScore())
-    images = 0
-    for case in cases:
-        images += 1
-        radius_px = radius_um / case.mpp
-        matching = match_points(case.pred_xy, case.true_xy, radius_px=radius_px, method=method)
-        overall += DetectionScore.of(matching)
-        if case.pred_categories is None or case.true_categories is None:
-            continue
-        pred_names = np.asarray(case.pred_categories, dtype=object)
-        true_names = np.asarray(case.true_categories, dtype=object)
-        for name in by_category:
-            part = match_points(
-                case.pred_xy[pred_names == name],
-                case.true_xy[true_names == name],
-                radius_px=radius_px,
-                method=method,
-            )
-            by_category[name] += DetectionScore.of(part)
-    return DetectionReport(overall, by_category, images, radius_um, method)
+    cases = tuple(cases)
+    report = _score_by(method, cases, radius_um, categories)
+    second: Method = "hungarian" if method == "gated" else "gated"
+    if not both or (second == "hungarian" and any(case.is_large for case in cases)):
+        return report
+    return replace(report, other=_score_by(second, cases, radius_um, categories))
+
+
+def _score_by(
+    method: Method, cases: Sequence[DetectionCase], radius_um: float, categories: Sequence[str]
+) -> DetectionReport:
+    per_image = tuple(_score_image(case, radius_um, method, categories) for case in cases)
+    return DetectionReport(
+        sum((image.overall for image in per_image), DetectionScore()),
+        {n: sum((i.by_category[n] for i in per_image), DetectionScore()) for n in categories},
+        len(per_image),
+        radius_um,
+        method,
+        {n: sum((i.by_type[n] for i in per_image), TypeScore()) for n in categories},
+        per_image=per_image,
+    )
+
+
+def _score_image(
+    case: DetectionCase, radius_um: float, method: Method, categories: Sequence[str]
+) -> ImageScore:
+    radius_px = radius_um / case.mpp
+    matching = match_points(case.pred_xy, case.true_xy, radius_px=radius_px, method=method)
+    overall = DetectionScore.of(matching)
+    if case.pred_categories is None or case.true_categories is None:
+        by_category = dict.fromkeys(categories, DetectionScore())
+        return ImageScore(overall, by_category, dict.fromkeys(categories, TypeScore()))
+    pred_names = np.asarray(case.pred_categories, dtype=object)
+    true_names = np.asarray(case.true_categories, dtype=object)
+    on_unsorted = matching.pred_index[true_names[matching.true_index] == UNCATEGORISED]
+    by_category = {}
+    for name in categories:
+        of_category = np.flatnonzero(pred_names == name)
+        part = match_points(
+            case.pred_xy[of_category],
+            case.true_xy[true_names == name],
+            radius_px=radius_px,
+            method=method,
+        )
+        # On a nucleus that nobody sorted, a category is neither right nor wrong.
+        spared = np.isin(of_category[~part.is_true_positive], on_unsorted).sum()
+        by_category[name] = DetectionScore(part.tp, part.fp - int(spared), part.fn)
+    by_type = score_types(matching, case.pred_categories, case.true_categories, categories)
+    return ImageScore(overall, by_category, by_type)

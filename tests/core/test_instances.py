@@ -9,13 +9,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from napari_nunext.core.errors import InputError
+from napari_nunext.core.instance_scores import InstanceCase, score_instances
 from napari_nunext.core.instances import (
-    InstanceCase,
     Overlaps,
     aji,
     match_instances,
     pq,
-    score_instances,
 )
 from napari_nunext.core.nuclei import UNCATEGORISED
 

@@ -73,6 +73,21 @@ def test_categories_are_the_same_in_capitals(tmp_path, labelled_tile):
     assert {name: score.f1 for name, score in report.by_category.items()} == {"Round": 1, "Pale": 1}
 
 
+def test_names_that_differ_in_capitals_are_one_and_that_is_said(tmp_path, labelled_tile):
+    tile = labelled_tile(tmp_path, "a", [(10, 10), (30, 10)], categories=["ROUND", "Pale"])
+    detector = Scripted([(10, 10), (30, 10)], ["Round", "Pale"], ["Round", "Pale"])
+    folder = tmp_path / "predictions"
+    folder.mkdir()
+    (folder / "a.geojson").write_text(geojson([(10, 10)], "round"))
+    of_model = evaluate_detector(detector, [tile], **OPTIONS)
+    of_files = evaluate_predictions(prediction_files(folder), [tile], **OPTIONS)
+    assert of_model.notes == (
+        "Categories whose names differ in capitals alone are one: 'ROUND' counts as 'Round'.",
+    )
+    assert of_files.report.by_category["ROUND"].tp == 1
+    assert "'round' counts as 'ROUND'" in of_files.table()
+
+
 def test_a_report_says_what_was_measured_on_what_and_how(two_images):
     evaluation = evaluate_detector(
         Scripted([(10, 10)], ["Nucleus"], ["Nucleus"], finish="limit"), two_images, **OPTIONS
@@ -83,7 +98,14 @@ def test_a_report_says_what_was_measured_on_what_and_how(two_images):
     assert data["subject"]["checkpoint_sha256"] == "0" * 64
     assert data["data"] == {"split": "val"}
     assert data["by_category"] == {}  # it knows none
-    assert "2 images; gated matching within 3 um" in evaluation.table()
+    printed = evaluation.table()
+    assert "2 images; gated matching within 3 um" in printed
+    assert "Split: val." in printed
+    assert f"Model: scripted (SHA-256 {'0' * 16})" in printed
+    f1 = {name: part.overall.f1 for name, part in evaluation.report.by_matching.items()}
+    assert f"F1 of all nuclei: {f1['gated']:.4f} gated, {f1['hungarian']:.4f} hungarian" in printed
+    assert data["other_matching"]["matching"] == "hungarian"
+    assert set(data["intervals"]["by_matching"]) == {"gated", "hungarian"}
     assert "2 windows held more nuclei" in evaluation.table()
 
 

@@ -219,22 +219,71 @@ def test_the_marks_on_a_tile_are_as_many_as_the_counts(images, tmp_path):
     assert (found, invented, missed) == (1, 1, 2)
 
 
-def test_the_command_writes_the_report(images, tmp_path, capsys):
-    export = tmp_path / "export"
-    write_export(
-        images, export, categories=default_categories(["Round", "Pale"]), origin="synthetic"
-    )
+@pytest.fixture
+def train_export(images, tmp_path):
+    """An export without validation or test images."""
+    folder = tmp_path / "export"
+    categories = default_categories(["Round", "Pale"])
+    write_export(images, folder, categories=categories, origin="synthetic")
+    return folder
+
+
+def evaluated(export, *options):
+    return main([str(a) for a in ("evaluate", "--model", "classical", "--data", export, *options)])
+
+
+def test_the_command_writes_the_report(train_export, tmp_path, capsys):
     out = tmp_path / "report"
-    options = ("--data", export, "--segmenter", "classical", "--out", out)
-    assert main([str(a) for a in ("evaluate", "--model", "classical", *options)]) == 0
+    options = ("--split", "train", "--segmenter", "classical", "--out", out)
+    assert evaluated(train_export, *options) == 0
     printed = capsys.readouterr().out
     assert "precision" in printed
     assert "Instances (2 images, 2 tissues): AJI" in printed
+    assert "masks end to end" in printed
     data = json.loads((out / "report.json").read_text())
     assert data["subject"]["segmenter"]["name"]
     assert data["data"]["importer"] == "synthetic"
     assert data["instances"]["pq"] > 0.3  # dark discs on pink
+    low, high = data["intervals"]["instances"]["pq"]
+    assert low <= data["instances"]["pq"] <= high
     assert "on synthetic</h1>" in (out / "report.html").read_text()
+
+
+def test_every_form_of_the_report_says_split_matching_model_and_intervals(
+    images, train_export, tmp_path, capsys
+):
+    out = tmp_path / "report"
+    assert evaluated(train_export, "--split", "all", "--out", out) == 0
+    printed = capsys.readouterr().out
+    f1 = json.loads((out / "report.json").read_text())["other_matching"]["overall"]["f1"]
+    for text in (printed, (out / "report.md").read_text(), (out / "report.html").read_text()):
+        assert "Split: all. Training images are among them" in text
+        assert "gated matching within 3 um" in text
+        assert f"{f1:.4f} hungarian (NuNext, Eq. 13)" in text
+        assert "Model: " in text
+        assert "2000 drawings of the images" in text
+
+
+def test_what_a_model_may_have_learned_from_is_scored_where_it_is_asked_for_alone(
+    images, train_export, tmp_path, capsys
+):
+    assert evaluated(train_export) == 2
+    assert "--split train" in capsys.readouterr().err
+    split = [replace(images[0], split="test"), images[1]]
+    categories = default_categories(["Round", "Pale"])
+    write_export(split, tmp_path / "test", categories=categories, origin="synthetic")
+    assert evaluated(tmp_path / "test") == 0
+    printed = capsys.readouterr().out
+    assert "1 images; gated" in printed
+    assert "Split: test." in printed
+
+
+def test_two_evaluations_write_the_same_bytes(train_export, tmp_path):
+    for name in ("one", "two"):
+        options = ("--split", "all", "--segmenter", "classical", "--out", tmp_path / name)
+        assert evaluated(train_export, *options) == 0
+    for path in sorted((tmp_path / "one").iterdir()):
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
 
 
 def test_a_segmenter_that_is_none_is_one_line(images, tmp_path, capsys):
@@ -242,6 +291,7 @@ def test_a_segmenter_that_is_none_is_one_line(images, tmp_path, capsys):
         images, tmp_path / "e", categories=default_categories(["Round", "Pale"]), origin="x"
     )
     options = ("--model", "classical", "--data", tmp_path / "e", "--segmenter", tmp_path / "none")
+    options += ("--split", "train")
     assert main([str(a) for a in ("evaluate", *options)]) == 2
     err = capsys.readouterr().err
     assert "Traceback" not in err

@@ -11,7 +11,7 @@ from nunext_training.tables import Table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nunext_training.evaluate import Evaluation
+    from nunext_training.evaluation import Evaluation
     from nunext_training.tables import Cell
 
 FIGURES = "<!-- figures -->"

@@ -7,27 +7,29 @@ scored where the truth and the predictions have masks; a segmenter can draw the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_nunext.core.errors import RecordError
-from napari_nunext.core.instances import score_instances
+from napari_nunext.core.instance_scores import score_instances
 from napari_nunext.core.metrics import MATCH_RADIUS_UM, DetectionCase, score_detections
 from napari_nunext.core.nuclei import UNCATEGORISED
+from napari_nunext.core.spelling import alike_words, one_spelling
 from napari_nunext.models.whole_image import detect_image
 from nunext_training.datasets.labelled import rename_categories
+from nunext_training.evaluation import TRUE_CENTROIDS, Evaluation, Outcome
 from nunext_training.instances import draw_instances, instance_case
+from nunext_training.intervals import intervals_of
 from nunext_training.predictions import Prediction, read_prediction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from napari_nunext.core.instances import InstanceCase, InstanceReport
+    from napari_nunext.core.instance_scores import InstanceCase, InstanceReport
     from napari_nunext.core.matching import Method
-    from napari_nunext.core.metrics import DetectionReport
     from napari_nunext.models.detector import Detector
     from napari_nunext.models.segmenter import Segmenter
     from nunext_training.datasets.labelled import LabelledImage
@@ -35,103 +37,8 @@ if TYPE_CHECKING:
 VALIDATION_MATCHING: Method = "gated"
 """How the F1 of validation during training is matched."""
 
-
-TRUE_CENTROIDS = "centroids"
-"""In place of a detector: the truth's own points."""
-
 NOTHING = Prediction(np.empty((0, 2)), ())
 """What counts as predicted for an image that no file belongs to."""
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Outcome:
-    """One image and what was predicted for it."""
-
-    image: LabelledImage
-    prediction: Prediction
-    pq: float | None = None
-    """Panoptic quality; None where there is none, or the truth has no nucleus."""
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """Scores, and what they are scores of."""
-
-    subject: dict[str, Any]
-    """What was evaluated: a model with its hash, or a folder of predictions."""
-    data: dict[str, Any]
-    report: DetectionReport
-    notes: tuple[str, ...] = field(default=())
-    """What a reader of the figures must know; names no image."""
-    instances: InstanceReport | None = None
-    """None where the truth or the predictions have no masks."""
-    outcomes: tuple[Outcome, ...] = ()
-    """In the order of the images."""
-    without_predictions: tuple[str, ...] = ()
-    """Names of images that count as empty."""
-    iou_by_clicks: tuple[float, ...] = ()
-    """Mean IoU after no, one, ... corrections of each outline; empty where it was not asked for."""
-
-    @property
-    def prompted_with_truth(self) -> bool:
-        """Whether a segmenter alone was evaluated: the points were given, not found."""
-        return self.subject.get("model") == TRUE_CENTROIDS
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything but the single images, for a report; names none of them."""
-        return {
-            "subject": self.subject,
-            "data": self.data,
-            **self.report.to_json(),
-            "instances": None if self.instances is None else self.instances.to_json(),
-            "iou_by_clicks": list(self.iou_by_clicks),
-            "notes": list(self.notes),
-            "images_without_predictions": len(self.without_predictions),
-        }
-
-    def table(self) -> str:
-        """The figures for people."""
-        rows = [("all nuclei", self.report.overall), *self.report.by_category.items()]
-        width = max(len(name) for name, _ in rows)
-        lines = [
-            f"{'':{width}}  precision  recall     F1      tp      fp      fn",
-            *(
-                f"{name:{width}}  {s.precision:9.4f}  {s.recall:6.4f} {s.f1:6.4f}"
-                f" {s.tp:7d} {s.fp:7d} {s.fn:7d}"
-                for name, s in rows
-            ),
-        ]
-        report = self.report
-        mean_f1 = report.mean_category_f1
-        if mean_f1 is not None:
-            lines.append(f"Mean F1 of the categories: {mean_f1:.4f}")
-        if self.instances is not None:
-            lines += _instance_lines(self.instances)
-        if self.iou_by_clicks:
-            means = ", ".join(f"{iou:.4f}" for iou in self.iou_by_clicks)
-            lines.append(f"Mean IoU after 0 to {len(self.iou_by_clicks) - 1} clicks: {means}")
-        lines.append(
-            f"{report.images} images; {report.method} matching within {report.radius_um:g} um, "
-            "one to one."
-        )
-        if self.without_predictions:
-            names = ", ".join(self.without_predictions)
-            lines.append(
-                f"{len(self.without_predictions)} images have no predictions and count as empty: "
-                f"{names}."
-            )
-        return "\n".join([*lines, *self.notes])
-
-
-def _instance_lines(report: InstanceReport) -> list[str]:
-    figures = {"AJI": report.aji, "DQ": report.dq, "SQ": report.sq, "PQ": report.pq}
-    figures["bPQ"] = report.bpq
-    if report.mpq is not None:
-        figures["mPQ"] = report.mpq
-    return [
-        f"Instances ({report.images} images, {len(report.by_tissue)} tissues): "
-        + ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
-    ]
 
 
 def evaluate_detector(
@@ -147,12 +54,10 @@ def evaluate_detector(
     """Detect every image whole, and score.
 
     Categories are scored where the detector knows any of those in the truth, in its spelling of
-    them: letter case does not count. Instances are scored where a segmenter is given and the truth
-    has masks.
+    them. Instances are scored where a segmenter is given and the truth has masks.
     """
     info = detector.info
-    known = {c.name for c in info.categories} - {UNCATEGORISED}
-    images = _spelled(images, known)
+    known = [c.name for c in info.categories if c.name != UNCATEGORISED]
     cut_off = 0
     outcomes = []
     for done, image in enumerate(images, start=1):
@@ -187,12 +92,6 @@ def evaluate_detector(
         radius_um=radius_um,
         method=method,
     )
-
-
-def _spelled(images: Sequence[LabelledImage], known: set[str]) -> tuple[LabelledImage, ...]:
-    spelling = {name.casefold(): name for name in known}
-    names = {name for image in images for name in image.categories}
-    return rename_categories(images, {name: spelling.get(name.casefold(), name) for name in names})
 
 
 def evaluate_predictions(
@@ -243,7 +142,9 @@ def evaluate_predictions(
             )
             prediction = Prediction(prediction.points_xy, prediction.categories, instances)
         outcomes.append(Outcome(image, prediction))
-    known = {c for outcome in outcomes for c in outcome.prediction.categories} - {UNCATEGORISED}
+    truth = [c for image in images for c in image.categories]
+    said = [c for outcome in outcomes for c in outcome.prediction.categories]
+    known = [c for c in dict.fromkeys((*truth, *said)) if c != UNCATEGORISED] if said else []
     subject = {"predictions": len(images) - len(missing), **_segmenter_subject(segmenter)}
     return _score(
         outcomes,
@@ -282,13 +183,13 @@ def evaluate_segmenter(
     subject = {"model": TRUE_CENTROIDS, **_segmenter_subject(segmenter)}
     notes = ("Prompted with the true centroids: the figures of detection say nothing.",)
     return _score(
-        outcomes, set(), subject, data, notes, outlined=True, radius_um=radius_um, method=method
+        outcomes, [], subject, data, notes, outlined=True, radius_um=radius_um, method=method
     )
 
 
 def _score(
     outcomes: Sequence[Outcome],
-    known: set[str],
+    known: Sequence[str],
     subject: dict[str, Any],
     data: Mapping[str, Any],
     notes: tuple[str, ...] = (),
@@ -298,6 +199,8 @@ def _score(
     method: Method,
     without_predictions: tuple[str, ...] = (),
 ) -> Evaluation:
+    """Score outcomes, in the spelling of the categories that `known` has."""
+    outcomes, said = _in_one_spelling(outcomes, known)
     report = score_detections(
         [
             DetectionCase(
@@ -312,16 +215,47 @@ def _score(
         radius_um=radius_um,
         method=method,
         categories=_scored_categories([o.image for o in outcomes], known),
+        both=True,
     )
+    if report.other is None:
+        said += ("An image has too many points to match it by Eq. 13 as well.",)
     outcomes, instances = _score_instances(outcomes) if outlined else (outcomes, None)
     unmasked = sum(o.image.complete_masks is None for o in outcomes)
     if outlined and unmasked:
-        notes += (f"Instances: {unmasked} images lack true masks and are left out.",)
+        said += (f"Instances: {unmasked} images lack true masks and are left out.",)
     if instances is not None and instances.without_nuclei:
-        notes += (f"Instances: {instances.without_nuclei} images without nuclei are left out.",)
+        said += (f"Instances: {instances.without_nuclei} images without nuclei are left out.",)
     return Evaluation(
-        subject, dict(data), report, notes, instances, tuple(outcomes), without_predictions
+        subject,
+        dict(data),
+        report,
+        intervals_of(report, instances),
+        notes + said,
+        instances,
+        tuple(outcomes),
+        without_predictions,
     )
+
+
+def _in_one_spelling(
+    outcomes: Sequence[Outcome], known: Sequence[str]
+) -> tuple[list[Outcome], tuple[str, ...]]:
+    """Outcomes whose categories differ in more than capitals, and a note of what was alike."""
+    used = [
+        name
+        for outcome in outcomes
+        for name in (*outcome.image.categories, *outcome.prediction.categories)
+    ]
+    spelling = one_spelling(used, (UNCATEGORISED, *known))
+    words = alike_words(spelling, used)
+    if not words:
+        return list(outcomes), ()
+    spelled = []
+    for outcome in outcomes:
+        (image,) = rename_categories([outcome.image], spelling)
+        prediction = outcome.prediction.renamed(spelling)
+        spelled.append(replace(outcome, image=image, prediction=prediction))
+    return spelled, (words,)
 
 
 def _score_instances(
@@ -357,10 +291,13 @@ def _segmenter_subject(segmenter: Segmenter | None) -> dict[str, Any]:
     return {"segmenter": {"name": info.name, "checkpoint_sha256": info.checkpoint_sha256}}
 
 
-def _scored_categories(images: Sequence[LabelledImage], known: set[str]) -> tuple[str, ...]:
-    """Categories of the truth, sorted; none where the subject knows none of them."""
-    truth = {c for image in images for c in image.categories}
-    return tuple(sorted(truth)) if known & truth else ()
+def _scored_categories(images: Sequence[LabelledImage], known: Sequence[str]) -> tuple[str, ...]:
+    """Categories of the truth, sorted; none where the subject knows none of them.
+
+    Nuclei that nobody sorted are no category.
+    """
+    truth = {c for image in images for c in image.categories} - {UNCATEGORISED}
+    return tuple(sorted(truth)) if truth & set(known) else ()
 
 
 def _file_of(image: LabelledImage, files: Mapping[str, Path]) -> Path | None:

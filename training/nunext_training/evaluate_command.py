@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -46,7 +47,9 @@ def add_parser(commands: Any) -> None:
     )
     evaluate.add_argument("--data", type=Path, nargs="+", required=True, metavar="EXPORT_OR_FOLDER")
     evaluate.add_argument(
-        "--split", choices=(*SPLITS, "all"), help="default: val where there is one, else all"
+        "--split",
+        choices=(*SPLITS, "all"),
+        help="default: val where there is one, else test; never train",
     )
     evaluate.add_argument("--radius-um", type=float, default=MATCH_RADIUS_UM)
     evaluate.add_argument("--matching", choices=("gated", "hungarian"), default="gated")
@@ -138,7 +141,7 @@ def _images_of_split(
 
     sources = read_and_tell(args.data, strict=args.strict)
     every = tuple(image for source in sources for image in source.images)
-    split: Split | Literal["all"] = args.split or ("val" if select_split(every, "val") else "all")
+    split: Split | Literal["all"] = args.split or _split_to_score(every)
     images = every if split == "all" else select_split(every, split)
     if not images:
         folders = ", ".join(str(folder) for folder in args.data)
@@ -147,7 +150,20 @@ def _images_of_split(
     print(f"{len(images)} images ({split}), {nuclei_count(images)} nuclei", file=sys.stderr)
     origins = [source.origin for source in sources]
     data = origins[0] if len(origins) == 1 else {"sources": origins}
-    return images, data | {"split": split}
+    by_split = Counter(image.split for image in images)
+    parts = {name: by_split[name] for name in SPLITS if by_split[name]}
+    return images, data | {"split": split, "images_by_split": parts}
+
+
+def _split_to_score(images: Sequence[LabelledImage]) -> Split:
+    """Val, else test, where nobody says: never what a model may have learned from."""
+    for split in ("val", "test"):
+        if any(image.split == split for image in images):
+            return split
+    raise InputError(
+        "The data have training images alone, which a model may have learned from. Give test data, "
+        "or say --split train to score them all the same."
+    )
 
 
 def _data_set(data: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_nunext.core.instances import InstanceCase
+from napari_nunext.core.instance_scores import InstanceCase
 from napari_nunext.core.masks import label_image
 from napari_nunext.core.nuclei import UNCATEGORISED
 from napari_nunext.models.drawing import draw_masks, point_prompts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.nuclei import points_of
@@ -10,6 +10,7 @@ from napari_nunext.images.label_images import SUFFIXES as LABEL_SUFFIXES
 from napari_nunext.images.nuclei_files import nuclei_files, read_nuclei_of_one
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from napari_nunext.core.geometry import PointsXY
@@ -30,6 +31,12 @@ class Prediction:
     where nothing was outlined."""
     notes: tuple[str, ...] = ()
     """How the file was read, where that is not plain: a sentence for each."""
+
+    def renamed(self, names: Mapping[str, str]) -> Prediction:
+        """With other names for categories; those that are not in `names` keep theirs."""
+        instances = self.instances and tuple((m, names.get(c, c)) for m, c in self.instances)
+        categories = tuple(names.get(c, c) for c in self.categories)
+        return replace(self, categories=categories, instances=instances)
 
 
 def prediction_files(folder: Path) -> dict[str, Path]:

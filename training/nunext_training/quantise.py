@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from napari_nunext.core.matching import Method
     from napari_nunext.models.loading import LoadedCheckpoint
     from nunext_training.datasets.labelled import LabelledImage
-    from nunext_training.evaluate import Evaluation
+    from nunext_training.evaluation import Evaluation
 
 Quantisation: TypeAlias = Literal["int8", "w4a16"]
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_nunext.core.matching import Matching
-    from nunext_training.evaluate import Evaluation, Outcome
+    from nunext_training.evaluation import Evaluation, Outcome
     from nunext_training.tables import Table
 
 WORST = 6
@@ -98,11 +98,7 @@ def _scored(evaluation: Evaluation) -> list[_Scored]:
 
 
 def _notes(evaluation: Evaluation) -> list[str]:
-    report = evaluation.report
-    notes = [
-        f"{report.images} images; {report.method} matching within {report.radius_um:g} um, one to "
-        "one. Figures of detection pool the nuclei of all images.",
-    ]
+    notes = [*evaluation.facts]
     if evaluation.instances is not None:
         notes.append(
             "AJI, DQ, SQ and PQ are means over images; bPQ and mPQ means over the images of a "

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from nunext_training.evaluation import between
 from nunext_training.modules import MODULES, modules_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nunext_training.evaluate import Evaluation
+    from nunext_training.evaluation import Evaluation
 
 Cell: TypeAlias = str | float | None
 
@@ -57,17 +58,31 @@ def cell_text(cell: Cell) -> str:
 
 
 def detection_table(evaluation: Evaluation, method: str) -> Table:
-    """Precision, recall and F1: not a table of the paper's, but what all of them stand on."""
-    report = evaluation.report
-    rows = [("all nuclei", report.overall), *report.by_category.items()]
-    return Table(
-        None,
-        f"Detection by {method}: {report.method} matching within {report.radius_um:g} um",
-        ("Nuclei", "Precision", "Recall", "F1", "tp", "fp", "fn"),
-        tuple(
-            (name, s.precision, s.recall, s.f1, str(s.tp), str(s.fp), str(s.fn)) for name, s in rows
-        ),
-    )
+    """Precision, recall and F1: not a table of the paper's, but what all of them stand on.
+
+    F1 by the other way of matching stands beside it, and HoVer-Net's of each type.
+    """
+    report, other = evaluation.report, evaluation.report.other
+    intervals = evaluation.intervals.by_matching.get(report.method)
+    header = ["Nuclei", "Precision", "Recall", f"F1, {report.method}", "95 % interval"]
+    header += ["tp", "fp", "fn"]
+    header += [] if other is None else [f"F1, {other.method}"]
+    header += ["Type F1"] if report.by_type else []
+    rows = []
+    for name, s in [(None, report.overall), *report.by_category.items()]:
+        found = None
+        if intervals is not None:
+            found = intervals.by_category[name] if name else intervals.figures["f1"]
+        counts = (str(s.tp), str(s.fp), str(s.fn))
+        row: list[Cell] = [name or "all nuclei", s.precision, s.recall, s.f1, between(found)]
+        row += counts
+        if other is not None:
+            row.append((other.by_category[name] if name else other.overall).f1)
+        if report.by_type:
+            row.append(report.by_type[name].f1 if name else None)
+        rows.append(tuple(row))
+    title = f"Detection by {method}: {report.method} matching within {report.radius_um:g} um"
+    return Table(None, title, tuple(header), tuple(rows))
 
 
 def tables(evaluation: Evaluation, *, method: str, data_set: str) -> tuple[Table, ...]:
@@ -104,7 +119,7 @@ def tables(evaluation: Evaluation, *, method: str, data_set: str) -> tuple[Table
         found.append(
             Table(
                 2,
-                "F1 and PQ of each category (layout of Table 2)",
+                f"F1 ({report.method}) and PQ of each category (layout of Table 2)",
                 ("Method", *(f"{name} {figure}" for name in names for figure in ("F1", "PQ"))),
                 ((method, *cells),),
             )
@@ -113,7 +128,8 @@ def tables(evaluation: Evaluation, *, method: str, data_set: str) -> tuple[Table
         found.append(
             Table(
                 3,
-                f"Instances on {data_set} (layout of Tables 3 and 4)",
+                f"Instances on {data_set}, masks {evaluation.points_words} "
+                "(layout of Tables 3 and 4)",
                 ("Method", *(f"{data_set} {figure}" for figure in ("AJI", "DQ", "SQ", "PQ"))),
                 ((method, instances.aji, instances.dq, instances.sq, instances.pq),),
             )

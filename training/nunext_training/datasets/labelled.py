@@ -11,6 +11,7 @@ import numpy as np
 from napari_nunext.core.codec import UNKNOWN_CATEGORY
 from napari_nunext.core.errors import RecordError
 from napari_nunext.core.nuclei import UNCATEGORISED
+from napari_nunext.core.spelling import one_spelling
 from napari_nunext.images import open_image
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def known_categories_only(
     """
     if not known:
         return tuple(images), Skipped(0)
-    spelling = {name.casefold(): name for name in (UNCATEGORISED, *known)}
+    spelling = {n.casefold(): s for n, s in one_spelling((), (UNCATEGORISED, *known)).items()}
     kept: list[LabelledImage] = []
     problems: list[str] = []
     unknown: Counter[str] = Counter()

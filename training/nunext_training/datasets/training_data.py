@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.errors import InputError
+from napari_nunext.core.spelling import alike_words, one_spelling
 from nunext_training.datasets.labelled import (
     known_categories_only,
     rename_categories,
@@ -68,6 +69,9 @@ def read_training_data(
     images = rename_categories(
         [i for source in sources for i in source.images if i.patient not in left_out], renames
     )
+    used = [name for image in images for name in image.categories]
+    if category_names and (alike := alike_words(one_spelling(used, category_names), used)):
+        logger.warning("%s", alike)
     known, skipped = known_categories_only(images, category_names, strict=strict)
     left_out_before = sum(source.left_out for source in sources)
     tell_left_out(
