@@ -12,7 +12,7 @@ from napari_nunext.models.decoding import NextPointDetector
 from napari_nunext.models.loading import load_checkpoint
 from napari_nunext.models.sam_builder import build_sam
 from nunext_training.lora import add_lora, merge_saved, merged
-from nunext_training.recipe import LoraOptions
+from nunext_training.recipe_sections import LoraOptions
 from nunext_training.sft import SftJob, run_sft
 
 pytestmark = pytest.mark.timeout(120)

@@ -20,7 +20,8 @@ from nunext_training.datasets.crops import Crop
 from nunext_training.datasets.windows import Example
 from nunext_training.errors import TrainingError
 from nunext_training.importers.writing import write_export
-from nunext_training.recipe import RftOptions, parse_recipe
+from nunext_training.recipe import parse_recipe
+from nunext_training.recipe_stages import RftOptions
 from nunext_training.rft import RftJob, grpo_config, run_rft
 from nunext_training.rft_trainer import NextPointGrpoTrainer
 from nunext_training.rollout_scorer import RolloutScorer

@@ -23,7 +23,8 @@ from nunext_training.cli import main
 from nunext_training.errors import TrainingError
 from nunext_training.evaluate import evaluate_segmenter
 from nunext_training.importers.writing import write_export
-from nunext_training.recipe import SegmenterOptions, parse_recipe
+from nunext_training.recipe import parse_recipe
+from nunext_training.recipe_stages import SegmenterOptions
 from nunext_training.rft import RftJob, run_rft
 from nunext_training.segmenter import run_segmenter
 from nunext_training.segmenter_trainer import prompt_loss

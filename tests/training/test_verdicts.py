@@ -32,7 +32,9 @@ from nunext_training.datasets.sources import read_source
 from nunext_training.datasets.verdicts import JudgedWindow, Verdicts
 from nunext_training.datasets.windows import Example, RandomWindows, WindowSpec
 from nunext_training.importers.writing import write_export
-from nunext_training.recipe import RftOptions, WindowOptions, parse_recipe
+from nunext_training.recipe import parse_recipe
+from nunext_training.recipe_sections import WindowOptions
+from nunext_training.recipe_stages import RftOptions
 from nunext_training.rewards import score_reply
 from nunext_training.rft import RftJob, run_rft
 from nunext_training.rft_trainer import NextPointGrpoTrainer

@@ -16,7 +16,7 @@ from nunext_training.advantages import (
     token_advantages,
     varied_groups,
 )
-from nunext_training.recipe import RftOptions
+from nunext_training.recipe_stages import RftOptions
 from nunext_training.rewards import score_reply
 from nunext_training.verl_adapter import MARK, fine_grained_advantages, register, token_rewards
 

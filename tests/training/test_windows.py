@@ -17,7 +17,7 @@ from nunext_training.datasets.windows import (
     WindowSpec,
     _ImageCache,
 )
-from nunext_training.recipe import WindowOptions
+from nunext_training.recipe_sections import WindowOptions
 
 WINDOW_PX = 32
 SPEC = WindowSpec(WINDOW_PX, mpp=0.5)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,9 @@ from nunext_training.ablation import TABLE_5
 from nunext_training.command_line import (
     EXIT_INTERRUPTED,
     add_strict,
+    given,
     progress_of,
+    recipe_of,
     renames_of,
     set_threads,
     stop_on_signal,
@@ -21,8 +22,6 @@ from nunext_training.command_line import (
 
 if TYPE_CHECKING:
     import argparse
-
-    from nunext_training.recipe import Recipe
 
 
 def add_parser(commands: Any) -> None:
@@ -67,7 +66,15 @@ def _run(args: argparse.Namespace) -> int:
     job = AblationJob(
         data=tuple(args.data),
         out=args.out,
-        recipe=_recipe(args),
+        recipe=recipe_of(
+            args,
+            ablation=given(
+                seeds=args.seeds,
+                start_steps=args.start_steps,
+                sft_steps=args.sft_steps,
+                rft_steps=args.rft_steps,
+            ),
+        ),
         checkpoint=args.checkpoint,
         segmenter=args.segmenter,
         variants=tuple(args.variants),
@@ -90,18 +97,3 @@ def _run(args: argparse.Namespace) -> int:
         return EXIT_INTERRUPTED
     sys.stderr.write(f"Table: {args.out / 'report.md'}\n")
     return 0
-
-
-def _recipe(args: argparse.Namespace) -> Recipe:
-    """The named recipe, with what the command line says instead."""
-    from nunext_training.recipe import load_recipe
-
-    recipe = load_recipe(args.recipe)
-    said = {
-        "seeds": args.seeds,
-        "start_steps": args.start_steps,
-        "sft_steps": args.sft_steps,
-        "rft_steps": args.rft_steps,
-    }
-    given = {key: value for key, value in said.items() if value is not None}
-    return replace(recipe, ablation=replace(recipe.ablation, **given))

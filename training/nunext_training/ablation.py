@@ -9,10 +9,11 @@ Ours: the runs are short and start from one checkpoint; the first row is that st
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import InputError
+from nunext_training.recipe import changed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -135,18 +136,17 @@ def recipe_of(variant: Variant, recipe: Recipe, seed: int) -> Recipe:
     if variant.is_tuned_by_rewards:
         iterations = recipe.rft.iterations
         pace = -(-_pace(options.rft_steps, options.validations) // iterations) * iterations
-        rft = replace(
-            recipe.rft,
-            steps=options.rft_steps,
-            validate_every=pace,
-            filter_groups="LVGF" in on,
-            shape_advantages="FGAS" in on,
-            task_guided="TGR" in on,
-            panoptic_truth=recipe.covt.target,
-        )
-        return replace(recipe, seed=seed, rft=rft)
+        rft = {
+            "steps": options.rft_steps,
+            "validate_every": pace,
+            "filter_groups": "LVGF" in on,
+            "shape_advantages": "FGAS" in on,
+            "task_guided": "TGR" in on,
+            "panoptic_truth": recipe.covt.target,
+        }
+        return changed(recipe, seed=seed, rft=rft)
     supervised = _supervised(recipe, options.sft_steps, options.sft_lr, soft="SASS" in on)
-    return replace(supervised, seed=seed)
+    return changed(supervised, seed=seed)
 
 
 def recipe_of_start(recipe: Recipe) -> Recipe:
@@ -156,13 +156,11 @@ def recipe_of_start(recipe: Recipe) -> Recipe:
 
 
 def _supervised(recipe: Recipe, steps: int, lr: float, *, soft: bool) -> Recipe:
-    return replace(
+    return changed(
         recipe,
-        loss=replace(recipe.loss, supervision="soft" if soft else "naive"),
-        optimiser=replace(recipe.optimiser, steps=steps, lr=lr, warmup_steps=steps // 20),
-        validation=replace(
-            recipe.validation, every_steps=_pace(steps, recipe.ablation.validations)
-        ),
+        loss={"supervision": "soft" if soft else "naive"},
+        optimiser={"steps": steps, "lr": lr, "warmup_steps": steps // 20},
+        validation={"every_steps": _pace(steps, recipe.ablation.validations)},
     )
 
 

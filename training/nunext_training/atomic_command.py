@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.options import positive
-from nunext_training.command_line import add_stage, given, job_options, run_job, set_threads
+from nunext_training.command_line import (
+    add_stage,
+    given,
+    job_options,
+    recipe_of,
+    run_job,
+    set_threads,
+)
 
 if TYPE_CHECKING:
     import argparse
-
-    from nunext_training.recipe import Recipe
 
 
 def add_parser(commands: Any) -> None:
@@ -32,21 +36,18 @@ def _run(args: argparse.Namespace) -> int:
     from nunext_training.stage import Job
 
     set_threads(args.threads)
-    return run_job(args, run_atomic, Job(**job_options(args, _recipe(args))))
-
-
-def _recipe(args: argparse.Namespace) -> Recipe:
-    """The named recipe, with what the command line says instead."""
-    from nunext_training.recipe import load_recipe
-
-    recipe = load_recipe(args.recipe)
-    return replace(
-        recipe,
-        atomic=replace(recipe.atomic, **given(tolerance_um=args.tolerance_um)),
-        optimiser=replace(
-            recipe.optimiser,
-            **given(steps=args.steps, batch_size=args.batch_size, lr=args.lr),
+    return run_job(
+        args,
+        run_atomic,
+        Job(
+            **job_options(
+                args,
+                recipe_of(
+                    args,
+                    atomic=given(tolerance_um=args.tolerance_um),
+                    optimiser=given(steps=args.steps, batch_size=args.batch_size, lr=args.lr),
+                    validation=given(every_steps=args.validate_every),
+                ),
+            )
         ),
-        validation=replace(recipe.validation, **given(every_steps=args.validate_every)),
-        **given(seed=args.seed),
     )

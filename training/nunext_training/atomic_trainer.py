@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from napari_nunext.models.loading import LoadedCheckpoint
     from nunext_training.batches import Collator
     from nunext_training.progress import Progress
-    from nunext_training.recipe import AtomicOptions, LossOptions
+    from nunext_training.recipe_sections import LossOptions
+    from nunext_training.recipe_stages import AtomicOptions
     from nunext_training.run_folder import RunFolder
     from nunext_training.trainer import Windows
 

@@ -62,6 +62,13 @@ def job_options(args: argparse.Namespace, recipe: Recipe) -> dict[str, Any]:
     }
 
 
+def recipe_of(args: argparse.Namespace, **changes: Any) -> Recipe:
+    """The named recipe, with what the command line says instead; see `changed`."""
+    from nunext_training.recipe import changed, load_recipe
+
+    return changed(load_recipe(args.recipe), **changes, **given(seed=getattr(args, "seed", None)))
+
+
 def given(**values: Any) -> dict[str, Any]:
     """The values that are not None: what the command line says instead of the recipe."""
     return {key: value for key, value in values.items() if value is not None}

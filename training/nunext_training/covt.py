@@ -43,10 +43,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from nunext_training.batches import Collator
+    from nunext_training.choices import Foreground
     from nunext_training.datasets.labelled import LabelledImage
     from nunext_training.datasets.painting import Painter
     from nunext_training.datasets.windows import Example
-    from nunext_training.recipe import Foreground
 
 _HEAD_NAME = "covt_head"
 _PIXELS, _FOREGROUND = "covt_pixels", "covt_foreground"

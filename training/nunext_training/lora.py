@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from napari_nunext.models.loading import LoadedCheckpoint
-    from nunext_training.recipe import LoraOptions
+    from nunext_training.recipe_sections import LoraOptions
 
 ADAPTER_FILE = "adapter_config.json"
 """Marks a folder that holds additions rather than whole weights."""

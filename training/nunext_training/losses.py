@@ -11,7 +11,7 @@ and the soft-max runs over the whole vocabulary unless ``softmax_over="bins"``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional
@@ -19,7 +19,7 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from torch import Tensor
 
-SoftmaxOver: TypeAlias = Literal["vocabulary", "bins"]
+    from nunext_training.choices import SoftmaxOver
 
 IGNORED = -100
 """Label of a token that is given rather than predicted: prompt, latent tokens, padding."""

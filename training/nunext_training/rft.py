@@ -14,7 +14,7 @@ what went in.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from trl import GRPOConfig
@@ -25,6 +25,7 @@ from nunext_training import processes
 from nunext_training.covt import foreground_painter
 from nunext_training.datasets.windows import GridWindows, RandomWindows, WindowSpec
 from nunext_training.prompted import PromptedMasks
+from nunext_training.recipe import changed
 from nunext_training.rft_trainer import NextPointGrpoTrainer, RftValidation
 from nunext_training.rollout_scorer import RolloutScorer
 from nunext_training.sft import decoded_f1, decoded_images, training_options
@@ -114,17 +115,16 @@ def _check_margin(recipe: Recipe, parent: LoadedCheckpoint) -> None:
 def stage_recipe(recipe: Recipe) -> Recipe:
     """A recipe with the optimiser and the pace of this stage in place."""
     rft = recipe.rft
-    return replace(
+    return changed(
         recipe,
-        optimiser=replace(
-            recipe.optimiser,
-            steps=rft.steps,
-            batch_size=rft.windows_per_step * rft.rollouts // rft.accumulation,
-            accumulation=rft.accumulation,
-            lr=rft.lr,
-            warmup_steps=rft.warmup_steps,
-        ),
-        validation=replace(recipe.validation, every_steps=rft.validate_every),
+        optimiser={
+            "steps": rft.steps,
+            "batch_size": rft.windows_per_step * rft.rollouts // rft.accumulation,
+            "accumulation": rft.accumulation,
+            "lr": rft.lr,
+            "warmup_steps": rft.warmup_steps,
+        },
+        validation={"every_steps": rft.validate_every},
     )
 
 

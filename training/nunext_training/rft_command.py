@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.options import positive
-from nunext_training.command_line import add_stage, given, job_options, run_job, set_threads
+from nunext_training.command_line import (
+    add_stage,
+    given,
+    job_options,
+    recipe_of,
+    run_job,
+    set_threads,
+)
 
 if TYPE_CHECKING:
     import argparse
-
-    from nunext_training.recipe import Recipe
 
 
 def add_parser(commands: Any) -> None:
@@ -32,23 +36,24 @@ def _run(args: argparse.Namespace) -> int:
     from nunext_training.rft import RftJob, run_rft
 
     set_threads(args.threads)
-    job = RftJob(**job_options(args, _recipe(args)), segmenter=args.segmenter, vllm=args.vllm)
-    return run_job(args, run_rft, job)
-
-
-def _recipe(args: argparse.Namespace) -> Recipe:
-    """The named recipe, with what the command line says instead."""
-    from nunext_training.recipe import load_recipe
-
-    recipe = load_recipe(args.recipe)
-    rft = given(
-        steps=args.steps,
-        windows_per_step=args.windows,
-        rollouts=args.rollouts,
-        accumulation=args.accumulation,
-        lr=args.lr,
-        temperature=args.temperature,
-        validate_every=args.validate_every,
-        task_guided=True if args.segmenter is not None else None,
+    job = RftJob(
+        **job_options(
+            args,
+            recipe_of(
+                args,
+                rft=given(
+                    steps=args.steps,
+                    windows_per_step=args.windows,
+                    rollouts=args.rollouts,
+                    accumulation=args.accumulation,
+                    lr=args.lr,
+                    temperature=args.temperature,
+                    validate_every=args.validate_every,
+                    task_guided=True if args.segmenter is not None else None,
+                ),
+            ),
+        ),
+        segmenter=args.segmenter,
+        vllm=args.vllm,
     )
-    return replace(recipe, rft=replace(recipe.rft, **rft), **given(seed=args.seed))
+    return run_job(args, run_rft, job)

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from napari_nunext.models.loading import LoadedCheckpoint
     from nunext_training.datasets.windows import Example
     from nunext_training.progress import Progress
-    from nunext_training.recipe import RftOptions
+    from nunext_training.recipe_stages import RftOptions
     from nunext_training.rewards import ScoredReply
     from nunext_training.rollout_scorer import RolloutScorer
     from nunext_training.run_folder import RunFolder

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_nunext.models.loading import LoadedCheckpoint
     from nunext_training.datasets.windows import Example
     from nunext_training.prompted import PromptedMasks
-    from nunext_training.recipe import RftOptions
+    from nunext_training.recipe_stages import RftOptions
     from nunext_training.rewards import ScoredReply
 
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.options import mpp, positive
-from nunext_training.command_line import add_stage, given, job_options, run_job, set_threads
+from nunext_training.command_line import (
+    add_stage,
+    given,
+    job_options,
+    recipe_of,
+    run_job,
+    set_threads,
+)
 
 if TYPE_CHECKING:
     import argparse
 
     from napari_nunext.models.checkpoint import SegmenterDescription
-    from nunext_training.recipe import Recipe
 
 
 def add_parser(commands: Any) -> None:
@@ -53,20 +58,19 @@ def _train(args: argparse.Namespace) -> int:
     from nunext_training.stage import Job
 
     set_threads(args.threads)
-    return run_job(args, run_segmenter, Job(**job_options(args, _recipe(args))))
-
-
-def _recipe(args: argparse.Namespace) -> Recipe:
-    """The named recipe, with what the command line says instead."""
-    from nunext_training.recipe import load_recipe
-
-    recipe = load_recipe(args.recipe)
-    optimiser = given(steps=args.steps, batch_size=args.batch_size, lr=args.lr)
-    return replace(
-        recipe,
-        optimiser=replace(recipe.optimiser, **optimiser),
-        validation=replace(recipe.validation, **given(every_steps=args.validate_every)),
-        **given(seed=args.seed),
+    return run_job(
+        args,
+        run_segmenter,
+        Job(
+            **job_options(
+                args,
+                recipe_of(
+                    args,
+                    optimiser=given(steps=args.steps, batch_size=args.batch_size, lr=args.lr),
+                    validation=given(every_steps=args.validate_every),
+                ),
+            )
+        ),
     )
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from nunext_training.datasets.prompts import Prompted, PromptedWindows
     from nunext_training.progress import Progress
-    from nunext_training.recipe import SegmenterOptions
+    from nunext_training.recipe_stages import SegmenterOptions
     from nunext_training.run_folder import RunFolder
 
 FIGURES = ("loss", "grad_norm", "learning_rate", "pq")

@@ -52,10 +52,12 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from napari_nunext.models.loading import LoadedCheckpoint
+    from napari_nunext.models.precision import Precision
     from nunext_training.datasets.labelled import LabelledImage
     from nunext_training.datasets.training_data import TrainingData
     from nunext_training.progress import Progress
-    from nunext_training.recipe import CentreMapOptions, Precision, Recipe, ValidationOptions
+    from nunext_training.recipe import Recipe
+    from nunext_training.recipe_sections import CentreMapOptions, ValidationOptions
     from nunext_training.run_folder import RunFolder
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.options import positive
-from nunext_training.command_line import add_stage, given, job_options, run_job, set_threads
+from nunext_training.command_line import (
+    add_stage,
+    given,
+    job_options,
+    recipe_of,
+    run_job,
+    set_threads,
+)
 
 if TYPE_CHECKING:
     import argparse
-
-    from nunext_training.recipe import Recipe
 
 
 def add_parser(commands: Any) -> None:
@@ -42,34 +46,23 @@ def _run(args: argparse.Namespace) -> int:
 
     set_threads(args.threads)
     job = SftJob(
-        **job_options(args, _recipe(args)),
+        **job_options(
+            args,
+            recipe_of(
+                args,
+                loss=given(supervision=args.supervision, sigma_bins=args.sigma_bins),
+                optimiser=given(
+                    steps=args.steps,
+                    batch_size=args.batch_size,
+                    lr=args.lr,
+                    warmup_steps=args.warmup_steps,
+                ),
+                validation=given(every_steps=args.validate_every),
+            ),
+        ),
         name=args.name,
         covt=args.covt,
         workers=args.workers,
         keep=args.keep,
     )
     return run_job(args, run_sft, job)
-
-
-def _recipe(args: argparse.Namespace) -> Recipe:
-    """The named recipe, with what the command line says instead."""
-    from nunext_training.recipe import load_recipe
-
-    recipe = load_recipe(args.recipe)
-    return replace(
-        recipe,
-        loss=replace(
-            recipe.loss, **given(supervision=args.supervision, sigma_bins=args.sigma_bins)
-        ),
-        optimiser=replace(
-            recipe.optimiser,
-            **given(
-                steps=args.steps,
-                batch_size=args.batch_size,
-                lr=args.lr,
-                warmup_steps=args.warmup_steps,
-            ),
-        ),
-        validation=replace(recipe.validation, **given(every_steps=args.validate_every)),
-        **given(seed=args.seed),
-    )

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from napari_nunext.models.loading import LoadedCheckpoint
     from nunext_training.datasets.training_data import TrainingData
     from nunext_training.progress import Progress
-    from nunext_training.recipe import OptimiserOptions, Recipe
+    from nunext_training.recipe import Recipe
+    from nunext_training.recipe_sections import OptimiserOptions
 
 
 @dataclass(frozen=True, slots=True)

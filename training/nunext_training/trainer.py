@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from nunext_training.heads import TrainingHead
     from nunext_training.last_output import LastOutput
     from nunext_training.progress import Progress
-    from nunext_training.recipe import LossOptions
+    from nunext_training.recipe_sections import LossOptions
     from nunext_training.run_folder import RunFolder
 
 

@@ -24,7 +24,7 @@ import torch
 
 from napari_nunext.core.errors import InputError
 from nunext_training.advantages import filter_groups, group_advantages, varied_groups
-from nunext_training.recipe import RftOptions
+from nunext_training.recipe_stages import RftOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable

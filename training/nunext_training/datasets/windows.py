@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from nunext_training.datasets.labelled import LabelledImage
     from nunext_training.datasets.painting import Painter
     from nunext_training.datasets.verdicts import JudgedWindow
-    from nunext_training.recipe import WindowOptions
+    from nunext_training.recipe_sections import WindowOptions
 
 BYTES_IN_MEMORY = 1_000_000_000
 """Of decoded images, that each process keeps: of a data set in memory nothing is decoded twice."""
