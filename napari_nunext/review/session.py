@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
-from napari_nunext.core.nuclei import UNCATEGORISED, default_categories
+from napari_nunext.core.nuclei import UNCATEGORISED, Category, default_categories
 from napari_nunext.review.background import Background
+from napari_nunext.review.colors import next_color
 from napari_nunext.review.fields import status_of
 from napari_nunext.review.history import History
 from napari_nunext.review.model import Notice, ReviewModel, SaveStatus
@@ -58,6 +59,8 @@ class Session:
         """What this person did in the project, and can take back."""
         self.book = CategoryBook()
         """The categories, and what became of those that there are no more."""
+        self._in_use: dict[str, frozenset[str]] = {}
+        """Categories of the nuclei in each image that was shown."""
 
     # The project
 
@@ -140,12 +143,19 @@ class Session:
 
     def show_state(self, sha256: str, state: FieldState) -> None:
         """Put a new state in the place of the old one."""
+        self._put_state(sha256, state)
+        self._show_categories()
+
+    def _put_state(self, sha256: str, state: FieldState) -> None:
         self._states[sha256] = state
         self._update_queue(sha256, state)
         field = self.model.open_field
         if field is None or field.entry.sha256 != sha256:
+            self._in_use[sha256] = frozenset(n.nucleus.category for n in state.nuclei.values())
             return
         self.model.state = state
+        counts = self.model.table.counts()
+        self._in_use[sha256] = frozenset(name for name, count in counts.items() if count)
         self.model.selected = self.model.selected & state.nuclei.keys()
         self.show_history()
 
@@ -206,22 +216,36 @@ class Session:
         """The same for events about the project as a whole, which may change every image."""
         if not new:
             return
-        if not self._of_project and self.model.categories:
-            # What was shown until now by default is what the gesture changes.
-            new = [events.set_categories(self.model.categories), *new]
+        listed = {category.name for category in self.book.categories}
+        unlisted = [c for c in self.model.categories if c.name not in listed]
+        if unlisted and new[0].kind != "set_categories":
+            # What was shown because it is in use, or by default, is what the gesture changes.
+            new = [events.learn_categories(unlisted), *new]
         stamped = self.project.stamp(new)
         self._of_project = (*self._of_project, *stamped)
         self._follow(stamped)
         shared = for_every_image(stamped)
         for sha256, state in list(self._states.items()):
             if shared:
-                self.show_state(sha256, state.apply(*shared))
+                self._put_state(sha256, state.apply(*shared))
         self._take_categories()
         self.writer.submit(partial(self.project.append, stamped))
 
     def _take_categories(self) -> None:
         self.book = fold_categories(self._of_project)
-        categories = self.book.categories or default_categories([UNCATEGORISED])
+        self._show_categories()
+
+    def _show_categories(self) -> None:
+        """List the project's categories, and behind them every other one that is in use.
+
+        One comes into use without being listed where a nucleus was placed before a model taught
+        its own, or where a model calls nuclei something that it had not announced.
+        """
+        shown = list(self.book.categories)
+        in_use = frozenset().union(*self._in_use.values())
+        for name in sorted(in_use - {category.name for category in shown}):
+            shown.append(Category(name, next_color([category.color for category in shown])))
+        categories = tuple(shown) or default_categories([UNCATEGORISED])
         if categories != self.model.categories:
             self.model.categories = categories
         names = {category.name for category in categories}

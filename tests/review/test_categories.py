@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from napari_nunext.core.nuclei import OKABE_ITO
+from napari_nunext.core.nuclei import OKABE_ITO, UNCATEGORISED
+from napari_nunext.store import events
 from tests.review.fakes import FakeServer, done, points, review_on, started
 
 if TYPE_CHECKING:
@@ -149,3 +150,60 @@ def test_all_of_it_is_there_in_a_later_session(two: ReviewController, tmp_path: 
     later.undo()
     assert names(later) == ["Lymphocyte", "Stromal", "Mitosis"]
     later.close()
+
+
+def colors_of_all(controller: ReviewController) -> dict[str, tuple[int, int, int]]:
+    """The colour that each category in use is listed with; every one has to be."""
+    listed = {c.name: c.color for c in controller.model.categories}
+    in_use = {n.nucleus.category for n in controller.model.state.nuclei.values()}
+    assert in_use <= listed.keys()
+    assert len(set(listed.values())) == len(listed)
+    return {name: listed[name] for name in in_use}
+
+
+def test_a_nucleus_placed_before_the_first_search_keeps_a_listed_category(
+    controller: ReviewController, server: FakeServer, tile_path: Callable[[str], Path]
+) -> None:
+    controller.finder.connect()
+    tile_path("b.png")
+    controller.open_paths([tile_path("a.png").parent])
+    controller.add_nucleus(20, 20)
+    controller.go_next()  # the search is of another image: nothing there is touched
+    server.fake.script = [started(), points((10, 10)), done(1)]
+    controller.find_nuclei()
+    assert names(controller) == ["Lymphocyte", "Stromal", UNCATEGORISED]
+    controller.go_previous()
+    assert colors_of_all(controller).keys() == {UNCATEGORISED}
+
+
+def test_a_nucleus_whose_default_category_went_meanwhile_comes_back_listed(
+    opened: ReviewController, server: FakeServer
+) -> None:
+    opened.add_nucleus(20, 20)
+    opened.undo()
+    server.fake.script = [started(), points((10, 10)), done(1)]
+    opened.find_nuclei()
+    assert names(opened) == ["Lymphocyte", "Stromal"]
+    uid = opened.add_nucleus(50, 50)
+    assert opened.model.state.nuclei[uid].nucleus.category == "Lymphocyte"  # the first of the list
+    opened.undo()
+    sha256 = opened.model.open_field.entry.sha256
+    opened.session.commit(sha256, [events.add(sha256, 40, 40, UNCATEGORISED)])
+    assert colors_of_all(opened).keys() == {"Lymphocyte", UNCATEGORISED}
+    opened.undo()
+    assert names(opened) == ["Lymphocyte", "Stromal"]
+
+
+def test_what_is_listed_because_it_is_in_use_is_recoloured_renamed_and_undone_like_any(
+    opened: ReviewController,
+) -> None:
+    sha256 = opened.model.open_field.entry.sha256
+    opened.session.commit(sha256, [events.add(sha256, 40, 40, "Mitosis")])
+    opened.categories.recolor("Mitosis", (1, 2, 3))
+    assert colors_of_all(opened) == {"Mitosis": (1, 2, 3)}
+    opened.categories.rename("Mitosis", "Mitotic figure")
+    assert colors_of_all(opened) == {"Mitotic figure": (1, 2, 3)}
+    assert "Mitosis" not in names(opened)
+    opened.undo()
+    assert colors_of_all(opened) == {"Mitosis": (1, 2, 3)}
+    assert opened.session.project.categories() == opened.model.categories
