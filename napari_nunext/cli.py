@@ -89,6 +89,45 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(command=_export)
 
     command = commands.add_parser(
+        "import", help="take nuclei from GeoJSON, CSV, COCO or label images into a project"
+    )
+    command.add_argument("project", type=Path, help="the project's file")
+    command.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="file of nuclei, or folder of them"
+    )
+    command.add_argument(
+        "--as",
+        dest="role",
+        choices=("corrections", "predictions"),
+        help="merge them as a person's corrections, or show them as another program's predictions "
+        "(default: corrections if they come from a review, else predictions)",
+    )
+    command.add_argument(
+        "--image",
+        default="",
+        help="the image they are of: its name in the project, or a file, which joins the project "
+        "(default: the image that each file is named after)",
+    )
+    command.add_argument("--mpp", type=mpp, help="micrometres per pixel of an image that joins")
+    command.add_argument("--annotator", help="whose corrections they are (default: you)")
+    command.add_argument("--source", default="", help="what found them (default: as the file says)")
+    command.add_argument(
+        "--absent-deleted",
+        action="store_true",
+        help="delete nuclei of the project that a file exported from it no longer holds",
+    )
+    command.add_argument(
+        "--leave-outside-out",
+        action="store_true",
+        help="take what lies inside the image of a file that reaches beyond it",
+    )
+    command.add_argument(
+        "--dry-run", action="store_true", help="say what would happen, and write nothing"
+    )
+    _add_images(command)
+    command.set_defaults(command=_import)
+
+    command = commands.add_parser(
         "check", help="check that a project is whole and its images are the reviewed ones"
     )
     command.add_argument("project", type=Path, help="the project's file")
@@ -183,6 +222,25 @@ def _export(args: argparse.Namespace) -> int:
         _say(f"Left out: {problem}")
     print(written.words)
     return NOT_WELL if written.problems else 0
+
+
+def _import(args: argparse.Namespace) -> int:
+    from napari_nunext.commands.export import reader_name
+    from napari_nunext.commands.importing import ImportOptions, import_files
+
+    options = ImportOptions(
+        image=args.image,
+        role=args.role or "usual",
+        source=args.source.strip(),
+        image_folders=args.images,
+        mpp=args.mpp,
+        absent_deleted=args.absent_deleted,
+        leave_outside_out=args.leave_outside_out,
+        dry_run=args.dry_run,
+    )
+    annotator = reader_name() if args.annotator is None else args.annotator
+    failed = import_files(args.project, args.files, annotator, options, tell=_tell, warn=_say)
+    return BAD_INPUT if failed else 0
 
 
 def _check(args: argparse.Namespace) -> int:

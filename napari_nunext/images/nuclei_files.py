@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from uuid import uuid4
 
 from napari_nunext.core.coco import is_coco, read_coco
@@ -30,8 +30,9 @@ from napari_nunext.images.label_images import (
 from napari_nunext.images.picture import quiet_readers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
+    from napari_nunext.images.identified import KnownImage
     from napari_nunext.images.tile import TileImage
 
 JSON_SUFFIXES = (".geojson", ".json", ".geojson.gz", ".json.gz")
@@ -83,8 +84,21 @@ def stem_of(path: Path) -> str:
     return image_stem(Path(stem))
 
 
-def nuclei_files(folder: Path, suffixes: Sequence[str] = PREDICTION_SUFFIXES) -> dict[str, Path]:
+def nuclei_files(
+    folder: Path,
+    suffixes: Sequence[str] = PREDICTION_SUFFIXES,
+    *,
+    images: Collection[Path] | None = None,
+) -> dict[str, Path]:
     """Files of nuclei directly in a folder, by the image that each is named after (`stem_of`).
+
+    Parameters
+    ----------
+    folder : Path
+    suffixes : sequence of str
+    images : collection of Path, optional
+        Files that are images. Given, images may lie in the folder, too: these and whatever cannot
+        be labels is passed over, and so are labels beside a file that is no image for sure.
 
     Raises
     ------
@@ -93,16 +107,16 @@ def nuclei_files(folder: Path, suffixes: Sequence[str] = PREDICTION_SUFFIXES) ->
     """
     files: dict[str, Path] = {}
     projects: list[Path] = []
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if suffix_of(path, suffixes) is None or path.name.startswith("."):
-            continue
+    for path in _candidates(folder, suffixes, images):
         if path.name.endswith(CELLPOSE_PROJECT):
             projects.append(path)
             continue
         stem = stem_of(path)
-        if stem in files:
-            raise RecordError(f"{folder} holds {files[stem].name} and {path.name}; keep one.")
-        files[stem] = path
+        beside = files.get(stem)
+        if beside is None:
+            files[stem] = path
+        elif images is None or _may_be_image(beside) or not _may_be_image(path):
+            raise RecordError(f"{folder} holds {beside.name} and {path.name}; keep one.")
     for path in projects:  # beside masks it is not needed; alone, reading it says what to do
         files.setdefault(stem_of(path), path)
     if not files:
@@ -111,6 +125,27 @@ def nuclei_files(folder: Path, suffixes: Sequence[str] = PREDICTION_SUFFIXES) ->
             "label image as PNG, TIFF or NPY."
         )
     return files
+
+
+def _candidates(
+    folder: Path, suffixes: Sequence[str], images: Collection[Path] | None
+) -> list[Path]:
+    """Files that may hold nuclei; those that are no images for sure come first."""
+    found = [
+        path
+        for path in (sorted(folder.iterdir()) if folder.is_dir() else ())
+        if suffix_of(path, suffixes) is not None and not path.name.startswith(".")
+    ]
+    if images is None:
+        return found
+    sure = [path for path in found if not _may_be_image(path)]
+    known = {path.resolve() for path in images}
+    others = [p for p in found if _may_be_image(p) and p.resolve() not in known]
+    return sure + [path for path in others if holds_labels(path)]
+
+
+def _may_be_image(path: Path) -> bool:
+    return suffix_of(path) not in NEVER_IMAGES
 
 
 def read_nuclei(
@@ -169,13 +204,13 @@ def read_nuclei_of_one(path: Path, image: TileImage | None = None) -> NucleiOfIm
     parts = read_nuclei(path, lambda stem: image)
     if len(parts) == 1:
         return parts[0]
-    named = belonging(stem_of(path), [part.image for part in parts])
+    named = [part for part in parts if _is_same(part.image, stem_of(path))]
     if len(named) != 1:
         raise RecordError(
             f"{path.name} holds {len(parts)} images, {len(named)} of them named {stem_of(path)}; "
             "expected one. Write a file for each image, named as the image."
         )
-    return next(part for part in parts if part.image == named[0])
+    return named[0]
 
 
 def _of_json(path: Path, stem: str) -> tuple[NucleiOfImage, ...]:
@@ -215,7 +250,35 @@ def holds_labels(path: Path) -> bool:
         return False
 
 
-def belonging(name: str, stems: Iterable[str]) -> list[str]:
-    """Those of `stems`, with suffix or without, that a name, with it or without, means."""
-    wanted = image_stem(Path(name)).casefold()
-    return [stem for stem in stems if image_stem(Path(stem)).casefold() == wanted]
+K = TypeVar("K", bound="KnownImage")
+
+
+def images_named(name: str, images: Sequence[K]) -> list[K]:
+    """The images that a file named so, with suffix or without, is of.
+
+    By their name, or by their content, or by both: exports tell images of one name apart by eight
+    digits of their content (``tile-1a2b3c4d``).
+    """
+    by_name = [image for image in images if _is_same(name, image.name)]
+    return by_name or [
+        image
+        for image in images
+        if name == image.sha256
+        or _is_same(name, f"{image_stem(Path(image.name))}-{image.sha256[:8]}")
+    ]
+
+
+def _is_same(name: str, other: str) -> bool:
+    """Whether two names, with suffix or without, are of one image."""
+    one, two = (image_stem(Path(n)).casefold() for n in (name, other))
+    return one == two
+
+
+def source_of(part: NucleiOfImage) -> str:
+    """What to call whatever found these nuclei. Not the file's name: that is often a patient's."""
+    if part.tool:
+        return part.tool
+    suffix = suffix_of(part.path)
+    if suffix in LABEL_SUFFIXES:
+        return "a label image"
+    return "a table" if suffix in TABLE_SUFFIXES else "a GeoJSON file"

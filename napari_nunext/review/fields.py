@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from napari_nunext.images import TileImage
     from napari_nunext.review.model import ItemStatus
     from napari_nunext.review.writer import JournalWriter
     from napari_nunext.store import FieldState, Project
@@ -48,8 +49,20 @@ def load_field(
         If the image cannot be read or the project cannot be written.
     """
     image = open_image(path, mpp=mpp)
+    entry = entry_of(image, path, default_mpp)
+    known = writer.call(lambda: project.add_image(project.with_scale_of_all(entry)))
+    if mpp is not None and mpp != known.mpp:
+        writer.call(lambda: project.set_scale(known.sha256, mpp, "user"))
+        known = replace(known, mpp=mpp, mpp_source="user")
+    field, state = OpenField(known, image.rgb, tuple(image.notes)), project.state(known.sha256)
+    state.seen_in(field.box)  # here, and kept up from here: to accept the field is then no work
+    return LoadedField(field, state)
+
+
+def entry_of(image: TileImage, path: Path, default_mpp: float) -> ImageEntry:
+    """An image as a project knows it; where nobody says its scale, that is marked as assumed."""
     assumed = image.scale.mpp is None
-    entry = ImageEntry(
+    return ImageEntry(
         sha256=image.sha256,
         path=str(path),
         name=image.name,
@@ -59,13 +72,6 @@ def load_field(
         mpp_source="assumed" if assumed else str(image.scale.source),
         patient=patient_of(image.name),
     )
-    known = writer.call(lambda: project.add_image(project.with_scale_of_all(entry)))
-    if mpp is not None and mpp != known.mpp:
-        writer.call(lambda: project.set_scale(known.sha256, mpp, "user"))
-        known = replace(known, mpp=mpp, mpp_source="user")
-    field, state = OpenField(known, image.rgb, tuple(image.notes)), project.state(known.sha256)
-    state.seen_in(field.box)  # here, and kept up from here: to accept the field is then no work
-    return LoadedField(field, state)
 
 
 def patient_of(name: str) -> str | None:

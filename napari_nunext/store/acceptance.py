@@ -2,8 +2,9 @@
 
 An acceptance is of what was on the screen. The event carries a digest of it, so that the fold can
 tell whether the nuclei that the journal puts in its place are the ones that were seen. What the
-same person edits afterwards they have seen too. Whatever else changes the nuclei of the region
-makes the acceptance *changed since*: it is no truth until someone accepts again.
+same person edits afterwards they have seen too, unless they took it in from a file. Whatever else
+changes the nuclei of the region makes the acceptance *changed since*: it is no truth until someone
+accepts again.
 """
 
 from __future__ import annotations
@@ -59,14 +60,19 @@ def after_edit(
     before: ReviewedNucleus | None,
     after: ReviewedNucleus | None,
 ) -> tuple[Acceptance, ...]:
-    """The acceptances after someone's edit of one nucleus: those of others may be overtaken."""
+    """The acceptances after someone's edit of one nucleus: those of others may be overtaken.
+
+    `annotator` is who made the edit and so has seen it; None where nobody has: a file said it.
+    """
     old = None if before is None or not is_truth(before) else before.nucleus
     new = None if after is None or not is_truth(after) else after.nucleus
     if old == new:
         return acceptances
     places_xy = points_of([n for n in (old, new) if n is not None])
     return tuple(
-        a.overtaken() if a.annotator != annotator and a.region.contains(places_xy).any() else a
+        a.overtaken()
+        if (annotator is None or a.annotator != annotator) and a.region.contains(places_xy).any()
+        else a
         for a in acceptances
     )
 

@@ -28,7 +28,7 @@ NucleusKind: TypeAlias = Literal[
     "add", "move", "delete", "relabel", "accept", "reject", "flag_nucleus", "edit_mask"
 ]
 FieldKind: TypeAlias = Literal[
-    "comment", "use_run", "complete_region", "reopen_region", "flag_field"
+    "comment", "use_run", "complete_region", "reopen_region", "flag_field", "import_file"
 ]
 CategoryKind: TypeAlias = Literal["add_category", "recolor_category", "rename_category"]
 HistoryKind: TypeAlias = Literal["undo", "redo"]
@@ -152,6 +152,7 @@ _PAYLOADS: dict[str, dict[str, Callable[[Any], bool]]] = {
     "complete_region": {"region": _is_box},
     "reopen_region": {"region": _is_box},
     "flag_field": {"flagged": _is_flag},
+    "import_file": {"source": _is_text, "sha256": _is_text},
     "add_category": {"name": _is_text, "color": _is_color},
     "recolor_category": {"name": _is_text, "color": _is_color},
     "rename_category": {"name": _is_text, "to": _is_text},
@@ -373,6 +374,15 @@ def reopen_region(image_sha256: str, region: Box) -> Event:
 def flag_field(image_sha256: str, flagged: bool = True) -> Event:
     """Mark the whole image for a second look, or take the mark away."""
     return Event("flag_field", image_sha256, {"flagged": bool(flagged)})
+
+
+def import_file(image_sha256: str, source: str, sha256: str) -> Event:
+    """A file of nuclei was taken in: the rest of the gesture is what it says, seen by nobody.
+
+    `source` is what wrote the file, and `sha256` the hash of its bytes; names of files are of
+    patients, and stay out of the journal.
+    """
+    return Event("import_file", image_sha256, {"source": source, "sha256": sha256})
 
 
 # History and settings

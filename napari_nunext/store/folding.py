@@ -152,6 +152,8 @@ class Fold:
         self.aliases: dict[str, str] = {}
         self.tally = Tally()
         """Of the regions of which somebody wants to know what stands in them."""
+        self.imports: frozenset[UUID] = frozenset()
+        """Gestures in which a file was taken in: nobody has seen what they change."""
 
     def apply(self, event: Event) -> None:
         """Apply one edit that is in force."""
@@ -161,7 +163,8 @@ class Fold:
         before = self.nuclei.get(event.uid)
         _HANDLERS[event.kind](self, event)
         after = self.nuclei.get(event.uid)
-        self.acceptances = after_edit(self.acceptances, event.annotator, before, after)
+        seen_by = None if event.group in self.imports else event.annotator
+        self.acceptances = after_edit(self.acceptances, seen_by, before, after)
 
     @property
     def marks(self) -> Marks:
@@ -285,6 +288,9 @@ class Fold:
             a for a in self.acceptances if not have_common_area(a.region, event.region)
         )
 
+    def _import_file(self, event: Event) -> None:
+        self.imports |= {event.group}
+
     def _flag_field(self, event: Event) -> None:
         self.flagged = event.payload["flagged"]
 
@@ -315,6 +321,7 @@ _HANDLERS: dict[str, Callable[[Fold, Event], None]] = {
     "complete_region": Fold._complete_region,
     "reopen_region": Fold._reopen_region,
     "flag_field": Fold._flag_field,
+    "import_file": Fold._import_file,
     "add_category": Fold._category,
     "recolor_category": Fold._category,
     "rename_category": Fold._category,

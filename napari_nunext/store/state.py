@@ -14,8 +14,9 @@ Pure: the same runs and events always give the same state. What an event means:
   brings it back to its old place, and a new edit forgets what was undone. An event that joins an
   older gesture is taken back with it, and forgets nothing.
 - A region that was accepted is complete as long as its nuclei are those that the person saw, with
-  what the same person edited since. A search over it, another person's edit, predictions that came
-  late, or an undo of what they had seen makes it changed; undoing that makes it whole again.
+  what the same person edited since. A search over it, another person's edit, what a file said that
+  somebody took in, predictions that came late, or an undo of what they had seen makes it changed;
+  undoing that makes it whole again.
 - A category that was renamed or merged is so in every image: its nuclei take the new name where
   the event stands in the journal, and so do predictions of that name that come later.
 - A flag asks for a second look: nothing of a flagged image is truth until the flag is taken away.
@@ -35,7 +36,7 @@ from napari_nunext.store.seen import Seen, Tally, kept_up
 from napari_nunext.store.trail import Recorder, Trail
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from uuid import UUID
 
     from napari_nunext.core.geometry import Box
@@ -69,6 +70,8 @@ class FieldState:
     """Groups that were undone."""
     _aliases: dict[str, str] = field(compare=False, repr=False)
     """What became of categories that there are no more."""
+    _imports: frozenset[UUID] = field(compare=False, repr=False)
+    """Gestures in which a file was taken in."""
     _trail: Trail = field(compare=False, repr=False)
     _seen: dict[Box, Seen] = field(default_factory=dict, compare=False, repr=False)
     """What stands in regions that somebody accepted, or asked for; kept up from state to state."""
@@ -185,6 +188,7 @@ class FieldState:
             events=events,
             _inactive=inactive,
             _aliases=fold.aliases,
+            _imports=fold.imports,
             _trail=trail,
             _seen=fold.tally.seen(fold.nuclei),
         )
@@ -198,6 +202,7 @@ class FieldState:
         fold.flagged = self.flagged
         fold.comments = self.comments
         fold.aliases = self._aliases
+        fold.imports = self._imports
         fold.tally = Tally(self._seen)
         return fold
 
@@ -223,6 +228,10 @@ class FieldState:
         if region not in self._seen:
             self._seen[region] = Seen.of(self.nuclei.values(), region)
         return self._seen[region].to_json()
+
+    def in_force(self) -> Iterator[Event]:
+        """The edits that were not taken back, in the journal's order."""
+        return (e for e in self.events if e.is_edit and e.group not in self._inactive)
 
     # A run while it streams
 

@@ -36,6 +36,7 @@ ONE_OF_EACH = [
     events.complete_region(IMAGE, BOX, {"count": 0, "sha256": "ab" * 32}),
     events.reopen_region(IMAGE, BOX),
     events.flag_field(IMAGE),
+    events.import_file(IMAGE, "QuPath", "ab" * 32),
     events.add_category(Category("Plasma cell", (1, 2, 3))),
     events.recolor_category("Plasma cell", (3, 2, 1)),
     events.rename_category("Plasma cell", "Plasma"),
