@@ -16,7 +16,7 @@ from napari_nunext.places import models_folder
 from napari_nunext.serving.launcher import LocalServer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from napari_nunext.ui.app import App
@@ -39,8 +39,7 @@ def open_images(
         If what the window needs is not installed.
     """
     server = LocalServer([models_folder()])
-    starting = threading.Thread(target=_start, args=(server,), name="nunext-server", daemon=True)
-    starting.start()
+    _start_ahead(server)
     try:
         with collector_at_rest():
             from napari_nunext.ui.app import main as open_window
@@ -58,9 +57,20 @@ def open_images(
     return app
 
 
-def _start(server: LocalServer) -> None:
-    try:
-        server.start()
-    except (NunextError, OSError) as error:
-        # Whoever needs it starts it again, and tells the person why that fails.
-        logger.warning("the model server was not started ahead: %s", error)
+def _start_ahead(server: LocalServer) -> None:
+    """Launch the server, and connect to it while the window is made.
+
+    Launched from here: a thread would get its turns between the imports, a tenth of a second late.
+    """
+
+    def tell_if_it_fails(act: Callable[[], None]) -> None:
+        try:
+            act()
+        except (NunextError, OSError) as error:
+            # Whoever needs it starts it again, and tells the person why that fails.
+            logger.warning("the model server was not started ahead: %s", error)
+
+    tell_if_it_fails(server.launch)
+    threading.Thread(
+        target=tell_if_it_fails, args=(server.start,), name="nunext-server", daemon=True
+    ).start()

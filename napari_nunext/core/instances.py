@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.sparse import coo_array
+import scipy
 
 from napari_nunext.core.errors import InputError
 
@@ -82,7 +82,9 @@ class Overlaps:
         true_labels, t = _numbered(true.ravel()[some])
         shape = (len(true_labels) + 1, len(pred_labels) + 1)
         # A sparse matrix adds up equal entries without sorting them.
-        table = coo_array((np.ones(len(p), dtype=np.int64), (t, p)), shape=shape).tocsr()
+        table = scipy.sparse.coo_array(
+            (np.ones(len(p), dtype=np.int64), (t, p)), shape=shape
+        ).tocsr()
         table.sum_duplicates()
         pairs = table.tocoo()
         both = (pairs.row > 0) & (pairs.col > 0)

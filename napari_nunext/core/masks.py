@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from napari_nunext.core.errors import RecordError
 
@@ -112,7 +112,7 @@ class Mask:
         """
         old, new, (x0_px, y0_px) = in_common_crop(self, drawn)
         height_px, width_px = old.shape
-        pieces, _ = ndimage.label(new & ~old if inside else old & ~new)
+        pieces, _ = scipy.ndimage.label(new & ~old if inside else old & ~new)
         row, column = math.floor(y_px) - y0_px, math.floor(x_px) - x0_px
         if not (0 <= row < height_px and 0 <= column < width_px and pieces[row, column]):
             return self
@@ -224,7 +224,7 @@ def masks_of(labels: NDArray[Any]) -> dict[int, Mask]:
     background = int(used.size > 0 and used[0] == 0)
     numbered = numbers.reshape(labels.shape) + 1 - background
     masks = {}
-    for number, place in enumerate(ndimage.find_objects(numbered), start=1):
+    for number, place in enumerate(scipy.ndimage.find_objects(numbered), start=1):
         rows, columns = place
         crop = numbered[place] == number
         masks[int(used[number - 1 + background])] = Mask.from_array(

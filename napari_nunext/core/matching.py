@@ -16,11 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
-from scipy.spatial.distance import cdist
+import scipy
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import as_points_xy
@@ -112,7 +108,7 @@ def match_points(
     if len(pred) == 0 or len(true) == 0:
         rows = cols = np.empty(0, dtype=np.intp)
     elif method == "hungarian":
-        rows, cols = linear_sum_assignment(cdist(pred, true))
+        rows, cols = scipy.optimize.linear_sum_assignment(scipy.spatial.distance.cdist(pred, true))
     else:
         rows, cols = _match_gated(pred, true, radius_px)
     distance = np.hypot(*(pred[rows] - true[cols]).T)
@@ -134,16 +130,18 @@ def _match_gated(
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Solve each connected group of pairs within the radius on its own."""
     # The tree's own rounding may differ from ours by an ulp: search wider, cut exactly.
-    pairs = cKDTree(pred).sparse_distance_matrix(
-        cKDTree(true), radius_px * (1 + 1e-9), output_type="ndarray"
+    pairs = scipy.spatial.cKDTree(pred).sparse_distance_matrix(
+        scipy.spatial.cKDTree(true), radius_px * (1 + 1e-9), output_type="ndarray"
     )
     i, j = pairs["i"].astype(np.intp), pairs["j"].astype(np.intp)
     distance = np.hypot(*(pred[i] - true[j]).T)
     near = distance <= radius_px
     i, j, distance = i[near], j[near], distance[near]
     n = len(pred) + len(true)
-    graph = coo_array((np.ones(len(i), dtype=np.int8), (i, j + len(pred))), shape=(n, n))
-    group_of_node = connected_components(graph, directed=False)[1]
+    graph = scipy.sparse.coo_array(
+        (np.ones(len(i), dtype=np.int8), (i, j + len(pred))), shape=(n, n)
+    )
+    group_of_node = scipy.sparse.csgraph.connected_components(graph, directed=False)[1]
     by_group = np.argsort(group_of_node[i], kind="stable")
     i, j, distance = i[by_group], j[by_group], distance[by_group]
     bounds = np.flatnonzero(np.diff(group_of_node[i])) + 1
@@ -160,7 +158,7 @@ def _match_gated(
         beyond = float(radius_px) * (min(len(pred_ids), len(true_ids)) + 1)
         cost = np.full((len(pred_ids), len(true_ids)), beyond)
         cost[r, c] = distance[part]
-        a, b = linear_sum_assignment(cost)
+        a, b = scipy.optimize.linear_sum_assignment(cost)
         matched = cost[a, b] < beyond
         rows.append(pred_ids[a[matched]])
         cols.append(true_ids[b[matched]])

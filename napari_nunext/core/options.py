@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NoReturn
 
 from napari_nunext.core.errors import CalibrationError
-from napari_nunext.core.geometry import MPP_RANGE, check_mpp
 
 BAD_INPUT = 2
 """Exit code of bad input."""
@@ -76,6 +75,9 @@ def number(text: str) -> float:
 
 def mpp(text: str) -> float:
     """Micrometres per pixel that a microscope could give."""
+    # Here, for it brings numpy: the model server is launched before anything large is imported.
+    from napari_nunext.core.geometry import MPP_RANGE, check_mpp
+
     low, high = MPP_RANGE
     try:
         return check_mpp(number(text))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from scipy.spatial import cKDTree
+import scipy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +49,7 @@ def regions(items: Sequence[Item]) -> set[int]:
     if not open_ones:
         return set()
     xy = np.array([(item.x_px, item.y_px) for item in items])
-    tree = cKDTree(xy)
+    tree = scipy.spatial.cKDTree(xy)
     low = np.array([np.min(np.concatenate(items[i].rings), axis=0) for i in open_ones])
     high = np.array([np.max(np.concatenate(items[i].rings), axis=0) for i in open_ones])
     centres, radii = (low + high) / 2, (high - low).max(axis=1) / 2

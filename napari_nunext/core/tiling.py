@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, overload
 
 import numpy as np
-from scipy.spatial import cKDTree
+import scipy
 
 from napari_nunext.core.errors import CalibrationError
 from napari_nunext.core.geometry import Box, as_points_xy, check_mpp
@@ -268,7 +268,7 @@ class SeamMerger:
         points = np.array(self._points).reshape(-1, 2)
         rivals: dict[int, list[int]] = defaultdict(list)
         if len(points):
-            for i, j in cKDTree(points).query_pairs(self._radius_px):
+            for i, j in scipy.spatial.cKDTree(points).query_pairs(self._radius_px):
                 if self._window[i] != self._window[j] and self._is_near(i, *self._points[j]):
                     rivals[i].append(j)
                     rivals[j].append(i)

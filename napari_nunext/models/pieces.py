@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from napari_nunext.core.masks import Mask
 
@@ -33,12 +33,12 @@ def piece_at(mask: NDArray[np.bool_], prompt: Prompt) -> Mask:
     if len(rows) == 0:
         return Mask.from_array(mask)
     x0, y0 = int(columns[0]), int(rows[0])
-    pieces, _ = ndimage.label(mask[y0 : rows[-1] + 1, x0 : columns[-1] + 1])
+    pieces, _ = scipy.ndimage.label(mask[y0 : rows[-1] + 1, x0 : columns[-1] + 1])
     clicks_xy = prompt.points_xy - (x0, y0)
     on_it = np.array(prompt.positive, dtype=bool)
     kept = np.isin(pieces, _meant(pieces, clicks_xy[on_it]))
     # A margin, so that all that surrounds the pieces is connected.
-    gaps, _ = ndimage.label(np.pad(~kept, 1, constant_values=True))
+    gaps, _ = scipy.ndimage.label(np.pad(~kept, 1, constant_values=True))
     still_open = [int(gaps[0, 0]), *_labels_at(gaps, clicks_xy[~on_it] + 1)]
     filled = kept | ~np.isin(gaps[1:-1, 1:-1], still_open)
     return Mask.from_array(filled, x0, y0)

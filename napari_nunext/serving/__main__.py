@@ -19,14 +19,16 @@ from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import NunextError
 from napari_nunext.models.catalog import Catalog
-from napari_nunext.models.vllm.offer import vllm_offers
+from napari_nunext.serving.launcher import TOKEN_VARIABLE
 from napari_nunext.serving.logs import start_logging
 from napari_nunext.serving.serve import serve
-from napari_nunext.serving.settings import TOKEN_VARIABLE, ServerSettings, model_folders
+from napari_nunext.serving.settings import ServerSettings, model_folders
 from napari_nunext.serving.supervisor import BAD_INPUT, HANGS, INTERRUPTED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from napari_nunext.models.others.offers import EngineOffer
 
 GRACE_S = 4.0
 """How long the server may take to end by itself once its parent is gone."""
@@ -56,7 +58,7 @@ def main() -> int:
             listening = socket.socket(fileno=args.listen_fd)
         catalog = Catalog(
             model_folders(args.models),
-            engines=vllm_offers(settings.vllm),
+            engines=_engines(settings),
             embeddings_bytes=settings.embeddings_bytes,
             precision=settings.precision,
         )
@@ -67,6 +69,15 @@ def main() -> int:
     except KeyboardInterrupt:  # handed on by the supervisor, after the server has ended
         return INTERRUPTED
     return 0 if well else HANGS
+
+
+def _engines(settings: ServerSettings) -> Sequence[EngineOffer]:
+    """What other processes serve; asking them is not imported where there are none."""
+    if settings.vllm is None:
+        return ()
+    from napari_nunext.models.vllm.offer import vllm_offers
+
+    return vllm_offers(settings.vllm)
 
 
 def _take_stdout() -> int:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import NunextError, ServerUnavailableError
+from napari_nunext.serving.describe import completed
 from napari_nunext.serving.detection import detect_events, region_of
 from napari_nunext.serving.fair_queue import Job
 from napari_nunext.serving.protocol import Done, Failed, Points, Usage
@@ -135,14 +137,16 @@ class DetectJobs:
         workshop = self._workshop
         try:
             detector = workshop.shelf.take_detector(model.id)
-            segmenter = None
+            take_segmenter = None
             if segmenter_model is not None:
-                segmenter = workshop.shelf.take_segmenter(segmenter_model.id)
+                take_segmenter = partial(workshop.shelf.take_segmenter, segmenter_model.id)
+                if segmenter_model.window_px is None:  # a plugin's, described once it is loaded
+                    segmenter_model = completed(segmenter_model, take_segmenter().info)
             events = detect_events(
                 image,
                 request,
                 detector,
-                segmenter,
+                take_segmenter,
                 run=run.id,
                 model=model,
                 segmenter_model=segmenter_model,

@@ -44,7 +44,7 @@ def detect_events(
     image: WindowReader,
     request: DetectRequest,
     detector: Detector,
-    segmenter: Segmenter | None = None,
+    take_segmenter: Callable[[], Segmenter] | None = None,
     *,
     run: str,
     model: ModelInfo,
@@ -62,8 +62,9 @@ def detect_events(
     request : DetectRequest
         Its region and scale count; model, segmenter and run were resolved by the caller.
     detector : Detector
-    segmenter : Segmenter, optional
-        Draws the nuclei that stand in the end; no masks without one.
+    take_segmenter : callable, optional
+        Brings the segmenter that draws the nuclei into memory, once all points are told and there
+        is something to draw; no masks without.
     run : str
         Id of the run.
     model, segmenter_model : ModelInfo
@@ -87,8 +88,6 @@ def detect_events(
         If the region does not touch the image. `CalibrationError`, if a scale is implausible.
     """
     began = time.perf_counter()
-    if segmenter is not None and segmenter_model is not None:
-        segmenter_model = completed(segmenter_model, segmenter.info)
     found = _Search(image, request, detector, merge_radius_um, cancelled, caller)
     yield Started(
         run=run,
@@ -103,8 +102,8 @@ def detect_events(
     yield from found.events()
     complete = found.windows_done == len(found.windows)
     standing = found.standing()
-    if segmenter is not None and complete:
-        yield from _masks(image, standing, segmenter, request.mpp, cancelled)
+    if take_segmenter is not None and complete and standing:
+        yield from _masks(image, standing, take_segmenter(), request.mpp, cancelled)
         complete = not cancelled()
     yield Usage(
         image_tokens=detector.info.image_tokens * found.windows_done,

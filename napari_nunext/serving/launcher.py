@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Self
 
 from napari_nunext.core.errors import ServerUnavailableError
 from napari_nunext.places import log_folder
-from napari_nunext.serving.settings import TOKEN_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +31,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+TOKEN_VARIABLE = "NAPARI_NUNEXT_TOKEN"
+"""Environment variable in which a server that we start finds its token."""
 START_TIMEOUT_S = 60.0
 """Later starts take about a second, but the first after an installation compiles every import."""
 STOP_TIMEOUT_S = 5.0
@@ -68,6 +69,7 @@ class LocalServer:
         self._client: Client | None = None
         self._log_path: Path | None = None
         self._closed = False
+        self._launched = 0.0
         self.token = secrets.token_urlsafe(32)
 
     def __enter__(self) -> Self:
@@ -112,18 +114,28 @@ class LocalServer:
             assert self._client is not None
             return self._client
 
-    def start(self) -> None:
-        """Start the server and wait until it answers. Nothing, if it already runs."""
+    def launch(self) -> None:
+        """Start the process, and leave waiting for it to `start`. Nothing, if it already runs.
+
+        Takes milliseconds and imports nothing, for who has much to import meanwhile.
+        """
         with self._lock:
             if self.alive:
                 return
             self.stop()
             if self._closed:
                 raise ServerUnavailableError("The model server was closed with its window.")
-            began = time.monotonic()
+            self._launched = time.monotonic()
+            self._launch()
+
+    def start(self) -> None:
+        """Start the server and wait until it answers. Nothing, if it already does."""
+        with self._lock:
+            self.launch()
+            if self._client is not None:
+                return
             try:
-                self._launch()
-                # While the server starts; and whoever starts it ahead has imported nothing yet.
+                # While the server starts; and whoever launches it has imported nothing yet.
                 from napari_nunext.serving.client import Client
 
                 client = Client(self._address(), self.token)
@@ -135,7 +147,7 @@ class LocalServer:
             except BaseException:
                 self.stop()
                 raise
-            logger.info("model server ready after %.1f s", time.monotonic() - began)
+            logger.info("model server ready after %.1f s", time.monotonic() - self._launched)
 
     def restart(self) -> None:
         """Stop the server if it runs, and start it again."""

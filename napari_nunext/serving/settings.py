@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 MIB = 2**20
 
-TOKEN_VARIABLE = "NAPARI_NUNEXT_TOKEN"
-"""Environment variable in which a server that we start finds its token."""
-
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from scipy.spatial import cKDTree
+import scipy
 
 from napari_nunext.core.nuclei import Nucleus, points_of
 from napari_nunext.store.acceptance import (
@@ -92,7 +92,7 @@ class Base:
     run_id: str
     region: Box
     radius_px: float
-    blockers: cKDTree | None
+    blockers: scipy.spatial.cKDTree | None
     """Corrections that suppress predictions near them; None where there are none."""
     aliases: dict[str, str]
     """What the model's categories are called, where they were renamed before."""
@@ -254,7 +254,7 @@ class Fold:
         self.bases = (*self.bases, base)
         self.acceptances = after_run(self.acceptances, event.region)
 
-    def _blockers(self, radius_px: float) -> cKDTree | None:
+    def _blockers(self, radius_px: float) -> scipy.spatial.cKDTree | None:
         corrections: list[tuple[float, float]] = []
         for n in self.nuclei.values():
             if n.touched:
@@ -264,7 +264,7 @@ class Fold:
                     corrections.append(n.predicted_xy)
         untouched_xy = points_of([n.nucleus for n in self.nuclei.values() if not n.touched])
         corrections += self._lasting_deletions(untouched_xy, radius_px)
-        return cKDTree(corrections) if corrections else None
+        return scipy.spatial.cKDTree(corrections) if corrections else None
 
     def _lasting_deletions(
         self, untouched_xy: PointsXY, radius_px: float
@@ -273,7 +273,7 @@ class Fold:
         deletions = list(self.deleted.values())
         if not deletions or len(untouched_xy) == 0:
             return deletions
-        distance_px, _ = cKDTree(untouched_xy).query(deletions)
+        distance_px, _ = scipy.spatial.cKDTree(untouched_xy).query(deletions)
         return [xy for xy, d in zip(deletions, distance_px, strict=True) if d > radius_px]
 
     def _complete_region(self, event: Event) -> None:

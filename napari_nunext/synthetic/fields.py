@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,7 +57,7 @@ class Grid:
             return _from_knots(rng, self.shape, scale_px)
         white = rng.standard_normal(self.shape, dtype=np.float32)
         sigma = max(scale_px, _FINEST_PX)
-        smooth: Field = ndimage.gaussian_filter(white, sigma, mode="wrap", truncate=3.0)
+        smooth: Field = scipy.ndimage.gaussian_filter(white, sigma, mode="wrap", truncate=3.0)
         smooth *= np.float32(2 * math.sqrt(math.pi) * sigma * min(1.0, scale_px / _FINEST_PX))
         return smooth
 
@@ -86,7 +86,7 @@ class Grain:
 
     def __init__(self, rng: np.random.Generator) -> None:
         white = rng.standard_normal((_TEXTURE_SIDE, _TEXTURE_SIDE), dtype=np.float32)
-        smooth = ndimage.gaussian_filter(white, _TEXTURE_SIGMA, mode="wrap", truncate=3.0)
+        smooth = scipy.ndimage.gaussian_filter(white, _TEXTURE_SIGMA, mode="wrap", truncate=3.0)
         self._texture = smooth * np.float32(2 * math.sqrt(math.pi) * _TEXTURE_SIGMA)
         self._rng = rng
 
@@ -109,7 +109,9 @@ class Grain:
                 along_um * (_TEXTURE_SIGMA / length_um) + start[1],
             ]
         )
-        found: Field = ndimage.map_coordinates(self._texture, cells, order=1, mode="grid-wrap")
+        found: Field = scipy.ndimage.map_coordinates(
+            self._texture, cells, order=1, mode="grid-wrap"
+        )
         return found
 
 

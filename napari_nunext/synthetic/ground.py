@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from napari_nunext.synthetic.fields import ramp
 
@@ -37,7 +37,7 @@ def draw_ground(
     rng: np.random.Generator, grid: Grid, tissue: Tissue, painted: Painted, scene: Scene
 ) -> Ground:
     """Fill what the nuclei leave."""
-    distance_px, (rows, columns) = ndimage.distance_transform_edt(
+    distance_px, (rows, columns) = scipy.ndimage.distance_transform_edt(
         painted.labels == 0, return_indices=True
     )
     nearest_um = (distance_px * grid.mpp).astype(np.float32)
@@ -69,7 +69,7 @@ def _cytoplasm(
     border = np.zeros(grid.shape, dtype=np.float32)
     border[:, 1:] = owner[:, 1:] != owner[:, :-1]
     border[1:] = np.maximum(border[1:], owner[1:] != owner[:-1])
-    border = ndimage.gaussian_filter(border, 0.45 / grid.mpp) * np.float32(0.45 / grid.mpp)
+    border = scipy.ndimage.gaussian_filter(border, 0.45 / grid.mpp) * np.float32(0.45 / grid.mpp)
     edge = 1 + rng.uniform(-0.9, 0.5) * border * (1 + 0.6 * grid.noise(rng, 6.0))
     vacuoles = 1 - 0.75 * ramp(grid.noise(rng, 1.6), *rng.uniform(1.9, 3.2) + np.array([0, 0.4]))
     common = np.maximum(grainy * edge * vacuoles, 0.05)

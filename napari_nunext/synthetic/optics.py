@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import fft, ndimage
+import scipy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -130,7 +130,7 @@ def expose(
     density = np.stack(amounts, axis=-1) @ vectors
     light = np.exp(density * np.float32(-np.log(10)))
     sigma_px = look.blur_um / grid.mpp
-    light = ndimage.gaussian_filter(light, (sigma_px, sigma_px, 0), truncate=3.0)
+    light = scipy.ndimage.gaussian_filter(light, (sigma_px, sigma_px, 0), truncate=3.0)
     light *= np.array(look.white_rgb, dtype=np.float32)
     light *= (1 + look.shading * np.clip(grid.noise(rng, 250.0), -1.5, 0.5))[..., np.newaxis]
     light += np.float32(look.noise) * rng.standard_normal(light.shape, dtype=np.float32)
@@ -150,11 +150,11 @@ def _quantised(rgb: NDArray[np.float32], quality: float) -> NDArray[np.float32]:
     padded = np.pad(rgb, ((0, -height % 8), (0, -width % 8), (0, 0)), mode="edge")
     planes = np.moveaxis(padded @ _YCC_OF_RGB.T, 2, 0)
     blocks = planes.reshape(3, padded.shape[0] // 8, 8, padded.shape[1] // 8, 8)
-    cosines = fft.dctn(blocks, axes=(2, 4), norm="ortho")
+    cosines = scipy.fft.dctn(blocks, axes=(2, 4), norm="ortho")
     coarseness = (200 - 2 * quality) / 100
     tables = np.stack([_LUMINANCE_STEPS, _CHROMA_STEPS, _CHROMA_STEPS])
     steps = np.maximum(np.rint(tables * coarseness), 1)[:, np.newaxis, :, np.newaxis, :]
-    blocks = fft.idctn(np.rint(cosines / steps) * steps, axes=(2, 4), norm="ortho")
+    blocks = scipy.fft.idctn(np.rint(cosines / steps) * steps, axes=(2, 4), norm="ortho")
     planes = blocks.reshape(planes.shape)
     back: NDArray[np.float32] = np.moveaxis(planes, 0, 2) @ np.linalg.inv(_YCC_OF_RGB).T
     return back[:height, :width]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,7 +109,7 @@ def _is_whole(
     if shown_px < area_px:
         if shown_px == 0:
             return not full[in_view].any()  # in the margin: whole, and outside what is shown
-        if ndimage.label(shown, structure=np.ones((3, 3)))[1] > 1:
+        if scipy.ndimage.label(shown, structure=np.ones((3, 3)))[1] > 1:
             return False
     return shown_px >= max(MIN_VISIBLE_UM2 / mpp**2, MIN_VISIBLE_PX)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from napari_nunext.synthetic.fields import Grain, ramp
 
@@ -97,7 +97,8 @@ def _epithelium(rng: np.random.Generator, grid: Grid, scene: Scene) -> Field:
     if scene.epithelium_fraction >= 1:
         return np.full(grid.shape, _FAR_UM, dtype=np.float32)
     nests = height > np.quantile(height, 1 - scene.epithelium_fraction)
-    distance_px = ndimage.distance_transform_edt(nests) - ndimage.distance_transform_edt(~nests)
+    inside_px = scipy.ndimage.distance_transform_edt(nests)
+    distance_px = inside_px - scipy.ndimage.distance_transform_edt(~nests)
     distance_um: Field = (distance_px * grid.mpp).astype(np.float32)
     return distance_um
 

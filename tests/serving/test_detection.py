@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import Box
+from napari_nunext.core.masks import Mask
 from napari_nunext.core.nuclei import Category
 from napari_nunext.models.detector import DetectorInfo, WindowEnd, WindowPoints
+from napari_nunext.models.segmenter import ScoredMask, SegmenterInfo
 from napari_nunext.serving.detection import detect_events
 from napari_nunext.serving.protocol import (
     DetectRequest,
@@ -71,6 +73,23 @@ class Oracle:
             for i in range(len(here)):
                 yield WindowPoints(index, here[i : i + 1], ("Nucleus",), (float(sure[i]),))
             yield WindowEnd(index, "end", tokens=2 * len(here))
+
+
+class Discs:
+    """A segmenter that draws nothing, and notes when it was asked for."""
+
+    info = SegmenterInfo("Discs", "fake", mpp=0.5, window_px=64)
+
+    def __init__(self):
+        self.asked_for = 0
+
+    def take(self):
+        self.asked_for += 1
+        return self
+
+    def segment(self, window, prompts, *, cancelled=lambda: False):
+        for _ in prompts:
+            yield ScoredMask(Mask.from_array(np.zeros(window.shape[:2], dtype=bool)), 0.0)
 
 
 def events_of(oracle, *, mpp=0.5, region=None, cancelled=lambda: False):
@@ -185,3 +204,23 @@ def test_an_image_without_nuclei_is_complete_with_none():
 def test_a_region_outside_the_image_is_refused():
     with pytest.raises(InputError, match="outside the image of 100 x 100"):
         events_of(Oracle(np.empty((0, 2)), 100, 100), region=(100.0, 0.0, 120.0, 50.0))
+
+
+def test_points_wait_for_no_segmenter():
+    oracle, discs = Oracle(np.array([[20.0, 20.0], [90.0, 70.0]]), 128, 128), Discs()
+    request = DetectRequest(image=SHA, mpp=0.5, masks=True)
+    told = 0
+    for event in detect_events(oracle, request, oracle, discs.take, run="r", model=MODEL):
+        if isinstance(event, Points):
+            told += len(event.points)
+            assert discs.asked_for == 0
+    assert told == 2
+    assert discs.asked_for == 1
+
+
+def test_a_segmenter_is_not_loaded_for_nothing():
+    oracle, discs = Oracle(np.empty((0, 2)), 128, 128), Discs()
+    request = DetectRequest(image=SHA, mpp=0.5, masks=True)
+    *_, last = detect_events(oracle, request, oracle, discs.take, run="r", model=MODEL)
+    assert last.finish == "complete"
+    assert discs.asked_for == 0

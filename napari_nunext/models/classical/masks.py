@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage
-from scipy.spatial import cKDTree
+import scipy
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import as_points_xy, check_mpp
@@ -106,10 +105,10 @@ def segment_prompts(
     """
     params = params or OutlineParams()
     mpp = check_mpp(mpp)
-    relief = ndimage.gaussian_filter(haematoxylin_od(rgb), params.smoothing_um / mpp)
+    relief = scipy.ndimage.gaussian_filter(haematoxylin_od(rgb), params.smoothing_um / mpp)
     seeds = [_seeds(prompt) for prompt in prompts]
     territory = _territories(relief, prompts, seeds, mpp=mpp, params=params)
-    slices = ndimage.find_objects(territory, max_label=len(prompts))
+    slices = scipy.ndimage.find_objects(territory, max_label=len(prompts))
     for label, (prompt, points, where) in enumerate(zip(prompts, seeds, slices, strict=True), 1):
         if where is None:
             column, row = np.floor(points[0]).astype(int)
@@ -154,7 +153,7 @@ def _territories(
         _mark(markers, seeds[label - 1], label)
     if not markers.any():
         return markers
-    distance_um = ndimage.distance_transform_edt(markers == 0) * mpp
+    distance_um = scipy.ndimage.distance_transform_edt(markers == 0) * mpp
     flood = params.roundness_od_per_um * distance_um - relief
     territory: NDArray[np.int32] = watershed(
         flood, markers, mask=distance_um <= params.radius_um + mpp
@@ -185,7 +184,7 @@ def _outline(
     x0, y0 = origin
     rows, cols = np.indices(mine.shape)
     centres = np.stack([cols + x0 + 0.5, rows + y0 + 0.5], axis=-1)
-    distance_um = cKDTree(points).query(centres)[0] * mpp
+    distance_um = scipy.spatial.cKDTree(points).query(centres)[0] * mpp
     # The pixel of the point itself always counts, however coarse the image.
     mine = mine & (distance_um <= max(params.radius_um, float(distance_um.min())))
     if prompt.box is not None:
@@ -216,18 +215,18 @@ def _part_at(
     nearest = int(np.argmin(distance_um))
     if distance_um.flat[nearest] > params.fallback_radius_um:
         return np.zeros_like(nucleus)
-    parts, _ = ndimage.label(nucleus)
-    part: NDArray[np.bool_] = ndimage.binary_fill_holes(parts == parts.flat[nearest])
+    parts, _ = scipy.ndimage.label(nucleus)
+    part: NDArray[np.bool_] = scipy.ndimage.binary_fill_holes(parts == parts.flat[nearest])
     return part
 
 
 def _without_spurs(mask: NDArray[np.bool_], radius_px: float) -> NDArray[np.bool_]:
     """Opening by a disc; what lies beyond the crop is background."""
-    depth = ndimage.distance_transform_edt(np.pad(mask, 1))
+    depth = scipy.ndimage.distance_transform_edt(np.pad(mask, 1))
     inner = depth > radius_px
     if not inner.any():
         return np.zeros_like(mask)
-    opened: NDArray[np.bool_] = ndimage.distance_transform_edt(~inner) <= radius_px
+    opened: NDArray[np.bool_] = scipy.ndimage.distance_transform_edt(~inner) <= radius_px
     return opened[1:-1, 1:-1]
 
 

@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage
-from scipy.spatial import cKDTree
-from scipy.special import expit
+import scipy
 
 from napari_nunext.core.geometry import check_mpp
 from napari_nunext.models.classical.stain import haematoxylin_od
@@ -95,7 +93,9 @@ def detect_nuclei(
     kept = _strongest(points_xy, strength, params.separation_um / mpp)
     points_xy, strength = points_xy[kept], strength[kept]
     order = np.lexsort((points_xy[:, 0], points_xy[:, 1]))
-    confidence = expit(params.confidence_slope * np.log(strength) + params.confidence_offset)
+    confidence = scipy.special.expit(
+        params.confidence_slope * np.log(strength) + params.confidence_offset
+    )
     return points_xy[order], confidence[order]
 
 
@@ -121,7 +121,9 @@ def blob_response(
         return response
     for sigma_um in params.sigmas_um:
         sigma_px = sigma_um / mpp
-        laplacian = ndimage.gaussian_laplace(capped, sigma_px, truncate=params.truncate_sigmas)
+        laplacian = scipy.ndimage.gaussian_laplace(
+            capped, sigma_px, truncate=params.truncate_sigmas
+        )
         weight = sigma_px**2 * sigma_um / max(params.sigmas_um)
         np.maximum(response, -weight * laplacian, out=response)
     return response
@@ -133,7 +135,7 @@ def _peaks(
     """Rows and columns of the local maxima (3 x 3, ties included) of at least `threshold`."""
     if response.size == 0:
         return np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp)
-    highest = ndimage.maximum_filter(response, size=3, mode="nearest")
+    highest = scipy.ndimage.maximum_filter(response, size=3, mode="nearest")
     rows, cols = np.nonzero((response == highest) & (response >= threshold))
     return rows, cols
 
@@ -172,7 +174,9 @@ def _strongest(
     if len(order) == 0:
         return order
     alive = np.ones(len(order), dtype=bool)
-    neighbours = cKDTree(points_xy[order]).query_ball_point(points_xy[order], separation_px)
+    neighbours = scipy.spatial.cKDTree(points_xy[order]).query_ball_point(
+        points_xy[order], separation_px
+    )
     for rank, near in enumerate(neighbours):
         if alive[rank]:
             alive[[other for other in near if other > rank]] = False

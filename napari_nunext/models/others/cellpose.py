@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from napari_nunext.models.others.labelling import Labels
 
@@ -63,5 +63,7 @@ class CellposeModel:
         labels = np.asarray(masks, dtype=np.int32)
         probability = 1.0 / (1.0 + np.exp(-np.asarray(flows[2], dtype=np.float64)))
         numbers = np.arange(1, int(labels.max(initial=0)) + 1)
-        confidence = ndimage.mean(probability, labels, numbers) if len(numbers) else np.empty(0)
+        confidence = (
+            scipy.ndimage.mean(probability, labels, numbers) if len(numbers) else np.empty(0)
+        )
         return Labels(labels, np.nan_to_num(np.asarray(confidence, dtype=np.float64)))

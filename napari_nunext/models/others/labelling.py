@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from napari_nunext.core.masks import Mask
 from napari_nunext.core.nuclei import UNCATEGORISED, default_categories
@@ -207,7 +207,7 @@ def centroids(labels: NDArray[np.int32]) -> tuple[PointsXY, NDArray[np.intp]]:
     used = numbers[numbers > 0].astype(np.intp)
     if len(used) == 0:
         return np.empty((0, 2)), used
-    rows_columns = np.array(ndimage.center_of_mass(labels > 0, labels, used))
+    rows_columns = np.array(scipy.ndimage.center_of_mass(labels > 0, labels, used))
     return rows_columns[:, ::-1] + 0.5, used
 
 
