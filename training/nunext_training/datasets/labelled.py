@@ -61,6 +61,8 @@ class LabelledImage:
     """What a model had said of the image, judged by people, in pixels of the image."""
     notes: tuple[str, ...] = ()
     """How its labels were read, where that is not plain: a sentence for each."""
+    unsorted: tuple[str, ...] = ()
+    """What the source says of each nucleus that no category of the data set stands for."""
     opener: Callable[[], TileImage] | None = None
     """Opens an image that is no file of its own; `path` then only tells it from others."""
 

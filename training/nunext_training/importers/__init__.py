@@ -1,6 +1,7 @@
 """Published data sets, read from where the user keeps them; their licences stay with the user.
 
-An importer is a module-level `Importer` value listed in `IMPORTERS`.
+An importer is a module-level `Importer` value listed in `IMPORTERS`, which is all that the command
+line, the readers of training data and the documentation ask.
 """
 
 from __future__ import annotations
@@ -8,12 +9,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nunext_training.importers.brca_m2c import BRCA_M2C
+from nunext_training.importers.conic import CONIC
 from nunext_training.importers.cryonuseg import CRYONUSEG
 from nunext_training.importers.dsb2018 import DSB2018
 from nunext_training.importers.folder import FOLDER
+from nunext_training.importers.lizard import LIZARD
 from nunext_training.importers.mat_folders import CONSEP, CPM15, CPM17, GLYSAC, KUMAR
+from nunext_training.importers.midog import MIDOG
+from nunext_training.importers.monusac import MONUSAC
 from nunext_training.importers.monuseg import MONUSEG
+from nunext_training.importers.nucls import NUCLS
+from nunext_training.importers.nuinsseg import NUINSSEG
 from nunext_training.importers.pannuke import PANNUKE
+from nunext_training.importers.puma import PUMA
 from nunext_training.importers.tnbc import TNBC
 
 if TYPE_CHECKING:
@@ -33,7 +41,14 @@ IMPORTERS: dict[str, Importer] = {
         CPM15,
         TNBC,
         CRYONUSEG,
+        MONUSAC,
         MONUSEG,
+        LIZARD,
+        CONIC,
+        NUINSSEG,
+        PUMA,
+        MIDOG,
+        NUCLS,
         FOLDER,
         DSB2018,
     )

@@ -13,14 +13,14 @@ stands for one. There is no split: all is for tests.
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import RecordError
 from napari_nunext.images import open_image
 from nunext_training.datasets.labelled import LabelledImage
-from nunext_training.importers.base import Importer
+from nunext_training.importers.base import NO_CATEGORIES, Importer
 from nunext_training.importers.reading import (
-    NO_CATEGORIES,
     check_fits,
     nuclei_of_labels,
     pseudonym,
@@ -29,6 +29,8 @@ from nunext_training.importers.reading import (
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from nunext_training.importers.base import Member
 
 MPP = 0.25
 
@@ -58,7 +60,7 @@ def _recognises(folder: Path) -> bool:
     return (folder / IMAGES).is_dir() and _labels_folder(folder) is not None
 
 
-def _read(folder: Path, mpp: float | None = None) -> tuple[LabelledImage, ...]:
+def _members(folder: Path, mpp: float | None = None) -> list[Member]:
     labels = _labels_folder(folder)
     paths = sorted((folder / IMAGES).glob("*.tif"))
     if labels is None or not paths:
@@ -66,7 +68,7 @@ def _read(folder: Path, mpp: float | None = None) -> tuple[LabelledImage, ...]:
             f"{folder} has not the folders of CryoNuSeg; expected '{IMAGES}' and "
             f"'{ANNOTATIONS[0]}' with .tif files."
         )
-    return tuple(_read_image(path, labels / path.name, mpp) for path in paths)
+    return [partial(_read_image, path, labels / path.name, mpp) for path in paths]
 
 
 def _read_image(path: Path, labels: Path, mpp: float | None) -> LabelledImage:
@@ -93,5 +95,8 @@ CRYONUSEG = Importer(
     title="CryoNuSeg, frozen sections of 10 organs at 40x, no kinds (Mahbod et al., 2021)",
     categories=NO_CATEGORIES,
     recognises=_recognises,
-    read=_read,
+    members=_members,
+    licence="CC BY-NC-SA 4.0",
+    link="https://github.com/masih4/CryoNuSeg",
+    not_carried="the annotations of the others",
 )

@@ -15,19 +15,21 @@ tissue is the kind of image, told by its colours, so that figures come by kind.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nunext_training.importers.base import Importer
-from nunext_training.importers.folder import read_folder, recognises_folder
-from nunext_training.importers.reading import NO_CATEGORIES, pseudonym
+from nunext_training.importers.base import NO_CATEGORIES, Importer
+from nunext_training.importers.folder import folder_members, recognises_folder
+from nunext_training.importers.reading import pseudonym
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_nunext.core.records import Split
     from nunext_training.datasets.labelled import LabelledImage
+    from nunext_training.importers.base import Member
 
 NUCLEUS_UM = 7.0
 """Diameter of the median nucleus; see the module."""
@@ -42,18 +44,19 @@ _PARTS: dict[int, Split] = {0: "test", 1: "test", 2: "val"}
 _OF_PARTS = 8
 
 
-def _read(folder: Path, mpp: float | None = None) -> tuple[LabelledImage, ...]:
-    tiles = read_folder(folder, 1.0 if mpp is None else mpp)
-    return tuple(
-        replace(
-            tile,
-            mpp=tile.mpp if mpp is not None else estimated_mpp(tile),
-            mpp_source="assumed" if mpp is None else "user",
-            split=part_of(tile.name),
-            patient=pseudonym(tile.name),
-            tissue=kind_of(tile.open().rgb),
-        )
-        for tile in tiles
+def _members(folder: Path, mpp: float | None = None) -> list[Member]:
+    return [partial(_read_tile, m, mpp) for m in folder_members(folder, mpp or 1.0)]
+
+
+def _read_tile(member: Member, mpp: float | None) -> LabelledImage:
+    tile = member()
+    return replace(
+        tile,
+        mpp=tile.mpp if mpp is not None else estimated_mpp(tile),
+        mpp_source="assumed" if mpp is None else "user",
+        split=part_of(tile.name),
+        patient=pseudonym(tile.name),
+        tissue=kind_of(tile.open().rgb),
     )
 
 
@@ -88,5 +91,8 @@ DSB2018 = Importer(
     title="stained tiles of the Data Science Bowl 2018 (BBBC038; Caicedo et al., 2019)",
     categories=NO_CATEGORIES,
     recognises=recognises_folder,
-    read=_read,
+    members=_members,
+    licence="CC0",
+    link="https://bbbc.broadinstitute.org/BBBC038",
+    not_carried="the tiles of fluorescence",
 )

@@ -25,6 +25,7 @@ side in every import.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,7 @@ from napari_nunext.images.label_images import CELLPOSE_MASKS, CELLPOSE_PROJECT
 from napari_nunext.images.nuclei_files import read_nuclei_of_one
 from nunext_training.datasets.labelled import LabelledImage
 from nunext_training.importers.base import Importer
-from nunext_training.importers.reading import patient_of, pseudonym
+from nunext_training.importers.reading import dealt, patient_of, pseudonym
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,13 +49,12 @@ if TYPE_CHECKING:
     from napari_nunext.core.masks import Mask
     from napari_nunext.core.records import Split
     from napari_nunext.images import TileImage
+    from nunext_training.importers.base import Member
 
 LABEL_SUFFIXES = (
     *(".png", ".tif", ".tiff", ".npy", ".geojson", ".json", ".geojson.gz", ".json.gz", ".csv"),
 )
 LIST_FILE = "images.csv"
-ONE_IN = 5
-"""Of so many patients one validates, where nobody says the split."""
 
 
 def _parts(folder: Path) -> list[tuple[Split | None, Path]]:
@@ -72,8 +72,8 @@ def recognises_folder(folder: Path) -> bool:
     return bool(_parts(folder))
 
 
-def read_folder(folder: Path, mpp: float | None = None) -> tuple[LabelledImage, ...]:
-    """Every image; see `Reader` and the module."""
+def folder_members(folder: Path, mpp: float | None = None) -> list[Member]:
+    """Every image; see `Lister` and the module."""
     parts = _parts(folder)
     if not parts:
         raise RecordError(
@@ -81,15 +81,16 @@ def read_folder(folder: Path, mpp: float | None = None) -> tuple[LabelledImage, 
             "in train, val and test."
         )
     listed = _read_list(folder / LIST_FILE)
-    images = tuple(
-        _read_image(path, part, split, listed.get(image_stem(path), {}), mpp)
-        for split, part in parts
-        for path in find_images([part / "images"])
-    )
-    unknown = sorted(set(listed) - {image.name for image in images})
+    paths = [
+        (path, part, split) for split, part in parts for path in find_images([part / "images"])
+    ]
+    unknown = sorted(set(listed) - {image_stem(path) for path, _, _ in paths})
     if unknown:
         raise RecordError(f"{LIST_FILE} names {unknown[0]!r}, but there is no such image.")
-    return images
+    return [
+        partial(_read_image, path, part, split, listed.get(image_stem(path), {}), mpp)
+        for path, part, split in paths
+    ]
 
 
 def _read_list(path: Path) -> dict[str, dict[str, str]]:
@@ -128,7 +129,7 @@ def _read_image(
         mpp_source=image.mpp_source or "user",
         points_xy=labels.points_xy,
         categories=labels.categories,
-        split=split or said_split or _dealt(patient),
+        split=split or said_split or dealt(patient),
         patient=patient,
         uids=labels.uids,
         marks=labels.marks,
@@ -137,10 +138,6 @@ def _read_image(
         tissue=said.get("tissue") or None,
         notes=labels.notes,
     )
-
-
-def _dealt(patient: str) -> Split:
-    return "val" if int(patient, 16) % ONE_IN == 0 else "train"
 
 
 def _labels_of(folder: Path, name: str) -> Path:
@@ -208,5 +205,8 @@ FOLDER = Importer(
     title="any folder: images/ and labels/ with label images, GeoJSON or CSV",
     categories=(),
     recognises=recognises_folder,
-    read=read_folder,
+    members=folder_members,
+    licence="yours",
+    link="",
+    names_are_public=False,
 )

@@ -21,7 +21,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,9 +29,8 @@ from napari_nunext.core.errors import RecordError
 from napari_nunext.core.nuclei import default_categories
 from napari_nunext.images import open_image
 from nunext_training.datasets.labelled import LabelledImage
-from nunext_training.importers.base import Importer
+from nunext_training.importers.base import NO_CATEGORIES, Importer
 from nunext_training.importers.reading import (
-    NO_CATEGORIES,
     check_fits,
     image_beside,
     nuclei_of_labels,
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.records import Split
     from napari_nunext.images import TileImage
+    from nunext_training.importers.base import Member
 
 MPP_40X = 0.25
 MPP_20X = 0.5
@@ -73,6 +73,8 @@ class _Layout:
     mpp_source: str = "user"
     has_text: bool = False
     """Whether it also comes with masks as text."""
+    licence: str = "not stated"
+    link: str = ""
 
     def importer(self) -> Importer:
         """The importer of this data set."""
@@ -82,7 +84,9 @@ class _Layout:
             title=self.title,
             categories=default_categories(names) if names else NO_CATEGORIES,
             recognises=self._recognises,
-            read=partial(_read, self),
+            members=partial(_members, self),
+            licence=self.licence,
+            link=self.link,
         )
 
     def label_files(self, folder: Path) -> list[tuple[Split, Path]]:
@@ -105,12 +109,12 @@ def _stem(path: Path) -> str:
     return path.name.removesuffix(TEXT_SUFFIX) if path.suffix == ".txt" else path.stem
 
 
-def _read(layout: _Layout, folder: Path, mpp: float | None = None) -> tuple[LabelledImage, ...]:
+def _members(layout: _Layout, folder: Path, mpp: float | None = None) -> list[Member]:
     files = layout.label_files(folder)
     if not files:
         parts = " or ".join(f"{part}/Labels" for part in layout.splits)
         raise RecordError(f"{folder} has no label files; expected {parts} with .mat files.")
-    return tuple(_read_image(layout, path, split, mpp) for split, path in files)
+    return [partial(_read_image, layout, path, split, mpp) for split, path in files]
 
 
 def _read_image(layout: _Layout, path: Path, split: Split, mpp: float | None) -> LabelledImage:
@@ -124,8 +128,9 @@ def _read_image(layout: _Layout, path: Path, split: Split, mpp: float | None) ->
         check_fits(labels, image, path.name)
         nuclei = nuclei_of_maps(labels, kinds, layout.kinds, path.name)
     else:
-        (labels,) = read_mat(path, "inst_map")
+        labels, *kinds_map = read_mat(path, "inst_map", perhaps=["type_map"])
         check_fits(labels, image, path.name)
+        _refuse_kinds(kinds_map, layout, path)
         nuclei = nuclei_of_labels(labels)
     return LabelledImage(
         name=name,
@@ -137,7 +142,17 @@ def _read_image(layout: _Layout, path: Path, split: Split, mpp: float | None) ->
         split=split,
         patient=patient_of(name, f"{layout.name}/{split}/{name}"),
         masks=nuclei.masks,
+        unsorted=nuclei.unsorted,
     )
+
+
+def _refuse_kinds(kinds: list[NDArray[Any]], layout: _Layout, path: Path) -> None:
+    """Kinds in a data set that has none are those of another data set."""
+    if any(np.any(values) for values in kinds):
+        raise RecordError(
+            f"{path.name} has kinds of nuclei (type_map), and {layout.title} has none. Import it "
+            "by the name of its own data set, such as consep or glysac."
+        )
 
 
 def _read_text(path: Path, image: TileImage) -> NDArray[np.int64]:
@@ -179,6 +194,7 @@ CONSEP = _Layout(
         6: "Spindle-shaped",  # muscle
         7: "Spindle-shaped",  # endothelial
     },
+    link="https://warwick.ac.uk/fac/cross_fac/tia/data/hovernet/",
 ).importer()
 
 GLYSAC = _Layout(
@@ -198,6 +214,7 @@ GLYSAC = _Layout(
         9: "Miscellaneous",
         10: "Miscellaneous",
     },
+    link="https://github.com/QuIIL/Sonnet",
 ).importer()
 
 KUMAR = _Layout(
@@ -205,6 +222,8 @@ KUMAR = _Layout(
     title="Kumar, 7 organs at 40x, as .mat (Kumar et al., TMI 2017); as XML: monuseg",
     splits={"train": "train", "test_same": "test", "test_diff": "test"},
     stem_pattern=r"TCGA-",
+    licence="CC BY-NC-SA 4.0",
+    link="https://monuseg.grand-challenge.org/Data/",
 ).importer()
 
 CPM15 = _Layout(
@@ -214,6 +233,7 @@ CPM15 = _Layout(
     stem_pattern=r"",
     mpp_of=_cpm15_mpp,
     has_text=True,
+    link="https://doi.org/10.3389/fbioe.2019.00053",
 ).importer()
 
 CPM17 = _Layout(
@@ -223,4 +243,5 @@ CPM17 = _Layout(
     stem_pattern=r"image_?\d+$",
     mpp_source="assumed",
     has_text=True,
+    link="https://doi.org/10.3389/fbioe.2019.00053",
 ).importer()

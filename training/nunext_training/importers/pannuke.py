@@ -10,7 +10,7 @@ Layout: for each fold, somewhere below a folder that is named for it (``Fold 1``
 As the archives unpack, that is ``Fold 1/images/fold1/images.npy``, ``Fold
 1/images/fold1/types.npy`` and ``Fold 1/masks/fold1/masks.npy``. Folds 1 and 2 train and fold 3
 validates, as NuNext has it. Patients are not known: each image stands for one. The arrays are read
-image by image.
+image by image. The same set as Parquet, as Hugging Face has it, is read, too (`pannuke_parquet`).
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ import numpy as np
 from napari_nunext.core.errors import RecordError
 from napari_nunext.core.masks import masks_of
 from napari_nunext.core.nuclei import default_categories
-from napari_nunext.images.tile import image_from_pixels
 from nunext_training.datasets.labelled import LabelledImage
+from nunext_training.importers.arrays import load_array, open_slice
 from nunext_training.importers.base import Importer
+from nunext_training.importers.pannuke_parquet import parquet_files, parquet_members
 from nunext_training.importers.reading import nuclei_of_masks, pseudonym, whole_numbers
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.core.records import Split
-    from napari_nunext.images import TileImage
+    from nunext_training.importers.base import Member
 
 MPP = 0.25
 
@@ -46,8 +47,13 @@ CHANNELS = ("Neoplastic", "Inflammatory", "Connective", "Necrosis", "Epithelial"
 CATEGORIES = ("Neoplastic", "Epithelial", "Inflammatory", "Connective", "Necrosis")
 """In the order of the papers' tables."""
 
-TISSUES = {"Adrenal_gland": "Adrenal", "Bile-duct": "Bile Duct", "HeadNeck": "Head & Neck"}
-"""Where the papers' tables write a tissue otherwise than ``types.npy``."""
+TISSUES = {
+    "Adrenal_gland": "Adrenal",
+    "Adrenal Gland": "Adrenal",
+    "Bile-duct": "Bile Duct",
+    "HeadNeck": "Head & Neck",
+}
+"""Where the papers' tables write a tissue otherwise than ``types.npy``, or the Parquet form."""
 
 SPLIT_OF_FOLD: dict[int, Split] = {1: "train", 2: "train", 3: "val"}
 
@@ -71,63 +77,67 @@ def _folds(folder: Path) -> dict[int, dict[str, Path]]:
 
 
 def _recognises(folder: Path) -> bool:
-    return any("masks.npy" in files for files in _folds(folder).values())
-
-
-def _read(folder: Path, mpp: float | None = None) -> tuple[LabelledImage, ...]:
-    folds = _folds(folder)
-    if not folds:
-        raise RecordError(
-            f"{folder} has no folds; expected images.npy, masks.npy and types.npy below folders "
-            "named Fold 1, Fold 2 and Fold 3."
-        )
-    return tuple(
-        image for number, files in folds.items() for image in _read_fold(number, files, mpp)
+    return bool(parquet_files(folder)) or any(
+        "masks.npy" in files for files in _folds(folder).values()
     )
 
 
-def _read_fold(number: int, files: dict[str, Path], mpp: float | None) -> Iterator[LabelledImage]:
+def _members(folder: Path, mpp: float | None = None) -> list[Member]:
+    folds, files = _folds(folder), parquet_files(folder)
+    if files:
+        return list(
+            parquet_members(
+                files, mpp, kinds={"Dead": "Necrosis"}, tissues=TISSUES, splits=SPLIT_OF_FOLD
+            )
+        )
+    if not folds:
+        raise RecordError(
+            f"{folder} has no folds; expected images.npy, masks.npy and types.npy below folders "
+            "named Fold 1, Fold 2 and Fold 3, or files such as fold1-00000-of-00001.parquet."
+        )
+    return [member for number, named in folds.items() for member in _in_fold(number, named, mpp)]
+
+
+def _in_fold(number: int, files: dict[str, Path], mpp: float | None) -> Iterator[Member]:
     missing = [name for name in _FILES if name not in files]
     if missing:
         raise RecordError(f"Fold {number} misses {', '.join(missing)}. Unpack its archive again.")
     if number not in SPLIT_OF_FOLD:
         raise RecordError(f"There is a fold {number}; expected folds 1, 2 and 3.")
-    images, masks, types = (_load(files[name]) for name in _FILES)
+    images, masks, types = (load_array(files[name]) for name in _FILES)
     _check(number, images, masks, types)
     for index, tissue in enumerate(types.tolist()):
-        name = f"fold{number}-{index:04d}"
-        try:
-            channels = [
-                masks_of(whole_numbers(np.asarray(masks[index, :, :, c]), "masks.npy"))
-                for c in range(len(CHANNELS))
-            ]
-        except RecordError as error:
-            raise RecordError(f"Fold {number}, image {index}: {error}") from error
-        nuclei = nuclei_of_masks(
-            [mask for of in channels for mask in of.values()],
-            [name for name, of in zip(CHANNELS, channels, strict=True) for _ in of],
-        )
-        yield LabelledImage(
-            name=name,
-            path=files["images.npy"].parent / name,
-            mpp=MPP if mpp is None else mpp,
-            mpp_source="user",
-            points_xy=nuclei.points_xy,
-            categories=nuclei.categories,
-            split=SPLIT_OF_FOLD[number],
-            patient=pseudonym(f"pannuke/{name}"),
-            masks=nuclei.masks,
-            tissue=TISSUES.get(tissue, tissue),
-            opener=partial(_open, files["images.npy"], index, name),
-        )
+        yield partial(_read_image, number, index, str(tissue), files["images.npy"], masks, mpp)
 
 
-def _load(path: Path) -> NDArray[Any]:
+def _read_image(
+    number: int, index: int, tissue: str, images: Path, masks: NDArray[Any], mpp: float | None
+) -> LabelledImage:
+    name = f"fold{number}-{index:04d}"
     try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise RecordError(f"{path.name} cannot be read ({error}). Unpack it again.") from error
-    return array
+        channels = [
+            masks_of(whole_numbers(np.asarray(masks[index, :, :, c]), "masks.npy"))
+            for c in range(len(CHANNELS))
+        ]
+    except RecordError as error:
+        raise RecordError(f"Fold {number}, image {index}: {error}") from error
+    nuclei = nuclei_of_masks(
+        [mask for of in channels for mask in of.values()],
+        [name for name, of in zip(CHANNELS, channels, strict=True) for _ in of],
+    )
+    return LabelledImage(
+        name=name,
+        path=images.parent / name,
+        mpp=MPP if mpp is None else mpp,
+        mpp_source="user",
+        points_xy=nuclei.points_xy,
+        categories=nuclei.categories,
+        split=SPLIT_OF_FOLD[number],
+        patient=pseudonym(f"pannuke/{name}"),
+        masks=nuclei.masks,
+        tissue=TISSUES.get(tissue, tissue),
+        opener=partial(open_slice, images, index, name),
+    )
 
 
 def _check(number: int, images: NDArray[Any], masks: NDArray[Any], types: NDArray[Any]) -> None:
@@ -146,20 +156,12 @@ def _check(number: int, images: NDArray[Any], masks: NDArray[Any], types: NDArra
         )
 
 
-def _open(path: Path, index: int, name: str) -> TileImage:
-    height, width = _load(path).shape[1:3]
-
-    def decode() -> NDArray[np.uint8]:
-        pixels: NDArray[np.uint8] = np.clip(np.rint(_load(path)[index]), 0, 255).astype(np.uint8)
-        return pixels
-
-    return image_from_pixels(name, width, height, decode)
-
-
 PANNUKE = Importer(
     name="pannuke",
     title="PanNuke, 19 tissues at 40x, 5 kinds, 3 folds (Gamper et al., 2020)",
     categories=default_categories(CATEGORIES),
     recognises=_recognises,
-    read=_read,
+    members=_members,
+    licence="CC BY-NC-SA 4.0",
+    link="https://warwick.ac.uk/fac/cross_fac/tia/data/pannuke",
 )

@@ -12,22 +12,22 @@ import numpy as np
 from scipy.io.matlab import MatReadError
 
 from napari_nunext.core.errors import RecordError
+from napari_nunext.core.geometry import Box
 from napari_nunext.core.masks import masks_of
-from napari_nunext.core.nuclei import UNCATEGORISED, default_categories
+from napari_nunext.core.nuclei import UNCATEGORISED
 from napari_nunext.images.label_images import check_fits as check_fits
 from napari_nunext.images.label_images import read_label_image as read_label_image
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from napari_nunext.core.geometry import PointsXY
     from napari_nunext.core.masks import Mask
-
-NO_CATEGORIES = default_categories((UNCATEGORISED,))
-"""Of a data set that tells no kinds of nuclei apart."""
+    from napari_nunext.core.records import Split
+    from napari_nunext.images import TileImage
 
 IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 
@@ -36,6 +36,9 @@ _MAT_ERRORS = (
     *(NotImplementedError, MatReadError, zlib.error),
 )
 """What SciPy raises at files that are no MATLAB files, of version 7.3, cut off or damaged."""
+
+ONE_IN = 5
+"""Of so many patients one validates, where nobody says the split."""
 
 _TCGA_BARCODE = re.compile(r"TCGA-\w{2}-\w{4}")
 
@@ -48,13 +51,27 @@ class LabelledNuclei:
     """Shape (N, 2): centroids of the masks, corner origin."""
     categories: tuple[str, ...]
     masks: tuple[Mask, ...]
+    unsorted: tuple[str, ...] = ()
+    """As `LabelledImage.unsorted`."""
 
 
-def nuclei_of_masks(masks: Iterable[Mask], categories: Iterable[str]) -> LabelledNuclei:
+@dataclass(frozen=True, eq=False, slots=True)
+class PointedNuclei:
+    """The nuclei of one image, of which some have no outline."""
+
+    points_xy: PointsXY
+    """Shape (N, 2), corner origin."""
+    categories: tuple[str, ...]
+    masks: tuple[Mask | None, ...]
+
+
+def nuclei_of_masks(
+    masks: Iterable[Mask], categories: Iterable[str], unsorted: Iterable[str] = ()
+) -> LabelledNuclei:
     """Nuclei at the centroids of their masks; none of the masks is empty."""
     masks = tuple(masks)
     points = np.array([m.centroid_xy for m in masks], dtype=np.float64).reshape(-1, 2)
-    return LabelledNuclei(points, tuple(categories), masks)
+    return LabelledNuclei(points, tuple(categories), masks, tuple(unsorted))
 
 
 def nuclei_of_labels(labels: NDArray[Any]) -> LabelledNuclei:
@@ -69,13 +86,13 @@ def nuclei_of_maps(
     """Nuclei of a label image and an image of their kinds, both of shape (H, W).
 
     A nucleus is of the kind that most of its pixels have (ties: the smaller number); pixels of kind
-    0 do not count.
+    0 do not count, and a nucleus of these alone has no category.
 
     Raises
     ------
     RecordError
-        If the shapes differ, a nucleus has no kind, or one that `names` does not know; `what` names
-        the file.
+        If the shapes differ, or a nucleus has a kind that `names` does not know; `what` names the
+        file.
     """
     if kinds.shape != labels.shape:
         raise RecordError(
@@ -83,25 +100,31 @@ def nuclei_of_maps(
             f"{kinds.shape}; expected one shape."
         )
     masks = masks_of(labels)
-    categories = []
+    categories, unsorted = [], []
     for label, mask in masks.items():
         crop = np.s_[
             mask.y0_px : mask.y0_px + mask.height_px, mask.x0_px : mask.x0_px + mask.width_px
         ]
         of_pixels = kinds[crop][mask.to_array()]
         counts = np.bincount(of_pixels[of_pixels > 0].astype(np.int64))
-        kind = int(counts.argmax()) if counts.size else 0
+        if not counts.size:
+            categories.append(UNCATEGORISED)
+            unsorted.append("no kind")
+            continue
+        kind = int(counts.argmax())
         if kind not in names:
             raise RecordError(
                 f"{what}: instance {label} is of kind {kind}; expected one of "
                 f"{', '.join(map(str, names))}."
             )
         categories.append(names[kind])
-    return nuclei_of_masks(masks.values(), categories)
+    return nuclei_of_masks(masks.values(), categories, unsorted)
 
 
-def read_mat(path: Path, *names: str) -> tuple[NDArray[Any], ...]:
+def read_mat(path: Path, *names: str, perhaps: Sequence[str] = ()) -> tuple[NDArray[Any], ...]:
     """Read arrays of a MATLAB file (version 5) by name.
+
+    Those that may be missing come last, where they are there.
 
     Raises
     ------
@@ -111,13 +134,14 @@ def read_mat(path: Path, *names: str) -> tuple[NDArray[Any], ...]:
     from scipy.io import loadmat
 
     try:
-        found = loadmat(path, variable_names=names)
+        found = loadmat(path, variable_names=[*names, *perhaps])
     except _MAT_ERRORS as error:
         raise RecordError(f"{path.name} cannot be read as a MATLAB 5 file ({error}).") from error
     missing = [name for name in names if name not in found]
     if missing:
         raise RecordError(f"{path.name} has no {', '.join(missing)}; expected {', '.join(names)}.")
-    return tuple(whole_numbers(found[name], f"{path.name}, {name}") for name in names)
+    there = (*names, *(name for name in perhaps if name in found))
+    return tuple(whole_numbers(found[name], f"{path.name}, {name}") for name in there)
 
 
 def whole_numbers(values: NDArray[Any], what: str) -> NDArray[Any]:
@@ -129,21 +153,53 @@ def whole_numbers(values: NDArray[Any], what: str) -> NDArray[Any]:
     return values.astype(np.int64)
 
 
-def image_beside(folder: Path, stem: str, for_what: str) -> Path:
-    """The image of a stem in a folder.
+def image_beside(folder: Path, stem: str, for_what: str, *further: str) -> Path:
+    """The image of a stem in a folder, with a usual suffix or, if there is none, a further one.
 
     Raises
     ------
     RecordError
         If there is none.
     """
-    for suffix in IMAGE_SUFFIXES:
+    for suffix in (*IMAGE_SUFFIXES, *further):
         for path in (folder / f"{stem}{suffix}", folder / f"{stem}{suffix.upper()}"):
             if path.is_file():
                 return path
     raise RecordError(
         f"{for_what} has no image: expected {stem}.png, .tif or .jpg in {folder.name}."
     )
+
+
+def nuclei_in_image(
+    points_xy: Sequence[tuple[float, float]],
+    masks: Sequence[Mask | None],
+    categories: Sequence[str],
+    image: TileImage,
+) -> tuple[PointedNuclei, int]:
+    """Nuclei of outlines that may hang over an image, and how many lie beyond it.
+
+    A mask is cut at the image's edge, and its nucleus is at the centroid of what is left; one
+    without a mask counts by its point.
+    """
+    extent = Box.of_image(image.width_px, image.height_px)
+    kept: list[tuple[tuple[float, float], Mask | None, str]] = []
+    for (x, y), mask, category in zip(points_xy, masks, categories, strict=True):
+        if mask is None:
+            if extent.contains(np.array([[x, y]]))[0]:
+                kept.append(((x, y), None, category))
+            continue
+        cut = mask.clipped_to(image.width_px, image.height_px)
+        if cut.area_px:
+            centre_x, centre_y = cut.centroid_xy
+            kept.append(((float(centre_x), float(centre_y)), cut, category))
+    points = np.array([point for point, _, _ in kept], dtype=np.float64).reshape(-1, 2)
+    nuclei = PointedNuclei(points, tuple(c for _, _, c in kept), tuple(m for _, m, _ in kept))
+    return nuclei, len(points_xy) - len(kept)
+
+
+def dealt(patient: str) -> Split:
+    """Side of a patient's pseudonym where nobody says it: one in `ONE_IN` validates."""
+    return "val" if int(patient, 16) % ONE_IN == 0 else "train"
 
 
 def pseudonym(key: str) -> str:

@@ -12,8 +12,7 @@ from napari_nunext.core.errors import InputError
 from napari_nunext.images.tile import image_from_pixels
 from napari_nunext.synthetic import synthesise
 from nunext_training.datasets.labelled import LabelledImage
-from nunext_training.importers.folder import ONE_IN
-from nunext_training.importers.reading import pseudonym
+from nunext_training.importers.reading import ONE_IN, pseudonym
 
 if TYPE_CHECKING:
     from napari_nunext.core.records import Split

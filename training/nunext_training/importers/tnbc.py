@@ -10,6 +10,7 @@ Nuclei do not touch in the masks: each 8-connected part is one. There is no spli
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,13 +19,15 @@ from scipy import ndimage
 from napari_nunext.core.errors import RecordError
 from napari_nunext.images import open_image
 from nunext_training.datasets.labelled import LabelledImage
-from nunext_training.importers.base import Importer
-from nunext_training.importers.reading import NO_CATEGORIES, check_fits, nuclei_of_labels, pseudonym
+from nunext_training.importers.base import NO_CATEGORIES, Importer
+from nunext_training.importers.reading import check_fits, nuclei_of_labels, pseudonym
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from nunext_training.importers.base import Member
 
 MPP = 0.25
 
@@ -35,11 +38,11 @@ def _recognises(folder: Path) -> bool:
     return any(folder.glob(_SLIDES)) and any(folder.glob("GT_*/*.png"))
 
 
-def _read(folder: Path, mpp: float | None = None) -> tuple[LabelledImage, ...]:
+def _members(folder: Path, mpp: float | None = None) -> list[Member]:
     paths = sorted(folder.glob(_SLIDES))
     if not paths:
         raise RecordError(f"{folder} has no slides; expected Slide_01/01_1.png and so on.")
-    return tuple(_read_image(path, mpp) for path in paths)
+    return [partial(_read_image, path, mpp) for path in paths]
 
 
 def _read_image(path: Path, mpp: float | None) -> LabelledImage:
@@ -82,5 +85,7 @@ TNBC = Importer(
     title="TNBC, breast cancer at 40x, no kinds (Naylor et al., TMI 2019)",
     categories=NO_CATEGORIES,
     recognises=_recognises,
-    read=_read,
+    members=_members,
+    licence="CC BY 4.0",
+    link="https://zenodo.org/records/1175282",
 )
