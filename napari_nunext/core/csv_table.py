@@ -102,9 +102,23 @@ def _read(path: Path) -> Iterator[tuple[str, MarkedNucleus]]:
 
 def _has_points(path: Path) -> bool:
     """Whether the header names the columns of places."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        columns = set(csv.DictReader(file).fieldnames or ())
+    columns = set(read_columns(path))
     return all({axis, f"{axis}_px"} & columns for axis in ("x", "y"))
+
+
+def read_columns(path: Path) -> tuple[str, ...]:
+    """Columns that the header of any CSV names; none where it is empty.
+
+    Raises
+    ------
+    RecordError
+        If the file cannot be read as a table.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return tuple(csv.DictReader(file).fieldnames or ())
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise RecordError(f"{path.name} cannot be read as a CSV table ({error}).") from error
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

@@ -35,7 +35,7 @@ from napari_nunext.store.exports.training import export_training
 from napari_nunext.store.importing import import_training
 from nunext_training.datasets.labelled import LabelledImage
 from nunext_training.datasets.sources import read_source
-from nunext_training.importers.folder import read_folder
+from nunext_training.importers.folder import FOLDER
 from nunext_training.importers.writing import write_export
 from nunext_training.predictions import read_prediction
 from tests.store.conftest import entry, run_info
@@ -162,7 +162,7 @@ def test_a_review_that_is_imported_as_a_data_set_and_taken_into_a_project(
         write_csv(labels, review, mpp=MPP)
     else:
         write_geojson(labels, review, masks=True)
-    images = read_folder(folder / "set", MPP)
+    images = FOLDER.read(folder / "set", MPP)
     known_categories = default_categories(CATEGORIES)
     write_export(images, folder / "export", categories=known_categories, origin="folder")
     (image,) = read_source(folder / "export", strict=True).images

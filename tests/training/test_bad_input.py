@@ -189,7 +189,11 @@ def test_a_category_that_the_checkpoint_does_not_know_is_named_where_it_stands(
     assert "'Blob' (29 nuclei), first in mine: sft.jsonl line 1" in err[0]
     code, _, err = run(arguments, capsys)
     assert code == 2  # none of them is known, so that nothing is left
-    assert "training split is empty" in err[0]
+    assert "4 of 4 regions would be left out. The checkpoint does not know 'Blob' (29" in err[-1]
+    assert "--allow-loss" not in err[-1]
+    code, _, err = run([*arguments, "--allow-loss"], capsys)
+    assert code == 2
+    assert "training split is empty" in err[-1]
     assert (
         "Left out: mine: sft.jsonl line 2: the checkpoint does not know 'Blob' (7 nuclei)."
         in told()

@@ -80,6 +80,7 @@ def _run(args: argparse.Namespace) -> int:
         variants=tuple(args.variants),
         only_seeds=tuple(args.only_seeds),
         strict=args.strict,
+        allow_loss=args.allow_loss,
         renames=renames_of(args.rename),
     )
 

@@ -34,7 +34,7 @@ from nunext_training.ablation_report import write_ablation
 from nunext_training.covt import check_latents, foreground_painter
 from nunext_training.datasets.held_out import held_out
 from nunext_training.datasets.labelled import rename_categories
-from nunext_training.datasets.sources import read_sources
+from nunext_training.datasets.sources import read_and_tell, read_sources
 from nunext_training.evaluate import VALIDATION_MATCHING, evaluate_detector
 from nunext_training.files import write_json
 from nunext_training.prompted import PromptedMasks
@@ -72,6 +72,8 @@ class AblationJob:
     """Run these seeds alone, where other processes run the others; empty: all."""
     strict: bool = False
     renames: Mapping[str, str] = field(default_factory=dict)
+    allow_loss: bool = False
+    """Go on where more than half of the regions would be left out."""
 
 
 class Teller(Protocol):
@@ -134,7 +136,7 @@ def run_ablation(
 
 
 def _images(job: AblationJob) -> tuple[LabelledImage, ...]:
-    sources = read_sources(job.data, strict=job.strict)
+    sources = read_and_tell(job.data, strict=job.strict, allow_loss=job.allow_loss)
     return rename_categories([i for source in sources for i in source.images], job.renames)
 
 
@@ -260,6 +262,7 @@ class _Runs:
             "recipe": recipe,
             "resume": True,
             "strict": self._job.strict,
+            "allow_loss": self._job.allow_loss,
             "renames": self._job.renames,
             "left_out": self._held.patients,
         }

@@ -24,9 +24,14 @@ EXIT_INTERRUPTED = 130
 
 
 def add_strict(parser: argparse.ArgumentParser) -> None:
-    """Add the option to stop at bad input rather than leave it out."""
+    """Add the options to stop at bad input rather than leave it out, and to leave out most."""
     parser.add_argument(
         "--strict", action="store_true", help="stop at bad records (default: left out, counted)"
+    )
+    parser.add_argument(
+        "--allow-loss",
+        action="store_true",
+        help="go on where more than half would be left out (default: stop and say what)",
     )
 
 
@@ -58,6 +63,7 @@ def job_options(args: argparse.Namespace, recipe: Recipe) -> dict[str, Any]:
         "recipe": recipe,
         "resume": args.resume,
         "strict": args.strict,
+        "allow_loss": args.allow_loss,
         "renames": renames_of(args.rename),
     }
 

@@ -22,7 +22,7 @@ from nunext_training.datasets.labelled import rename_categories
 from nunext_training.evaluation import TRUE_CENTROIDS, Evaluation, Outcome
 from nunext_training.instances import draw_instances, instance_case
 from nunext_training.intervals import intervals_of
-from nunext_training.predictions import Prediction, read_prediction
+from nunext_training.predictions import Prediction, predictions_of, read_prediction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -108,8 +108,8 @@ def evaluate_predictions(
     Parameters
     ----------
     files : mapping
-        GeoJSON files or label images by stem; a stem is an image's file name without suffix, or its
-        content hash.
+        GeoJSON files or label images by stem; a stem is the file name without suffix of an image or
+        of the one that it was imported from, or the content hash (`predictions_of`).
     images : sequence of LabelledImage
         An image that no file belongs to counts as one in which nothing was found, and is noted.
     segmenter : Segmenter, optional
@@ -120,7 +120,7 @@ def evaluate_predictions(
     RecordError
         If no file belongs to any image, or a file does not read.
     """
-    found = [_file_of(image, files) for image in images]
+    found = predictions_of(images, files)
     missing = tuple(i.name for i, path in zip(images, found, strict=True) if path is None)
     if len(missing) == len(images):
         raise RecordError(
@@ -298,8 +298,3 @@ def _scored_categories(images: Sequence[LabelledImage], known: Sequence[str]) ->
     """
     truth = {c for image in images for c in image.categories} - {UNCATEGORISED}
     return tuple(sorted(truth)) if truth & set(known) else ()
-
-
-def _file_of(image: LabelledImage, files: Mapping[str, Path]) -> Path | None:
-    stems = (image.path.stem, image.name, image.image_sha256 or "")
-    return next((files[stem] for stem in stems if stem in files), None)

@@ -139,7 +139,7 @@ def _images_of_split(
     from nunext_training.datasets.labelled import nuclei_count, rename_categories, select_split
     from nunext_training.datasets.sources import read_and_tell
 
-    sources = read_and_tell(args.data, strict=args.strict)
+    sources = read_and_tell(args.data, strict=args.strict, allow_loss=args.allow_loss)
     every = tuple(image for source in sources for image in source.images)
     split: Split | Literal["all"] = args.split or _split_to_score(every)
     images = every if split == "all" else select_split(every, split)

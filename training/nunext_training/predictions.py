@@ -6,16 +6,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.nuclei import points_of
+from napari_nunext.images.find import image_stem
 from napari_nunext.images.label_images import SUFFIXES as LABEL_SUFFIXES
 from napari_nunext.images.nuclei_files import nuclei_files, read_nuclei_of_one
+from nunext_training.importers.reading import pseudonym
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from napari_nunext.core.geometry import PointsXY
     from napari_nunext.core.masks import Mask
     from napari_nunext.images import TileImage
+    from nunext_training.datasets.labelled import LabelledImage
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -42,6 +45,23 @@ class Prediction:
 def prediction_files(folder: Path) -> dict[str, Path]:
     """Files of predictions by the image that each is named after; see `nuclei_files`."""
     return nuclei_files(folder)
+
+
+def predictions_of(images: Sequence[LabelledImage], files: Mapping[str, Path]) -> list[Path | None]:
+    """The file of each image: named as the image is, as its original was, or by its content.
+
+    An export may know of an original's name only what stands for it (`pseudonym`).
+    """
+    by_pseudonym = {pseudonym(stem): path for stem, path in files.items()}
+
+    def of(image: LabelledImage) -> Path | None:
+        stems = (image_stem(image.path), image.name, image.image_sha256 or "")
+        return next(
+            (files[stem] for stem in stems if stem in files),
+            by_pseudonym.get(image_stem(image.path)),
+        )
+
+    return [of(image) for image in images]
 
 
 def read_prediction(path: Path, image: TileImage | None = None) -> Prediction:

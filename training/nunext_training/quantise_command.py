@@ -48,7 +48,7 @@ def _run(args: argparse.Namespace) -> int:
 
     set_threads(args.threads)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    sources = read_and_tell(args.data, strict=args.strict)
+    sources = read_and_tell(args.data, strict=args.strict, allow_loss=args.allow_loss)
     images = rename_categories([i for s in sources for i in s.images], renames_of(args.rename))
     val, train = select_split(images, "val"), select_split(images, "train")
     data = {"origins": [source.origin for source in sources], "split": "val" if val else "all"}

@@ -42,7 +42,7 @@ def _run(args: argparse.Namespace) -> int:
     from nunext_training.release import ReleaseJob, release, summary
 
     set_threads(args.threads)
-    sources = read_and_tell(args.data, strict=args.strict)
+    sources = read_and_tell(args.data, strict=args.strict, allow_loss=args.allow_loss)
     job = ReleaseJob(
         checkpoint=args.checkpoint,
         out=args.out,

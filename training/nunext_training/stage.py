@@ -47,6 +47,8 @@ class Job:
     """Stop at a record that does not hold or a category that the checkpoint does not know."""
     renames: Mapping[str, str] = field(default_factory=dict)
     """New names of categories."""
+    allow_loss: bool = False
+    """Go on where more than half of the regions would be left out."""
     left_out: frozenset[str] = frozenset()
     """Patients whose images are neither trained nor validated on."""
     name: str = ""
@@ -60,6 +62,7 @@ def read_data(job: Job, category_names: Sequence[str] = ()) -> TrainingData:
         category_names,
         renames=job.renames,
         strict=job.strict,
+        allow_loss=job.allow_loss,
         left_out=job.left_out,
     )
 

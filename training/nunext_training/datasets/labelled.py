@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_nunext.core.codec import UNKNOWN_CATEGORY
-from napari_nunext.core.errors import RecordError
+from napari_nunext.core.errors import InputError, RecordError
 from napari_nunext.core.nuclei import UNCATEGORISED
 from napari_nunext.core.spelling import one_spelling
 from napari_nunext.images import open_image
@@ -87,11 +87,29 @@ def select_split(images: Sequence[LabelledImage], split: Split) -> tuple[Labelle
 def rename_categories(
     images: Sequence[LabelledImage], renames: Mapping[str, str]
 ) -> tuple[LabelledImage, ...]:
-    """Give categories other names; those that are not in `renames` keep theirs."""
+    """Give categories other names; those that are not in `renames` keep theirs.
+
+    Raises
+    ------
+    InputError
+        If a name to replace is not there: a slip that would change nothing, without a word.
+    """
+    there = {name for image in images for name in image.categories}
+    there |= {p.category for i in images if i.rollout is not None for p in i.rollout.points}
+    there |= {n.category for image in images for n in image.rejected}
+    missing = sorted(renames.keys() - there)
+    if missing and images:
+        raise InputError(
+            f"There is no category {missing[0]!r} to rename; the data have "
+            f"{', '.join(sorted(there)) or 'none'}."
+        )
     return tuple(
         replace(
             image,
             categories=tuple(renames.get(c, c) for c in image.categories),
+            rejected=tuple(
+                replace(n, category=renames.get(n.category, n.category)) for n in image.rejected
+            ),
             rollout=_with_categories(image.rollout, lambda c: renames.get(c, c)),
         )
         for image in images
@@ -112,6 +130,8 @@ class Skipped:
     images: int
     problems: tuple[str, ...] = ()
     """One sentence for each image."""
+    why: str = ""
+    """One sentence for all of them."""
 
 
 def known_categories_only(
@@ -160,15 +180,17 @@ def known_categories_only(
                 else None
             )
             kept.append(replace(image, categories=names, rollout=rollout))
+    why = f"The checkpoint does not know {_counts(unknown)}"
     if unknown and strict:
         first = next(i for i in images if any(c.casefold() not in spelling for c in i.categories))
         raise RecordError(
-            f"The checkpoint does not know {_counts(unknown)}, first in "
-            f"{first.place or first.name}; it knows {', '.join(known)}. Rename with --rename "
+            f"{why}, first in {first.place or first.name}; it knows {', '.join(known)}. Rename "
+            "with --rename "
             "'FROM=TO', leave out such images by leaving out --strict, or choose another "
             "checkpoint."
         )
-    return tuple(kept), Skipped(len(images) - len(kept), tuple(problems))
+    why = f"{why}; it knows {', '.join(known)}." if unknown else ""
+    return tuple(kept), Skipped(len(images) - len(kept), tuple(problems), why)
 
 
 def _counts(nuclei: Counter[str]) -> str:

@@ -10,7 +10,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_nunext.core.errors import ImageError, RecordError
+from napari_nunext.core.errors import ImageError, InputError, RecordError
 from napari_nunext.core.exports import read_export
 from napari_nunext.core.identity import file_sha256
 from napari_nunext.core.records import MANIFEST_FILE, SFT_FILE
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from napari_nunext.core.records import Rollout, SftRecord
 
 logger = logging.getLogger(__name__)
+
+MOST_TOLD = 20
+"""Problems that are told one by one; more are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +65,10 @@ def read_source(folder: Path, *, strict: bool = True) -> DataSource:
             f"{folder} is neither an export (it has no {MANIFEST_FILE}) nor a data set in the "
             f"layout of {', '.join(IMPORTERS)}. Export again, or check the path."
         )
-    images = importer.read(folder)
-    return DataSource(images, {"importer": importer.name} | _counts(images))
+    left_out: list[str] = []
+    images = importer.read(folder, left_out=None if strict else left_out)
+    origin = {"importer": importer.name} | _counts(images)
+    return DataSource(images, origin, tuple(left_out), len(left_out))
 
 
 def read_sources(folders: Sequence[Path], *, strict: bool = True) -> tuple[DataSource, ...]:
@@ -97,25 +102,64 @@ def _without_known(source: DataSource, known: dict[Any, LabelledImage], strict: 
     return DataSource(tuple(images), source.origin, tuple(problems), left_out)
 
 
-def read_and_tell(folders: Sequence[Path], *, strict: bool) -> tuple[DataSource, ...]:
-    """`read_sources`, and tell the user what was left out."""
+def read_and_tell(
+    folders: Sequence[Path], *, strict: bool, allow_loss: bool = False
+) -> tuple[DataSource, ...]:
+    """`read_sources`, and tell the user what was left out; see `tell_left_out`."""
     sources = read_sources(folders, strict=strict)
     left_out = sum(source.left_out for source in sources)
     regions = left_out + sum(len(source.images) for source in sources)
-    tell_left_out([p for source in sources for p in source.problems], left_out, regions)
+    problems = [p for source in sources for p in source.problems]
+    tell_left_out(problems, left_out, regions, allow=allow_loss)
     return sources
 
 
-def tell_left_out(problems: Sequence[str], left_out: int, regions: int) -> None:
-    """Tell the user what a tolerant reading left out, and how much of how many regions it is."""
-    for problem in problems:
+def tell_left_out(
+    problems: Sequence[str],
+    left_out: int,
+    of: int,
+    *,
+    what: str = "regions",
+    why: str = "",
+    allow: bool = False,
+) -> None:
+    """Tell the user what a tolerant reading left out, and how much of how much it is.
+
+    Parameters
+    ----------
+    problems : sequence of str
+        A sentence for each thing.
+    left_out, of : int
+    what : str
+        What is counted.
+    why : str
+        The reason for all, where there is one; else the first problem is told.
+    allow : bool
+        Go on where more than half is left out.
+
+    Raises
+    ------
+    InputError
+        If more than half is left out and that is not allowed: what comes of the rest is seldom what
+        was meant, and a wrong name of a category is the usual cause.
+    """
+    for problem in problems[:MOST_TOLD]:
         logger.warning("Left out: %s", problem)
+    if len(problems) > MOST_TOLD:
+        logger.warning("Left out: %s more, likewise.", len(problems) - MOST_TOLD)
+    if 2 * left_out > of and not allow:
+        rest = ", or go on with the rest by --allow-loss" if left_out < of else ""
+        raise InputError(
+            f"{left_out} of {of} {what} would be left out. {why or problems[0]} Mend that "
+            f"(categories: --rename 'FROM=TO'){rest}."
+        )
     if problems:
         logger.warning(
-            "Left out %s of %s regions; %s are used. --strict stops instead.",
+            "Left out %s of %s %s; %s are used. --strict stops instead.",
             left_out,
-            regions,
-            regions - left_out,
+            of,
+            what,
+            of - left_out,
         )
 
 

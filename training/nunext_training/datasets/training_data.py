@@ -40,6 +40,7 @@ def read_training_data(
     *,
     renames: Mapping[str, str],
     strict: bool,
+    allow_loss: bool = False,
     left_out: frozenset[str] = frozenset(),
 ) -> TrainingData:
     """Read exports to train a checkpoint on.
@@ -54,6 +55,8 @@ def read_training_data(
     strict : bool
         Stop at what does not hold or is not known; otherwise it is left out, and logged with file,
         line and counts.
+    allow_loss : bool
+        Go on where more than half of the regions would be left out.
     left_out : frozenset of str
         Patients whose images are kept for something else; the origins name them.
 
@@ -63,12 +66,12 @@ def read_training_data(
         If a manifest does not hold, or, in strict mode, a record, or a category is unknown to the
         checkpoint.
     InputError
-        If nothing is left to train on.
+        If nothing is left to train on, or more than half would be left out and that is not allowed,
+        or a category to rename is not there.
     """
     sources = read_sources(folders, strict=strict)
-    images = rename_categories(
-        [i for source in sources for i in source.images if i.patient not in left_out], renames
-    )
+    renamed = rename_categories([i for source in sources for i in source.images], renames)
+    images = [image for image in renamed if image.patient not in left_out]
     used = [name for image in images for name in image.categories]
     if category_names and (alike := alike_words(one_spelling(used, category_names), used)):
         logger.warning("%s", alike)
@@ -78,6 +81,8 @@ def read_training_data(
         [*(p for source in sources for p in source.problems), *skipped.problems],
         left_out_before + skipped.images,
         left_out_before + len(images),
+        why=skipped.why,
+        allow=allow_loss,
     )
     shared = shared_patients(known)
     if shared:

@@ -6,9 +6,9 @@ Layout: one JSON file with the images below its folder, whatever that is called:
     images/001.tiff
 
 An annotation has a box ``[x1, y1, x2, y2]`` of 50 px round a figure; the nucleus is its centre.
-Boxes that can only be COCO's ``[x, y, width, height]`` are read as these. **Only mitotic figures
-are marked**: other nuclei are not, so a model that learns from this finds mitoses and no other
-nuclei. Look-alikes (``hard negative``) are kept as rejected mitotic figures.
+Boxes that can only be COCO's ``[x, y, width, height]``, or all have one size, are read as these.
+**Only mitotic figures are marked**: other nuclei are not, so a model that learns from this finds
+mitoses and no other nuclei. Look-alikes (``hard negative``) are kept as rejected mitotic figures.
 
 A case is one image, and the cases 001 to 150 of both sets are the same. Images that the file does
 not list have no labels (151 to 200 in 2021); where it lists these, they are passed over. The scale
@@ -76,8 +76,13 @@ def _members(folder: Path, mpp: float | None = None) -> list[Member]:
         of_coco = _is_coco([box for of in boxes.values() for _, box in of])
         return [
             partial(
-                *(_read_image, str(i["file_name"]), files.get(PurePath(i["file_name"]).name)),
-                *(boxes[i["id"]], of_coco, i.get("tumor_type"), mpp),
+                _read_image,
+                str(i["file_name"]),
+                files.get(PurePath(i["file_name"]).name),
+                boxes[i["id"]],
+                of_coco,
+                i.get("tumor_type"),
+                mpp,
             )
             for i in listed
         ]
@@ -95,8 +100,9 @@ def _came_without(path: Path, image: dict[str, Any]) -> bool:
 
 
 def _is_coco(boxes: list[list[float]]) -> bool:
-    """Whether the boxes cannot be corners."""
-    return any(x1 <= x0 or y1 <= y0 for x0, y0, x1, y1 in boxes)
+    """Whether the boxes cannot be corners, or all have one size and so are one."""
+    one_size = len(boxes) > 1 and len({(x1, y1) for _, _, x1, y1 in boxes}) == 1
+    return one_size or any(x1 <= x0 or y1 <= y0 for x0, y0, x1, y1 in boxes)
 
 
 def _read_image(

@@ -70,7 +70,7 @@ def _read_image(path: Path, folder: Path, mpp: float | None) -> LabelledImage:
     categories = [_OF_KIND.get(kind.casefold(), UNCATEGORISED) for kind in kinds]
     nuclei = nuclei_of_masks(masks, categories)
     return LabelledImage(
-        name=path.stem,
+        name=image.stem,
         path=image.path,
         mpp=MPP if mpp is None else mpp,
         mpp_source="user",

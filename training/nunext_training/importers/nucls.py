@@ -19,7 +19,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from napari_nunext.core.csv_table import read_rows
+from napari_nunext.core.csv_table import read_columns, read_rows
 from napari_nunext.core.errors import RecordError
 from napari_nunext.core.nuclei import UNCATEGORISED, default_categories
 from napari_nunext.core.polygons import mask_of_rings
@@ -82,6 +82,11 @@ def _read_image(
     image_path = images / f"{path.stem}.png"
     if not image_path.is_file():
         raise RecordError(f"csv/{path.name} has no image: expected rgb/{image_path.name}.")
+    missing = {"raw_classification", "xmin"} - set(read_columns(path))
+    if missing:
+        raise RecordError(
+            f"csv/{path.name} has no column {', '.join(sorted(missing))}; expected those of NuCLS."
+        )
     rows = [row for row in read_rows(path) if not _is_field(row)]
     points, masks, categories = [], [], []
     for number, row in enumerate(rows, start=2):

@@ -197,7 +197,7 @@ def _meaning(names: list[str], number: Any, what: str) -> str:
 
 def _cropped(inside: NDArray[np.bool_]) -> Mask:
     """The mask of pixels of an image (H, W)."""
-    (rows,), (columns,) = inside.any(axis=1).nonzero(), inside.any(axis=0).nonzero()
+    rows, columns = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
     crop = inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     return Mask.from_array(crop, int(columns[0]), int(rows[0]))
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -29,6 +31,7 @@ from napari_nunext.core.records import (
 )
 from napari_nunext.models.loading import new_folder
 from nunext_training.files import write_json
+from nunext_training.importers.reading import pseudonym
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,6 +43,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_PLAIN_NAME = re.compile(r"[\w+()=,.& -]{1,150}", re.ASCII)
+"""A name that is a file's on every system."""
+
 
 def write_export(
     images: Sequence[LabelledImage],
@@ -47,12 +53,16 @@ def write_export(
     *,
     categories: Sequence[Category],
     origin: str,
+    public_names: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Manifest:
     """Write an export that appears whole or not at all.
 
-    Images are named by their content and stored as PNG without metadata, so the folder names no
-    patient. An image whose pixels were written before is left out, and logged.
+    Images are stored as PNG without metadata. They keep their names where these are public, and
+    have a pseudonym of it (`key_of`) otherwise, so that predictions of the original files are found
+    (`nunext_training.predictions.predictions_of`), and the folder names no patient. Where two share
+    a name, their content tells them apart. An image whose pixels were written before is left out,
+    and logged.
 
     Parameters
     ----------
@@ -63,6 +73,8 @@ def write_export(
         In the order of the data set.
     origin : str
         The data set's name: begins each record's id.
+    public_names : bool
+        Whether everybody may read the images' names.
     progress : callable
         Told how many images of how many are written.
 
@@ -74,7 +86,7 @@ def write_export(
         If a nucleus lies outside its image. Rejected ones that do are left out.
     """
     with new_folder(out_dir) as folder:
-        return _write(images, folder, categories, origin, progress)
+        return _write(images, folder, categories, origin, public_names, progress)
 
 
 def _write(
@@ -82,18 +94,21 @@ def _write(
     folder: Path,
     categories: Sequence[Category],
     origin: str,
+    public_names: bool,
     progress: Callable[[int, int], None],
 ) -> Manifest:
     (folder / IMAGES_FOLDER).mkdir()
+    keys = [key_of(image.name, public=public_names) for image in images]
+    shared = {key for key, n in Counter(key.casefold() for key in keys).items() if n > 1}
     records: dict[str, SftRecord] = {}
     repeated = []
-    for done, image in enumerate(images, start=1):
+    for done, (image, key) in enumerate(zip(images, keys, strict=True), start=1):
         opened = image.open()
-        pseudonym = opened.sha256[:16]
-        if pseudonym in records:  # published data sets do hold images twice
+        if opened.sha256 in records:  # published data sets do hold images twice
             repeated.append(image.name)
         else:
-            records[pseudonym] = _write_image(image, opened, folder, origin)
+            name = f"{key}-{opened.sha256[:8]}" if key.casefold() in shared else key
+            records[opened.sha256] = _write_image(image, opened, folder, f"{origin}-{name}", name)
         progress(done, len(images))
     if repeated:
         logger.warning(
@@ -117,7 +132,14 @@ def _write(
     return manifest
 
 
-def _write_image(image: LabelledImage, opened: TileImage, folder: Path, origin: str) -> SftRecord:
+def key_of(name: str, *, public: bool) -> str:
+    """What an image is called in an export: its name, or what stands for that."""
+    return name if public and _PLAIN_NAME.fullmatch(name) else pseudonym(name)
+
+
+def _write_image(
+    image: LabelledImage, opened: TileImage, folder: Path, record_id: str, name: str
+) -> SftRecord:
     extent = Box.of_image(opened.width_px, opened.height_px)
     outside = np.flatnonzero(~extent.contains(image.points_xy))
     if len(outside):
@@ -127,11 +149,10 @@ def _write_image(image: LabelledImage, opened: TileImage, folder: Path, origin: 
             f"{opened.height_px} px, the first at ({x:g}, {y:g}). "
             "Check that the labels are its own."
         )
-    pseudonym = opened.sha256[:16]
-    relative = f"{IMAGES_FOLDER}/{pseudonym}.png"
+    relative = f"{IMAGES_FOLDER}/{name}.png"
     Image.fromarray(opened.rgb).save(folder / relative)
     return SftRecord(
-        id=f"{origin}-{pseudonym}",
+        id=record_id,
         images=(relative,),
         messages=(
             user_message(NUCLEUS_INSTRUCTION),
