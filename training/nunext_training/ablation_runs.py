@@ -33,7 +33,7 @@ from nunext_training.ablation import (
 from nunext_training.ablation_report import write_ablation
 from nunext_training.covt import check_latents, foreground_painter
 from nunext_training.datasets.held_out import held_out
-from nunext_training.datasets.labelled import rename_categories
+from nunext_training.datasets.labelled import rename_as_asked
 from nunext_training.datasets.sources import read_and_tell, read_sources
 from nunext_training.evaluate import VALIDATION_MATCHING, evaluate_detector
 from nunext_training.files import write_json
@@ -137,7 +137,7 @@ def run_ablation(
 
 def _images(job: AblationJob) -> tuple[LabelledImage, ...]:
     sources = read_and_tell(job.data, strict=job.strict, allow_loss=job.allow_loss)
-    return rename_categories([i for source in sources for i in source.images], job.renames)
+    return rename_as_asked([i for source in sources for i in source.images], job.renames)
 
 
 def _mine(job: AblationJob, planned: list[Run]) -> list[Run]:

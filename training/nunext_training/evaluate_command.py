@@ -136,17 +136,18 @@ def _iou_by_clicks(
 def _images_of_split(
     args: argparse.Namespace,
 ) -> tuple[tuple[LabelledImage, ...], dict[str, Any]]:
-    from nunext_training.datasets.labelled import nuclei_count, rename_categories, select_split
+    from nunext_training.datasets.labelled import nuclei_count, rename_as_asked, select_split
     from nunext_training.datasets.sources import read_and_tell
 
     sources = read_and_tell(args.data, strict=args.strict, allow_loss=args.allow_loss)
-    every = tuple(image for source in sources for image in source.images)
+    every = rename_as_asked(
+        [image for source in sources for image in source.images], renames_of(args.rename)
+    )
     split: Split | Literal["all"] = args.split or _split_to_score(every)
     images = every if split == "all" else select_split(every, split)
     if not images:
         folders = ", ".join(str(folder) for folder in args.data)
         raise InputError(f"{folders} has no images in its {split} split. Choose another --split.")
-    images = rename_categories(images, renames_of(args.rename))
     print(f"{len(images)} images ({split}), {nuclei_count(images)} nuclei", file=sys.stderr)
     origins = [source.origin for source in sources]
     data = origins[0] if len(origins) == 1 else {"sources": origins}

@@ -63,7 +63,7 @@ def _table() -> str:
 def _run(args: argparse.Namespace) -> int:
     from napari_nunext.core.geometry import check_mpp
     from napari_nunext.core.nuclei import default_categories
-    from nunext_training.datasets.labelled import rename_categories, shared_patients
+    from nunext_training.datasets.labelled import rename_as_asked, shared_patients
     from nunext_training.datasets.sources import tell_left_out
     from nunext_training.importers import IMPORTERS
     from nunext_training.importers.synthetic import NAME
@@ -86,7 +86,7 @@ def _run(args: argparse.Namespace) -> int:
         left_out, len(left_out), len(left_out) + len(read), what="images", allow=args.allow_loss
     )
     renames = renames_of(args.rename)
-    images = rename_categories(read, renames)
+    images = rename_as_asked(read, renames)
     if args.split is not None:
         images = tuple(replace(image, split=args.split) for image in images)
     used = {name for image in images for name in image.categories} | {

@@ -42,14 +42,14 @@ def add_parser(commands: Any) -> None:
 def _run(args: argparse.Namespace) -> int:
     from transformers.utils import logging as transformers_logging
 
-    from nunext_training.datasets.labelled import rename_categories, select_split
+    from nunext_training.datasets.labelled import rename_as_asked, select_split
     from nunext_training.datasets.sources import read_and_tell
     from nunext_training.quantise import QuantiseJob, quantise
 
     set_threads(args.threads)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     sources = read_and_tell(args.data, strict=args.strict, allow_loss=args.allow_loss)
-    images = rename_categories([i for s in sources for i in s.images], renames_of(args.rename))
+    images = rename_as_asked([i for s in sources for i in s.images], renames_of(args.rename))
     val, train = select_split(images, "val"), select_split(images, "train")
     data = {"origins": [source.origin for source in sources], "split": "val" if val else "all"}
     job = QuantiseJob(

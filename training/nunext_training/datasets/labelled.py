@@ -87,7 +87,24 @@ def select_split(images: Sequence[LabelledImage], split: Split) -> tuple[Labelle
 def rename_categories(
     images: Sequence[LabelledImage], renames: Mapping[str, str]
 ) -> tuple[LabelledImage, ...]:
-    """Give categories other names; those that are not in `renames` keep theirs.
+    """Give categories other names; those that are not in `renames` keep theirs."""
+    return tuple(
+        replace(
+            image,
+            categories=tuple(renames.get(c, c) for c in image.categories),
+            rejected=tuple(
+                replace(n, category=renames.get(n.category, n.category)) for n in image.rejected
+            ),
+            rollout=_with_categories(image.rollout, lambda c: renames.get(c, c)),
+        )
+        for image in images
+    )
+
+
+def rename_as_asked(
+    images: Sequence[LabelledImage], renames: Mapping[str, str]
+) -> tuple[LabelledImage, ...]:
+    """`rename_categories` by what a person asked for.
 
     Raises
     ------
@@ -103,17 +120,7 @@ def rename_categories(
             f"There is no category {missing[0]!r} to rename; the data have "
             f"{', '.join(sorted(there)) or 'none'}."
         )
-    return tuple(
-        replace(
-            image,
-            categories=tuple(renames.get(c, c) for c in image.categories),
-            rejected=tuple(
-                replace(n, category=renames.get(n.category, n.category)) for n in image.rejected
-            ),
-            rollout=_with_categories(image.rollout, lambda c: renames.get(c, c)),
-        )
-        for image in images
-    )
+    return rename_categories(images, renames)
 
 
 def _with_categories(rollout: Rollout | None, name: Callable[[str], str]) -> Rollout | None:

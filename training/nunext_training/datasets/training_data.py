@@ -10,7 +10,7 @@ from napari_nunext.core.errors import InputError
 from napari_nunext.core.spelling import alike_words, one_spelling
 from nunext_training.datasets.labelled import (
     known_categories_only,
-    rename_categories,
+    rename_as_asked,
     select_split,
     shared_patients,
 )
@@ -70,7 +70,7 @@ def read_training_data(
         or a category to rename is not there.
     """
     sources = read_sources(folders, strict=strict)
-    renamed = rename_categories([i for source in sources for i in source.images], renames)
+    renamed = rename_as_asked([i for source in sources for i in source.images], renames)
     images = [image for image in renamed if image.patient not in left_out]
     used = [name for image in images for name in image.categories]
     if category_names and (alike := alike_words(one_spelling(used, category_names), used)):
