@@ -19,7 +19,7 @@ MAX_SIDE_PX = 4096
 """No nucleus is larger; an outline of a piece of tissue is."""
 
 
-def mask_of_rings(rings_xy: Sequence[ArrayLike]) -> Mask:
+def mask_of_rings(rings_xy: Sequence[ArrayLike], *, overlaid: bool = False) -> Mask:
     """The pixels whose centres lie inside rings, by the even-odd rule.
 
     Parameters
@@ -27,6 +27,9 @@ def mask_of_rings(rings_xy: Sequence[ArrayLike]) -> Mask:
     rings_xy : sequence of array_like, shape (N, 2)
         Level-0 px, corner origin; closed or not. Outer rings and holes in any order. A centre on a
         left or upper edge is inside, on a right or lower edge outside.
+    overlaid : bool
+        Where a ring runs round a centre twice it is inside too, not in a hole: the non-zero rule,
+        for a line that a hand drew and that may cross itself.
 
     Returns
     -------
@@ -64,8 +67,10 @@ def mask_of_rings(rings_xy: Sequence[ArrayLike]) -> Mask:
     x = x0 + (centres[row] - y0) * (x1 - x0) / (y1 - y0)
     # Every crossing turns inside into outside from the first centre at or beyond it.
     turns = np.zeros((bottom - top, right - left + 1), dtype=np.int64)
-    np.add.at(turns, (row, np.ceil(x - 0.5).astype(np.int64) - left), 1)
-    return Mask.from_array(np.cumsum(turns, axis=1)[:, :-1] % 2 == 1, left, top)
+    turn = np.where(y1 > y0, 1, -1) if overlaid else 1
+    np.add.at(turns, (row, np.ceil(x - 0.5).astype(np.int64) - left), turn)
+    rounds = np.cumsum(turns, axis=1)[:, :-1]
+    return Mask.from_array(rounds != 0 if overlaid else rounds % 2 == 1, left, top)
 
 
 def centroid_of(parts: list[list[list[tuple[float, float]]]]) -> tuple[float, float, float]:

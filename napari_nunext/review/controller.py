@@ -18,6 +18,7 @@ from napari_nunext.review import editing
 from napari_nunext.review.categories import CategoryEditor
 from napari_nunext.review.deciding import Decider
 from napari_nunext.review.finding import Finder
+from napari_nunext.review.hand import CHOOSE_FIRST, Hand
 from napari_nunext.review.history import Rewinder
 from napari_nunext.review.improving import Improver
 from napari_nunext.review.model import Notice
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
     from napari_nunext.review.servers import ModelServer
     from napari_nunext.store import Event, FieldState, Project
 
-REACH_UM = 2.0
-"""From a nucleus' point: where a click means it that has no outline."""
 EXPORT_ALL_THE_SAME = "Export all the same"
 DEFAULT_MPP = 0.5
 """Assumed where neither the file nor the user says otherwise: a 20x objective."""
@@ -95,6 +94,7 @@ class ReviewController:
         self.scaler = Scaler(self.session, self.finder)
         self.categories = CategoryEditor(self.session)
         self.outliner = Outliner(self.session, server)
+        self.hand = Hand(self.session)
         self.improver = Improver(self.session, self.finder, models_dir, make_trainer)
         self.decider = Decider(self.session, self.finder, self.go_next)
         self.opener = Opener(self.session, open_project, mpp=mpp, default_mpp=default_mpp)
@@ -176,18 +176,13 @@ class ReviewController:
 
         Where another nucleus lies there, that one is selected instead: it is meant next.
         """
-        field, state = self.model.open_field, self.model.state
-        if field is None or state is None:
+        if inside and self.hand.selects(x_px, y_px):
             return
         chosen = self.model.only_selected
-        reach_px = REACH_UM / field.entry.mpp
-        there = editing.nucleus_at(state, x_px, y_px, reach_px) if inside else None
-        if there is not None and there != chosen:
-            self.model.selected = frozenset({there})
-        elif chosen is not None:
+        if chosen is not None:
             self.outliner.refine(chosen, x_px, y_px, inside=inside)
         else:
-            self.session.notify(Notice("Click on a nucleus first, then correct its outline."))
+            self.session.notify(Notice(CHOOSE_FIRST))
 
     def undo(self) -> None:
         """Take back what was done last, wherever in the project, and go there."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.nuclei import Category
     from napari_nunext.review.comparing import Comparison, Lesson
+    from napari_nunext.review.hand import Draft
     from napari_nunext.serving.protocol import Health, ModelInfo
     from napari_nunext.store import FieldState, ImageEntry
 
@@ -36,6 +37,9 @@ SURE_ABOVE = 0.45
 Tool = Literal["look", "select", "add", "outline"]
 """What the mouse does on the image: move the view, select and move nuclei, place nuclei, say what
 belongs to a nucleus."""
+
+OutlineWay = Literal["click", "brush", "polygon"]
+"""How outlines are corrected: clicks that a model answers, or drawn by hand."""
 
 TrainingPhase = Literal[
     "idle", "exporting", "building", "training", "testing", "done", "failed", "stopped"
@@ -257,6 +261,12 @@ class ReviewModel:
     hidden_categories: frozenset[str] = frozenset()
     selected: frozenset[UUID] = frozenset()
     tool: Tool = "look"
+    outline_way: OutlineWay = "click"
+    """What the tool for outlines does."""
+    brush_um: float = 3.0
+    """Diameter of the brush that paints outlines."""
+    draft: Draft | None = None
+    """The outline that is being drawn by hand; in no journal yet."""
     sure_above: float = SURE_ABOVE
     region: Box | None = None
     """The region the user has drawn, level-0 px."""

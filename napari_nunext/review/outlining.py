@@ -16,6 +16,7 @@ from napari_nunext.review.background import in_words
 from napari_nunext.review.model import Notice
 from napari_nunext.serving import protocol
 from napari_nunext.store import events
+from napari_nunext.store.gestures import groups_taken_back
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -79,6 +80,7 @@ class Outliner:
         """The clicks on a nucleus whose outline is being drawn: a further click joins them."""
         self._model.events.server.connect(self.catch_up)
         self._model.events.outlines.connect(self.catch_up)
+        self._model.events.draft.connect(self._after_draft)
 
     def follow(self, gesture: Iterable[Event]) -> None:
         """Outline the nuclei that a gesture has placed, once outlines are on and a server is there.
@@ -94,7 +96,11 @@ class Outliner:
         field = self._open_field()
         if field is None or not self._model.outlines:
             return
-        here = [p for p in self._waiting.values() if p.image_sha256 == field.entry.sha256]
+        here = [
+            p
+            for p in self._waiting.values()
+            if p.image_sha256 == field.entry.sha256 and not self._is_being_drawn(p.uid)
+        ]
         for placing in here:
             del self._waiting[placing.uid]
         asked = [placing for placing in here if self._lacks_outline(placing)]
@@ -161,18 +167,32 @@ class Outliner:
     # What was placed
 
     def _lacks_outline(self, placing: Placing) -> bool:
-        """Whether a nucleus still stands where it was placed, without an outline."""
-        reviewed = self._session.state_of(placing.image_sha256).nuclei.get(placing.uid)
-        if reviewed is None:
+        """Whether a nucleus still stands where it was placed, without an outline.
+
+        One whose outline a person has erased since is meant to have none.
+        """
+        state = self._session.state_of(placing.image_sha256)
+        reviewed = state.nuclei.get(placing.uid)
+        if reviewed is None or reviewed.nucleus.mask is not None:
             return False
-        nucleus = reviewed.nucleus
-        return nucleus.mask is None and (nucleus.x_px, nucleus.y_px) == placing.point_xy
+        point_xy = (reviewed.nucleus.x_px, reviewed.nucleus.y_px)
+        return point_xy == placing.point_xy and not _is_outlined_after(placing, state.events)
+
+    def _is_being_drawn(self, uid: UUID) -> bool:
+        """Whether a person is drawing the outline just now: theirs comes first."""
+        draft = self._model.draft
+        return draft is not None and draft.uid == uid
+
+    def _after_draft(self, draft: object) -> None:
+        if draft is None:
+            self.catch_up()
 
     def _take(self, asked: Sequence[Placing], masks: Sequence[Mask | None]) -> None:
+        self._waiting = {p.uid: p for p in asked if self._is_being_drawn(p.uid)} | self._waiting
         drawn = [
             replace(events.edit_mask(p.image_sha256, p.uid, mask), group=p.gesture)
             for p, mask in zip(asked, masks, strict=True)
-            if mask is not None and self._lacks_outline(p)
+            if mask is not None and p.uid not in self._waiting and self._lacks_outline(p)
         ]
         self._session.commit(asked[0].image_sha256, drawn)
 
@@ -218,3 +238,14 @@ class Outliner:
     def _not_refined(self, uid: UUID, error: BaseException) -> None:
         self._drawing.pop(uid, None)
         self._session.notify(in_words(error))
+
+
+def _is_outlined_after(placing: Placing, journal: Sequence[Event]) -> bool:
+    """Whether anything that stands was said of a nucleus' outline after it was placed."""
+    undone = groups_taken_back(journal)
+    for event in reversed(journal):
+        if event.group == placing.gesture:
+            return False
+        if event.kind == "edit_mask" and event.uid == placing.uid and event.group not in undone:
+            return True
+    return False

@@ -53,3 +53,24 @@ def test_what_holds_no_centre_is_empty_and_what_is_no_nucleus_is_refused():
         mask_of_rings([[(0, 0), (5000, 0), (0, 5)]])
     with pytest.raises(RecordError, match="finite"):
         mask_of_rings([[(0, 0), (float("nan"), 0), (0, 5)]])
+
+
+@given(corners)
+def test_overlaid_a_pixel_belongs_if_the_ring_runs_round_its_centre(ring):
+    mask = mask_of_rings([ring], overlaid=True)
+    inside = {(mask.x0_px + int(c), mask.y0_px + int(r)) for r, c in np.argwhere(mask.to_array())}
+    for px in range(-10, 10):
+        for py in range(-10, 10):
+            x, y = px + 0.5, py + 0.5
+            rounds = 0
+            for (x0, y0), (x1, y1) in zip(ring, [*ring[1:], ring[0]], strict=True):
+                if (y0 <= y) != (y1 <= y) and x0 + (y - y0) * (x1 - x0) / (y1 - y0) <= x:
+                    rounds += 1 if y1 > y0 else -1
+            assert ((px, py) in inside) == (rounds != 0)
+
+
+def test_a_star_has_a_hole_in_its_middle_unless_it_is_overlaid():
+    angles = np.arange(5) * 4 * np.pi / 5
+    star = np.column_stack((np.cos(angles), np.sin(angles))) * 20
+    assert not mask_of_rings([star]).covers(0.5, 0.5)
+    assert mask_of_rings([star], overlaid=True).covers(0.5, 0.5)

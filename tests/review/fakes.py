@@ -35,6 +35,22 @@ class InlineExecutor(Executor):
         return future
 
 
+class Later(Executor):
+    """Does the work when it is told to."""
+
+    def __init__(self) -> None:
+        self._work: list[Callable[[], None]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        self._work.append(lambda: future.set_result(fn(*args, **kwargs)))
+        return future
+
+    def catch_up(self) -> None:
+        while self._work:
+            self._work.pop(0)()
+
+
 def at_once(function: Callable[[], None]) -> None:
     """An `OnMain` for tests without an event loop."""
     function()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Executor, Future
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,6 +10,7 @@ from napari_nunext.core.errors import RequestRejectedError
 from napari_nunext.core.geometry import Box
 from tests.review.fakes import (
     FakeServer,
+    Later,
     done,
     points,
     review_on,
@@ -134,22 +134,6 @@ def test_a_refusal_leaves_the_nucleus_without_outline_and_is_not_asked_again(
     drawing.finder.connect()
     assert mask_of(drawing, uid) is None
     assert drawing.model.notice is None
-
-
-class Later(Executor):
-    """Does the work when it is told to."""
-
-    def __init__(self) -> None:
-        self._work: list[Callable[[], None]] = []
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        self._work.append(lambda: future.set_result(fn(*args, **kwargs)))
-        return future
-
-    def catch_up(self) -> None:
-        while self._work:
-            self._work.pop(0)()
 
 
 @pytest.fixture
