@@ -66,6 +66,9 @@ class Line:
     """True nuclei in the fields that were tested on."""
     before: DetectionScore | None
     after: DetectionScore | None
+    before_otherwise: DetectionScore | None = None
+    """By the other way to match points with nuclei; None where there is none."""
+    after_otherwise: DetectionScore | None = None
 
     @property
     def is_worse(self) -> bool:
@@ -92,10 +95,7 @@ class Comparison:
             return ()
         known = [set(report.by_category) for report in (before, after) if report is not None]
         names = sorted(set().union(*known) - {UNCATEGORISED})
-        return (
-            _line(ALL, _score(before), _score(after)),
-            *(_line(name, _score(before, name), _score(after, name)) for name in names),
-        )
+        return tuple(_line(name, before, after) for name in (None, *names))
 
     @property
     def question(self) -> str:
@@ -113,15 +113,26 @@ class Comparison:
         )
 
 
-def _score(report: DetectionReport | None, category: str | None = None) -> DetectionScore | None:
+def _score(report: DetectionReport | None, category: str | None) -> DetectionScore | None:
     if report is None:
         return None
     return report.overall if category is None else report.by_category.get(category)
 
 
-def _line(name: str, before: DetectionScore | None, after: DetectionScore | None) -> Line:
-    score = after or before
-    return Line(name, 0 if score is None else score.tp + score.fn, before, after)
+def _line(
+    category: str | None, before: DetectionReport | None, after: DetectionReport | None
+) -> Line:
+    """The row of a category, or of all nuclei where it is None."""
+    old, new = _score(before, category), _score(after, category)
+    score = new or old
+    return Line(
+        ALL if category is None else category,
+        0 if score is None else score.tp + score.fn,
+        old,
+        new,
+        _score(before and before.other, category),
+        _score(after and after.other, category),
+    )
 
 
 def shown(figure: float) -> str:

@@ -11,6 +11,7 @@ from napari_nunext.review.comparing import shown
 from napari_nunext.ui.controls import Text, set_property
 
 if TYPE_CHECKING:
+    from napari_nunext.core.matching import Method
     from napari_nunext.core.metrics import DetectionScore
     from napari_nunext.review.comparing import Comparison, Line
 
@@ -20,11 +21,27 @@ F1_TIP = (
     "F1 is 1 where each nucleus was found, and nothing else: the balance of precision (the share "
     "of what it found that is right) and recall (the share of the nuclei that it found)."
 )
+MATCHED = {
+    "gated": (
+        "gated",
+        "Gated: each point is matched with one nucleus within the radius, as many as possible.",
+    ),
+    "hungarian": (
+        "paper's matching",
+        "Paper's matching: points and nuclei are paired by the least total distance, and pairs "
+        "beyond the radius are dropped afterwards (NuNext, Eq. 13). Lower in crowded tissue.",
+    ),
+}
+"""What each way to match is called in the table, and what it is."""
 NO_FIGURE = "\N{EN DASH}"
 
 
 class FiguresTable(QWidget):
-    """Rows of all nuclei and of each category; precision and recall stand under each F1."""
+    """Rows of all nuclei and of each category.
+
+    Under each F1 stand precision and recall, and F1 by the other way to match: they differ by
+    points, and figures of other people may be by either.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,12 +58,22 @@ class FiguresTable(QWidget):
                 old.hide()
                 old.deleteLater()
         report = comparison.after or comparison.before
-        within = "" if report is None else f" within {report.radius_um:g} \N{MICRO SIGN}m"
+        within, tip = "", F1_TIP
+        if report is not None:
+            name, meaning = MATCHED[report.method]
+            within = f" within {report.radius_um:g} \N{MICRO SIGN}m, {name}"
+            tip = f"{F1_TIP} {meaning}"
         for column, heading in enumerate(HEADINGS):
-            label = self._put(heading + ("" if column else within), 0, column, "section")
-            label.setToolTip(F1_TIP)
-        for i, line in enumerate(comparison.lines):
-            self._show_line(line, 1 + 2 * i)
+            words = heading if column else heading + within
+            label = self._put(words, 0, column, "section", wraps=column == 0)
+            label.setToolTip(tip)
+        other = None if report is None or report.other is None else report.other.method
+        row = 1
+        for line in comparison.lines:
+            self._show_line(line, row)
+            if other is not None:
+                self._show_otherwise(line, other, row + 2)
+            row += 3
 
     def words(self) -> list[list[str]]:
         """What stands in the cells, row by row."""
@@ -68,6 +95,13 @@ class FiguresTable(QWidget):
             parts = self._put("" if score is None else _parts(score), row + 1, column, "muted")
             for label in (figure, parts):
                 label.setToolTip("" if score is None else _counts(score))
+
+    def _show_otherwise(self, line: Line, method: Method, row: int) -> None:
+        name, meaning = MATCHED[method]
+        self._put(f"F1, {name}", row, 0, "muted", wraps=True).setToolTip(meaning)
+        for column, score in ((2, line.before_otherwise), (3, line.after_otherwise)):
+            figure = self._put("" if score is None else shown(score.f1), row, column, "muted")
+            figure.setToolTip("" if score is None else _counts(score))
 
     def _put(
         self, words: str, row: int, column: int, role: str = "", *, wraps: bool = False

@@ -25,6 +25,13 @@ BEFORE = DetectionReport(
     3,
     3.0,
     "gated",
+    other=DetectionReport(
+        DetectionScore(60, 20, 40),
+        {"Lymphocyte": DetectionScore(4, 6, 6), "Tumour or epithelial": DetectionScore(50, 15, 40)},
+        3,
+        3.0,
+        "hungarian",
+    ),
 )
 AFTER = DetectionReport(
     DetectionScore(80, 20, 20), {"Lymphocyte": DetectionScore(4, 4, 6)}, 3, 3.0, "gated"
@@ -43,9 +50,9 @@ DONE = TrainingStatus(
 def test_the_table_has_each_figure_and_the_nuclei_behind_it() -> None:
     table = FiguresTable()
     for _ in range(2):  # drawn anew, not twice
-        table.show_figures(Comparison(BEFORE, AFTER))
+        table.show_figures(Comparison(replace(BEFORE, other=None), AFTER))
     assert table.words() == [
-        ["F1 within 3 \N{MICRO SIGN}m", "Nuclei", "Before", "New"],
+        ["F1 within 3 \N{MICRO SIGN}m, gated", "Nuclei", "Before", "New"],
         ["All nuclei", "100", "0.78", "0.80"],
         ["precision / recall", "0.88 / 0.70", "0.80 / 0.80"],
         ["Lymphocyte", "10", "0.50", "0.44"],
@@ -53,6 +60,18 @@ def test_the_table_has_each_figure_and_the_nuclei_behind_it() -> None:
         ["Tumour or epithelial", "90", "0.77", NO_FIGURE],
         ["precision / recall", "0.92 / 0.67", ""],
     ]
+    table.deleteLater()
+
+
+@pytest.mark.usefixtures("qapp")
+def test_the_table_says_how_points_were_matched_and_gives_f1_by_the_other_way_too() -> None:
+    table = FiguresTable()
+    table.show_figures(Comparison(BEFORE, BEFORE))
+    words = table.words()
+    assert words[0][0] == "F1 within 3 \N{MICRO SIGN}m, gated"
+    assert words[1] == ["All nuclei", "100", "0.78", "0.78"]
+    assert words[3] == ["F1, paper's matching", "0.67", "0.67"]
+    assert [row[0] for row in words].count("F1, paper's matching") == 3
     table.deleteLater()
 
 

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.errors import InputError
+from nunext_training.evaluation import between
 from nunext_training.tables import Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_nunext.core.metrics import DetectionReport
     from nunext_training.evaluation import Evaluation
     from nunext_training.tables import Cell
 
@@ -40,23 +42,28 @@ class Measured:
         if not self.model.prompted_with_truth:
             overall = report.overall
             figures |= {"precision": overall.precision, "recall": overall.recall, "f1": overall.f1}
+            figures["f1_by_matching"] = {m: r.overall.f1 for m, r in report.by_matching.items()}
             figures["f1_classical"] = self.classical.report.overall.f1
             if report.by_category:
                 figures["f1_mean_of_categories"] = report.mean_category_f1
                 figures["f1_by_category"] = {n: s.f1 for n, s in report.by_category.items()}
+                figures["type_f1_by_category"] = {n: s.f1 for n, s in report.by_type.items()}
         if instances is not None:
             figures |= {"aji": instances.aji, "dq": instances.dq, "sq": instances.sq}
-            figures["pq"] = instances.pq
+            figures |= {"pq": instances.pq, "points_of_masks": self.model.points_words}
             if self.classical.instances is not None:
                 figures["pq_classical"] = self.classical.instances.pq
         return figures
 
 
 def detection_table(measured: Sequence[Measured]) -> Table:
-    """One row for each data set."""
+    """One row for each data set, with F1 by both ways of matching where there is a second."""
+    first = measured[0].model.report
+    second = next((m.model.report.other for m in measured if m.model.report.other), None)
     rows: list[tuple[Cell, ...]] = []
     for m in measured:
-        report = m.model.report
+        report, floor = m.model.report, m.classical.report
+        intervals = m.model.intervals.by_matching.get(report.method)
         rows.append(
             (
                 f"{m.data_set}, {m.split}",
@@ -65,34 +72,56 @@ def detection_table(measured: Sequence[Measured]) -> Table:
                 report.overall.precision,
                 report.overall.recall,
                 report.overall.f1,
-                m.classical.report.overall.f1,
+                between(None if intervals is None else intervals.figures["f1"]),
+                *([] if second is None else [_f1(report.other)]),
+                floor.overall.f1,
+                *([] if second is None else [_f1(floor.other)]),
             )
         )
-    first = measured[0].model.report
+    f1 = [f"F1, {first.method}", "95 % interval"]
+    f1 += [] if second is None else [f"F1, {second.method}"]
+    classical = [f"Classical F1, {first.method}"]
+    classical += [] if second is None else [f"Classical F1, {second.method}"]
     return Table(
         None,
         f"Detection: {first.method} matching within {first.radius_um:g} um, one to one",
-        ("Data", "Images", "Nuclei", "Precision", "Recall", "F1", "F1, classical"),
+        ("Data", "Images", "Nuclei", "Precision", "Recall", *f1, *classical),
         tuple(rows),
     )
+
+
+def _f1(report: DetectionReport | None) -> float | None:
+    return None if report is None else report.overall.f1
 
 
 def category_table(measured: Sequence[Measured]) -> Table | None:
     """One row for each data set and category; None where no truth has the model's categories."""
     rows: list[tuple[Cell, ...]] = []
+    methods = dict.fromkeys(name for m in measured for name in m.model.report.by_matching)
     for m in measured:
-        report = m.model.report
+        report, by_matching = m.model.report, m.model.report.by_matching
         for name, score in report.by_category.items():
+            f1 = [
+                by_matching[n].by_category[name].f1 if n in by_matching else None for n in methods
+            ]
             nuclei = str(score.tp + score.fn)
-            rows.append((f"{m.data_set}, {name}", nuclei, score.precision, score.recall, score.f1))
+            rows.append(
+                (
+                    *(f"{m.data_set}, {name}", nuclei, score.precision, score.recall),
+                    *f1,
+                    report.by_type[name].f1,
+                )
+            )
         if report.by_category:
-            rows.append((f"{m.data_set}, mean", None, None, None, report.mean_category_f1))
-    header = ("Category", "Nuclei", "Precision", "Recall", "F1")
+            means = [by_matching[n].mean_category_f1 if n in by_matching else None for n in methods]
+            rows.append((f"{m.data_set}, mean", None, None, None, *means, report.mean_type_f1))
+    columns = [f"F1, {name}" for name in methods]
+    header = ("Category", "Nuclei", "Precision", "Recall", *columns, "Type F1")
     return Table(None, "Categories", header, tuple(rows)) if rows else None
 
 
 def instance_table(measured: Sequence[Measured]) -> Table | None:
-    """One row for each data set with masks."""
+    """One row for each data set with masks; its title says at which points they were drawn."""
     rows: list[tuple[Cell, ...]] = []
     for m in measured:
         instances, floor = m.model.instances, m.classical.instances
@@ -106,11 +135,15 @@ def instance_table(measured: Sequence[Measured]) -> Table | None:
                 instances.dq,
                 instances.sq,
                 instances.pq,
+                between(m.model.intervals.instances.get("pq")),
                 None if floor is None else floor.pq,
             )
         )
-    header = ("Data", "Images", "AJI", "DQ", "SQ", "PQ", "PQ, classical")
-    return Table(None, "Masks: means over images", header, tuple(rows)) if rows else None
+    if not rows:
+        return None
+    title = f"Masks {measured[0].model.points_words}: means over images"
+    header = ("Data", "Images", "AJI", "DQ", "SQ", "PQ", "95 % interval", "PQ, classical")
+    return Table(None, title, header, tuple(rows))
 
 
 def tables_of(measured: Sequence[Measured]) -> tuple[Table, ...]:
