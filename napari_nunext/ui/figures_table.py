@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_nunext.review.comparing import Comparison, Line
 
 HEADINGS = ("F1", "Nuclei", "Before", "New")
-"""The first says within what radius, too."""
+"""The first says how points were matched, too, and within what radius."""
 F1_TIP = (
     "F1 is 1 where each nucleus was found, and nothing else: the balance of precision (the share "
     "of what it found that is right) and recall (the share of the nuclei that it found)."
@@ -27,9 +27,9 @@ MATCHED = {
         "Gated: each point is matched with one nucleus within the radius, as many as possible.",
     ),
     "hungarian": (
-        "paper's matching",
-        "Paper's matching: points and nuclei are paired by the least total distance, and pairs "
-        "beyond the radius are dropped afterwards (NuNext, Eq. 13). Lower in crowded tissue.",
+        "by Eq. 13",
+        "By Eq. 13 of NuNext: points and nuclei are paired by the least total distance, and pairs "
+        "beyond the radius are dropped afterwards. Lower where nuclei are crowded.",
     ),
 }
 """What each way to match is called in the table, and what it is."""
@@ -61,11 +61,11 @@ class FiguresTable(QWidget):
         within, tip = "", F1_TIP
         if report is not None:
             name, meaning = MATCHED[report.method]
-            within = f" within {report.radius_um:g} \N{MICRO SIGN}m, {name}"
+            within = f" ({name}, {report.radius_um:g} \N{MICRO SIGN}m)"
             tip = f"{F1_TIP} {meaning}"
         for column, heading in enumerate(HEADINGS):
             words = heading if column else heading + within
-            label = self._put(words, 0, column, "section", wraps=column == 0)
+            label = self._put(words, 0, column, "section")
             label.setToolTip(tip)
         other = None if report is None or report.other is None else report.other.method
         row = 1
@@ -98,7 +98,7 @@ class FiguresTable(QWidget):
 
     def _show_otherwise(self, line: Line, method: Method, row: int) -> None:
         name, meaning = MATCHED[method]
-        self._put(f"F1, {name}", row, 0, "muted", wraps=True).setToolTip(meaning)
+        self._put(f"F1 ({name})", row, 0, "muted").setToolTip(meaning)
         for column, score in ((2, line.before_otherwise), (3, line.after_otherwise)):
             figure = self._put("" if score is None else shown(score.f1), row, column, "muted")
             figure.setToolTip("" if score is None else _counts(score))

@@ -52,7 +52,7 @@ def test_the_table_has_each_figure_and_the_nuclei_behind_it() -> None:
     for _ in range(2):  # drawn anew, not twice
         table.show_figures(Comparison(replace(BEFORE, other=None), AFTER))
     assert table.words() == [
-        ["F1 within 3 \N{MICRO SIGN}m, gated", "Nuclei", "Before", "New"],
+        ["F1 (gated, 3 \N{MICRO SIGN}m)", "Nuclei", "Before", "New"],
         ["All nuclei", "100", "0.78", "0.80"],
         ["precision / recall", "0.88 / 0.70", "0.80 / 0.80"],
         ["Lymphocyte", "10", "0.50", "0.44"],
@@ -68,10 +68,10 @@ def test_the_table_says_how_points_were_matched_and_gives_f1_by_the_other_way_to
     table = FiguresTable()
     table.show_figures(Comparison(BEFORE, BEFORE))
     words = table.words()
-    assert words[0][0] == "F1 within 3 \N{MICRO SIGN}m, gated"
+    assert words[0][0] == "F1 (gated, 3 \N{MICRO SIGN}m)"
     assert words[1] == ["All nuclei", "100", "0.78", "0.78"]
-    assert words[3] == ["F1, paper's matching", "0.67", "0.67"]
-    assert [row[0] for row in words].count("F1, paper's matching") == 3
+    assert words[3] == ["F1 (by Eq. 13)", "0.67", "0.67"]
+    assert [row[0] for row in words].count("F1 (by Eq. 13)") == 3
     table.deleteLater()
 
 
