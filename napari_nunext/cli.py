@@ -76,9 +76,14 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
     command.add_argument(
         "--format",
-        choices=("training", "geojson", "csv", "coco"),
+        choices=("training", "geojson", "csv", "coco", "coco-results"),
         default="training",
         help="training data of what is complete (default), or all nuclei in one of these formats",
+    )
+    command.add_argument(
+        "--flavour",
+        choices=("trl", "ms-swift", "llama-factory"),
+        help="with training data: also as this trainer reads it, with absolute image paths",
     )
     _add_images(command)
     command.add_argument(
@@ -217,9 +222,12 @@ def _export(args: argparse.Namespace) -> int:
         args.format,
         image_folders=args.images,
         even_if_broken=args.even_if_broken,
+        flavour=args.flavour,
     )
     for problem in written.problems:
         _say(f"Left out: {problem}")
+    for note in written.notes:
+        _say(note)
     print(written.words)
     return NOT_WELL if written.problems else 0
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
-from napari_nunext.core.errors import OtherImageError, RecordError, StoreError
+from napari_nunext.core.errors import InputError, OtherImageError, RecordError, StoreError
+from napari_nunext.core.spelling import unmerged_words
 from napari_nunext.images import ImageFinder
 from napari_nunext.images.find import image_stem
 from napari_nunext.images.identified import look_for
 from napari_nunext.store import Project
-from napari_nunext.store.exports.coco import CocoImage, write_coco
+from napari_nunext.store.exports.coco import CocoImage, write_coco, write_coco_results
 from napari_nunext.store.exports.csv import write_csv
 from napari_nunext.store.exports.geojson import write_geojson
 from napari_nunext.store.exports.training import export_training
@@ -22,9 +23,10 @@ from napari_nunext.store.wholeness import lost_log_words
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from napari_nunext.core.flavours import Flavour
     from napari_nunext.store import ImageEntry
 
-Format: TypeAlias = Literal["training", "geojson", "csv", "coco"]
+Format: TypeAlias = Literal["training", "geojson", "csv", "coco", "coco-results"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 
@@ -36,6 +38,8 @@ class Written:
     """A line that says it."""
     problems: tuple[str, ...] = ()
     """A sentence on each image that was left out, because its file holds other pixels."""
+    notes: tuple[str, ...] = ()
+    """A sentence on whatever else a person should know."""
 
 
 def export_project(
@@ -45,6 +49,7 @@ def export_project(
     *,
     image_folders: Sequence[Path] = (),
     even_if_broken: bool = False,
+    flavour: Flavour | None = None,
 ) -> Written:
     """Export a project, which may be open in a window meanwhile.
 
@@ -54,12 +59,14 @@ def export_project(
         The project's file.
     out_dir : Path
         For ``"training"`` the export itself; else the folder that the files are written into: one
-        for each image, or ``instances.json`` for ``"coco"``.
-    format_ : {"training", "geojson", "csv", "coco"}
+        for each image, ``instances.json`` for ``"coco"``, ``results.json`` for ``"coco-results"``.
+    format_ : {"training", "geojson", "csv", "coco", "coco-results"}
     image_folders : sequence of Path
         Where the images lie, if they were moved since they were reviewed.
     even_if_broken : bool
         Whether to export what stands in a journal that does not verify.
+    flavour : {"trl", "ms-swift", "llama-factory"}, optional
+        With ``"training"``: also write the files as another trainer reads them.
 
     Raises
     ------
@@ -68,14 +75,17 @@ def export_project(
         it cannot be written; and where training data is to be made of an image that is not found
         or has other pixels.
     """
+    if flavour is not None and format_ != "training":
+        raise InputError(f"--flavour is a form of training data; leave it out with {format_}.")
     with Project.open(path, annotator=reader_name(), mode="r", create=False) as project:
         if not even_if_broken:
             _check_is_sound(project)
         finder = ImageFinder(image_folders, beside=path.parent)
         if format_ == "training":
-            manifest = export_training(project, out_dir, open_pixels=finder.pixels)
+            manifest = export_training(project, out_dir, open_pixels=finder.pixels, flavour=flavour)
             counts = ", ".join(f"{what} {n}" for what, n in manifest.counts.items())
-            return Written(f"{out_dir}: {counts}")
+            alike = unmerged_words(c["name"] for c in manifest.categories)
+            return Written(f"{out_dir}: {counts}", notes=(alike,) if alike else ())
         if not project.images():
             raise RecordError(f"{path.name} has no image yet. Open one in napari first.")
         return _export_labels(project, out_dir, format_, finder)
@@ -100,13 +110,17 @@ def _export_labels(
     if not kept:
         raise OtherImageError(f"{wrong[0]} Nothing was written: no image is the reviewed one.")
     out_dir.mkdir(parents=True, exist_ok=True)
-    _WRITERS[format_](project, kept, out_dir)
+    pointlike = _WRITERS[format_](project, kept, out_dir)
     words = f"{out_dir}: nuclei of {len(kept)} images"
+    if pointlike:
+        words += f"; {pointlike} nuclei without an outline are left out"
     if looked.missing:
         words += f", {len(looked.missing)} of them not found and so not checked (--images DIR)"
     if wrong:
         words += f"; {len(wrong)} left out, whose files hold other pixels"
-    return Written(words, wrong)
+    used = (n.nucleus.category for e in kept for n in project.state(e.sha256).nuclei.values())
+    alike = unmerged_words([*(c.name for c in project.categories()), *used])
+    return Written(words, wrong, (alike,) if alike else ())
 
 
 def _check_is_sound(project: Project) -> None:
@@ -120,32 +134,46 @@ def _check_is_sound(project: Project) -> None:
         ) from error
 
 
-def _write_geojson(project: Project, entries: Sequence[ImageEntry], out_dir: Path) -> None:
+def _write_geojson(project: Project, entries: Sequence[ImageEntry], out_dir: Path) -> int:
     for entry, stem in _stems(entries):
         nuclei = tuple(project.state(entry.sha256).nuclei.values())
         write_geojson(
             out_dir / f"{stem}.geojson", nuclei, categories=project.categories(), masks=True
         )
+    return 0
 
 
-def _write_csv(project: Project, entries: Sequence[ImageEntry], out_dir: Path) -> None:
+def _write_csv(project: Project, entries: Sequence[ImageEntry], out_dir: Path) -> int:
     for entry, stem in _stems(entries):
         nuclei = tuple(project.state(entry.sha256).nuclei.values())
         write_csv(out_dir / f"{stem}.csv", nuclei, mpp=entry.mpp, image=entry.name)
+    return 0
 
 
-def _write_coco(project: Project, entries: Sequence[ImageEntry], out_dir: Path) -> None:
-    images = [
+def _write_coco(project: Project, entries: Sequence[ImageEntry], out_dir: Path) -> int:
+    images = _coco_images(project, entries)
+    write_coco(out_dir / "instances.json", images, categories=project.categories())
+    return 0
+
+
+def _write_coco_results(project: Project, entries: Sequence[ImageEntry], out_dir: Path) -> int:
+    images = _coco_images(project, entries)
+    return write_coco_results(out_dir / "results.json", images, categories=project.categories())
+
+
+def _coco_images(project: Project, entries: Sequence[ImageEntry]) -> list[CocoImage]:
+    return [
         CocoImage(entry, tuple(project.state(entry.sha256).nuclei.values())) for entry in entries
     ]
-    write_coco(out_dir / "instances.json", images, categories=project.categories())
 
 
-_WRITERS: dict[str, Callable[[Project, Sequence[ImageEntry], Path], None]] = {
+_WRITERS: dict[str, Callable[[Project, Sequence[ImageEntry], Path], int]] = {
     "geojson": _write_geojson,
     "csv": _write_csv,
     "coco": _write_coco,
+    "coco-results": _write_coco_results,
 }
+"""Each returns how many nuclei it has no room for."""
 
 
 def _stems(entries: Sequence[ImageEntry]) -> list[tuple[ImageEntry, str]]:

@@ -1,4 +1,4 @@
-"""COCO instances: the reading side, ours and that of other tools.
+"""COCO instances: the reading side, ours and that of other tools, and their run lengths.
 
 Coordinates are pixels of the image, corner origin, as GeoJSON has them here. Outlines are polygons
 or run lengths, plain or compressed as pycocotools writes them.
@@ -159,6 +159,22 @@ def _uncompressed(text: str) -> Iterator[int]:
         value = bits = 0
     if bits:
         raise RecordError("Compressed run lengths are cut off.")
+
+
+def compressed(runs: Iterable[int]) -> str:
+    """Run lengths as pycocotools' text, which COCO's results files hold; `mask_of_rle` reads it."""
+    text: list[str] = []
+    before: list[int] = []
+    for run in runs:
+        value = run - before[-2] if len(before) > 2 else run
+        before.append(run)
+        more = True
+        while more:
+            bits = value & 0x1F
+            value >>= 5
+            more = value != (-1 if bits & 0x10 else 0)
+            text.append(chr((bits | 0x20 if more else bits) + 48))
+    return "".join(text)
 
 
 def _size(image: dict[str, Any]) -> tuple[int, int] | None:

@@ -1,6 +1,7 @@
 """One rule for names of categories: names that differ in capitals alone are one category.
 
-Evaluation, training and exports go by it, and each says what it made one (`alike_words`).
+Evaluation and training make them one and say so. Exports write names as people gave them, and say
+what training and evaluation will take for one.
 """
 
 from __future__ import annotations
@@ -37,3 +38,15 @@ def alike_words(spelling: Mapping[str, str], used: Iterable[str]) -> str:
         return ""
     pairs = ", ".join(f"{name!r} counts as {spelling[name]!r}" for name in sorted(changed))
     return f"Categories whose names differ in capitals alone are one: {pairs}."
+
+
+def unmerged_words(names: Iterable[str]) -> str:
+    """A sentence that warns of names that differ in capitals alone; else empty."""
+    spelling = one_spelling(names)
+    pairs = [f"{name!r} and {one!r}" for name, one in spelling.items() if name != one]
+    if not pairs:
+        return ""
+    return (
+        f"{', '.join(sorted(pairs))} differ in capitals alone: training and evaluation take them "
+        "for one category. Merge them in the app."
+    )

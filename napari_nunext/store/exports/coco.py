@@ -1,4 +1,4 @@
-"""COCO instances.
+"""COCO instances, and COCO results.
 
 Coordinates are pixels of the image, corner origin, as COCO's are. A nucleus with a mask has an
 uncompressed RLE over the whole image, its box and its area; one without has one of no pixel
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_nunext.core.coco import compressed
 from napari_nunext.core.nuclei import Category, default_categories
 from napari_nunext.store.exports.files import as_marked, replacing
 
@@ -53,6 +54,62 @@ def write_coco(
         file.write("\n")
 
 
+def write_coco_results(
+    path: Path, images: Sequence[CocoImage], *, categories: Sequence[Category] = ()
+) -> int:
+    """Write `coco_results`, whole or not at all, and return how many nuclei have no outline.
+
+    Raises
+    ------
+    StoreError
+        If the disk is full or the folder cannot be written.
+    """
+    results = coco_results(images, categories=categories)
+    with replacing(path) as file:
+        json.dump(results, file, ensure_ascii=False, allow_nan=False)
+        file.write("\n")
+    standing = sum(n.marks.stands for image in images for n in as_marked(image.nuclei))
+    return standing - len(results)
+
+
+def coco_results(
+    images: Sequence[CocoImage], *, categories: Sequence[Category] = ()
+) -> list[dict[str, Any]]:
+    """The nuclei that stand as COCO results, the form in which detections are scored.
+
+    Ids are those of `coco_instances` of the same images and categories. Masks are compressed run
+    lengths, as pycocotools writes them. The score is the model's confidence, and 1 where a person
+    placed the nucleus. One without a mask in its image is left out: the form has no room for it.
+    """
+    marked = [(image.entry, as_marked(image.nuclei)) for image in images]
+    names = _names(marked, categories)
+    results = []
+    for image_id, (entry, nuclei) in enumerate(marked, start=1):
+        for n in nuclei:
+            said = _annotation(n, entry.width_px, entry.height_px)
+            if not (n.marks.stands and said["area"]):
+                continue
+            rle = said["segmentation"]
+            results.append(
+                {
+                    "image_id": image_id,
+                    "category_id": names.index(n.nucleus.category) + 1,
+                    "segmentation": {"size": rle["size"], "counts": compressed(rle["counts"])},
+                    "bbox": said["bbox"],
+                    "score": said.get("score", 1.0),
+                }
+            )
+    return results
+
+
+def _names(
+    marked: Sequence[tuple[ImageEntry, Sequence[MarkedNucleus]]], categories: Sequence[Category]
+) -> list[str]:
+    """Categories in the order of their ids, from 1."""
+    used = (n.nucleus.category for _, nuclei in marked for n in nuclei)
+    return list(dict.fromkeys((*(c.name for c in categories), *used)))
+
+
 def coco_instances(
     images: Sequence[CocoImage], *, categories: Sequence[Category] = ()
 ) -> dict[str, Any]:
@@ -63,9 +120,7 @@ def coco_instances(
     only nuclei know comes after those of `categories`.
     """
     marked = [(image.entry, as_marked(image.nuclei)) for image in images]
-    known = dict.fromkeys(c.name for c in categories)
-    used = dict.fromkeys(n.nucleus.category for _, nuclei in marked for n in nuclei)
-    names = list(known | used)
+    names = _names(marked, categories)
     colors = {c.name: c.color for c in (*default_categories(names), *categories)}
     annotations: list[dict[str, Any]] = []
     rejected: list[dict[str, Any]] = []

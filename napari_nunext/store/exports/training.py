@@ -28,6 +28,7 @@ from PIL import Image
 from napari_nunext import __version__
 from napari_nunext.core.answers import NUCLEUS_INSTRUCTION, points_text
 from napari_nunext.core.errors import InputError, RecordError
+from napari_nunext.core.flavours import flavoured
 from napari_nunext.core.geometry import Box, as_points_xy
 from napari_nunext.core.identity import check_identity, file_sha256
 from napari_nunext.core.nuclei import default_categories, points_of
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_nunext.core.flavours import Flavour
     from napari_nunext.core.nuclei import Nucleus
     from napari_nunext.store.entries import ImageEntry, Origin, RunInfo
     from napari_nunext.store.folding import ReviewedNucleus
@@ -128,6 +130,7 @@ def export_training(
     annotators: Collection[str] | None = None,
     split_seed: int = 0,
     val_fraction: float = 0.2,
+    flavour: Flavour | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Manifest:
@@ -190,6 +193,8 @@ def export_training(
             _write_region(region, pixels[1], origins[region.entry.sha256], folder, records)
             progress(done, len(regions))
         counts = _write_records(records, folder)
+        if flavour is not None:
+            _write_flavour(records, flavour, folder, out_dir)
         manifest = Manifest(
             created_utc=clock().isoformat(timespec="seconds"),
             software=f"napari-nunext {__version__}",
@@ -341,6 +346,14 @@ def _write_records(records: _Records, folder: Path) -> dict[str, int]:
         "preferences": write_jsonl(folder / PREFERENCES_FILE, records.preferences),
         **{f"{split}_images": n for split, n in sorted(_split_counts(records).items())},
     }
+
+
+def _write_flavour(records: _Records, flavour: Flavour, folder: Path, out_dir: Path) -> None:
+    kinds: dict[str, Sequence[SftRecord | RftRecord | PreferenceRecord]]
+    kinds = {"sft": records.sft, "rft": records.rft, "preferences": records.preferences}
+    (folder / flavour).mkdir()
+    for name, text in flavoured(kinds, flavour, out_dir).items():
+        (folder / flavour / name).write_text(text, encoding="utf-8", newline="\n")
 
 
 def _split_counts(records: _Records) -> Counter[str]:
