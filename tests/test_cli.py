@@ -23,10 +23,15 @@ from napari_nunext.commands.detect import output_files
 from napari_nunext.commands.resuming import LIST_NAME, DoneBefore, Wanted
 from napari_nunext.core.errors import InputError, RequestRejectedError
 from napari_nunext.core.geometry import Box
+from napari_nunext.core.masks import Mask
+from napari_nunext.core.nuclei import default_categories
 from napari_nunext.images import open_image
 from napari_nunext.serving.client import Client
 from napari_nunext.serving.launcher import LocalServer
 from napari_nunext.store import ImageEntry, Project, events
+from nunext_training.cli import main as train
+from nunext_training.datasets.labelled import LabelledImage
+from nunext_training.importers.writing import write_export
 
 DETECT = ("detect", "--model", "classical")
 """Finds discs, and soon: what a trained model makes of them is not for these tests to say."""
@@ -154,6 +159,31 @@ def test_detect_with_masks_writes_outlines(run, tile, tmp_path):
     assert code == 0
     features = json.loads((tmp_path / "A ö_0.9824.geojson").read_text("utf-8"))["features"]
     assert [f["geometry"]["type"] for f in features] == ["Polygon"] * 4
+
+
+@pytest.mark.parametrize("masks", [False, True])
+def test_what_detect_wrote_is_evaluated(run, tile, tmp_path, capsys, masks):
+    image = open_image(tile, mpp=0.5)
+    points_xy = np.array(DISCS_XY, dtype=np.float64)
+    disc = np.hypot(*(np.mgrid[:15, :15] + 0.5 - 7.5)) < 7
+    outlines = tuple(Mask.from_array(disc, int(x) - 7, int(y) - 7) for x, y in points_xy - 0.5)
+    names = ("Nucleus",) * len(points_xy)
+    labelled = LabelledImage(
+        *(tile.stem, tile, 0.5, "user", points_xy, names, "test", "nobody"), masks=outlines
+    )
+    export, found = tmp_path / "export", tmp_path / "found"
+    write_export([labelled], export, categories=default_categories(["Nucleus"]), origin="x")
+    (image,) = (export / "images").iterdir()
+    options = ("--mpp", "0.5", "--out", found, *(["--masks"] if masks else []))
+    assert run(*DETECT, image, *options)[0] == 0
+    report = tmp_path / "report.json"
+    arguments = ("evaluate", "--predictions", found, "--data", export, "--out", report)
+    assert train([str(a) for a in arguments]) == 0
+    capsys.readouterr()
+    figures = json.loads(report.read_text())
+    assert figures["overall"]["f1"] == 1
+    assert (figures["instances"] is not None) == masks
+    assert not masks or figures["instances"]["pq"] > 0.7
 
 
 def test_detect_lets_people_go_first_and_says_what_it_waits_for(run, tile, tmp_path, monkeypatch):
@@ -370,17 +400,49 @@ def test_export_writes_training_data(run, project, tmp_path):
         ("geojson", "A ö_0.9824.geojson"),
         ("csv", "A ö_0.9824.csv"),
         ("coco", "instances.json"),
+        ("coco-results", "results.json"),
     ],
 )
 def test_export_writes_the_other_formats(run, project, tmp_path, format_, name):
     out = tmp_path / "out"
-    assert run("export", project, "--out", out, "--format", format_)[0] == 0
+    code, said, _ = run("export", project, "--out", out, "--format", format_)
+    assert code == 0
     assert [p.name for p in out.iterdir()] == [name]
     text = (out / name).read_text("utf-8")
     if format_ == "csv":
         assert len(text.splitlines()) == 3
+    elif format_ == "coco-results":
+        assert json.loads(text) == []
+        assert "2 nuclei without an outline are left out" in said
     else:
         assert len(json.loads(text)["features" if format_ == "geojson" else "annotations"]) == 2
+
+
+@pytest.mark.parametrize("flavour", ["trl", "ms-swift", "llama-factory"])
+def test_export_writes_training_data_as_another_trainer_reads_it(run, project, tmp_path, flavour):
+    out = tmp_path / "export"
+    assert run("export", project, "--out", out, "--flavour", flavour)[0] == 0
+    assert any(p.name.startswith("sft-train") for p in (out / flavour).iterdir())
+    said = complaint(run("export", project, "--out", out, "--flavour", flavour, "--format", "csv"))
+    assert "--flavour" in said
+
+
+@pytest.mark.parametrize("format_", ["training", "coco"])
+def test_export_says_which_categories_differ_in_capitals_alone(run, project, tmp_path, format_):
+    with Project.open(project, annotator="ann") as opened:
+        (entry,) = opened.images()
+        first, second = opened.state(entry.sha256).nuclei
+        opened.append(
+            [
+                events.relabel(entry.sha256, first, "tumor"),
+                events.relabel(entry.sha256, second, "Tumor"),
+            ]
+        )
+        whole = Box.of_image(entry.width_px, entry.height_px)
+        opened.append([events.complete_region(entry.sha256, whole)])
+    code, _, lines = run("export", project, "--out", tmp_path / "out", "--format", format_)
+    assert code == 0
+    assert any("'Tumor' and 'tumor' differ in capitals alone" in line for line in lines)
 
 
 def overwrite(tile: Path) -> None:
