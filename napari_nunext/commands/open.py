@@ -6,6 +6,7 @@ by side: the server is a process of its own, and needs nothing of what the windo
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 from typing import TYPE_CHECKING
@@ -45,6 +46,8 @@ def open_images(
             from napari_nunext.ui.app import main as open_window
 
             app = open_window(paths, project, mpp, block=False, started=server)
+        # The window lives as long as the process: no look for garbage in it stops a hand's work.
+        gc.freeze()
     except ModuleNotFoundError as error:
         server.stop()
         if error.name is not None and error.name.startswith("napari_nunext"):

@@ -83,12 +83,15 @@ class Client:
         self, url: str, token: str | None = None, *, transport: httpx.BaseTransport | None = None
     ) -> None:
         self.url = _checked_url(url)
+        address = httpx.URL(self.url)
         self._http = httpx.Client(
             base_url=self.url,
             headers={"Authorization": f"Bearer {token}"} if token else {},
             timeout=httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
             # A proxy set in the environment could not reach this machine's own loopback.
-            trust_env=not is_loopback(httpx.URL(self.url).host),
+            trust_env=not is_loopback(address.host),
+            # Reading the authorities' certificates takes a while, and http has no use for them.
+            verify=address.scheme == "https",
             transport=transport,
         )
 
