@@ -14,6 +14,7 @@ from napari_nunext import __version__
 from napari_nunext.commands.serve import add_key, add_serve, key_command, serve_command
 from napari_nunext.core.errors import InputError, NunextError
 from napari_nunext.core.options import BAD_INPUT, Parser, mpp
+from napari_nunext.models.precision import PRECISION_HELP, PRECISIONS
 
 if TYPE_CHECKING:
     import argparse
@@ -65,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
     command.add_argument("--masks", action="store_true", help="outlines instead of points")
+    command.add_argument("--dtype", choices=PRECISIONS, default="auto", help=PRECISION_HELP)
     command.add_argument(
         "--yes", action="store_true", help="search at a scale that looks wrong without asking"
     )
@@ -198,7 +200,9 @@ def _open(args: argparse.Namespace) -> int:
 def _detect(args: argparse.Namespace) -> int:
     from napari_nunext.commands.detect import DetectOptions, detect_images
 
-    options = DetectOptions(args.model, args.out, args.mpp, args.masks, tuple(args.models))
+    options = DetectOptions(
+        args.model, args.out, args.mpp, args.masks, tuple(args.models), args.dtype
+    )
     failed = detect_images(
         args.paths,
         options,

@@ -82,7 +82,8 @@ def server_of_all():
 def served(monkeypatch, server_of_all):
     """Let `detect` use that server."""
     monkeypatch.setattr(
-        "napari_nunext.commands.detect.LocalServer", lambda _: nullcontext(server_of_all)
+        "napari_nunext.commands.detect.LocalServer",
+        lambda _, **__: nullcontext(server_of_all),
     )
 
 
@@ -654,7 +655,9 @@ def test_only_the_same_search_of_the_same_pixels_was_done_before(tmp_path):
     wanted = Wanted("a" * 64, "nunext-small", "b" * 64, 0.5, masks=False)
     target = tmp_path / "tile.geojson"
     target.write_text("{}", encoding="utf-8")
-    DoneBefore(tmp_path).add(target, wanted)
+    DoneBefore(tmp_path).add(target, wanted, {"dtype": "float32"})
+    written = json.loads((tmp_path / LIST_NAME).read_text(encoding="utf-8"))
+    assert written["decoding"] == {"dtype": "float32"}
     with (tmp_path / LIST_NAME).open("a", encoding="utf-8") as file:
         file.write('{"file": "cut o')
     before = DoneBefore(tmp_path)
@@ -665,12 +668,42 @@ def test_only_the_same_search_of_the_same_pixels_was_done_before(tmp_path):
         {"checkpoint_sha256": None},
         {"mpp": 0.25},
         {"masks": True},
+        {"precision": "bfloat16"},
     ):
         assert before.standing(target, replace(wanted, **changed)) == "to search"
     target.write_text("{ }", encoding="utf-8")
     assert before.standing(target, wanted) == "changed since"
     target.unlink()
     assert before.standing(target, wanted) == "to search"
+
+
+def test_a_list_from_before_arithmetic_could_be_chosen_still_counts(tmp_path):
+    wanted = Wanted("a" * 64, "nunext-small", "b" * 64, 0.5, masks=False)
+    target = tmp_path / "tile.geojson"
+    target.write_text("{}", encoding="utf-8")
+    DoneBefore(tmp_path).add(target, wanted, {})
+    row = json.loads((tmp_path / LIST_NAME).read_text(encoding="utf-8"))
+    del row["search"]["precision"], row["decoding"]
+    (tmp_path / LIST_NAME).write_text(json.dumps(row) + "\n", encoding="utf-8")
+    before = DoneBefore(tmp_path)
+    assert before.standing(target, wanted) == "done"
+    assert before.standing(target, replace(wanted, precision="float32")) == "to search"
+
+
+@pytest.mark.slow
+def test_detect_computes_in_the_arithmetic_that_is_asked_for_and_says_so(run, tile, tmp_path):
+    out = tmp_path / "out"
+    for precision in ("float32", "bfloat16"):
+        command = ["detect", tile, "--mpp", "0.5", "--dtype", precision, "--out", out]
+        code, _, said = run(*command)
+        assert code == 0
+        assert not any("searched before" in line for line in said)
+        searched = (out / LIST_NAME).read_text(encoding="utf-8").splitlines()[-1]
+        assert json.loads(searched)["decoding"]["dtype"] == precision
+        (written,) = out.glob("[!.]*.geojson")
+        features = json.loads(written.read_text(encoding="utf-8"))["features"]
+        said_so = {f["properties"]["metadata"]["arithmetic"] for f in features}
+        assert said_so <= {precision}
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")

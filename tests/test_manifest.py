@@ -9,6 +9,7 @@ from npe2 import PluginManifest
 from npe2.manifest.utils import import_python_name
 
 import napari_nunext
+from napari_nunext.models.precision import PRECISIONS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,3 +52,10 @@ def test_every_widget_sample_and_menu_item_refers_to_a_command(manifest: PluginM
 def test_the_dock_is_among_the_segmentation_tools(manifest: PluginManifest) -> None:
     items = manifest.contributions.menus["napari/layers/segment"]
     assert [item.command for item in items] == ["napari-nunext.dock"]
+
+
+def test_the_arithmetic_that_may_be_preferred_is_what_a_server_takes(
+    manifest: PluginManifest,
+) -> None:
+    server = manifest.contributions.configurations["server"]
+    assert tuple(server.properties["dtype"].enum) == PRECISIONS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from napari_nunext.commands.resuming import DoneBefore, Wanted
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.masks import Mask
     from napari_nunext.images import TileImage
+    from napari_nunext.models.precision import Precision
     from napari_nunext.serving.client import Client
     from napari_nunext.serving.protocol import DetectEvent, ModelInfo, PointOut
 
@@ -53,6 +54,8 @@ class DetectOptions:
     """Micrometres per pixel; prevails over what a file says."""
     masks: bool = False
     model_paths: tuple[Path, ...] = ()
+    precision: Precision = "auto"
+    """Arithmetic; what was really computed in is in the list of what was searched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,7 @@ class Found:
     """What a stream amounts to."""
 
     model: ModelInfo | None = None
+    decoding: dict[str, Any] = field(default_factory=dict)
     points: dict[int, PointOut] = field(default_factory=dict)
     masks: dict[int, Mask] = field(default_factory=dict)
     windows_done: int = 0
@@ -83,6 +87,7 @@ class Found:
         match event:
             case Started():
                 self.model, self.windows = event.model, event.windows
+                self.decoding = event.decoding
             case Points():
                 self.points |= {point.index: point for point in event.points}
             case Hidden():
@@ -153,7 +158,8 @@ def detect_images(
         check_that_some_have_scale(images)
     folder = _model_folder(options.model)
     options.out_dir.mkdir(parents=True, exist_ok=True)
-    with LocalServer((*options.model_paths, *([folder] if folder else []))) as server:
+    model_paths = (*options.model_paths, *([folder] if folder else []))
+    with LocalServer(model_paths, precision=options.precision) as server:
         model = _find_model(server.client(), options.model, folder)
         check_scales(images, options.mpp, model, is_meant)
         batch = _Batch(images, targets, options, model, say, progress)
@@ -218,7 +224,12 @@ class _Batch:
         image, target = open_image(path), self._targets[path]
         mpp = scale_of(image, self._options.mpp, self._say)
         wanted = Wanted(
-            image.sha256, self._model.id, self._model.checkpoint_sha256, mpp, self._options.masks
+            image.sha256,
+            self._model.id,
+            self._model.checkpoint_sha256,
+            mpp,
+            self._options.masks,
+            self._options.precision,
         )
         standing = self._before.standing(target, wanted)
         if standing == "changed since":
@@ -233,7 +244,7 @@ class _Batch:
         # Asked for anew each time: a server that died is then started again.
         found = _detect(server.client(), image, mpp, self._model.id, self._options, self._say, tell)
         _write(target, found, self._options.masks)
-        self._before.add(target, wanted)
+        self._before.add(target, wanted, found.decoding)
         return True
 
 
@@ -332,5 +343,7 @@ def _write(path: Path, found: Found, masks: bool) -> None:
     metadata = {"model": model.name}
     if model.checkpoint_sha256 is not None:
         metadata["checkpoint"] = model.checkpoint_sha256
+    if "dtype" in found.decoding:
+        metadata["arithmetic"] = str(found.decoding["dtype"])
     categories = [Category(c.name, c.color) for c in model.categories]
     write_geojson(path, found.nuclei(), categories=categories, masks=masks, metadata=metadata)

@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from napari_nunext.core.identity import file_sha256
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+    from napari_nunext.models.precision import Precision
 
 LIST_NAME = ".napari-nunext-detect.jsonl"
 
@@ -30,6 +33,7 @@ class Wanted:
     checkpoint_sha256: str | None
     mpp: float
     masks: bool
+    precision: Precision = "auto"
 
 
 class DoneBefore:
@@ -53,16 +57,20 @@ class DoneBefore:
     def standing(self, target: Path, wanted: Wanted) -> Standing:
         """Whether a search was made before, and what it wrote is still as it was written."""
         row = self._rows.get(target.name)
-        if row is None or not target.is_file() or row.get("search") != asdict(wanted):
+        if row is None or not target.is_file():
+            return "to search"
+        # Lists from before arithmetic could be chosen do not speak of it.
+        if {"precision": "auto"} | row.get("search", {}) != asdict(wanted):
             return "to search"
         return "done" if row.get("file_sha256") == file_sha256(target) else "changed since"
 
-    def add(self, target: Path, wanted: Wanted) -> None:
-        """Note a file that was written whole; durable when it returns."""
+    def add(self, target: Path, wanted: Wanted, decoding: Mapping[str, Any]) -> None:
+        """Note a file that was written whole, and how it was decoded; durable when it returns."""
         row = {
             "file": target.name,
             "file_sha256": file_sha256(target),
             "search": asdict(wanted),
+            "decoding": dict(decoding),
         }
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import NunextError
 from napari_nunext.models.catalog import Catalog
+from napari_nunext.models.precision import PRECISIONS
 from napari_nunext.serving.launcher import TOKEN_VARIABLE
 from napari_nunext.serving.logs import start_logging
 from napari_nunext.serving.serve import serve
@@ -38,6 +39,7 @@ def main() -> int:
     """Serve the parent, for as long as it lives."""
     parser = argparse.ArgumentParser(prog="python -m napari_nunext.serving")
     parser.add_argument("--models", type=Path, action="append", default=[])
+    parser.add_argument("--dtype", choices=PRECISIONS, default="auto")
     parser.add_argument("--listen-fd", type=int)
     parser.add_argument("--log-json", action="store_true")
     args = parser.parse_args()
@@ -51,7 +53,8 @@ def main() -> int:
 
     try:
         if args.listen_fd is None:
-            settings = ServerSettings(token=os.environ.pop(TOKEN_VARIABLE, None))
+            token = os.environ.pop(TOKEN_VARIABLE, None)
+            settings = ServerSettings(token=token, precision=args.dtype)
             listening = None
         else:
             settings = ServerSettings.from_json(_first_line())

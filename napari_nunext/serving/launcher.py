@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import BinaryIO
 
+    from napari_nunext.models.precision import Precision
     from napari_nunext.serving.client import Client
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,8 @@ class LocalServer:
     ----------
     model_paths : sequence of Path
         Further folders to search for checkpoints.
+    precision : {"auto", "float32", "bfloat16"}
+        Arithmetic of detectors; by the device when ``"auto"``.
     threads : int, optional
         CPU threads that models may use; by default all cores but one, which the window needs.
     start_timeout_s : float
@@ -59,9 +62,12 @@ class LocalServer:
         model_paths: Sequence[Path] = (),
         threads: int | None = None,
         *,
+        precision: Precision = "auto",
         start_timeout_s: float = START_TIMEOUT_S,
     ) -> None:
+        self.precision: Precision = precision
         self._arguments = [arg for path in model_paths for arg in ("--models", str(path))]
+        self._arguments += ["--dtype", precision]
         self._threads = threads or max((os.cpu_count() or 2) - 1, 1)
         self._start_timeout_s = start_timeout_s
         self._lock = threading.RLock()

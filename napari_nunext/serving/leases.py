@@ -14,6 +14,7 @@ from napari_nunext.core.errors import ServerUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_nunext.models.precision import Precision
     from napari_nunext.serving.client import Client
     from napari_nunext.serving.launcher import LocalServer
 
@@ -24,27 +25,32 @@ class SharedServers:
     Parameters
     ----------
     make : callable
-        Makes the server, which is not started yet.
+        Makes the server, for an arithmetic of its detectors; it is not started yet.
     """
 
-    def __init__(self, make: Callable[[], LocalServer]) -> None:
+    def __init__(self, make: Callable[[Precision], LocalServer]) -> None:
         self._make = make
         self._lock = threading.Lock()
         self._server: LocalServer | None = None
         self._leases: set[Lease] = set()
 
-    def lease(self, started: LocalServer | None = None) -> Lease:
+    def lease(self, started: LocalServer | None = None, *, precision: Precision = "auto") -> Lease:
         """Take part in the server.
 
         Parameters
         ----------
         started : LocalServer, optional
-            One that was started ahead: it becomes the shared one, or ends where there is one.
+            One that was started ahead: it becomes the shared one, or ends where there is one, or
+            where it computes in another arithmetic.
+        precision : {"auto", "float32", "bfloat16"}
+            Arithmetic of the server that is made. One that others share keeps its own until the
+            last of them lets go.
         """
         with self._lock:
             if self._server is None:
-                self._server = started or self._make()
-            elif started is not None and started is not self._server:
+                fits = started is not None and started.precision == precision
+                self._server = started if started is not None and fits else self._make(precision)
+            if started is not None and started is not self._server:
                 # It may yet be starting, which is nothing to wait for here.
                 threading.Thread(target=started.close, name="nunext-server-end").start()
             lease = Lease(self, self._server)

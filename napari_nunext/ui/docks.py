@@ -25,11 +25,12 @@ if TYPE_CHECKING:
 
     from napari_nunext.review.servers import ModelServer
     from napari_nunext.store import Project
+    from napari_nunext.ui.settings import Settings
 
 MENU_NAME = "NuNext (NuNext)"
 """What napari calls the dock that its Plugins menu opens: the name under which it finds it."""
 
-_servers = SharedServers(lambda: LocalServer([models_folder()]))
+_servers = SharedServers(lambda precision: LocalServer([models_folder()], precision=precision))
 _docks: list[NunextDock] = []
 
 
@@ -87,7 +88,7 @@ def _new_dock(
 
     controller = ReviewController(
         open_project,
-        server or _server(settings.server_url, settings.server_token, started),
+        server or _server(settings, started),
         ThreadPoolExecutor(4, thread_name_prefix="nunext"),
         bridge.post,
         models_dir=models_folder(),
@@ -104,11 +105,11 @@ def _leave_shell(dock: NunextDock) -> None:
         dock.viewer.window.remove_dock_widget(frame)
 
 
-def _server(url: str, token: str, started: LocalServer | None) -> ModelServer:
-    if not url:
-        return _servers.lease(started)
+def _server(settings: Settings, started: LocalServer | None) -> ModelServer:
+    if not settings.server_url:
+        return _servers.lease(started, precision=settings.precision)
     from napari_nunext.review.servers import SharedServer
 
     if started is not None:
         Thread(target=started.close, name="nunext-server-end").start()  # it may yet be starting
-    return SharedServer(url, token or None)
+    return SharedServer(settings.server_url, settings.server_token or None)

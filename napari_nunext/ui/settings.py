@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import getpass
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from napari_nunext.review.controller import DEFAULT_MPP
+
+if TYPE_CHECKING:
+    from napari_nunext.models.precision import Precision
 
 PLUGIN = "napari-nunext"
 
@@ -19,6 +23,8 @@ class Settings:
     server_url: str = ""
     """Address of a shared model server; empty for one of our own."""
     server_token: str = ""
+    precision: Precision = "auto"
+    """Arithmetic of our own server's detectors."""
 
 
 def read_settings() -> Settings:
@@ -33,6 +39,7 @@ def read_settings() -> Settings:
         default_mpp=known.review.default_mpp,
         server_url=known.server.url.strip(),
         server_token=known.server.token.strip(),
+        precision=known.server.dtype,
     )
 
 

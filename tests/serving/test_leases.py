@@ -17,7 +17,8 @@ class Fake:
 
     pid = 7
 
-    def __init__(self) -> None:
+    def __init__(self, precision: str = "auto") -> None:
+        self.precision = precision
         self.closed = threading.Event()
 
     def client(self) -> str:
@@ -32,7 +33,7 @@ class Fake:
 
 def test_all_share_one_server_which_ends_with_the_last():
     made = []
-    servers = SharedServers(lambda: made.append(Fake()) or made[-1])
+    servers = SharedServers(lambda precision: made.append(Fake(precision)) or made[-1])
     first, second = servers.lease(), servers.lease()
     assert first.client() == second.client()
     assert len(made) == 1
@@ -58,6 +59,17 @@ def test_a_server_that_was_started_ahead_is_shared_or_ends():
     assert not ahead.closed.is_set()
     lease.stop()
     assert ahead.closed.is_set()
+
+
+def test_a_server_that_computes_in_another_arithmetic_than_was_chosen_ends():
+    made = []
+    servers = SharedServers(lambda precision: made.append(Fake(precision)) or made[-1])
+    ahead = Fake()
+    lease = servers.lease(ahead, precision="float32")
+    assert ahead.closed.wait(5)
+    assert [server.precision for server in made] == ["float32"]
+    lease.stop()
+    assert made[0].closed.is_set()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="writes a shell script")
