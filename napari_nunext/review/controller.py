@@ -101,7 +101,7 @@ class ReviewController:
         self.rewinder = Rewinder(self.session, self.opener.go_to_image)
         self.opener.shown.connect(self.scaler.mention)
         self.opener.read.connect(self.rewinder.resume)
-        self.opener.not_read.connect(self.rewinder.give_up)
+        self.opener.not_read.connect(self.rewinder.not_read)
         self._closed = False
 
     @property

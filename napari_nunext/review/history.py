@@ -7,8 +7,10 @@ it was. It begins with what the journal holds, and follows what is done since.
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
+from napari_nunext.review.model import Notice
 from napari_nunext.store import events
 from napari_nunext.store.events import EDIT_KINDS
 
@@ -29,6 +31,8 @@ class History:
         self._done: dict[UUID, str | None] = {}
         self._undone: dict[UUID, str | None] = {}
         self._taken_back: set[UUID] = set()
+        self._followers: dict[UUID, tuple[UUID, ...]] = {}
+        """What stood behind a gesture when a step took it out of its line."""
         for kind, image_sha256, group in gestures:
             self._take(kind, image_sha256, group)
 
@@ -39,15 +43,29 @@ class History:
 
     def _take(self, kind: str, image_sha256: str | None, group: UUID) -> None:
         if kind == "undo" and group in self._done:
+            self._followers[group] = _followers(self._done, group)
             self._undone[group] = self._done.pop(group)
             self._taken_back.add(group)
         elif kind == "redo" and group in self._taken_back:
+            self._followers[group] = _followers(self._undone, group)
             self._done[group] = self._undone.pop(group, image_sha256)
             self._taken_back.discard(group)
         elif kind in EDIT_KINDS and group not in self._taken_back:
             if group not in self._done:  # what joins a gesture later is no new one
                 self._undone.clear()
             self._done[group] = image_sha256
+
+    def give_back(self, step: Event) -> None:
+        """Be as if an undo or a redo had not been asked for: its gesture stands where it stood."""
+        group, followers = step.target, self._followers.pop(step.target, ())
+        if step.kind == "undo":
+            image_sha256 = self._undone.pop(group, step.image_sha256)
+            self._done = _inserted(self._done, group, image_sha256, followers)
+            self._taken_back.discard(group)
+        else:
+            image_sha256 = self._done.pop(group, step.image_sha256)
+            self._undone = _inserted(self._undone, group, image_sha256, followers)
+            self._taken_back.add(group)
 
     def steps(self, reachable: Collection[str | None]) -> int:
         """How many gestures on these images can be taken back."""
@@ -60,6 +78,25 @@ class History:
     def next_redo(self, reachable: Collection[str | None]) -> tuple[UUID, str | None] | None:
         """The gesture on these images that was undone last, and its image."""
         return _last(self._undone, reachable)
+
+
+def _followers(gestures: dict[UUID, str | None], group: UUID) -> tuple[UUID, ...]:
+    """What stands behind a gesture; mostly nothing: only images that cannot be read are passed."""
+    behind = tuple(itertools.takewhile(lambda other: other != group, reversed(gestures)))
+    return behind[::-1] if group in gestures else ()
+
+
+def _inserted(
+    gestures: dict[UUID, str | None],
+    group: UUID,
+    image_sha256: str | None,
+    followers: tuple[UUID, ...],
+) -> dict[UUID, str | None]:
+    """The gestures with one more, before those that stood behind it."""
+    behind = next((other for other in followers if other in gestures), None)
+    groups = list(gestures)
+    groups.insert(len(groups) if behind is None else groups.index(behind), group)
+    return {each: gestures.get(each, image_sha256) for each in groups}
 
 
 def _last(
@@ -76,7 +113,7 @@ class Rewinder:
     ----------
     session : Session
     open_image : callable
-        Opens the image with this hash; `resume` or `give_up` is to be called once that is done.
+        Opens the image with this hash; `resume` or `not_read` is to be called once that is done.
     """
 
     def __init__(self, session: Session, open_image: Callable[[str], None]) -> None:
@@ -117,20 +154,35 @@ class Rewinder:
             self._is_at_work = False
         self._session.show_history()
 
-    def give_up(self) -> None:
-        """Forget what waits: its image cannot be opened, and nothing was taken back."""
+    def not_read(self, image_sha256: str, problem: str) -> None:
+        """Forget what waits where it waits for this image, which cannot be opened, and say so."""
+        if self._waiting and self._waiting[0].image_sha256 == image_sha256:
+            self._give_up(problem)
+
+    def _give_up(self, problem: str) -> None:
+        first = self._waiting[0]
         for event in reversed(self._waiting):
-            back = events.redo if event.kind == "undo" else events.undo
-            self._session.history.take(back(event.image_sha256, event.target))
+            self._session.history.give_back(event)
         self._waiting.clear()
         self._session.show_history()
+        name = "Undo" if first.kind == "undo" else "Redo"
+        words = (
+            f"{name} has to go to another image for its next step. {problem} Nothing was changed."
+        )
+        if first.image_sha256 not in self._session.reachable():
+            words += f" {name} again passes that image."
+        self._session.notify(Notice(words, "warning"))
 
     def _is_ready(self, event: Event) -> bool:
         """Whether the image of a step is open; asks for it where it is not."""
         sha256 = event.image_sha256
         if sha256 is None or self._session.is_open(sha256):
             return True
-        self._open_image(sha256)
+        if sha256 in self._session.reachable():
+            self._open_image(sha256)
+        if self._waiting and sha256 not in self._session.reachable():
+            entry = self._session.project.image(sha256)
+            self._give_up(f"{entry.name} is no longer the image that was reviewed.")
         return self._session.is_known(sha256)
 
     def _do(self, event: Event) -> None:

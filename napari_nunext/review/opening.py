@@ -44,8 +44,8 @@ class Opener:
     """An image is shown."""
     read = Signal()
     """An image was read, whether it is still the one that is meant or not."""
-    not_read = Signal()
-    """An image could not be read."""
+    not_read = Signal(str, str)
+    """An image could not be read: its hash, as far as it is known, and why."""
 
     def __init__(
         self,
@@ -193,12 +193,14 @@ class Opener:
             bad = replace(queue.items[index], status="unreadable", problem=notice.words)
             items = (*queue.items[:index], bad, *queue.items[index + 1 :])
             self._model.queue = replace(queue, items=items)
-        self.not_read.emit()
-        if wish != self._opening:
+        is_wanted = wish == self._opening
+        if is_wanted:
+            self._model.loading = ""
+            self._passed = None
+            self._session.notify(notice)
+        self.not_read.emit(self._model.queue.items[index].sha256, notice.words)
+        if not is_wanted:
             return
-        self._model.loading = ""
-        self._passed = None
-        self._session.notify(notice)
         onwards = self._model.queue.neighbour(passing, of=index) if is_bad and passing else None
         if onwards is not None:
             self._passed = replace(notice, words=f"Passed: {notice.words}", level="warning")
