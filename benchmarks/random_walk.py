@@ -8,7 +8,7 @@ seed gives the same walk again. Needs a display.
 
 from __future__ import annotations
 
-import logging
+import argparse
 import time
 import warnings
 from pathlib import Path
@@ -24,6 +24,7 @@ from napari_nunext.ui.app import App
 from napari_nunext.ui.app import main as open_window
 from tests.review.fakes import FakeServer
 from tests.ui.walking import Walker
+from tests.ui.watching import Watch
 
 if TYPE_CHECKING:
     from napari_nunext.review.servers import ModelServer
@@ -49,7 +50,7 @@ def settle(app: App) -> None:
     app.dock.canvas.flush()
 
 
-def walk(seed: int, folder: Path) -> Walker:
+def walk(seed: int, steps: int, folder: Path) -> Walker:
     """Walk once over a window of its own with three images."""
     rng = np.random.default_rng(seed)
     paths = []
@@ -70,29 +71,35 @@ def walk(seed: int, folder: Path) -> Walker:
         QApplication.processEvents()
         if time.monotonic() > deadline:
             raise TimeoutError("The window did not open its image.")
-    walker = Walker(app.viewer, app.controller, app.dock.canvas, server, lambda: settle(app), rng)
-    walker.walk(STEPS)
-    app.close()
+    viewer, controller, canvas = app.viewer, app.controller, app.dock.canvas
+    with Watch() as watch:
+        walker = Walker(viewer, controller, canvas, server, lambda: settle(app), rng, watch)
+        walker.walk(steps)
+        app.close()
+        walker.divergences += [f"closing: {what}" for what in watch.taken()]
     return walker
 
 
 def main() -> None:
     """Walk."""
-    logging.disable(logging.ERROR)  # napari's own errors: its tools are asked for the impossible
-    warnings.simplefilter("ignore")
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--seeds", type=int, nargs="*", default=list(SEEDS))
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")  # napari's own: its tools are asked for the impossible
     QApplication([])
     walked, seconds = {}, {}
-    for seed in SEEDS:
+    for seed in options.seeds:
         with TemporaryDirectory() as name:
             began = time.perf_counter()
-            walked[seed] = walk(seed, Path(name))
+            walked[seed] = walk(seed, options.steps, Path(name))
             seconds[seed] = time.perf_counter() - began
     divergences = [what for walker in walked.values() for what in walker.divergences]
     report(
         "random_walk",
         [Claim("seen.walk_divergences", len(divergences), goal=0, better="lower")],
         details={
-            "steps": STEPS,
+            "steps": options.steps,
             "seconds": seconds,
             "divergences": divergences[:100],
             "taken": {seed: dict(walker.taken) for seed, walker in walked.items()},

@@ -9,6 +9,7 @@ import pytest
 
 from napari_nunext.ui.adopting import Adopter
 from tests.ui.walking import Walker
+from tests.ui.watching import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +35,8 @@ def test_layers_state_and_a_reopened_copy_agree_after_any_steps(
         canvas.flush()
 
     rng = np.random.default_rng(seed)
-    walker = Walker(quick_app.viewer, controller, canvas, server, settle, rng)
-    walker.walk(STEPS)
+    with Watch() as watch:
+        walker = Walker(quick_app.viewer, controller, canvas, server, settle, rng, watch)
+        walker.walk(STEPS)
     adopter.disconnect()
     assert walker.divergences == []

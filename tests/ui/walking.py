@@ -27,20 +27,27 @@ from napari_nunext.ui.points_layer import MODES
 from tests.review.fakes import done, points, square, started
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.store import FieldState, ReviewedNucleus
     from napari_nunext.ui.canvas import Canvas
     from tests.review.fakes import FakeServer
+    from tests.ui.watching import Watch
 
 REOPEN_EVERY = 25
 MOST_FOREIGN = 5
 """Layers that are not ours, beyond which they are all deleted."""
 FOUND = 12
 """Nuclei that a search finds."""
-UNLISTED = np.array((200, 200, 200)) / 255
-"""Colour of a category that is not in the list."""
+NAPARIS_OWN = (
+    # It draws a new layer before anybody can say how large its pixels are; what holds at rest is
+    # looked at.
+    "said by napari Inconsistent units across layers",
+    # A stack has no length along its first axis, and lies on its side.
+    "said by napari Displayed dimensions have mismatched dimensionality",
+)
+"""How napari's words begin that are no fault of ours: about layers of others."""
 OUR_CODE = str(Path(__file__).parents[2] / "napari_nunext")
 
 
@@ -62,6 +69,8 @@ class Walker:
     server: FakeServer
     settle: Callable[[], None]
     rng: np.random.Generator
+    watch: Watch
+    """What is only printed."""
     divergences: list[str] = field(default_factory=list)
     taken: Counter[str] = field(default_factory=Counter)
 
@@ -89,11 +98,12 @@ class Walker:
                 self.divergences.append(f"{name}: {error!r}")
             self.settle()
         self._note(name, self._seen())
+        self._note(name, (w for w in self.watch.taken() if not w.startswith(NAPARIS_OWN)))
         if act not in CORRECTIONS and act not in OUR_GESTURES and self._nuclei() != before:
             self.divergences.append(f"{name}: changed the nuclei")
         self._tidy()
 
-    def _note(self, name: str, problems: Iterator[str]) -> None:
+    def _note(self, name: str, problems: Iterable[str]) -> None:
         self.divergences += [f"{name}: {problem}" for problem in problems]
 
     def _tidy(self) -> None:
@@ -138,6 +148,8 @@ class Walker:
         if not all(layer in layers for layer in ours):
             yield "a layer is missing"
             return
+        if self.viewer.layers.extent.units is None:
+            yield "layers disagree in their units"
         at = [layers.index(layer) for layer in ours]
         if at != sorted(at):
             yield "the order is another"
@@ -172,7 +184,10 @@ class Walker:
         if not np.array_equal(layer.data, to_napari(points_of([n.nucleus for n in standing]))):
             yield "points are not where the nuclei are"
         rgb = {c.name: np.array(c.color) / 255 for c in model.categories}
-        wanted = np.array([rgb.get(n.nucleus.category, UNLISTED) for n in standing]).reshape(-1, 3)
+        if unlisted := {n.nucleus.category for n in standing} - rgb.keys():
+            yield f"no category is listed that is called {unlisted}"
+            return
+        wanted = np.array([rgb[n.nucleus.category] for n in standing]).reshape(-1, 3)
         if not np.allclose(layer.face_color[:, :3], wanted, atol=1e-3):
             yield "points have other colours"
         if not layer.shown.all():
@@ -331,6 +346,20 @@ def _tool(w: Walker) -> None:
 def _ticks(w: Walker) -> None:
     w.controller.set_points(bool(w.rng.integers(2)))
     w.controller.set_outlines(bool(w.rng.integers(2)))
+
+
+def _categories(w: Walker) -> None:
+    editor, names = w.controller.categories, [c.name for c in w.controller.model.categories]
+    name, other = w.any_of(names), w.any_of(names)
+    color = tuple(int(v) for v in w.rng.integers(0, 256, 3))
+    w.any_of(
+        [
+            lambda: w.controller.add_category(w.any_of(["Mitosis", "Apoptosis"])),
+            lambda: editor.rename(name, name + w.any_of(["", " cell"])),
+            lambda: editor.recolor(name, color),
+            lambda: editor.merge(name, other),
+        ]
+    )()
 
 
 def _sure_above(w: Walker) -> None:
@@ -518,6 +547,7 @@ OUR_GESTURES: list[Callable[[Walker], None]] = [
     _accept,
     _add,
     _add,
+    _categories,
     _delete,
     _find,
     _flag,
