@@ -8,7 +8,7 @@ and come after the point; whatever was done in between stays as it is.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import ServerError, ServerUnavailableError
@@ -190,7 +190,7 @@ class Outliner:
     def _take(self, asked: Sequence[Placing], masks: Sequence[Mask | None]) -> None:
         self._waiting = {p.uid: p for p in asked if self._is_being_drawn(p.uid)} | self._waiting
         drawn = [
-            replace(events.edit_mask(p.image_sha256, p.uid, mask), group=p.gesture)
+            events.edit_mask(p.image_sha256, p.uid, mask).of_group(p.gesture)
             for p, mask in zip(asked, masks, strict=True)
             if mask is not None and p.uid not in self._waiting and self._lacks_outline(p)
         ]

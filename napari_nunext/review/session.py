@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from psygnal import Signal
@@ -206,8 +207,8 @@ class Session:
             self.truth_changed.emit()
 
     def _follow(self, stamped: Sequence[Event]) -> None:
-        for event in stamped:
-            self.history.take(event)
+        for _, gesture in groupby(stamped, key=lambda event: id(event.group)):
+            self.history.take(next(gesture))
 
     def _is_of_project(self, group: UUID) -> bool:
         return any(event.group == group for event in self._of_project)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 from uuid import UUID, uuid4
 
@@ -43,6 +43,7 @@ CATEGORY_KINDS: frozenset[str] = frozenset(get_args(CategoryKind))
 """What a person does to a category, in all images at once."""
 EDIT_KINDS: frozenset[str] = NUCLEUS_KINDS | frozenset(get_args(FieldKind)) | CATEGORY_KINDS
 """Events that can be undone."""
+HISTORY_KINDS: frozenset[str] = frozenset(get_args(HistoryKind))
 PROJECT_KINDS: frozenset[str] = CATEGORY_KINDS | {
     "set_scale_of_all",
     "set_categories",
@@ -213,7 +214,7 @@ class Event:
                 raise InputError(f"Event {self.kind!r} has {name} = {self.payload[name]!r}.")
         if self.kind != "comment" and (self.uid is not None) != (self.kind in NUCLEUS_KINDS):
             raise InputError(f"Event {self.kind!r} has uid {self.uid}.")
-        is_history = self.kind in get_args(HistoryKind)  # of an image, or of the project
+        is_history = self.kind in HISTORY_KINDS  # of an image, or of the project
         if not is_history and (self.image_sha256 is None) != (self.kind in PROJECT_KINDS):
             raise InputError(f"Event {self.kind!r} has image {self.image_sha256}.")
 
@@ -253,7 +254,26 @@ class Event:
             )
         if self.at_utc is not None and self.annotator is not None:
             return self
-        return replace(self, annotator=annotator, at_utc=self.at_utc or at_utc)
+        return self._but(annotator=annotator, at_utc=self.at_utc or at_utc)
+
+    def at(self, seq: int) -> Event:
+        """The same event in its place in the journal."""
+        return self._but(seq=seq)
+
+    def of_group(self, group: UUID) -> Event:
+        """The same event as part of a gesture."""
+        return self._but(group=group)
+
+    def _but(self, **changes: Any) -> Event:
+        """The same with other fields that cannot be wrong.
+
+        `dataclasses.replace` would check the payload again: of a thousand events that took longer
+        than all else that a gesture does.
+        """
+        new = object.__new__(Event)
+        for name in Event.__slots__:
+            object.__setattr__(new, name, changes[name] if name in changes else getattr(self, name))
+        return new
 
     def payload_json(self) -> str:
         """The payload as canonical JSON: sorted keys, no spaces."""
@@ -283,7 +303,7 @@ def _canonical(value: Any) -> str:
 def grouped(events: Iterable[Event], group: UUID | None = None) -> tuple[Event, ...]:
     """The same events as one gesture, so that one undo takes them all back."""
     shared = group or uuid4()
-    return tuple(replace(event, group=shared) for event in events)
+    return tuple(event.of_group(shared) for event in events)
 
 
 # One nucleus

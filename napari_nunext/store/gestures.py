@@ -28,7 +28,11 @@ def histories_after(
     done = {who: dict.fromkeys(history.done) for who, history in start.items()}
     undone = {who: dict.fromkeys(history.undone) for who, history in start.items()}
     out = set(inactive)
+    last: Event | None = None
     for event in events:
+        if last and event.group is last.group and event.annotator == last.annotator:
+            continue  # one gesture, told in many events
+        last = event if event.is_edit else None
         mine = done.setdefault(event.annotator, {})
         back = undone.setdefault(event.annotator, {})
         if event.is_edit and event.group not in out:

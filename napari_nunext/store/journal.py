@@ -7,7 +7,6 @@ was changed, taken out, put in, or cut off the end is found by `verify`.
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -36,7 +35,7 @@ def append(connection: Connection, events: Sequence[Event]) -> tuple[Event, ...]
     rows, written = [], []
     for event in events:
         seq += 1
-        event = replace(event, seq=seq)
+        event = event.at(seq)
         chained = event.chained_hash(previous)
         rows.append(_row(event) | {"previous_hash": previous, "hash": chained})
         written.append(event)

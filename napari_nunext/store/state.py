@@ -124,7 +124,7 @@ class FieldState:
         )
 
     def _is_hidden(self, uid: UUID) -> bool:
-        return any(uid in run.hidden for run in self.runs.values())
+        return any(run.hidden and uid in run.hidden for run in self.runs.values())
 
     def _reversed(self, event: Event) -> FieldState | None:
         """The state after an undo or a redo; None where everything has to be folded again."""

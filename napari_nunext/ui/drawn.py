@@ -74,6 +74,18 @@ class Drawn:
             and np.array_equal(self.sure, other.sure)
         )
 
+    def looks_like(self, other: Drawn) -> bool:
+        """Whether all but the places is drawn alike, and napari says the same of each point."""
+        return (
+            self.table.names == other.table.names
+            and np.array_equal(self.table.category[self.rows], other.table.category[other.rows])
+            and np.array_equal(
+                self.table.confidence[self.rows], other.table.confidence[other.rows], equal_nan=True
+            )
+            and np.array_equal(self.colors, other.colors)
+            and np.array_equal(self.sure, other.sure)
+        )
+
     def face_colors(self) -> NDArray[np.float32]:
         """Of the sure ones; an unsure one is hollow.  RGBA, shape (N, 4)."""
         alpha = np.where(self.sure, SURE_ALPHA, UNSURE_ALPHA)

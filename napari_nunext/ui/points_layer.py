@@ -138,7 +138,9 @@ class NucleiLayer:
             return  # its end asks again
         self.pacer.stop()
         drawn = Drawn.of(self._model)
-        if not drawn.is_as(self._drawn) or not np.array_equal(drawn.places_rc, self.layer.data):
+        # What was dragged lies there already, and as a rule looks as it did.
+        at_place = np.array_equal(drawn.places_rc, self.layer.data)
+        if not at_place or not drawn.looks_like(self._drawn):
             self._show(drawn)
         self._drawn = drawn
         self.redraw_selection()
@@ -231,8 +233,8 @@ class NucleiLayer:
     def _add(self, places_rc: NDArray[np.float64]) -> None:
         places_xy = from_napari(places_rc).tolist()
         added = [self._controller.add_nucleus(*xy) for xy in places_xy if self._is_inside(*xy)]
-        self.redraw()
         self._controller.select(added)
+        self.redraw()  # at once with what is selected: each is a frame
 
     def _removed(self, rows: Iterable[int]) -> None:
         self._controller.delete_nuclei(self._drawn.uids(rows))
