@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Image, Shapes
+from napari.layers import Image
 
 from napari_nunext.review.model import Notice
 from napari_nunext.ui.drawings import (
@@ -14,10 +14,12 @@ from napari_nunext.ui.drawings import (
     region_drawing,
 )
 from napari_nunext.ui.guarding import LayerGuard
-from napari_nunext.ui.layers import box_from_napari, place, placement, world_of
+from napari_nunext.ui.layers import place, placement, world_of
 from napari_nunext.ui.napari_versions import camera_of, fit_view, show_scale_bar
+from napari_nunext.ui.outline_mouse import OutlineMouse
 from napari_nunext.ui.outlines_layer import OutlinesLayer
 from napari_nunext.ui.points_layer import NucleiLayer
+from napari_nunext.ui.region_layer import RegionLayer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.review.model import OpenField
 
-REGION_COLOR = "#35c0b4"
-REGION_LINE_UM = 1.0
 CLOSE_PX_PER_UM = 6.0
 """Zoom from which a nucleus can be judged: screen pixels per um."""
 
@@ -58,7 +58,8 @@ class Canvas:
         self.image: Image | None = None
         self.outlines: OutlinesLayer | None = None
         self.nuclei: NucleiLayer | None = None
-        self.region: Shapes | None = None
+        self.region: RegionLayer | None = None
+        self._mouse: OutlineMouse | None = None
         self._guard = LayerGuard(viewer, self._mpp, self._tell, may_draw)
         events = self._model.events
         events.open_field.connect(self.show_field)
@@ -71,7 +72,7 @@ class Canvas:
         events.outlines.connect(self._show_outlines)
         events.points.connect(self._show_points)
         events.opacity.connect(self._show_opacity)
-        events.region.connect(self._forget_region)
+        events.draft.connect(self._show_draft)
         controller.focus_requested.connect(self.look_at)
 
     def layers(self) -> list[Layer]:
@@ -79,7 +80,7 @@ class Canvas:
         ours = (
             self.image,
             self.outlines and self.outlines.layer,
-            self.region,
+            self.region and self.region.layer,
             self.nuclei and self.nuclei.layer,
         )
         return [layer for layer in ours if layer is not None]
@@ -106,8 +107,12 @@ class Canvas:
         events.outlines.disconnect(self._show_outlines)
         events.points.disconnect(self._show_points)
         events.opacity.disconnect(self._show_opacity)
-        events.region.disconnect(self._forget_region)
+        events.draft.disconnect(self._show_draft)
         self._controller.focus_requested.disconnect(self.look_at)
+        if self.region is not None:
+            self.region.disconnect()
+        if self._mouse is not None:
+            self._mouse.disconnect()
 
     # The open image
 
@@ -144,6 +149,7 @@ class Canvas:
         self.image = Image(field.rgb, name=field.entry.name, rgb=True, **placement(mpp))
         self.outlines = OutlinesLayer(self._model, field)
         self.nuclei = NucleiLayer(self._controller, mpp)
+        self._mouse = OutlineMouse(self._viewer, self._controller, self.nuclei.layer)
         self._show_outlines(self._model.outlines)
         self._show_points(self._model.points)
         self._show_opacity(self._model.opacity)
@@ -164,7 +170,7 @@ class Canvas:
         self._the_nuclei().set_scale(mpp)
         self._the_nuclei().redraw()
         if self.region is not None:
-            place(self.region, mpp)
+            self.region.set_scale(mpp)
 
     def _rescale(self, mpp: float) -> None:
         if self.image is None:
@@ -173,7 +179,7 @@ class Canvas:
         self._the_outlines().set_scale(mpp)
         self._the_nuclei().set_scale(mpp)
         if self.region is not None:
-            place(self.region, mpp)
+            self.region.set_scale(mpp)
         self.fit()
 
     def _the_outlines(self) -> OutlinesLayer:
@@ -195,7 +201,7 @@ class Canvas:
             nuclei_drawing(self._the_nuclei()),
         ]
         if self.region is not None:
-            drawings.insert(2, region_drawing(self.region, self._drop_region))
+            drawings.insert(2, region_drawing(self.region.layer, self._drop_region))
         self._guard.watch(drawings)
 
     @property
@@ -250,11 +256,18 @@ class Canvas:
             self.nuclei.redraw_selection()
             self._the_outlines().pacer.ask()
 
+    def _show_draft(self) -> None:
+        if self.outlines is not None:
+            self.outlines.show_draft()
+
     def _show_tool(self) -> None:
         if self.nuclei is None:
             return
+        # Nobody corrects what is not seen.
         if self._model.tool in ("add", "select"):
-            self._controller.set_points(True)  # nobody corrects what is not seen
+            self._controller.set_points(True)
+        elif self._model.tool == "outline":
+            self._controller.set_outlines(True)
         self.focus()
         self.nuclei.show_tool()
 
@@ -299,37 +312,15 @@ class Canvas:
         if field is None:
             return
         if self.region is None:
-            self.region = Shapes(
-                ndim=2,
-                name="Region",
-                face_color="transparent",
-                edge_color=REGION_COLOR,
-                edge_width=REGION_LINE_UM / field.entry.mpp,
-                **placement(field.entry.mpp),
-            )
-            self.region.events.data.connect(self._on_region)
+            self.region = RegionLayer(self._controller, field.entry.mpp, self.focus)
             self._watch()
-        self._viewer.layers.selection.active = self.region
-        self.region.mode = "add_rectangle"
-
-    def _on_region(self, event: Any) -> None:
-        region, field = self.region, self._model.open_field
-        if region is None or field is None or str(event.action) not in ("added", "changed"):
-            return
-        if len(region.data) > 1:
-            with region.events.data.blocker():
-                region.data = region.data[-1:]
-        box = box_from_napari(region.data[0]).clipped_to(field.box)
-        self._controller.set_region(box if box.width > 1 and box.height > 1 else None)
-        self.focus()
-
-    def _forget_region(self, region: object) -> None:
-        if region is None and self.region is not None and len(self.region.data):
-            with self.region.events.data.blocker():
-                self.region.data = []
+        self._viewer.layers.selection.active = self.region.layer
+        self.region.draw()
 
     def _drop_region(self) -> None:
         """The region was deleted: nothing is drawn any more."""
+        if self.region is not None:
+            self.region.disconnect()
         self.region = None
         self._controller.set_region(None)
         self._watch()

@@ -62,11 +62,19 @@ class Keys(QObject):
         self._list_images = list_images
         self._on_canvas = False
         self._is_peeking = False
-        self.bindings = (*self._correcting(), *self._deciding(), *self._looking())
+        self.bindings = (
+            *self._correcting(),
+            *self._drawing(),
+            *self._deciding(),
+            *self._looking(),
+        )
         self._qt_keys: dict[int, Callable[[], None]] = {
             Qt.Key.Key_Tab: controller.next_unsure,
             Qt.Key.Key_Backtab: lambda: controller.next_unsure(-1),
             Qt.Key.Key_Question: show_help,
+            Qt.Key.Key_Plus: lambda: controller.hand.resize_brush(1),
+            Qt.Key.Key_Equal: lambda: controller.hand.resize_brush(1),  # the same without Shift
+            Qt.Key.Key_Minus: lambda: controller.hand.resize_brush(-1),
         }
 
     def watch(self, canvas_widget: QWidget) -> None:
@@ -105,31 +113,45 @@ class Keys(QObject):
         layer.bind_key("Space", self._peek, overwrite=True)
 
     def _correcting(self) -> tuple[Binding, ...]:
-        c, group = self._controller, "Correct"
+        c, hand, group = self._controller, self._controller.hand, "Correct"
         return (
             Binding(("A",), "A", "Add nuclei: click", lambda: c.toggle_tool("add"), group),
             Binding(
                 ("S",), "S", "Select, move: click, drag", lambda: c.toggle_tool("select"), group
             ),
             Binding(
-                ("O",),
-                "O",
-                "Outline: click inside, Shift click outside",
-                lambda: c.toggle_tool("outline"),
+                ("O",), "O", "Outline: click in it, Shift out", lambda: hand.toggle("click"), group
+            ),
+            Binding(
+                ("B",),
+                "B",
+                "Outline: paint, Shift takes away",
+                lambda: hand.toggle("brush"),
                 group,
             ),
+            Binding((), "+ \N{MINUS SIGN}", "Size of the brush", _nothing, group),
+            Binding(("P",), "P", "Outline: draw a polygon", lambda: hand.toggle("polygon"), group),
             Binding(("Escape",), "Esc", "Back to moving the view", self._rest, group),
             Binding(("D", "Delete", "Backspace"), "D", "Delete the selected", self._delete, group),
             Binding((), "1 \N{EN DASH} 9", "Category of new and selected", _nothing, group),
-            Binding(("Control-Z",), "Ctrl Z", "Undo", c.undo, group),
+            Binding(("Control-Z",), "Ctrl Z", "Undo", self._undo, group),
             Binding(("Control-Shift-Z", "Control-Y"), "Ctrl Shift Z", "Redo", c.redo, group),
             Binding(("Control-V",), "", "", _nothing, ""),  # napari would paste without telling
+        )
+
+    def _drawing(self) -> tuple[Binding, ...]:
+        """What keys do until a polygon is closed; they are bound above and below."""
+        group = "While a polygon is drawn"
+        return (
+            Binding((), "Enter", "Close it, as a double click", _nothing, group),
+            Binding((), "Backspace", "Take the last corner back", _nothing, group),
+            Binding((), "Esc", "Give it up", _nothing, group),
         )
 
     def _deciding(self) -> tuple[Binding, ...]:
         c, group = self._controller, "Decide"
         return (
-            Binding(("Enter",), "Enter", "Accept the field, go on", c.accept_field, group),
+            Binding(("Enter",), "Enter", "Accept the field, go on", self._accept, group),
             Binding(("F",), "F", "Flag for a second look", c.flag_field, group),
             Binding(("C",), "C", "Comment", self._panel.ask_comment, group),
             Binding(("[",), "[", "Previous field", c.go_previous, group),
@@ -155,12 +177,24 @@ class Keys(QObject):
 
         return choose
 
+    # An outline that is being drawn takes the keys that would end, undo or delete something else.
+
     def _rest(self) -> None:
-        self._controller.choose_tool("look")
-        self._controller.select(())
+        if not self._controller.hand.give_up():
+            self._controller.choose_tool("look")
+            self._controller.select(())
 
     def _delete(self) -> None:
-        self._controller.delete_nuclei(self._controller.model.selected)
+        if not self._controller.hand.take_back():
+            self._controller.delete_nuclei(self._controller.model.selected)
+
+    def _undo(self) -> None:
+        if not self._controller.hand.take_back():
+            self._controller.undo()
+
+    def _accept(self) -> None:
+        if not self._controller.hand.finish():
+            self._controller.accept_field()
 
     def _toggle_outlines(self) -> None:
         self._controller.set_outlines(not self._controller.model.outlines)

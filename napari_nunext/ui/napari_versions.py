@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.components._viewer_mouse_bindings import double_click_to_zoom
 from qtpy.QtWidgets import QWidget
 
 if TYPE_CHECKING:
@@ -75,3 +76,12 @@ def refresh_part(layer: Labels, part: tuple[slice, slice]) -> None:
     if layer.visible and layer.loaded:
         start = [side.start for side in part]
         layer.events.labels_update(data=layer._slice.image.view[part], offset=start)
+
+
+def zoom_by_double_click(viewer: Viewer, wanted: bool) -> None:
+    """Whether a double click on the canvas zooms in, as napari has it unless told otherwise."""
+    callbacks = viewer.mouse_double_click_callbacks
+    if not wanted and double_click_to_zoom in callbacks:
+        callbacks.remove(double_click_to_zoom)
+    elif wanted and double_click_to_zoom not in callbacks:
+        callbacks.append(double_click_to_zoom)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.core.masks import Mask
+    from napari_nunext.review.hand import Draft
     from napari_nunext.review.model import OpenField, ReviewModel
 
 COLORS = 16
@@ -74,6 +75,9 @@ class OutlinesLayer:
         self._painted = Painted.nothing()
         self._rims: dict[int, tuple[Mask, NDArray[np.int64]]] = {}
         """By the masks' ids: kept here, a mask keeps its id."""
+        self._draft: Draft | None = None
+        self._draft_rim = np.empty(0, dtype=np.int64)
+        """Pixels on which an outline is painted that is being drawn."""
         self.layer = Labels(
             self._blank(field),
             name="Outlines",
@@ -116,6 +120,7 @@ class OutlinesLayer:
     def show_field(self, field: OpenField) -> None:
         """Start over on another image."""
         self._painted = Painted.nothing()
+        self._draft_rim = self._draft_rim[:0]
         self._rims.clear()
         self.layer.data = self._layer_data = self._blank(field)
         self._painted_over = False
@@ -141,21 +146,54 @@ class OutlinesLayer:
         is_other[~is_new] = before.labels[at[~is_new]] != wanted.labels[~is_new]
         is_gone = places_in_sorted(wanted.mask_ids, before.mask_ids) < 0
         self._painted = wanted
-        if not is_gone.any() and not is_other.any():
+        drafted, self._draft = self._draft, self._model.draft
+        if not is_gone.any() and not is_other.any() and drafted is self._draft:
             return
         self._trace(wanted, is_new)
-        pixels: NDArray[np.uint8] = self.layer.data.reshape(-1)
         wiped, _ = self._rims_of(before, is_gone)
-        pixels[wiped] = 0
+        wiped = np.concatenate((wiped, self._draft_rim))
         painted, labels = self._rims_of(wanted, is_other)
-        pixels[painted] = labels
+        self._pixels[wiped] = 0
+        self._pixels[painted] = labels
         is_hurt = ~is_other
         is_hurt[is_hurt] = _are_near(wiped, wanted.boxes_px[is_hurt], self.layer.data.shape)
-        beside, labels = self._rims_of(wanted, is_hurt)
-        lost = pixels[beside] == 0
-        pixels[beside[lost]] = labels[lost]
+        self._mend(is_hurt)
         self._forget_rims()
-        self._show(np.concatenate((wiped, painted)))
+        self._show(np.concatenate((wiped, painted, self._paint_draft())))
+
+    def show_draft(self) -> None:
+        """Paint the outline that is being drawn in the place of the nucleus' own.
+
+        As it goes on, only where it was and is: whatever else there is in the field stays.
+        """
+        before, draft = self._draft, self._model.draft
+        if before is None or draft is None or before.uid != draft.uid:
+            self.redraw()  # the nucleus' own goes, or comes back
+            return
+        self._draft, wiped = draft, self._draft_rim
+        self._pixels[wiped] = 0
+        self._mend(_hold_any(self._painted.boxes_px, wiped, self.layer.data.shape))
+        self._show(np.concatenate((wiped, self._paint_draft())))
+
+    @property
+    def _pixels(self) -> NDArray[np.uint8]:
+        """Those of the layer, row by row."""
+        pixels: NDArray[np.uint8] = self.layer.data.reshape(-1)
+        return pixels
+
+    def _mend(self, is_hurt: NDArray[np.bool_]) -> None:
+        """Paint what of some rims was wiped along with others."""
+        beside, labels = self._rims_of(self._painted, is_hurt)
+        lost = self._pixels[beside] == 0
+        self._pixels[beside[lost]] = labels[lost]
+
+    def _paint_draft(self) -> NDArray[np.int64]:
+        """Paint it on top, and return where."""
+        masks = [] if self._draft is None else [self._draft.mask]
+        rims = rims_of(masks, *self.layer.data.shape)
+        self._draft_rim = np.concatenate((np.empty(0, dtype=np.int64), *rims))
+        self._pixels[self._draft_rim] = SELECTED
+        return self._draft_rim
 
     def _wanted(self) -> Painted:
         table, hidden = self._model.table, self._model.hidden_categories
@@ -167,6 +205,9 @@ class OutlinesLayer:
             nuclei = [state.nuclei[uid] for uid in selected if uid in state.nuclei]
             labels[table.rows_of(nuclei)] = SELECTED
         shown = (table.mask_ids != 0) & ~table.rejected & ~table.is_of(hidden)
+        draft = self._model.draft
+        if state is not None and draft is not None and draft.uid in state.nuclei:
+            shown[table.rows_of([state.nuclei[draft.uid]])] = False
         rows = np.flatnonzero(shown)
         mask_ids, first = np.unique(table.mask_ids[rows], return_index=True)
         rows = rows[first]
@@ -204,6 +245,8 @@ class OutlinesLayer:
     def _show(self, pixels: NDArray[np.int64]) -> None:
         """Have napari draw the part of the image anew in which pixels were changed."""
         height_px, width_px = self.layer.data.shape
+        if not len(pixels):
+            return
         rows, columns = np.divmod(pixels, width_px)
         part = (
             slice(int(rows.min()), int(rows.max()) + 1),
@@ -227,6 +270,19 @@ class OutlinesLayer:
         colors[1:, :3] = np.array([*known, *rest, SELECTED_COLOR]) / 255
         colors[0] = 0
         return CyclicLabelColormap(colors=colors, name="NuNext categories", seed=0.5)
+
+
+def _hold_any(
+    boxes_px: NDArray[np.int64], pixels: NDArray[np.int64], shape_px: tuple[int, ...]
+) -> NDArray[np.bool_]:
+    """Which boxes (x0, y0, x1, y1), shape (N, 4), reach into the one around these pixels."""
+    if not len(pixels):
+        return np.zeros(len(boxes_px), dtype=bool)
+    rows, columns = np.divmod(pixels, shape_px[1])
+    x0, y0, x1, y1 = boxes_px.T
+    beside = (x0 > columns.max()) | (x1 <= columns.min())
+    held: NDArray[np.bool_] = ~(beside | (y0 > rows.max()) | (y1 <= rows.min()))
+    return held
 
 
 def _are_near(

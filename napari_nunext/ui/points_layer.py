@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from uuid import UUID
 
-    from napari.layers import Points
     from numpy.typing import NDArray
 
     from napari_nunext.review.controller import ReviewController
@@ -36,10 +35,7 @@ POINT_UM = 3.2
 """Diameter of a point: some 40 % of a nucleus, so that it never hides one."""
 SMALLEST_PX, LARGEST_PX = 5, 40
 """Limits of a point's diameter on the screen."""
-CLICK_PX = 3
-"""How far the mouse may move on the screen within a click."""
-LEFT = 1
-HELP = "A adds, S selects, O outlines, 1-9 give a category, D deletes, ? lists all keys"
+HELP = "A adds, S selects, O, B, P outline, 1-9 give a category, D deletes, ? lists all keys"
 """In napari's status bar, in the place of keys that mean something else here."""
 LOOK_EVENTS = frozenset(
     {"border_color", "border_width", "border_width_is_relative", "face_color", "size", "symbol"}
@@ -75,7 +71,6 @@ class NucleiLayer:
         self.layer.events.mode.connect(self._on_mode)
         # napari pastes without a word to anyone.
         self.layer._paste_data = self._take_back
-        self.layer.mouse_drag_callbacks.append(self._on_press)
         self.show_tool()
         self.redraw()
 
@@ -275,23 +270,6 @@ class NucleiLayer:
         tool = next((tool for tool, name in MODES.items() if name == mode), None)
         if tool is not None:
             self._controller.choose_tool(tool)
-
-    def _on_press(self, layer: Points, event: Any) -> Iterator[None]:
-        """Tell a click on the tissue, while outlines are corrected, from the start of a drag."""
-        pressed = event.pos
-        yield
-        while event.type == "mouse_move":
-            if np.abs(np.subtract(event.pos, pressed)).max() > CLICK_PX:
-                return
-            yield
-        if self._model.tool != "outline" or event.button != LEFT:
-            return
-        place_rc = np.array([layer.world_to_data(event.position)[-2:]])
-        ((x_px, y_px),) = from_napari(place_rc)
-        if self._is_inside(x_px, y_px):
-            self._controller.correct_outline(
-                float(x_px), float(y_px), inside="Shift" not in event.modifiers
-            )
 
     def _places(self, indices: Iterable[int]) -> list[tuple[float, float]]:
         points_xy = from_napari(self.layer.data[list(indices)])

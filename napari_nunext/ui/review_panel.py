@@ -11,6 +11,7 @@ from napari_nunext.ui.category_list import CategoryList
 from napari_nunext.ui.comment_line import CommentLine
 from napari_nunext.ui.controls import Card, Segments, Text, button, row, scrolling
 from napari_nunext.ui.find_panel import FindPanel
+from napari_nunext.ui.outline_ways import OutlineWays
 from napari_nunext.ui.selection_line import SelectionLine
 from napari_nunext.ui.theme import SPACE_PX
 
@@ -24,7 +25,7 @@ TOOL_TIPS = (
     "Drag to move the view, wheel to zoom  (Esc)",
     "Click or drag around nuclei; drag them to move  (S)",
     "Click where a nucleus was missed  (A)",
-    "Click on a nucleus, then on what belongs to it; Shift and click on what does not  (O)",
+    "Correct an outline: by clicks, with a brush, or as a polygon  (O, B, P)",
 )
 
 
@@ -76,6 +77,7 @@ class ReviewPanel(QWidget):
         self.categories.disconnect_model()
         self._comment.disconnect_model()
         self._selection.disconnect_model()
+        self._ways.disconnect_model()
         events = self._model.events
         events.state.disconnect(self._show_state)
         events.sure_above.disconnect(self._show_sure)
@@ -122,7 +124,9 @@ class ReviewPanel(QWidget):
         self._tools = Segments(["View", "Select", "Add", "Outline"])
         for i, tip in enumerate(TOOL_TIPS):
             self._tools.set_enabled(i, True, tip)
+        self._ways = OutlineWays(self._controller)
         card.body.addWidget(self._tools)
+        card.body.addWidget(self._ways)
         card.body.addWidget(self.categories)
         card.body.addWidget(self._selection)
         card.body.addLayout(row(Text("Sure above"), self._sure, self._sure_value, stretch=1))

@@ -138,6 +138,8 @@ def review_of(app: App) -> tuple[object, ...]:
         field.entry,
         state_of(app),
         model.tool,
+        model.outline_way,
+        model.brush_um,
         model.selected,
         model.current_category,
         model.categories,

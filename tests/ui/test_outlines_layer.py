@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from napari_nunext.core.masks import Mask
 from napari_nunext.core.nuclei import Category
+from napari_nunext.review.hand import Draft
 from napari_nunext.review.model import OpenField, ReviewModel
 from napari_nunext.store import FieldState, ImageEntry, events
 from napari_nunext.ui.outlines_layer import OutlinesLayer
@@ -113,3 +115,43 @@ def test_the_outline_of_what_is_selected_is_white_until_it_no_longer_is() -> Non
     outlines.redraw()
     assert colour_at(4, 10) == [230, 159, 0, 255]
     assert colour_at(34, 40) == [255, 255, 255, 255]
+
+
+def test_an_outline_that_is_drawn_is_painted_in_the_place_of_its_nucleus_own(
+    rng: np.random.Generator,
+) -> None:
+    """Stroke by stroke, beside neighbours and over them, as painting anew would leave it."""
+    uids = [uuid4() for _ in range(12)]
+    places = [tuple(int(v) for v in rng.integers(5, SIDE - 5, 2)) for _ in uids]
+    model = showing(
+        FieldState.fold(
+            (),
+            [
+                events.add(IMAGE, x, y, "A", uid=uid, mask=disc(x, y))
+                for uid, (x, y) in zip(uids, places, strict=True)
+            ],
+        )
+    )
+    layer = OutlinesLayer(model, open_field())
+    room = open_field().box
+    for _ in range(60):
+        kind = rng.choice(["draw", "end", "edit", "other"], p=[0.6, 0.15, 0.15, 0.1])
+        chosen = uids[int(rng.integers(len(uids)))]
+        x, y = (int(v) for v in rng.integers(-3, SIDE + 3, 2))
+        if kind == "draw" and model.draft is not None:
+            model.draft = replace(model.draft, mask=disc(x, y, int(rng.integers(1, 9))))
+        elif kind == "end":
+            model.draft = None
+        elif kind == "edit":
+            model.state = model.state.apply(events.edit_mask(IMAGE, chosen, disc(x, y, 4)))
+            layer.redraw()
+        else:
+            model.draft = Draft(IMAGE, chosen, "painting", Mask(0, 0, 0, 0, ()), room)
+        layer.show_draft()
+        wanted = OutlinesLayer(model, open_field()).layer.data
+        np.testing.assert_array_equal(layer.layer.data > 0, wanted > 0)
+        drawn = None if model.draft is None else model.draft.mask
+        own = model.state.apply(
+            *[] if drawn is None else [events.edit_mask(IMAGE, model.draft.uid, drawn)]
+        )
+        np.testing.assert_array_equal(layer.layer.data > 0, covered(showing(own)))

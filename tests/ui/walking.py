@@ -172,9 +172,19 @@ class Walker:
         if model.points and str(nuclei.mode) != MODES[model.tool] and nuclei.editable:
             yield f"the tool is {model.tool}, the mode {nuclei.mode}"
         yield from self._nuclei_seen(nuclei)
-        fresh = OutlinesLayer(model, shown).layer.data
-        if not np.array_equal(fresh > 0, outlines.data > 0):
+        yield from self._outlines_seen()
+
+    def _outlines_seen(self) -> Iterator[str]:
+        """What is painted, an outline that is being drawn included."""
+        model = self.controller.model
+        fresh = OutlinesLayer(model, model.open_field).layer.data
+        if not np.array_equal(fresh > 0, self.canvas.outlines.layer.data > 0):
             yield "outlines are not those of the nuclei"
+
+    def note_drawing(self, name: str) -> None:
+        """Look while an outline is drawn, before the window comes to rest."""
+        self.canvas.outlines.pacer.flush()
+        self._note(f"{name}, drawing", self._outlines_seen())
 
     def _nuclei_seen(self, layer: Points) -> Iterator[str]:
         model, standing = self.controller.model, self._standing()
@@ -233,6 +243,19 @@ class Walker:
         """A place on the image: x, y."""
         field_ = self.controller.model.open_field
         x, y = self.rng.uniform(2, 0.98 * min(field_.box.width, field_.box.height), 2)
+        return float(x), float(y)
+
+    def near_a_nucleus(self) -> tuple[float, float]:
+        """A place on or beside a nucleus, often the selected one; anywhere where there is none."""
+        model, standing = self.controller.model, self._standing()
+        chosen = [n for n in standing if n.uid == model.only_selected]
+        if not standing or self.rng.random() < 0.1:
+            return self.place()
+        if not chosen or self.rng.random() < 0.3:
+            chosen = [self.any_of(standing)]
+            self.controller.select([chosen[0].uid])
+        nucleus = chosen[0].nucleus
+        x, y = np.add((nucleus.x_px, nucleus.y_px), self.rng.normal(0, 3, 2))
         return float(x), float(y)
 
     @property
@@ -333,6 +356,33 @@ def _hide_category(w: Walker) -> None:
 
 def _outline(w: Walker) -> None:
     w.controller.correct_outline(*w.place(), inside=True)
+
+
+def _brush(w: Walker) -> None:
+    """Paint or erase somewhere near a nucleus, mostly the one that is selected."""
+    w.controller.hand.take("brush")
+    w.controller.hand.resize_brush(int(w.rng.integers(-1, 2)))
+    x, y = w.near_a_nucleus()
+    w.controller.hand.press(x, y, erases=bool(w.rng.integers(3) == 0))
+    for _ in range(int(w.rng.integers(4))):
+        x, y = x + w.rng.normal(0, 4), y + w.rng.normal(0, 4)
+        w.controller.hand.move(float(x), float(y))
+        w.note_drawing("brush")
+    if w.rng.random() < 0.9:
+        w.controller.hand.lift(clicked=bool(w.rng.integers(4) == 0))
+
+
+def _polygon(w: Walker) -> None:
+    """Put corners; close the polygon, give it up, or leave it to whatever comes next."""
+    hand = w.controller.hand
+    hand.take("polygon")
+    x, y = w.near_a_nucleus()
+    for angle in np.sort(w.rng.uniform(0, 2 * np.pi, int(w.rng.integers(1, 7)))):
+        radius = w.rng.uniform(2, 12)
+        hand.put_corner(float(x + radius * np.cos(angle)), float(y + radius * np.sin(angle)))
+        hand.hover(*w.place())
+        w.note_drawing("polygon")
+    w.any_of([hand.finish, hand.finish, hand.take_back, hand.give_up])()
 
 
 def _scale(w: Walker) -> None:
@@ -547,6 +597,8 @@ OUR_GESTURES: list[Callable[[Walker], None]] = [
     _accept,
     _add,
     _add,
+    _brush,
+    _brush,
     _categories,
     _delete,
     _find,
@@ -554,6 +606,7 @@ OUR_GESTURES: list[Callable[[Walker], None]] = [
     _hide_category,
     _move,
     _outline,
+    _polygon,
     _redo,
     _region,
     _relabel,
