@@ -50,8 +50,11 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     command = commands.add_parser("open", help="open images in napari, to review")
-    command.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="image or folder")
+    command.add_argument(
+        "paths", nargs="*", type=Path, metavar="PATH", help="image, folder or review project"
+    )
     command.add_argument("--project", type=Path, help="file in which the review is kept")
+    _add_images(command)
     command.add_argument("--mpp", type=mpp, help="micrometres per pixel of the images")
     command.set_defaults(command=_open)
 
@@ -193,7 +196,7 @@ def _check_models(folders: Sequence[Path]) -> None:
 def _open(args: argparse.Namespace) -> int:
     from napari_nunext.commands.open import open_images
 
-    open_images(args.paths, args.project, args.mpp)
+    open_images(args.paths, args.project, args.mpp, image_folders=args.images)
     return 0
 
 

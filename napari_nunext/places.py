@@ -14,6 +14,15 @@ BUNDLED_WEIGHTS = Path(__file__).resolve().parent / "weights"
 """Checkpoints that come with the package."""
 
 
+PROJECT_SUFFIX = ".nunext"
+"""Of a review project's file."""
+
+
+def is_project(path: Path) -> bool:
+    """Whether a path is meant to be a review project, by its name."""
+    return path.suffix == PROJECT_SUFFIX and not path.is_dir()
+
+
 def user_folder() -> Path:
     """The user's own folder for this application."""
     home = os.environ.get(HOME_VARIABLE)

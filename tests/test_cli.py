@@ -734,3 +734,13 @@ def test_detect_that_is_stopped_says_what_there_is_and_goes_on_from_there(run, t
     assert code == 0
     assert any("had been searched before" in line for line in lines)
     assert len(list(out.glob("*.geojson"))) == 8
+
+
+# open
+
+
+def test_what_cannot_be_opened_together_is_refused_before_there_is_a_window(run, project, tile):
+    assert "no project" in complaint(run("open", tile.with_name("none.nunext")))
+    assert "opened alone" in complaint(run("open", project, tile))
+    assert "not a folder" in complaint(run("open", project, "--images", tile))
+    assert "name the project" in complaint(run("open", tile, "--images", tile.parent))

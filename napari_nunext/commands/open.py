@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from napari_nunext.core.collector import collector_at_rest
 from napari_nunext.core.errors import InputError, NunextError
-from napari_nunext.places import models_folder
+from napari_nunext.places import is_project, models_folder
 from napari_nunext.serving.launcher import LocalServer
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def open_images(
     project: Path | None = None,
     mpp: float | None = None,
     *,
+    image_folders: Sequence[Path] = (),
     block: bool = True,
 ) -> App:
     """Open the window; parameters as those of `napari_nunext.ui.app.main`.
@@ -37,15 +38,19 @@ def open_images(
     Raises
     ------
     InputError
-        If what the window needs is not installed.
+        If what the window needs is not installed, or what is to be opened is not there or does not
+        go together.
     """
+    _check(paths, project, image_folders)
     server = LocalServer([models_folder()])
     _start_ahead(server)
     try:
         with collector_at_rest():
             from napari_nunext.ui.app import main as open_window
 
-            app = open_window(paths, project, mpp, block=False, started=server)
+            app = open_window(
+                paths, project, mpp, block=False, started=server, image_folders=image_folders
+            )
         # The window lives as long as the process: no look for garbage in it stops a hand's work.
         gc.freeze()
     except ModuleNotFoundError as error:
@@ -77,3 +82,20 @@ def _start_ahead(server: LocalServer) -> None:
     threading.Thread(
         target=tell_if_it_fails, args=(server.start,), name="nunext-server", daemon=True
     ).start()
+
+
+def _check(paths: Sequence[Path], project: Path | None, image_folders: Sequence[Path]) -> None:
+    """Refuse before the window is there what a person would see only in it."""
+    projects = [path for path in paths if is_project(path)]
+    for folder in image_folders:
+        if not folder.is_dir():
+            raise InputError(f"--images {folder} is not a folder. Check the name.")
+    for path in projects:
+        if not path.is_file():
+            raise InputError(f"There is no project {path}. Check the name.")
+    if projects and (project is not None or len(paths) > 1):
+        raise InputError(
+            f"{projects[0]} is a project, which is opened alone: give its images with --images DIR."
+        )
+    if image_folders and not (projects or (project is not None and project.is_file())):
+        raise InputError("--images is for the images of a project: name the project, too.")

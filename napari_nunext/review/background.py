@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from napari_nunext.core.errors import NunextError
 from napari_nunext.review.model import Notice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from concurrent.futures import Executor, Future
 
 logger = logging.getLogger(__name__)
@@ -34,6 +34,9 @@ def in_words(error: BaseException) -> Notice:
 class Background:
     """Run functions in an executor and hand their results to the main thread.
 
+    Closed, it hands on nothing more: what was begun for a project that was left says nothing about
+    the one that is open now. Work is handed in on the main thread.
+
     Parameters
     ----------
     executor : Executor
@@ -49,7 +52,27 @@ class Background:
     ) -> None:
         self._executor = executor
         self._notify = notify
-        self.on_main = on_main
+        self._on_main = on_main
+        self._closed = False
+        self._running: set[Future[Any]] = set()
+        """Work whose result has not reached the main thread; changed there alone."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether all results have reached the main thread."""
+        return not self._running
+
+    def running(self) -> Collection[Future[Any]]:
+        """What is under way, to wait for elsewhere."""
+        return tuple(self._running)
+
+    def close(self) -> None:
+        """Hand on nothing more."""
+        self._closed = True
+
+    def on_main(self, function: Callable[[], None]) -> None:
+        """Run a function on the main thread, unless it is closed by then. Safe from any thread."""
+        self._on_main(lambda: None if self._closed else function())
 
     def run(
         self,
@@ -60,10 +83,11 @@ class Background:
         """Do `work` elsewhere, then `then(result)` or `failed(error)` on the main thread."""
 
         def finish(future: Future[T]) -> None:
-            if not future.cancelled():
-                self.on_main(lambda: self._conclude(future, then, failed))
+            self.on_main(lambda: self._conclude(future, then, failed))
 
-        self._executor.submit(work).add_done_callback(finish)
+        future = self._executor.submit(work)
+        self._running.add(future)
+        future.add_done_callback(finish)
 
     def _conclude(
         self,
@@ -71,6 +95,9 @@ class Background:
         then: Callable[[T], None] | None,
         failed: Callable[[BaseException], None] | None,
     ) -> None:
+        self._running.discard(future)
+        if future.cancelled():
+            return
         error = future.exception()
         if error is None:
             if then is not None:

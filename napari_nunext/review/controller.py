@@ -26,6 +26,7 @@ from napari_nunext.review.opening import Opener
 from napari_nunext.review.outlining import Outliner
 from napari_nunext.review.scaling import Scaler
 from napari_nunext.review.session import Session
+from napari_nunext.review.switching import Switcher
 from napari_nunext.review.training import Trainer
 from napari_nunext.store import events
 from napari_nunext.store.exports.geojson import write_geojson
@@ -53,7 +54,9 @@ class ReviewController:
     Parameters
     ----------
     open_project : callable
-        Opens the review project when the first images are known; called in the background.
+        Opens a review project by its file; called in the background.
+    project_of : callable
+        The file of the project that images belong to, before any is open; called in the background.
     server : ModelServer
         Where the model runs.
     executor : Executor
@@ -77,7 +80,8 @@ class ReviewController:
 
     def __init__(
         self,
-        open_project: Callable[[Sequence[Path]], Project],
+        open_project: Callable[[Path], Project],
+        project_of: Callable[[Sequence[Path]], Path],
         server: ModelServer,
         executor: Executor,
         on_main: OnMain,
@@ -97,7 +101,15 @@ class ReviewController:
         self.hand = Hand(self.session)
         self.improver = Improver(self.session, self.finder, models_dir, make_trainer)
         self.decider = Decider(self.session, self.finder, self.go_next)
-        self.opener = Opener(self.session, open_project, mpp=mpp, default_mpp=default_mpp)
+        self.opener = Opener(
+            self.session,
+            lambda paths: open_project(project_of(paths)),
+            mpp=mpp,
+            default_mpp=default_mpp,
+        )
+        self.switcher = Switcher(
+            self.session, self.opener, self.finder, self.improver, open_project
+        )
         self.rewinder = Rewinder(self.session, self.opener.go_to_image)
         self.opener.shown.connect(self.scaler.mention)
         self.opener.read.connect(self.rewinder.resume)
@@ -112,8 +124,8 @@ class ReviewController:
     # Opening
 
     def open_paths(self, paths: Sequence[Path]) -> None:
-        """Open images and folders of images; they are added to the queue."""
-        self.opener.open_paths(paths)
+        """Open images and folders of images, which are added to the queue, or a project."""
+        self.switcher.open_paths(paths)
 
     def go_to(self, index: int) -> None:
         """Open an image of the queue; the latest wish counts."""
@@ -324,6 +336,7 @@ class ReviewController:
         self._closed = True
         self.finder.stop()
         self.improver.stop()
+        self.switcher.close()
         saved = self.session.writer.close(timeout_s)
         self._server.stop()
         if self.session.has_project:

@@ -112,6 +112,10 @@ class Decider:
         self._go_on = go_on
         self._settled: set[_Situation] = set()
         """What was asked and answered: it is not asked again."""
+        session.left.connect(self._forget)
+
+    def _forget(self) -> None:
+        self._settled.clear()
 
     def decision(self) -> Decision:
         """What can be decided about the open image now."""

@@ -37,13 +37,17 @@ class Finder:
         self._server = server
         self._search: Search | None = None
         self._wanted_model = ""
+        session.left.connect(self._forget)
+
+    def _forget(self) -> None:
+        self._search = None
 
     # The server
 
     def connect(self) -> None:
         """Start or reach the server and ask for its models."""
         self._model.server = ServerStatus("starting", "starting")
-        self._session.background.run(self._ask_models, self._take_models, self._server_failed)
+        self._session.lasting.run(self._ask_models, self._take_models, self._server_failed)
 
     def check(self) -> None:
         """Try the whole way to the model, and show in words what is wrong."""
@@ -61,7 +65,7 @@ class Finder:
     def restart(self) -> None:
         """Start the server anew."""
         self._model.notice = None
-        self._session.background.run(self._server.restart, lambda _: self.connect())
+        self._session.lasting.run(self._server.restart, lambda _: self.connect())
 
     def want_model(self, model_id: str) -> None:
         """Choose this model as soon as the server offers it, and look for it now."""
@@ -126,7 +130,7 @@ class Finder:
         field = self._model.open_field
         if field is None or self._model.run.busy:
             return
-        session = self._session
+        session, background = self._session, self._session.background
         self._model.run = RunStatus("starting", image=Path(field.entry.path))
         self._model.notice = None
         search = Search(
@@ -136,12 +140,12 @@ class Finder:
             region,
             model_id=self._model.model_id,
             masks=self._model.outlines,
-            tell=lambda news: session.background.on_main(
+            tell=lambda news: background.on_main(
                 lambda: self._take_news(search, field.entry.sha256, news)
             ),
         )
         self._search = search
-        session.background.run(
+        background.run(
             lambda: search.work(self._server.client),
             lambda status: self._finished(search, status),
             lambda error: self._run_failed(search, error),

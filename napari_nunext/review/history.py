@@ -122,6 +122,10 @@ class Rewinder:
         self._waiting: list[Event] = []
         """Undo and redo events in the order they were asked for, until their image is there."""
         self._is_at_work = False
+        session.left.connect(self._forget)
+
+    def _forget(self) -> None:
+        self._waiting.clear()
 
     def undo(self) -> None:
         """Take the last gesture back."""

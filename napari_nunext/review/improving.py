@@ -62,6 +62,10 @@ class Improver:
         self._make_trainer = make_trainer
         self._trainer: Trainer | None = None
         session.truth_changed.connect(self.refresh)
+        session.left.connect(self._forget)
+
+    def _forget(self) -> None:
+        self._trainer = None
 
     def refresh(self) -> None:
         """Count again what there is to learn from."""

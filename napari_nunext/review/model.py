@@ -8,7 +8,7 @@ sets attributes, and only on the main thread.
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from psygnal import SignalGroupDescriptor
@@ -33,6 +33,20 @@ if TYPE_CHECKING:
 
 SURE_ABOVE = 0.45
 """Confidence from which a nucleus counts as sure, until the user moves the slider."""
+
+OF_WINDOW = frozenset(
+    {
+        "tool",
+        "sure_above",
+        "server",
+        "models",
+        "model_id",
+        "outlines",
+        "points",
+        "opacity",
+    }
+)
+"""What of the model stays when another project is opened in the window; all else is forgotten."""
 
 Tool = Literal["look", "select", "add", "outline"]
 """What the mouse does on the image: move the view, select and move nuclei, place nuclei, say what
@@ -235,13 +249,15 @@ class TrainingStatus:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One sentence for the user and at most one button."""
+    """One sentence for the user, at most one button, and at most one other way to go on."""
 
     words: str
     level: Literal["info", "warning", "error"] = "info"
     action_label: str = ""
     action: Callable[[], None] | None = None
     details: str = ""
+    other_label: str = ""
+    other: Callable[[], None] | None = None
 
 
 @dataclass(eq=False)
@@ -292,6 +308,13 @@ class ReviewModel:
     _table: tuple[FieldState | None, NucleusTable] = field(
         default_factory=lambda: (None, NucleusTable.empty()), init=False, repr=False
     )
+
+    def forget_project(self) -> None:
+        """Show what is shown before a project is open; what belongs to the window stays."""
+        fresh = ReviewModel()
+        for shown in fields(self):
+            if shown.init and shown.name not in OF_WINDOW:
+                setattr(self, shown.name, getattr(fresh, shown.name))
 
     @property
     def table(self) -> NucleusTable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from psygnal import Signal
@@ -12,13 +13,14 @@ from napari_nunext.images import find_images
 from napari_nunext.review.background import in_words
 from napari_nunext.review.fields import load_field, queue_items
 from napari_nunext.review.history import History
-from napari_nunext.review.model import Notice, QueueItem
+from napari_nunext.review.model import Notice, Queue, QueueItem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from napari_nunext.review.fields import LoadedField
+    from napari_nunext.review.projects import Arrival
     from napari_nunext.review.session import Session
     from napari_nunext.store import Project
 
@@ -33,7 +35,7 @@ class Opener:
     ----------
     session : Session
     open_project : callable
-        Opens the review project when the first images are known; called in the background.
+        Opens the project of images, when the first are known; called in the background.
     mpp : float or None
         Scale that the user gave for this session; it prevails over the files'.
     default_mpp : float
@@ -63,31 +65,19 @@ class Opener:
         self._opening = 0
         self._passed: Notice | None = None
         """What to say of an image that was passed, once the next one is shown."""
+        session.left.connect(self._forget)
 
-    def open_paths(self, paths: Sequence[Path], *, joining: bool = False) -> None:
+    def _forget(self) -> None:
+        """Show nothing that is still being read; the scale was meant for the first images."""
+        self._opening += 1
+        self._passed = None
+        self._mpp = None
+
+    def open_paths(self, paths: Sequence[Path]) -> None:
         """Open images and folders of images; they are added to the queue.
 
-        Parameters
-        ----------
-        paths : sequence of Path
-        joining : bool
-            Whether images that lie beside a project of their own join the open one all the same;
-            without it that is asked first.
+        In the project that is open, or in their own where none is.
         """
-        other = None if joining or not self._session.has_project else self._own_project(paths)
-        if other is not None:
-            name = self._session.project.path
-            self._session.notify(
-                Notice(
-                    f"{other} is another project, with a review of these images. Nothing was "
-                    f"opened. Close this window and open {other.parent.name} to go on there, or "
-                    f"review them anew in {name}.",
-                    "warning",
-                    "Review them anew here",
-                    lambda: self.open_paths(paths, joining=True),
-                )
-            )
-            return
         queue = self._model.queue
 
         def look() -> Found:
@@ -101,20 +91,25 @@ class Opener:
         self._model.loading = paths[0].name if paths else ""
         self._session.background.run(look, self._take_queue, self._not_opened)
 
-    def _own_project(self, paths: Sequence[Path]) -> Path | None:
-        """A project, other than the open one, that lies beside these images."""
-        for folder in {path if path.is_dir() else path.parent for path in paths}:
-            for found in sorted(folder.glob("*.nunext")):
-                if found.resolve() != self._session.project.path.resolve():
-                    return found
-        return None
+    def enter(self, arrived: Arrival, notice: Notice | None) -> None:
+        """Show a project that was opened: its first image, and then what is to be said."""
+        self._model.loading = ""
+        self._take_project(arrived.project, arrived.history)
+        self._model.queue = Queue(arrived.items)
+        if arrived.first is not None:
+            self.go_to(arrived.first, passing=1, notice=notice)
+        else:
+            self._model.notice = notice
+
+    def _take_project(self, project: Project, history: History) -> None:
+        self._session.set_project(project)
+        self._session.history = history
+        self._session.soundness.look()
 
     def _take_queue(self, found: Found) -> None:
         project, new, first, history = found
         if not self._session.has_project:
-            self._session.set_project(project)
-            self._session.history = history
-            self._session.soundness.look()
+            self._take_project(project, history)
         queue = self._model.queue
         self._model.loading = ""
         self._model.queue = replace(queue, items=(*queue.items, *new))
@@ -127,7 +122,7 @@ class Opener:
         self._model.loading = ""
         self._session.notify(in_words(error))
 
-    def go_to(self, index: int, *, passing: int = 0) -> None:
+    def go_to(self, index: int, *, passing: int = 0, notice: Notice | None = None) -> None:
         """Open an image of the queue; the latest wish counts.
 
         Parameters
@@ -136,7 +131,11 @@ class Opener:
             Position in the queue.
         passing : {0, 1, -1}
             Which way to go on from an image that cannot be read; 0 to stay.
+        notice : Notice, optional
+            What to say once it is shown.
         """
+        if notice is not None:
+            self._passed = notice
         path = self._model.queue.items[index].path
         self._opening += 1
         wish = self._opening
@@ -147,7 +146,8 @@ class Opener:
         self._model.loading = path.name
         session = self._session
         session.background.run(
-            lambda: load_field(
+            partial(
+                load_field,
                 session.project,
                 session.writer,
                 path,
@@ -172,13 +172,25 @@ class Opener:
         self._model.loading = ""
         passed, self._passed = self._passed, None
         notes = " ".join(loaded.field.notes)
-        untold = self._session.soundness.untold()
+        untold = self._session.soundness.untold() or self._other_pixels(index, loaded)
         self._model.notice = untold or passed or (Notice(notes) if notes else None)
         self._model.queue = replace(self._model.queue, index=index)
         self._model.region = None
         self._session.take_field(self._model.queue.items[index].path, loaded)
         self.shown.emit()
         self.read.emit()
+
+    def _other_pixels(self, index: int, loaded: LoadedField) -> Notice | None:
+        """What to say where the file holds another image than the one that was reviewed there."""
+        item = self._model.queue.items[index]
+        if item.sha256 in ("", loaded.field.entry.sha256):
+            return None
+        return Notice(
+            f"{item.name} holds other pixels than those that were reviewed: it was changed, "
+            "overwritten, or swapped with another. What was said of those is kept, and not shown "
+            "here. Put the original image back, or review these pixels anew.",
+            "warning",
+        )
 
     def go_to_image(self, sha256: str) -> None:
         """Open the image of the queue with this content."""

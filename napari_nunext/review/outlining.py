@@ -78,9 +78,15 @@ class Outliner:
         """What clicks have made of a nucleus, oldest first: after an undo an earlier one counts."""
         self._drawing: dict[UUID, tuple[protocol.PromptPoint, ...]] = {}
         """The clicks on a nucleus whose outline is being drawn: a further click joins them."""
+        session.left.connect(self._forget)
         self._model.events.server.connect(self.catch_up)
         self._model.events.outlines.connect(self.catch_up)
         self._model.events.draft.connect(self._after_draft)
+
+    def _forget(self) -> None:
+        self._waiting.clear()
+        self._refined.clear()
+        self._drawing.clear()
 
     def follow(self, gesture: Iterable[Event]) -> None:
         """Outline the nuclei that a gesture has placed, once outlines are on and a server is there.

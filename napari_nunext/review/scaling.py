@@ -31,6 +31,10 @@ class Scaler:
         self._finder = finder
         self._confirmed: set[tuple[str, float]] = set()
         """What the person uses all the same: image and um per pixel."""
+        session.left.connect(self._forget)
+
+    def _forget(self) -> None:
+        self._confirmed.clear()
 
     def set(self, mpp: float, *, for_all: bool = False) -> None:
         """Give the open image its micrometres per pixel, or all images of the project.

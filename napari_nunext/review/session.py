@@ -41,16 +41,33 @@ class Session:
 
     The state of every image that was opened stays here, ahead of the disk by the writes that are
     under way: coming back to an image shows what was done, saved or not.
+
+    All but the model and `lasting` belongs to one project, and is begun anew when it is left.
     """
 
     truth_changed = Signal()
     """What people accepted, or flagged, is no longer what it was: what is learnt from changes."""
 
+    left = Signal()
+    """The project was left: whatever of it is kept elsewhere is to be forgotten now."""
+
     def __init__(self, executor: Executor, on_main: OnMain, *, writer: Executor | None = None):
         self.model = ReviewModel()
-        self.background = Background(executor, on_main, self.notify)
-        self.writer = JournalWriter(self._post_save_status, executor=writer, on_rest=self._rest)
+        self._make_background = partial(Background, executor, on_main, self.notify)
+        self._writer_executor = writer
+        self.lasting = self._make_background()
+        """For what does not belong to a project: the server, the samples, opening a project."""
+        self._begin()
         self.soundness = Soundness(self)
+
+    def _begin(self) -> None:
+        background = self._make_background()
+        self.background = background
+        self.writer = JournalWriter(
+            lambda status: background.on_main(lambda: self._show_save_status(status)),
+            executor=self._writer_executor,
+            on_rest=self._rest,
+        )
         self._project: Project | None = None
         self._fields: dict[Path, LoadedField] = {}
         self._states: dict[str, FieldState] = {}
@@ -85,6 +102,23 @@ class Session:
         self._take_categories()
         self.model.current_category = self.model.categories[0].name
 
+    def leave(self) -> tuple[JournalWriter, Project | None]:
+        """Forget the project, on the screen and in memory; what is left of it is to be closed.
+
+        Only when nothing is under way for it (`is_at_rest`).
+        """
+        left = self.writer, self._project
+        self.background.close()
+        self._begin()
+        self.left.emit()
+        self.model.forget_project()
+        return left
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether all that was done is durable, and nothing is under way in the background."""
+        return self.background.is_idle and not self.writer.pending
+
     def _rest(self) -> None:
         """Make the one file whole, in the writer's thread, once nobody has written for a while."""
         project = self._project
@@ -96,9 +130,6 @@ class Session:
     def notify(self, notice: Notice) -> None:
         """Show one sentence."""
         self.model.notice = notice
-
-    def _post_save_status(self, status: SaveStatus) -> None:
-        self.background.on_main(lambda: self._show_save_status(status))
 
     def _show_save_status(self, status: SaveStatus) -> None:
         self.model.save = status
@@ -184,7 +215,9 @@ class Session:
         paths = {p for p, known in self._fields.items() if known.field.entry.sha256 == sha256}
         status = status_of(state)
         items = tuple(
-            replace(item, status=status, sha256=sha256) if item.path in paths else item
+            replace(item, status=status, sha256=sha256)
+            if item.path in paths and not (item.problem and item.sha256 not in ("", sha256))
+            else item
             for item in self.model.queue.items
         )
         self.model.queue = replace(self.model.queue, items=items)

@@ -25,6 +25,10 @@ class Soundness:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._untold: Notice | None = None
+        session.left.connect(self._forget)
+
+    def _forget(self) -> None:
+        self._untold = None
 
     def look(self) -> None:
         """Look at a project that was just opened, and say what is wrong with it."""

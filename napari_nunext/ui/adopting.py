@@ -102,7 +102,7 @@ class Adopter:
         pictures = [p for p in new if p.layer in self._viewer.layers]
         files = [p for p in pictures if p.path is not None and p.planes == 1]
         if files:
-            self._controller.session.background.run(
+            self._controller.session.lasting.run(
                 lambda: [(p, why_not_read(p.path)) for p in files], self._open_files
             )
         for picture in pictures:
@@ -188,7 +188,7 @@ class Adopter:
         def then(_: None) -> None:
             self._open([(replace(picture, path=path), is_whole)])
 
-        self._controller.session.background.run(
+        self._controller.session.lasting.run(
             lambda: write_tiff(path, picture.plane(step), mpp=picture.mpp), then
         )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import napari
 from qtpy.QtWidgets import QDockWidget
 
+from napari_nunext.places import is_project
 from napari_nunext.ui.closing import quitting_on_terminate
 from napari_nunext.ui.docks import MENU_NAME, make_dock
 
@@ -66,13 +67,14 @@ def main(
     *,
     server: ModelServer | None = None,
     started: LocalServer | None = None,
+    image_folders: Sequence[Path] = (),
 ) -> App:
     """Open the window.
 
     Parameters
     ----------
     paths : sequence of path
-        Images and folders of images to review.
+        Images and folders of images to review, or a project.
     project : path, optional
         The review project; by default beside the first image, or in the user's data folder where
         that cannot be written.
@@ -84,6 +86,8 @@ def main(
         Where the model runs; by the preferences by default.
     started : LocalServer, optional
         One of our own that was started ahead; it is stopped where the preferences name another.
+    image_folders : sequence of Path
+        Where the images of the project lie, if they were moved: it is opened with all of them.
     """
     viewer = napari.Viewer(title=TITLE)
     dock = make_dock(
@@ -96,8 +100,13 @@ def main(
     # Under this name the Plugins menu finds it, to show it again.
     viewer.window.add_dock_widget(dock, name=MENU_NAME, area="right")
     _make_room(dock.window())
-    if paths:
-        dock.controller.open_paths([Path(path) for path in paths])
+    meant = [Path(path) for path in paths]
+    if image_folders:
+        file = next((path for path in meant if is_project(path)), None) or Path(project or "")
+        images = [path for path in meant if path != file]
+        dock.controller.switcher.open(file, images=images, folders=image_folders)
+    elif meant:
+        dock.controller.open_paths(meant)
     app = App(viewer, dock)
     if block:
         app.run()

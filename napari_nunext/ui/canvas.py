@@ -119,6 +119,7 @@ class Canvas:
     def show_field(self, field: OpenField | None) -> None:
         """Put an image on the canvas, or another scale under the one that is there."""
         if field is None:
+            self._clear()
             return
         other_pixels = self._shown is None or self._shown.rgb is not field.rgb
         with self._guard.our_change():
@@ -133,6 +134,19 @@ class Canvas:
             self.fit()
         self._shown = field
         self.focus()
+
+    def _clear(self) -> None:
+        """Take our layers away: nothing of an image that is not under review stays in sight."""
+        ours = self.layers()
+        if self.nuclei is not None and self.outlines is not None:
+            self.nuclei.pacer.stop()
+            self.outlines.pacer.stop()
+        self.image = self.outlines = self.nuclei = self.region = self._shown = None
+        with self._guard.our_change():
+            self._guard.watch([])
+            for layer in ours:
+                if layer in self._viewer.layers:
+                    self._viewer.layers.remove(layer)
 
     def fit(self) -> None:
         """Let the image fill the canvas."""

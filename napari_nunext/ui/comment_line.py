@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from napari_nunext.ui.controls import EntryLine
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from uuid import UUID
 
     from napari_nunext.review.controller import ReviewController
@@ -19,7 +20,7 @@ ON_NUCLEUS = "Comment on the selected nucleus, then Enter"
 class CommentLine(EntryLine):
     """Takes a comment on the open image, or on the nucleus selected when it was opened.
 
-    A text that is half typed waits with its image while others are looked at.
+    A text that is half typed waits with its image while others are looked at, of whatever project.
     """
 
     def __init__(self, controller: ReviewController) -> None:
@@ -27,8 +28,9 @@ class CommentLine(EntryLine):
         self._controller = controller
         self._model = controller.model
         self._about: UUID | None = None
-        self._sha256 = ""
-        self._drafts: dict[str, tuple[str, UUID | None]] = {}
+        self._place: tuple[Path | None, str] = (None, "")
+        """The project and the image that the line is about."""
+        self._drafts: dict[tuple[Path | None, str], tuple[str, UUID | None]] = {}
         self.entered.connect(self._take)
         self._model.events.open_field.connect(self._show_field)
         self._show_field(self._model.open_field)
@@ -51,13 +53,13 @@ class CommentLine(EntryLine):
         self._controller.comment(text, self._about)
 
     def _show_field(self, field: OpenField | None) -> None:
-        sha256 = "" if field is None else field.entry.sha256
-        if sha256 == self._sha256:
+        place = (self._model.project, "" if field is None else field.entry.sha256)
+        if place == self._place:
             return
         if self.text():
-            self._drafts[self._sha256] = (self.text(), self._about)
-        self._sha256 = sha256
-        text, about = self._drafts.pop(sha256, ("", None))
+            self._drafts[self._place] = (self.text(), self._about)
+        self._place = place
+        text, about = self._drafts.pop(place, ("", None))
         self._talk_about(about)
         self.setText(text)
         self.setVisible(bool(text))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
@@ -16,6 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_nunext.places import PROJECT_SUFFIX
 from napari_nunext.ui.adopting import Adopter
 from napari_nunext.ui.canvas import Canvas
 from napari_nunext.ui.checkup_sheet import CheckupSheet
@@ -94,7 +96,8 @@ class NunextDock(QWidget):
         self.keys = Keys(
             controller, self.canvas, self.review, self.show_shortcuts, self.header.list_images
         )
-        self._bound: set[int] = set()
+        self._bound: WeakSet[Any] = WeakSet()
+        """Layers that know our keys."""
         self._lay_out()
         self._fill_menu()
         self._connect()
@@ -124,6 +127,7 @@ class NunextDock(QWidget):
         menu = self.header.menu
         menu.addAction("Open images\N{HORIZONTAL ELLIPSIS}", self.choose_files)
         menu.addAction("Open a folder\N{HORIZONTAL ELLIPSIS}", self.choose_folder)
+        menu.addAction("Open another project\N{HORIZONTAL ELLIPSIS}", self.choose_project)
         menu.addSeparator()
         menu.addAction("Export for QuPath (GeoJSON)\N{HORIZONTAL ELLIPSIS}", self.choose_geojson)
         menu.addAction("Export training data\N{HORIZONTAL ELLIPSIS}", self.choose_export)
@@ -141,7 +145,9 @@ class NunextDock(QWidget):
         self.review.finder.checkup_wanted.connect(self.show_checkup)
         self.improve.export_wanted.connect(self.choose_export)
         self.status.help.clicked.connect(self.show_shortcuts)
+        self.controller.switcher.folder_wanted.connect(self.choose_folder_of_images)
         self.model.events.open_field.connect(self._show_field)
+        self.model.events.project.connect(self._show_project)
         self.viewer.events.theme.connect(self._follow_theme)
 
     def _follow_theme(self) -> None:
@@ -189,14 +195,19 @@ class NunextDock(QWidget):
         for layer in self.canvas.layers():
             self._bind(layer)
 
+    def _show_project(self, project: Path | None) -> None:
+        """Count anew what another project gives to learn from, where that is in sight."""
+        if project is not None and self._stack.currentIndex() == IMPROVE:
+            self.controller.improver.refresh()
+
     def _draw_region(self) -> None:
         self.canvas.draw_region()
         for layer in self.canvas.layers():
             self._bind(layer)
 
     def _bind(self, layer: Any) -> None:
-        if id(layer) not in self._bound:
-            self._bound.add(id(layer))
+        if layer not in self._bound:
+            self._bound.add(layer)
             self.keys.bind(layer)
             keep_our_hints(self.viewer, layer)
 
@@ -213,6 +224,20 @@ class NunextDock(QWidget):
         """Ask for a folder of images."""
         name = QFileDialog.getExistingDirectory(self, "Open a folder of images")
         self._open([Path(name)] if name else [])
+
+    def choose_project(self) -> None:
+        """Ask for a project to open in the place of the present one."""
+        name, _ = QFileDialog.getOpenFileName(
+            self, "Open a review project", "", f"Review projects (*{PROJECT_SUFFIX});;All files (*)"
+        )
+        if name:
+            self.controller.switcher.open(Path(name))
+
+    def choose_folder_of_images(self) -> None:
+        """Ask where the project's images lie that are not found."""
+        name = QFileDialog.getExistingDirectory(self, "Where the images of this project lie now")
+        if name:
+            self.controller.switcher.find_images(Path(name))
 
     def choose_geojson(self) -> None:
         """Ask where to write the open image's nuclei."""
@@ -323,7 +348,9 @@ class NunextDock(QWidget):
     def _let_go(self) -> None:
         """Stop watching the viewer and the review."""
         self._bridge.close()
+        self.controller.switcher.folder_wanted.disconnect(self.choose_folder_of_images)
         self.model.events.open_field.disconnect(self._show_field)
+        self.model.events.project.disconnect(self._show_project)
         self.viewer.events.theme.disconnect(self._follow_theme)
         self._adopter.disconnect()
         self.canvas.disconnect()

@@ -20,7 +20,6 @@ from napari_nunext.ui.places import default_project_path
 from napari_nunext.ui.settings import read_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from napari_nunext.review.servers import ModelServer
@@ -81,13 +80,13 @@ def _new_dock(
     settings = read_settings()
     bridge = MainThread()
 
-    def open_project(paths: Sequence[Path]) -> Project:
-        path = project or default_project_path(paths)
+    def open_project(path: Path) -> Project:
         path.parent.mkdir(parents=True, exist_ok=True)
         return Project.open(path, annotator=settings.annotator)
 
     controller = ReviewController(
         open_project,
+        lambda paths: project or default_project_path(paths),
         server or _server(settings, started),
         ThreadPoolExecutor(4, thread_name_prefix="nunext"),
         bridge.post,

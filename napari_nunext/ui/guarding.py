@@ -116,6 +116,7 @@ class LayerGuard:
         for old in self._drawings:
             if old.layer not in [new.layer for new in drawings]:
                 old.layer.events.disconnect(self._on_layer)
+                self._names.pop(id(old.layer), None)
         for new in drawings:
             if new.layer not in [old.layer for old in self._drawings]:
                 new.layer.events.connect(self._on_layer)

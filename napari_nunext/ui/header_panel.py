@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QCheckBox, QMenu, QToolButton, QVBoxLayout, QWidget
 
 from napari_nunext.core.geometry import MPP_RANGE
 from napari_nunext.review.names import shown_names
+from napari_nunext.review.projects import shown_project
 from napari_nunext.ui.controls import (
     Card,
     ElidedText,
@@ -165,9 +166,13 @@ class HeaderPanel(Card):
         self._controller.set_scale(self._spin.value(), for_all=self._for_all.isChecked())
 
     def _show_project(self, project: Path | None) -> None:
-        if project is not None:
-            self._project.set_text(project.name)
-            self._project.setToolTip(f"Review project, in {project.parent}")
+        if project is None:
+            self._close_editor()
+            self._project.set_text("")
+            self._project.setToolTip("")
+            return
+        self._project.set_text(shown_project(project))
+        self._project.setToolTip(f"Review project, in {project.parent}")
 
     def _show_queue(self, queue: Queue) -> None:
         total = len(queue.items)
@@ -184,7 +189,9 @@ class HeaderPanel(Card):
 
     def _show_field(self, field: OpenField | None) -> None:
         self._scale.setVisible(field is not None)
+        self._size.setVisible(field is not None)
         if field is None:
+            self._name.set_text("", tip="")
             return
         entry = field.entry
         self._show_name(Path(entry.path), entry.name)

@@ -1,4 +1,4 @@
-"""One sentence for the user, at most one button, and the details on demand.
+"""One sentence for the user, at most one button, another way to go on, and details on demand.
 
 However much there is to say, the bar grows to `TALLEST_PX` and then scrolls: what the user decides
 with stays in sight.
@@ -33,6 +33,7 @@ class NoticeBar(QFrame):
         self._words = Text(wraps=True)
         self._close = IconButton("close", "Dismiss", size_px=22)
         self._act = button("")
+        self._other = button("", role="link")
         self._more = button("Details", role="link")
         self._details = Text(role="muted", wraps=True)
         self._details.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -49,10 +50,11 @@ class NoticeBar(QFrame):
         top = row(self._text, self._close, stretch=0, gap_px=4)
         top.setAlignment(self._close, Qt.AlignmentFlag.AlignTop)
         layout.addLayout(top)
-        buttons = row(self._act, self._more)
+        buttons = row(self._act, self._other, self._more)
         buttons.addStretch(1)
         layout.addLayout(buttons)
         self._act.clicked.connect(self._do)
+        self._other.clicked.connect(self._do_other)
         self._more.clicked.connect(self._show_details)
         self._close.clicked.connect(self._dismiss)
         model.events.notice.connect(self._show)
@@ -74,6 +76,8 @@ class NoticeBar(QFrame):
         self._words.setText(notice.words)
         self._act.setText(notice.action_label)
         self._act.setVisible(notice.action is not None)
+        self._other.setText(notice.other_label)
+        self._other.setVisible(notice.other is not None)
         self._more.setVisible(bool(notice.details))
         self._details.setText(notice.details)
         self._details.hide()
@@ -100,6 +104,12 @@ class NoticeBar(QFrame):
         self._dismiss()
         if notice is not None and notice.action is not None:
             notice.action()
+
+    def _do_other(self) -> None:
+        notice = self._model.notice
+        self._dismiss()
+        if notice is not None and notice.other is not None:
+            notice.other()
 
     def _dismiss(self) -> None:
         self._model.notice = None

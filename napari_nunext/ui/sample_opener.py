@@ -45,7 +45,7 @@ class SampleOpener:
         self._busy = True
         session = self._controller.session
         session.notify(Notice("Getting the sample ready\N{HORIZONTAL ELLIPSIS}"))
-        session.background.run(find, self._take, self._failed)
+        session.lasting.run(find, self._take, self._failed)
 
     def _take(self, paths: Sequence[Path]) -> None:
         self._busy = False

@@ -210,15 +210,21 @@ class FakeServer:
 
 
 def review_on(
-    folder: Path, server: FakeServer, executor: Executor | None = None, **options: Any
+    folder: Path,
+    server: FakeServer,
+    executor: Executor | None = None,
+    *,
+    on_main: Callable[[Callable[[], None]], None] = at_once,
+    **options: Any,
 ) -> ReviewController:
     """A controller on a project in a folder; without an executor it does everything at once."""
+    options = {"writer_executor": InlineExecutor()} | options
     return ReviewController(
-        lambda paths: Project.open(folder / "review.nunext", annotator="ab"),
+        lambda path: Project.open(path, annotator="ab"),
+        lambda paths: folder / "review.nunext",
         server,
         executor or InlineExecutor(),
-        at_once,
+        on_main,
         models_dir=folder / "models",
-        writer_executor=InlineExecutor(),
         **options,
     )
