@@ -21,6 +21,7 @@ from napari_nunext.review.finding import Finder
 from napari_nunext.review.hand import CHOOSE_FIRST, Hand
 from napari_nunext.review.history import Rewinder
 from napari_nunext.review.improving import Improver
+from napari_nunext.review.locating import Locator
 from napari_nunext.review.model import Notice
 from napari_nunext.review.opening import Opener
 from napari_nunext.review.outlining import Outliner
@@ -107,8 +108,9 @@ class ReviewController:
             mpp=mpp,
             default_mpp=default_mpp,
         )
+        self.locator = Locator(self.session, self.opener)
         self.switcher = Switcher(
-            self.session, self.opener, self.finder, self.improver, open_project
+            self.session, self.opener, self.locator, self.finder, self.improver, open_project
         )
         self.rewinder = Rewinder(self.session, self.opener.go_to_image)
         self.opener.shown.connect(self.scaler.mention)

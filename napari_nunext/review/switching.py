@@ -13,25 +13,20 @@ from concurrent.futures import wait
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from psygnal import Signal
-
 from napari_nunext.core.errors import InputError
 from napari_nunext.images import ImageFinder
-from napari_nunext.images.identified import look_for
 from napari_nunext.places import is_project
 from napari_nunext.review.background import in_words
-from napari_nunext.review.fields import status_of
-from napari_nunext.review.model import Notice, QueueItem
+from napari_nunext.review.model import Notice
 from napari_nunext.review.projects import arrival, project_beside, shown_project
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from napari_nunext.images.identified import Whereabouts
     from napari_nunext.review.finding import Finder
     from napari_nunext.review.improving import Improver
-    from napari_nunext.review.model import ItemStatus
+    from napari_nunext.review.locating import Locator
     from napari_nunext.review.opening import Opener
     from napari_nunext.review.projects import Arrival, Neighbour
     from napari_nunext.review.session import Session
@@ -40,7 +35,6 @@ if TYPE_CHECKING:
 PATIENCE_S = 60.0
 """For what runs for the present project to end, and for what was done to become durable."""
 HERE_INSTEAD = "Review them here"
-FIND_AGAIN = "Choose their folder\N{HORIZONTAL ELLIPSIS}"
 
 
 class Switcher:
@@ -50,19 +44,19 @@ class Switcher:
     ----------
     session : Session
     opener : Opener
+    locator : Locator
+        Says what became of a project's images.
     finder, improver
         What may be running for the present project.
     open_project : callable
         Opens a project by its file; called in the background.
     """
 
-    folder_wanted = Signal()
-    """The user wants to say where the images of the project lie."""
-
     def __init__(
         self,
         session: Session,
         opener: Opener,
+        locator: Locator,
         finder: Finder,
         improver: Improver,
         open_project: Callable[[Path], Project],
@@ -70,6 +64,7 @@ class Switcher:
         self._session = session
         self._model = session.model
         self._opener = opener
+        self._locator = locator
         self._finder = finder
         self._improver = improver
         self._open_project = open_project
@@ -262,8 +257,7 @@ class Switcher:
             if self._closed:
                 return
         self._is_under_way = False
-        notice = self._words_on(arrived.looked)
-        self._opener.enter(arrived, notice)
+        self._opener.enter(arrived, self._locator.notice(arrived.looked))
 
     def _not_opened(self, error: BaseException, again: Callable[[], None]) -> None:
         self._failed(error)
@@ -282,50 +276,3 @@ class Switcher:
         with self._lock:
             self._closed = True
         self._give_back()
-
-    # Images that were moved
-
-    def _words_on(self, looked: Whereabouts) -> Notice | None:
-        """What to say of images that were looked for; None where there is nothing to say."""
-        if looked.is_whole:
-            return Notice(looked.words) if looked.found else None
-        problems = (*looked.different.values(), *looked.missing.values())
-        return Notice(
-            f"Of the images that were looked for, {looked.words}",
-            "warning",
-            FIND_AGAIN,
-            self.folder_wanted.emit,
-            details="\n".join(problems),
-        )
-
-    def find_images(self, folder: Path) -> None:
-        """Look in a folder, and below it, for those images of the project that are not found."""
-        if not self._session.has_project:
-            return
-        project = self._session.project
-        lost = {item.sha256 for item in self._model.queue.items if item.problem and item.sha256}
-
-        def look() -> tuple[Whereabouts, dict[str, ItemStatus]]:
-            finder = ImageFinder([folder], beside=project.path.parent)
-            looked = look_for([e for e in project.images() if e.sha256 in lost], finder)
-            return looked, {sha256: status_of(project.state(sha256)) for sha256 in looked.found}
-
-        self._tell(f"Looking in {folder.name}\N{HORIZONTAL ELLIPSIS}")
-        self._session.background.run(look, lambda found: self._take_found(*found))
-
-    def _take_found(self, looked: Whereabouts, statuses: Mapping[str, ItemStatus]) -> None:
-        queue = self._model.queue
-
-        def now(item: QueueItem) -> QueueItem:
-            path = looked.found.get(item.sha256) if item.problem else None
-            if path is None:
-                return item
-            return QueueItem(path, path.name, statuses[item.sha256], sha256=item.sha256)
-
-        self._model.queue = replace(queue, items=tuple(map(now, queue.items)))
-        notice = self._words_on(looked)
-        first = self._model.queue.neighbour(1)
-        if self._model.open_field is None and looked.found and first is not None:
-            self._opener.go_to(first, passing=1, notice=notice)
-        elif notice is not None:
-            self._session.notify(notice)

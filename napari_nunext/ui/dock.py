@@ -145,7 +145,7 @@ class NunextDock(QWidget):
         self.review.finder.checkup_wanted.connect(self.show_checkup)
         self.improve.export_wanted.connect(self.choose_export)
         self.status.help.clicked.connect(self.show_shortcuts)
-        self.controller.switcher.folder_wanted.connect(self.choose_folder_of_images)
+        self.controller.locator.folder_wanted.connect(self.choose_folder_of_images)
         self.model.events.open_field.connect(self._show_field)
         self.model.events.project.connect(self._show_project)
         self.viewer.events.theme.connect(self._follow_theme)
@@ -237,7 +237,7 @@ class NunextDock(QWidget):
         """Ask where the project's images lie that are not found."""
         name = QFileDialog.getExistingDirectory(self, "Where the images of this project lie now")
         if name:
-            self.controller.switcher.find_images(Path(name))
+            self.controller.locator.find_images(Path(name))
 
     def choose_geojson(self) -> None:
         """Ask where to write the open image's nuclei."""
@@ -348,7 +348,7 @@ class NunextDock(QWidget):
     def _let_go(self) -> None:
         """Stop watching the viewer and the review."""
         self._bridge.close()
-        self.controller.switcher.folder_wanted.disconnect(self.choose_folder_of_images)
+        self.controller.locator.folder_wanted.disconnect(self.choose_folder_of_images)
         self.model.events.open_field.disconnect(self._show_field)
         self.model.events.project.disconnect(self._show_project)
         self.viewer.events.theme.disconnect(self._follow_theme)

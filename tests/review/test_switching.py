@@ -335,7 +335,7 @@ def test_moved_images_of_a_project_are_found_again_in_the_folder_that_is_named(
     (b / "B-1.png").unlink()
     Image.fromarray(np.zeros((SIDE_PX, SIDE_PX, 3), np.uint8)).save(elsewhere / "B-1.png")
     wanted: list[bool] = []
-    controller.switcher.folder_wanted.connect(lambda: wanted.append(True))
+    controller.locator.folder_wanted.connect(lambda: wanted.append(True))
     controller.switcher.open(b / "review.nunext")
     model = controller.model
     assert [item.status for item in model.queue.items] == ["unreadable", "unreadable", "open"]
@@ -343,7 +343,7 @@ def test_moved_images_of_a_project_are_found_again_in_the_folder_that_is_named(
     assert "2 images: 0 found, 2 missing" in model.notice.words
     model.notice.action()
     assert wanted
-    controller.switcher.find_images(tmp_path / "moved")
+    controller.locator.find_images(tmp_path / "moved")
     assert "2 images: 1 found, 1 with other pixels" in model.notice.words
     assert [item.name for item in model.queue.items] == ["renamed.png", "B-1.png", "B-2.png"]
     controller.go_to(0)
