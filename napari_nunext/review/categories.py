@@ -8,9 +8,13 @@ from napari_nunext.core.nuclei import Category
 from napari_nunext.review.colors import next_color
 from napari_nunext.review.model import Notice
 from napari_nunext.store import events
+from napari_nunext.store.acceptance import is_truth
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari_nunext.review.session import Session
+    from napari_nunext.store import FieldState
 
 
 class CategoryEditor:
@@ -19,6 +23,25 @@ class CategoryEditor:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._model = session.model
+
+    def count(self, name: str, tell: Callable[[int, int], None]) -> None:
+        """Count the nuclei of a category in the whole project: how many, in how many images.
+
+        Images that were not opened are read, in the background.
+        """
+        session = self._session
+        if not session.has_project:
+            return
+        project, writer = session.project, session.writer
+
+        def look() -> list[int]:
+            writer.call(lambda: None)  # after all that is on its way to the disk
+            states = [project.state(entry.sha256) for entry in project.images()]
+            return [_count(state, name) for state in states]
+
+        session.background.run(
+            look, lambda counts: tell(sum(counts), sum(count > 0 for count in counts))
+        )
 
     def add(self, name: str) -> None:
         """A further category, in a colour of its own, for new nuclei from now on."""
@@ -81,3 +104,7 @@ class CategoryEditor:
         folded = name.strip().casefold()
         names = [c.name for c in self._model.categories]
         return next((known for known in names if known.casefold() == folded), None)
+
+
+def _count(state: FieldState, name: str) -> int:
+    return sum(is_truth(n) and n.nucleus.category == name for n in state.nuclei.values())

@@ -146,9 +146,7 @@ class CategoryList(QWidget):
 
     def _show_menu(self, made: CategoryRow, place: QPoint) -> None:
         name = made.name
-        menu = category_menu(
-            self, self._controller, name, made.count.text(), rename=lambda: self._ask_name(name)
-        )
+        menu = category_menu(self, self._controller, name, rename=lambda: self._ask_name(name))
         menu.popup(place)
 
     def _ask_name(self, name: str) -> None:

@@ -18,7 +18,6 @@ def category_menu(
     parent: QWidget,
     controller: ReviewController,
     name: str,
-    count: str,
     *,
     rename: Callable[[], None],
 ) -> QMenu:
@@ -31,8 +30,6 @@ def category_menu(
     controller : ReviewController
     name : str
         Of the category.
-    count : str
-        How many nuclei of it the open image has, as the list shows it.
     rename : callable
         Asks for the new name.
     """
@@ -42,13 +39,27 @@ def category_menu(
     menu.addAction("Colour\N{HORIZONTAL ELLIPSIS}", lambda: _ask_color(parent, controller, name))
     others = [c.name for c in controller.model.categories if c.name != name]
     merge = QMenu("Merge into", menu)
-    delete = QMenu(f"Delete: its nuclei ({count} here) become", menu)
+    delete = QMenu("Delete: its nuclei become", menu)
     for submenu in (merge, delete):
         menu.addMenu(submenu)
         submenu.setEnabled(bool(others))
         for other in others:
             submenu.addAction(other, partial(controller.categories.merge, name, other))
+    is_there = [True]
+    menu.aboutToHide.connect(lambda: is_there.clear())  # it is deleted soon after
+
+    def say(nuclei: int, images: int) -> None:
+        if is_there:
+            delete.setTitle(f"Delete: its {words_on(nuclei, images)} become")
+
+    controller.categories.count(name, say)
     return menu
+
+
+def words_on(nuclei: int, images: int) -> str:
+    """How many nuclei a category has in the whole project."""
+    count = f"{nuclei} nucle{'us' if nuclei == 1 else 'i'}"
+    return f"{count} in {images} image{'' if images == 1 else 's'}" if nuclei else count
 
 
 def _ask_color(parent: QWidget, controller: ReviewController, name: str) -> None:

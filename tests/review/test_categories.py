@@ -207,3 +207,15 @@ def test_what_is_listed_because_it_is_in_use_is_recoloured_renamed_and_undone_li
     opened.undo()
     assert colors_of_all(opened) == {"Mitosis": (1, 2, 3)}
     assert opened.session.project.categories() == opened.model.categories
+
+
+def test_the_nuclei_of_a_category_are_counted_in_the_whole_project(two: ReviewController) -> None:
+    said: list[tuple[int, int]] = []
+    first = next(iter(two.model.state.nuclei))
+    two.relabel_nuclei([first], "Stromal")
+    two.categories.count("Lymphocyte", lambda *counts: said.append(counts))
+    two.categories.count("Stromal", lambda *counts: said.append(counts))
+    two.categories.rename("Lymphocyte", "TIL")
+    two.categories.count("TIL", lambda *counts: said.append(counts))
+    two.categories.count("Lymphocyte", lambda *counts: said.append(counts))
+    assert said == [(5, 2), (1, 1), (5, 2), (0, 0)]

@@ -237,7 +237,7 @@ def test_a_category_is_renamed_merged_and_deleted_from_its_menu(
     assert categories.counts() == {"TIL": found, "Stromal": "0"}
     menu = menu_of(0)
     (delete,) = [a.menu() for a in menu.actions() if a.text().startswith("Delete")]
-    assert f"({found} here)" in delete.title()
+    spin(lambda: f"its {found} nuclei in 1 image become" in delete.title())
     delete.actions()[0].trigger()
     menu.close()
     assert categories.counts() == {"Stromal": found}
