@@ -61,6 +61,8 @@ class Improver:
         self._models_dir = models_dir
         self._make_trainer = make_trainer
         self._trainer: Trainer | None = None
+        self._questions: dict[str, str] = {}
+        """What to ask before a model is used that was measured worse, by the model's id."""
         session.truth_changed.connect(self.refresh)
         session.left.connect(self._forget)
 
@@ -123,17 +125,27 @@ class Improver:
 
     def use(self) -> None:
         """Make the new model the one that finds nuclei; asks first where it is worse."""
-        training = self._model.training
-        checkpoint = training.checkpoint
-        if checkpoint is None:
+        checkpoint = self._model.training.checkpoint
+        if checkpoint is not None:
+            self.choose(checkpoint.name)
+
+    def choose(self, model_id: str) -> None:
+        """Make a model the one that finds nuclei; asks first where it was measured worse.
+
+        However it is chosen, from the list or by the button of a training, it is asked here.
+        """
+        question = self._questions.get(model_id, "")
+        if not question or model_id == self._model.model_id:
+            self._take(model_id)
             return
-        question = "" if training.comparison is None else training.comparison.question
-        if not question:
-            self._finder.want_model(checkpoint.name)
-            return
-        self._session.notify(
-            Notice(question, "warning", "Use it", lambda: self._finder.want_model(checkpoint.name))
-        )
+        self._session.notify(Notice(question, "warning", "Use it", lambda: self._take(model_id)))
+
+    def _take(self, model_id: str) -> None:
+        """Use a model: at once where it is offered, else as soon as it is."""
+        if any(m.id == model_id and m.problem is None for m in self._model.models):
+            self._finder.choose_model(model_id)
+        else:
+            self._finder.want_model(model_id)
 
     def _base_checkpoint(self) -> Path | None:
         """The folder of the chosen model, where it is on this machine and has weights."""
@@ -225,6 +237,7 @@ class Improver:
 
     def _trained(self, made: tuple[Path, Comparison]) -> None:
         checkpoint, comparison = made
+        self._questions[checkpoint.name] = comparison.question
         self._model.training = replace(
             self._model.training,
             phase="done",

@@ -116,7 +116,8 @@ class FindPanel(Card):
         return breakable(f"Searching {names.get(image, image.name)}")
 
     def _choose(self, index: int) -> None:
-        self._controller.finder.choose_model(self._models.itemData(index))
+        self._controller.improver.choose(self._models.itemData(index))
+        self._show_models()  # what is asked first is not chosen yet
 
     def _choose_where(self, where: int) -> None:
         if where == REGION:

@@ -285,6 +285,26 @@ def test_a_worse_model_is_put_in_place_only_after_a_question(
     assert two_patients.model.model_id == checkpoint.name
 
 
+@pytest.mark.parametrize("project", ["same", "another"])
+def test_a_worse_model_that_is_chosen_from_the_list_is_asked_about_too(
+    two_patients: ReviewController, server: FakeServer, trainer: FakeTrainer, project: str
+) -> None:
+    trainer.figures = [report(0.78), report(0.71)]
+    two_patients.improver.train()
+    worse = two_patients.model.training.checkpoint.name
+    server.fake.offered = [*server.fake.offered, model_info(id=worse, default=False)]
+    two_patients.finder.connect()
+    if project == "another":
+        two_patients.session.leave()  # what a model is worth is the window's knowledge
+    two_patients.improver.choose("classical")
+    assert two_patients.model.model_id == "classical"
+    two_patients.improver.choose(worse)
+    assert two_patients.model.model_id == "classical"
+    assert "F1 0.71, before 0.78" in two_patients.model.notice.words
+    two_patients.model.notice.action()
+    assert two_patients.model.model_id == worse
+
+
 def test_a_model_that_cannot_be_tested_is_not_lost(
     two_patients: ReviewController, trainer: FakeTrainer
 ) -> None:
