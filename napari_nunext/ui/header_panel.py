@@ -25,6 +25,7 @@ from napari_nunext.ui.controls import (
     set_property,
 )
 from napari_nunext.ui.image_list import ImageList
+from napari_nunext.ui.samples import states_scale
 from napari_nunext.ui.theme import DARK
 
 if TYPE_CHECKING:
@@ -196,6 +197,8 @@ class HeaderPanel(Card):
         entry = field.entry
         self._show_name(Path(entry.path), entry.name)
         words = SOURCE_WORDS[entry.mpp_source]
+        if entry.mpp_source == "file" and states_scale(Path(entry.path)):
+            words = "stated by the sample"
         self._scale.setText(f"{entry.mpp:.3g} \N{MICRO SIGN}m/px \N{MIDDLE DOT} {words}")
         set_property(self._scale, "level", "warning" if entry.mpp_source == "assumed" else "")
         width_um, height_um = entry.width_px * entry.mpp, entry.height_px * entry.mpp

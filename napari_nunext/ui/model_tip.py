@@ -8,6 +8,10 @@ if TYPE_CHECKING:
     from napari_nunext.serving.protocol import ModelInfo
 
 
+FOLDER = "folder"
+"""What a model says of data that has no name."""
+
+
 def model_tip(model: ModelInfo) -> str:
     """What the model is; where it cannot be used, why."""
     if model.problem is not None:
@@ -18,6 +22,15 @@ def model_tip(model: ModelInfo) -> str:
         lines.append("Finds " + ", ".join(names))
     lines += [_figure(figures) for figures in model.metrics if figures.get("f1") is not None]
     return "\n".join(lines)
+
+
+def trained_on(model: ModelInfo) -> str:
+    """The data sets that a model says it was trained on; empty where it does not name them all."""
+    data = model.provenance.get("data")
+    if not isinstance(data, list) or not all(isinstance(d, dict) for d in data):
+        return ""
+    names = list(dict.fromkeys(str(d.get("importer", "")) for d in data))
+    return " and ".join(names) if all(name not in ("", FOLDER) for name in names) else ""
 
 
 def _kind(model: ModelInfo) -> str:

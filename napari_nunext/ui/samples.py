@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nunext.core.errors import ImageError
-from napari_nunext.places import user_folder
+from napari_nunext.places import BUNDLED_WEIGHTS, user_folder
 from napari_nunext.ui.layers import placement
+from napari_nunext.ui.model_tip import trained_on
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -88,10 +89,19 @@ def about_sample(path: Path, model: ModelInfo | None) -> str:
         return words
     if not model.categories:
         return f"{words} {model.name} points at nuclei here and tells no categories."
-    return (
-        f"{words} {model.name} learnt on H&E: it points at the nuclei here, but what it calls them "
-        "means little; the bundled model calls nearly all of them stromal."
-    )
+    learnt_on = trained_on(model)
+    if not learnt_on:
+        return words
+    words += f" {model.name} learnt on {learnt_on}: it points at the nuclei here, but what it calls"
+    words += " them may mean little."
+    if (BUNDLED_WEIGHTS / model.id).is_dir():
+        words += " Nearly all of them are stromal to it."
+    return words
+
+
+def states_scale(path: Path) -> bool:
+    """Whether a file is a sample whose scale we wrote into it: no microscope said so."""
+    return path in (_skin_tiff(), synthetic_path(written=False))
 
 
 def ihc_path() -> Path:

@@ -89,7 +89,15 @@ def test_a_download_that_takes_too_long_is_given_up(mirror, monkeypatch):
 
 def test_immunohistochemistry_says_what_the_chosen_model_can_do_there():
     ihc = samples.ihc_path()
-    assert "means little" in samples.about_sample(ihc, model_info())
+    assert "learnt" not in samples.about_sample(ihc, model_info())
+    learnt = {"data": [{"importer": "brca-m2c"}, {"importer": "dsb2018"}]}
+    words = samples.about_sample(ihc, model_info(provenance=learnt))
+    assert "learnt on brca-m2c and dsb2018" in words
+    assert "stromal" not in words
+    bundled = model_info(id="nunext-small", provenance=learnt)
+    assert "stromal" in samples.about_sample(ihc, bundled)
+    for unnamed in ({"data": [{"importer": "folder"}]}, {"data": [{"images": 3}]}):
+        assert "learnt" not in samples.about_sample(ihc, model_info(provenance=unnamed))
     assert "no categories" in samples.about_sample(ihc, model_info(categories=[]))
     assert samples.about_sample(ihc.with_name("mine.png"), model_info()) == ""
 
@@ -126,3 +134,15 @@ def test_the_drawn_tile_is_written_once_and_stays_the_same(monkeypatch, tmp_path
     assert [p.name for p in path.parent.iterdir()] == [path.name]
     written = path.stat().st_mtime_ns
     assert samples.synthetic_path().stat().st_mtime_ns == written
+
+
+def test_the_scale_of_a_sample_is_said_to_be_the_samples(empty_app, spin, monkeypatch, tmp_path):
+    monkeypatch.setenv(places.HOME_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(samples, "SYNTHETIC_SIDE_PX", 96)
+    drawn = samples.synthetic_path()
+    empty_app.controller.open_paths([drawn])
+    spin(lambda: empty_app.controller.model.open_field)
+    assert "stated by the sample" in empty_app.dock.header._scale.text()
+    mine = tmp_path / "mine.png"
+    mine.write_bytes(drawn.read_bytes())
+    assert not samples.states_scale(mine)
