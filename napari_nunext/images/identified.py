@@ -163,7 +163,7 @@ class Whereabouts:
     def words(self) -> str:
         """How many were found, in a sentence."""
         count = len(self.found) + len(self.missing) + len(self.different)
-        words = f"{count} image{'' if count == 1 else 's'}: {len(self.found)} found"
+        words = f"Looked for {count} image{'' if count == 1 else 's'}: {len(self.found)} found"
         if self.missing:
             words += f", {len(self.missing)} missing"
         if self.different:

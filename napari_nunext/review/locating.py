@@ -41,7 +41,7 @@ class Locator:
             return Notice(looked.words) if looked.found else None
         problems = (*looked.different.values(), *looked.missing.values())
         return Notice(
-            f"Of the images that were looked for, {looked.words}",
+            looked.words,
             "warning",
             FIND_AGAIN,
             self.folder_wanted.emit,

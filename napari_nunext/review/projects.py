@@ -55,14 +55,15 @@ def shown_project(path: Path) -> str:
 
 
 def project_beside(paths: Sequence[Path], current: Path | None = None) -> Neighbour | None:
-    """The project, other than the open one, that lies beside images; the fullest of several.
+    """The project that lies beside images, where the open one does not; the fullest of several.
 
-    Not for the main thread: it is read.
+    What lies beside the open project is a copy of it. Not for the main thread: projects are read.
     """
-    folders = dict.fromkeys(path if path.is_dir() else path.parent for path in paths)
+    folders = dict.fromkeys((path if path.is_dir() else path.parent).resolve() for path in paths)
+    if current is not None:
+        folders.pop(current.resolve().parent, None)
     lying = [file for folder in folders for file in sorted(folder.glob(f"*{PROJECT_SUFFIX}"))]
-    here = None if current is None else current.resolve()
-    found = [_look_into(file) for file in lying if file.resolve() != here]
+    found = [_look_into(file) for file in lying]
     return max(found, key=lambda n: (not n.problem, n.images), default=None)
 
 

@@ -9,7 +9,6 @@ from weakref import WeakSet
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
-    QFileDialog,
     QMessageBox,
     QSizePolicy,
     QStackedWidget,
@@ -19,6 +18,7 @@ from qtpy.QtWidgets import (
 
 from napari_nunext.places import PROJECT_SUFFIX
 from napari_nunext.ui.adopting import Adopter
+from napari_nunext.ui.asking import ask_for_file, ask_for_files, ask_for_folder, ask_where
 from napari_nunext.ui.canvas import Canvas
 from napari_nunext.ui.checkup_sheet import CheckupSheet
 from napari_nunext.ui.closing import WindowWatch
@@ -215,56 +215,51 @@ class NunextDock(QWidget):
 
     def choose_files(self) -> None:
         """Ask for images."""
-        names, _ = QFileDialog.getOpenFileNames(
-            self, "Open images", "", "Images (*.png *.jpg *.jpeg *.tif *.tiff);;All files (*)"
-        )
-        self._open([Path(name) for name in names])
+        kinds = "Images (*.png *.jpg *.jpeg *.tif *.tiff);;All files (*)"
+        self._open(ask_for_files(self, "Open images", kinds))
 
     def choose_folder(self) -> None:
         """Ask for a folder of images."""
-        name = QFileDialog.getExistingDirectory(self, "Open a folder of images")
-        self._open([Path(name)] if name else [])
+        folder = ask_for_folder(self, "Open a folder of images")
+        self._open([] if folder is None else [folder])
 
     def choose_project(self) -> None:
         """Ask for a project to open in the place of the present one."""
-        name, _ = QFileDialog.getOpenFileName(
-            self, "Open a review project", "", f"Review projects (*{PROJECT_SUFFIX});;All files (*)"
-        )
-        if name:
-            self.controller.switcher.open(Path(name))
+        kinds = f"Review projects (*{PROJECT_SUFFIX});;All files (*)"
+        path = ask_for_file(self, "Open a review project", kinds)
+        if path is not None:
+            self.controller.switcher.open(path)
 
     def choose_folder_of_images(self) -> None:
         """Ask where the project's images lie that are not found."""
-        name = QFileDialog.getExistingDirectory(self, "Where the images of this project lie now")
-        if name:
-            self.controller.locator.find_images(Path(name))
+        folder = ask_for_folder(self, "Where the images of this project lie now")
+        if folder is not None:
+            self.controller.locator.find_images(folder)
 
     def choose_geojson(self) -> None:
         """Ask where to write the open image's nuclei."""
         field = self.model.open_field
         if field is None:
             return
-        suggested = Path(field.entry.path).with_suffix(".geojson")
-        name, _ = QFileDialog.getSaveFileName(
-            self, "Export for QuPath", str(suggested), "GeoJSON (*.geojson)"
+        suggested = str(Path(field.entry.path).with_suffix(".geojson"))
+        path = ask_where(
+            self, "Export for QuPath", suggested=suggested, kinds="GeoJSON (*.geojson)"
         )
-        if name:
-            self.controller.export_geojson(Path(name))
+        if path is not None:
+            self.controller.export_geojson(path)
 
     def choose_export(self) -> None:
         """Ask where to write the training data."""
-        name, _ = QFileDialog.getSaveFileName(self, "Export training data to a new folder")
-        if name:
-            self.controller.export_training(Path(name))
+        folder = ask_where(self, "Export training data to a new folder")
+        if folder is not None:
+            self.controller.export_training(folder)
 
     def choose_copy(self, name: str) -> Path | None:
         """Ask where to save a copy of an image that is no file."""
         session = self.controller.session
         folder = session.project.path.parent if session.has_project else Path.home()
-        chosen, _ = QFileDialog.getSaveFileName(
-            self, "Save as a file and review it", str(folder / name), "TIFF (*.tif *.tiff)"
-        )
-        return Path(chosen) if chosen else None
+        title, kinds = "Save as a file and review it", "TIFF (*.tif *.tiff)"
+        return ask_where(self, title, suggested=str(folder / name), kinds=kinds)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Take files and folders."""

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from napari_nunext.core.errors import InputError
 from napari_nunext.review.switching import HERE_INSTEAD
 from napari_nunext.store import Project, events
 from tests.review.fakes import FakeServer, InlineExecutor, done, points, review_on, started
@@ -271,6 +272,32 @@ def test_a_damaged_project_is_said_to_be_damaged(
     assert controller.model.project == a / "review.nunext"
 
 
+def test_a_copy_beside_the_project_that_is_open_is_not_offered(
+    switched: tuple[ReviewController, Path, Path], tmp_path: Path
+) -> None:
+    controller, a, _ = switched
+    controller.session.project.backup(a / "monday.nunext")
+    Image.fromarray(np.zeros((SIDE_PX, SIDE_PX, 3), np.uint8)).save(a / "late.png")
+    controller.open_paths([a / "late.png"])
+    assert controller.model.open_field.entry.name == "late.png"
+
+
+def test_a_window_that_closes_meanwhile_leaves_no_project_open(
+    switched: tuple[ReviewController, Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    controller, a, b = switched
+
+    def closing(*_: Any, **__: Any) -> None:
+        controller.close()
+        raise InputError("read no further")
+
+    monkeypatch.setattr("napari_nunext.review.switching.arrival", closing)
+    switch(controller, b)
+    for folder in (a, b):
+        with Project.open(folder / "review.nunext", annotator="cd") as project:
+            assert not project.lost_log
+
+
 def test_what_runs_is_stopped_only_when_that_is_said(
     switched: tuple[ReviewController, Path, Path], server: FakeServer
 ) -> None:
@@ -340,11 +367,11 @@ def test_moved_images_of_a_project_are_found_again_in_the_folder_that_is_named(
     model = controller.model
     assert [item.status for item in model.queue.items] == ["unreadable", "unreadable", "open"]
     assert model.open_field.entry.name == "B-2.png"
-    assert "2 images: 0 found, 2 missing" in model.notice.words
+    assert "for 2 images: 0 found, 2 missing" in model.notice.words
     model.notice.action()
     assert wanted
     controller.locator.find_images(tmp_path / "moved")
-    assert "2 images: 1 found, 1 with other pixels" in model.notice.words
+    assert "for 2 images: 1 found, 1 with other pixels" in model.notice.words
     assert [item.name for item in model.queue.items] == ["renamed.png", "B-1.png", "B-2.png"]
     controller.go_to(0)
     assert model.open_field.entry.name == "renamed.png"

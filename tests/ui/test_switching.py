@@ -125,7 +125,7 @@ def test_a_project_can_be_chosen_and_its_moved_images_too(
     moved.mkdir()
     for path in b.glob("*.png"):
         path.rename(moved / path.name)
-    dialogs = "napari_nunext.ui.dock.QFileDialog"
+    dialogs = "napari_nunext.ui.asking.QFileDialog"
     monkeypatch.setattr(f"{dialogs}.getOpenFileName", lambda *_: (str(b / "review.nunext"), ""))
     monkeypatch.setattr(f"{dialogs}.getExistingDirectory", lambda *_: str(moved))
     names = [action.text() for action in window.dock.header.menu.actions()]
@@ -137,4 +137,4 @@ def test_a_project_can_be_chosen_and_its_moved_images_too(
     assert not list(window.viewer.layers)
     press(window, spin, "Choose their folder\N{HORIZONTAL ELLIPSIS}")
     spin(lambda: model.open_field is not None)
-    assert "2 images: 2 found" in model.notice.words
+    assert "Looked for 2 images: 2 found." in model.notice.words

@@ -1,0 +1,35 @@
+"""Asking for files and folders: one way for all, and None where the person gives none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QFileDialog
+
+if TYPE_CHECKING:
+    from qtpy.QtWidgets import QWidget
+
+
+def ask_for_files(parent: QWidget, title: str, kinds: str) -> list[Path]:
+    """Files to open; empty for none."""
+    names, _ = QFileDialog.getOpenFileNames(parent, title, "", kinds)
+    return [Path(name) for name in names]
+
+
+def ask_for_file(parent: QWidget, title: str, kinds: str) -> Path | None:
+    """One file to open."""
+    name, _ = QFileDialog.getOpenFileName(parent, title, "", kinds)
+    return Path(name) if name else None
+
+
+def ask_for_folder(parent: QWidget, title: str) -> Path | None:
+    """A folder that is there."""
+    name = QFileDialog.getExistingDirectory(parent, title)
+    return Path(name) if name else None
+
+
+def ask_where(parent: QWidget, title: str, *, suggested: str = "", kinds: str = "") -> Path | None:
+    """A file or folder to write."""
+    name, _ = QFileDialog.getSaveFileName(parent, title, suggested, kinds)
+    return Path(name) if name else None
