@@ -61,6 +61,8 @@ class Opener:
         self._model = session.model
         self._open_project = open_project
         self._mpp = mpp
+        self._mpp_for: Path | None = None
+        """The project whose images that scale was meant for: the first that was opened."""
         self._default_mpp = default_mpp
         self._opening = 0
         self._passed: Notice | None = None
@@ -68,10 +70,9 @@ class Opener:
         session.left.connect(self._forget)
 
     def _forget(self) -> None:
-        """Show nothing that is still being read; the scale was meant for the first images."""
+        """Show nothing that is still being read."""
         self._opening += 1
         self._passed = None
-        self._mpp = None
 
     def open_paths(self, paths: Sequence[Path]) -> None:
         """Open images and folders of images; they are added to the queue.
@@ -102,6 +103,7 @@ class Opener:
             self._model.notice = notice
 
     def _take_project(self, project: Project, history: History) -> None:
+        self._mpp_for = self._mpp_for or project.path
         self._session.set_project(project)
         self._session.history = history
         self._session.soundness.look()
@@ -151,7 +153,7 @@ class Opener:
                 session.project,
                 session.writer,
                 path,
-                mpp=self._mpp,
+                mpp=self._mpp if session.project.path == self._mpp_for else None,
                 default_mpp=self._default_mpp,
             ),
             lambda loaded: self._show(wish, index, loaded),

@@ -70,12 +70,13 @@ def project_beside(paths: Sequence[Path], current: Path | None = None) -> Neighb
 def _look_into(path: Path) -> Neighbour:
     try:
         with Project.open(path, annotator="reader", mode="r", create=False) as project:
-            states = [project.state(entry.sha256) for entry in project.images()]
+            entries = project.images()
+            states = [project.state(entry.sha256) for entry in entries]
+            touched = [bool(project.journal(entry.sha256)) for entry in entries]
     except NunextError as error:
         return Neighbour(path, problem=str(error))
-    reviewed = sum(bool(state.events) for state in states)
     accepted = sum(status_of(state) == "done" for state in states)
-    return Neighbour(path, len(states), reviewed, accepted)
+    return Neighbour(path, len(states), sum(touched), accepted)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -240,8 +240,7 @@ class Switcher:
 
     def _stay(self, again: Callable[[], None]) -> None:
         """Say why the present project is not left."""
-        self._is_under_way, self._model.loading = False, ""
-        self._session.lasting.run(self._give_back)
+        self._stop_opening()
         name = shown_project(self._session.project.path)
         pending = self._session.writer.pending
         words = f"{name} stays open: "
@@ -265,8 +264,12 @@ class Switcher:
         self._session.notify(replace(notice, action_label="Try again", action=again))
 
     def _failed(self, error: BaseException) -> None:
-        self._is_under_way, self._model.loading = False, ""
+        self._stop_opening()
         self._session.notify(in_words(error))
+
+    def _stop_opening(self) -> None:
+        self._is_under_way, self._model.loading = False, ""
+        self._session.lasting.run(self._give_back)
 
     def _tell(self, words: str) -> None:
         self._session.notify(Notice(words))

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from napari_nunext.review.controller import ReviewController
 
 SIDE_PX = 64
+MEANT = ("_models_dir", "_mpp_for")
+"""What names the first project's folder for the whole life of a window."""
 
 
 @pytest.fixture
@@ -191,6 +193,20 @@ def test_whatever_is_done_and_however_often_each_journal_holds_its_own_edits(
             assert not project.lost_log
 
 
+def test_the_scale_of_the_command_line_is_that_of_the_first_projects_images(
+    folder_of: Callable[..., Path], server: FakeServer
+) -> None:
+    a, b = folder_of("A"), folder_of("B")
+    controller = review_on(a, server, mpp=0.25)
+    controller.open_paths([a])
+    switch(controller, b)
+    assert controller.model.open_field.entry.mpp_source == "assumed"
+    switch(controller, a)
+    controller.go_next()
+    entry = controller.model.open_field.entry
+    assert (entry.name, entry.mpp, entry.mpp_source) == ("A-1.png", 0.25, "user")
+
+
 def test_nothing_of_a_project_that_was_left_is_kept(
     switched: tuple[ReviewController, Path, Path], server: FakeServer
 ) -> None:
@@ -211,7 +227,8 @@ def test_nothing_of_a_project_that_was_left_is_kept(
             return str(what) in sha256 or str(what).startswith(str(a))
         return isinstance(what, UUID) and what == uid
 
-    assert not [where for where in remains(controller, is_of_a) if "models_dir" not in where]
+    kept = [where.rsplit(".")[-1] for where in remains(controller, is_of_a)]
+    assert set(kept) <= set(MEANT)
 
 
 def remains(root: object, is_mark: Callable[[object], bool]) -> Iterator[str]:
