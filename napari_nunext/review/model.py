@@ -37,6 +37,8 @@ SURE_ABOVE = 0.45
 OF_WINDOW = frozenset(
     {
         "tool",
+        "outline_way",
+        "brush_um",
         "sure_above",
         "server",
         "models",
