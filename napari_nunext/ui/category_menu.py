@@ -51,6 +51,9 @@ def category_menu(
     def say(nuclei: int, images: int) -> None:
         if is_there:
             delete.setTitle(f"Delete: its {words_on(nuclei, images)} become")
+            menu.adjustSize()  # it has become wider
+            rightmost = menu.screen().availableGeometry().right() - menu.width()
+            menu.move(min(menu.x(), rightmost), menu.y())
 
     controller.categories.count(name, say)
     return menu
