@@ -93,9 +93,7 @@ class Canvas:
     def disconnect(self) -> None:
         """Let go of the review."""
         self._guard.disconnect()
-        if self.nuclei is not None and self.outlines is not None:
-            self.nuclei.pacer.stop()
-            self.outlines.pacer.stop()
+        self._disconnect_layers()
         events = self._model.events
         events.open_field.disconnect(self.show_field)
         events.state.disconnect(self._redraw)
@@ -109,6 +107,12 @@ class Canvas:
         events.opacity.disconnect(self._show_opacity)
         events.draft.disconnect(self._show_draft)
         self._controller.focus_requested.disconnect(self.look_at)
+
+    def _disconnect_layers(self) -> None:
+        """Have our layers follow the review no longer."""
+        if self.nuclei is not None and self.outlines is not None:
+            self.nuclei.pacer.stop()
+            self.outlines.pacer.stop()
         if self.region is not None:
             self.region.disconnect()
         if self._mouse is not None:
@@ -138,10 +142,8 @@ class Canvas:
     def _clear(self) -> None:
         """Take our layers away: nothing of an image that is not under review stays in sight."""
         ours = self.layers()
-        if self.nuclei is not None and self.outlines is not None:
-            self.nuclei.pacer.stop()
-            self.outlines.pacer.stop()
-        self.image = self.outlines = self.nuclei = self.region = self._shown = None
+        self._disconnect_layers()
+        self.image = self.outlines = self.nuclei = self.region = self._shown = self._mouse = None
         with self._guard.our_change():
             self._guard.watch([])
             for layer in ours:
