@@ -9,9 +9,12 @@ Layout; the two folders may also lie in ``train/``, ``val/`` and ``test/``::
     labels/<name>.csv                          columns x and y (or x_px, y_px), perhaps category
     images.csv                                 if wanted: columns image, then patient, tissue, split
 
-Read, too, are JSON files of HoVer-Net, CellViT, COCO and labelme, and the masks of Cellpose
-(``<name>_cp_masks.png``). A binary mask is split into its pieces. Labels of a JPEG or PNG that EXIF
-turns are turned with it.
+Read, too, are JSON files of HoVer-Net, CellViT, COCO and labelme, the masks of Cellpose
+(``<name>_cp_masks.png``), and HoVer-Net's MATLAB files (``inst_map``, perhaps ``type_map``, whose
+numbers become categories). The folders may have other usual names (`label_places`), such as
+``Images`` and ``masks``; labels may lie beside their images, and one COCO file may be of all of
+them. A binary mask is split into its pieces. Labels of a JPEG or PNG that EXIF turns are turned
+with it.
 
 Coordinates are pixels of the image, corner origin: the centre of the first pixel is (0.5, 0.5).
 Every image needs its labels; a file without nuclei says that there are none. What a review says of
@@ -29,17 +32,27 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_nunext.core.csv_table import read_rows
 from napari_nunext.core.errors import CalibrationError, RecordError
 from napari_nunext.core.nuclei import points_of
 from napari_nunext.core.records import SPLITS, RecordNucleus
-from napari_nunext.images import find_images, open_image
+from napari_nunext.images import open_image
 from napari_nunext.images.find import image_stem
-from napari_nunext.images.label_images import CELLPOSE_MASKS, CELLPOSE_PROJECT
 from napari_nunext.images.nuclei_files import read_nuclei_of_one
 from nunext_training.datasets.labelled import LabelledImage
 from nunext_training.importers.base import Importer
-from nunext_training.importers.reading import dealt, patient_of, pseudonym
+from nunext_training.importers.label_places import MAT_SUFFIX, Part, parts_in
+from nunext_training.importers.reading import (
+    check_fits,
+    dealt,
+    nuclei_of_labels,
+    nuclei_of_maps,
+    patient_of,
+    pseudonym,
+    read_mat,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,49 +60,34 @@ if TYPE_CHECKING:
     from napari_nunext.core.geometry import PointsXY
     from napari_nunext.core.marks import MarkedNucleus, Marks
     from napari_nunext.core.masks import Mask
-    from napari_nunext.core.records import Split
     from napari_nunext.images import TileImage
+    from napari_nunext.images.nuclei_files import NucleiOfImage
     from nunext_training.importers.base import Member
 
-LABEL_SUFFIXES = (
-    *(".png", ".tif", ".tiff", ".npy", ".geojson", ".json", ".geojson.gz", ".json.gz", ".csv"),
-)
 LIST_FILE = "images.csv"
-
-
-def _parts(folder: Path) -> list[tuple[Split | None, Path]]:
-    """Folders with images and labels, and the split that their name tells."""
-    named: list[tuple[Split | None, Path]] = [(split, folder / split) for split in SPLITS]
-    return [
-        (split, part)
-        for split, part in [(None, folder), *named]
-        if (part / "images").is_dir() and (part / "labels").is_dir()
-    ]
 
 
 def recognises_folder(folder: Path) -> bool:
     """Whether there are images with labels."""
-    return bool(_parts(folder))
+    return folder.is_dir() and bool(parts_in(folder))
 
 
 def folder_members(folder: Path, mpp: float | None = None) -> list[Member]:
     """Every image; see `Lister` and the module."""
-    parts = _parts(folder)
+    parts = parts_in(folder)
     if not parts:
         raise RecordError(
-            f"{folder} has no images to import; expected the folders images and labels, or these "
-            "in train, val and test."
+            f"{folder} has no images to import; expected the folders images and labels, labels "
+            "beside the images, or either in train, val and test."
         )
     listed = _read_list(folder / LIST_FILE)
-    paths = [
-        (path, part, split) for split, part in parts for path in find_images([part / "images"])
-    ]
-    unknown = sorted(set(listed) - {image_stem(path) for path, _, _ in paths})
+    paths = [(path, part) for part in parts for path in part.images]
+    unknown = sorted(set(listed) - {image_stem(path) for path, _ in paths})
     if unknown:
         raise RecordError(f"{LIST_FILE} names {unknown[0]!r}, but there is no such image.")
     return [
-        partial(_read_image, path, part, split, listed.get(image_stem(path), {}), mpp)
-        for path, part, split in paths
+        partial(_read_image, path, part, listed.get(image_stem(path), {}), mpp)
+        for path, part in paths
     ]
 
 
@@ -109,9 +107,7 @@ def _read_list(path: Path) -> dict[str, dict[str, str]]:
     return {image_stem(Path(row["image"])): row for row in rows}
 
 
-def _read_image(
-    path: Path, part: Path, split: Split | None, said: dict[str, str], mpp: float | None
-) -> LabelledImage:
+def _read_image(path: Path, part: Part, said: dict[str, str], mpp: float | None) -> LabelledImage:
     name = image_stem(path)
     image = open_image(path, mpp=mpp)
     if image.mpp is None:
@@ -119,7 +115,7 @@ def _read_image(
             f"{path.name} does not say its scale. Import with the micrometres per pixel, for "
             "example --mpp 0.5 (20x) or --mpp 0.25 (40x)."
         )
-    labels = _read_labels(_labels_of(part / "labels", name), image)
+    labels = _read_labels(part.labels_of(name), image)
     patient = pseudonym(said["patient"]) if said.get("patient") else patient_of(name, name)
     said_split = next((s for s in SPLITS if s == said.get("split")), None)
     return LabelledImage(
@@ -129,7 +125,7 @@ def _read_image(
         mpp_source=image.mpp_source or "user",
         points_xy=labels.points_xy,
         categories=labels.categories,
-        split=split or said_split or dealt(patient),
+        split=part.split or said_split or dealt(patient),
         patient=patient,
         uids=labels.uids,
         marks=labels.marks,
@@ -138,27 +134,6 @@ def _read_image(
         tissue=said.get("tissue") or None,
         notes=labels.notes,
     )
-
-
-def _labels_of(folder: Path, name: str) -> Path:
-    found = [p for suffix in LABEL_SUFFIXES if (p := folder / f"{name}{suffix}").is_file()]
-    found = found or _of_cellpose(folder, name)
-    if len(found) != 1:
-        what = " and ".join(p.name for p in found) or "nothing"
-        raise RecordError(
-            f"For the image {name} there is {what} in {folder.name}; expected one of "
-            f"{', '.join(name + suffix for suffix in LABEL_SUFFIXES)}."
-        )
-    return found[0]
-
-
-def _of_cellpose(folder: Path, name: str) -> list[Path]:
-    """What Cellpose writes for an image: one file of masks, else its project, which is refused."""
-    for added in (*CELLPOSE_MASKS, CELLPOSE_PROJECT.removesuffix(".npy")):
-        for suffix in (".png", ".tif", ".tiff", ".npy"):
-            if (path := folder / f"{name}{added}{suffix}").is_file():
-                return [path]
-    return []
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -175,10 +150,24 @@ class _Labels:
     notes: tuple[str, ...] = ()
 
 
-def _read_labels(path: Path, image: TileImage) -> _Labels:
-    read = read_nuclei_of_one(path, image)
-    notes = tuple(f"{path.name}: {note}." for note in read.notes)
+def _read_labels(found: Path | NucleiOfImage, image: TileImage) -> _Labels:
+    if isinstance(found, Path) and found.suffix.lower() == MAT_SUFFIX:
+        return _of_mat(found, image)
+    read = read_nuclei_of_one(found, image) if isinstance(found, Path) else found
+    notes = tuple(f"{read.path.name}: {note}." for note in read.notes)
     return replace(_of_marked(read.nuclei), notes=notes)
+
+
+def _of_mat(path: Path, image: TileImage) -> _Labels:
+    """Labels as HoVer-Net wants them; the number of a kind is its name."""
+    labels, *kinds = read_mat(path, "inst_map", perhaps=["type_map"])
+    check_fits(labels, image, path.name)
+    if not kinds:
+        found = nuclei_of_labels(labels)
+    else:
+        names = {int(kind): f"Class {kind}" for kind in np.unique(kinds[0]) if kind}
+        found = nuclei_of_maps(labels, kinds[0], names, path.name)
+    return _Labels(found.points_xy, found.categories, found.masks)
 
 
 def _of_marked(marked: Sequence[MarkedNucleus]) -> _Labels:
