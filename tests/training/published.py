@@ -376,7 +376,8 @@ def any_folder(folder):
 
 
 def dsb2018(folder):
-    for name in ("0a", "0b"):
+    """Tiles that their names put to training, testing and validating, in this order."""
+    for name in ("00", "03", "04"):
         save_image(folder / "images" / f"{name}.png")
         save_image(folder / "labels" / f"{name}.png", labels(1, 2, 3))
     return folder
