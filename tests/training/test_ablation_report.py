@@ -29,6 +29,8 @@ def report(tmp_path):
         run: {"overall": {"f1": f1, "precision": f1 + 0.1, "recall": f1 - 0.1}}
         for run, f1 in F1.items()
     }
+    for run in (Run(NSFT, 3), Run(NSFT, 4)):
+        figures[run]["other_matching"] = {"overall": {"f1": F1[run] - 0.06}}
     points = np.zeros((7, 2))
     image = LabelledImage("TCGA-1", None, 0.5, "user", points, ("N",) * 7, "val", "p")
     held = HeldOut((image,), frozenset({"p"}), "1 of the 2 <patients>")
@@ -42,15 +44,17 @@ def test_the_table_is_mean_and_spread_over_seeds(report):
     for each in (table, by_seed):
         assert {len(row) for row in each["rows"]} == {len(each["header"])}
     start, nsft, sass, grpo = (row[8:] for row in table["rows"])
-    assert start == [0.5, None, "1", None, None, 0.587, None]
+    assert table["header"][8::5] == ["F1, gated", "F1, hungarian"]
+    assert start == [0.5, None, "1", None, None, None, 0.587, None]
     # 0.6 and 0.7: mean 0.65, and a deviation of 0.1 / sqrt(2).
     assert (nsft[:2], nsft[3:5]) == (
         pytest.approx([0.65, 0.1 / 2**0.5]),
         pytest.approx([0.15, 0.1 / 2**0.5]),
     )
-    assert (nsft[2], nsft[5]) == ("2", 0.812)
-    assert nsft[6] == pytest.approx(0.225)
-    assert sass[:6] == [None, None, "0", None, None, 0.819]
+    assert (nsft[2], nsft[6]) == ("2", 0.812)
+    assert nsft[5] == pytest.approx(0.59)
+    assert nsft[7] == pytest.approx(0.225)
+    assert sass[:7] == [None, None, "0", None, None, None, 0.819]
     # Gains are paired: 0.05 and 0.02 above the NSFT of the same seed.
     assert grpo[3:5] == pytest.approx([0.035, 0.03 / 2**0.5])
     assert by_seed["rows"][0][4:6] == [0.5, 0.5]

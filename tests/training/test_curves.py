@@ -83,10 +83,10 @@ def test_the_page_draws_what_a_run_has_and_needs_nothing_else(tmp_path, runs):
     assert str(tmp_path) not in html
     taught, tuned = (part.partition("</div>")[0] for part in html.split('<div class="plots">')[1:])
     assert re.findall(r'aria-label="(.*?)"', taught) == [
-        *("Loss", "Loss of visual thought (Eq. 9)", "F1 of whole images", "Learning rate")
+        *("Loss", "Loss of visual thought (Eq. 9)", "F1 of whole images, gated", "Learning rate")
     ]
     assert re.findall(r'aria-label="(.*?)"', tuned) == [
-        *("Reward", "F1 of whole images"),
+        *("Reward", "F1 of whole images, gated"),
         *("Share of groups filtered out", "Rollouts of people in a step"),
     ]
     reward = tuned.partition("</svg>")[0]

@@ -10,6 +10,7 @@ from PIL import Image
 
 from napari_nunext.core.instances import match_instances
 from napari_nunext.core.masks import Mask, label_image
+from napari_nunext.core.metrics import DetectionReport, DetectionScore
 from napari_nunext.core.nuclei import Nucleus, default_categories
 from napari_nunext.models.detector import DetectorInfo, WindowEnd, WindowPoints
 from napari_nunext.models.segmenter import ScoredMask, SegmenterInfo
@@ -171,15 +172,17 @@ def test_the_tables_have_the_papers_layout(images):
         evaluation.instances.sq,
         evaluation.instances.pq,
     )
-    assert by_number[5].header == ("Run", *MODULES, "F1")
+    assert by_number[5].header == ("Run", *MODULES, "F1, gated", "F1, hungarian")
     assert by_number[5].rows[0][:3] == ("1", "yes", "yes")
-    assert by_number[5].rows[0][-1] == evaluation.report.overall.f1
+    f1 = [part.overall.f1 for part in evaluation.report.by_matching.values()]
+    assert list(by_number[5].rows[0][-2:]) == f1
 
 
 def test_a_table_in_markdown_keeps_its_columns():
     text = Table(1, "T", ("a|b", "c"), (("x", 0.5), ("y", None))).to_markdown()
     assert text == "### T\n\n| a\\|b | c |\n| --- | ---: |\n| x | 0.5000 |\n| y | - |\n"
-    rows = ablation_table([(("NSFT",), 0.8), (("NSFT", "SASS"), 0.9)]).rows
+    report = DetectionReport(DetectionScore(tp=8, fp=2, fn=2), {}, 1, 3.0, "gated")
+    rows = ablation_table([(("NSFT",), report), (("NSFT", "SASS"), report)]).rows
     assert [row.count("yes") for row in rows] == [1, 2]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from nunext_training.ablation import Run
 from nunext_training.datasets.labelled import nuclei_count
 from nunext_training.drawings import Axis, plot
-from nunext_training.evaluate import VALIDATION_MATCHING
+from nunext_training.evaluation import VALIDATION_MATCHING
 from nunext_training.files import write_json, write_text
 from nunext_training.pages import html_table, markdown, page
 from nunext_training.tables import AblationRow, Table, seeds_table
@@ -48,7 +48,12 @@ def write_ablation(
         What the evaluations are of.
     """
     f1 = {run: float(found["overall"]["f1"]) for run, found in figures.items()}
-    rows = [_row(variant, f1) for variant in variants]
+    hungarian = {
+        run: float(found["other_matching"]["overall"]["f1"])
+        for run, found in figures.items()
+        if found.get("other_matching")
+    }
+    rows = [_row(variant, f1, hungarian) for variant in variants]
     tables = [seeds_table(rows), _seed_by_seed(variants, figures)]
     notes = _notes(recipe, held)
     write_json(
@@ -76,7 +81,7 @@ def write_ablation(
     write_text(folder / "report.html", page(TITLE, notes, parts))
 
 
-def _row(variant: Variant, f1: Mapping[Run, float]) -> AblationRow:
+def _row(variant: Variant, f1: Mapping[Run, float], hungarian: Mapping[Run, float]) -> AblationRow:
     runs = [run for run in f1 if run.variant == variant]
     pairs = [(run, run.beside) for run in runs]
     gains = [f1[run] - f1[other] for run, other in pairs if other is not None and other in f1]
@@ -86,6 +91,7 @@ def _row(variant: Variant, f1: Mapping[Run, float]) -> AblationRow:
         tuple(gains),
         variant.published,
         variant.published_gain,
+        tuple(hungarian[run] for run in runs if run in hungarian),
     )
 
 
@@ -99,7 +105,7 @@ def _seed_by_seed(variants: Sequence[Variant], figures: Figures) -> Table:
             "Variant",
             "goes on from",
             "beside",
-            *(f"F1, seed {s}" for s in seeds),
+            *(f"F1 ({VALIDATION_MATCHING}), seed {s}" for s in seeds),
             "Precision",
             "Recall",
         ),

@@ -35,7 +35,8 @@ from nunext_training.covt import check_latents, foreground_painter
 from nunext_training.datasets.held_out import held_out
 from nunext_training.datasets.labelled import rename_as_asked
 from nunext_training.datasets.sources import read_and_tell, read_sources
-from nunext_training.evaluate import VALIDATION_MATCHING, evaluate_detector
+from nunext_training.evaluate import evaluate_detector
+from nunext_training.evaluation import VALIDATION_MATCHING
 from nunext_training.files import write_json
 from nunext_training.prompted import PromptedMasks
 from nunext_training.rft import RftJob, run_rft

@@ -28,7 +28,8 @@ from nunext_training import processes
 from nunext_training.atomic_trainer import AtomicTrainer
 from nunext_training.batches import Collator
 from nunext_training.datasets.windows import GridWindows, RandomWindows, WindowSpec
-from nunext_training.evaluate import VALIDATION_MATCHING, evaluate_detector
+from nunext_training.evaluate import evaluate_detector
+from nunext_training.evaluation import VALIDATION_MATCHING
 from nunext_training.publishing import LAST, provenance_of
 from nunext_training.sft import decoded_images, training_options
 from nunext_training.stage import Job, identity_of, read_data, run_training

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from napari_nunext.core.errors import InputError
 from nunext_training.drawings import Axis, plot
+from nunext_training.evaluation import VALIDATION_MATCHING
 from nunext_training.files import write_json, write_text
 from nunext_training.pages import html_table, markdown, page
 from nunext_training.run_folder import RunFolder, first_and_last
@@ -32,7 +33,7 @@ PLOTS = {
     "loss": "Loss",
     "covt_loss": "Loss of visual thought (Eq. 9)",
     "reward": "Reward",
-    "f1": "F1 of whole images",
+    "f1": f"F1 of whole images, {VALIDATION_MATCHING}",
     "pq": "PQ of whole images",
     "filtered_groups": "Share of groups filtered out",
     "reward_std": "Deviation of rewards within a group",
@@ -164,7 +165,7 @@ def runs_table(runs: Sequence[RunCurves]) -> Table:
             cells += (series[0][1], series[-1][1]) if series else (None, None)
         rows.append(tuple(cells))
     figures = [name.replace("_", " ") for name in names]
-    figures += [f"validation {name}" for name in validated]
+    figures += [f"validation {'f1, ' + VALIDATION_MATCHING if n == 'f1' else n}" for n in validated]
     header = ("Run", "Steps", *(f"{f} {end}" for f in figures for end in ("first", "last")))
     kept = [i for i in range(len(header)) if any(row[i] is not None for row in rows)]
     return Table(

@@ -19,7 +19,12 @@ from napari_nunext.core.nuclei import UNCATEGORISED
 from napari_nunext.core.spelling import alike_words, one_spelling
 from napari_nunext.models.whole_image import detect_image
 from nunext_training.datasets.labelled import rename_categories
-from nunext_training.evaluation import TRUE_CENTROIDS, Evaluation, Outcome
+from nunext_training.evaluation import (
+    TRUE_CENTROIDS,
+    VALIDATION_MATCHING,
+    Evaluation,
+    Outcome,
+)
 from nunext_training.instances import draw_instances, instance_case
 from nunext_training.intervals import intervals_of
 from nunext_training.predictions import Prediction, predictions_of, read_prediction
@@ -33,9 +38,6 @@ if TYPE_CHECKING:
     from napari_nunext.models.detector import Detector
     from napari_nunext.models.segmenter import Segmenter
     from nunext_training.datasets.labelled import LabelledImage
-
-VALIDATION_MATCHING: Method = "gated"
-"""How the F1 of validation during training is matched."""
 
 NOTHING = Prediction(np.empty((0, 2)), ())
 """What counts as predicted for an image that no file belongs to."""

@@ -15,12 +15,16 @@ from nunext_training.intervals import Intervals
 if TYPE_CHECKING:
     from napari_nunext.core.bootstrap import Interval
     from napari_nunext.core.instance_scores import InstanceReport
+    from napari_nunext.core.matching import Method
     from napari_nunext.core.metrics import DetectionReport
     from nunext_training.datasets.labelled import LabelledImage
     from nunext_training.predictions import Prediction
 
 TRUE_CENTROIDS = "centroids"
 """In place of a detector: the truth's own points."""
+
+VALIDATION_MATCHING: Method = "gated"
+"""How the F1 of validation during training is matched."""
 
 MATCHINGS = {"gated": "gated", "hungarian": "hungarian (NuNext, Eq. 13)"}
 """What the ways of matching are called in words."""

@@ -14,7 +14,7 @@ from napari_nunext import __version__
 from napari_nunext.models.loading import finish_checkpoint, load_weights, new_folder
 from nunext_training.centre_map import CentreMapHead
 from nunext_training.covt import ThoughtHead
-from nunext_training.evaluate import VALIDATION_MATCHING
+from nunext_training.evaluation import VALIDATION_MATCHING
 from nunext_training.lora import ADAPTER_FILE, merge_saved
 from nunext_training.modules import modules_after
 

@@ -69,18 +69,25 @@ class QuantisedResult:
     def table(self) -> str:
         """The figures for people."""
         rows = (
-            ("before", self.before.report.overall, self.bytes_before),
-            ("after", self.after.report.overall, self.bytes_after),
+            ("before", self.before.report, self.bytes_before),
+            ("after", self.after.report, self.bytes_after),
         )
         lines = ["        precision  recall     F1   weights"]
-        lines += [
-            f"{name:6}  {s.precision:9.4f}  {s.recall:6.4f} {s.f1:6.4f} {size / 1e6:6.1f} MB"
-            for name, s, size in rows
-        ]
+        for name, report, size in rows:
+            s = report.overall
+            lines.append(
+                f"{name:6}  {s.precision:9.4f}  {s.recall:6.4f} {s.f1:6.4f} {size / 1e6:6.1f} MB"
+            )
         report = self.after.report
         lines.append(
             f"{report.images} images; {report.method} matching within {report.radius_um:g} um."
         )
+        before, after = self.before.report.other, self.after.report.other
+        if before is not None and after is not None:
+            lines.append(
+                f"F1 by {after.method} matching: {before.overall.f1:.4f} before, "
+                f"{after.overall.f1:.4f} after."
+            )
         return "\n".join(lines)
 
 

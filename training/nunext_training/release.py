@@ -36,7 +36,8 @@ from nunext_training.cards import Measured, model_card, tables_of
 from nunext_training.centre_map import CentreMapHead
 from nunext_training.covt import ThoughtHead
 from nunext_training.datasets.labelled import select_split
-from nunext_training.evaluate import VALIDATION_MATCHING, evaluate_detector, evaluate_segmenter
+from nunext_training.evaluate import evaluate_detector, evaluate_segmenter
+from nunext_training.evaluation import VALIDATION_MATCHING
 from nunext_training.files import write_text
 from nunext_training.run_folder import METRICS_FILE
 

@@ -38,7 +38,8 @@ from nunext_training.covt import (
     new_head,
 )
 from nunext_training.datasets.windows import GridWindows, RandomWindows, WindowSpec
-from nunext_training.evaluate import VALIDATION_MATCHING, evaluate_detector
+from nunext_training.evaluate import evaluate_detector
+from nunext_training.evaluation import VALIDATION_MATCHING
 from nunext_training.last_output import LastOutput
 from nunext_training.lora import add_lora, merged
 from nunext_training.sharding import launched_sharded

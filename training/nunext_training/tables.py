@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from nunext_training.evaluation import between
+from nunext_training.evaluation import VALIDATION_MATCHING, between
 from nunext_training.modules import MODULES, modules_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_nunext.core.metrics import DetectionReport
     from nunext_training.evaluation import Evaluation
 
 Cell: TypeAlias = str | float | None
@@ -136,13 +137,21 @@ def tables(evaluation: Evaluation, *, method: str, data_set: str) -> tuple[Table
         )
     modules = modules_of(evaluation.subject.get("provenance"))
     if modules is not None:
-        found.append(ablation_table([(modules, report.overall.f1)]))
+        found.append(ablation_table([(modules, report)]))
     return tuple(found)
 
 
-def ablation_table(rows: Sequence[tuple[Sequence[str], float]]) -> Table:
-    """Table 5: which of the modules were on, and the F1."""
-    return _table_5("F1", rows=[(on, (f1,)) for on, f1 in rows])
+def ablation_table(rows: Sequence[tuple[Sequence[str], DetectionReport]]) -> Table:
+    """Table 5: which of the modules were on, and the F1 by each way of matching."""
+    methods = list(dict.fromkeys(name for _, report in rows for name in report.by_matching))
+    f1 = [
+        [report.by_matching[m].overall.f1 if m in report.by_matching else None for m in methods]
+        for _, report in rows
+    ]
+    return _table_5(
+        *(f"F1, {name}" for name in methods),
+        rows=[(on, tuple(values)) for (on, _), values in zip(rows, f1, strict=True)],
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +166,8 @@ class AblationRow:
     published: float
     """The paper's F1, at its own size and on its own data."""
     published_gain: float | None
+    f1_hungarian: tuple[float, ...] = ()
+    """By the other way of matching, one for each seed; empty where it was not measured."""
 
 
 def seeds_table(rows: Sequence[AblationRow]) -> Table:
@@ -165,7 +176,8 @@ def seeds_table(rows: Sequence[AblationRow]) -> Table:
     Deviations are those of samples (n - 1); one seed has none.
     """
     return _table_5(
-        *("F1", "sd", "n", "gain", "sd of gain", "paper's F1", "paper's gain"),
+        *(f"F1, {VALIDATION_MATCHING}", "sd", "n", "gain", "sd of gain", "F1, hungarian"),
+        *("paper's F1", "paper's gain"),
         rows=[
             (
                 row.modules,
@@ -173,6 +185,7 @@ def seeds_table(rows: Sequence[AblationRow]) -> Table:
                     *_mean_and_sd(row.f1),
                     str(len(row.f1)),
                     *_mean_and_sd(row.gains),
+                    fmean(row.f1_hungarian) if row.f1_hungarian else None,
                     row.published,
                     row.published_gain,
                 ),
