@@ -16,7 +16,11 @@ from napari_nunext.models.detector import DetectorInfo, WindowEnd, WindowPoints
 from napari_nunext.models.segmenter import ScoredMask, SegmenterInfo
 from napari_nunext.store.exports.geojson import write_geojson
 from nunext_training.cli import main
-from nunext_training.evaluate import evaluate_detector, evaluate_predictions
+from nunext_training.evaluate import (
+    evaluate_detector,
+    evaluate_predictions,
+    evaluate_segmenter,
+)
 from nunext_training.importers.writing import write_export
 from nunext_training.modules import MODULES
 from nunext_training.predictions import prediction_files
@@ -106,6 +110,19 @@ def test_instances_are_those_of_the_masks_that_were_drawn(images):
     assert evaluation.instances.mpq is None  # the detector knows no categories
     assert evaluation.instances.by_tissue["Breast"].images == 1
     assert "1 images without nuclei are left out" in evaluation.table()
+
+
+def test_what_the_segmenter_does_at_true_centroids_stands_beside_what_both_do(images):
+    points = [(11, 10), (31, 14), (40, 40)]
+    evaluation = evaluate_detector(Points(points), images, **OPTIONS, segmenter=Discs())
+    alone = evaluate_segmenter(Discs(), images, data={}).instances
+    assert evaluation.instances_at_centroids.pq == alone.pq == 1
+    assert f"PQ {evaluation.instances.pq:.4f} end to end, 1.0000 with masks at true" in (
+        evaluation.table()
+    )
+    assert evaluation.to_json()["instances_at_true_centroids"]["pq"] == 1
+    (table,) = [t for t in tables(evaluation, method="m", data_set="d") if t.number == 3]
+    assert [row[-1] for row in table.rows] == [evaluation.instances.pq, 1]
 
 
 def test_without_masks_on_either_side_there_are_no_instance_figures(images):

@@ -12,6 +12,7 @@ from nunext_training.tables import Table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_nunext.core.instance_scores import InstanceReport
     from napari_nunext.core.metrics import DetectionReport
     from nunext_training.evaluation import Evaluation
     from nunext_training.tables import Cell
@@ -53,6 +54,8 @@ class Measured:
             figures |= {"pq": instances.pq, "points_of_masks": self.model.points_words}
             if self.classical.instances is not None:
                 figures["pq_classical"] = self.classical.instances.pq
+            if self.model.instances_at_centroids is not None:
+                figures["pq_at_true_centroids"] = self.model.instances_at_centroids.pq
         return figures
 
 
@@ -122,11 +125,13 @@ def category_table(measured: Sequence[Measured]) -> Table | None:
 
 def instance_table(measured: Sequence[Measured]) -> Table | None:
     """One row for each data set with masks; its title says at which points they were drawn."""
+    with_alone = any(m.model.instances_at_centroids is not None for m in measured)
     rows: list[tuple[Cell, ...]] = []
     for m in measured:
         instances, floor = m.model.instances, m.classical.instances
         if instances is None:
             continue
+        alone = (m.model.instances_at_centroids, m.classical.instances_at_centroids)
         rows.append(
             (
                 f"{m.data_set}, {m.split}",
@@ -136,14 +141,20 @@ def instance_table(measured: Sequence[Measured]) -> Table | None:
                 instances.sq,
                 instances.pq,
                 between(m.model.intervals.instances.get("pq")),
-                None if floor is None else floor.pq,
+                _pq(floor),
+                *(_pq(part) for part in alone if with_alone),
             )
         )
     if not rows:
         return None
     title = f"Masks {measured[0].model.points_words}: means over images"
-    header = ("Data", "Images", "AJI", "DQ", "SQ", "PQ", "95 % interval", "PQ, classical")
-    return Table(None, title, header, tuple(rows))
+    header = ["Data", "Images", "AJI", "DQ", "SQ", "PQ", "95 % interval", "PQ, classical"]
+    header += ["PQ at true centroids", "the same, classical"] if with_alone else []
+    return Table(None, title, tuple(header), tuple(rows))
+
+
+def _pq(report: InstanceReport | None) -> float | None:
+    return None if report is None else report.pq
 
 
 def tables_of(measured: Sequence[Measured]) -> tuple[Table, ...]:

@@ -56,12 +56,13 @@ def evaluate_detector(
     """Detect every image whole, and score.
 
     Categories are scored where the detector knows any of those in the truth, in its spelling of
-    them. Instances are scored where a segmenter is given and the truth has masks.
+    them. Instances are scored where a segmenter is given and the truth has masks: those at the
+    points that were found, and beside them those at the true centroids, the segmenter's own share.
     """
     info = detector.info
     known = [c.name for c in info.categories if c.name != UNCATEGORISED]
     cut_off = 0
-    outcomes = []
+    outcomes, at_centroids = [], []
     for done, image in enumerate(images, start=1):
         opened = image.open()
         found = detect_image(opened, detector, mpp=image.mpp)
@@ -71,6 +72,7 @@ def evaluate_detector(
             instances = draw_instances(
                 opened, found.points_xy, found.categories, segmenter, mpp=image.mpp
             )
+            at_centroids.append(_at_centroids(image, segmenter))
         outcomes.append(
             Outcome(image, Prediction(found.points_xy, tuple(found.categories), instances))
         )
@@ -84,7 +86,7 @@ def evaluate_detector(
         **_segmenter_subject(segmenter),
     }
     notes = (f"{cut_off} windows held more nuclei than the model may write.",) if cut_off else ()
-    return _score(
+    evaluation = _score(
         outcomes,
         known,
         subject,
@@ -94,6 +96,15 @@ def evaluate_detector(
         radius_um=radius_um,
         method=method,
     )
+    return replace(evaluation, instances_at_centroids=_score_instances(at_centroids)[1])
+
+
+def _at_centroids(image: LabelledImage, segmenter: Segmenter) -> Outcome:
+    """What a segmenter draws at the true centroids."""
+    drawn = draw_instances(
+        image.open(), image.points_xy, image.categories, segmenter, mpp=image.mpp
+    )
+    return Outcome(image, Prediction(image.points_xy, image.categories, drawn))
 
 
 def evaluate_predictions(
@@ -177,10 +188,7 @@ def evaluate_segmenter(
     """
     outcomes = []
     for done, image in enumerate(images, start=1):
-        drawn = draw_instances(
-            image.open(), image.points_xy, image.categories, segmenter, mpp=image.mpp
-        )
-        outcomes.append(Outcome(image, Prediction(image.points_xy, image.categories, drawn)))
+        outcomes.append(_at_centroids(image, segmenter))
         progress(done, len(images))
     subject = {"model": TRUE_CENTROIDS, **_segmenter_subject(segmenter)}
     notes = ("Prompted with the true centroids: the figures of detection say nothing.",)

@@ -64,6 +64,8 @@ class Evaluation:
     """Names of images that count as empty."""
     iou_by_clicks: tuple[float, ...] = ()
     """Mean IoU after no, one, ... corrections of each outline; empty where it was not asked for."""
+    instances_at_centroids: InstanceReport | None = None
+    """What the segmenter that drew `instances` draws at the true centroids."""
 
     @property
     def prompted_with_truth(self) -> bool:
@@ -100,11 +102,13 @@ class Evaluation:
     def to_json(self) -> dict[str, Any]:
         """Everything but the single images, for a report; names none of them."""
         instances = None if self.instances is None else self.instances.to_json()
+        alone = self.instances_at_centroids
         return {
             "subject": self.subject,
             "data": self.data,
             **self.report.to_json(),
             "instances": instances and {"points": self.points_words, **instances},
+            "instances_at_true_centroids": alone and alone.to_json(),
             "intervals": self.intervals.to_json(),
             "iou_by_clicks": list(self.iou_by_clicks),
             "notes": list(self.notes),
@@ -183,6 +187,11 @@ class Evaluation:
             lines.append(
                 "95 % intervals: "
                 + ", ".join(f"{words[name]} {between(i)}" for name, i in found.items())
+            )
+        alone = self.instances_at_centroids
+        if alone is not None:
+            lines.append(
+                f"PQ {report.pq:.4f} end to end, {alone.pq:.4f} with masks at true centroids."
             )
         return lines
 

@@ -132,7 +132,14 @@ def tables(evaluation: Evaluation, *, method: str, data_set: str) -> tuple[Table
                 f"Instances on {data_set}, masks {evaluation.points_words} "
                 "(layout of Tables 3 and 4)",
                 ("Method", *(f"{data_set} {figure}" for figure in ("AJI", "DQ", "SQ", "PQ"))),
-                ((method, instances.aji, instances.dq, instances.sq, instances.pq),),
+                tuple(
+                    (name, part.aji, part.dq, part.sq, part.pq)
+                    for name, part in (
+                        (method, instances),
+                        ("masks at true centroids", evaluation.instances_at_centroids),
+                    )
+                    if part is not None
+                ),
             )
         )
     modules = modules_of(evaluation.subject.get("provenance"))
