@@ -8,7 +8,7 @@ PYTHON := .venv/bin/python
 help:
 	@echo "make demo               open napari on sample tissue; without a display, run the whole loop into build/demo/"
 	@echo "make test [ARGS=...]    run the tests; ARGS go to pytest"
-	@echo "make fuzz [N=300]       make up N requests of each kind from the server's OpenAPI document"
+	@echo "make fuzz [N=10000]     make up N files and command lines, and requests of the server's OpenAPI document"
 	@echo "make test-ray           run deploy/ on a Ray cluster of this machine"
 	@echo "make weights DATA=dir   train the bundled checkpoints from nothing, into build/weights/"
 	@echo "make test-vllm          compare the engine of vLLM, on the CPU, with our own decoder"
@@ -29,7 +29,8 @@ test: system environment
 	scripts/with_display.sh $(PYTHON) -m pytest $(ARGS)
 
 fuzz: environment
-	NUNEXT_FUZZ_EXAMPLES=$(or $(N),300) $(PYTHON) -m pytest tests/serving/test_fuzz.py -o timeout=3600
+	$(PYTHON) -m benchmarks.fuzz --inputs $(or $(N),10000) --seed $(or $(SEED),1)
+	NUNEXT_FUZZ_EXAMPLES=$(or $(REQUESTS),300) $(PYTHON) -m pytest tests/serving/test_fuzz.py -o timeout=3600
 
 test-ray: environment
 	scripts/ray.sh $(ARGS)

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 
 import numpy as np
 
-from napari_nunext.core.errors import RecordError
+from napari_nunext.core.errors import MALFORMED, RecordError
 from napari_nunext.core.marks import UNMARKED, MarkedNucleus, Marks
 from napari_nunext.core.masks import Mask
 from napari_nunext.core.nuclei import UNCATEGORISED, Nucleus
@@ -73,7 +73,7 @@ def read_coco(data: Any, name: str) -> tuple[CocoPart, ...]:
     try:
         names = {c["id"]: str(c["name"]) for c in data.get("categories") or ()}
         parts = {i["id"]: (str(i["file_name"]), _size(i)) for i in data["images"]}
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except MALFORMED as error:
         raise _malformed(name, error) from error
     nuclei: dict[Any, list[MarkedNucleus]] = {image: [] for image in parts}
     crowds: Counter[Any] = Counter()
@@ -85,7 +85,7 @@ def read_coco(data: Any, name: str) -> tuple[CocoPart, ...]:
                 crowds[image] += 1
             elif image in nuclei:
                 nuclei[image].append(_nucleus(annotation, names, seen))
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        except MALFORMED as error:
             raise _malformed(name, error, annotation) from error
     read = []
     for image, (file_name, size_px) in parts.items():

@@ -25,6 +25,11 @@ A reply of a model that does not parse is data, not an exception: see
 
 from __future__ import annotations
 
+MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What taking data apart raises where it is not what it should be: numbers too large, other types,
+missing fields, text that is none. Of data from elsewhere all of it is the data's fault; an
+`InputError`, which is a ValueError too, says so already."""
+
 
 class NunextError(Exception):
     """Base of every error this project raises on purpose."""

@@ -6,7 +6,6 @@ the manifest: a record that passes can be trained on as it stands.
 
 from __future__ import annotations
 
-import json
 import struct
 from collections import Counter
 from dataclasses import dataclass, field
@@ -15,9 +14,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 
-from napari_nunext.core.errors import InputError, RecordError
+from napari_nunext.core.errors import MALFORMED, InputError, RecordError
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.identity import file_sha256
+from napari_nunext.core.json_text import parse_json
 from napari_nunext.core.records import (
     MANIFEST_FILE,
     PREFERENCES_FILE,
@@ -103,7 +103,7 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST_FILE
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parse_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError) as error:
         raise RecordError(
             f"{folder.name} is not an export: it has no {MANIFEST_FILE}. Choose the folder that an "
@@ -166,9 +166,9 @@ class _Reader:
                 if not line.strip():
                     continue
                 try:
-                    record = parse(json.loads(line))
+                    record = parse(parse_json(line))
                     self._check(record, seen)
-                except (AttributeError, KeyError, TypeError, ValueError) as error:
+                except MALFORMED as error:
                     self._problem(f"{name} line {number}: {_words(error)}", error)
                     self.left_out[name] += 1
                     continue
@@ -231,7 +231,7 @@ class _Reader:
 def _category_names(manifest: Manifest) -> frozenset[str]:
     try:
         return frozenset(str(c["name"]) for c in manifest.categories)
-    except (KeyError, TypeError) as error:
+    except MALFORMED as error:
         raise RecordError(
             f"The categories in {MANIFEST_FILE} have no names ({error!r}). Export again."
         ) from error

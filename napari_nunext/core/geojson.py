@@ -7,7 +7,6 @@ exports of a project (`napari_nunext.store.exports.geojson`); evaluation reads w
 from __future__ import annotations
 
 import gzip
-import json
 import math
 import zlib
 from collections import Counter
@@ -16,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from napari_nunext.core.coco import is_coco_results
-from napari_nunext.core.errors import RecordError
+from napari_nunext.core.errors import MALFORMED, RecordError
+from napari_nunext.core.json_text import parse_json
 from napari_nunext.core.marks import STATUS_IN_GEOJSON, UNMARKED, MarkedNucleus, Marks
 from napari_nunext.core.nuclei import UNCATEGORISED, Nucleus
 from napari_nunext.core.polygons import MAX_SIDE_PX, centroid_of, mask_of_rings
@@ -144,7 +144,7 @@ def _read_features(path: Path, features: list[Any], masks: bool) -> GeoJson:
             pieces += _pieces(feature, number, left_out)
         except RecordError as error:
             raise RecordError(f"{path.name}: feature {number} is malformed: {error}") from error
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        except MALFORMED as error:
             raise RecordError(
                 f"{path.name}: feature {number} is malformed ({error!r}). Expected a geometry with "
                 "coordinates and properties."
@@ -162,9 +162,10 @@ def _read_features(path: Path, features: list[Any], masks: bool) -> GeoJson:
     for piece in kept:
         try:
             nuclei.append(_nucleus(piece, seen, masks))
-        except RecordError as error:
+        except MALFORMED as error:
+            said = str(error) if isinstance(error, RecordError) else repr(error)
             raise RecordError(
-                f"{path.name}: feature {piece.item.feature} is malformed: {error}"
+                f"{path.name}: feature {piece.item.feature} is malformed: {said}"
             ) from error
         seen.add(nuclei[-1].nucleus.uid)
     notes = [f"left out {n} {what}" for what, n in sorted(left_out.items()) if n]
@@ -187,12 +188,12 @@ def read_json(path: Path, what: str, then: str) -> Any:
         raw = path.read_bytes()
         if raw.startswith(_GZIP):
             raw = gzip.decompress(raw)
-        return json.loads(raw.decode("utf-8-sig"))
+        return parse_json(raw)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise RecordError(f"{path.name} is damaged: gzip cannot open it ({error}).") from error
     except OSError as error:
         raise RecordError(f"{path.name} cannot be read ({error.strerror}).") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise RecordError(f"{path.name} is not {what} ({error}). {then}") from error
 
 

@@ -13,10 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy
 
-from napari_nunext.core.errors import RecordError
+from napari_nunext.core.errors import MALFORMED, RecordError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+MOST_PIXELS = 2**26
+"""Of a crop, about 8000 px square: decoding it takes as many bytes."""
+FARTHEST_PX = 2**31
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,12 @@ class Mask:
     def __post_init__(self) -> None:
         if self.height_px < 0 or self.width_px < 0 or any(c < 0 for c in self.counts):
             raise RecordError("A mask has a negative size or run; expected counts from 0 up.")
+        if self.height_px * self.width_px > MOST_PIXELS:
+            raise RecordError(
+                f"A mask spans {self.height_px} x {self.width_px} px; expected a nucleus."
+            )
+        if max(abs(self.x0_px), abs(self.y0_px)) > FARTHEST_PX:
+            raise RecordError("A mask lies outside of any image.")
         if sum(self.counts) != self.height_px * self.width_px:
             raise RecordError(
                 f"A mask's runs add up to {sum(self.counts)}; expected "
@@ -156,7 +167,7 @@ class Mask:
             (x0, y0), (height, width) = data["offset"], data["size"]
             counts = tuple(int(c) for c in data["counts"])
             return cls(int(x0), int(y0), int(height), int(width), counts)
-        except (KeyError, TypeError, ValueError) as error:
+        except MALFORMED as error:
             if isinstance(error, RecordError):
                 raise
             raise RecordError(
@@ -213,7 +224,7 @@ def masks_of(labels: NDArray[Any]) -> dict[int, Mask]:
     RecordError
         If the image is not two-dimensional, not of whole numbers, or has negative labels.
     """
-    if labels.ndim != 2 or labels.dtype.kind not in "biu":
+    if labels.ndim != 2 or labels.size == 0 or labels.dtype.kind not in "biu":
         raise RecordError(
             f"A label image is {labels.dtype} of shape {labels.shape}; expected whole numbers of "
             "shape (H, W)."

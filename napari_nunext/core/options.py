@@ -6,9 +6,10 @@ import argparse
 import math
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from napari_nunext.core.errors import CalibrationError
+from napari_nunext.core.sentences import is_text
 
 BAD_INPUT = 2
 """Exit code of bad input."""
@@ -29,6 +30,13 @@ class Parser(argparse.ArgumentParser):
         self.register("type", int, whole)
         self.register("type", float, number)
         self.register("type", Path, path)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Refuse words that are no text before they are told to anybody."""
+        for word in sys.argv[1:] if args is None else args:
+            if not is_text(word):
+                self.error(f"{word!a} is no text: rename it")
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Say it, and exit."""

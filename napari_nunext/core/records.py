@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
-from napari_nunext.core.errors import InputError, RecordError
+from napari_nunext.core.errors import MALFORMED, RecordError
 from napari_nunext.core.geometry import Box, check_mpp
+from napari_nunext.core.json_text import parse_json
 from napari_nunext.core.marks import UNMARKED, Marks
 from napari_nunext.core.masks import Mask
 
@@ -374,7 +375,7 @@ class Manifest:
                 split_seed=int(data["split_seed"]),
                 files=dict(data["files"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except MALFORMED as error:
             raise RecordError(f"{MANIFEST_FILE} is malformed ({error!r}). Export again.") from error
 
 
@@ -411,12 +412,12 @@ def read_jsonl(path: Path, parse: Callable[[dict[str, Any]], R]) -> Iterator[tup
     RecordError
         At the first line that is not a record, naming file and line. Blank lines are passed over.
     """
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue
             try:
-                yield number, parse(json.loads(line))
-            except (KeyError, TypeError, ValueError, InputError) as error:
+                yield number, parse(parse_json(line))
+            except MALFORMED as error:
                 what = f"misses {error}" if isinstance(error, KeyError) else str(error)
                 raise RecordError(f"{path.name} line {number}: {what}") from error

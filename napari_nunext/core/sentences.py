@@ -1,4 +1,4 @@
-"""Sentences for people on other machines."""
+"""Text: whether it can be shown and kept, and what of it is for people on other machines."""
 
 from __future__ import annotations
 
@@ -8,6 +8,15 @@ _QUOTED = re.compile(r"(['\"])(?:[A-Za-z]:)?[\\/][^'\"]*[\\/]([^'\"\\/]*)[\\/]?\
 _PLAIN = re.compile(
     r"(?<![\w/:.])(?:[A-Za-z]:)?[\\/](?:[^\s\\/'\"<>|:,;()]+[\\/])+(?=[^\s\\/'\"<>|:,;()]*)"
 )
+
+
+def is_text(text: str) -> bool:
+    """Whether it can be written: file names and JSON may hold halves of characters."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def without_folders(sentence: str) -> str:

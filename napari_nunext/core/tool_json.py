@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from napari_nunext.core.errors import RecordError
+from napari_nunext.core.errors import MALFORMED, RecordError
 from napari_nunext.core.nuclei import UNCATEGORISED
 
 _BORDER = 1.001
@@ -50,13 +50,13 @@ def features_of_tool(data: Any, name: str) -> ToolFeatures | None:
         if all(isinstance(data.get(key), dict | list) for key in keys):
             try:
                 return ToolFeatures(tool, read(data))
-            except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            except RecordError as error:
+                raise RecordError(f"{name}: {error}") from error
+            except MALFORMED as error:
                 raise RecordError(
                     f"{name} looks like JSON of {tool}, but is malformed ({error!r}). Write it "
                     "again, or as GeoJSON."
                 ) from error
-            except RecordError as error:
-                raise RecordError(f"{name}: {error}") from error
     return None
 
 

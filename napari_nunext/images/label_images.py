@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_nunext.core.errors import RecordError
 from napari_nunext.core.masks import masks_of
-from napari_nunext.images.picture import ORIENTATION_NOTE, oriented
+from napari_nunext.images.picture import ORIENTATION_NOTE, check_size, oriented, quiet_readers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,30 +79,38 @@ def read_label_image(path: Path) -> NDArray[Any]:
             f"{path.name} is Cellpose's own file, which only unsafe unpickling opens. Save the "
             "masks as PNG or TIFF (in Cellpose: File, Save masks) and take that file."
         )
-    labels: NDArray[Any]
     try:
-        if path.suffix.lower() == ".npy":
-            labels = np.load(path, allow_pickle=False)
-        elif path.suffix.lower() in (".tif", ".tiff"):
-            import tifffile
-
-            labels = tifffile.imread(path)
-        else:
-            from PIL import Image
-
-            with Image.open(path) as image:
-                labels = np.asarray(image)
+        with quiet_readers():
+            labels = np.squeeze(_decoded(path))
     except Exception as error:  # decoders raise anything at broken files
         raise RecordError(f"{path.name} cannot be read as a label image ({error}).") from error
-    labels = np.squeeze(np.asarray(labels))
     if labels.dtype.kind == "f" and np.array_equal(labels, np.rint(labels)):
         labels = labels.astype(np.int64)
-    if labels.ndim != 2 or labels.dtype.kind not in "biu":
+    if labels.ndim != 2 or labels.size == 0 or labels.dtype.kind not in "biu":
         raise RecordError(
             f"{path.name} is {labels.dtype} of shape {labels.shape}; expected a label image (H, W) "
             "of whole numbers, 0 for background and one number for each nucleus."
         )
     return labels
+
+
+def _decoded(path: Path) -> NDArray[Any]:
+    """All samples of a file, whose size was looked at before memory is taken."""
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        stored = np.load(path, mmap_mode="r", allow_pickle=False)
+        width_px = (1, *stored.shape)[-1]
+        check_size(path, width_px, stored.size // max(width_px, 1), stored.itemsize)
+        return np.array(stored)
+    if suffix in (".tif", ".tiff"):
+        from napari_nunext.images.tiff import read_samples
+
+        return read_samples(path)
+    from PIL import Image
+
+    with Image.open(path, formats=("PNG",)) as image:
+        check_size(path, *image.size, 4)
+        return np.asarray(image)
 
 
 def split_binary(labels: NDArray[Any]) -> tuple[NDArray[Any], str | None]:

@@ -103,6 +103,22 @@ def _check_memory(path: Path, page: tifffile.TiffPage, channels: int) -> None:
         check_size(path, page.tilewidth, page.tilelength, bytes_per_px)
 
 
+def read_samples(path: Path) -> NDArray[Any]:
+    """The samples of a TIFF's first series as they are stored, for what is no picture: labels.
+
+    Raises
+    ------
+    ImageError
+        If it is damaged, incomplete, or would take too much memory.
+    """
+    with _opened(path) as tif:
+        check_size(path, tif.pages.first.imagewidth, tif.pages.first.imagelength)
+        series = tif.series[0]
+        _check_memory(path, series.keyframe, max(len(series.pages), 1))
+        _check_complete(path, series)
+        return series.asarray()
+
+
 def _check_colours(path: Path, page: tifffile.TiffPage) -> None:
     subsampled = page.photometric == PHOTOMETRIC.YCBCR and page.compression != COMPRESSION.JPEG
     if page.photometric not in _COLOUR_MODELS or subsampled:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from napari_nunext.core.errors import ImageError
 from napari_nunext.core.geometry import Box, check_mpp
 from napari_nunext.core.identity import pixels_sha256
+from napari_nunext.core.sentences import is_text
 from napari_nunext.images.find import image_stem
 from napari_nunext.images.picture import Picture
 from napari_nunext.images.scale import Scale
@@ -178,6 +179,10 @@ def image_from_pixels(
 
 def _read(path: Path) -> Picture:
     """Read the header with the reader that the file's first bytes name."""
+    if not is_text(str(path)):
+        raise ImageError(
+            f"{path.name!r} has a name that is no text and cannot be kept. Rename the file."
+        )
     if path.is_dir():
         raise ImageError(f"{path.name} is a folder; expected an image file. Open what is in it.")
     try:

@@ -25,6 +25,7 @@ from napari_nunext.core.codec import (
 from napari_nunext.core.errors import CalibrationError, CheckpointError
 from napari_nunext.core.geometry import check_mpp
 from napari_nunext.core.identity import file_sha256
+from napari_nunext.core.json_text import parse_json
 from napari_nunext.core.nuclei import UNCATEGORISED, Category, default_categories
 from napari_nunext.models.atomic import AtomicPoints, check_head_file
 from napari_nunext.models.detector import DetectorInfo
@@ -418,7 +419,7 @@ def _read_as(kind: str, data: dict[str, Any], read: Callable[[], Any]) -> Any:
 
 def _read_json(path: Path, *, missing: str | None = None) -> dict[str, Any]:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parse_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError) as error:
         raise CheckpointError(missing or f"{path.name} is missing.") from error
     except (OSError, ValueError) as error:

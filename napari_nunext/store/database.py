@@ -21,7 +21,12 @@ from urllib.parse import quote
 from filelock import FileLock, Timeout
 from sqlalchemy import Connection, QueuePool, create_engine, delete, event, exc, insert
 
-from napari_nunext.core.errors import ProjectLockedError, StorageError, StoreError
+from napari_nunext.core.errors import (
+    MALFORMED,
+    ProjectLockedError,
+    StorageError,
+    StoreError,
+)
 from napari_nunext.store import migrations, schema
 from napari_nunext.store.wholeness import IN_LOG, WHOLE, copy_whole, lost_its_log
 
@@ -102,7 +107,7 @@ class Database:
         self.lost_log = lost_log and (mode == "rw" or not self.is_being_written())
         try:
             self.engine = _engine(path, mode)
-            with translated_errors(path.name):
+            with damage_told(path.name):
                 self._prepare(steps, clock)
                 if mode == "rw":
                     self._sign(annotator, clock())
@@ -113,7 +118,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A consistent view of the project, whatever is written meanwhile."""
-        with translated_errors(self.path.name), self.engine.begin() as connection:
+        with damage_told(self.path.name), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
@@ -266,6 +271,18 @@ def translated_errors(name: str) -> Iterator[None]:
         raise StorageError(_sentence(name, "disk is full")) from error
 
 
+@contextmanager
+def damage_told(name: str) -> Iterator[None]:
+    """Also turn what reading runs into where a file holds what nobody wrote into a sentence."""
+    try:
+        with translated_errors(name):
+            yield
+    except StoreError:
+        raise
+    except (*MALFORMED, exc.SQLAlchemyError) as error:
+        raise StoreError(_sentence(name, f"malformed: {' '.join(str(error).split())}")) from error
+
+
 def _sentence(name: str, cause: str) -> str:
     if "disk is full" in cause:
         return (
@@ -301,7 +318,7 @@ def _check_file(path: Path, *, may_create: bool) -> None:
 
 def _check_is_project(path: Path) -> None:
     """Look without leaving a trace: switching a foreign database to WAL would change it."""
-    with translated_errors(path.name), closing(_connect(path, "r")) as connection:
+    with damage_told(path.name), closing(_connect(path, "r")) as connection:
         rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
     tables = {name for (name,) in rows}
     migrations.check_version(1 if not tables or "migration" in tables else None, 1, path.name)

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 from uuid import UUID, uuid4
 
-from napari_nunext.core.errors import InputError
+from napari_nunext.core.errors import MALFORMED, InputError
 from napari_nunext.core.geometry import Box, check_mpp
 from napari_nunext.core.masks import Mask
+from napari_nunext.core.sentences import is_text
 from napari_nunext.store.entries import Origin, check_mpp_source
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip())
+    return isinstance(value, str) and bool(value.strip()) and is_text(value)
 
 
 def _is_flag(value: Any) -> bool:
@@ -129,7 +130,7 @@ def _reads(parse: Callable[[Any], object], value: Any) -> bool:
     """Whether `parse` accepts `value`."""
     try:
         parse(value)
-    except (TypeError, ValueError):
+    except MALFORMED:
         return False
     return True
 

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import numpy as np
 from PIL import Image
 
-from napari_nunext.core.errors import RecordError
+from napari_nunext.core.errors import MALFORMED, RecordError
 from napari_nunext.core.exports import read_export
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.identity import pixels_sha256
@@ -80,7 +80,7 @@ def _category(data: dict[str, Any]) -> Category:
     try:
         red, green, blue = data["color"]
         return Category(str(data["name"]), (int(red), int(green), int(blue)))
-    except (KeyError, TypeError, ValueError) as error:
+    except MALFORMED as error:
         raise RecordError(
             f"Category {data} of the export is not a name and a colour. Export again."
         ) from error

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, insert, select, update
 
-from napari_nunext.core.errors import InputError, StoreError
+from napari_nunext.core.errors import MALFORMED, InputError, StoreError
 from napari_nunext.store import schema
 from napari_nunext.store.events import EDIT_KINDS, GENESIS_HASH, Event
 
@@ -170,7 +170,7 @@ def _event(row: Row[tuple[object, ...]]) -> Event:
             at_utc=datetime.fromisoformat(row.at_utc),
             seq=row.seq,
         )
-    except (TypeError, ValueError) as error:
+    except MALFORMED as error:
         raise StoreError(
             f"Event {row.seq} of the journal is damaged ({error}). Restore the project from a copy."
         ) from error

@@ -168,7 +168,9 @@ def _nuclei_by_run(connection: Connection, image_sha256: str) -> dict[str, list[
     )
     nuclei: dict[str, list[Nucleus]] = defaultdict(list)
     for row in connection.execute(query):
-        nucleus = Nucleus(UUID(row.uid), row.x_px, row.y_px, row.category, row.confidence)
+        sure = None if row.confidence is None else float(row.confidence)
+        nucleus = Nucleus(UUID(row.uid), float(row.x_px), float(row.y_px), row.category, sure)
+        check_prediction(nucleus)
         if row.mask is not None:
             nucleus = replace(nucleus, mask=Mask.from_json(json.loads(row.mask)))
         nuclei[row.run_id].append(nucleus)

@@ -1,0 +1,38 @@
+"""JSON from elsewhere, which may be anything."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+_ESCAPE = re.compile(
+    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}(?P<pair>\\u[dD][c-fC-F][0-9a-fA-F]{2})?"
+    r"|u[dD][c-fC-F][0-9a-fA-F]{2}|.)",
+    re.DOTALL,
+)
+
+
+def parse_json(data: bytes | str) -> Any:
+    """Data of JSON text, UTF-8 with or without a mark at its beginning.
+
+    Halves of characters (lone surrogates) become U+FFFD: they can be neither shown nor stored.
+
+    Raises
+    ------
+    ValueError
+        If it is no JSON, or nested so deep that it cannot be read.
+    """
+    text = data.decode("utf-8-sig") if isinstance(data, bytes) else data
+    if "\\ud" in text or "\\uD" in text:
+        text = _ESCAPE.sub(_whole, text)
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+
+
+def _whole(escape: re.Match[str]) -> str:
+    said = escape.group()
+    half = said[1] == "u" and escape["pair"] is None
+    return "\\ufffd" if half and len(said) == 6 else said
