@@ -51,12 +51,13 @@ def read_pillow(path: Path) -> Picture:
         If it is damaged, empty or too large.
     """
     with _opened(path) as image:
-        check_size(path, *image.size, _bytes_per_px(image, path))
+        needed = check_size(path, *image.size, _bytes_per_px(image, path))
         orientation = _orientation(image)
         width, height = image.size[::-1] if orientation in (5, 6, 7, 8) else image.size
         mpp, scale_notes = _mpp(image)
         notes = _notes(image, path, orientation)
-    return Picture(width, height, mpp, notes + scale_notes, lambda: _decode(path), orientation)
+    notes += scale_notes
+    return Picture(width, height, mpp, notes, lambda: _decode(path), orientation, needed)
 
 
 @contextmanager

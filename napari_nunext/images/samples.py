@@ -9,6 +9,8 @@ import numpy as np
 from napari_nunext.core.errors import ImageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 _FULL_SCALES = (255, 1023, 4095, 16_383, 65_535, 2**32 - 1)
@@ -18,7 +20,7 @@ _FULL_SCALES = (255, 1023, 4095, 16_383, 65_535, 2**32 - 1)
 _OVERSHOOT = 0.02
 """How far, as a part of the full scale, floats may lie beyond it: resampling and stain normalisers
 overshoot. They are clipped."""
-_BLOCK_SAMPLES = 1 << 22
+_BLOCK_SAMPLES = 1 << 20
 """Converted at once, so that an image needs little memory beside its own."""
 
 
@@ -87,13 +89,25 @@ def on_white(
     premultiplied : bool
         Whether `rgb` is already multiplied by `alpha`.
     """
-    opacity = alpha[..., np.newaxis].astype(np.uint32)
-    colour = rgb.astype(np.uint32) * (255 if premultiplied else opacity)
-    blended = (colour + 255 * (255 - opacity) + 127) // 255
-    return np.minimum(blended, 255).astype(np.uint8)
+    out = np.empty(rgb.shape, np.uint8)
+    for rows in _blocks_of_rows(rgb):
+        opacity = alpha[rows, :, np.newaxis].astype(np.uint32)
+        colour = rgb[rows].astype(np.uint32) * (255 if premultiplied else opacity)
+        blended = (colour + 255 * (255 - opacity) + 127) // 255
+        out[rows] = np.minimum(blended, 255)
+    return out
 
 
 def cmyk_to_rgb(cmyk: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Inks (0 is none) to light without a colour profile, shape (H, W, 4) to (H, W, 3)."""
-    paper = 255 - cmyk.astype(np.uint32)
-    return ((paper[..., :3] * paper[..., 3:] + 127) // 255).astype(np.uint8)
+    out = np.empty((*cmyk.shape[:2], 3), np.uint8)
+    for rows in _blocks_of_rows(cmyk):
+        paper = 255 - cmyk[rows].astype(np.uint32)
+        out[rows] = (paper[..., :3] * paper[..., 3:] + 127) // 255
+    return out
+
+
+def _blocks_of_rows(image: NDArray[Any]) -> Iterator[slice]:
+    """Parts of an image (H, W, channels) that are converted at once."""
+    step = max(_BLOCK_SAMPLES // max(image[0].size, 1), 1) if len(image) else 1
+    return (slice(start, start + step) for start in range(0, len(image), step))

@@ -60,7 +60,8 @@ def read_tiff(path: Path) -> Picture:
         series, page = _shown(tif)
         _check_colours(path, page)
         _check_axes(path, series.axes, series.shape)
-        _check_memory(path, page, dict(zip(series.axes, series.shape, strict=True)).get("C", 1))
+        channels = dict(zip(series.axes, series.shape, strict=True)).get("C", 1)
+        needed = _check_memory(path, page, channels)
         _check_complete(path, series)
         orientation = _orientation(page)
         width, height = page.imagewidth, page.imagelength
@@ -68,7 +69,8 @@ def read_tiff(path: Path) -> Picture:
             width, height = height, width
         mpp, scale_notes = mpp_of_tiff(tif, page)
         notes = _notes(page, tif, series, orientation)
-    return Picture(width, height, mpp, notes + scale_notes, lambda: _decode(path), orientation)
+    notes += scale_notes
+    return Picture(width, height, mpp, notes, lambda: _decode(path), orientation, needed)
 
 
 @contextmanager
@@ -94,13 +96,14 @@ def _called(series: tifffile.TiffPageSeries, page: tifffile.TiffPage) -> str:
     return f"{series.name} {page.description if len(page.description) < 40 else ''}"
 
 
-def _check_memory(path: Path, page: tifffile.TiffPage, channels: int) -> None:
-    """Refuse what would take much memory to decode: the page, or one tile of it."""
+def _check_memory(path: Path, page: tifffile.TiffPage, channels: int) -> int:
+    """Refuse what would take much memory to decode: the page, or one tile of it; else how much."""
     bits = page.bitspersample if isinstance(page.bitspersample, int) else max(page.bitspersample)
     bytes_per_px = max(channels, page.samplesperpixel) * -(-bits // 8)
-    check_size(path, page.imagewidth, page.imagelength, bytes_per_px)
+    needed = check_size(path, page.imagewidth, page.imagelength, bytes_per_px)
     if page.is_tiled:
-        check_size(path, page.tilewidth, page.tilelength, bytes_per_px)
+        needed += check_size(path, page.tilewidth, page.tilelength, bytes_per_px)
+    return needed
 
 
 def read_samples(path: Path) -> NDArray[Any]:

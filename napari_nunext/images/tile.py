@@ -50,6 +50,10 @@ class _Pixels:
     def orientation(self) -> int:
         return self._picture.orientation
 
+    @property
+    def decoding_bytes(self) -> int:
+        return self._picture.decoding_bytes
+
     def sha256(self) -> str:
         rgb = self.rgb()
         with self._lock:
@@ -103,6 +107,11 @@ class TileImage:
     def orientation(self) -> int:
         """How the stored pixels were turned to be shown, as EXIF and TIFF number it; 1 for not."""
         return self._pixels.orientation
+
+    @property
+    def decoding_bytes(self) -> int:
+        """Most memory that reading the pixels takes, by the header; 0 where it is not known."""
+        return self._pixels.decoding_bytes
 
     @property
     def rgb(self) -> NDArray[np.uint8]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response, Security
 from fastapi.responses import PlainTextResponse, StreamingResponse
@@ -31,7 +31,7 @@ from napari_nunext.serving.refusals import Refusal, hung_up
 from napari_nunext.serving.service import Service
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Coroutine
 
     from starlette.types import Receive, Scope, Send
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from napari_nunext.serving.settings import ServerSettings
     from napari_nunext.serving.shelf import ModelCatalog
 
+T = TypeVar("T")
 NDJSON = "application/x-ndjson"
 IMAGE_KINDS = ("image/png", "image/jpeg", "image/tiff")
 _BINARY = {"type": "string", "format": "binary"}
@@ -134,7 +135,7 @@ async def has_image(sha256: Sha256, service: Services) -> Response:
 )
 async def put_image(sha256: Sha256, request: Request, service: Services) -> ImageStored:
     """Upload a PNG, JPEG or TIFF file. The hash is that of its RGB pixels."""
-    image = await service.put_image(await request.body(), sha256)
+    image = await _while_listened_to(request, service.put_image(await request.body(), sha256))
     return ImageStored(sha256=sha256, width_px=image.width_px, height_px=image.height_px)
 
 
@@ -193,6 +194,20 @@ class _RunResponse(StreamingResponse):
             await super().__call__(scope, receive, send)
         finally:
             self._service.forget(self._run)
+
+
+async def _while_listened_to(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """What work gives; it is stopped when the caller hangs up."""
+    task, watch = asyncio.ensure_future(work), asyncio.create_task(_hung_up(request))
+    first: set[asyncio.Future[Any]] = {task, watch}
+    try:
+        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise hung_up()
+        return task.result()
+    finally:
+        watch.cancel()
+        task.cancel()
 
 
 async def _hung_up(request: Request) -> None:

@@ -52,40 +52,75 @@ class ImageStore:
         """Keep an image; those used longest ago make room."""
         self._images.put(sha256, image)
 
-    def decode(self, body: bytes, sha256: str) -> TileImage:
-        """Decode a PNG, JPEG or TIFF file, entirely, and check what it is.
+    def take_in(self, body: bytes) -> Upload:
+        """Look at the header of a PNG, JPEG or TIFF file; its pixels are decoded later.
 
         Raises
         ------
         ImageError
             If it cannot be read, is larger than allowed, or than the store.
+        """
+        upload = Upload(body)
+        try:
+            self._check(upload.image)
+        except BaseException:
+            upload.close()
+            raise
+        return upload
+
+    def _check(self, image: TileImage) -> None:
+        if image.width_px * image.height_px > self._max_pixels:
+            raise ImageError(
+                f"The image of {image.width_px} x {image.height_px} pixels is larger than the "
+                f"{self._max_pixels / 1e6:g} million pixels that this server takes. "
+                "Send a smaller region of it."
+            )
+        room_bytes = self._images.capacity_bytes
+        if _size_bytes(image) > room_bytes:
+            raise ImageError(
+                f"The image of {image.width_px} x {image.height_px} pixels does not fit into "
+                f"the {room_bytes / MIB:.0f} MiB that this server keeps images in. "
+                "Send a smaller region of it."
+            )
+
+
+class Upload:
+    """An image file that was sent, as a file until it is decoded. To be closed."""
+
+    def __init__(self, body: bytes) -> None:
+        self._folder = TemporaryDirectory(prefix="nunext-", ignore_cleanup_errors=True)
+        try:
+            path = Path(self._folder.name, "the upload")
+            path.write_bytes(body)
+            self.image = open_image(path)
+        except BaseException:
+            self.close()
+            raise
+
+    def decode(self, sha256: str) -> TileImage:
+        """Decode it entirely, check what it is, and close it.
+
+        Raises
+        ------
+        ImageError
+            If it cannot be read.
         WrongHashError
             If it is not the image of `sha256`.
         """
-        with TemporaryDirectory(prefix="nunext-", ignore_cleanup_errors=True) as folder:
-            path = Path(folder, "the upload")
-            path.write_bytes(body)
-            image = open_image(path)
-            if image.width_px * image.height_px > self._max_pixels:
-                raise ImageError(
-                    f"The image of {image.width_px} x {image.height_px} pixels is larger than the "
-                    f"{self._max_pixels / 1e6:g} million pixels that this server takes. "
-                    "Send a smaller region of it."
-                )
-            room_bytes = self._images.capacity_bytes
-            if _size_bytes(image) > room_bytes:
-                raise ImageError(
-                    f"The image of {image.width_px} x {image.height_px} pixels does not fit into "
-                    f"the {room_bytes / MIB:.0f} MiB that this server keeps images in. "
-                    "Send a smaller region of it."
-                )
-            actual = image.sha256  # decodes: the file is not needed afterwards
+        try:
+            actual = self.image.sha256  # decodes: the file is not needed afterwards
+        finally:
+            self.close()
         if actual != sha256:
             raise WrongHashError(
                 f"The pixels' hash begins with {actual[:12]}, but they were sent as "
                 f"{sha256[:12]}. Hash the RGB pixels as napari_nunext.core.identity does."
             )
-        return image
+        return self.image
+
+    def close(self) -> None:
+        """Remove the file."""
+        self._folder.cleanup()
 
 
 def _size_bytes(image: TileImage) -> int:

@@ -44,6 +44,16 @@ def too_large(limit_bytes: int) -> Refusal:
     )
 
 
+def too_large_to_decode(needed_bytes: int, limit_bytes: int) -> Refusal:
+    """The image would take more memory than there is for decoding."""
+    return Refusal(
+        413,
+        "too_large",
+        f"Decoding the image would take {needed_bytes / 2**20:.0f} MiB of memory; this model "
+        f"server takes {limit_bytes / 2**20:.0f}. Send a smaller region of it, as 8-bit RGB.",
+    )
+
+
 def too_slow(limit_s: float) -> Refusal:
     """The body did not arrive in time."""
     return Refusal(

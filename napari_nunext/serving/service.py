@@ -9,13 +9,14 @@ import asyncio
 from typing import TYPE_CHECKING, Literal
 
 from napari_nunext import __version__
+from napari_nunext.serving.budget import Budget
 from napari_nunext.serving.detect_jobs import DetectJobs
 from napari_nunext.serving.device import device_name, resident_bytes
 from napari_nunext.serving.failures import failure
 from napari_nunext.serving.image_store import ImageStore
 from napari_nunext.serving.metrics import Metrics
 from napari_nunext.serving.protocol import Failed, Health
-from napari_nunext.serving.refusals import Refusal, draining
+from napari_nunext.serving.refusals import Refusal, busy, draining, too_large_to_decode
 from napari_nunext.serving.segment_jobs import SegmentJobs
 from napari_nunext.serving.self_check import free_disk_bytes, free_memory_bytes, problems
 from napari_nunext.serving.shelf import Shelf
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from napari_nunext.images import TileImage
+    from napari_nunext.serving.image_store import Upload
     from napari_nunext.serving.protocol import (
         DetectRequest,
         ModelInfo,
@@ -58,6 +60,7 @@ class Service:
         self._detect_jobs = DetectJobs(self._workshop)
         self._segment_jobs = SegmentJobs(self._workshop)
         self._decoders = asyncio.Semaphore(settings.decoders)
+        self._decoding = Budget(settings.max_decoding_bytes)
         self._draining = False
         self._watch()
 
@@ -66,6 +69,7 @@ class Service:
         watch("nunext_jobs_waiting", "Jobs that have not begun.", lambda: worker.waiting)
         watch("nunext_jobs_under_way", "Jobs that take turns.", lambda: worker.under_way)
         watch("nunext_step_seconds", "How long the present step has taken.", worker.step_s)
+        watch("nunext_decoding_bytes", "Decoders' memory.", lambda: self._decoding.used_bytes)
         watch("nunext_images_bytes", "Pixels kept.", lambda: self.images.size_bytes)
         watch("nunext_embeddings_bytes", "Embeddings kept.", self._shelf.embeddings_bytes)
         watch("nunext_memory_bytes", "Resident memory.", lambda: resident_bytes() or 0)
@@ -124,20 +128,44 @@ class Service:
         Raises
         ------
         Refusal
-            503 when the server is about to stop, 507 when its disk is full.
+            413 when decoding would take more memory than there is for it, 429 when it had to wait
+            too long for others, 503 when the server is about to stop, 507 when its disk is full.
         ImageError
-            As `ImageStore.decode`.
+            As `ImageStore.take_in` and `Upload.decode`.
         """
         self._refuse_if_draining()
-        async with self._decoders:
-            try:
-                image = await asyncio.to_thread(self.images.decode, body, sha256)
-            except OSError as error:
-                said = failure("Taking in the image", error)
-                status = 507 if said.code == "disk_full" else 500
-                raise Refusal(status, said.code, said.message) from error
+        try:
+            upload = await asyncio.to_thread(self.images.take_in, body)
+            image = await self._decode(upload, sha256)
+        except OSError as error:
+            said = failure("Taking in the image", error)
+            status = 507 if said.code == "disk_full" else 500
+            raise Refusal(status, said.code, said.message) from error
         self.images.put(sha256, image)
         return image
+
+    async def _decode(self, upload: Upload, sha256: str) -> TileImage:
+        """Decode when there is memory for it; who hangs up meanwhile takes none any more."""
+        needed = upload.image.decoding_bytes
+        try:
+            if needed > self._decoding.capacity_bytes:
+                raise too_large_to_decode(needed, self._decoding.capacity_bytes)
+            try:
+                async with asyncio.timeout(self.settings.max_upload_s):
+                    await self._decoding.take(needed)
+            except TimeoutError:
+                raise busy("all", 5) from None
+        except BaseException:
+            upload.close()
+            raise
+        work = asyncio.ensure_future(self._decode_in_turn(upload, sha256))
+        # Not before it is over: a decoder that began cannot be stopped.
+        work.add_done_callback(lambda _: self._decoding.give_back(needed))
+        return await asyncio.shield(work)
+
+    async def _decode_in_turn(self, upload: Upload, sha256: str) -> TileImage:
+        async with self._decoders:
+            return await asyncio.to_thread(upload.decode, sha256)
 
     async def detect(self, request: DetectRequest, user: str = "") -> Run:
         """Put a detection in the queue.

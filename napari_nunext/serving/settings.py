@@ -50,6 +50,9 @@ class ServerSettings:
     """Most that is read of all requests together; more is refused for the moment."""
     max_image_pixels: int = MAX_PIXELS
     """Largest image; what its header says is looked at before its pixels are decoded."""
+    max_decoding_bytes: int = 4096 * MIB
+    """Memory for decoding, of all images together: the largest takes nearly all of it. One for
+    which there is none at the moment waits."""
     decoders: int = 2
     """Images that are decoded at a time."""
     image_store_bytes: int = 1024 * MIB
