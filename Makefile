@@ -3,18 +3,20 @@
 
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz lint bench environment system clean test-ray test-vllm weights
+.PHONY: help demo test fuzz lint bench environment system clean mutate lottery test-ray test-vllm weights
 
 help:
 	@echo "make demo               open napari on sample tissue; without a display, run the whole loop into build/demo/"
 	@echo "make test [ARGS=...]    run the tests; ARGS go to pytest"
 	@echo "make fuzz [N=10000]     make up N files and command lines, and requests of the server's OpenAPI document"
+	@echo "make mutate [ARGS=...]  put faults into the pure functions, and list those that no test notices"
+	@echo "make lottery [ARGS=...] run the quick tests often, in other orders and under load, and compare"
 	@echo "make test-ray           run deploy/ on a Ray cluster of this machine"
 	@echo "make weights DATA=dir   train the bundled checkpoints from nothing, into build/weights/"
 	@echo "make test-vllm          compare the engine of vLLM, on the CPU, with our own decoder"
 	@echo "make lint               style, types, import contracts"
 	@echo "make bench [ONLY=name]  run the benchmarks into build/bench/"
-	@echo "make clean              remove what the targets made, except .venv and .venv-vllm"
+	@echo "make clean              remove what the targets made, except .venv, .venv-vllm and .venv-mutate"
 
 environment:
 	@scripts/environment.sh
@@ -31,6 +33,12 @@ test: system environment
 fuzz: environment
 	$(PYTHON) -m benchmarks.fuzz --inputs $(or $(N),10000) --seed $(or $(SEED),1)
 	NUNEXT_FUZZ_EXAMPLES=$(or $(REQUESTS),300) $(PYTHON) -m pytest tests/serving/test_fuzz.py -o timeout=3600
+
+mutate: environment
+	scripts/mutate.sh $(ARGS)
+
+lottery: system environment
+	scripts/with_display.sh $(PYTHON) scripts/lottery.py $(ARGS)
 
 test-ray: environment
 	scripts/ray.sh $(ARGS)

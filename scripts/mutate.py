@@ -1,0 +1,134 @@
+"""Faults on purpose in the pure functions, one at a time: which does no test notice.
+
+Run by ``make mutate``. Of each module so many mutants are drawn by a seed; each is tried by the
+tests of its module, in a copy of the tree, and killed if they fail or take too long. What was tried
+is kept in build/mutate, so that a run that is broken off goes on. docs/mutation.md tells of the
+survivors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from cosmic_ray import commands
+from cosmic_ray.mutating import mutate_and_test
+from cosmic_ray.work_db import WorkDB, use_db
+from cosmic_ray.work_item import TestOutcome
+
+ROOT = Path(__file__).resolve().parents[1]
+OUT = ROOT / "build" / "mutate"
+TREE = OUT / "tree"
+CORE, TRAINING = "napari_nunext/core", "training/nunext_training"
+MODULES = (
+    *(f"{CORE}/{name}.py" for name in ("bounded", "codec", "coco", "csv_table", "exports")),
+    *(
+        f"{CORE}/{name}.py"
+        for name in ("geojson", "geometry", "identity", "instances", "json_text")
+    ),
+    *(f"{CORE}/{name}.py" for name in ("masks", "matching", "metrics", "options", "plausible")),
+    *(f"{CORE}/{name}.py" for name in ("polygons", "records", "sentences", "tiling")),
+    *(f"{TRAINING}/{name}.py" for name in ("advantages", "centre_map", "losses", "mask_losses")),
+    *(f"{TRAINING}/{name}.py" for name in ("modules", "rewards")),
+)
+TIMEOUT_S = 300.0
+
+
+def tests_of(module: str) -> list[str]:
+    """Test files that are named after a module."""
+    stem = Path(module).stem
+    area = "core" if module.startswith(CORE) else "training"
+    found = sorted((ROOT / "tests" / area).glob(f"test_{stem}*.py"))
+    if not found:
+        raise SystemExit(f"mutate: {module} has no tests/{area}/test_{stem}.py")
+    return [str(path.relative_to(ROOT)) for path in found]
+
+
+def copy_tree() -> None:
+    """The tracked files as they are now, for faults to be put into."""
+    shutil.rmtree(TREE, ignore_errors=True)
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
+    for name in listed.stdout.decode().split("\0"):
+        source = ROOT / name
+        if name and source.is_file():
+            (TREE / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, TREE / name)
+
+
+def session(module: str, most: int, seed: int) -> Path:
+    """The file that keeps a module's mutants, drawn anew when the module has changed."""
+    digest = hashlib.sha256((ROOT / module).read_bytes()).hexdigest()[:12]
+    path = OUT / f"{Path(module).stem}-{digest}-{most}-{seed}.sqlite"
+    if path.exists():
+        return path
+    with use_db(path, WorkDB.Mode.create) as everything:
+        commands.init([Path(module)], everything, {})
+        items = sorted(everything.work_items, key=lambda item: str(item.mutations))
+        drawn = random.Random(f"{seed}/{module}").sample(items, min(most, len(items)))
+        everything.clear()
+        everything.add_work_items(drawn)
+    return path
+
+
+def try_all(module: str, path: Path, python: str, until: float) -> None:
+    """Try the mutants that were not tried yet, while there is time."""
+    command = f"{python} -m pytest -x -q -p no:cacheprovider {' '.join(tests_of(module))}"
+    with use_db(path, WorkDB.Mode.open) as database:
+        for item in list(database.pending_work_items):
+            if time.monotonic() > until:
+                return
+            result = mutate_and_test(item.mutations, command, TIMEOUT_S)
+            database.set_result(item.job_id, result)
+
+
+def told(module: str, path: Path) -> str:
+    """What came of a module, as part of a page."""
+    with use_db(path, WorkDB.Mode.open) as database:
+        results = [result for _, result in database.results]
+        pending = len(list(database.pending_work_items))
+    survivors = [r for r in results if r.test_outcome == TestOutcome.SURVIVED]
+    head = f"{module}: {len(results)} tried, {len(survivors)} survived"
+    head += f", {pending} not tried yet" if pending else ""
+    return "\n".join([f"## {head}", "", *(f"```diff\n{r.diff}\n```" for r in survivors)])
+
+
+def main() -> int:
+    """Try what there is time for, and say what survived."""
+    parser = argparse.ArgumentParser(prog="make mutate")
+    parser.add_argument("--python", default=sys.executable, help="of the tests")
+    parser.add_argument("--most", type=int, default=20, help="mutants of a module")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("modules", nargs="*", help="by default all")
+    args = parser.parse_args()
+    chosen = [m for m in MODULES if not args.modules or Path(m).stem in args.modules]
+    unknown = set(args.modules) - {Path(m).stem for m in MODULES}
+    if unknown:
+        raise SystemExit(f"mutate: unknown {', '.join(sorted(unknown))}")
+    OUT.mkdir(parents=True, exist_ok=True)
+    copy_tree()
+    os.chdir(TREE)
+    # The tests' own numbers are the same in every run, and it is the copy that is imported.
+    os.environ |= {"CI": "1", "PYTHONPATH": f"{TREE}{os.pathsep}{TREE / 'training'}"}
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    until = time.monotonic() + 60 * args.minutes
+    parts = []
+    for module in chosen:
+        path = session(module, args.most, args.seed)
+        try_all(module, path, args.python, until)
+        parts.append(told(module, path))
+        print(parts[-1].splitlines()[0].removeprefix("## "), flush=True)
+        (OUT / "survivors.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    print(f"survivors: {OUT / 'survivors.md'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
