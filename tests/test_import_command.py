@@ -53,7 +53,7 @@ def test_a_project_is_begun_filled_and_nothing_comes_twice(tiles, capsys):
     assert "There is no project" in err
     code, out, _ = run(capsys, project, found, *image)
     assert code == 0
-    assert out == "a.png: 2 nuclei of QuPath as predictions: 2 predictions of QuPath.\n"
+    assert out == "a.png: 2 nuclei of QuPath as predictions: 2 nuclei of QuPath to be reviewed.\n"
     code, out, _ = run(capsys, project, found)
     assert code == 0
     assert out.endswith("here already. Nothing changed.\n")
@@ -90,7 +90,7 @@ def test_a_folder_beside_the_images_is_taken_file_by_file(tiles, capsys):
     code, out, err = run(capsys, project, tiles)
     assert code == 2  # two files were not taken
     assert out.count("here already. Nothing changed.") == 2
-    assert "b.png: 1 nuclei of Cellpose as predictions" in out
+    assert "b.png: 1 nucleus of Cellpose as predictions" in out
     assert "c.json is JSON but not GeoJSON" in err
     assert "d.geojson means no image of the project" in err
     with Project.open(project, annotator="x", mode="r", create=False) as opened:
@@ -107,7 +107,7 @@ def test_a_file_of_another_image_is_refused_in_words(tiles, capsys):
     assert "1 of the 2 nuclei of far.geojson lie outside a.png (100 x 80 px)" in err
     code, out, _ = run(capsys, project, far, *image, "--leave-outside-out", "--source", "StarDist")
     assert code == 0
-    assert "1 predictions of StarDist; left out 1 nuclei outside the image." in out
+    assert "1 nucleus of StarDist to be reviewed; left out 1 nucleus outside the image." in out
 
 
 def test_rois_of_stardist_are_named(tiles, capsys):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from napari_nunext.core.errors import ImageError, InputError, NunextError, RecordError, StoreError
 from napari_nunext.core.identity import file_sha256
+from napari_nunext.core.nuclei import nuclei_in_words
 from napari_nunext.images import ImageFinder, open_image
 from napari_nunext.images.nuclei_files import (
     SUFFIXES,
@@ -247,7 +248,9 @@ def _one(found: Sequence[ImageEntry], what: str) -> ImageEntry:
 def _line(
     entry: ImageEntry, given: Intake, role: Role, words: str, changes: bool, dry_run: bool
 ) -> str:
-    line = f"{entry.name}: {len(given.nuclei)} nuclei of {given.source} as {role}: {words}"
+    line = (
+        f"{entry.name}: {nuclei_in_words(len(given.nuclei))} of {given.source} as {role}: {words}"
+    )
     line += "".join(f"; {note}" for note in given.notes)
     if not changes:
         return f"{line}. Nothing changed."

@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from uuid import UUID, uuid4
 
 import numpy as np
 
 from napari_nunext.core.errors import MALFORMED, RecordError
 from napari_nunext.core.marks import UNMARKED, MarkedNucleus, Marks
 from napari_nunext.core.masks import Mask
-from napari_nunext.core.nuclei import UNCATEGORISED, Nucleus
+from napari_nunext.core.nuclei import UNCATEGORISED, Nucleus, identity_of
 from napari_nunext.core.polygons import MAX_SIDE_PX, centroid_of, mask_of_rings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from uuid import UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,13 +191,10 @@ def _annotations(data: dict[str, Any]) -> Iterator[Any]:
 def _nucleus(annotation: dict[str, Any], names: dict[Any, str], seen: set[UUID]) -> MarkedNucleus:
     rings, mask = _outline(annotation.get("segmentation"))
     x_px, y_px = _point(annotation, rings, mask)
-    uid = _uid(annotation.get("uid"))
-    is_known = uid is not None and uid not in seen
-    kept = uid if uid is not None and is_known else uuid4()
-    seen.add(kept)
+    uid, identified = identity_of(annotation.get("uid"), seen)
     score = annotation.get("score")
     nucleus = Nucleus(
-        kept,
+        uid,
         x_px,
         y_px,
         category=names.get(annotation.get("category_id")) or UNCATEGORISED,
@@ -205,9 +202,9 @@ def _nucleus(annotation: dict[str, Any], names: dict[Any, str], seen: set[UUID])
         mask=mask,
     )
     attributes = annotation.get("attributes")
-    is_ours = uid is not None and isinstance(attributes, dict)  # others' may say anything
+    is_ours = identified and isinstance(attributes, dict)  # others' may say anything
     return MarkedNucleus(
-        nucleus, Marks.from_text(attributes or {}) if is_ours else UNMARKED, is_known
+        nucleus, Marks.from_text(attributes or {}) if is_ours else UNMARKED, identified
     )
 
 
@@ -241,13 +238,6 @@ def _point(
     if not np.isfinite((x_px, y_px)).all():
         raise RecordError(f"coordinates {x_px}, {y_px}")
     return x_px, y_px
-
-
-def _uid(value: Any) -> UUID | None:
-    try:
-        return UUID(str(value))
-    except ValueError:
-        return None
 
 
 def _malformed(name: str, error: Exception, annotation: Any = None) -> RecordError:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import math
 from typing import TYPE_CHECKING
-from uuid import UUID, uuid4
 
 from napari_nunext.core.errors import RecordError
 from napari_nunext.core.marks import (
@@ -19,11 +18,12 @@ from napari_nunext.core.marks import (
     MarkedNucleus,
     Marks,
 )
-from napari_nunext.core.nuclei import UNCATEGORISED, Nucleus
+from napari_nunext.core.nuclei import UNCATEGORISED, Nucleus, identity_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from uuid import UUID
 
 COLUMNS = (
     "x_px",
@@ -90,10 +90,7 @@ def _read(path: Path) -> Iterator[tuple[str, MarkedNucleus]]:
             marks = Marks.from_text(row)
         except RecordError as error:
             raise RecordError(f"{path.name} line {number}: {error}") from error
-        said = _uid(row.get("uid", ""))
-        identified = said is not None and said not in seen
-        uid = said if said is not None and identified else uuid4()
-        seen.add(uid)
+        uid, identified = identity_of(row.get("uid"), seen)
         category = row.get("category") or UNCATEGORISED
         confidence = _confidence(row.get("confidence", ""))
         nucleus = Nucleus(uid, x_px, y_px, category, confidence)
@@ -137,13 +134,6 @@ def read_rows(path: Path) -> list[dict[str, str]]:
             ]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise RecordError(f"{path.name} cannot be read as a CSV table ({error}).") from error
-
-
-def _uid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
 
 
 def _confidence(text: str) -> float | None:

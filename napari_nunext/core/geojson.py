@@ -12,13 +12,12 @@ import zlib
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
-from uuid import UUID, uuid4
 
 from napari_nunext.core.coco import is_coco_results
 from napari_nunext.core.errors import MALFORMED, RecordError
 from napari_nunext.core.json_text import parse_json
 from napari_nunext.core.marks import STATUS_IN_GEOJSON, UNMARKED, MarkedNucleus, Marks
-from napari_nunext.core.nuclei import UNCATEGORISED, Nucleus
+from napari_nunext.core.nuclei import UNCATEGORISED, Nucleus, identity_of
 from napari_nunext.core.polygons import MAX_SIDE_PX, centroid_of, mask_of_rings
 from napari_nunext.core.regions import Item, regions
 from napari_nunext.core.tool_json import features_of_tool
@@ -26,6 +25,7 @@ from napari_nunext.core.tool_json import features_of_tool
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+    from uuid import UUID
 
 CONFIDENCE = "NuNext confidence"
 """Name of the measurement that holds a nucleus' confidence."""
@@ -167,7 +167,6 @@ def _read_features(path: Path, features: list[Any], masks: bool) -> GeoJson:
             raise RecordError(
                 f"{path.name}: feature {piece.item.feature} is malformed: {said}"
             ) from error
-        seen.add(nuclei[-1].nucleus.uid)
     notes = [f"left out {n} {what}" for what, n in sorted(left_out.items()) if n]
     shared = Counter(p.item.feature for p in kept if p.item.rings)
     split = [n for n in shared.values() if n > 1]
@@ -290,9 +289,7 @@ def _side_px(rings: list[list[tuple[float, float]]]) -> float:
 
 def _nucleus(piece: _Piece, seen: set[UUID], with_mask: bool) -> MarkedNucleus:
     item, properties = piece.item, piece.feature.get("properties") or {}
-    said = _uid(piece.feature.get("id")) if piece.alone else None
-    identified = said is not None and said not in seen
-    uid = said if said is not None and identified else uuid4()
+    uid, identified = identity_of(piece.feature.get("id") if piece.alone else None, seen)
     mask = mask_of_rings(item.rings) if with_mask and item.rings else None
     if mask is not None and not mask.area_px:  # it holds no pixel's centre
         mask = None
@@ -334,10 +331,3 @@ def _confidence(measurements: Any) -> float | None:
     if value is None or not 0 <= float(value) <= 1:  # also "NaN", as QuPath writes it
         return None
     return float(value)
-
-
-def _uid(value: Any) -> UUID | None:
-    try:
-        return UUID(str(value))
-    except ValueError:
-        return None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
 
 import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from uuid import UUID
 
     from napari_nunext.core.geometry import PointsXY
     from napari_nunext.core.masks import Mask
@@ -54,6 +54,31 @@ class Nucleus:
     confidence: float | None = None
     """From the model, in [0, 1]; None where a person placed the nucleus."""
     mask: Mask | None = None
+
+
+def identity_of(said: object, seen: set[UUID]) -> tuple[UUID, bool]:
+    """The uid of a nucleus that a file says, and that it does so; else a new one.
+
+    Parameters
+    ----------
+    said : object
+        What the file has in the place of a uid.
+    seen : set of UUID
+        Those of the nuclei before, none of which has it again; the new one is added.
+    """
+    try:
+        uid = UUID(str(said))
+    except ValueError:
+        uid = None
+    identified = uid is not None and uid not in seen
+    kept = uid if uid is not None and identified else uuid4()
+    seen.add(kept)
+    return kept, identified
+
+
+def nuclei_in_words(count: int) -> str:
+    """``1 nucleus``, ``2 nuclei``."""
+    return f"{count} nucleus" if count == 1 else f"{count} nuclei"
 
 
 def points_of(nuclei: Sequence[Nucleus]) -> PointsXY:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 from uuid import uuid4
 
 from napari_nunext.core.coco import is_coco, read_coco
@@ -32,7 +32,6 @@ from napari_nunext.images.picture import quiet_readers
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    from napari_nunext.images.identified import KnownImage
     from napari_nunext.images.tile import TileImage
 
 JSON_SUFFIXES = (".geojson", ".json", ".geojson.gz", ".json.gz")
@@ -250,7 +249,21 @@ def holds_labels(path: Path) -> bool:
         return False
 
 
-K = TypeVar("K", bound="KnownImage")
+class Named(Protocol):
+    """An image of a project or a queue."""
+
+    @property
+    def name(self) -> str:
+        """Its file's name."""
+        ...
+
+    @property
+    def sha256(self) -> str:
+        """Its identity; empty where that is not known yet."""
+        ...
+
+
+K = TypeVar("K", bound=Named)
 
 
 def images_named(name: str, images: Sequence[K]) -> list[K]:

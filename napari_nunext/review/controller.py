@@ -28,6 +28,7 @@ from napari_nunext.review.outlining import Outliner
 from napari_nunext.review.scaling import Scaler
 from napari_nunext.review.session import Session
 from napari_nunext.review.switching import Switcher
+from napari_nunext.review.taking import FileTaker
 from napari_nunext.review.training import Trainer
 from napari_nunext.store import events
 from napari_nunext.store.exports.geojson import write_geojson
@@ -113,6 +114,7 @@ class ReviewController:
             self.session, self.opener, self.locator, self.finder, self.improver, open_project
         )
         self.rewinder = Rewinder(self.session, self.opener.go_to_image)
+        self.taker = FileTaker(self.session, self.finder, self.opener)
         self.opener.shown.connect(self.scaler.mention)
         self.opener.read.connect(self.rewinder.resume)
         self.opener.not_read.connect(self.rewinder.not_read)
@@ -126,8 +128,17 @@ class ReviewController:
     # Opening
 
     def open_paths(self, paths: Sequence[Path]) -> None:
-        """Open images and folders of images, which are added to the queue, or a project."""
-        self.switcher.open_paths(paths)
+        """Open images and folders of images, or a project; take files of nuclei in."""
+        nuclei = self.taker.for_import(paths)
+        images = [path for path in paths if path not in nuclei]
+        if images or not nuclei:
+            self.switcher.open_paths(images)
+        if nuclei:
+            self.import_nuclei(nuclei)
+
+    def import_nuclei(self, paths: Sequence[Path]) -> None:
+        """Take files of nuclei into the review; what that would do is proposed first."""
+        self.taker.take(paths)
 
     def go_to(self, index: int) -> None:
         """Open an image of the queue; the latest wish counts."""

@@ -168,7 +168,7 @@ class Finder:
         session = self._session
         state = session.state_of(sha256)
         if news.started is not None:
-            self._learn_categories(news.started.info.extra["categories"])
+            self.learn_categories(news.started.info.extra["categories"])
             session.show_state(sha256, state.with_run(news.started))
             region = news.started.info.region
             session.commit(sha256, [events.use_run(sha256, news.started.run_id, region)])
@@ -194,8 +194,8 @@ class Finder:
             seconds_left=news.seconds_left,
         )
 
-    def _learn_categories(self, names: Sequence[str]) -> None:
-        """Add what the model distinguishes to the project's categories."""
+    def learn_categories(self, names: Sequence[str]) -> None:
+        """Add what a model or a file distinguishes to the project's categories."""
         known = self._model.categories
         colors = {
             category.name: category.color

@@ -17,7 +17,7 @@ from napari_nunext.core.geometry import Box
 from napari_nunext.review.table import NucleusTable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
     from pathlib import Path
     from uuid import UUID
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from napari_nunext.review.hand import Draft
     from napari_nunext.serving.protocol import Health, ModelInfo
     from napari_nunext.store import FieldState, ImageEntry
+    from napari_nunext.store.outside import Role
 
 SURE_ABOVE = 0.45
 """Confidence from which a nucleus counts as sure, until the user moves the slider."""
@@ -262,6 +263,26 @@ class Notice:
     other: Callable[[], None] | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Proposal:
+    """What importing a file would do to the open image, and how to answer."""
+
+    image_sha256: str
+    title: str
+    """What the file holds; one or two sentences."""
+    effects: Mapping[Role, str]
+    """What taking it as each does; a phrase."""
+    changing: frozenset[Role]
+    """As what it changes anything."""
+    usual: Role
+    """As what such a file is mostly meant."""
+    absent: int
+    """Nuclei of the image that a file which knows it does not hold."""
+    choose: Callable[[Role, bool], None]
+    """Do it, and whether the absent ones were deleted there."""
+    cancel: Callable[[], None]
+
+
 @dataclass(eq=False)
 class ReviewModel:
     """Everything that the panels draw."""
@@ -304,6 +325,8 @@ class ReviewModel:
     harvest: Harvest = field(default_factory=Harvest)
     training: TrainingStatus = field(default_factory=TrainingStatus)
     notice: Notice | None = None
+    proposal: Proposal | None = None
+    """What waits for an answer of the user; None where nothing does."""
     loading: str = ""
     """Name of the image that is being opened; empty when none is."""
 

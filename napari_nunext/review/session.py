@@ -232,8 +232,27 @@ class Session:
             self.commit_to_project([replace(event, image_sha256=None) for event in new])
             return
         stamped, old = self.project.stamp(new), self._states[sha256]
+        self._take(sha256, stamped, old.apply(*stamped))
+
+    def commit_made(
+        self, sha256: str, stamped: Sequence[Event], before: FieldState, after: FieldState
+    ) -> None:
+        """The same for a large gesture, whose outcome was made in the background.
+
+        Parameters
+        ----------
+        sha256 : str
+        stamped : sequence of Event
+            Edits of one image, by `Project.stamp`.
+        before, after : FieldState
+            What it was made of, and the outcome; made anew if something happened meanwhile.
+        """
+        old = self._states[sha256]
+        self._take(sha256, stamped, after if old is before else old.apply(*stamped))
+
+    def _take(self, sha256: str, stamped: Sequence[Event], state: FieldState) -> None:
+        old = self._states[sha256]
         self._follow(stamped)
-        state = old.apply(*stamped)
         self.show_state(sha256, state)
         self.writer.submit(partial(self.project.append, stamped))
         if (state.acceptances, state.flagged) != (old.acceptances, old.flagged):

@@ -222,8 +222,9 @@ class _Merger:
             *self._geometry(theirs.nucleus, ours, by_uid, past),
             ("judged", *self._marks(theirs, ours, past)),
         ):
+            is_drawn_along = what == "outlined" and any(e.kind == "move" for e in made)
             made += found
-            counts[what] += bool(found)
+            counts[what] += bool(found) and not is_drawn_along
             older.append(is_older)
         if not made:
             counts["older" if any(older) else "same"] += 1
@@ -259,6 +260,8 @@ class _Merger:
     ) -> list[tuple[str, list[Event], bool]]:
         """What is to be done about the outline, then about the place; a move comes first."""
         sha256, mine = self._entry.sha256, ours.nucleus
+        if theirs.mask == mine.mask and _is_at((mine.x_px, mine.y_px), (theirs.x_px, theirs.y_px)):
+            return []
         outline = None if theirs.mask is None else self._plain(theirs.mask)
         drawn = None if mine.mask is None else self._plain(mine.mask)
         if outline is not None and not outline.area_px:

@@ -15,7 +15,7 @@ from uuid import UUID, uuid5
 
 from napari_nunext.core.errors import RecordError
 from napari_nunext.core.geometry import Box
-from napari_nunext.core.nuclei import Category, points_of
+from napari_nunext.core.nuclei import Category, nuclei_in_words, points_of
 from napari_nunext.store import events
 from napari_nunext.store.entries import RunInfo
 from napari_nunext.store.merging import merge
@@ -67,6 +67,10 @@ class Taken:
     info: RunInfo | None = None
     """Of the run that is to be recorded first; its id goes into the event `use_run`."""
     predictions: tuple[Nucleus, ...] = ()
+    known: int = 0
+    """Nuclei of the file whose uid the project knows."""
+    absent: int = 0
+    """Nuclei that stand here, and not in the file."""
 
 
 def intake(
@@ -114,14 +118,15 @@ def intake(
     far = int((~near.contains(points_xy)).sum())
     if far and not (leave_outside_out and inside.any()):
         raise OutsideError(
-            f"{far} of the {len(nuclei)} nuclei of {name} lie outside {entry.name} ({size}): it is "
-            "of another image, or its coordinates are no pixels of the whole image.",
+            f"{far} of the {nuclei_in_words(len(nuclei))} of {name} lie outside {entry.name} "
+            f"({size}): it is of another image, or its coordinates are no pixels of the whole "
+            "image.",
             some_inside=bool(inside.any()),
         )
     kept = [n for n, is_inside in zip(nuclei, inside.tolist(), strict=True) if is_inside]
     left_out = len(nuclei) - len(kept)
     if left_out:
-        notes = (*notes, f"left out {left_out} nuclei outside the image")
+        notes = (*notes, f"left out {nuclei_in_words(left_out)} outside the image")
     return Intake(entry, source, sha256, tuple(_identified(kept, entry)), tuple(notes))
 
 
@@ -163,8 +168,10 @@ def usual_role(state: FieldState, given: Intake) -> Role:
         n.marks.status != "unreviewed" or n.marks.flagged or n.marks.origin == "person"
         for n in given.nuclei
     )
-    is_back = said or merge(state, given.entry, given.nuclei).known > 0
-    return "corrections" if is_back else "predictions"
+    ours = state.nuclei.keys() | state.deleted.keys()
+    ours |= {n.uid for run in state.runs.values() for n in run.nuclei}
+    is_back = any(n.identified and n.nucleus.uid in ours for n in given.nuclei)
+    return "corrections" if said or is_back else "predictions"
 
 
 def take(
@@ -201,13 +208,18 @@ def take(
             f"No nucleus of the file is known in {given.entry.name}, so it cannot say which were "
             "deleted. Only a file that was exported from this project can."
         )
-    return Taken(_gesture(given, merged.events), merged.words)
+    return Taken(
+        _gesture(given, merged.events),
+        merged.words,
+        known=merged.known,
+        absent=merged.counts["absent"],
+    )
 
 
 def _predictions(state: FieldState, given: Intake) -> Taken:
     standing = tuple(n.nucleus for n in given.nuclei if n.marks.stands)
     rejected = len(given.nuclei) - len(standing)
-    words = f"{len(standing)} predictions of {given.source}"
+    words = f"{nuclei_in_words(len(standing))} of {given.source} to be reviewed"
     if rejected:
         words += f", {rejected} rejected ones left out"
     sha256, region = given.entry.sha256, given.entry.box
@@ -239,11 +251,10 @@ def _predictions(state: FieldState, given: Intake) -> Taken:
 
 
 def _run_of(state: FieldState, given: Intake) -> Run | None:
-    """The run that this file was recorded as before."""
+    """The run that this file was recorded as before, whatever its source was called."""
     for run in reversed(state.runs.values()):
-        info = run.info
-        is_same = info.extra.get("file_sha256") == given.sha256 and info.model_name == given.source
-        if info.model_id == OUTSIDE and is_same and run.status == "complete":
+        is_same = run.info.extra.get("file_sha256") == given.sha256
+        if run.info.model_id == OUTSIDE and is_same and run.status == "complete":
             return run
     return None
 

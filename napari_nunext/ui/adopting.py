@@ -100,6 +100,7 @@ class Adopter:
         """All that came at once, so that several files are one wish."""
         new, self._new = self._new, []
         pictures = [p for p in new if p.layer in self._viewer.layers]
+        pictures = self._without_labels(pictures)
         files = [p for p in pictures if p.path is not None and p.planes == 1]
         if files:
             self._controller.session.lasting.run(
@@ -108,6 +109,17 @@ class Adopter:
         for picture in pictures:
             if picture not in files and not self._is_beside_the_image(picture):
                 self._offer(picture)
+
+    def _without_labels(self, pictures: Sequence[Picture]) -> list[Picture]:
+        """Import files of labels that napari took for images; the other pictures."""
+        paths = [p.path for p in pictures if p.path is not None]
+        found = self._controller.taker.labels_among(paths)
+        labels = [p for p in pictures if p.path in found]
+        for picture in labels:
+            self._viewer.layers.remove(picture.layer)
+        if found:
+            self._controller.import_nuclei(found)
+        return [p for p in pictures if p not in labels]
 
     def _is_beside_the_image(self, picture: Picture) -> bool:
         """Whether it is something that a script or a plugin has made of the image under review."""

@@ -26,10 +26,12 @@ from napari_nunext.ui.controls import Segments, scrolling
 from napari_nunext.ui.empty_panel import EmptyPanel
 from napari_nunext.ui.header_panel import HeaderPanel
 from napari_nunext.ui.hints import keep_our_hints
+from napari_nunext.ui.import_card import ImportCard
 from napari_nunext.ui.improve_panel import ImprovePanel
 from napari_nunext.ui.keys import Keys
 from napari_nunext.ui.napari_versions import canvas_widget_of
 from napari_nunext.ui.notice_bar import NoticeBar
+from napari_nunext.ui.reading import DropWatch
 from napari_nunext.ui.review_panel import ReviewPanel
 from napari_nunext.ui.sample_opener import SampleOpener
 from napari_nunext.ui.shortcuts_sheet import ShortcutsSheet
@@ -92,6 +94,8 @@ class NunextDock(QWidget):
         self.empty = EmptyPanel()
         self.samples = SampleOpener(controller)
         self.notice = NoticeBar(self.model)
+        self.import_card = ImportCard(self.model)
+        self._drops = DropWatch(self._open)
         self.status = StatusLine(controller, palette)
         self.keys = Keys(
             controller, self.canvas, self.review, self.show_shortcuts, self.header.list_images
@@ -119,6 +123,7 @@ class NunextDock(QWidget):
         layout.addWidget(self.tabs)
         layout.addWidget(self._stack, 1)
         # What decides never scrolls away, nor moves when a notice comes and goes.
+        layout.addWidget(self.import_card)
         layout.addWidget(self.notice)
         layout.addWidget(self.review.decisions)
         layout.addWidget(self.status)
@@ -128,6 +133,7 @@ class NunextDock(QWidget):
         menu.addAction("Open images\N{HORIZONTAL ELLIPSIS}", self.choose_files)
         menu.addAction("Open a folder\N{HORIZONTAL ELLIPSIS}", self.choose_folder)
         menu.addAction("Open another project\N{HORIZONTAL ELLIPSIS}", self.choose_project)
+        menu.addAction("Import nuclei\N{HORIZONTAL ELLIPSIS}", self.choose_nuclei)
         menu.addSeparator()
         menu.addAction("Export for QuPath (GeoJSON)\N{HORIZONTAL ELLIPSIS}", self.choose_geojson)
         menu.addAction("Export training data\N{HORIZONTAL ELLIPSIS}", self.choose_export)
@@ -236,6 +242,14 @@ class NunextDock(QWidget):
         if folder is not None:
             self.controller.locator.find_images(folder)
 
+    def choose_nuclei(self) -> None:
+        """Ask for files of nuclei."""
+        kinds = "(*.geojson *.json *.gz *.csv *.png *.tif *.tiff *.npy);;All files (*)"
+        kinds = f"Nuclei: GeoJSON, JSON, CSV, label images {kinds}"
+        paths = ask_for_files(self, "Import nuclei", kinds)
+        if paths:
+            self.controller.import_nuclei(paths)
+
     def choose_geojson(self) -> None:
         """Ask where to write the open image's nuclei."""
         field = self.model.open_field
@@ -294,6 +308,7 @@ class NunextDock(QWidget):
             self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
             self.setFocusProxy(widget)
             self.keys.watch(widget)
+            self._drops.watch(widget)
             widget.setFocus()
 
     def on_shut_down(self, function: Callable[[], None]) -> None:
@@ -348,8 +363,12 @@ class NunextDock(QWidget):
         self.model.events.project.disconnect(self._show_project)
         self.viewer.events.theme.disconnect(self._follow_theme)
         self._adopter.disconnect()
+        self._drops.stop()
         self.canvas.disconnect()
-        for panel in (self.header, self.review, self.improve, self.notice, self.status):
+        for panel in (
+            *(self.header, self.review, self.improve, self.notice, self.status),
+            self.import_card,
+        ):
             panel.disconnect_model()
         if self.isWindow():
             self.deleteLater()  # in no frame of the window's, which would take it along

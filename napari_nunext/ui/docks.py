@@ -57,15 +57,21 @@ def make_dock(
         One of our own that was started ahead; it is stopped where it is not needed.
     """
     wanted = unwrapped(viewer or napari.current_viewer())
-    for dock in _docks:
-        if dock.viewer is wanted:
-            _leave_shell(dock)
-            return dock
+    there = open_dock(wanted)
+    if there is not None:
+        _leave_shell(there)
+        return there
     dock = _new_dock(wanted, project, mpp, server, started)
     _docks.append(dock)
     dock.on_shut_down(lambda: _docks.remove(dock))
     dock.controller.finder.connect()
     return dock
+
+
+def open_dock(viewer: napari.viewer.Viewer) -> NunextDock | None:
+    """The dock that a viewer has; None where it has none yet."""
+    wanted = unwrapped(viewer)
+    return next((dock for dock in _docks if dock.viewer is wanted), None)
 
 
 def _new_dock(

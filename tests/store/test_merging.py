@@ -146,7 +146,7 @@ def test_the_edits_of_qupath_come_back_once_and_export_again_as_they_were_made(r
     assert usual_role(reviewed.state(IMAGE), given(path)) == "corrections"
     taken = take_in(reviewed, path)
     assert taken.words == (
-        "1 as they are here, 1 moved, 1 with another outline, 1 of another category, 1 new, "
+        "1 as they are here, 1 moved, 1 of another category, 1 new, "
         "1 of yours are not in the file and stay"
     )
     state = reviewed.state(IMAGE)
@@ -241,7 +241,10 @@ def test_predictions_of_another_program_are_no_truth_and_come_once(reviewed, tmp
     path = tmp_path / "a.npy"
     np.save(path, labels)
     taken = take_in(reviewed, path, "predictions")
-    assert taken.words == "4 predictions of QuPath, in the place of 2 that nobody has touched"
+    assert (
+        taken.words
+        == "4 nuclei of QuPath to be reviewed, in the place of 2 that nobody has touched"
+    )
     state = reviewed.state(IMAGE)
     # The moved, the rejected and the deleted one are repeated by three of the four.
     assert sorted(n.nucleus.x_px for n in state.nuclei.values() if not n.touched) == [40.5]
@@ -268,7 +271,7 @@ def test_a_file_of_another_image_is_refused(tmp_path):
     assert caught.value.some_inside
     kept = intake(far, entry(), size_px=None, leave_outside_out=True, **options)
     assert len(kept.nuclei) == 1
-    assert kept.notes == ("left out 1 nuclei outside the image",)
+    assert kept.notes == ("left out 1 nucleus outside the image",)
     near = [MarkedNucleus(Nucleus(uuid4(), 101, 40))]  # cut by the edge
     assert intake(near, entry(), size_px=None, **options).nuclei == ()
     with pytest.raises(RecordError, match=r"of an image of 50 x 40 px, but a\.png has 100 x 80 px"):

@@ -1,0 +1,95 @@
+"""napari's File > Open, and files of nuclei that are dropped on its canvas.
+
+napari asks plugins to read a file into layers. Nuclei are no layers of their own: they join the
+review of their image, in the dock.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import napari
+from qtpy.QtCore import QEvent, QObject
+
+from napari_nunext.images.nuclei_files import JSON_SUFFIXES, NEVER_IMAGES, suffix_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from qtpy.QtWidgets import QWidget
+
+    Reader: TypeAlias = Callable[[str | Sequence[str]], list[tuple[None]]]
+
+NO_LAYER: list[tuple[None]] = [(None,)]
+"""How a reader says that it read the file and made no layer."""
+
+
+def nuclei_reader(
+    path: str | Sequence[str],
+) -> Callable[[str | Sequence[str]], list[tuple[None]]] | None:
+    """The reader of GeoJSON and other JSON of nuclei; None for other files."""
+    if all(suffix_of(file, JSON_SUFFIXES) is not None for file in _paths(path)):
+        return take_nuclei
+    return None
+
+
+def take_nuclei(path: str | Sequence[str]) -> list[tuple[None]]:
+    """Take files into the review of the current window; makes no layer."""
+    from napari_nunext.ui.docks import open_dock
+
+    viewer = napari.current_viewer()
+    if viewer is not None:
+        if open_dock(viewer) is None:
+            viewer.window.add_plugin_dock_widget("napari-nunext", "NuNext")
+        dock = open_dock(viewer)
+        if dock is not None:
+            dock.controller.import_nuclei(_paths(path))
+    return NO_LAYER
+
+
+def _paths(path: str | Sequence[str]) -> list[Path]:
+    return [Path(path)] if isinstance(path, str) else [Path(one) for one in path]
+
+
+class DropWatch(QObject):
+    """Takes files of nuclei that are dropped on the canvas, which napari would not know.
+
+    Parameters
+    ----------
+    take : callable
+        Given the files. Drops with anything else among them are left to napari.
+    """
+
+    def __init__(self, take: Callable[[Sequence[Path]], None]) -> None:
+        super().__init__()
+        self._take = take
+        self._watched: QWidget | None = None
+
+    def watch(self, canvas: QWidget) -> None:
+        """Watch the widget around the canvas that takes drops."""
+        widget: QWidget | None = canvas
+        while widget is not None and not widget.acceptDrops():
+            widget = widget.parentWidget()
+        if widget is not None and widget is not self._watched:
+            self.stop()
+            self._watched = widget
+            widget.installEventFilter(self)
+
+    def stop(self) -> None:
+        """Let go of it."""
+        if self._watched is not None:
+            self._watched.removeEventFilter(self)
+            self._watched = None
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Take the drop in napari's place, where all of it is nuclei."""
+        if event.type() != QEvent.Type.Drop:
+            return False
+        urls = event.mimeData().urls()  # type: ignore[attr-defined]
+        files = [Path(url.toLocalFile()) for url in urls if url.isLocalFile()]
+        if not files or any(suffix_of(file, NEVER_IMAGES) is None for file in files):
+            return False
+        event.acceptProposedAction()  # type: ignore[attr-defined]
+        self._take(files)
+        return True
