@@ -113,8 +113,14 @@ def test_keys_work_on_the_layers_of_the_other_project(
     app = window
     before = set(map(str, app.dock.canvas.nuclei.layer.keymap))
     switch(app, spin, two[1])
-    assert set(map(str, app.dock.canvas.nuclei.layer.keymap)) == before
+    canvas = app.dock.canvas
+    assert set(map(str, canvas.nuclei.layer.keymap)) == before
     assert before
+    app.dock._draw_region()
+    layers = canvas.layers()
+    app.viewer.layers.clear()  # what napari's tools do to the new layers is taken back, too
+    canvas.flush()
+    assert list(app.viewer.layers) == [layer for layer in layers if layer.name != "Region"]
 
 
 def test_a_project_can_be_chosen_and_its_moved_images_too(
