@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args, get_origin
 
-import annotated_types
 from pydantic import ConfigDict, Field, Strict
 
 if TYPE_CHECKING:
@@ -51,15 +50,13 @@ def expected(field: FieldInfo) -> str:
 
 def _range(metadata: list[Any]) -> str:
     """Words of the bounds of a number; empty without any."""
-    low = high = ""
-    for bound in metadata:
-        match bound:
-            case annotated_types.Gt(gt=value):
-                low = "a positive number" if value == 0 else f"more than {value}"
-            case annotated_types.Ge(ge=value):
-                low = f"{value} or more"
-            case annotated_types.Lt(lt=value):
-                high = f"less than {value}"
-            case annotated_types.Le(le=value):
-                high = f"{value} or less"
-    return ", ".join(part for part in (low, high) if part)
+    bounds = {
+        n: v
+        for m in metadata
+        for n in ("gt", "ge", "lt", "le")
+        if (v := getattr(m, n, None)) is not None
+    }
+    words = {"gt": "more than {}", "ge": "{} or more", "lt": "less than {}", "le": "{} or less"}
+    if bounds == {"gt": 0}:
+        return "a positive number"
+    return ", ".join(words[name].format(value) for name, value in bounds.items())
