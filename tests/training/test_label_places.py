@@ -71,3 +71,14 @@ def test_rois_of_imagej_are_named_with_what_to_do(tmp_path):
     (tmp_path / "labels" / "a.zip").write_bytes(b"PK")
     with pytest.raises(RecordError, match=r"a\.zip holds ROIs of ImageJ.*Save the label image"):
         IMPORTERS["folder"].read(tmp_path, 0.5)
+
+
+def test_json_that_is_of_no_image_is_passed_over(tmp_path):
+    """Such as the settings of a tool beside the folders."""
+    for name in ("a", "b"):
+        save_image(tmp_path / "images" / f"{name}.png")
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "a.csv").write_text("x,y\n1,2\n")
+    (tmp_path / "settings.json").write_text("{}")
+    with pytest.raises(RecordError, match="For the image b there is nothing in labels"):
+        IMPORTERS["folder"].read(tmp_path, 0.5)

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from napari_nunext.core.coco import is_coco
 from napari_nunext.core.errors import RecordError
+from napari_nunext.core.geojson import read_json
 from napari_nunext.core.records import SPLITS
 from napari_nunext.images import find_images
 from napari_nunext.images.find import SUFFIXES as IMAGE_SUFFIXES
@@ -87,6 +89,7 @@ class Part:
             for folder in dict.fromkeys((self.labels, self.above))
             for path in sorted(folder.iterdir())
             if suffix_of(path, JSON_SUFFIXES) and stem_of(path) not in stems
+            if is_coco(read_json(path, "JSON", "Mend it, or take it away."))
         ]
         parts = (part for path in files for part in read_nuclei(path))
         return {_stem_of_name(part.image): part for part in parts if part.said}
