@@ -32,31 +32,57 @@ class Measured:
 
     def to_json(self) -> dict[str, Any]:
         """For the checkpoint's description."""
-        report, instances = self.model.report, self.model.instances
+        report = self.model.report
         figures: dict[str, Any] = {
             "data": [self.model.data],
             "split": self.split,
             "images_decoded": report.images,
             "radius_um": report.radius_um,
             "matching": report.method,
+            "dtype": dtype_of(self.model),
+            **figures_of(self.model),
+            "intervals": self.model.intervals.to_json(),
         }
         if not self.model.prompted_with_truth:
-            overall = report.overall
-            figures |= {"precision": overall.precision, "recall": overall.recall, "f1": overall.f1}
-            figures["f1_by_matching"] = {m: r.overall.f1 for m, r in report.by_matching.items()}
-            figures["f1_classical"] = self.classical.report.overall.f1
+            floor = self.classical.report
+            figures["f1_classical"] = floor.overall.f1
+            figures["f1_classical_by_matching"] = f1_by_matching(floor)
             if report.by_category:
-                figures["f1_mean_of_categories"] = report.mean_category_f1
                 figures["f1_by_category"] = {n: s.f1 for n, s in report.by_category.items()}
                 figures["type_f1_by_category"] = {n: s.f1 for n, s in report.by_type.items()}
-        if instances is not None:
-            figures |= {"aji": instances.aji, "dq": instances.dq, "sq": instances.sq}
-            figures |= {"pq": instances.pq, "points_of_masks": self.model.points_words}
-            if self.classical.instances is not None:
-                figures["pq_classical"] = self.classical.instances.pq
-            if self.model.instances_at_centroids is not None:
-                figures["pq_at_true_centroids"] = self.model.instances_at_centroids.pq
+        if self.model.instances is not None:
+            figures["points_of_masks"] = self.model.points_words
+        if self.model.instances_at_centroids is not None:
+            figures["pq_at_true_centroids"] = self.model.instances_at_centroids.pq
+        if self.model.instances is not None and self.classical.instances is not None:
+            figures["pq_classical"] = self.classical.instances.pq
         return figures
+
+
+def dtype_of(evaluation: Evaluation) -> str:
+    """The arithmetic of an evaluation; segmenters, which do not say, compute in float32."""
+    return str(evaluation.subject.get("decoding", {}).get("dtype", "float32"))
+
+
+def f1_by_matching(report: DetectionReport) -> dict[str, float]:
+    """F1 of all nuclei by each way of matching that was reckoned."""
+    return {method: each.overall.f1 for method, each in report.by_matching.items()}
+
+
+def figures_of(evaluation: Evaluation) -> dict[str, Any]:
+    """What a description states of a model itself, by name: shares from 0 to 1."""
+    report, instances = evaluation.report, evaluation.instances
+    figures: dict[str, Any] = {}
+    if not evaluation.prompted_with_truth:
+        overall = report.overall
+        figures |= {"precision": overall.precision, "recall": overall.recall, "f1": overall.f1}
+        figures["f1_by_matching"] = f1_by_matching(report)
+        if report.mean_category_f1 is not None:
+            figures["f1_mean_of_categories"] = report.mean_category_f1
+    if instances is not None:
+        figures |= {"aji": instances.aji, "dq": instances.dq, "sq": instances.sq}
+        figures["pq"] = instances.pq
+    return figures
 
 
 def detection_table(measured: Sequence[Measured]) -> Table:
@@ -87,7 +113,8 @@ def detection_table(measured: Sequence[Measured]) -> Table:
     classical += [] if second is None else [f"Classical F1, {second.method}"]
     return Table(
         None,
-        f"Detection: {first.method} matching within {first.radius_um:g} um, one to one",
+        f"Detection: {first.method} matching within {first.radius_um:g} um, one to one, "
+        f"in {dtype_of(measured[0].model)}",
         ("Data", "Images", "Nuclei", "Precision", "Recall", *f1, *classical),
         tuple(rows),
     )
