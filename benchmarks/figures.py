@@ -2,7 +2,7 @@
 
 Each is measured as it is served, once in each arithmetic that is stated. One data set is evaluated
 twice more, once while other work keeps all cores busy: the reports must be the same bytes. Needs
-the published data sets; see tests/conftest.py for where they are looked for.
+the published data sets, in the folder that `NAPARI_NUNEXT_DATA` names.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from napari_nunext.models.catalog import Catalog
 from napari_nunext.places import BUNDLED_WEIGHTS
 from nunext_training.cards import figures_of
 from nunext_training.datasets.labelled import select_split
-from nunext_training.datasets.sources import read_source
-from nunext_training.evaluate import VALIDATION_MATCHING, evaluate_detector, evaluate_segmenter
+from nunext_training.evaluate import evaluate_detector, evaluate_segmenter
+from nunext_training.evaluation import VALIDATION_MATCHING
+from nunext_training.importers import IMPORTERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,9 +93,8 @@ def numbers_of(figures: dict[str, Any]) -> dict[str, float]:
 def evaluate(each: Stated) -> Evaluation:
     """The model on its data, as it is served."""
     catalog = Catalog(precision=each.dtype)
-    source = read_source(data_root() / FOLDERS[each.importer])
-    images = select_split(source.images, each.split)
-    data = source.origin | {"split": each.split}
+    images = select_split(IMPORTERS[each.importer].read(folder_of(each.importer)), each.split)
+    data = {"importer": each.importer, "split": each.split}
     segmenter = catalog.load_segmenter()
     if each.model == catalog.default_segmenter_id:
         return evaluate_segmenter(segmenter, images, data=data)
@@ -139,10 +139,13 @@ def busy_cores() -> Iterator[None]:
             worker.join()
 
 
-def data_root() -> Path:
-    """The folder of openly licensed images."""
-    named: Any = os.environ.get("NAPARI_NUNEXT_DATA")
-    return Path(named) if named else REPO_ROOT.parent / "shared" / "data"
+def folder_of(importer: str) -> Path:
+    """The published data set, among the openly licensed images beside the checkout."""
+    root = Path(os.environ.get("NAPARI_NUNEXT_DATA") or REPO_ROOT.parent / "shared" / "data")
+    folder = root / FOLDERS[importer]
+    if not folder.is_dir():
+        raise SystemExit(f"{root} lacks {folder.name}; set NAPARI_NUNEXT_DATA.")
+    return folder
 
 
 if __name__ == "__main__":
