@@ -166,54 +166,81 @@ def drag(layer: Points, row: int) -> None:
 
 
 def gestures(app: App) -> dict[str, Callable[[int], object]]:
-    """What is measured, in the order of one round; each is called with the round's number."""
+    """What is measured, in the order of one round; each is called with the round's number.
+
+    What can be undone is undone and redone after it. To redo an acceptance is to check it again.
+    """
     controller, model = app.controller, app.controller.model
     assert app.dock.canvas.nuclei is not None
     layer = app.dock.canvas.nuclei.layer
     rows = np.random.default_rng(2).permutation(len(layer.data)).tolist()
+    other, name = CATEGORIES[1].name, CATEGORIES[2].name
 
-    def selected(count: int, turn_: int) -> set[int]:
-        return set(rows[1000 * turn_ : 1000 * turn_ + count])
-
-    def select(count: int) -> Callable[[int], None]:
+    def select(count: int, start: int = 0) -> Callable[[int], None]:
         def act(turn_: int) -> None:
-            layer.selected_data = selected(count, turn_)
+            first = 1000 * turn_ + start
+            layer.selected_data = set(rows[first : first + count])
 
         return act
 
-    def add(turn_: int) -> None:
-        layer.add(layer.data[rows[turn_]] + 3.0)
+    def relabel(_: int) -> None:
+        controller.choose_category(other)
 
-    other = CATEGORIES[1].name
-    return {
+    def delete(_: int) -> None:
+        controller.delete_nuclei(model.selected)
+
+    def draw_region(turn_: int) -> None:
+        field = model.open_field
+        assert field is not None
+        side_px = field.box.width / 3 + turn_
+        controller.set_region(Box(0, 0, side_px, side_px))
+
+    looks = {
         "hide_category": lambda _: controller.show_category(other, False),
         "show_category": lambda _: controller.show_category(other, True),
-        "select_1000": select(1000),
-        "relabel_1000": lambda _: controller.choose_category(other),
-        "undo_1000": lambda _: controller.undo(),
-        "redo_1000": lambda _: controller.redo(),
-        "delete_1000": lambda _: controller.delete_nuclei(model.selected),
-        "undo_delete_1000": lambda _: controller.undo(),
-        "select_one": select(1),
-        "relabel_one": lambda _: controller.choose_category(other),
-        "undo_relabel": lambda _: controller.undo(),
-        "redo_relabel": lambda _: controller.redo(),
-        "add_one": add,
-        "undo_add": lambda _: controller.undo(),
-        "redo_add": lambda _: controller.redo(),
-        "move_one": lambda turn_: drag(layer, rows[turn_ + 10]),
-        "undo_move": lambda _: controller.undo(),
-        "redo_move": lambda _: controller.redo(),
-        "delete_one": lambda _: controller.delete_nuclei(model.selected),
-        "undo_delete": lambda _: controller.undo(),
-        "redo_delete": lambda _: controller.redo(),
         "sure_above": lambda turn_: controller.set_sure_above(0.2 + 0.5 * (turn_ % 2)),
-        "accept_field": lambda _: controller.accept_field(),
-        "reopen_field": lambda _: controller.reopen_field(),
+        "select_1000": select(1000),
+        "select_one": select(1),
+        "select_another": select(1, 1),
+        "draw_region": draw_region,
+        "drop_region": lambda _: controller.set_region(None),
     }
+    edits = {
+        "relabel_1000": relabel,
+        "delete_1000": delete,
+        "relabel_one": relabel,
+        "add_one": lambda turn_: layer.add(layer.data[rows[turn_]] + 3.0),
+        "move_one": lambda turn_: drag(layer, rows[turn_ + 10]),
+        "delete_one": delete,
+        "flag": lambda _: controller.flag_field(),
+        "comment": lambda _: controller.comment("Odd."),
+        "accept": lambda _: controller.accept_field(),
+        "relabel_accepted": relabel,
+        "accept_region": lambda _: controller.accept_field(),
+        "rename_category": lambda turn_: controller.categories.rename(
+            name if turn_ == 0 else f"{name} {turn_}", f"{name} {turn_ + 1}"
+        ),
+    }
+    order = [
+        *("hide_category", "show_category", "sure_above"),
+        *("select_1000", "relabel_1000", "delete_1000"),
+        *("select_one", "relabel_one", "add_one", "move_one", "delete_one"),
+        *("flag", "unflag", "comment", "accept", "select_another", "relabel_accepted"),
+        *("draw_region", "accept_region", "drop_region", "reopen", "rename_category"),
+    ]
+    again = {"unflag": edits["flag"], "reopen": lambda _: controller.reopen_field()}
+    acts: dict[str, Callable[[int], object]] = {}
+    for what in order:
+        acts[what] = (looks | edits | again)[what]
+        if what in edits:
+            acts[f"undo_{what}"] = lambda _: controller.undo()
+            acts[f"redo_{what}"] = lambda _: controller.redo()
+    return acts
 
 
-def measure(application: Application, nuclei: int, names: list[str]) -> dict[str, Cost]:
+def measure(
+    application: Application, nuclei: int, names: list[str], repeats: int
+) -> dict[str, Cost]:
     """The median cost of each gesture in a field of that many nuclei."""
     with TemporaryDirectory() as name:
         path, project = write_field(Path(name), nuclei, np.random.default_rng(1))
@@ -230,7 +257,7 @@ def measure(application: Application, nuclei: int, names: list[str]) -> dict[str
         idle = cost_of(application, lambda: None)
         print(f"{nuclei} nuclei; idle {idle.all_ms:.1f} ms", flush=True)
         acts = gestures(app)
-        for turn_ in range(REPEATS):
+        for turn_ in range(repeats):
             for what, act in acts.items():
                 if names and what not in names:
                     continue
@@ -258,11 +285,12 @@ def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--nuclei", type=int, nargs="*", default=list(SIZES))
-    parser.add_argument("--only", nargs="*", default=[])
+    parser.add_argument("--only", nargs="*", default=[], help="gestures; all by default")
+    parser.add_argument("--repeats", type=int, default=REPEATS)
     options = parser.parse_args()
     logging.disable(logging.INFO)
     application = Application([])
-    costs = {n: measure(application, n, options.only) for n in options.nuclei}
+    costs = {n: measure(application, n, options.only, options.repeats) for n in options.nuclei}
     in_software = any(name in renderer for name in SOFTWARE_RENDERERS)
     claims = [
         Claim(
@@ -280,6 +308,7 @@ def main() -> None:
         details={
             "renderer": renderer,
             "painting_left_out": in_software,
+            "repeats": options.repeats,
             "painting_ms": {
                 nuclei: {what: cost.painting_ms for what, cost in each.items()}
                 for nuclei, each in costs.items()
