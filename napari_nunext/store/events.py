@@ -45,6 +45,7 @@ CATEGORY_KINDS: frozenset[str] = frozenset(get_args(CategoryKind))
 EDIT_KINDS: frozenset[str] = NUCLEUS_KINDS | frozenset(get_args(FieldKind)) | CATEGORY_KINDS
 """Events that can be undone."""
 HISTORY_KINDS: frozenset[str] = frozenset(get_args(HistoryKind))
+"""Events that take a gesture back, or bring it again."""
 PROJECT_KINDS: frozenset[str] = CATEGORY_KINDS | {
     "set_scale_of_all",
     "set_categories",

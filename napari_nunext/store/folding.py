@@ -125,8 +125,23 @@ def renamed(aliases: dict[str, str], event: Event) -> dict[str, str]:
 def as_predicted(run_id: str, nucleus: Nucleus, aliases: dict[str, str]) -> ReviewedNucleus:
     """A prediction that nobody touched."""
     if nucleus.category in aliases:
-        nucleus = replace(nucleus, category=aliases[nucleus.category])
+        nucleus = _recategorised(nucleus, aliases[nucleus.category])
     return ReviewedNucleus(nucleus, run_id, predicted_xy=(nucleus.x_px, nucleus.y_px))
+
+
+# Built outright: `dataclasses.replace` would double the time of a refold.
+
+
+def _recategorised(n: Nucleus, category: str) -> Nucleus:
+    return Nucleus(n.uid, n.x_px, n.y_px, category, n.confidence, n.mask)
+
+
+def _called(n: ReviewedNucleus, category: str) -> ReviewedNucleus:
+    """The same nucleus under another name of its category."""
+    nucleus = _recategorised(n.nucleus, category)
+    return ReviewedNucleus(
+        nucleus, n.run_id, n.touched, n.status, n.flagged, n.annotator, n.predicted_xy
+    )
 
 
 class Fold:
@@ -206,7 +221,6 @@ class Fold:
         old = None if event.uid is None else self.nuclei.get(event.uid)
         if old is None:
             return
-        # Built outright: `dataclasses.replace` would double the time of a refold.
         n, p, status, flagged = old.nucleus, event.payload, old.status, old.flagged
         match event.kind:
             case "move":
@@ -215,7 +229,7 @@ class Fold:
                     mask = None  # it outlines what the point has left
                 n = Nucleus(n.uid, x_px, y_px, n.category, n.confidence, mask)
             case "relabel":
-                n = replace(n, category=p["category"])
+                n = _recategorised(n, p["category"])
             case "edit_mask":
                 n = replace(n, mask=event.mask)
             case "accept":
@@ -304,7 +318,7 @@ class Fold:
         name, to = event.payload["name"], event.payload["to"]
         for uid, old in self.nuclei.items():  # entries are replaced: the size stays
             if old.nucleus.category == name:
-                self.put(uid, replace(old, nucleus=replace(old.nucleus, category=to)))
+                self.put(uid, _called(old, to))
 
 
 _HANDLERS: dict[str, Callable[[Fold, Event], None]] = {
