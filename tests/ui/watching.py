@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
     from napari.utils.notifications import Notification
 
-LOGGERS = ("", "vispy")
-"""Vispy's logger does not hand on what it is told."""
-
 
 class Watch(logging.Handler):
     """Collects it while it is entered.
@@ -38,13 +35,11 @@ class Watch(logging.Handler):
         sys.unraisablehook = self._on_unraisable
         self._qt = qInstallMessageHandler(self._on_qt)
         notification_manager.notification_ready.connect(self._on_napari)
-        for name in LOGGERS:
-            logging.getLogger(name).addHandler(self)
+        logging.getLogger().addHandler(self)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for name in LOGGERS:
-            logging.getLogger(name).removeHandler(self)
+        logging.getLogger().removeHandler(self)
         notification_manager.notification_ready.disconnect(self._on_napari)
         qInstallMessageHandler(self._qt)
         sys.excepthook, threading.excepthook, sys.unraisablehook = self._hooks
