@@ -205,8 +205,9 @@ class Event:
             raise InputError(
                 f"Event kind {self.kind!r} is unknown; expected {', '.join(_PAYLOADS)}."
             )
-        optional = _OPTIONAL.get(self.kind, {})
-        fields = fields | {name: optional[name] for name in optional.keys() & self.payload.keys()}
+        if optional := _OPTIONAL.get(self.kind):
+            there = optional.keys() & self.payload.keys()
+            fields = fields | {name: optional[name] for name in there}
         if self.payload.keys() != fields.keys():
             raise InputError(
                 f"Event {self.kind!r} carries {sorted(self.payload)}; expected {sorted(fields)}."

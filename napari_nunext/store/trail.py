@@ -112,10 +112,9 @@ class Recorder:
         last = self._steps[-1] if self._steps else None
         if last is None or last.group != event.group:
             self._steps.append(Step(event.group, at, {}, fold.marks))
-        elif self._is_ours:
-            self._steps[-1] = replace(last, last_at=at)
         else:
-            self._steps[-1] = replace(last, last_at=at, nuclei=dict(last.nuclei))
+            nuclei = last.nuclei if self._is_ours else dict(last.nuclei)
+            self._steps[-1] = Step(last.group, at, nuclei, last.marks)
         self._is_ours = True
         uid = event.uid
         if uid is not None:

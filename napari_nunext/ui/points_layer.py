@@ -143,7 +143,8 @@ class NucleiLayer:
     def _show(self, drawn: Drawn) -> None:
         rows = self._rows_selected(drawn)
         with self._our_change():
-            self.layer.selected_data.replace_selection(rows)  # or it would name other points
+            if rows != set(self.layer.selected_data):  # or it would name other points
+                self.layer.selected_data.replace_selection(rows)
             self.layer.show(
                 drawn.places_rc,
                 size=self._size_px,
