@@ -47,6 +47,8 @@ def settle(app: App) -> None:
         QApplication.processEvents()
         busy = bool(model.loading) or model.run.busy or model.save.phase == "saving"
         at_rest = 0 if busy or app.dock.canvas.is_putting_right else at_rest + 1
+        if busy:
+            time.sleep(0.001)  # for the threads that it waits for
     app.dock.canvas.flush()
 
 

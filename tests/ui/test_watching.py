@@ -83,7 +83,7 @@ def test_our_layers_never_disagree_in_their_units_and_nothing_breaks_unseen(
 
     def draw_region() -> None:
         canvas.draw_region()
-        canvas.region.add_rectangles(np.array([[5, 5], [5, 50], [50, 50], [50, 5]]))
+        canvas.region.layer.add_rectangles(np.array([[5, 5], [5, 50], [50, 50], [50, 5]]))
 
     def turn_stack() -> None:
         viewer.add_image(np.zeros((3, 20, 20)), scale=(1, 1, 1), units=("um", "um", "um"))

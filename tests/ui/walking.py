@@ -270,10 +270,12 @@ class Walker:
 
 
 def _is_ours(error: BaseException) -> bool:
-    """Whether an error passed through our code."""
+    """Whether an error passed through our code, or is a mistake of the walk."""
     while error is not None:
         frames = traceback.extract_tb(error.__traceback__)
         if any(frame.filename.startswith(OUR_CODE) for frame in frames):
+            return True
+        if frames and frames[-1].filename == __file__:
             return True
         error = error.__cause__ or error.__context__
     return False
@@ -423,7 +425,9 @@ def _flag(w: Walker) -> None:
 def _region(w: Walker) -> None:
     w.canvas.draw_region()
     x, y = w.place()
-    w.canvas.region.add_rectangles(np.array([[y, x], [y, x + 40], [y + 30, x + 40], [y + 30, x]]))
+    w.canvas.region.layer.add_rectangles(
+        np.array([[y, x], [y, x + 40], [y + 30, x + 40], [y + 30, x]])
+    )
 
 
 # napari's own tools
