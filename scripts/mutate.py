@@ -9,6 +9,7 @@ survivors.
 from __future__ import annotations
 
 import argparse
+import ast
 import hashlib
 import os
 import random
@@ -19,9 +20,10 @@ import time
 from pathlib import Path
 
 from cosmic_ray import commands
-from cosmic_ray.mutating import mutate_and_test
+from cosmic_ray.mutating import mutate_and_test, mutate_code
+from cosmic_ray.plugins import get_operator
 from cosmic_ray.work_db import WorkDB, use_db
-from cosmic_ray.work_item import TestOutcome
+from cosmic_ray.work_item import TestOutcome, WorkItem
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "build" / "mutate"
@@ -71,10 +73,35 @@ def session(module: str, most: int, seed: int) -> Path:
     with use_db(path, WorkDB.Mode.create) as everything:
         commands.init([Path(module)], everything, {})
         items = sorted(everything.work_items, key=lambda item: str(item.mutations))
+        items = [item for item in items if _does_something(module, item)]
         drawn = random.Random(f"{seed}/{module}").sample(items, min(most, len(items)))
         everything.clear()
         everything.add_work_items(drawn)
     return path
+
+
+def _does_something(module: str, item: WorkItem) -> bool:
+    """Whether a mutant is another program: types of arguments are not looked at when it runs."""
+    source = (ROOT / module).read_text(encoding="utf-8")
+    (mutation,) = item.mutations
+    operator = get_operator(mutation.operator_name)(**mutation.operator_args)
+    mutated = mutate_code(source, operator, mutation.occurrence)
+    try:
+        return mutated is not None and _without_types(mutated) != _without_types(source)
+    except SyntaxError:
+        return False
+
+
+def _without_types(source: str) -> str:
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.arg):
+            node.annotation = None
+        elif isinstance(node, ast.FunctionDef):
+            node.returns = None
+        elif isinstance(node, ast.AnnAssign):
+            node.annotation = ast.Constant(None)
+    return ast.dump(tree)
 
 
 def try_all(module: str, path: Path, python: str, until: float) -> None:

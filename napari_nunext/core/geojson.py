@@ -7,7 +7,6 @@ exports of a project (`napari_nunext.store.exports.geojson`); evaluation reads w
 from __future__ import annotations
 
 import gzip
-import math
 import zlib
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from napari_nunext.core.coco import is_coco_results
 from napari_nunext.core.errors import MALFORMED, RecordError
 from napari_nunext.core.json_text import parse_json
 from napari_nunext.core.marks import STATUS_IN_GEOJSON, UNMARKED, MarkedNucleus, Marks
+from napari_nunext.core.masks import FARTHEST_PX
 from napari_nunext.core.nuclei import UNCATEGORISED, Nucleus, identity_of
 from napari_nunext.core.polygons import MAX_SIDE_PX, centroid_of, mask_of_rings
 from napari_nunext.core.regions import Item, regions
@@ -307,7 +307,7 @@ def _marks(metadata: Any) -> Marks:
 
 def _xy(point: Any) -> tuple[float, float]:
     x, y = float(point[0]), float(point[1])
-    if not (math.isfinite(x) and math.isfinite(y)):
+    if not (abs(x) <= FARTHEST_PX and abs(y) <= FARTHEST_PX):  # also not a number
         raise ValueError(f"coordinates {point}")
     return x, y
 

@@ -29,6 +29,9 @@ def coco(**more):
 
 HOSTILE = {
     "huge number": feature([10**400, 1]),
+    "outline without end": json.dumps(
+        feature([[[1, 1], [1e300, 1], [1e300, 1e300]]]) | {"id": "a"}
+    ).replace('"Point"', '"Polygon"'),
     "huge exponent": json.dumps(feature([1, 1])).replace("[1, 1]", "[1e999, 1]"),
     "measurements of text": feature([1, 1], measurements=["a"]),
     "measurements of a number": feature([1, 1], measurements=3),

@@ -313,7 +313,7 @@ def test_a_full_disk_is_said_when_an_image_is_sent(server, rgb, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(server.process._service.images, "decode", full)
+    monkeypatch.setattr(server.process._service.images, "take_in", full)
     with pytest.raises(RequestRejectedError, match="disk") as caught:
         server.client.put_image(rgb)
     assert caught.value.status == 507

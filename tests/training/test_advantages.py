@@ -148,6 +148,22 @@ def test_peoples_verdicts_shape_as_the_matching_would():
 
     shaped = shape_advantage(-1.0, scored, len(reply), 0.5)
     assert shaped.tolist() == [-0.5, -0.5, -0.5, -1.0, -1.0, -1.0]
+    shaped = shape_advantage(1.0, scored, len(reply), 0.5)
+    assert shaped.tolist() == [1.0, 1.0, 1.0, 0.5, 0.5, 1.0]
+
+
+def test_a_point_in_the_margin_that_people_rejected_is_no_false_positive():
+    rollout = Rollout((judged(20.5, 20.5, "fp"), judged(1.5, 20.5, "fp")), missed=0)
+    reply, scored = reply_from_verdicts(rollout, CODEC, margin_px=4.0)
+    wrong = dict(zip(scored.parsed.bins_xy[:, 0].tolist(), scored.is_false_positive, strict=True))
+    assert wrong == {1: False, 20: True}
+    assert sorted(shape_advantage(1.0, scored, len(reply), 0.5)) == [0.5, 0.5, 1.0, 1.0, 1.0, 1.0]
+
+
+def test_replies_without_their_advantage_are_a_mistake():
+    _, scored = scored_reply([(4.5, 4.5)], [(4.5, 4.5)])
+    with pytest.raises(ValueError, match="shorter"):
+        token_advantages([scored, scored], [1.0], [3, 3], 0.5)
 
 
 def test_a_persons_rating_is_the_reward_where_there_is_one():

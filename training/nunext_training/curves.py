@@ -89,7 +89,9 @@ def read_run(folder: Path) -> RunCurves:
     InputError
         If there are no metrics, or a line of them is none; names it.
     """
-    working = folder.with_name(folder.name + ".training")
+    working = (
+        folder.parent / f"{folder.name}.training"
+    )  # also of a folder without a name, such as /
     path = next(
         (p for f in (folder, working) if (p := RunFolder(f, folder).metrics_path).is_file()), None
     )
