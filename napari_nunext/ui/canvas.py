@@ -61,19 +61,26 @@ class Canvas:
         self.region: RegionLayer | None = None
         self._mouse: OutlineMouse | None = None
         self._guard = LayerGuard(viewer, self._mpp, self._tell, may_draw)
+        for signal, slot in self._subscriptions():
+            signal.connect(slot)
+
+    def _subscriptions(self) -> tuple[tuple[Any, Callable[..., None]], ...]:
+        """The news that is drawn, and who draws it."""
         events = self._model.events
-        events.open_field.connect(self.show_field)
-        events.state.connect(self._redraw)
-        for event in (events.sure_above, events.hidden_categories):
-            event.connect(self._redraw)
-        events.categories.connect(self._recolor)
-        events.selected.connect(self._select)
-        events.tool.connect(self._show_tool)
-        events.outlines.connect(self._show_outlines)
-        events.points.connect(self._show_points)
-        events.opacity.connect(self._show_opacity)
-        events.draft.connect(self._show_draft)
-        controller.focus_requested.connect(self.look_at)
+        return (
+            (events.open_field, self.show_field),
+            (events.state, self._redraw),
+            (events.sure_above, self._redraw),
+            (events.hidden_categories, self._redraw),
+            (events.categories, self._recolor),
+            (events.selected, self._select),
+            (events.tool, self._show_tool),
+            (events.outlines, self._show_outlines),
+            (events.points, self._show_points),
+            (events.opacity, self._show_opacity),
+            (events.draft, self._show_draft),
+            (self._controller.focus_requested, self.look_at),
+        )
 
     def layers(self) -> list[Layer]:
         """Our layers, bottom up."""
@@ -94,29 +101,17 @@ class Canvas:
         """Let go of the review."""
         self._guard.disconnect()
         self._disconnect_layers()
-        events = self._model.events
-        events.open_field.disconnect(self.show_field)
-        events.state.disconnect(self._redraw)
-        events.sure_above.disconnect(self._redraw)
-        events.hidden_categories.disconnect(self._redraw)
-        events.categories.disconnect(self._recolor)
-        events.selected.disconnect(self._select)
-        events.tool.disconnect(self._show_tool)
-        events.outlines.disconnect(self._show_outlines)
-        events.points.disconnect(self._show_points)
-        events.opacity.disconnect(self._show_opacity)
-        events.draft.disconnect(self._show_draft)
-        self._controller.focus_requested.disconnect(self.look_at)
+        for signal, slot in self._subscriptions():
+            signal.disconnect(slot)
 
     def _disconnect_layers(self) -> None:
         """Have our layers follow the review no longer."""
         if self.nuclei is not None and self.outlines is not None:
             self.nuclei.pacer.stop()
             self.outlines.pacer.stop()
-        if self.region is not None:
-            self.region.disconnect()
-        if self._mouse is not None:
-            self._mouse.disconnect()
+        for held in (self.region, self._mouse):
+            if held is not None:
+                held.disconnect()
 
     # The open image
 

@@ -78,10 +78,15 @@ def refresh_part(layer: Labels, part: tuple[slice, slice]) -> None:
         layer.events.labels_update(data=layer._slice.image.view[part], offset=start)
 
 
-def zoom_by_double_click(viewer: Viewer, wanted: bool) -> None:
-    """Whether a double click on the canvas zooms in, as napari has it unless told otherwise."""
-    callbacks = viewer.mouse_double_click_callbacks
-    if not wanted and double_click_to_zoom in callbacks:
-        callbacks.remove(double_click_to_zoom)
-    elif wanted and double_click_to_zoom not in callbacks:
-        callbacks.append(double_click_to_zoom)
+def take_double_click_zoom(viewer: Any) -> bool:
+    """Have a double click on the canvas zoom no more; False where it did not."""
+    callbacks = unwrapped(viewer).mouse_double_click_callbacks
+    if double_click_to_zoom not in callbacks:
+        return False
+    callbacks.remove(double_click_to_zoom)
+    return True
+
+
+def give_double_click_zoom_back(viewer: Any) -> None:
+    """Have it zoom again, as napari has it."""
+    unwrapped(viewer).mouse_double_click_callbacks.append(double_click_to_zoom)

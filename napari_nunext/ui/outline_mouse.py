@@ -13,7 +13,10 @@ import numpy as np
 from napari.utils.interactions import mouse_press_callbacks
 
 from napari_nunext.ui.layers import from_napari
-from napari_nunext.ui.napari_versions import zoom_by_double_click
+from napari_nunext.ui.napari_versions import (
+    give_double_click_zoom_back,
+    take_double_click_zoom,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +48,7 @@ class OutlineMouse:
         self._model = controller.model
         self._hand = controller.hand
         self._layer = layer
+        self._took_zoom = False
         layer.mouse_drag_callbacks.append(self._on_press)
         layer.mouse_move_callbacks.append(self._on_move)
         layer.mouse_double_click_callbacks.append(self._on_double_click)
@@ -60,12 +64,12 @@ class OutlineMouse:
         events = self._model.events
         for event in (events.tool, events.outline_way, events.brush_um):
             event.disconnect(self.show)
-        zoom_by_double_click(self._viewer, True)
+        self._keep_zoom_away(False)
 
     def show(self) -> None:
         """Let the cursor look, and the view follow, as the tool has it."""
         layer, way = self._layer, self._way()
-        zoom_by_double_click(self._viewer, way is None)
+        self._keep_zoom_away(way is not None)
         if way is None and str(layer.mode) != "pan_zoom":
             return  # napari's own tools have cursors of their own
         if way == "brush":
@@ -73,11 +77,21 @@ class OutlineMouse:
         layer.cursor = {"brush": "circle", "polygon": "cross"}.get(way or "", "standard")
         layer.mouse_pan = way != "brush"
 
+    def _keep_zoom_away(self, away: bool) -> None:
+        """Let two quick clicks be two clicks; give back only what was taken."""
+        if away and not self._took_zoom:
+            self._took_zoom = take_double_click_zoom(self._viewer)
+        elif not away and self._took_zoom:
+            self._took_zoom = False
+            give_double_click_zoom_back(self._viewer)
+
     def _way(self) -> str | None:
         """How outlines are corrected; None while another tool is chosen."""
         return self._model.outline_way if self._model.tool == "outline" else None
 
     def _on_press(self, layer: Layer, event: Any) -> Iterator[None]:
+        if "Alt" in event.modifiers:
+            return  # napari draws a box to zoom to
         if self._way() == "brush" and event.button in (LEFT, RIGHT):
             yield from self._stroke(event)
         elif self._way() is not None:

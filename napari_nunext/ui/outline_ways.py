@@ -58,8 +58,8 @@ def words_for(way: OutlineWay, brush_um: float) -> str:
     """What to do with the mouse."""
     if way == "brush":
         return (
-            f"Drag paints, Shift or the right button takes away. Brush {brush_um:.1f} um: "
-            "+ \N{MINUS SIGN} or Shift and wheel."
+            "Drag paints, Shift or the right button takes away. "
+            f"Brush {brush_um:.1f} \N{MICRO SIGN}m: + \N{MINUS SIGN} or Shift and wheel."
         )
     if way == "polygon":
         return (

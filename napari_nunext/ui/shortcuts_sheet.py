@@ -41,19 +41,26 @@ class ShortcutsSheet(QDialog):
         grid.setHorizontalSpacing(14)
         grid.setVerticalSpacing(5)
         card.body.addLayout(grid)
-        line = 0
         shown = [binding for binding in bindings if binding.shown]
-        for group, members in groupby(shown, key=lambda binding: binding.group):
-            grid.addWidget(Text(group.upper(), role="section"), line, 0, 1, 2)
-            line += 1
-            for binding in members:
-                key = Text(f" {binding.shown} ", role="badge")
-                key.setAlignment(Qt.AlignmentFlag.AlignCenter)
-                key.setMinimumHeight(18)
-                grid.addWidget(key, line, 0)
-                grid.addWidget(Text(binding.words), line, 1)
-                line += 1
+        groups = [list(members) for _, members in groupby(shown, key=lambda b: b.group)]
+        line, column, half = 0, 0, (len(shown) + len(groups)) // 2
+        for members in groups:
+            if line > half and not column:  # in two columns: a laptop's screen is low
+                line, column = 0, 2
+            line = _list(grid, members, line, column)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Any key closes it."""
         self.close()
+
+
+def _list(grid: QGridLayout, members: Sequence[Binding], line: int, column: int) -> int:
+    """Put the keys of one group into the grid; returns the line below them."""
+    grid.addWidget(Text(members[0].group.upper(), role="section"), line, column, 1, 2)
+    for row, binding in enumerate(members, start=line + 1):
+        key = Text(f" {binding.shown} ", role="badge")
+        key.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        key.setMinimumHeight(18)
+        grid.addWidget(key, row, column)
+        grid.addWidget(Text(binding.words), row, column + 1)
+    return line + 1 + len(members)

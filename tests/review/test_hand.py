@@ -13,12 +13,17 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from napari_nunext.core.geojson import read_marked_geojson
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.masks import Mask, label_image
 from napari_nunext.review import hand, redrawing
 from napari_nunext.review.redrawing import Redrawing
 from napari_nunext.review.table import NucleusTable
 from napari_nunext.store import FieldState, Project, events
+from napari_nunext.store.exports.coco import CocoImage, coco_instances
+from napari_nunext.store.exports.csv import write_csv
+from napari_nunext.store.exports.geojson import write_geojson
+from napari_nunext.store.exports.training import complete_regions
 from tests.review.fakes import Later, done, points, review_on, square, started
 from tests.store.conftest import IMAGE
 
@@ -572,6 +577,36 @@ def test_an_answer_to_clicks_before_a_stroke_is_dropped(
     stroke(slow, POINT)
     later.catch_up()
     assert mask_of(slow, uid) == disc(*POINT)
+
+
+# What is made of it
+
+
+def test_a_drawn_outline_goes_out_as_a_correction_of_its_person(
+    opened: ReviewController, server: FakeServer, tmp_path: Path
+) -> None:
+    server.fake.script = [started(), points((40.5, 30.5), (60.5, 50.5)), done(2)]
+    opened.find_nuclei()
+    uid, _ = opened.model.state.nuclei
+    opened.select([uid])
+    opened.hand.take("polygon")
+    polygon(opened, (30, 24), (50, 22), (46, 40), (33, 38))
+    mask = mask_of(opened, uid)
+    opened.accept_field()
+    (region,) = complete_regions(opened.session.project)
+    assert region.corrections == 1
+    assert [n.mask for n in region.nuclei if n.uid == uid] == [mask]
+    nuclei = tuple(region.state.nuclei.values())
+    write_geojson(tmp_path / "n.geojson", nuclei, masks=True)
+    (back,) = (
+        n for n in read_marked_geojson(tmp_path / "n.geojson", masks=True) if n.nucleus.uid == uid
+    )
+    assert (back.nucleus.mask, back.marks.annotator) == (mask, "ab")
+    write_csv(tmp_path / "n.csv", nuclei, mpp=0.5)
+    (row,) = (line for line in (tmp_path / "n.csv").read_text().splitlines() if str(uid) in line)
+    assert f"{mask.area_px * 0.25:.3f}" in row
+    annotated = coco_instances([CocoImage(region.entry, nuclei)])["annotations"]
+    assert [a["area"] for a in annotated if a["area"]] == [mask.area_px]
 
 
 # Acceptance

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_nunext.review.model import Notice, RunStatus
 from napari_nunext.ui.dock import IMPROVE
+from napari_nunext.ui.shortcuts_sheet import ShortcutsSheet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,3 +98,15 @@ def test_a_notice_leaves_the_improve_tab_usable(app: App) -> None:
     settle()
     assert app.dock.window().height() == LAPTOP_PX[1]
     assert app.dock._stack.height() > LAPTOP_PX[1] // 3
+
+
+def test_the_list_of_keys_fits_a_laptops_screen(app: App) -> None:
+    app.dock.window().resize(*LAPTOP_PX)
+    app.dock.show_shortcuts()
+    settle()
+    (sheet,) = app.dock.findChildren(ShortcutsSheet)
+    try:
+        assert sheet.height() < LAPTOP_PX[1] - 100
+        assert sheet.width() < LAPTOP_PX[0] - app.dock.width()
+    finally:
+        sheet.close()

@@ -307,6 +307,15 @@ def test_the_polygon_follows_the_mouse_before_its_next_corner(app: App, drawing:
     assert not app.controller.model.draft.mask.covers(90.5, 95.5)
 
 
+def test_a_double_click_zooms_again_once_outlines_are_left(app: App, mouse: Mouse) -> None:
+    zoom = camera_of(app.viewer).zoom
+    for key in (Qt.Key.Key_O, Qt.Key.Key_B, Qt.Key.Key_B):
+        mouse.key(key)
+    assert app.controller.model.tool == "look"
+    mouse.double_click((60, 60))
+    assert camera_of(app.viewer).zoom == 2 * zoom
+
+
 def test_a_drag_moves_the_view_while_a_polygon_is_drawn(app: App, drawing: Mouse) -> None:
     before = view_of(app)
     drawing.drag((100, 90), (95, 85), (90, 80))
@@ -324,7 +333,7 @@ def test_the_line_below_the_tools_says_what_is_in_the_hand(app: App, mouse: Mous
         assert app.controller.model.outline_way == way
         assert ways._ways.index() == index
     app.controller.hand.take("brush")
-    assert "3.0 um" in ways._words.text()
+    assert "3.0 \N{MICRO SIGN}m" in ways._words.text()
 
 
 def test_hidden_outlines_are_shown_to_who_corrects_them(app: App, mouse: Mouse) -> None:
