@@ -18,6 +18,7 @@ from napari_nunext.ui.layers import place, placement, world_of
 from napari_nunext.ui.napari_versions import camera_of, fit_view, show_scale_bar
 from napari_nunext.ui.outline_mouse import OutlineMouse
 from napari_nunext.ui.outlines_layer import OutlinesLayer
+from napari_nunext.ui.overlays import Overlays
 from napari_nunext.ui.points_layer import NucleiLayer
 from napari_nunext.ui.region_layer import RegionLayer
 
@@ -60,6 +61,7 @@ class Canvas:
         self.nuclei: NucleiLayer | None = None
         self.region: RegionLayer | None = None
         self._mouse: OutlineMouse | None = None
+        self._overlays: Overlays | None = None
         self._guard = LayerGuard(viewer, self._mpp, self._tell, may_draw)
         for signal, slot in self._subscriptions():
             signal.connect(slot)
@@ -75,9 +77,6 @@ class Canvas:
             (events.categories, self._recolor),
             (events.selected, self._select),
             (events.tool, self._show_tool),
-            (events.outlines, self._show_outlines),
-            (events.points, self._show_points),
-            (events.opacity, self._show_opacity),
             (events.draft, self._show_draft),
             (self._controller.focus_requested, self.look_at),
         )
@@ -109,7 +108,7 @@ class Canvas:
         if self.nuclei is not None and self.outlines is not None:
             self.nuclei.pacer.stop()
             self.outlines.pacer.stop()
-        for held in (self.region, self._mouse):
+        for held in (self.region, self._mouse, self._overlays):
             if held is not None:
                 held.disconnect()
 
@@ -138,7 +137,8 @@ class Canvas:
         """Take our layers away: nothing of an image that is not under review stays in sight."""
         ours = self.layers()
         self._disconnect_layers()
-        self.image = self.outlines = self.nuclei = self.region = self._shown = self._mouse = None
+        self.image = self.outlines = self.nuclei = self.region = self._shown = None
+        self._mouse = self._overlays = None
         with self._guard.our_change():
             self._guard.watch([])
             for layer in ours:
@@ -161,12 +161,9 @@ class Canvas:
         self.outlines = OutlinesLayer(self._model, field)
         self.nuclei = NucleiLayer(self._controller, mpp)
         self._mouse = OutlineMouse(self._viewer, self._controller, self.nuclei.layer)
-        self._show_outlines(self._model.outlines)
-        self._show_points(self._model.points)
-        self._show_opacity(self._model.opacity)
-        for layer in (self.outlines.layer, self.nuclei.layer):
-            layer.events.visible.connect(self._on_visible)
-            layer.events.opacity.connect(self._on_opacity)
+        self._overlays = Overlays(
+            self._controller, self._guard, self.outlines.layer, self.nuclei.layer
+        )
         self._watch()
         show_scale_bar(self._viewer)
 
@@ -227,21 +224,6 @@ class Canvas:
     def _tell(self, words: str) -> None:
         self._controller.session.notify(Notice(words))
 
-    def _on_visible(self, event: Any) -> None:
-        """The eye of napari's list is the tick in the panel."""
-        if self._guard.is_ours:
-            return
-        shown = event.source.visible
-        if self.nuclei is not None and event.source is self.nuclei.layer:
-            self._controller.set_points(shown)
-        else:
-            self._controller.set_outlines(shown)
-
-    def _on_opacity(self, event: Any) -> None:
-        """Napari's slider is the one in the panel."""
-        if not self._guard.is_ours:
-            self._controller.set_opacity(event.source.opacity)
-
     # News of the review
 
     def _redraw(self) -> None:
@@ -282,29 +264,6 @@ class Canvas:
         self.focus()
         self.nuclei.show_tool()
 
-    def _show_outlines(self, shown: bool) -> None:
-        if self.outlines is not None:
-            with self._guard.our_change():
-                self.outlines.layer.visible = shown
-
-    def _show_points(self, shown: bool) -> None:
-        if self.nuclei is not None:
-            with self._guard.our_change():
-                self.nuclei.layer.visible = shown
-            self._show_opacity(self._model.opacity)
-
-    def _show_opacity(self, opacity: float) -> None:
-        """Points that are hidden get theirs when they are shown.
-
-        For its thumbnail napari would look at the points that were in view when they were hidden.
-        """
-        if self.nuclei is None or self.outlines is None:
-            return
-        with self._guard.our_change():
-            self.outlines.layer.opacity = opacity
-            if self.nuclei.layer.visible:
-                self.nuclei.layer.opacity = opacity
-
     def look_at(self, x_px: float, y_px: float) -> None:
         """Bring a place to the middle of the canvas, near enough to judge a nucleus."""
         field = self._model.open_field
@@ -341,11 +300,8 @@ class Canvas:
 
     def hide_overlays(self, hidden: bool) -> None:
         """Show the tissue alone while a key is held."""
-        shown = {id(layer): True for layer in self.layers()}
-        if self.outlines is not None and self.nuclei is not None:
-            shown[id(self.outlines.layer)] = self._model.outlines
-            shown[id(self.nuclei.layer)] = self._model.points
-        with self._guard.our_change():
-            for layer in self.layers():
-                if layer is not self.image:
-                    layer.visible = not hidden and shown[id(layer)]
+        if self._overlays is not None:
+            self._overlays.hide(hidden)
+        if self.region is not None:
+            with self._guard.our_change():
+                self.region.layer.visible = not hidden
