@@ -195,6 +195,19 @@ def gestures(app: App) -> dict[str, Callable[[int], object]]:
         side_px = field.box.width / 3 + turn_
         controller.set_region(Box(0, 0, side_px, side_px))
 
+    def point_of(turn_: int) -> tuple[float, float]:
+        nucleus = model.table.nuclei[rows[turn_ + 20]].nucleus
+        controller.select([nucleus.uid])
+        return nucleus.x_px, nucleus.y_px
+
+    def begin_stroke(turn_: int) -> None:
+        controller.hand.take("brush")
+        controller.hand.press(*point_of(turn_), erases=False)
+
+    def paint_on(turn_: int) -> None:
+        x, y = point_of(turn_)
+        controller.hand.move(x + 2 * RADIUS_PX, y)
+
     looks = {
         "hide_category": lambda _: controller.show_category(other, False),
         "show_category": lambda _: controller.show_category(other, True),
@@ -202,6 +215,9 @@ def gestures(app: App) -> dict[str, Callable[[int], object]]:
         "select_1000": select(1000),
         "select_one": select(1),
         "select_another": select(1, 1),
+        "begin_stroke": begin_stroke,
+        "paint_on": paint_on,
+        "lay_brush_down": lambda _: controller.choose_tool("look"),
         "draw_region": draw_region,
         "drop_region": lambda _: controller.set_region(None),
     }
@@ -212,6 +228,7 @@ def gestures(app: App) -> dict[str, Callable[[int], object]]:
         "add_one": lambda turn_: layer.add(layer.data[rows[turn_]] + 3.0),
         "move_one": lambda turn_: drag(layer, rows[turn_ + 10]),
         "delete_one": delete,
+        "end_stroke": lambda _: controller.hand.lift(clicked=False),
         "flag": lambda _: controller.flag_field(),
         "comment": lambda _: controller.comment("Odd."),
         "accept": lambda _: controller.accept_field(),
@@ -225,6 +242,7 @@ def gestures(app: App) -> dict[str, Callable[[int], object]]:
         *("hide_category", "show_category", "sure_above"),
         *("select_1000", "relabel_1000", "delete_1000"),
         *("select_one", "relabel_one", "add_one", "move_one", "delete_one"),
+        *("begin_stroke", "paint_on", "end_stroke", "lay_brush_down"),
         *("flag", "unflag", "comment", "accept", "select_another", "relabel_accepted"),
         *("draw_region", "accept_region", "drop_region", "reopen", "rename_category"),
     ]
