@@ -173,7 +173,8 @@ def gestures(app: App) -> dict[str, Callable[[int], object]]:
     controller, model = app.controller, app.controller.model
     assert app.dock.canvas.nuclei is not None
     layer = app.dock.canvas.nuclei.layer
-    rows = np.random.default_rng(2).permutation(len(layer.data)).tolist()
+    # Each round leaves fewer points: what is chosen has to be there in the last one too.
+    rows = np.random.default_rng(2).permutation(len(layer.data) // 2).tolist()
     other, name = CATEGORIES[1].name, CATEGORIES[2].name
 
     def select(count: int, start: int = 0) -> Callable[[int], None]:
