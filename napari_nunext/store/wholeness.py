@@ -35,7 +35,7 @@ def lost_its_log(path: Path) -> bool:
 
     To be asked before the file is opened, and while nobody has it open for writing.
     """
-    log = path.with_name(path.name + "-wal")
+    log = path.parent / f"{path.name}-wal"  # a folder like / has no name
     try:
         if log.exists() and log.stat().st_size:
             return False

@@ -80,3 +80,8 @@ def test_bytes_that_were_flipped_are_read_or_refused(tmp_path):
         path.write_bytes(data)
         with suppress(NunextError):
             look(path)
+
+
+def test_a_folder_without_a_name_is_no_project():
+    with pytest.raises(StoreError, match="is a folder"):
+        look("/")
