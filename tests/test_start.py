@@ -65,6 +65,24 @@ def test_the_server_is_launched_before_anything_large_is_imported() -> None:
     assert not there & (HEAVY | {"napari", "numpy", "qtpy", "scipy", "pydantic", "httpx"})
 
 
+def test_what_connects_to_the_server_is_imported_before_its_thread_starts() -> None:
+    code = """
+        from napari_nunext import cli
+        from napari_nunext.serving.launcher import LocalServer
+
+        def start(self):
+            print("\\n" + json.dumps(sorted(sys.modules)))
+            sys.stdout.flush()
+            import os
+            os._exit(0)
+
+        LocalServer.launch, LocalServer.start = (lambda self: None), start
+        cli.main(["open", "tile.tif"])
+    """
+    there = imported_by(code)
+    assert {"napari_nunext.serving.client", "pydantic", "httpx"} <= there
+
+
 def test_the_server_listens_before_models_and_scipy_are_imported() -> None:
     there = imported_by("import napari_nunext.serving.__main__")
     assert "uvicorn" in there

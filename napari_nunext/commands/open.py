@@ -7,6 +7,7 @@ by side: the server is a process of its own, and needs nothing of what the windo
 from __future__ import annotations
 
 import gc
+import importlib
 import logging
 import threading
 from typing import TYPE_CHECKING
@@ -69,6 +70,8 @@ def _start_ahead(server: LocalServer) -> None:
     """Launch the server, and connect to it while the window is made.
 
     Launched from here: a thread would get its turns between the imports, a tenth of a second late.
+    What the connection needs is imported here, too: two threads that import packages which import
+    each other are handed half of one.
     """
 
     def tell_if_it_fails(act: Callable[[], None]) -> None:
@@ -79,6 +82,7 @@ def _start_ahead(server: LocalServer) -> None:
             logger.warning("the model server was not started ahead: %s", error)
 
     tell_if_it_fails(server.launch)
+    importlib.import_module("napari_nunext.serving.client")
     threading.Thread(
         target=tell_if_it_fails, args=(server.start,), name="nunext-server", daemon=True
     ).start()
