@@ -17,8 +17,8 @@ import torch
 
 from benchmarks._harness import Claim, measure, report
 from napari_nunext.models.builder import build_checkpoint
-from napari_nunext.models.generate import Sampling
 from napari_nunext.models.loading import LoadedCheckpoint, load_checkpoint
+from napari_nunext.models.sampling import Sampling
 from nunext_training.advantages import (
     filter_groups,
     group_advantages,

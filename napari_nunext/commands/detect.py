@@ -19,7 +19,8 @@ from napari_nunext.core.geometry import check_mpp
 from napari_nunext.core.nuclei import Category, Nucleus
 from napari_nunext.images import find_images, open_image
 from napari_nunext.images.find import image_stem
-from napari_nunext.models.checkpoint import checkpoint_sha256, describe
+from napari_nunext.models.checkpoint import describe
+from napari_nunext.models.checkpoint_integrity import checkpoint_sha256
 from napari_nunext.serving.launcher import LocalServer
 from napari_nunext.serving.patience import Patience
 from napari_nunext.serving.protocol import (

@@ -12,21 +12,18 @@ coordinates back out of text.
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
 from napari_nunext.core.errors import MALFORMED, RecordError
 from napari_nunext.core.geometry import Box, check_mpp
-from napari_nunext.core.json_text import parse_json
 from napari_nunext.core.marks import UNMARKED, Marks
 from napari_nunext.core.masks import Mask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
+    from collections.abc import Iterable
 
     from napari_nunext.core.geometry import PointsXY
 
@@ -42,8 +39,6 @@ Message: TypeAlias = dict[str, Any]
 Split: TypeAlias = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 Verdict: TypeAlias = Literal["tp", "fp"]
-
-R = TypeVar("R")
 
 
 def user_message(instruction: str) -> Message:
@@ -392,32 +387,3 @@ def _one_image(data: dict[str, Any]) -> tuple[str, ...]:
     if len(images) != 1:
         raise RecordError(f"A record names {len(images)} images; expected exactly 1.")
     return images
-
-
-def write_jsonl(path: Path, records: Iterable[SftRecord | RftRecord | PreferenceRecord]) -> int:
-    """Write one record a line (UTF-8) and return how many."""
-    count = 0
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        for record in records:
-            file.write(json.dumps(record.to_json(), ensure_ascii=False, allow_nan=False) + "\n")
-            count += 1
-    return count
-
-
-def read_jsonl(path: Path, parse: Callable[[dict[str, Any]], R]) -> Iterator[tuple[int, R]]:
-    """Read records with their line numbers (from 1).
-
-    Raises
-    ------
-    RecordError
-        At the first line that is not a record, naming file and line. Blank lines are passed over.
-    """
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                yield number, parse(parse_json(line))
-            except MALFORMED as error:
-                what = f"misses {error}" if isinstance(error, KeyError) else str(error)
-                raise RecordError(f"{path.name} line {number}: {what}") from error

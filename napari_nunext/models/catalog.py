@@ -12,13 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import CheckpointError, InputError
-from napari_nunext.models.checkpoint import (
-    FILE_NAME,
-    CheckpointDescription,
-    Description,
-    checkpoint_sha256,
-    describe,
-)
+from napari_nunext.models.checkpoint import CheckpointDescription, Description, describe
+from napari_nunext.models.checkpoint_integrity import FILE_NAME, checkpoint_sha256
 from napari_nunext.models.classical.adapters import ClassicalDetector, ClassicalSegmenter
 from napari_nunext.models.embeddings import EMBEDDINGS_BYTES, new_embeddings
 from napari_nunext.models.families import get_family

@@ -7,7 +7,6 @@ windows. Everything here reads JSON and file sizes: torch and transformers are n
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -15,19 +14,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from napari_nunext.core.answers import NUCLEUS_INSTRUCTION
-from napari_nunext.core.codec import (
-    SEPARATOR_TEXT,
-    Codec,
-    category_token,
-    coordinate_token,
-    latent_token,
-)
+from napari_nunext.core.codec import Codec
 from napari_nunext.core.errors import CalibrationError, CheckpointError
 from napari_nunext.core.geometry import check_mpp
-from napari_nunext.core.identity import file_sha256
-from napari_nunext.core.json_text import parse_json
 from napari_nunext.core.nuclei import UNCATEGORISED, Category, default_categories
 from napari_nunext.models.atomic import AtomicPoints, check_head_file
+from napari_nunext.models.checkpoint_integrity import (
+    FILE_NAME,
+    check_token_ids,
+    check_weight_files,
+    read_json,
+)
 from napari_nunext.models.detector import DetectorInfo
 from napari_nunext.models.segmenter import SegmenterInfo
 
@@ -38,12 +35,8 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 """Version of ``nunext.json``; another one is refused."""
 
-FILE_NAME = "nunext.json"
-
 SMALLEST_NUCLEUS_UM2 = 16.0
 """Area that `default_max_points` grants each nucleus; lymphocytes in a dense follicle need more."""
-
-_PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +256,7 @@ def describe(folder: Path) -> Description:
         If there is no ``nunext.json``, if it is malformed or of a foreign schema or codec version,
         if weights are missing or pickled, or if the tokenizer's ids are not the codec's.
     """
-    data = _read_json(
+    data = read_json(
         folder / FILE_NAME,
         missing=f"{folder.name} is not a NuNext checkpoint: it has no {FILE_NAME}. Choose a folder "
         "made by nunext-train.",
@@ -305,98 +298,6 @@ def write_description(folder: Path, description: Description) -> None:
     os.replace(part, folder / FILE_NAME)
 
 
-def check_weight_files(folder: Path) -> None:
-    """Raise `CheckpointError` unless `folder` has its config and all its safetensors weights."""
-    if not (folder / "config.json").is_file():
-        raise CheckpointError(
-            f"{folder.name} has no config.json. Copy the whole folder of the checkpoint."
-        )
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        shards = sorted(set(_read_json(index).get("weight_map", {}).values()))
-        missing = [s for s in shards if not (folder / s).is_file()]
-        if missing or not shards:
-            raise CheckpointError(
-                f"{folder.name} lacks {len(missing)} of {len(shards)} weight files"
-                f"{f' (first: {missing[0]})' if missing else ''}. Copy the whole folder again."
-            )
-    elif not (folder / "model.safetensors").is_file():
-        pickled = sorted(p.name for p in folder.iterdir() if p.suffix in _PICKLED)
-        if pickled:
-            raise CheckpointError(
-                f"{folder.name} has only pickled weights ({pickled[0]}), which can run code when "
-                "loaded and are refused. Export the checkpoint with safetensors."
-            )
-        raise CheckpointError(
-            f"{folder.name} has no model.safetensors. Copy the whole folder of the checkpoint."
-        )
-
-
-def check_token_ids(folder: Path, codec: Codec) -> None:
-    """Raise `CheckpointError` unless the tokenizer in `folder` has every token at the codec's id.
-
-    A tokenizer that was changed or mixed up would otherwise turn every point into another one.
-    """
-    data = _read_json(
-        folder / "tokenizer.json",
-        missing=f"{folder.name} has no tokenizer.json. Copy the whole folder of the checkpoint.",
-    )
-    ids = dict(data.get("model", {}).get("vocab", {}))
-    ids |= {token["content"]: token["id"] for token in data.get("added_tokens", [])}
-    for text, expected in token_ids(codec).items():
-        if ids.get(text) != expected:
-            raise CheckpointError(
-                f"{folder.name}: the tokenizer has {text!r} at {ids.get(text, 'no id')}, but "
-                f"{FILE_NAME} says {expected}. Export the checkpoint again."
-            )
-    if codec.end_id not in ids.values():
-        raise CheckpointError(
-            f"{folder.name}: the end token {codec.end_id} of {FILE_NAME} is not in the tokenizer. "
-            "Export the checkpoint again."
-        )
-
-
-def token_ids(codec: Codec) -> dict[str, int]:
-    """Every token of the codec that has a fixed text, and the id it must have."""
-    expected = {coordinate_token(i): codec.coordinate_start_id + i for i in range(codec.bins)}
-    expected |= {latent_token(i): token for i, token in enumerate(codec.latent_ids)}
-    expected |= {category_token(i): token for i, token in enumerate(codec.category_ids)}
-    return expected | {SEPARATOR_TEXT: codec.separator_id}
-
-
-_hashes: dict[str, tuple[int, int, str]] = {}
-
-
-def checkpoint_sha256(folder: Path) -> str:
-    """SHA-256 over the files of a checkpoint, hex.
-
-    Hashed are, in the order of their relative paths, each file's path and the SHA-256 of its bytes.
-    Hidden files, and whole hidden folders, do not count. Hashes of files are remembered for the
-    life of the process while size and modification time stay.
-
-    Raises
-    ------
-    CheckpointError
-        If the folder does not exist.
-    """
-    if not folder.is_dir():
-        raise CheckpointError(f"{folder} is not a folder; expected a checkpoint.")
-    digest = hashlib.sha256()
-    files = {p.relative_to(folder): p for p in folder.rglob("*") if p.is_file()}
-    for relative in sorted(files, key=lambda p: p.as_posix()):
-        if not any(part.startswith(".") for part in relative.parts):
-            digest.update(f"{relative.as_posix()}\0{_cached_sha256(files[relative])}\n".encode())
-    return digest.hexdigest()
-
-
-def _cached_sha256(path: Path) -> str:
-    stat, key = path.stat(), str(path.resolve())
-    known = _hashes.get(key)
-    if known is None or known[:2] != (stat.st_mtime_ns, stat.st_size):
-        known = _hashes[key] = (stat.st_mtime_ns, stat.st_size, file_sha256(path))
-    return known[2]
-
-
 def _read_as(kind: str, data: dict[str, Any], read: Callable[[], Any]) -> Any:
     """Check version and kind, then `read`, telling what is malformed."""
     version = data.get("schema_version")
@@ -415,21 +316,6 @@ def _read_as(kind: str, data: dict[str, Any], read: Callable[[], Any]) -> Any:
         raise CheckpointError(
             f"{FILE_NAME} is malformed ({error!r}). Export the checkpoint again."
         ) from error
-
-
-def _read_json(path: Path, *, missing: str | None = None) -> dict[str, Any]:
-    try:
-        data = parse_json(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise CheckpointError(missing or f"{path.name} is missing.") from error
-    except (OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{path.name} of {path.parent.name} cannot be read ({error}). "
-            "Copy the checkpoint again."
-        ) from error
-    if not isinstance(data, dict):
-        raise CheckpointError(f"{path.name} of {path.parent.name} is not a JSON object.")
-    return data
 
 
 def _category(data: dict[str, Any]) -> Category:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_nunext.models.capacity import most_read, most_windows
-from napari_nunext.models.checkpoint import checkpoint_sha256
+from napari_nunext.models.checkpoint_integrity import checkpoint_sha256
 from napari_nunext.models.detector import Caller
 from napari_nunext.models.drafts import choosing_points, points_read
 from napari_nunext.models.loading import LoadedCheckpoint, load_checkpoint

@@ -15,12 +15,11 @@ from transformers import AutoModelForImageTextToText
 from napari_nunext.core.answers import NUCLEUS_INSTRUCTION
 from napari_nunext.core.codec import category_token
 from napari_nunext.core.errors import CheckpointError
-from napari_nunext.models.checkpoint import (
+from napari_nunext.models.checkpoint import CheckpointDescription, default_max_points
+from napari_nunext.models.checkpoint_integrity import (
     FILE_NAME,
-    CheckpointDescription,
     check_weight_files,
     checkpoint_sha256,
-    default_max_points,
 )
 from napari_nunext.models.families import check_window, get_family
 from napari_nunext.models.loading import load_checkpoint, load_weights

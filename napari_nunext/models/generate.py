@@ -28,6 +28,7 @@ from napari_nunext.models.atomic_head import image_places
 from napari_nunext.models.families import unwrapped
 from napari_nunext.models.replies import end_by_majority
 from napari_nunext.models.row_cache import RowCache, attending
+from napari_nunext.models.sampling import Draw
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from napari_nunext.models.drafts import Drafts
     from napari_nunext.models.families import Family
     from napari_nunext.models.processor import Inputs
+    from napari_nunext.models.sampling import Sampling
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -61,34 +63,6 @@ class DecodeStep:
     def probabilities(self) -> torch.Tensor:
         """Soft-max over the tokens that the grammar allows, at temperature 1, shape (n, A)."""
         return self.scores.softmax(dim=-1)
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Sampling:
-    """Draw tokens rather than take the likeliest.
-
-    Parameters
-    ----------
-    temperature : float
-        Positive; logits are divided by it.
-    seeds : sequence of int
-        One for each window, whose replies depend on no other: they are the same whatever else is
-        decoded beside it, up to the rounding of the model.
-    rollouts : int
-        Replies for each window. Row ``window * rollouts + k`` is the k-th; the prompt of a window
-        is read once for all of them.
-    """
-
-    temperature: float
-    seeds: Sequence[int]
-    rollouts: int = 1
-
-    def __post_init__(self) -> None:
-        if not self.temperature > 0 or self.rollouts < 1:
-            raise ValueError(
-                f"Sampling needs a positive temperature and one rollout or more; got "
-                f"{self.temperature} and {self.rollouts}. Leave it out for greedy decoding."
-            )
 
 
 def last_position(codec: Codec, max_points: int) -> int:
@@ -178,7 +152,7 @@ class Decoder:
         self._language_model = self._model.get_decoder()
         self._codec = codec
         self._family = family
-        self._draw = None if sampling is None else _Draw(sampling)
+        self._draw = None if sampling is None else Draw(sampling)
         self._copies = 1 if sampling is None else sampling.rollouts
         self._drafts = drafts
         self._cache = RowCache(self._language_model)
@@ -373,34 +347,3 @@ class Decoder:
             bias = getattr(head, "bias", None)  # a wrapper of PEFT has none at all
             self._heads[phase] = head.weight[ids], None if bias is None else bias[ids]
         return functional.linear(state, *self._heads[phase]).float()
-
-
-class _Draw:
-    """Draws tokens as `Sampling` says.
-
-    Each reply has a number of its own at each of its positions, by which it is drawn from the
-    cumulative distribution: so it matters neither who else is under way nor in which order.
-    """
-
-    def __init__(self, sampling: Sampling) -> None:
-        self._temperature = sampling.temperature
-        self._rollouts = sampling.rollouts
-        self._generators = [torch.Generator().manual_seed(seed) for seed in sampling.seeds]
-
-    def __call__(self, scores: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        """Index into the allowed tokens for each row, shape (n,).
-
-        Raises
-        ------
-        FloatingPointError
-            If there is no distribution to draw from.
-        """
-        numbers = torch.zeros(len(self._generators), self._rollouts, dtype=torch.float64)
-        for window in (rows // self._rollouts).unique().tolist():
-            numbers[window].uniform_(generator=self._generators[window])
-        # On the CPU, for not every device knows float64.
-        weights = (scores.cpu().double() / self._temperature).softmax(dim=-1).cumsum(dim=-1)
-        if not torch.isfinite(weights[:, -1]).all():
-            raise FloatingPointError("The probabilities of the next token are no numbers.")
-        drawn = numbers.flatten()[rows] * weights[:, -1]
-        return torch.searchsorted(weights, drawn[:, None], right=True)[:, 0]

@@ -24,11 +24,11 @@ from napari_nunext.models.atomic_head import AtomicHead
 from napari_nunext.models.checkpoint import (
     CheckpointDescription,
     Description,
-    check_weight_files,
     describe,
     read_description,
     write_description,
 )
+from napari_nunext.models.checkpoint_integrity import check_weight_files
 from napari_nunext.models.devices import choose_device, decoding_dtype, default_dtype
 from napari_nunext.models.families import Family, check_window, embedding_rows, get_family
 from napari_nunext.models.processor import WindowProcessor

@@ -13,7 +13,8 @@ from transformers import SamModel
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
 from napari_nunext.core.errors import CheckpointError, InputError
-from napari_nunext.models.checkpoint import checkpoint_sha256, read_segmenter_description
+from napari_nunext.models.checkpoint import read_segmenter_description
+from napari_nunext.models.checkpoint_integrity import checkpoint_sha256
 from napari_nunext.models.devices import choose_device
 from napari_nunext.models.embeddings import new_embeddings
 from napari_nunext.models.loading import load_weights

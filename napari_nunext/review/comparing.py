@@ -7,8 +7,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_nunext.core.json_lines import read_jsonl
 from napari_nunext.core.nuclei import UNCATEGORISED
-from napari_nunext.core.records import SFT_FILE, SftRecord, read_jsonl
+from napari_nunext.core.records import SFT_FILE, SftRecord
 from napari_nunext.review.training import TrainingError
 
 if TYPE_CHECKING:

@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 from uuid import UUID, uuid4
 
-from napari_nunext.core.errors import MALFORMED, InputError
-from napari_nunext.core.geometry import Box, check_mpp
+from napari_nunext.core.errors import InputError
+from napari_nunext.core.geometry import Box
 from napari_nunext.core.masks import Mask
-from napari_nunext.core.sentences import is_text
-from napari_nunext.store.entries import Origin, check_mpp_source
+from napari_nunext.store.payloads import OPTIONAL, PAYLOADS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from napari_nunext.core.nuclei import Category
+    from napari_nunext.store.entries import Origin
 
 NucleusKind: TypeAlias = Literal[
     "add", "move", "delete", "relabel", "accept", "reject", "flag_nucleus", "edit_mask"
@@ -57,121 +56,6 @@ GENESIS_HASH = "0" * 64
 """What stands before the first event of a journal."""
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, float | int) and math.isfinite(value)
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip()) and is_text(value)
-
-
-def _is_flag(value: Any) -> bool:
-    return isinstance(value, bool)
-
-
-def _is_uuid(value: Any) -> bool:
-    return isinstance(value, str) and _reads(UUID, value)
-
-
-def _is_box(value: Any) -> bool:
-    return isinstance(value, list) and _reads(Box.from_sequence, value)
-
-
-def _is_mask_or_none(value: Any) -> bool:
-    return value is None or (isinstance(value, dict) and _reads(Mask.from_json, value))
-
-
-def _is_mpp(value: Any) -> bool:
-    return _is_number(value) and _reads(check_mpp, value)
-
-
-def _is_mpp_source(value: Any) -> bool:
-    return isinstance(value, str) and _reads(check_mpp_source, value)
-
-
-def _is_origin(value: Any) -> bool:
-    return (
-        isinstance(value, dict)
-        and value.keys() == {"patient", "split", "tissue"}
-        and _is_text(value["patient"])
-        and (value["tissue"] is None or _is_text(value["tissue"]))
-        and _reads(lambda data: Origin(**data), value)
-    )
-
-
-def _is_color(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) == 3
-        and all(isinstance(v, int) and 0 <= v <= 255 for v in value)
-    )
-
-
-def _is_categories(value: Any) -> bool:
-    return isinstance(value, list) and all(
-        isinstance(c, dict)
-        and c.keys() == {"name", "color"}
-        and _is_text(c["name"])
-        and _is_color(c["color"])
-        for c in value
-    )
-
-
-def _is_seen(value: Any) -> bool:
-    """What a person saw, in the first version or in the second (see `napari_nunext.store.seen`)."""
-    if not isinstance(value, dict) or not isinstance(value.get("count"), int):
-        return False
-    if value.keys() == {"count", "sha256"}:
-        return isinstance(value["sha256"], str)
-    is_second = value.keys() == {"version", "count", "sum"} and value["version"] == 2
-    return is_second and isinstance(value["sum"], str)
-
-
-def _reads(parse: Callable[[Any], object], value: Any) -> bool:
-    """Whether `parse` accepts `value`."""
-    try:
-        parse(value)
-    except MALFORMED:
-        return False
-    return True
-
-
-_PAYLOADS: dict[str, dict[str, Callable[[Any], bool]]] = {
-    "add": {
-        "x_px": _is_number,
-        "y_px": _is_number,
-        "category": _is_text,
-        "mask": _is_mask_or_none,
-    },
-    "move": {"x_px": _is_number, "y_px": _is_number},
-    "delete": {},
-    "relabel": {"category": _is_text},
-    "accept": {},
-    "reject": {},
-    "flag_nucleus": {"flagged": _is_flag},
-    "edit_mask": {"mask": _is_mask_or_none},
-    "comment": {"text": _is_text},
-    "use_run": {"run_id": _is_uuid, "region": _is_box},
-    "complete_region": {"region": _is_box},
-    "reopen_region": {"region": _is_box},
-    "flag_field": {"flagged": _is_flag},
-    "import_file": {"source": _is_text, "sha256": _is_text},
-    "add_category": {"name": _is_text, "color": _is_color},
-    "recolor_category": {"name": _is_text, "color": _is_color},
-    "rename_category": {"name": _is_text, "to": _is_text},
-    "undo": {"target": _is_uuid},
-    "redo": {"target": _is_uuid},
-    "set_scale": {"mpp": _is_mpp, "source": _is_mpp_source},
-    "set_scale_of_all": {"mpp": _is_mpp, "over_files": _is_flag},
-    "set_origin": {"origin": _is_origin},
-    "set_categories": {"categories": _is_categories},
-    "learn_categories": {"categories": _is_categories},
-}
-
-_OPTIONAL: dict[str, dict[str, Callable[[Any], bool]]] = {"complete_region": {"seen": _is_seen}}
-"""What a payload may carry besides: journals from before it was known lack it."""
-
-
 @dataclass(frozen=True, slots=True)
 class Event:
     """One thing a person did.
@@ -200,12 +84,12 @@ class Event:
     """Place in the journal, from 1; None until it is durable."""
 
     def __post_init__(self) -> None:
-        fields = _PAYLOADS.get(self.kind)
+        fields = PAYLOADS.get(self.kind)
         if fields is None:
             raise InputError(
-                f"Event kind {self.kind!r} is unknown; expected {', '.join(_PAYLOADS)}."
+                f"Event kind {self.kind!r} is unknown; expected {', '.join(PAYLOADS)}."
             )
-        if optional := _OPTIONAL.get(self.kind):
+        if optional := OPTIONAL.get(self.kind):
             there = optional.keys() & self.payload.keys()
             fields = fields | {name: optional[name] for name in there}
         if self.payload.keys() != fields.keys():

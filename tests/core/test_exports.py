@@ -12,6 +12,7 @@ from napari_nunext.core.errors import RecordError
 from napari_nunext.core.exports import png_size, read_export
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.identity import file_sha256
+from napari_nunext.core.json_lines import write_jsonl
 from napari_nunext.core.records import (
     JudgedPoint,
     Manifest,
@@ -23,7 +24,6 @@ from napari_nunext.core.records import (
     Source,
     assistant_message,
     user_message,
-    write_jsonl,
 )
 
 IMAGE = "images/a.png"

@@ -8,6 +8,7 @@ import pytest
 from napari_nunext.core.answers import NUCLEUS_INSTRUCTION, points_text
 from napari_nunext.core.errors import RecordError
 from napari_nunext.core.geometry import Box
+from napari_nunext.core.json_lines import read_jsonl, write_jsonl
 from napari_nunext.core.masks import Mask
 from napari_nunext.core.records import (
     JudgedPoint,
@@ -19,9 +20,7 @@ from napari_nunext.core.records import (
     SftRecord,
     Source,
     assistant_message,
-    read_jsonl,
     user_message,
-    write_jsonl,
 )
 
 SOURCE = Source(

@@ -21,12 +21,8 @@ from napari_nunext.models.builder import (
     build_checkpoint,
     new_tokenizer,
 )
-from napari_nunext.models.checkpoint import (
-    CheckpointDescription,
-    checkpoint_sha256,
-    read_description,
-    token_ids,
-)
+from napari_nunext.models.checkpoint import CheckpointDescription, read_description
+from napari_nunext.models.checkpoint_integrity import checkpoint_sha256, token_ids
 from napari_nunext.models.extending import extend_checkpoint
 from napari_nunext.models.families import ModelSize, get_family
 from napari_nunext.models.families.qwen_vl import CHAT_TEMPLATE, SPECIAL_TOKENS

@@ -10,7 +10,7 @@ import pytest
 from napari_nunext.core.errors import CheckpointError, InputError
 from napari_nunext.models import catalog as catalog_module
 from napari_nunext.models.catalog import Catalog
-from napari_nunext.models.checkpoint import checkpoint_sha256
+from napari_nunext.models.checkpoint_integrity import checkpoint_sha256
 from napari_nunext.models.decoding import NextPointDetector
 from napari_nunext.models.detector import WindowEnd
 from napari_nunext.models.sam import SamSegmenter

@@ -16,14 +16,13 @@ from napari_nunext.core.nuclei import Category
 from napari_nunext.models.checkpoint import (
     CheckpointDescription,
     SegmenterDescription,
-    checkpoint_sha256,
     default_max_points,
     describe,
     read_description,
     read_segmenter_description,
-    token_ids,
     write_description,
 )
+from napari_nunext.models.checkpoint_integrity import checkpoint_sha256, token_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ import torch
 from napari_nunext.core.errors import CheckpointError
 from napari_nunext.core.nuclei import Category
 from napari_nunext.models.builder import build_checkpoint
-from napari_nunext.models.checkpoint import checkpoint_sha256
+from napari_nunext.models.checkpoint_integrity import checkpoint_sha256
 from napari_nunext.models.decoding import NextPointDetector
 from napari_nunext.models.extending import add_categories
 from napari_nunext.models.loading import load_checkpoint

@@ -6,12 +6,8 @@ import pytest
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList
 
-from napari_nunext.models.generate import (
-    Sampling,
-    decode_batch,
-    end_by_majority,
-    last_position,
-)
+from napari_nunext.models.generate import decode_batch, end_by_majority, last_position
+from napari_nunext.models.sampling import Sampling
 
 if TYPE_CHECKING:
     from napari_nunext.core.codec import Codec

@@ -10,7 +10,8 @@ import pytest
 from napari_nunext.core.errors import InputError, RecordError
 from napari_nunext.core.nuclei import default_categories
 from napari_nunext.models.builder import build_checkpoint
-from napari_nunext.models.checkpoint import checkpoint_sha256, read_description
+from napari_nunext.models.checkpoint import read_description
+from napari_nunext.models.checkpoint_integrity import checkpoint_sha256
 from napari_nunext.models.families import ModelSize
 from napari_nunext.models.sam_builder import build_sam
 from nunext_training.ablation import TABLE_5

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from napari_nunext.models.checkpoint import token_ids
+from napari_nunext.models.checkpoint_integrity import token_ids
 from napari_nunext.models.decoding import NextPointDetector
 from napari_nunext.models.loading import load_checkpoint
 from napari_nunext.models.sam_builder import build_sam

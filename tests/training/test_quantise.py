@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from napari_nunext.core.errors import InputError
-from napari_nunext.models.checkpoint import checkpoint_sha256, read_description
+from napari_nunext.models.checkpoint import read_description
+from napari_nunext.models.checkpoint_integrity import checkpoint_sha256
 from napari_nunext.models.decoding import NextPointDetector
 from napari_nunext.models.loading import load_checkpoint
 from napari_nunext.models.quantised import quantisation_of

@@ -8,11 +8,8 @@ import torch
 from safetensors.torch import load_file
 
 from napari_nunext.core.errors import InputError
-from napari_nunext.models.checkpoint import (
-    checkpoint_sha256,
-    read_description,
-    read_segmenter_description,
-)
+from napari_nunext.models.checkpoint import read_description, read_segmenter_description
+from napari_nunext.models.checkpoint_integrity import checkpoint_sha256
 from napari_nunext.models.classical.adapters import ClassicalDetector, ClassicalSegmenter
 from napari_nunext.models.decoding import NextPointDetector
 from napari_nunext.models.sam import SamSegmenter

@@ -13,7 +13,8 @@ from trl import GRPOTrainer
 from napari_nunext.core.errors import InputError, RecordError
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.nuclei import default_categories
-from napari_nunext.models.checkpoint import checkpoint_sha256, read_description
+from napari_nunext.models.checkpoint import read_description
+from napari_nunext.models.checkpoint_integrity import checkpoint_sha256
 from napari_nunext.models.loading import load_checkpoint
 from nunext_training.cli import main
 from nunext_training.datasets.crops import Crop

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from napari_nunext.models.generate import Sampling, decode_batch
+from napari_nunext.models.generate import decode_batch
 from napari_nunext.models.loading import load_checkpoint
+from napari_nunext.models.sampling import Sampling
 from nunext_training.rollouts import (
     decode_windows,
     grammar_log_probabilities,

@@ -15,8 +15,9 @@ from transformers import SamModel
 from napari_nunext.core.errors import CheckpointError, InputError, RecordError
 from napari_nunext.core.masks import Mask
 from napari_nunext.core.nuclei import default_categories
-from napari_nunext.models.checkpoint import checkpoint_sha256, read_description
+from napari_nunext.models.checkpoint import read_description
 from napari_nunext.models.checkpoint import read_segmenter_description as described
+from napari_nunext.models.checkpoint_integrity import checkpoint_sha256
 from napari_nunext.models.sam import SamSegmenter
 from napari_nunext.models.sam_builder import SamSize, build_sam
 from nunext_training.cli import main

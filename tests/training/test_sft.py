@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import load_file
 
 from napari_nunext.core.errors import InputError, RecordError
-from napari_nunext.models.checkpoint import checkpoint_sha256, read_description
+from napari_nunext.models.checkpoint import read_description
+from napari_nunext.models.checkpoint_integrity import checkpoint_sha256
 from napari_nunext.models.decoding import NextPointDetector
 from nunext_training.centre_map import CentreMapHead
 from nunext_training.errors import TrainingError

@@ -10,16 +10,9 @@ from hypothesis import strategies as st
 
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.identity import file_sha256
+from napari_nunext.core.json_lines import read_jsonl, write_jsonl
 from napari_nunext.core.nuclei import default_categories
-from napari_nunext.core.records import (
-    RFT_FILE,
-    JudgedPoint,
-    RftRecord,
-    Rollout,
-    SftRecord,
-    read_jsonl,
-    write_jsonl,
-)
+from napari_nunext.core.records import RFT_FILE, JudgedPoint, RftRecord, Rollout, SftRecord
 from napari_nunext.models.loading import load_checkpoint
 from nunext_training.advantages import advantages_in_groups, group_advantages
 from nunext_training.datasets.crops import Crop

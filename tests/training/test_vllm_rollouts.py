@@ -16,8 +16,8 @@ import torch
 from PIL import Image
 
 from napari_nunext.core.errors import InputError
-from napari_nunext.models.generate import Sampling
 from napari_nunext.models.loading import load_checkpoint
+from napari_nunext.models.sampling import Sampling
 from nunext_training import rft, rft_trainer
 from nunext_training.errors import TrainingError
 from nunext_training.recipe import parse_recipe

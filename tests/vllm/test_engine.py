@@ -17,7 +17,7 @@ import torch
 
 from napari_nunext.models.decoding import NextPointDetector
 from napari_nunext.models.detector import WindowEnd, WindowPoints
-from napari_nunext.models.generate import Sampling
+from napari_nunext.models.sampling import Sampling
 from napari_nunext.models.vllm.offer import VllmOffer
 from napari_nunext.serving.client import Client
 from napari_nunext.serving.protocol import DetectRequest, Done, Hidden, Points, WindowDone

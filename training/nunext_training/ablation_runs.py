@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.models.builder import build_checkpoint
-from napari_nunext.models.checkpoint import FILE_NAME, checkpoint_sha256, read_description
+from napari_nunext.models.checkpoint import read_description
+from napari_nunext.models.checkpoint_integrity import FILE_NAME, checkpoint_sha256
 from napari_nunext.models.decoding import NextPointDetector
 from napari_nunext.models.sam import SamSegmenter
 from nunext_training.ablation import (

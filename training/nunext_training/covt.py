@@ -26,7 +26,8 @@ from transformers import SamModel
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
 from napari_nunext.core.errors import CheckpointError, InputError
-from napari_nunext.models.checkpoint import checkpoint_sha256, read_segmenter_description
+from napari_nunext.models.checkpoint import read_segmenter_description
+from napari_nunext.models.checkpoint_integrity import checkpoint_sha256
 from napari_nunext.models.families import unwrapped
 from napari_nunext.models.loading import load_weights
 from nunext_training.datasets.painting import Discs, check_masks, paint_masks

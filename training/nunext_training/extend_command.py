@@ -32,7 +32,7 @@ def add_parser(commands: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from napari_nunext.models.checkpoint import FILE_NAME
+    from napari_nunext.models.checkpoint_integrity import FILE_NAME
     from napari_nunext.models.extending import add_categories, extend_checkpoint
 
     categories = [name.strip() for name in args.categories.split(",") if name.strip()]

@@ -87,6 +87,11 @@ class RunKeeping(Trainer):
             "kept. Resume with a lower --lr in a new run, or look at the batch."
         )
 
+    @property
+    def has_no_best(self) -> bool:
+        """Whether nothing has been validated in this run yet."""
+        return processes.on_main(lambda: self._run.best() is None)
+
     def _keep_best(self, result: Best) -> None:
         if not processes.on_main(lambda: result.is_better_than(self._run.best())):
             return
@@ -150,3 +155,15 @@ class Reporter(TrainerCallback):
             kept = {k: float(logs[f"eval_{k}"]) for k in self._figures if f"eval_{k}" in logs}
             self._run.append_metrics({"event": "validation", "step": step} | kept | {"f1": f1})
             self._progress.validation(step=step, loss=float(logs["eval_loss"]), f1=f1, pq=pq)
+
+
+class ValidateFirst(TrainerCallback):
+    """Measure what the checkpoint can do before it is trained."""
+
+    def __init__(self, trainer: RunKeeping) -> None:
+        self._trainer = trainer
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """See `TrainerCallback`."""
+        if state.global_step == 0 and self._trainer.has_no_best:
+            self._trainer.evaluate()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
-from napari_nunext.models.checkpoint import token_ids
+from napari_nunext.models.checkpoint_integrity import token_ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

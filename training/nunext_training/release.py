@@ -16,11 +16,8 @@ from transformers import AutoModelForImageTextToText, SamModel
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.metrics import MATCH_RADIUS_UM
-from napari_nunext.models.checkpoint import (
-    CheckpointDescription,
-    checkpoint_sha256,
-    describe,
-)
+from napari_nunext.models.checkpoint import CheckpointDescription, describe
+from napari_nunext.models.checkpoint_integrity import checkpoint_sha256
 from napari_nunext.models.classical.adapters import ClassicalDetector, ClassicalSegmenter
 from napari_nunext.models.decoding import NextPointDetector
 from napari_nunext.models.families import get_family

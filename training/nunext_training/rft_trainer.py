@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from datasets import Dataset  # type: ignore[import-untyped]
-from transformers import PrinterCallback, TrainerCallback
+from transformers import PrinterCallback
 from trl import GRPOTrainer
 
-from napari_nunext.models.generate import Sampling
+from napari_nunext.models.sampling import Sampling
 from nunext_training import processes
 from nunext_training.advantages import (
     advantages_in_groups,
@@ -29,7 +29,7 @@ from nunext_training.advantages import (
     varied_groups,
 )
 from nunext_training.errors import TrainingError
-from nunext_training.keeping import Reporter, RunKeeping
+from nunext_training.keeping import Reporter, RunKeeping, ValidateFirst
 from nunext_training.rollouts import (
     Rollouts,
     decode_windows,
@@ -160,7 +160,7 @@ class NextPointGrpoTrainer(RunKeeping, GRPOTrainer):
         self._last_reward = 0.0
         self.remove_callback(PrinterCallback)
         self.add_callback(Reporter(run, progress, self._stops(stop), FIGURES))
-        self.add_callback(_ValidateFirst(self))
+        self.add_callback(ValidateFirst(self))
 
     def _stops(self, stop: Callable[[], bool]) -> Callable[[], bool]:
         """Stop only where new rollouts are due: those in use are not saved."""
@@ -347,11 +347,6 @@ class NextPointGrpoTrainer(RunKeeping, GRPOTrainer):
 
     # Figures
 
-    @property
-    def has_no_best(self) -> bool:
-        """Whether nothing has been validated in this run yet."""
-        return processes.on_main(lambda: self._run.best() is None)
-
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Decode validation greedily; keeps the weights if they are the best so far."""
         if self._validation is None:
@@ -394,15 +389,3 @@ class NextPointGrpoTrainer(RunKeeping, GRPOTrainer):
             logs["surrogate"] = logs["loss"]
             logs["loss"] = -self._last_reward
         super().log(logs, start_time)
-
-
-class _ValidateFirst(TrainerCallback):
-    """Measure what the checkpoint can do before it is trained."""
-
-    def __init__(self, trainer: NextPointGrpoTrainer) -> None:
-        self._trainer = trainer
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """See `TrainerCallback`."""
-        if state.global_step == 0 and self._trainer.has_no_best:
-            self._trainer.evaluate()

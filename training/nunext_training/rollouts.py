@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from napari_nunext.models.generate import Sampling, decode_batch
+from napari_nunext.models.generate import decode_batch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from napari_nunext.core.codec import Codec
     from napari_nunext.models.loading import LoadedCheckpoint
     from napari_nunext.models.processor import Inputs
+    from napari_nunext.models.sampling import Sampling
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -90,7 +90,7 @@ def _build(args: argparse.Namespace) -> int:
 
 
 def _convert(args: argparse.Namespace) -> int:
-    from napari_nunext.models.sam_builder import convert_sam
+    from napari_nunext.models.sam_converting import convert_sam
 
     return _tell(args.out, convert_sam(args.file, args.out, window_px=args.window_px, mpp=args.mpp))
 

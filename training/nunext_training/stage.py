@@ -11,7 +11,7 @@ import torch
 from transformers import set_seed
 
 from napari_nunext.core.errors import InputError
-from napari_nunext.models.checkpoint import checkpoint_sha256
+from napari_nunext.models.checkpoint_integrity import checkpoint_sha256
 from napari_nunext.models.families import submodule
 from napari_nunext.models.loading import load_checkpoint
 from napari_nunext.models.quantised import quantisation_of

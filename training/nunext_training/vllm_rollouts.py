@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from trl.import_utils import is_vllm_available
 
 from napari_nunext.core.errors import InputError, ServerError, ServerUnavailableError
-from napari_nunext.models.generate import Sampling, last_position
+from napari_nunext.models.generate import last_position
+from napari_nunext.models.sampling import Sampling
 from napari_nunext.models.vllm.connection import VllmConnection
 from napari_nunext.models.vllm.names import KEY_VARIABLE
 from napari_nunext.models.vllm.requests import (

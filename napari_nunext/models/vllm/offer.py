@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from napari_nunext.core.errors import CheckpointError
-from napari_nunext.models.checkpoint import checkpoint_sha256, read_description
+from napari_nunext.models.checkpoint import read_description
+from napari_nunext.models.checkpoint_integrity import checkpoint_sha256
 from napari_nunext.models.replies import CONFIDENCE_RADIUS_UM
 from napari_nunext.models.vllm.connection import VllmConnection
 

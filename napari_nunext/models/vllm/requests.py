@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.codec import Codec
     from napari_nunext.models.checkpoint import CheckpointDescription
-    from napari_nunext.models.generate import Sampling
+    from napari_nunext.models.sampling import Sampling
 
 PATH = "/v1/chat/completions"
 

@@ -31,6 +31,7 @@ from napari_nunext.core.errors import InputError, RecordError
 from napari_nunext.core.flavours import flavoured
 from napari_nunext.core.geometry import Box, as_points_xy
 from napari_nunext.core.identity import check_identity, file_sha256
+from napari_nunext.core.json_lines import write_jsonl
 from napari_nunext.core.nuclei import default_categories, points_of
 from napari_nunext.core.records import (
     IMAGES_FOLDER,
@@ -46,7 +47,6 @@ from napari_nunext.core.records import (
     Source,
     assistant_message,
     user_message,
-    write_jsonl,
 )
 from napari_nunext.store.acceptance import is_truth, truth_in
 from napari_nunext.store.exports.files import marks_of

@@ -7,7 +7,7 @@ import pytest
 
 from napari_nunext.core.errors import CheckpointError
 from napari_nunext.models.catalog import Catalog
-from napari_nunext.models.checkpoint import checkpoint_sha256
+from napari_nunext.models.checkpoint_integrity import checkpoint_sha256
 from napari_nunext.models.vllm import connection as connections
 from napari_nunext.models.vllm.address import VllmAddress
 from napari_nunext.models.vllm.connection import VllmConnection

@@ -16,6 +16,7 @@ from napari_nunext.core.answers import NUCLEUS_INSTRUCTION, points_text
 from napari_nunext.core.errors import RecordError
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.identity import file_sha256
+from napari_nunext.core.json_lines import write_jsonl
 from napari_nunext.core.marks import UNMARKED
 from napari_nunext.core.records import (
     IMAGES_FOLDER,
@@ -27,7 +28,6 @@ from napari_nunext.core.records import (
     Source,
     assistant_message,
     user_message,
-    write_jsonl,
 )
 from napari_nunext.models.loading import new_folder
 from nunext_training.files import write_json
