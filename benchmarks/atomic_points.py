@@ -19,14 +19,14 @@ import torch
 
 from benchmarks._harness import Claim, report
 from napari_nunext.core.codec import TOKENS_PER_POINT
-from napari_nunext.models.atomic_head import AtomicHead
-from napari_nunext.models.builder import build_checkpoint
-from napari_nunext.models.drafts import Drafts
-from napari_nunext.models.generate import Decoder
-from napari_nunext.models.loading import load_checkpoint
+from napari_nunext.models.checkpoints.atomic_head import AtomicHead
+from napari_nunext.models.checkpoints.build import build_checkpoint
+from napari_nunext.models.checkpoints.loading import load_checkpoint
+from napari_nunext.models.next_point.decoder import Decoder
+from napari_nunext.models.next_point.drafts import Drafts
 
 if TYPE_CHECKING:
-    from napari_nunext.models.loading import LoadedCheckpoint
+    from napari_nunext.models.checkpoints.loading import LoadedCheckpoint
 
 KINDS = {"commas": (), "categories": ("Lymphocyte", "Tumour", "Stromal")}
 BATCHES = (1, 16)

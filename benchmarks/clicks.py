@@ -17,8 +17,8 @@ import numpy as np
 
 from benchmarks._harness import Claim, report
 from benchmarks.serving import tile
-from napari_nunext.models.sam_builder import build_sam
-from napari_nunext.serving.launcher import LocalServer
+from napari_nunext.models.sam.build import build_sam
+from napari_nunext.serving.client.local_server import LocalServer
 from napari_nunext.serving.protocol import MaskPrompt, PromptPoint, SegmentRequest
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_nunext.serving.client import Client
+    from napari_nunext.serving.client.client import Client
 
 PLACES = 12
 """Nuclei that are clicked on, each in a window of its own."""

@@ -24,13 +24,13 @@ from transformers import LogitsProcessor, LogitsProcessorList
 from benchmarks._harness import Claim, peak_memory_gb, report
 from benchmarks.serving import MPP, first_points_s
 from napari_nunext.images import read_window
-from napari_nunext.models.decoding import NextPointDetector
+from napari_nunext.models.checkpoints.loading import load_checkpoint
 from napari_nunext.models.detector import WindowPoints
-from napari_nunext.models.generate import end_by_majority, last_position
-from napari_nunext.models.loading import load_checkpoint
-from napari_nunext.models.whole_image import detect_image, plan_image, search
+from napari_nunext.models.next_point.decoder import end_by_majority, last_position
+from napari_nunext.models.next_point.detector import NextPointDetector
+from napari_nunext.models.whole_image.search import detect_image, plan_image, search
 from napari_nunext.places import BUNDLED_WEIGHTS
-from napari_nunext.serving.launcher import LocalServer
+from napari_nunext.serving.client.local_server import LocalServer
 from napari_nunext.serving.protocol import DetectRequest
 from napari_nunext.synthetic import synthesise
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.codec import Codec
     from napari_nunext.core.geometry import Box
-    from napari_nunext.models.loading import LoadedCheckpoint
+    from napari_nunext.models.checkpoints.loading import LoadedCheckpoint
 
 CHECKPOINT = BUNDLED_WEIGHTS / "nunext-small"
 SIDE_PX = 1000

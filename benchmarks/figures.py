@@ -21,18 +21,18 @@ from benchmarks._harness import REPO_ROOT, Claim, report
 from napari_nunext.core.metrics import MATCH_RADIUS_UM
 from napari_nunext.models.catalog import Catalog
 from napari_nunext.places import BUNDLED_WEIGHTS
-from nunext_training.cards import figures_of
-from nunext_training.datasets.labelled import select_split
-from nunext_training.evaluate import evaluate_detector, evaluate_segmenter
-from nunext_training.evaluation import VALIDATION_MATCHING
-from nunext_training.importers import IMPORTERS
+from nunext_training.data.importers import IMPORTERS
+from nunext_training.data.labelled import select_split
+from nunext_training.evaluation.evaluate import evaluate_detector, evaluate_segmenter
+from nunext_training.evaluation.scores import VALIDATION_MATCHING
+from nunext_training.release.cards import figures_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from napari_nunext.core.precision import Precision
     from napari_nunext.core.records import Split
-    from napari_nunext.models.precision import Precision
-    from nunext_training.evaluation import Evaluation
+    from nunext_training.evaluation.scores import Evaluation
 
 FOLDERS = {"brca-m2c": "brca_m2c", "dsb2018": "dsb2018_stained"}
 """Of the published data sets, by importer."""

@@ -25,13 +25,13 @@ from torch.utils.data import DataLoader
 
 from benchmarks._harness import Claim, report
 from napari_nunext.core.geometry import Box
-from napari_nunext.models.builder import build_checkpoint
-from napari_nunext.models.loading import LoadedCheckpoint, load_checkpoint
-from nunext_training.batches import Collator
-from nunext_training.datasets.crops import Crop
-from nunext_training.datasets.labelled import LabelledImage
-from nunext_training.datasets.windows import RandomWindows, WindowSpec
-from nunext_training.recipe import load_recipe
+from napari_nunext.models.checkpoints.build import build_checkpoint
+from napari_nunext.models.checkpoints.loading import LoadedCheckpoint, load_checkpoint
+from nunext_training.data.batches import Collator
+from nunext_training.data.crops import Crop
+from nunext_training.data.labelled import LabelledImage
+from nunext_training.data.windows import RandomWindows, WindowSpec
+from nunext_training.recipes.recipe import load_recipe
 
 TILES = 300
 TILE_PX = 500

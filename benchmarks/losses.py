@@ -16,12 +16,12 @@ import torch
 
 from benchmarks._harness import Claim, report
 from napari_nunext.core.geometry import Box
-from napari_nunext.models.builder import build_checkpoint
-from napari_nunext.models.loading import LoadedCheckpoint, load_checkpoint
-from nunext_training.batches import Collator
-from nunext_training.datasets.crops import Crop
-from nunext_training.datasets.windows import Example
-from nunext_training.losses import IGNORED, gaussian_targets, reply_loss
+from napari_nunext.models.checkpoints.build import build_checkpoint
+from napari_nunext.models.checkpoints.loading import LoadedCheckpoint, load_checkpoint
+from nunext_training.data.batches import Collator
+from nunext_training.data.crops import Crop
+from nunext_training.data.windows import Example
+from nunext_training.method.losses import IGNORED, gaussian_targets, reply_loss
 
 WINDOWS = 8
 NUCLEI = 30

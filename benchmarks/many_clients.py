@@ -20,8 +20,8 @@ import numpy as np
 
 from benchmarks._harness import Claim, report
 from benchmarks.serving import MPP, tile
-from napari_nunext.serving.client import Client
-from napari_nunext.serving.keys import add_key
+from napari_nunext.serving.client.client import Client
+from napari_nunext.serving.http.keys import add_key
 from napari_nunext.serving.protocol import (
     DetectRequest,
     Done,

@@ -16,17 +16,17 @@ import numpy as np
 import torch
 
 from benchmarks._harness import Claim, measure, report
-from napari_nunext.models.builder import build_checkpoint
-from napari_nunext.models.loading import LoadedCheckpoint, load_checkpoint
-from napari_nunext.models.sampling import Sampling
-from nunext_training.advantages import (
+from napari_nunext.models.checkpoints.build import build_checkpoint
+from napari_nunext.models.checkpoints.loading import LoadedCheckpoint, load_checkpoint
+from napari_nunext.models.next_point.sampling import Sampling
+from nunext_training.method.advantages import (
     filter_groups,
     group_advantages,
     token_advantages,
     varied_groups,
 )
-from nunext_training.rewards import ScoredReply, score_reply
-from nunext_training.rollouts import (
+from nunext_training.method.rewards import ScoredReply, score_reply
+from nunext_training.trainers.rollouts import (
     Rollouts,
     decode_windows,
     grammar_log_probabilities,

@@ -19,14 +19,14 @@ from skimage.data import immunohistochemistry
 
 from benchmarks._harness import Claim, measure, report
 from napari_nunext.core.identity import pixels_sha256
-from napari_nunext.models.builder import build_checkpoint
-from napari_nunext.serving.launcher import LocalServer
+from napari_nunext.models.checkpoints.build import build_checkpoint
+from napari_nunext.serving.client.local_server import LocalServer
 from napari_nunext.serving.protocol import DetectRequest, Points
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_nunext.serving.client import Client
+    from napari_nunext.serving.client.client import Client
 
 TILE_PX = 1000
 MPP = 0.5

@@ -21,14 +21,14 @@ import torch
 
 from benchmarks._harness import Claim, report
 from napari_nunext.core.geometry import Box
-from napari_nunext.models.builder import build_checkpoint
-from napari_nunext.models.loading import load_checkpoint
-from nunext_training.batches import Collator
-from nunext_training.datasets.crops import Crop
-from nunext_training.datasets.windows import Example
+from napari_nunext.models.checkpoints.build import build_checkpoint
+from napari_nunext.models.checkpoints.loading import load_checkpoint
+from nunext_training.data.batches import Collator
+from nunext_training.data.crops import Crop
+from nunext_training.data.windows import Example
 
 if TYPE_CHECKING:
-    from napari_nunext.models.loading import LoadedCheckpoint
+    from napari_nunext.models.checkpoints.loading import LoadedCheckpoint
 
 WINDOWS = {"nano": 8, "tiny": 4}
 """Windows in a batch."""

@@ -28,7 +28,7 @@ from napari_nunext.core.nuclei import Nucleus
 from napari_nunext.images import find_images, open_image
 from napari_nunext.models.catalog import Catalog
 from napari_nunext.models.detector import DetectorInfo, WindowEnd, WindowPoints
-from napari_nunext.models.whole_image import Gathering, plan_image
+from napari_nunext.models.whole_image.search import Gathering, plan_image
 from napari_nunext.serving.settings import model_folders
 from napari_nunext.store.exports.geojson import write_geojson
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.tiling import Window
     from napari_nunext.models.detector import Detector, WindowEvent
-    from napari_nunext.models.whole_image import Detections
+    from napari_nunext.models.whole_image.search import Detections
 
     Batch = dict[str, np.ndarray[Any, Any]]
 
@@ -128,7 +128,7 @@ def find_nuclei(
     Returns
     -------
     dict
-        What `napari_nunext.models.whole_image.detect_image` finds in each image.
+        What `napari_nunext.models.whole_image.search.detect_image` finds in each image.
     """
     info = model.info()
     plans = {path: plan_image(open_image(path), info, mpp=mpp) for path, mpp in images}

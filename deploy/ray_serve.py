@@ -92,7 +92,7 @@ class Board:
             self._news.notify_all()
 
     async def cancels(self, after: int) -> tuple[int, list[str]]:
-        """As `napari_nunext.serving.peers.Peers.cancels`."""
+        """As `napari_nunext.serving.http.peers.Peers.cancels`."""
         if after < 0:
             return self._last, []
         async with self._news:
@@ -105,7 +105,7 @@ class Board:
 
 
 class BoardPeers:
-    """The board, seen from a replica; a `napari_nunext.serving.peers.Peers`."""
+    """The board, seen from a replica; a `napari_nunext.serving.http.peers.Peers`."""
 
     def __init__(self, board: DeploymentHandle) -> None:
         self._board = board
@@ -147,8 +147,8 @@ class Server:
     def __serve_build_asgi_app__(self) -> FastAPI:  # Ray calls it so
         """The server's app, joined to its peers."""
         from napari_nunext.models.catalog import Catalog
-        from napari_nunext.serving.app import create_app
-        from napari_nunext.serving.peers import join
+        from napari_nunext.serving.http.app import create_app
+        from napari_nunext.serving.http.peers import join
         from napari_nunext.serving.settings import ServerSettings, model_folders
 
         settings = ServerSettings(token=self._token)

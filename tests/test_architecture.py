@@ -49,8 +49,8 @@ def test_core_imports_only_numpy_scipy_and_the_standard_library() -> None:
 ELSEWHERE = {
     "napari_nunext.models.vllm.host": {"vllm"},
     "napari_nunext.models.vllm.plugin": {"vllm"},
-    "nunext_training.outside.w4a16": {"compressed_tensors", "llmcompressor"},
-    "nunext_training.verl_adapter": {"verl"},
+    "nunext_training.release.outside.w4a16": {"compressed_tensors", "llmcompressor"},
+    "nunext_training.trainers.verl_adapter": {"verl"},
 }
 """What programs of other environments call, with what they have there."""
 
@@ -112,7 +112,7 @@ def test_importing_the_package_loads_nothing_beyond_the_standard_library() -> No
         "napari_nunext.images",
         "napari_nunext.models",
         "napari_nunext.review",
-        "napari_nunext.serving.client",
+        "napari_nunext.serving.client.client",
         "napari_nunext.store",
         "napari_nunext.ui.dock",
         "nunext_training.cli",

@@ -26,12 +26,12 @@ from napari_nunext.core.geometry import Box
 from napari_nunext.core.masks import Mask
 from napari_nunext.core.nuclei import default_categories
 from napari_nunext.images import open_image
-from napari_nunext.serving.client import Client
-from napari_nunext.serving.launcher import LocalServer
+from napari_nunext.serving.client.client import Client
+from napari_nunext.serving.client.local_server import LocalServer
 from napari_nunext.store import ImageEntry, Project, events
 from nunext_training.cli import main as train
-from nunext_training.datasets.labelled import LabelledImage
-from nunext_training.importers.writing import write_export
+from nunext_training.data.importers.writing import write_export
+from nunext_training.data.labelled import LabelledImage
 
 DETECT = ("detect", "--model", "classical")
 """Finds discs, and soon: what a trained model makes of them is not for these tests to say."""
@@ -197,7 +197,7 @@ def test_detect_lets_people_go_first_and_says_what_it_waits_for(run, tile, tmp_p
                 raise RequestRejectedError("Too much to do. Try again.", 429, 0.0)
             return super()._stream(request)
 
-    monkeypatch.setattr("napari_nunext.serving.client.Client", BusyAtFirst)
+    monkeypatch.setattr("napari_nunext.serving.client.client.Client", BusyAtFirst)
     code, _, lines = run(*DETECT, tile, "--mpp", "0.5", "--out", tmp_path)
     assert code == 0
     assert [request.priority for request in asked] == ["batch", "batch"]

@@ -49,7 +49,7 @@ def test_a_module_of_scipy_is_imported_when_it_is_first_used(repo_root: Path) ->
 def test_the_server_is_launched_before_anything_large_is_imported() -> None:
     code = """
         from napari_nunext import cli
-        from napari_nunext.serving.launcher import LocalServer
+        from napari_nunext.serving.client.local_server import LocalServer
 
         def launch(self):
             print("\\n" + json.dumps(sorted(sys.modules)))
@@ -68,7 +68,7 @@ def test_the_server_is_launched_before_anything_large_is_imported() -> None:
 def test_what_connects_to_the_server_is_imported_before_its_thread_starts() -> None:
     code = """
         from napari_nunext import cli
-        from napari_nunext.serving.launcher import LocalServer
+        from napari_nunext.serving.client.local_server import LocalServer
 
         def start(self):
             print("\\n" + json.dumps(sorted(sys.modules)))
@@ -80,7 +80,7 @@ def test_what_connects_to_the_server_is_imported_before_its_thread_starts() -> N
         cli.main(["open", "tile.tif"])
     """
     there = imported_by(code)
-    assert {"napari_nunext.serving.client", "pydantic", "httpx"} <= there
+    assert {"napari_nunext.serving.client.client", "pydantic", "httpx"} <= there
 
 
 def test_the_server_listens_before_models_and_scipy_are_imported() -> None:
@@ -121,4 +121,4 @@ def test_a_detector_is_loaded_without_what_it_does_not_need() -> None:
     there = imported_by(code)
     assert "torch" in there
     unneeded = {"skimage", "pandas", "torchvision", "sklearn"}
-    assert not there & (unneeded | {"napari_nunext.models.sam", "transformers.trainer"})
+    assert not there & (unneeded | {"napari_nunext.models.sam.segmenter", "transformers.trainer"})

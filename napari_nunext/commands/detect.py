@@ -19,10 +19,10 @@ from napari_nunext.core.geometry import check_mpp
 from napari_nunext.core.nuclei import Category, Nucleus
 from napari_nunext.images import find_images, open_image
 from napari_nunext.images.find import image_stem
-from napari_nunext.models.checkpoint import describe
-from napari_nunext.models.checkpoint_integrity import checkpoint_sha256
-from napari_nunext.serving.launcher import LocalServer
-from napari_nunext.serving.patience import Patience
+from napari_nunext.models.checkpoints.description import describe
+from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
+from napari_nunext.serving.client.local_server import LocalServer
+from napari_nunext.serving.client.patience import Patience
 from napari_nunext.serving.protocol import (
     DetectRequest,
     Failed,
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from napari_nunext.core.masks import Mask
+    from napari_nunext.core.precision import Precision
     from napari_nunext.images import TileImage
-    from napari_nunext.models.precision import Precision
-    from napari_nunext.serving.client import Client
+    from napari_nunext.serving.client.client import Client
     from napari_nunext.serving.protocol import DetectEvent, ModelInfo, PointOut
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from napari_nunext.core.collector import collector_at_rest
 from napari_nunext.core.errors import InputError, NunextError
 from napari_nunext.places import is_project, models_folder
-from napari_nunext.serving.launcher import LocalServer
+from napari_nunext.serving.client.local_server import LocalServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -82,7 +82,7 @@ def _start_ahead(server: LocalServer) -> None:
             logger.warning("the model server was not started ahead: %s", error)
 
     tell_if_it_fails(server.launch)
-    importlib.import_module("napari_nunext.serving.client")
+    importlib.import_module("napari_nunext.serving.client.client")
     threading.Thread(
         target=tell_if_it_fails, args=(server.start,), name="nunext-server", daemon=True
     ).start()

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.options import port, positive
-from napari_nunext.models.precision import PRECISION_HELP, PRECISIONS
+from napari_nunext.core.precision import PRECISION_HELP, PRECISIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from napari_nunext.models.vllm.address import VllmAddress
+    from napari_nunext.core.vllm_address import VllmAddress
     from napari_nunext.serving.settings import ServerSettings
 
 KEYS_FILE = Path("keys.txt")
@@ -100,8 +100,8 @@ def serve_command(args: argparse.Namespace, tell: Callable[[str], None]) -> int:
     OSError
         If the token cannot be read.
     """
-    from napari_nunext.serving.keys import Keyring
-    from napari_nunext.serving.logs import start_logging
+    from napari_nunext.serving.http.keys import Keyring
+    from napari_nunext.serving.process.logs import start_logging
 
     settings = _settings(args)
     Keyring(settings.secret, settings.keys_file)  # says now what is wrong with the file
@@ -117,12 +117,12 @@ def _serve(settings: ServerSettings, args: argparse.Namespace, tell: Callable[[s
             tell(f"Token: {settings.secret}")
 
     if os.name == "posix":
-        from napari_nunext.serving.supervisor import supervised
+        from napari_nunext.serving.process.supervisor import supervised
 
         return supervised(settings, args.models, as_json=args.log_json, ready=ready)
     from napari_nunext.models.catalog import Catalog
     from napari_nunext.models.vllm.offer import vllm_offers
-    from napari_nunext.serving.serve import serve
+    from napari_nunext.serving.process.serve import serve
     from napari_nunext.serving.settings import model_folders
 
     catalog = Catalog(
@@ -142,7 +142,7 @@ def _vllm(args: argparse.Namespace) -> Iterator[VllmAddress | None]:
             raise InputError("Which checkpoint vLLM serves is missing. Name it with --vllm.")
         yield None
         return
-    from napari_nunext.models.vllm.address import VllmAddress
+    from napari_nunext.core.vllm_address import VllmAddress
     from napari_nunext.models.vllm.launch import Launch, find_python
     from napari_nunext.models.vllm.names import KEY_VARIABLE
 
@@ -156,7 +156,7 @@ def _vllm(args: argparse.Namespace) -> Iterator[VllmAddress | None]:
         key = os.environ.get(KEY_VARIABLE)
         yield VllmAddress(args.vllm_url, launch.folder, launch.name, launch.adapters, key)
         return
-    from napari_nunext.serving.engine import EngineKeeper
+    from napari_nunext.serving.process.engine import EngineKeeper
 
     with EngineKeeper(launch, find_python(args.vllm_python)).running() as url:
         yield VllmAddress(url, launch.folder, launch.name, launch.adapters)
@@ -164,7 +164,7 @@ def _vllm(args: argparse.Namespace) -> Iterator[VllmAddress | None]:
 
 def key_command(args: argparse.Namespace, tell: Callable[[str], None]) -> int:
     """Make a key, and show it for the only time."""
-    from napari_nunext.serving.keys import add_key as make
+    from napari_nunext.serving.http.keys import add_key as make
 
     key, id_ = make(args.keys, args.name)
     tell(f"Key of {args.name}, shown only now: {key}")

@@ -12,22 +12,26 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import CheckpointError, InputError
-from napari_nunext.models.checkpoint import CheckpointDescription, Description, describe
-from napari_nunext.models.checkpoint_integrity import FILE_NAME, checkpoint_sha256
+from napari_nunext.models.checkpoints.description import (
+    CheckpointDescription,
+    Description,
+    describe,
+)
+from napari_nunext.models.checkpoints.integrity import FILE_NAME, checkpoint_sha256
 from napari_nunext.models.classical.adapters import ClassicalDetector, ClassicalSegmenter
-from napari_nunext.models.embeddings import EMBEDDINGS_BYTES, new_embeddings
 from napari_nunext.models.families import get_family
-from napari_nunext.models.others.offers import find_offers
+from napari_nunext.models.packages.offers import find_offers
+from napari_nunext.models.sam.embeddings import EMBEDDINGS_BYTES, new_embeddings
 from napari_nunext.places import BUNDLED_WEIGHTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from napari_nunext.core.precision import Precision
     from napari_nunext.models.detector import Detector, DetectorInfo
-    from napari_nunext.models.others.offers import EngineOffer, Offer
-    from napari_nunext.models.others.plugins import Kind
-    from napari_nunext.models.precision import Precision
+    from napari_nunext.models.packages.offers import EngineOffer, Offer
+    from napari_nunext.models.packages.plugins import Kind
     from napari_nunext.models.segmenter import Segmenter, SegmenterInfo
 
 logger = logging.getLogger(__name__)
@@ -175,8 +179,8 @@ class Catalog:
         if kept is None and entry.offer is not None:
             kept = self._keep(entry, entry.offer.load())
         elif kept is None and entry.folder is not None:
-            from napari_nunext.models.decoding import NextPointDetector
             from napari_nunext.models.devices import named_dtype
+            from napari_nunext.models.next_point.detector import NextPointDetector
 
             dtype = named_dtype(self._precision)
             detector = NextPointDetector(entry.folder, device=self._device, dtype=dtype)
@@ -192,7 +196,7 @@ class Catalog:
         if kept is None and entry.offer is not None:
             kept = self._keep(entry, entry.offer.load())
         elif kept is None and entry.folder is not None:
-            from napari_nunext.models.sam import SamSegmenter
+            from napari_nunext.models.sam.segmenter import SamSegmenter
 
             kept = self._keep(
                 entry, SamSegmenter(entry.folder, device=self._device, embeddings=self.embeddings)

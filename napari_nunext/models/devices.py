@@ -7,12 +7,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_nunext.models.quantised import quantisation_of
-
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from napari_nunext.models.precision import Precision
+    from napari_nunext.core.precision import Precision
 
 
 def choose_device(device: str | torch.device | None = None) -> torch.device:
@@ -27,16 +23,6 @@ def choose_device(device: str | torch.device | None = None) -> torch.device:
 def default_dtype(device: torch.device) -> torch.dtype:
     """bfloat16 on CUDA; float32 elsewhere."""
     return torch.bfloat16 if device.type == "cuda" else torch.float32
-
-
-def decoding_dtype(folder: Path, device: torch.device) -> torch.dtype:
-    """What a checkpoint is decoded in: bfloat16 where the device has units for it.
-
-    Quantised checkpoints keep float32 beside their small integers on a CPU.
-    """
-    if device.type == "cpu" and quantisation_of(folder) is None and has_bfloat16_units():
-        return torch.bfloat16
-    return default_dtype(device)
 
 
 def named_dtype(precision: Precision) -> torch.dtype | None:

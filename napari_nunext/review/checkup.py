@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_nunext.serving.client import Client
+    from napari_nunext.serving.client.client import Client
     from napari_nunext.serving.protocol import Health, ModelInfo
 
 MIB = 2**20

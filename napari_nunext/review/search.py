@@ -19,7 +19,7 @@ from napari_nunext.core.masks import Mask
 from napari_nunext.core.nuclei import UNCATEGORISED, Nucleus
 from napari_nunext.review.pace import Pace
 from napari_nunext.serving import protocol
-from napari_nunext.serving.patience import Patience
+from napari_nunext.serving.client.patience import Patience
 from napari_nunext.store import Run, RunInfo
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari_nunext.core.geometry import Box
     from napari_nunext.review.model import OpenField
     from napari_nunext.review.writer import JournalWriter
-    from napari_nunext.serving.client import Client
+    from napari_nunext.serving.client.client import Client
     from napari_nunext.store import Project
     from napari_nunext.store.entries import RunStatus
 

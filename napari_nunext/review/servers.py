@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from napari_nunext.serving.client import Client
+from napari_nunext.serving.client.client import Client
 
 
 class ModelServer(Protocol):

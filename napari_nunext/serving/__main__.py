@@ -18,18 +18,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import NunextError
+from napari_nunext.core.precision import PRECISIONS
 from napari_nunext.models.catalog import Catalog
-from napari_nunext.models.precision import PRECISIONS
-from napari_nunext.serving.launcher import TOKEN_VARIABLE
-from napari_nunext.serving.logs import start_logging
-from napari_nunext.serving.serve import serve
+from napari_nunext.serving.client.local_server import TOKEN_VARIABLE
+from napari_nunext.serving.process.logs import start_logging
+from napari_nunext.serving.process.serve import serve
+from napari_nunext.serving.process.supervisor import BAD_INPUT, HANGS, INTERRUPTED
 from napari_nunext.serving.settings import ServerSettings, model_folders
-from napari_nunext.serving.supervisor import BAD_INPUT, HANGS, INTERRUPTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from napari_nunext.models.others.offers import EngineOffer
+    from napari_nunext.models.packages.offers import EngineOffer
 
 GRACE_S = 4.0
 """How long the server may take to end by itself once its parent is gone."""

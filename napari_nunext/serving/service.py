@@ -9,35 +9,35 @@ import asyncio
 from typing import TYPE_CHECKING, Literal
 
 from napari_nunext import __version__
-from napari_nunext.serving.budget import Budget
-from napari_nunext.serving.detect_jobs import DetectJobs
-from napari_nunext.serving.device import device_name, resident_bytes
-from napari_nunext.serving.failures import failure
-from napari_nunext.serving.image_store import ImageStore
-from napari_nunext.serving.metrics import Metrics
+from napari_nunext.serving.health.device import device_name, resident_bytes
+from napari_nunext.serving.health.failures import failure
+from napari_nunext.serving.health.metrics import Metrics
+from napari_nunext.serving.health.self_check import free_disk_bytes, free_memory_bytes, problems
+from napari_nunext.serving.jobs.detect import DetectJobs
+from napari_nunext.serving.jobs.segment import SegmentJobs
+from napari_nunext.serving.jobs.worker import at_one_go
+from napari_nunext.serving.jobs.workshop import Workshop
+from napari_nunext.serving.models.budget import Budget
+from napari_nunext.serving.models.images import ImageStore
+from napari_nunext.serving.models.shelf import Shelf
 from napari_nunext.serving.protocol import Failed, Health
 from napari_nunext.serving.refusals import Refusal, busy, draining, too_large_to_decode
-from napari_nunext.serving.segment_jobs import SegmentJobs
-from napari_nunext.serving.self_check import free_disk_bytes, free_memory_bytes, problems
-from napari_nunext.serving.shelf import Shelf
-from napari_nunext.serving.worker import at_one_go
-from napari_nunext.serving.workshop import Workshop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
     from napari_nunext.images import TileImage
-    from napari_nunext.serving.image_store import Upload
+    from napari_nunext.serving.jobs.streams import Run
+    from napari_nunext.serving.models.images import Upload
+    from napari_nunext.serving.models.shelf import ModelCatalog
     from napari_nunext.serving.protocol import (
         DetectRequest,
         ModelInfo,
         SegmentReply,
         SegmentRequest,
     )
-    from napari_nunext.serving.runs import Run
     from napari_nunext.serving.settings import ServerSettings
-    from napari_nunext.serving.shelf import ModelCatalog
 
 
 class Service:

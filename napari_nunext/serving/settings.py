@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.errors import InputError
+from napari_nunext.core.precision import PRECISIONS
+from napari_nunext.core.vllm_address import VllmAddress
 from napari_nunext.images.picture import MAX_PIXELS
-from napari_nunext.models.embeddings import EMBEDDINGS_BYTES
-from napari_nunext.models.precision import PRECISIONS
-from napari_nunext.models.vllm.address import VllmAddress
+from napari_nunext.models.sam.embeddings import EMBEDDINGS_BYTES
 from napari_nunext.places import models_folder
 from napari_nunext.serving.addresses import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_nunext.models.precision import Precision
+    from napari_nunext.core.precision import Precision
 
 MIB = 2**20
 
@@ -41,7 +41,7 @@ class ServerSettings:
     token: str | None = field(default=None, repr=False)
     """What callers must show. None makes up one, unless there are keys; see `secret`."""
     keys_file: Path | None = None
-    """Keys of persons; see `napari_nunext.serving.keys`."""
+    """Keys of persons; see `napari_nunext.serving.http.keys`."""
     max_body_bytes: int = 256 * MIB
     """Largest image file."""
     max_json_bytes: int = 32 * MIB
@@ -64,7 +64,7 @@ class ServerSettings:
     waiting_per_user: int = 16
     """How many of those may be one person's (or, with one token for all, one address's)."""
     runs_at_once: int = 4
-    """Requests that take turns with the model; see `napari_nunext.serving.fair_queue`."""
+    """Requests that take turns with the model; see `napari_nunext.serving.jobs.fair_queue`."""
     max_upload_s: float = 300.0
     max_silence_s: float = 30.0
     """Longest pause between two pieces of an upload."""

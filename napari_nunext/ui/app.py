@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.review.servers import ModelServer
-    from napari_nunext.serving.launcher import LocalServer
+    from napari_nunext.serving.client.local_server import LocalServer
     from napari_nunext.ui.dock import NunextDock
 
 logger = logging.getLogger(__name__)

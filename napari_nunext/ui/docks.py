@@ -11,8 +11,8 @@ from qtpy.QtWidgets import QDockWidget
 
 from napari_nunext.places import models_folder
 from napari_nunext.review.controller import ReviewController
-from napari_nunext.serving.launcher import LocalServer
-from napari_nunext.serving.leases import SharedServers
+from napari_nunext.serving.client.leases import SharedServers
+from napari_nunext.serving.client.local_server import LocalServer
 from napari_nunext.ui.bridge import MainThread
 from napari_nunext.ui.dock import NunextDock
 from napari_nunext.ui.napari_versions import unwrapped

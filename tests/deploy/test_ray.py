@@ -27,8 +27,8 @@ from napari_nunext.core.errors import RequestRejectedError
 from napari_nunext.core.identity import pixels_sha256
 from napari_nunext.images import open_image
 from napari_nunext.models.classical.adapters import ClassicalDetector
-from napari_nunext.models.whole_image import detect_image
-from napari_nunext.serving.client import Client
+from napari_nunext.models.whole_image.search import detect_image
+from napari_nunext.serving.client.client import Client
 from napari_nunext.serving.protocol import DetectRequest, Done, Points
 
 if TYPE_CHECKING:

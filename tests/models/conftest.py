@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from napari_nunext.models.builder import build_checkpoint
+from napari_nunext.models.checkpoints.build import build_checkpoint
+from napari_nunext.models.checkpoints.loading import LoadedCheckpoint, load_checkpoint
 from napari_nunext.models.families import ModelSize, family_names
-from napari_nunext.models.loading import LoadedCheckpoint, load_checkpoint
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_nunext.models.generate import decode_batch
-from napari_nunext.models.replies import end_by_majority
+from napari_nunext.models.next_point.decoder import decode_batch
+from napari_nunext.models.next_point.replies import end_by_majority
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_nunext.models.loading import LoadedCheckpoint
+    from napari_nunext.models.checkpoints.loading import LoadedCheckpoint
 
 CLEAR = 5e-3
 """Logits. Engines in float32 differ by some 1e-5 here; a reply takes dozens of steps."""

@@ -12,11 +12,15 @@ import pytest
 import torch
 
 from napari_nunext.core.errors import CheckpointError
-from napari_nunext.models.atomic import HEAD_FILE, AtomicPoints
-from napari_nunext.models.atomic_head import HEAD_WIDTH, AtomicHead
-from napari_nunext.models.checkpoint import describe, read_description, write_description
-from napari_nunext.models.checkpoint_integrity import checkpoint_sha256
-from napari_nunext.models.loading import load_checkpoint, save_checkpoint
+from napari_nunext.models.checkpoints.atomic_head import HEAD_WIDTH, AtomicHead
+from napari_nunext.models.checkpoints.atomic_points import HEAD_FILE, AtomicPoints
+from napari_nunext.models.checkpoints.description import (
+    describe,
+    read_description,
+    write_description,
+)
+from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
+from napari_nunext.models.checkpoints.loading import load_checkpoint, save_checkpoint
 
 ATOMIC = AtomicPoints(used=True, tolerance_um=1.5)
 

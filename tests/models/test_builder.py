@@ -16,17 +16,17 @@ from transformers import AutoModelForImageTextToText, AutoTokenizer
 from napari_nunext.core.codec import coordinate_token, latent_token
 from napari_nunext.core.errors import CheckpointError, InputError
 from napari_nunext.core.nuclei import OKABE_ITO, Category
-from napari_nunext.models.builder import (
+from napari_nunext.models.checkpoints.build import (
     PRESETS,
     build_checkpoint,
     new_tokenizer,
 )
-from napari_nunext.models.checkpoint import CheckpointDescription, read_description
-from napari_nunext.models.checkpoint_integrity import checkpoint_sha256, token_ids
-from napari_nunext.models.extending import extend_checkpoint
+from napari_nunext.models.checkpoints.description import CheckpointDescription, read_description
+from napari_nunext.models.checkpoints.extend import extend_checkpoint
+from napari_nunext.models.checkpoints.integrity import checkpoint_sha256, token_ids
+from napari_nunext.models.checkpoints.loading import load_checkpoint
 from napari_nunext.models.families import ModelSize, get_family
 from napari_nunext.models.families.qwen_vl import CHAT_TEMPLATE, SPECIAL_TOKENS
-from napari_nunext.models.loading import load_checkpoint
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,11 +10,11 @@ import pytest
 from napari_nunext.core.errors import CheckpointError, InputError
 from napari_nunext.models import catalog as catalog_module
 from napari_nunext.models.catalog import Catalog
-from napari_nunext.models.checkpoint_integrity import checkpoint_sha256
-from napari_nunext.models.decoding import NextPointDetector
+from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
 from napari_nunext.models.detector import WindowEnd
-from napari_nunext.models.sam import SamSegmenter
-from napari_nunext.models.sam_builder import build_sam
+from napari_nunext.models.next_point.detector import NextPointDetector
+from napari_nunext.models.sam.build import build_sam
+from napari_nunext.models.sam.segmenter import SamSegmenter
 
 if TYPE_CHECKING:
     from pathlib import Path

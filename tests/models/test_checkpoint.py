@@ -13,7 +13,7 @@ import pytest
 from napari_nunext.core.codec import Codec
 from napari_nunext.core.errors import CheckpointError
 from napari_nunext.core.nuclei import Category
-from napari_nunext.models.checkpoint import (
+from napari_nunext.models.checkpoints.description import (
     CheckpointDescription,
     SegmenterDescription,
     default_max_points,
@@ -22,7 +22,7 @@ from napari_nunext.models.checkpoint import (
     read_segmenter_description,
     write_description,
 )
-from napari_nunext.models.checkpoint_integrity import checkpoint_sha256, token_ids
+from napari_nunext.models.checkpoints.integrity import checkpoint_sha256, token_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 
 from napari_nunext.core.errors import CheckpointError, InputError
-from napari_nunext.models.decoding import NextPointDetector
 from napari_nunext.models.detector import WindowEnd, WindowPoints
-from napari_nunext.models.generate import decode_batch
-from napari_nunext.models.replies import CONFIDENCE_RADIUS_UM
+from napari_nunext.models.next_point.decoder import decode_batch
+from napari_nunext.models.next_point.detector import NextPointDetector
+from napari_nunext.models.next_point.replies import CONFIDENCE_RADIUS_UM
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from napari_nunext.models.checkpoints.loading import LoadedCheckpoint
     from napari_nunext.models.detector import WindowEvent
-    from napari_nunext.models.loading import LoadedCheckpoint
 
 Windows = "list[NDArray[np.uint8]]"
 

@@ -8,13 +8,14 @@ import torch
 
 from napari_nunext.models import devices
 from napari_nunext.models.catalog import Catalog
-from napari_nunext.models.decoding import NextPointDetector
-from napari_nunext.models.devices import choose_device, decoding_dtype, default_dtype
+from napari_nunext.models.checkpoints.loading import decoding_dtype
+from napari_nunext.models.devices import choose_device, default_dtype
+from napari_nunext.models.next_point.detector import NextPointDetector
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_nunext.models.precision import Precision
+    from napari_nunext.core.precision import Precision
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from napari_nunext.core.errors import CheckpointError
-from napari_nunext.models.atomic import AtomicPoints
-from napari_nunext.models.atomic_head import AtomicHead
-from napari_nunext.models.decoding import NextPointDetector
+from napari_nunext.models.checkpoints.atomic_head import AtomicHead
+from napari_nunext.models.checkpoints.atomic_points import AtomicPoints
 from napari_nunext.models.detector import WindowPoints
-from napari_nunext.models.drafts import Drafts
-from napari_nunext.models.generate import Decoder, decode_batch
+from napari_nunext.models.next_point.decoder import Decoder, decode_batch
+from napari_nunext.models.next_point.detector import NextPointDetector
+from napari_nunext.models.next_point.drafts import Drafts
 
 MAX_POINTS = 5
 

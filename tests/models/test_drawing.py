@@ -10,8 +10,8 @@ from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.masks import Mask
 from napari_nunext.core.tiling import Window
-from napari_nunext.models.drawing import draw_masks, point_prompts, to_level0
 from napari_nunext.models.segmenter import Prompt, ScoredMask, SegmenterInfo
+from napari_nunext.models.whole_image.masks import draw_masks, point_prompts, to_level0
 
 
 def disc(x: float, y: float, radius: float, width: int, height: int) -> np.ndarray:

@@ -7,11 +7,11 @@ import torch
 
 from napari_nunext.core.errors import CheckpointError
 from napari_nunext.core.nuclei import Category
-from napari_nunext.models.builder import build_checkpoint
-from napari_nunext.models.checkpoint_integrity import checkpoint_sha256
-from napari_nunext.models.decoding import NextPointDetector
-from napari_nunext.models.extending import add_categories
-from napari_nunext.models.loading import load_checkpoint
+from napari_nunext.models.checkpoints.build import build_checkpoint
+from napari_nunext.models.checkpoints.extend import add_categories
+from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
+from napari_nunext.models.checkpoints.loading import load_checkpoint
+from napari_nunext.models.next_point.detector import NextPointDetector
 from tests.models.conftest import SIZE, WINDOW_PX
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from napari_nunext.core.errors import CheckpointError
+from napari_nunext.models.checkpoints.loading import save_checkpoint
 from napari_nunext.models.families import (
     check_window,
     family_names,
@@ -14,12 +15,11 @@ from napari_nunext.models.families import (
     register_family,
     submodule,
 )
-from napari_nunext.models.loading import save_checkpoint
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_nunext.models.loading import LoadedCheckpoint
+    from napari_nunext.models.checkpoints.loading import LoadedCheckpoint
 
 
 def test_families_are_known_by_name_and_registered_once() -> None:

@@ -6,12 +6,12 @@ import pytest
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList
 
-from napari_nunext.models.generate import decode_batch, end_by_majority, last_position
-from napari_nunext.models.sampling import Sampling
+from napari_nunext.models.next_point.decoder import decode_batch, end_by_majority, last_position
+from napari_nunext.models.next_point.sampling import Sampling
 
 if TYPE_CHECKING:
     from napari_nunext.core.codec import Codec
-    from napari_nunext.models.loading import LoadedCheckpoint
+    from napari_nunext.models.checkpoints.loading import LoadedCheckpoint
 
 MAX_POINTS = 12
 Windows = "list[NDArray[np.uint8]]"

@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 from transformers.utils import logging as transformers_logging
 
 from napari_nunext.core.errors import CheckpointError, InputError
-from napari_nunext.models.checkpoint import read_description
-from napari_nunext.models.loading import (
+from napari_nunext.models.checkpoints.description import read_description
+from napari_nunext.models.checkpoints.loading import (
     load_checkpoint,
     new_folder,
     save_checkpoint,

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 
 from napari_nunext.core.masks import Mask, label_image
-from napari_nunext.models.overlaps import resolve_overlaps
 from napari_nunext.models.segmenter import ScoredMask
+from napari_nunext.models.whole_image.overlaps import resolve_overlaps
 
 
 def square(x0: int, y0: int, side: int, score: float) -> ScoredMask:

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from napari_nunext.core.geometry import Box
-from napari_nunext.models.pieces import piece_at
 from napari_nunext.models.segmenter import Prompt
+from napari_nunext.models.whole_image.one_piece import piece_at
 
 PICTURE = """
 ..........

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from napari_nunext.core.errors import InputError
-from napari_nunext.models.decoding import NextPointDetector
 from napari_nunext.models.detector import Caller, SharedDetector, WindowEnd, WindowPoints
-from napari_nunext.models.generate import Decoder, decode_batch
-from napari_nunext.models.pool import Pool
+from napari_nunext.models.next_point.decoder import Decoder, decode_batch
+from napari_nunext.models.next_point.detector import NextPointDetector
+from napari_nunext.models.next_point.pool import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_nunext.models.checkpoints.loading import LoadedCheckpoint
     from napari_nunext.models.detector import WindowEvent
-    from napari_nunext.models.loading import LoadedCheckpoint
 
 Windows = "list[NDArray[np.uint8]]"
 
@@ -88,7 +88,7 @@ class Recorded(Decoder):
 @pytest.fixture
 def recorded(monkeypatch: pytest.MonkeyPatch) -> type[Recorded]:
     recorded = type("RecordedHere", (Recorded,), {"replies": {}, "batches": []})
-    monkeypatch.setattr("napari_nunext.models.pool.Decoder", recorded)
+    monkeypatch.setattr("napari_nunext.models.next_point.pool.Decoder", recorded)
     return recorded
 
 
@@ -312,7 +312,7 @@ def test_closing_a_stream_frees_its_windows(built: Path, windows: Windows) -> No
 @pytest.fixture
 def built_pool(built: Path) -> Pool:
     """A pool of eight places, four of which are filled at a time."""
-    from napari_nunext.models.loading import load_checkpoint
+    from napari_nunext.models.checkpoints.loading import load_checkpoint
 
     return pool_of(load_checkpoint(built, device="cpu"), 8, most_read=4)
 

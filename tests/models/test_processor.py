@@ -11,7 +11,7 @@ from napari_nunext.core.errors import InputError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_nunext.models.loading import LoadedCheckpoint
+    from napari_nunext.models.checkpoints.loading import LoadedCheckpoint
 
 
 def test_the_prompt_has_the_image_the_instruction_and_last_the_latents(

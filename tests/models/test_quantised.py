@@ -11,10 +11,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from napari_nunext.core.errors import CheckpointError
-from napari_nunext.models.decoding import NextPointDetector
-from napari_nunext.models.families import family_names
-from napari_nunext.models.loading import load_checkpoint
-from napari_nunext.models.quantised import (
+from napari_nunext.models.checkpoints.loading import load_checkpoint
+from napari_nunext.models.checkpoints.quantised import (
     Int8Linear,
     int8_config,
     quantise_rows,
@@ -22,6 +20,8 @@ from napari_nunext.models.quantised import (
     save_int8,
     unpack_int4,
 )
+from napari_nunext.models.families import family_names
+from napari_nunext.models.next_point.detector import NextPointDetector
 
 if TYPE_CHECKING:
     from pathlib import Path

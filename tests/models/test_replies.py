@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from napari_nunext.core.codec import Codec
-from napari_nunext.models.decoding import NextPointDetector
 from napari_nunext.models.detector import WindowPoints
-from napari_nunext.models.replies import ReplyReader, expected_bins
+from napari_nunext.models.next_point.detector import NextPointDetector
+from napari_nunext.models.next_point.replies import ReplyReader, expected_bins
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_nunext.models.loading import LoadedCheckpoint
+    from napari_nunext.models.checkpoints.loading import LoadedCheckpoint
 
 CODEC = Codec(bins=16, window_px=32, coordinate_start_id=100, separator_id=5, end_id=3)
 

@@ -13,9 +13,9 @@ from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPi
 
 from napari_nunext.core.errors import CheckpointError, InputError
 from napari_nunext.core.geometry import Box
-from napari_nunext.models.embeddings import new_embeddings
-from napari_nunext.models.sam import PROMPTS_AT_ONCE, SamSegmenter
-from napari_nunext.models.sam_builder import build_sam
+from napari_nunext.models.sam.build import build_sam
+from napari_nunext.models.sam.embeddings import new_embeddings
+from napari_nunext.models.sam.segmenter import PROMPTS_AT_ONCE, SamSegmenter
 from napari_nunext.models.segmenter import Prompt
 
 if TYPE_CHECKING:

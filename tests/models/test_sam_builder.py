@@ -10,10 +10,10 @@ from transformers import SamModel
 
 from napari_nunext.core.errors import CheckpointError
 from napari_nunext.core.identity import file_sha256
-from napari_nunext.models.checkpoint import read_segmenter_description
-from napari_nunext.models.sam import SamSegmenter
-from napari_nunext.models.sam_builder import PRESETS, build_sam
-from napari_nunext.models.sam_converting import convert_sam
+from napari_nunext.models.checkpoints.description import read_segmenter_description
+from napari_nunext.models.sam.build import PRESETS, build_sam
+from napari_nunext.models.sam.convert import convert_sam
+from napari_nunext.models.sam.segmenter import SamSegmenter
 from napari_nunext.models.segmenter import Prompt
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from napari_nunext.core.errors import InputError
-from napari_nunext.models.loading import load_checkpoint
-from napari_nunext.models.similarity import latent_similarity
+from napari_nunext.models.checkpoints.loading import load_checkpoint
+from napari_nunext.models.next_point.similarity import latent_similarity
 
 
 @pytest.fixture

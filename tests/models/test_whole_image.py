@@ -10,7 +10,7 @@ from napari_nunext.core.geometry import Box
 from napari_nunext.core.nuclei import default_categories
 from napari_nunext.images import read_window
 from napari_nunext.models.detector import DetectorInfo, WindowEnd, WindowPoints
-from napari_nunext.models.whole_image import detect_image
+from napari_nunext.models.whole_image.search import detect_image
 
 
 class Canvas:

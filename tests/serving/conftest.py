@@ -13,9 +13,9 @@ from napari_nunext.core.nuclei import Category
 from napari_nunext.models.catalog import CatalogEntry
 from napari_nunext.models.classical.adapters import ClassicalDetector, ClassicalSegmenter
 from napari_nunext.models.detector import DetectorInfo, WindowEnd, WindowPoints
-from napari_nunext.models.embeddings import new_embeddings
-from napari_nunext.serving.client import Client
-from napari_nunext.serving.serve import serve
+from napari_nunext.models.sam.embeddings import new_embeddings
+from napari_nunext.serving.client.client import Client
+from napari_nunext.serving.process.serve import serve
 from napari_nunext.serving.settings import ServerSettings
 
 if TYPE_CHECKING:

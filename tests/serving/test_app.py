@@ -15,7 +15,7 @@ from napari_nunext import __version__
 from napari_nunext.core.errors import RequestRejectedError, ServerUnavailableError
 from napari_nunext.core.identity import pixels_sha256
 from napari_nunext.models.catalog import CatalogEntry
-from napari_nunext.serving.client import Client
+from napari_nunext.serving.client.client import Client
 from napari_nunext.serving.protocol import (
     DetectRequest,
     Done,

@@ -11,8 +11,8 @@ from PIL import Image
 
 from napari_nunext.core.errors import RequestRejectedError
 from napari_nunext.images import open_image
-from napari_nunext.serving.budget import Budget
-from napari_nunext.serving.image_store import Upload
+from napari_nunext.serving.models.budget import Budget
+from napari_nunext.serving.models.images import Upload
 
 TOKEN = "a-token-for-tests-0123456789"
 

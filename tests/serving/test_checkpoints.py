@@ -5,15 +5,15 @@ import shutil
 
 import pytest
 
-from napari_nunext.serving import launcher
-from napari_nunext.serving.launcher import LocalServer
+from napari_nunext.serving.client import local_server as launcher
+from napari_nunext.serving.client.local_server import LocalServer
 from napari_nunext.serving.protocol import DetectRequest, Done, Points, Started
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A checkpoint with random weights (of a seed that finds something), and a foreign one."""
-    from napari_nunext.models.builder import build_checkpoint
+    from napari_nunext.models.checkpoints.build import build_checkpoint
 
     monkeypatch.setattr(launcher, "log_folder", lambda: tmp_path / "logs")
     models = tmp_path / "models"

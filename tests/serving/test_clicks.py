@@ -13,9 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from napari_nunext.core.errors import RequestRejectedError
 from napari_nunext.core.masks import Mask
 from napari_nunext.models.catalog import Catalog
-from napari_nunext.models.embeddings import new_embeddings
-from napari_nunext.models.sam import SamSegmenter
-from napari_nunext.models.sam_builder import build_sam
+from napari_nunext.models.sam.build import build_sam
+from napari_nunext.models.sam.embeddings import new_embeddings
+from napari_nunext.models.sam.segmenter import SamSegmenter
 from napari_nunext.models.segmenter import ScoredMask
 from napari_nunext.serving.protocol import (
     DetectRequest,

@@ -18,8 +18,8 @@ from napari_nunext.core.errors import (
     ServerUnavailableError,
 )
 from napari_nunext.core.identity import pixels_sha256
-from napari_nunext.serving.client import Client
-from napari_nunext.serving.patience import Patience
+from napari_nunext.serving.client.client import Client
+from napari_nunext.serving.client.patience import Patience
 from napari_nunext.serving.protocol import DetectRequest, Done, SegmentRequest
 
 REQUEST = DetectRequest(image="0" * 64, mpp=0.5)

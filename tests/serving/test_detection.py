@@ -11,7 +11,7 @@ from napari_nunext.core.masks import Mask
 from napari_nunext.core.nuclei import Category
 from napari_nunext.models.detector import DetectorInfo, WindowEnd, WindowPoints
 from napari_nunext.models.segmenter import ScoredMask, SegmenterInfo
-from napari_nunext.serving.detection import detect_events
+from napari_nunext.serving.jobs.detection_events import detect_events
 from napari_nunext.serving.protocol import (
     DetectRequest,
     Done,

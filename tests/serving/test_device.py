@@ -5,7 +5,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from napari_nunext.serving.device import device_name
+from napari_nunext.serving.health.device import device_name
 
 
 def torch_with(cuda: str | None = None, mps: bool = False) -> ModuleType:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from napari_nunext.models.vllm.names import KEY_VARIABLE
-from napari_nunext.serving import engine as engines
-from napari_nunext.serving.engine import EngineKeeper
+from napari_nunext.serving.process import engine as engines
+from napari_nunext.serving.process.engine import EngineKeeper
 
 FAKE = f"""#!{sys.executable}
 import json, os, pathlib, sys

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_nunext.serving.fair_queue import WEIGHTS, FairQueue, Job
+from napari_nunext.serving.jobs.fair_queue import WEIGHTS, FairQueue, Job
 
 
 def endless():

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from napari_nunext.serving.client import Client
-from napari_nunext.serving.serve import listen
+from napari_nunext.serving.client.client import Client
+from napari_nunext.serving.process.serve import listen
 from napari_nunext.serving.settings import ServerSettings
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import stat
 import pytest
 
 from napari_nunext.core.errors import InputError
-from napari_nunext.serving.keys import Caller, Keyring, add_key, read_keys
+from napari_nunext.serving.http.keys import Caller, Keyring, add_key, read_keys
 
 
 def bearer(key: str) -> bytes:

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from napari_nunext.core.errors import ServerUnavailableError
-from napari_nunext.serving import launcher
-from napari_nunext.serving.launcher import LocalServer
+from napari_nunext.serving.client import local_server as launcher
+from napari_nunext.serving.client.local_server import LocalServer
 from napari_nunext.serving.protocol import DetectRequest, Points, WindowDone
 
 posix = pytest.mark.skipif(os.name != "posix", reason="reads /proc and sends POSIX signals")
@@ -101,7 +101,7 @@ def test_restart_gives_another_process_with_the_same_token():
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
 def test_the_server_ends_with_its_parent_however_that_ends(sent):
     script = (
-        "import time; from napari_nunext.serving.launcher import LocalServer\n"
+        "import time; from napari_nunext.serving.client.local_server import LocalServer\n"
         "server = LocalServer(); server.start(); print(server.pid, flush=True); time.sleep(600)"
     )
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)

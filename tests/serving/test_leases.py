@@ -7,9 +7,9 @@ import time
 import pytest
 
 from napari_nunext.core.errors import ServerUnavailableError
-from napari_nunext.serving import launcher
-from napari_nunext.serving.launcher import LocalServer
-from napari_nunext.serving.leases import SharedServers
+from napari_nunext.serving.client import local_server as launcher
+from napari_nunext.serving.client.leases import SharedServers
+from napari_nunext.serving.client.local_server import LocalServer
 
 
 class Fake:

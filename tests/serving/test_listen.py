@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import socket
 
-from napari_nunext.serving.serve import listen
+from napari_nunext.serving.process.serve import listen
 from napari_nunext.serving.settings import ServerSettings
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from napari_nunext.serving.logs import KIND_LENGTH, MOST_KINDS, BoundedHandler
+from napari_nunext.serving.process.logs import KIND_LENGTH, MOST_KINDS, BoundedHandler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

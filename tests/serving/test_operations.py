@@ -20,14 +20,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from napari_nunext.core.errors import InputError, RequestRejectedError
 from napari_nunext.core.identity import pixels_sha256
 from napari_nunext.models.detector import WindowEnd, WindowPoints
-from napari_nunext.serving.client import Client
-from napari_nunext.serving.failures import failure, is_disk_full, is_out_of_memory
-from napari_nunext.serving.keys import add_key
-from napari_nunext.serving.logs import JsonLines
+from napari_nunext.serving.client.client import Client
+from napari_nunext.serving.health.failures import failure, is_disk_full, is_out_of_memory
+from napari_nunext.serving.health.self_check import problems
+from napari_nunext.serving.http.keys import add_key
+from napari_nunext.serving.jobs.worker import SLICE_S
+from napari_nunext.serving.process.logs import JsonLines
 from napari_nunext.serving.protocol import DetectRequest, Done, Failed, Started
-from napari_nunext.serving.self_check import problems
 from napari_nunext.serving.settings import ServerSettings
-from napari_nunext.serving.worker import SLICE_S
 
 SHA = "0" * 64
 SOUND = {

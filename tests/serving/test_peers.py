@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from napari_nunext.core.identity import pixels_sha256
-from napari_nunext.serving.app import create_app
-from napari_nunext.serving.peers import join
+from napari_nunext.serving.http.app import create_app
+from napari_nunext.serving.http.peers import join
 from napari_nunext.serving.settings import ServerSettings
 
 if TYPE_CHECKING:

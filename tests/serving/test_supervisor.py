@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from napari_nunext.serving.process.supervisor import how_it_ended
 from napari_nunext.serving.settings import ServerSettings
-from napari_nunext.serving.supervisor import how_it_ended
 
 linux = pytest.mark.skipif(
     not Path("/proc/self/stat").exists(), reason="hands on a socket, sends signals, reads /proc"

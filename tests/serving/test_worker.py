@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from napari_nunext.serving.fair_queue import Job
-from napari_nunext.serving.worker import SLICE_S, ModelWorker, WorkerBusyError, at_one_go
+from napari_nunext.serving.jobs.fair_queue import Job
+from napari_nunext.serving.jobs.worker import SLICE_S, ModelWorker, WorkerBusyError, at_one_go
 
 
 @pytest.fixture

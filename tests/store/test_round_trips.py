@@ -33,11 +33,11 @@ from napari_nunext.store.exports.files import as_marked
 from napari_nunext.store.exports.geojson import write_geojson
 from napari_nunext.store.exports.training import export_training
 from napari_nunext.store.importing import import_training
-from nunext_training.datasets.labelled import LabelledImage
-from nunext_training.datasets.sources import read_source
-from nunext_training.importers.folder import FOLDER
-from nunext_training.importers.writing import write_export
-from nunext_training.predictions import read_prediction
+from nunext_training.data.importers.folder import FOLDER
+from nunext_training.data.importers.writing import write_export
+from nunext_training.data.labelled import LabelledImage
+from nunext_training.data.sources import read_source
+from nunext_training.evaluation.predictions import read_prediction
 from tests.store.conftest import entry, run_info
 
 if TYPE_CHECKING:

@@ -11,16 +11,16 @@ import torch
 from PIL import Image
 
 from napari_nunext.core.nuclei import default_categories
-from napari_nunext.models.builder import build_checkpoint
+from napari_nunext.models.checkpoints.build import build_checkpoint
 from napari_nunext.models.families import ModelSize
-from nunext_training.datasets.labelled import LabelledImage
-from nunext_training.importers.writing import write_export
-from nunext_training.recipe import parse_recipe
+from nunext_training.data.importers.writing import write_export
+from nunext_training.data.labelled import LabelledImage
+from nunext_training.recipes.recipe import parse_recipe
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from nunext_training.recipe import Recipe
+    from nunext_training.recipes.recipe import Recipe
 
 torch.set_num_threads(1)  # these models are too small to share out
 

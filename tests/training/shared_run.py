@@ -18,12 +18,12 @@ from accelerate import PartialState
 from accelerate.utils import DistributedType
 from torch.distributed.tensor import DTensor
 
-from nunext_training import processes
-from nunext_training.datasets.windows import RandomWindows
-from nunext_training.recipe import parse_recipe
-from nunext_training.rft import RftJob, run_rft
-from nunext_training.sft import SftJob, run_sft
-from nunext_training.sharding import WholeCopy
+from nunext_training.data.windows import RandomWindows
+from nunext_training.recipes.recipe import parse_recipe
+from nunext_training.runs import processes
+from nunext_training.runs.sharding import WholeCopy
+from nunext_training.stages.rft import RftJob, run_rft
+from nunext_training.stages.sft import SftJob, run_sft
 
 
 class Recorder:

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from napari_nunext.core.errors import InputError
-from nunext_training.ablation import START, TABLE_5, plan, recipe_of, with_parents
-from nunext_training.datasets.held_out import held_out
-from nunext_training.datasets.labelled import LabelledImage
-from nunext_training.modules import MODULES
-from nunext_training.recipe import Recipe, parse_recipe
+from nunext_training.ablation.plan import START, TABLE_5, plan, recipe_of, with_parents
+from nunext_training.data.held_out import held_out
+from nunext_training.data.labelled import LabelledImage
+from nunext_training.method.modules import MODULES
+from nunext_training.recipes.recipe import Recipe, parse_recipe
 
 BY_NAME = {variant.name: variant for variant in TABLE_5}
 

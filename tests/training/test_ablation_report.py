@@ -6,11 +6,11 @@ import re
 import numpy as np
 import pytest
 
-from nunext_training.ablation import Run, with_parents
-from nunext_training.ablation_report import write_ablation
-from nunext_training.datasets.held_out import HeldOut
-from nunext_training.datasets.labelled import LabelledImage
-from nunext_training.recipe import Recipe
+from nunext_training.ablation.plan import Run, with_parents
+from nunext_training.ablation.report import write_ablation
+from nunext_training.data.held_out import HeldOut
+from nunext_training.data.labelled import LabelledImage
+from nunext_training.recipes.recipe import Recipe
 
 ROWS = with_parents(["sass", "nsft-grpo"])
 START, NSFT, SASS, GRPO = ROWS

@@ -9,17 +9,17 @@ import pytest
 
 from napari_nunext.core.errors import InputError, RecordError
 from napari_nunext.core.nuclei import default_categories
-from napari_nunext.models.builder import build_checkpoint
-from napari_nunext.models.checkpoint import read_description
-from napari_nunext.models.checkpoint_integrity import checkpoint_sha256
+from napari_nunext.models.checkpoints.build import build_checkpoint
+from napari_nunext.models.checkpoints.description import read_description
+from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
 from napari_nunext.models.families import ModelSize
-from napari_nunext.models.sam_builder import build_sam
-from nunext_training.ablation import TABLE_5
-from nunext_training.ablation_runs import AblationJob, run_ablation
+from napari_nunext.models.sam.build import build_sam
+from nunext_training.ablation.plan import TABLE_5
+from nunext_training.ablation.runs import AblationJob, run_ablation
 from nunext_training.cli import main
-from nunext_training.datasets.sources import read_source
-from nunext_training.importers.writing import write_export
-from nunext_training.recipe import parse_recipe
+from nunext_training.data.importers.writing import write_export
+from nunext_training.data.sources import read_source
+from nunext_training.recipes.recipe import parse_recipe
 
 pytestmark = pytest.mark.timeout(300)
 

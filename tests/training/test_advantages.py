@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from napari_nunext.core.codec import Codec
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.records import JudgedPoint, Rollout
-from nunext_training.advantages import (
+from nunext_training.method.advantages import (
     filter_groups,
     group_advantages,
     reply_from_verdicts,
@@ -16,7 +16,7 @@ from nunext_training.advantages import (
     token_advantages,
     varied_groups,
 )
-from nunext_training.rewards import score_reply
+from nunext_training.method.rewards import score_reply
 
 CODEC = Codec(bins=32, window_px=32, coordinate_start_id=10, separator_id=1, end_id=2)
 WITH_CATEGORIES = Codec(

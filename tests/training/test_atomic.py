@@ -9,22 +9,22 @@ import numpy as np
 import pytest
 import torch
 
-from napari_nunext.models.atomic import HEAD_FILE, AtomicPoints
-from napari_nunext.models.atomic_head import AtomicHead
-from napari_nunext.models.loading import load_checkpoint
-from nunext_training.atomic import run_atomic
-from nunext_training.atomic_trainer import (
+from napari_nunext.models.checkpoints.atomic_head import AtomicHead
+from napari_nunext.models.checkpoints.atomic_points import HEAD_FILE, AtomicPoints
+from napari_nunext.models.checkpoints.loading import load_checkpoint
+from nunext_training.cli import main
+from nunext_training.data.batches import Collator
+from nunext_training.data.windows import Example
+from nunext_training.method.losses import gaussian_targets
+from nunext_training.stages.atomic import run_atomic
+from nunext_training.stages.sft import SftJob, run_sft
+from nunext_training.stages.stage import Job, load_parent
+from nunext_training.trainers.atomic import (
     AtomicTrainer,
     guess_losses,
     mean_of_windows,
     point_states,
 )
-from nunext_training.batches import Collator
-from nunext_training.cli import main
-from nunext_training.datasets.windows import Example
-from nunext_training.losses import gaussian_targets
-from nunext_training.sft import SftJob, run_sft
-from nunext_training.stage import Job, load_parent
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -108,8 +108,8 @@ def trainer_of(tmp_path, recipe, recorder):
     def make(parent, **options):
         from transformers import TrainingArguments
 
-        from nunext_training.run_folder import RunFolder
-        from nunext_training.sft import training_options
+        from nunext_training.runs.folder import RunFolder
+        from nunext_training.stages.sft import training_options
 
         run = RunFolder.open(tmp_path / "asked", {}, resume=False)
         return AtomicTrainer(

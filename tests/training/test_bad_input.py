@@ -11,7 +11,7 @@ import pytest
 from napari_nunext.core.identity import file_sha256
 from napari_nunext.core.nuclei import default_categories
 from nunext_training.cli import main
-from nunext_training.importers.writing import write_export
+from nunext_training.data.importers.writing import write_export
 
 pytestmark = pytest.mark.timeout(120)
 

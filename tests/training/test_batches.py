@@ -6,11 +6,11 @@ import torch
 
 from napari_nunext.core.codec import UNKNOWN_CATEGORY
 from napari_nunext.core.geometry import Box
-from napari_nunext.models.loading import load_checkpoint
-from nunext_training.batches import Collator
-from nunext_training.datasets.crops import Crop
-from nunext_training.datasets.windows import Example
-from nunext_training.losses import IGNORED
+from napari_nunext.models.checkpoints.loading import load_checkpoint
+from nunext_training.data.batches import Collator
+from nunext_training.data.crops import Crop
+from nunext_training.data.windows import Example
+from nunext_training.method.losses import IGNORED
 
 
 def example(points, categories=None, window_px=32):

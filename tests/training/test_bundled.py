@@ -10,10 +10,10 @@ from safetensors import safe_open
 from napari_nunext.models.catalog import Catalog
 from napari_nunext.models.classical.adapters import ClassicalDetector
 from napari_nunext.places import BUNDLED_WEIGHTS
-from nunext_training.datasets.labelled import select_split
-from nunext_training.datasets.sources import read_source
-from nunext_training.evaluate import evaluate_detector, evaluate_segmenter
-from nunext_training.importers.synthetic import DrawnTiles
+from nunext_training.data.importers.synthetic import DrawnTiles
+from nunext_training.data.labelled import select_split
+from nunext_training.data.sources import read_source
+from nunext_training.evaluation.evaluate import evaluate_detector, evaluate_segmenter
 
 DETECTOR, SEGMENTER = "nunext-small", "nunext-sam-small"
 LARGEST_BYTES = 30_000_000

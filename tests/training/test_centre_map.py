@@ -9,7 +9,7 @@ import torch
 
 from napari_nunext.core.codec import Codec
 from napari_nunext.core.errors import CheckpointError
-from nunext_training.centre_map import (
+from nunext_training.trainers.centre_map import (
     NEAR,
     NEAR_WEIGHT,
     CentreMapHead,

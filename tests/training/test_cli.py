@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from napari_nunext.models.checkpoint import read_description
+from napari_nunext.models.checkpoints.description import read_description
 from nunext_training.cli import main
 
 pytestmark = pytest.mark.timeout(120)

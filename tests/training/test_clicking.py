@@ -11,7 +11,7 @@ from napari_nunext.core.errors import RecordError
 from napari_nunext.core.masks import Mask
 from napari_nunext.models.segmenter import Prompt, ScoredMask, SegmenterInfo
 from nunext_training.cli import main
-from nunext_training.clicking import EMPTY, _corrected, ious_by_clicks
+from nunext_training.evaluation.clicking import EMPTY, _corrected, ious_by_clicks
 
 SIDE = 64
 FAR = 1000.0

@@ -13,18 +13,18 @@ from transformers.image_utils import IMAGENET_DEFAULT_MEAN as IMAGENET_MEAN
 from transformers.image_utils import IMAGENET_DEFAULT_STD as IMAGENET_STD
 
 from napari_nunext.core.errors import CheckpointError, InputError, RecordError
-from napari_nunext.models.decoding import NextPointDetector
+from napari_nunext.models.checkpoints.loading import load_checkpoint
 from napari_nunext.models.families import submodule
-from napari_nunext.models.loading import load_checkpoint
-from napari_nunext.models.sam_builder import build_sam
-from nunext_training.batches import Collator
-from nunext_training.covt import FrozenSam, ThoughtCollator, ThoughtHead, new_head
-from nunext_training.datasets.labelled import select_split
-from nunext_training.datasets.painting import Discs
-from nunext_training.datasets.sources import read_source
-from nunext_training.datasets.windows import RandomWindows, WindowSpec
-from nunext_training.mask_losses import thought_loss
-from nunext_training.sft import SftJob, run_sft
+from napari_nunext.models.next_point.detector import NextPointDetector
+from napari_nunext.models.sam.build import build_sam
+from nunext_training.data.batches import Collator
+from nunext_training.data.labelled import select_split
+from nunext_training.data.painting import Discs
+from nunext_training.data.sources import read_source
+from nunext_training.data.windows import RandomWindows, WindowSpec
+from nunext_training.method.mask_losses import thought_loss
+from nunext_training.stages.sft import SftJob, run_sft
+from nunext_training.trainers.covt import FrozenSam, ThoughtCollator, ThoughtHead, new_head
 
 pytestmark = pytest.mark.timeout(120)
 

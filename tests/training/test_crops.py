@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_nunext.core.geometry import Box
-from nunext_training.datasets.crops import Crop, random_crop
+from nunext_training.data.crops import Crop, random_crop
 
 WINDOW_PX = 16
 

@@ -8,7 +8,7 @@ import pytest
 
 from napari_nunext.core.errors import InputError
 from nunext_training.cli import main
-from nunext_training.curves import POINTS, averaged, read_run
+from nunext_training.reports.curves import POINTS, averaged, read_run
 
 STEPS = 40
 

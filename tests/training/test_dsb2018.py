@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from nunext_training.cli import main
-from nunext_training.datasets.sources import read_source
-from nunext_training.importers import importer_for
-from nunext_training.importers.dsb2018 import DSB2018, kind_of, part_of
+from nunext_training.data.importers import importer_for
+from nunext_training.data.importers.sets.dsb2018 import DSB2018, kind_of, part_of
+from nunext_training.data.sources import read_source
 
 
 @pytest.fixture

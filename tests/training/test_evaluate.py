@@ -9,8 +9,8 @@ from PIL import Image
 from napari_nunext.core.errors import RecordError
 from napari_nunext.core.nuclei import default_categories
 from napari_nunext.models.detector import DetectorInfo, WindowEnd, WindowPoints
-from nunext_training.evaluate import evaluate_detector, evaluate_predictions
-from nunext_training.predictions import prediction_files
+from nunext_training.evaluation.evaluate import evaluate_detector, evaluate_predictions
+from nunext_training.evaluation.predictions import prediction_files
 
 OPTIONS = {"radius_um": 3.0, "method": "gated", "data": {"split": "val"}}
 

@@ -17,10 +17,10 @@ from napari_nunext.images.find import image_stem
 from napari_nunext.store.exports.geojson import write_geojson
 from napari_nunext.store.folding import ReviewedNucleus
 from nunext_training.cli import main
-from nunext_training.datasets.labelled import shared_patients
-from nunext_training.datasets.sources import read_source
-from nunext_training.importers import IMPORTERS, importer_for
-from nunext_training.importers.base import NO_CATEGORIES
+from nunext_training.data.importers import IMPORTERS, importer_for
+from nunext_training.data.importers.base import NO_CATEGORIES
+from nunext_training.data.labelled import shared_patients
+from nunext_training.data.sources import read_source
 from tests.training.published import SETS, brca_m2c, labels, mat_set, pannuke_parquet, save_image
 
 every_set = pytest.mark.parametrize("name", sorted(SETS))

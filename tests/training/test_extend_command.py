@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from napari_nunext.models.checkpoint import read_description
+from napari_nunext.models.checkpoints.description import read_description
 from nunext_training.cli import main
 
 

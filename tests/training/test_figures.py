@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from benchmarks.figures import busy_cores, stated
+from napari_nunext.core.precision import PRECISIONS
 from napari_nunext.models.catalog import Catalog
-from napari_nunext.models.precision import PRECISIONS
 from napari_nunext.places import BUNDLED_WEIGHTS
-from nunext_training.evaluate import evaluate_detector
-from nunext_training.importers.synthetic import DrawnTiles
+from nunext_training.data.importers.synthetic import DrawnTiles
+from nunext_training.evaluation.evaluate import evaluate_detector
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

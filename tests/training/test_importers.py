@@ -13,11 +13,11 @@ from napari_nunext.core.masks import Mask
 from napari_nunext.core.nuclei import default_categories
 from napari_nunext.images import open_image
 from nunext_training.cli import main
-from nunext_training.datasets.labelled import nuclei_count, select_split, shared_patients
-from nunext_training.datasets.sources import read_source
-from nunext_training.importers import IMPORTERS, importer_for
-from nunext_training.importers.brca_m2c import BRCA_M2C
-from nunext_training.importers.writing import write_export
+from nunext_training.data.importers import IMPORTERS, importer_for
+from nunext_training.data.importers.sets.brca_m2c import BRCA_M2C
+from nunext_training.data.importers.writing import write_export
+from nunext_training.data.labelled import nuclei_count, select_split, shared_patients
+from nunext_training.data.sources import read_source
 
 NAME = "TCGA-A1-A0SK-01Z-00-DX1_1_2_1000_1000_0.9824"
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from napari_nunext.core.metrics import DetectionReport
-from napari_nunext.models.checkpoint import read_description
+from napari_nunext.models.checkpoints.description import read_description
 from napari_nunext.review.training import Trainer
 from napari_nunext.serving.protocol import CategoryInfo
 from nunext_training.cli import main

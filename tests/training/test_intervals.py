@@ -8,7 +8,7 @@ import pytest
 from napari_nunext.core.bootstrap import Drawings, interval_of
 from napari_nunext.core.instance_scores import InstanceCase, score_instances
 from napari_nunext.core.metrics import DetectionCase, score_detections
-from nunext_training.intervals import Intervals, intervals_of
+from nunext_training.evaluation.intervals import Intervals, intervals_of
 
 NAMES = ("a", "b")
 

@@ -10,8 +10,8 @@ from PIL import Image
 
 from napari_nunext.core.errors import RecordError
 from napari_nunext.images import open_image
-from nunext_training.importers import IMPORTERS
-from nunext_training.predictions import prediction_files, read_prediction
+from nunext_training.data.importers import IMPORTERS
+from nunext_training.evaluation.predictions import prediction_files, read_prediction
 
 PLACES = [(4, 4), (20, 4), (4, 20)]
 

@@ -8,7 +8,7 @@ import pytest
 from scipy.io import savemat
 
 from napari_nunext.core.errors import RecordError
-from nunext_training.importers import IMPORTERS, importer_for
+from nunext_training.data.importers import IMPORTERS, importer_for
 from tests.training.published import HEIGHT, WIDTH, centroid, corners, labels, save_image
 
 

@@ -8,7 +8,7 @@ import pytest
 from napari_nunext.core.codec import UNKNOWN_CATEGORY
 from napari_nunext.core.errors import RecordError
 from napari_nunext.core.nuclei import UNCATEGORISED
-from nunext_training.datasets.labelled import (
+from nunext_training.data.labelled import (
     LabelledImage,
     category_indices,
     known_categories_only,

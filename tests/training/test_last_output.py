@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from nunext_training.last_output import LastOutput
+from nunext_training.trainers.last_output import LastOutput
 
 
 class Tower(torch.nn.Module):

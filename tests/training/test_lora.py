@@ -7,13 +7,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from napari_nunext.models.checkpoint_integrity import token_ids
-from napari_nunext.models.decoding import NextPointDetector
-from napari_nunext.models.loading import load_checkpoint
-from napari_nunext.models.sam_builder import build_sam
-from nunext_training.lora import add_lora, merge_saved, merged
-from nunext_training.recipe_sections import LoraOptions
-from nunext_training.sft import SftJob, run_sft
+from napari_nunext.models.checkpoints.integrity import token_ids
+from napari_nunext.models.checkpoints.loading import load_checkpoint
+from napari_nunext.models.next_point.detector import NextPointDetector
+from napari_nunext.models.sam.build import build_sam
+from nunext_training.recipes.sections import LoraOptions
+from nunext_training.stages.sft import SftJob, run_sft
+from nunext_training.trainers.lora import add_lora, merge_saved, merged
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nunext_training.losses import IGNORED, gaussian_targets, reply_loss, token_losses
+from nunext_training.method.losses import IGNORED, gaussian_targets, reply_loss, token_losses
 
 START, BINS, VOCABULARY = 5, 6, 14
 

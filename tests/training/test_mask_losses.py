@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from nunext_training.mask_losses import dice_losses, focal_losses, hard_ious, thought_loss
+from nunext_training.method.mask_losses import dice_losses, focal_losses, hard_ious, thought_loss
 
 
 def sigmoid(z):

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from nunext_training.modules import MODULES, modules_after, modules_of
-from nunext_training.recipe import Recipe
+from nunext_training.method.modules import MODULES, modules_after, modules_of
+from nunext_training.recipes.recipe import Recipe
 
 
 def sft(supervision="soft", **provenance):

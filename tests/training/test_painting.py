@@ -8,8 +8,8 @@ import pytest
 from napari_nunext.core.errors import RecordError
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.masks import Mask
-from nunext_training.datasets.crops import Crop
-from nunext_training.datasets.painting import Discs, check_masks, paint_masks
+from nunext_training.data.crops import Crop
+from nunext_training.data.painting import Discs, check_masks, paint_masks
 
 TURNS = [(False, 0), (True, 0), (False, 1), (True, 3), (False, 2)]
 

@@ -10,9 +10,9 @@ import pytest
 from napari_nunext.core.instance_scores import score_instances
 from napari_nunext.core.masks import Mask
 from napari_nunext.core.metrics import DetectionCase, score_detections
-from nunext_training.datasets.labelled import LabelledImage
-from nunext_training.instances import instance_case
-from nunext_training.predictions import Prediction
+from nunext_training.data.labelled import LabelledImage
+from nunext_training.evaluation.instances import instance_case
+from nunext_training.evaluation.predictions import Prediction
 from tests.training.parity_definitions import KINDS, RADIUS, SIDE, TABLE, UNSORTED, figures
 
 PARITY = json.loads(TABLE.read_text(encoding="utf-8"))

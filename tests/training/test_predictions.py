@@ -6,8 +6,8 @@ import json
 import pytest
 
 from napari_nunext.core.errors import RecordError
-from nunext_training.evaluate import evaluate_predictions
-from nunext_training.predictions import prediction_files
+from nunext_training.evaluation.evaluate import evaluate_predictions
+from nunext_training.evaluation.predictions import prediction_files
 
 
 def test_files_are_found_by_stems_that_keep_their_dots(tmp_path):

@@ -21,12 +21,12 @@ from torch.distributed.fsdp import StateDictType
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.nuclei import default_categories
-from nunext_training import processes
-from nunext_training.importers.writing import write_export
-from nunext_training.recipe import parse_recipe
-from nunext_training.rft import RftJob, run_rft
-from nunext_training.sft import SftJob, run_sft
-from nunext_training.trainer import full_batch_size
+from nunext_training.data.importers.writing import write_export
+from nunext_training.recipes.recipe import parse_recipe
+from nunext_training.runs import processes
+from nunext_training.stages.rft import RftJob, run_rft
+from nunext_training.stages.sft import SftJob, run_sft
+from nunext_training.trainers.next_point import full_batch_size
 
 RECIPE = """
 [windows]

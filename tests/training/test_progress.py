@@ -4,7 +4,7 @@ import io
 import json
 from pathlib import Path
 
-from nunext_training.progress import Bar, JsonLines
+from nunext_training.runs.progress import Bar, JsonLines
 
 
 def report(progress):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from napari_nunext.core.geometry import Box
-from nunext_training.datasets.crops import Crop
-from nunext_training.datasets.prompts import BESIDE_PX, MIN_SEEN_PX, PromptedWindows
-from nunext_training.datasets.windows import Example
+from nunext_training.data.crops import Crop
+from nunext_training.data.prompts import BESIDE_PX, MIN_SEEN_PX, PromptedWindows
+from nunext_training.data.windows import Example
 
 
 def example(labels):

@@ -14,9 +14,9 @@ from napari_nunext.core.errors import CalibrationError, RecordError
 from napari_nunext.core.masks import label_image
 from napari_nunext.core.nuclei import UNCATEGORISED
 from nunext_training.cli import main
-from nunext_training.datasets.labelled import nuclei_count, shared_patients
-from nunext_training.datasets.sources import read_source
-from nunext_training.importers import IMPORTERS, importer_for
+from nunext_training.data.importers import IMPORTERS, importer_for
+from nunext_training.data.labelled import nuclei_count, shared_patients
+from nunext_training.data.sources import read_source
 
 HEIGHT, WIDTH = 40, 48
 

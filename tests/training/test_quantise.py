@@ -11,15 +11,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from napari_nunext.core.errors import InputError
-from napari_nunext.models.checkpoint import read_description
-from napari_nunext.models.checkpoint_integrity import checkpoint_sha256
-from napari_nunext.models.decoding import NextPointDetector
-from napari_nunext.models.loading import load_checkpoint
-from napari_nunext.models.quantised import quantisation_of
+from napari_nunext.models.checkpoints.description import read_description
+from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
+from napari_nunext.models.checkpoints.loading import load_checkpoint
+from napari_nunext.models.checkpoints.quantised import quantisation_of
+from napari_nunext.models.next_point.detector import NextPointDetector
 from nunext_training.cli import main
-from nunext_training.errors import TrainingError
-from nunext_training.evaluate import evaluate_detector
-from nunext_training.quantise import (
+from nunext_training.evaluation.evaluate import evaluate_detector
+from nunext_training.release.quantise import (
     QuantiseJob,
     check_llmcompressor,
     quantise,
@@ -27,7 +26,8 @@ from nunext_training.quantise import (
     weight_bytes,
     write_calibration,
 )
-from nunext_training.sft import SftJob, run_sft
+from nunext_training.runs.errors import TrainingError
+from nunext_training.stages.sft import SftJob, run_sft
 
 
 def test_the_command_writes_a_checkpoint_that_says_its_f1_before_and_after(

@@ -4,7 +4,7 @@ import pytest
 
 from napari_nunext.core.errors import InputError
 from nunext_training.cli import main
-from nunext_training.recipe import (
+from nunext_training.recipes.recipe import (
     Recipe,
     changed,
     load_recipe,

@@ -8,21 +8,24 @@ import torch
 from safetensors.torch import load_file
 
 from napari_nunext.core.errors import InputError
-from napari_nunext.models.checkpoint import read_description, read_segmenter_description
-from napari_nunext.models.checkpoint_integrity import checkpoint_sha256
+from napari_nunext.models.checkpoints.description import (
+    read_description,
+    read_segmenter_description,
+)
+from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
 from napari_nunext.models.classical.adapters import ClassicalDetector, ClassicalSegmenter
-from napari_nunext.models.decoding import NextPointDetector
-from napari_nunext.models.sam import SamSegmenter
-from napari_nunext.models.sam_builder import build_sam
+from napari_nunext.models.next_point.detector import NextPointDetector
+from napari_nunext.models.sam.build import build_sam
+from napari_nunext.models.sam.segmenter import SamSegmenter
 from napari_nunext.synthetic import CATEGORIES
-from nunext_training.cards import FIGURES, model_card
-from nunext_training.centre_map import CentreMapHead
 from nunext_training.cli import main
-from nunext_training.datasets.labelled import select_split
-from nunext_training.datasets.sources import read_source
-from nunext_training.evaluate import evaluate_detector, evaluate_segmenter
-from nunext_training.importers.synthetic import DrawnTiles
-from nunext_training.importers.writing import write_export
+from nunext_training.data.importers.synthetic import DrawnTiles
+from nunext_training.data.importers.writing import write_export
+from nunext_training.data.labelled import select_split
+from nunext_training.data.sources import read_source
+from nunext_training.evaluation.evaluate import evaluate_detector, evaluate_segmenter
+from nunext_training.release.cards import FIGURES, model_card
+from nunext_training.trainers.centre_map import CentreMapHead
 
 CARD = f"---\nlicense: bsd-3-clause\n---\n# A model\n\n{FIGURES}\n\n## Limits\n"
 

@@ -16,16 +16,16 @@ from napari_nunext.models.detector import DetectorInfo, WindowEnd, WindowPoints
 from napari_nunext.models.segmenter import ScoredMask, SegmenterInfo
 from napari_nunext.store.exports.geojson import write_geojson
 from nunext_training.cli import main
-from nunext_training.evaluate import (
+from nunext_training.data.importers.writing import write_export
+from nunext_training.evaluation.evaluate import (
     evaluate_detector,
     evaluate_predictions,
     evaluate_segmenter,
 )
-from nunext_training.importers.writing import write_export
-from nunext_training.modules import MODULES
-from nunext_training.predictions import prediction_files
-from nunext_training.report import write_report
-from nunext_training.tables import Table, ablation_table, tables
+from nunext_training.evaluation.predictions import prediction_files
+from nunext_training.evaluation.tables import Table, ablation_table, tables
+from nunext_training.method.modules import MODULES
+from nunext_training.reports.evaluation import write_report
 
 OPTIONS = {"radius_um": 3.0, "method": "gated", "data": {"split": "val"}}
 SIDE = 64

@@ -13,21 +13,21 @@ from trl import GRPOTrainer
 from napari_nunext.core.errors import InputError, RecordError
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.nuclei import default_categories
-from napari_nunext.models.checkpoint import read_description
-from napari_nunext.models.checkpoint_integrity import checkpoint_sha256
-from napari_nunext.models.loading import load_checkpoint
+from napari_nunext.models.checkpoints.description import read_description
+from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
+from napari_nunext.models.checkpoints.loading import load_checkpoint
 from nunext_training.cli import main
-from nunext_training.datasets.crops import Crop
-from nunext_training.datasets.windows import Example
-from nunext_training.errors import TrainingError
-from nunext_training.importers.writing import write_export
-from nunext_training.recipe import parse_recipe
-from nunext_training.recipe_stages import RftOptions
-from nunext_training.rft import RftJob, grpo_config, run_rft
-from nunext_training.rft_trainer import NextPointGrpoTrainer
-from nunext_training.rollout_scorer import RolloutScorer
-from nunext_training.run_folder import RunFolder
-from nunext_training.sft import SftJob, run_sft
+from nunext_training.data.crops import Crop
+from nunext_training.data.importers.writing import write_export
+from nunext_training.data.windows import Example
+from nunext_training.recipes.recipe import parse_recipe
+from nunext_training.recipes.stage_sections import RftOptions
+from nunext_training.runs.errors import TrainingError
+from nunext_training.runs.folder import RunFolder
+from nunext_training.stages.rft import RftJob, grpo_config, run_rft
+from nunext_training.stages.sft import SftJob, run_sft
+from nunext_training.trainers.grpo import NextPointGrpoTrainer
+from nunext_training.trainers.scoring import RolloutScorer
 
 pytestmark = pytest.mark.timeout(120)
 

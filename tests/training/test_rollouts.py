@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from napari_nunext.models.generate import decode_batch
-from napari_nunext.models.loading import load_checkpoint
-from napari_nunext.models.sampling import Sampling
-from nunext_training.rollouts import (
+from napari_nunext.models.checkpoints.loading import load_checkpoint
+from napari_nunext.models.next_point.decoder import decode_batch
+from napari_nunext.models.next_point.sampling import Sampling
+from nunext_training.trainers.rollouts import (
     decode_windows,
     grammar_log_probabilities,
     rollout_batch,

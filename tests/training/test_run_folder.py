@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from napari_nunext.core.errors import InputError
-from nunext_training.run_folder import Best, RunFolder
+from nunext_training.runs.folder import Best, RunFolder
 
 IDENTITY = {"recipe": {"seed": 0}, "data": ["a"]}
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nunext_training.datasets.scanner import Scanner, random_scanner
+from nunext_training.data.scanner import Scanner, random_scanner
 
 SAME = Scanner(mixing=np.eye(3), lamp=np.ones(3))
 

@@ -15,22 +15,22 @@ from transformers import SamModel
 from napari_nunext.core.errors import CheckpointError, InputError, RecordError
 from napari_nunext.core.masks import Mask
 from napari_nunext.core.nuclei import default_categories
-from napari_nunext.models.checkpoint import read_description
-from napari_nunext.models.checkpoint import read_segmenter_description as described
-from napari_nunext.models.checkpoint_integrity import checkpoint_sha256
-from napari_nunext.models.sam import SamSegmenter
-from napari_nunext.models.sam_builder import SamSize, build_sam
+from napari_nunext.models.checkpoints.description import read_description
+from napari_nunext.models.checkpoints.description import read_segmenter_description as described
+from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
+from napari_nunext.models.sam.build import SamSize, build_sam
+from napari_nunext.models.sam.segmenter import SamSegmenter
 from nunext_training.cli import main
-from nunext_training.errors import TrainingError
-from nunext_training.evaluate import evaluate_segmenter
-from nunext_training.importers.writing import write_export
-from nunext_training.recipe import parse_recipe
-from nunext_training.recipe_stages import SegmenterOptions
-from nunext_training.rft import RftJob, run_rft
-from nunext_training.segmenter import run_segmenter
-from nunext_training.segmenter_trainer import prompt_loss
-from nunext_training.sft import SftJob, run_sft
-from nunext_training.stage import Job
+from nunext_training.data.importers.writing import write_export
+from nunext_training.evaluation.evaluate import evaluate_segmenter
+from nunext_training.recipes.recipe import parse_recipe
+from nunext_training.recipes.stage_sections import SegmenterOptions
+from nunext_training.runs.errors import TrainingError
+from nunext_training.stages.rft import RftJob, run_rft
+from nunext_training.stages.segmenter import run_segmenter
+from nunext_training.stages.sft import SftJob, run_sft
+from nunext_training.stages.stage import Job
+from nunext_training.trainers.masks import prompt_loss
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -9,13 +9,13 @@ import torch
 from safetensors.torch import load_file
 
 from napari_nunext.core.errors import InputError, RecordError
-from napari_nunext.models.checkpoint import read_description
-from napari_nunext.models.checkpoint_integrity import checkpoint_sha256
-from napari_nunext.models.decoding import NextPointDetector
-from nunext_training.centre_map import CentreMapHead
-from nunext_training.errors import TrainingError
-from nunext_training.recipe import parse_recipe
-from nunext_training.sft import SftJob, run_sft
+from napari_nunext.models.checkpoints.description import read_description
+from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
+from napari_nunext.models.next_point.detector import NextPointDetector
+from nunext_training.recipes.recipe import parse_recipe
+from nunext_training.runs.errors import TrainingError
+from nunext_training.stages.sft import SftJob, run_sft
+from nunext_training.trainers.centre_map import CentreMapHead
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -172,10 +172,10 @@ def test_naive_and_soft_supervision_are_different_losses_on_the_same_windows(
 def test_the_first_naive_loss_is_what_the_model_itself_says(
     tmp_path, train_only_export, checkpoint, recipe, recorder
 ):
-    from napari_nunext.models.loading import load_checkpoint
-    from nunext_training.batches import Collator
-    from nunext_training.datasets.sources import read_source
-    from nunext_training.datasets.windows import RandomWindows, WindowSpec
+    from napari_nunext.models.checkpoints.loading import load_checkpoint
+    from nunext_training.data.batches import Collator
+    from nunext_training.data.sources import read_source
+    from nunext_training.data.windows import RandomWindows, WindowSpec
 
     recipe = changed(recipe, optimiser={"steps": 1, "batch_size": 3}, loss={"supervision": "naive"})
     run_sft(job(train_only_export, checkpoint, tmp_path / "out", recipe), recorder)
@@ -272,7 +272,7 @@ def test_a_full_disk_is_said_plainly_and_the_save_before_stays(
 
 def test_nothing_to_train_on_is_said_plainly(tmp_path, labelled_tile, checkpoint, recipe, recorder):
     from napari_nunext.core.nuclei import default_categories
-    from nunext_training.importers.writing import write_export
+    from nunext_training.data.importers.writing import write_export
 
     tile = labelled_tile(tmp_path, "v", [(20, 20)], split="val")
     write_export([tile], tmp_path / "e", categories=default_categories(["Round"]), origin="x")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nunext_training.datasets.stain import STAINS, random_factors, scale_stains
+from nunext_training.data.stain import STAINS, random_factors, scale_stains
 
 
 def test_factors_of_one_change_nothing(rng):

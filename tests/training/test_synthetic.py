@@ -8,9 +8,9 @@ from napari_nunext.core.exports import read_export
 from napari_nunext.images import open_image
 from napari_nunext.synthetic import CATEGORIES, SynthesisOptions
 from nunext_training.cli import main
-from nunext_training.datasets.labelled import select_split
-from nunext_training.datasets.sources import read_source
-from nunext_training.importers.synthetic import DrawnTiles
+from nunext_training.data.importers.synthetic import DrawnTiles
+from nunext_training.data.labelled import select_split
+from nunext_training.data.sources import read_source
 
 
 def test_a_tile_depends_on_the_seed_and_its_number_alone():

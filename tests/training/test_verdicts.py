@@ -13,25 +13,25 @@ from napari_nunext.core.identity import file_sha256
 from napari_nunext.core.json_lines import read_jsonl, write_jsonl
 from napari_nunext.core.nuclei import default_categories
 from napari_nunext.core.records import RFT_FILE, JudgedPoint, RftRecord, Rollout, SftRecord
-from napari_nunext.models.loading import load_checkpoint
-from nunext_training.advantages import advantages_in_groups, group_advantages
-from nunext_training.datasets.crops import Crop
-from nunext_training.datasets.labelled import (
+from napari_nunext.models.checkpoints.loading import load_checkpoint
+from nunext_training.data.crops import Crop
+from nunext_training.data.importers.writing import write_export
+from nunext_training.data.labelled import (
     LabelledImage,
     known_categories_only,
     rename_categories,
 )
-from nunext_training.datasets.sources import read_source
-from nunext_training.datasets.verdicts import JudgedWindow, Verdicts
-from nunext_training.datasets.windows import Example, RandomWindows, WindowSpec
-from nunext_training.importers.writing import write_export
-from nunext_training.recipe import parse_recipe
-from nunext_training.recipe_sections import WindowOptions
-from nunext_training.recipe_stages import RftOptions
-from nunext_training.rewards import score_reply
-from nunext_training.rft import RftJob, run_rft
-from nunext_training.rft_trainer import NextPointGrpoTrainer
-from nunext_training.rollout_scorer import RolloutScorer
+from nunext_training.data.sources import read_source
+from nunext_training.data.verdicts import JudgedWindow, Verdicts
+from nunext_training.data.windows import Example, RandomWindows, WindowSpec
+from nunext_training.method.advantages import advantages_in_groups, group_advantages
+from nunext_training.method.rewards import score_reply
+from nunext_training.recipes.recipe import parse_recipe
+from nunext_training.recipes.sections import WindowOptions
+from nunext_training.recipes.stage_sections import RftOptions
+from nunext_training.stages.rft import RftJob, run_rft
+from nunext_training.trainers.grpo import NextPointGrpoTrainer
+from nunext_training.trainers.scoring import RolloutScorer
 
 pytestmark = pytest.mark.timeout(120)
 

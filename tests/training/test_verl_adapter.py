@@ -10,15 +10,20 @@ import torch
 
 from napari_nunext.core.codec import Codec
 from napari_nunext.core.errors import InputError
-from nunext_training.advantages import (
+from nunext_training.method.advantages import (
     filter_groups,
     group_advantages,
     token_advantages,
     varied_groups,
 )
-from nunext_training.recipe_stages import RftOptions
-from nunext_training.rewards import score_reply
-from nunext_training.verl_adapter import MARK, fine_grained_advantages, register, token_rewards
+from nunext_training.method.rewards import score_reply
+from nunext_training.recipes.stage_sections import RftOptions
+from nunext_training.trainers.verl_adapter import (
+    MARK,
+    fine_grained_advantages,
+    register,
+    token_rewards,
+)
 
 CODEC = Codec(bins=32, window_px=32, coordinate_start_id=100, separator_id=11, end_id=50)
 TRUTH = np.array([(4.5, 4.5), (20.5, 8.5), (10.5, 25.5)])

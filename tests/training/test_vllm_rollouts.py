@@ -16,14 +16,15 @@ import torch
 from PIL import Image
 
 from napari_nunext.core.errors import InputError
-from napari_nunext.models.loading import load_checkpoint
-from napari_nunext.models.sampling import Sampling
-from nunext_training import rft, rft_trainer
-from nunext_training.errors import TrainingError
-from nunext_training.recipe import parse_recipe
-from nunext_training.rft import RftJob, run_rft
-from nunext_training.rollouts import decode_windows
-from nunext_training.vllm_rollouts import VllmServer, check_vllm
+from napari_nunext.models.checkpoints.loading import load_checkpoint
+from napari_nunext.models.next_point.sampling import Sampling
+from nunext_training.recipes.recipe import parse_recipe
+from nunext_training.runs.errors import TrainingError
+from nunext_training.stages import rft
+from nunext_training.stages.rft import RftJob, run_rft
+from nunext_training.trainers import grpo as rft_trainer
+from nunext_training.trainers.rollouts import decode_windows
+from nunext_training.trainers.vllm_rollouts import VllmServer, check_vllm
 
 RECIPE = """
 [windows]
@@ -209,7 +210,7 @@ def test_no_server_is_said_plainly(loaded):
 
 
 def test_without_vllm_weights_cannot_be_sent(monkeypatch):
-    monkeypatch.setattr("nunext_training.vllm_rollouts.is_vllm_available", lambda: False)
+    monkeypatch.setattr("nunext_training.trainers.vllm_rollouts.is_vllm_available", lambda: False)
     with pytest.raises(InputError, match="leave out --vllm"):
         check_vllm()
 

@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 
 from napari_nunext.core.codec import Codec
 from napari_nunext.core.errors import InputError
-from nunext_training.datasets.labelled import LabelledImage
-from nunext_training.datasets.painting import Discs
-from nunext_training.datasets.windows import (
+from nunext_training.data.labelled import LabelledImage
+from nunext_training.data.painting import Discs
+from nunext_training.data.windows import (
     GridWindows,
     RandomWindows,
     WindowSpec,
     _ImageCache,
 )
-from nunext_training.recipe_sections import WindowOptions
+from nunext_training.recipes.sections import WindowOptions
 
 WINDOW_PX = 32
 SPEC = WindowSpec(WINDOW_PX, mpp=0.5)

@@ -15,10 +15,14 @@ import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
-from napari_nunext.models.loading import LoadedCheckpoint, load_checkpoint, save_checkpoint
+from napari_nunext.models.checkpoints.loading import (
+    LoadedCheckpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
 from napari_nunext.models.vllm.connection import VllmConnection
 from napari_nunext.models.vllm.launch import Launch
-from napari_nunext.serving.engine import EngineKeeper
+from napari_nunext.serving.process.engine import EngineKeeper
 from nunext_training.cli import main as nunext_train
 from tests.models.margins import clear_windows
 

@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 import torch
 
-from napari_nunext.models.decoding import NextPointDetector
 from napari_nunext.models.detector import WindowEnd, WindowPoints
-from napari_nunext.models.sampling import Sampling
+from napari_nunext.models.next_point.detector import NextPointDetector
+from napari_nunext.models.next_point.sampling import Sampling
 from napari_nunext.models.vllm.offer import VllmOffer
-from napari_nunext.serving.client import Client
+from napari_nunext.serving.client.client import Client
 from napari_nunext.serving.protocol import DetectRequest, Done, Hidden, Points, WindowDone
-from nunext_training.rollouts import grammar_log_probabilities
-from nunext_training.vllm_rollouts import VllmServer
+from nunext_training.trainers.rollouts import grammar_log_probabilities
+from nunext_training.trainers.vllm_rollouts import VllmServer
 
 if TYPE_CHECKING:
     from napari_nunext.models.vllm.detector import VllmDetector

@@ -14,22 +14,20 @@ from typing import TYPE_CHECKING
 from napari_nunext import __version__
 from napari_nunext.core.errors import InputError, NunextError
 from napari_nunext.core.options import Parser
-from nunext_training import (
-    ablate_command,
-    atomic_command,
-    build_command,
-    evaluate_command,
-    extend_command,
-    import_command,
-    quantise_command,
-    recipes_command,
-    release_command,
-    report_command,
-    rft_command,
-    segmenter_command,
-    sft_command,
-)
-from nunext_training.command_line import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED
+from nunext_training.commands import ablate as ablate_command
+from nunext_training.commands import atomic as atomic_command
+from nunext_training.commands import build as build_command
+from nunext_training.commands import evaluate as evaluate_command
+from nunext_training.commands import extend as extend_command
+from nunext_training.commands import import_sets as import_command
+from nunext_training.commands import quantise as quantise_command
+from nunext_training.commands import recipes as recipes_command
+from nunext_training.commands import release as release_command
+from nunext_training.commands import report as report_command
+from nunext_training.commands import rft as rft_command
+from nunext_training.commands import segmenter as segmenter_command
+from nunext_training.commands import sft as sft_command
+from nunext_training.commands.options import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     import argparse

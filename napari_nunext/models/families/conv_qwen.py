@@ -30,13 +30,13 @@ class ConvQwen(Qwen25VL):
 
     def register(self) -> None:
         """See `Family.register`."""
-        importlib.import_module("napari_nunext.models.conv_qwen")
+        importlib.import_module("napari_nunext.models.families.conv_qwen_model")
 
     def config(
         self, size: ModelSize, *, window_px: int, vocab_size: int, ids: Mapping[str, int]
     ) -> PreTrainedConfig:
         """See `Family.config`."""
-        from napari_nunext.models.conv_qwen import TOKEN_PX
+        from napari_nunext.models.families.conv_qwen_model import TOKEN_PX
 
         if (size.patch_px, size.merge) != (TOKEN_PX, 1):
             raise CheckpointError(

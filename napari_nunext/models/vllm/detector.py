@@ -14,8 +14,8 @@ import numpy as np
 
 from napari_nunext.core.errors import InputError, ServerError, ServerUnavailableError
 from napari_nunext.models.detector import Caller
-from napari_nunext.models.generate import last_position
-from napari_nunext.models.replies import ReplyReader
+from napari_nunext.models.next_point.decoder import last_position
+from napari_nunext.models.next_point.replies import ReplyReader
 from napari_nunext.models.vllm.requests import Choice, check_prompt, check_reply, points_request
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_nunext.models.checkpoint import CheckpointDescription
+    from napari_nunext.models.checkpoints.description import CheckpointDescription
     from napari_nunext.models.detector import DetectorInfo, WindowEvent
     from napari_nunext.models.vllm.connection import VllmConnection
 
@@ -58,8 +58,9 @@ class Served:
 class VllmDetector:
     """A `napari_nunext.models.detector.SharedDetector` that decodes elsewhere.
 
-    Its points are those of `napari_nunext.models.decoding.NextPointDetector`: the same prompt,
-    grammar and choice, by the plugin that runs in vLLM; see `napari_nunext.models.vllm.grammar`.
+    Its points are those of `napari_nunext.models.next_point.detector.NextPointDetector`: the same
+    prompt, grammar and choice, by the plugin that runs in vLLM; see
+    `napari_nunext.models.vllm.grammar`.
 
     Parameters
     ----------

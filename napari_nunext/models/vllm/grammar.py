@@ -1,8 +1,8 @@
 """The codec's grammar over the logits of a batch in which every reply is somewhere else.
 
-`napari_nunext.models.generate` scores only the tokens that may come next; an engine that knows
-nothing of points scores all of them. Here the others are struck out, and the rest is left such that
-the engine's own sampler does what `generate` would have done.
+`napari_nunext.models.next_point.decoder` scores only the tokens that may come next; an engine that
+knows nothing of points scores all of them. Here the others are struck out, and the rest is left
+such that the engine's own sampler does what `generate` would have done.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_nunext.models.replies import end_by_majority, sureness
+from napari_nunext.models.next_point.replies import end_by_majority, sureness
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +33,7 @@ class Row:
     greedy: bool
     """Choose here, by `end_by_majority`; otherwise the engine draws."""
     radius_bins: int
-    """See `napari_nunext.models.replies.sureness`; not used where the engine draws."""
+    """See `napari_nunext.models.next_point.replies.sureness`; not used where the engine draws."""
 
 
 class Grammar:

@@ -22,7 +22,7 @@ from napari_nunext.models.vllm.offer import check_served
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from napari_nunext.models.checkpoint import CheckpointDescription
+    from napari_nunext.models.checkpoints.description import CheckpointDescription
 
 PROMPT_TOKENS = 256
 """Room for what a prompt has besides the image and the latent tokens."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 POINTS = "nunext_points"
 """Key of ``vllm_xargs`` that asks for a reply of points. Its value is the number of bins around a
-chosen one whose probability speaks for it; see `napari_nunext.models.replies.sureness`."""
+chosen one whose probability speaks for it: `napari_nunext.models.next_point.replies.sureness`."""
 
 PLUGIN = "napari_nunext.models.vllm.plugin:PointGrammar"
 """What holds replies to the grammar, for ``--logits-processors``."""

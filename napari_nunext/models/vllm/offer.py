@@ -6,24 +6,24 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from napari_nunext.core.errors import CheckpointError
-from napari_nunext.models.checkpoint import read_description
-from napari_nunext.models.checkpoint_integrity import checkpoint_sha256
-from napari_nunext.models.replies import CONFIDENCE_RADIUS_UM
+from napari_nunext.models.checkpoints.description import read_description
+from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
+from napari_nunext.models.next_point.replies import CONFIDENCE_RADIUS_UM
 from napari_nunext.models.vllm.connection import VllmConnection
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_nunext.models.checkpoint import CheckpointDescription
+    from napari_nunext.core.vllm_address import VllmAddress
+    from napari_nunext.models.checkpoints.description import CheckpointDescription
     from napari_nunext.models.detector import Detector, DetectorInfo
-    from napari_nunext.models.vllm.address import VllmAddress
 
 FAMILIES = ("qwen2_5_vl", "qwen3_vl")
 """Architectures that vLLM has; our own `conv_qwen` is not one of them."""
 
 
 class VllmOffer:
-    """A `napari_nunext.models.others.offers.Offer` of a detector that runs in vLLM.
+    """A `napari_nunext.models.packages.offers.Offer` of a detector that runs in vLLM.
 
     Parameters
     ----------
@@ -96,8 +96,8 @@ class VllmOffer:
 
         Reads the checkpoint's tokenizer, for the prompt; weights are vLLM's.
         """
+        from napari_nunext.models.checkpoints.processor import WindowProcessor
         from napari_nunext.models.families import get_family
-        from napari_nunext.models.processor import WindowProcessor
         from napari_nunext.models.vllm.detector import Served, VllmDetector
 
         family = get_family(self._description.family)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from vllm.v1.sample.logits_processor import LogitsProcessor, process_dict_updates
 
-from napari_nunext.models.checkpoint import read_description
+from napari_nunext.models.checkpoints.description import read_description
 from napari_nunext.models.vllm.grammar import Grammar, Row
 from napari_nunext.models.vllm.names import LOGPROBS_MODE, POINTS
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from napari_nunext.core.codec import TOKENS_PER_POINT, latent_token
 from napari_nunext.core.errors import ServerError
-from napari_nunext.models.replies import confidence_radius_bins
+from napari_nunext.models.next_point.replies import confidence_radius_bins
 from napari_nunext.models.vllm.names import POINTS
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.core.codec import Codec
-    from napari_nunext.models.checkpoint import CheckpointDescription
-    from napari_nunext.models.sampling import Sampling
+    from napari_nunext.models.checkpoints.description import CheckpointDescription
+    from napari_nunext.models.next_point.sampling import Sampling
 
 PATH = "/v1/chat/completions"
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_nunext.images.tile import image_from_pixels
 from napari_nunext.models.catalog import Catalog
-from napari_nunext.models.whole_image import detect_image
+from napari_nunext.models.whole_image.search import detect_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,7 @@ from scipy import ndimage
 
 from napari_nunext.core.geometry import Box
 from napari_nunext.models.detector import WindowEnd, WindowPoints
-from napari_nunext.models.others.labelling import (
+from napari_nunext.models.packages.labelling import (
     LEAST_SIDE_PX,
     LabelDetector,
     Labeller,

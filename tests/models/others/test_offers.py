@@ -10,8 +10,8 @@ import pytest
 from napari_nunext.core.errors import CheckpointError
 from napari_nunext.images.tile import image_from_pixels
 from napari_nunext.models.catalog import Catalog
-from napari_nunext.models.drawing import draw_masks, point_prompts
-from napari_nunext.models.whole_image import detect_image
+from napari_nunext.models.whole_image.masks import draw_masks, point_prompts
+from napari_nunext.models.whole_image.search import detect_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -228,7 +228,7 @@ def test_a_package_that_does_not_import_is_a_problem_in_words(
 
 
 def test_the_newest_instanseg_is_taken_by_number(tmp_path: Path) -> None:
-    from napari_nunext.models.others.instanseg import find_weights
+    from napari_nunext.models.packages.instanseg import find_weights
 
     for version in ("0.1.9", "0.1.10", "notes"):
         folder = tmp_path / "instanseg" / "brightfield_nuclei" / version

@@ -10,8 +10,8 @@ from napari_nunext.core.errors import CheckpointError
 from napari_nunext.images.tile import image_from_pixels
 from napari_nunext.models.catalog import Catalog
 from napari_nunext.models.detector import WindowEnd
-from napari_nunext.serving.describe import completed, describe
-from napari_nunext.serving.detection import detect_events
+from napari_nunext.serving.jobs.detection_events import detect_events
+from napari_nunext.serving.models.describe import completed, describe
 from napari_nunext.serving.protocol import DetectRequest, Started
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from napari_nunext.core.codec import Codec
-from napari_nunext.models.checkpoint import CheckpointDescription
+from napari_nunext.models.checkpoints.description import CheckpointDescription
 
 URL = "http://vllm.test"
 PROMPT = (3, 1, 4, 1, 5)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from napari_nunext.core.errors import CheckpointError
+from napari_nunext.core.vllm_address import VllmAddress
 from napari_nunext.models.catalog import Catalog
-from napari_nunext.models.checkpoint_integrity import checkpoint_sha256
+from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
 from napari_nunext.models.vllm import connection as connections
-from napari_nunext.models.vllm.address import VllmAddress
 from napari_nunext.models.vllm.connection import VllmConnection
 from napari_nunext.models.vllm.offer import VllmOffer, vllm_offers
 

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from napari_nunext.core.errors import ServerError
-from napari_nunext.models.replies import CONFIDENCE_RADIUS_UM
-from napari_nunext.models.sampling import Sampling
+from napari_nunext.models.next_point.replies import CONFIDENCE_RADIUS_UM
+from napari_nunext.models.next_point.sampling import Sampling
 from napari_nunext.models.vllm.requests import Choice, check_prompt, check_reply, points_request
 
 

@@ -1,0 +1,229 @@
+"""New checkpoints from nothing, offline.
+
+They have a byte-level tokenizer, which can encode any text, and random weights: each is a complete
+model that has learned nothing yet.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import AutoModelForImageTextToText
+
+from napari_nunext.core.answers import NUCLEUS_INSTRUCTION
+from napari_nunext.core.errors import CheckpointError
+from napari_nunext.models.checkpoints.description import CheckpointDescription, default_max_points
+from napari_nunext.models.checkpoints.new_tokens import (
+    add_tokens,
+    as_categories,
+    count_parameters,
+    halo_of,
+    padded,
+    write_checkpoint,
+)
+from napari_nunext.models.families import ModelSize, check_window, get_family
+from napari_nunext.models.families.qwen_vl import (
+    CHAT_TEMPLATE,
+    END_TOKEN,
+    PAD_TOKEN,
+    SPECIAL_TOKENS,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from napari_nunext.core.nuclei import Category
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A size to build, and the window that suits it."""
+
+    size: ModelSize
+    window_px: int
+    family: str = "qwen2_5_vl"
+
+
+PRESETS = {
+    "nano": Preset(
+        ModelSize(
+            patch_px=4,
+            merge=2,
+            vision_width=64,
+            vision_layers=2,
+            vision_heads=2,
+            width=96,
+            layers=3,
+            heads=3,
+            kv_heads=1,
+        ),
+        window_px=64,
+    ),
+    "tiny": Preset(
+        ModelSize(
+            patch_px=4,
+            merge=2,
+            vision_width=128,
+            vision_layers=4,
+            vision_heads=4,
+            width=192,
+            layers=4,
+            heads=6,
+            kv_heads=2,
+        ),
+        window_px=96,
+    ),
+    "small": Preset(
+        ModelSize(
+            patch_px=8,
+            merge=1,
+            vision_width=192,
+            vision_layers=4,
+            vision_heads=6,
+            width=192,
+            layers=4,
+            heads=6,
+            kv_heads=2,
+        ),
+        window_px=64,
+        family="conv_qwen",
+    ),
+}
+"""``"nano"``: 0.5 M weights, for tests and the demo. ``"tiny"``: 2.4 M, seen to learn, slowly.
+``"small"``: the bundled detector, whose convolutions learn sooner."""
+
+
+def build_checkpoint(
+    folder: Path,
+    *,
+    family: str | None = None,
+    size: str | ModelSize = "nano",
+    window_px: int | None = None,
+    mpp: float = 0.5,
+    bins: int | None = None,
+    halo_um: float | None = None,
+    latents: int = 0,
+    categories: Sequence[str | Category] = (),
+    max_points: int | None = None,
+    instruction: str = NUCLEUS_INSTRUCTION,
+    name: str | None = None,
+    seed: int = 0,
+) -> CheckpointDescription:
+    """Build a checkpoint with random weights.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to; must not exist or be empty.
+    family : str, optional
+        ``"qwen2_5_vl"``, ``"qwen3_vl"`` or ``"conv_qwen"``; the preset's when None.
+    size : str or ModelSize
+        Key of `PRESETS`, or depths and widths.
+    window_px : int, optional
+        Side of the window; the preset's, or 64.
+    mpp : float
+        Micrometres per pixel of the window.
+    bins : int, optional
+        Coordinate tokens; one for each pixel when None.
+    halo_um : float, optional
+        As `halo_of` chooses when None.
+    latents : int
+        Tokens for the chain of visual thought.
+    categories : sequence of str or Category
+        Names get the default colours.
+    max_points : int, optional
+        `default_max_points` when None.
+    instruction, name : str
+        Prompt and name for people; the folder's name when None.
+    seed : int
+        The same seed gives the same weights.
+
+    Raises
+    ------
+    CheckpointError
+        If the window is not a whole number of image tokens, or a parameter makes no model.
+    InputError
+        If `folder` exists and is not empty.
+    """
+    preset = _preset(size)
+    window = window_px or preset.window_px
+    family = family or preset.family
+    adapter = get_family(family)
+    image_tokens = check_window(window, preset.size.patch_px * preset.size.merge)
+    tokenizer = new_tokenizer()
+    kinds = as_categories(categories)
+    codec = add_tokens(tokenizer, bins or window, window, latents, kinds)
+    adapter.register()
+    ids = {token: tokenizer.convert_tokens_to_ids(token) for token in SPECIAL_TOKENS}
+    config = adapter.config(
+        preset.size, window_px=window, vocab_size=padded(len(tokenizer)), ids=ids
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = AutoModelForImageTextToText.from_config(config, dtype=torch.float32)
+    processor = adapter.new_processor(
+        tokenizer,
+        patch_px=preset.size.patch_px,
+        merge=preset.size.merge,
+        chat_template=CHAT_TEMPLATE,
+    )
+    description = CheckpointDescription(
+        name=name or folder.name,
+        family=family,
+        codec=codec,
+        mpp=mpp,
+        halo_um=halo_of(halo_um, window * mpp),
+        image_tokens=image_tokens,
+        max_points=max_points or default_max_points(window, mpp),
+        instruction=instruction,
+        categories=kinds,
+        parameters=count_parameters(model),
+        provenance={
+            "recipe": "build",
+            "size": size if isinstance(size, str) else "custom",
+            "seed": seed,
+        },
+    )
+    return write_checkpoint(folder, model, processor, description)
+
+
+def new_tokenizer() -> Any:
+    """Byte-level tokenizer with Qwen's special tokens and merges for the project's own words."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from transformers import Qwen2Tokenizer
+
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=320,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    words = [NUCLEUS_INSTRUCTION, "user assistant system"]
+    bpe.train_from_iterator(words * 8, trainer)
+    model = json.loads(bpe.to_str())["model"]
+    merges: Any = [
+        tuple(m) if isinstance(m, list) else tuple(m.split(" ")) for m in model["merges"]
+    ]
+    return Qwen2Tokenizer(
+        vocab=model["vocab"],
+        merges=merges,
+        unk_token=PAD_TOKEN,
+        eos_token=END_TOKEN,
+        pad_token=PAD_TOKEN,
+        additional_special_tokens=[t for t in SPECIAL_TOKENS if t != PAD_TOKEN],
+    )
+
+
+def _preset(size: str | ModelSize) -> Preset:
+    if isinstance(size, ModelSize):
+        return Preset(size, window_px=64)
+    if size not in PRESETS:
+        raise CheckpointError(
+            f"There is no size {size!r}; expected one of {', '.join(PRESETS)}, or a ModelSize."
+        )
+    return PRESETS[size]

@@ -1,0 +1,338 @@
+"""Talk to a model server, from any thread but the one that draws the window.
+
+`Client` is safe to share between threads: while one iterates over `Client.detect`, another may call
+`Client.cancel`. Every failure is one of two errors: the server does not answer or died
+(`ServerUnavailableError`), or it answered and refused (`RequestRejectedError`). A server that is
+busy or about to be started again is waited for where the caller has the `Patience`.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from contextlib import closing, contextmanager
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Self, TypeVar
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from napari_nunext.core.errors import (
+    InputError,
+    RequestRejectedError,
+    ServerError,
+    ServerUnavailableError,
+)
+from napari_nunext.core.identity import pixels_sha256
+from napari_nunext.serving.addresses import is_loopback
+from napari_nunext.serving.client.patience import Waiting
+from napari_nunext.serving.protocol import (
+    Cancelled,
+    CancelRequest,
+    DetectRequest,
+    Done,
+    Failed,
+    Health,
+    ImageStored,
+    ModelInfo,
+    ModelList,
+    Problem,
+    SegmentReply,
+    SegmentRequest,
+    detect_event,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_nunext.serving.client.patience import Patience
+    from napari_nunext.serving.protocol import DetectEvent
+
+CONNECT_TIMEOUT_S = 5.0
+ANSWER_TIMEOUT_S = 30.0
+WORK_TIMEOUT_S = 600.0
+"""How long an upload or a segmentation may take: one waits for the network, one for its turn."""
+SILENCE_TIMEOUT_S = 60.0
+"""Longest silence within a stream; a server that is alive says so every few seconds."""
+
+_Reply = TypeVar("_Reply", bound=BaseModel)
+
+
+class Client:
+    """A model server, wherever it runs.
+
+    Parameters
+    ----------
+    url : str
+        For example ``"http://127.0.0.1:8123"``.
+    token : str, optional
+        The server's bearer token.
+    transport : httpx.BaseTransport, optional
+        What carries the requests; the network by default.
+
+    Raises
+    ------
+    InputError
+        If `url` is not an http or https address.
+    """
+
+    def __init__(
+        self, url: str, token: str | None = None, *, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        self.url = _checked_url(url)
+        address = httpx.URL(self.url)
+        self._http = httpx.Client(
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {token}"} if token else {},
+            timeout=httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+            # A proxy set in the environment could not reach this machine's own loopback.
+            trust_env=not is_loopback(address.host),
+            # Reading the authorities' certificates takes a while, and http has no use for them.
+            verify=address.scheme == "https",
+            transport=transport,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections. Runs that still stream are thereby cancelled."""
+        self._http.close()
+
+    def health(self) -> Health:
+        """Whether the server is ready, on which device, and which models it holds in memory."""
+        return self._ask(Health, "GET", "/healthz")
+
+    def models(self) -> list[ModelInfo]:
+        """Every detector and segmenter, also those that cannot be served (see their `problem`)."""
+        return self._ask(ModelList, "GET", "/v1/models").models
+
+    def put_image(
+        self,
+        rgb: NDArray[np.uint8],
+        *,
+        sha256: str | None = None,
+        patience: Patience | None = None,
+    ) -> str:
+        """Upload an image, losslessly, unless the server still has it.
+
+        Parameters
+        ----------
+        rgb : ndarray of uint8, shape (H, W, 3)
+        sha256 : str, optional
+            Its `pixels_sha256`, where that is known already.
+        patience : Patience, optional
+            For a server that is busy.
+
+        Returns
+        -------
+        str
+            The hash, by which requests name the image.
+        """
+        sha256 = sha256 or pixels_sha256(rgb)
+        with self._failures():
+            known = self._http.head(f"/v1/images/{sha256}")
+        if known.status_code == httpx.codes.OK:
+            return sha256
+        return self._ask(
+            ImageStored,
+            "PUT",
+            f"/v1/images/{sha256}",
+            content=_png(rgb),
+            timeout_s=WORK_TIMEOUT_S,
+            patience=patience,
+        ).sha256
+
+    def detect(
+        self, request: DetectRequest, *, patience: Patience | None = None
+    ) -> Iterator[DetectEvent]:
+        """Find nuclei, yielding every event as it comes.
+
+        The request is sent with the first step of the iteration. Closing the iterator hangs up,
+        which cancels the run.
+
+        Parameters
+        ----------
+        request : DetectRequest
+        patience : Patience, optional
+            For a server that is busy.
+
+        Yields
+        ------
+        Started, Points, Hidden, WindowDone, Masks, Usage, Done or Failed
+            `Done` or `Failed` is the last.
+
+        Raises
+        ------
+        RequestRejectedError
+            If the server refuses, before anything is yielded.
+        ServerUnavailableError
+            If it cannot be reached, or dies in the middle: after all that arrived was yielded.
+        """
+        waiting = Waiting(patience)
+        began = False
+        while True:
+            try:
+                with closing(self._stream(request)) as events:
+                    for event in events:
+                        began = True
+                        yield event
+                return
+            except ServerError as error:
+                if began:
+                    raise
+                waiting.after(error)
+
+    def _stream(self, request: DetectRequest) -> Generator[DetectEvent]:
+        """The events of one try."""
+        timeout = httpx.Timeout(SILENCE_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+        body = request.model_dump_json()
+        with (
+            self._failures(),
+            self._http.stream(
+                "POST", "/v1/detect", content=body, headers=_JSON, timeout=timeout
+            ) as response,
+        ):
+            if response.is_error:
+                response.read()
+                raise _rejection(response)
+            for line in response.iter_lines():
+                if not line.strip():
+                    continue
+                event = detect_event.validate_json(line)
+                yield event
+                if isinstance(event, Done | Failed):
+                    return
+        raise ServerUnavailableError(
+            "The model server stopped in the middle of its answer. What it sent before is kept."
+        )
+
+    def cancel(self, run: str) -> bool:
+        """Stop a run at its next step; what it found before stays.
+
+        A run that the server has not heard of yet is stopped as soon as it arrives.
+
+        Returns
+        -------
+        bool
+            Whether the run was under way.
+        """
+        return self._ask(Cancelled, "POST", "/v1/cancel", CancelRequest(run=run)).found
+
+    def segment(self, request: SegmentRequest, *, patience: Patience | None = None) -> SegmentReply:
+        """Draw a mask for every prompt."""
+        return self._ask(
+            SegmentReply,
+            "POST",
+            "/v1/segment",
+            request,
+            timeout_s=WORK_TIMEOUT_S,
+            patience=patience,
+        )
+
+    def _ask(
+        self,
+        reply: type[_Reply],
+        method: str,
+        path: str,
+        message: BaseModel | None = None,
+        *,
+        content: bytes | None = None,
+        timeout_s: float = ANSWER_TIMEOUT_S,
+        patience: Patience | None = None,
+    ) -> _Reply:
+        headers = {}
+        if message is not None:
+            content, headers = message.model_dump_json().encode(), _JSON
+        waiting = Waiting(patience)
+        while True:
+            try:
+                with self._failures():
+                    response = self._http.request(
+                        method,
+                        path,
+                        content=content,
+                        headers=headers,
+                        timeout=httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S),
+                    )
+                    if response.is_error:
+                        raise _rejection(response)
+                    return reply.model_validate_json(response.content)
+            except ServerError as error:
+                waiting.after(error)
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        """Say in a sentence what the network or the other side did."""
+        try:
+            yield
+        except httpx.ConnectError as error:
+            raise ServerUnavailableError(
+                f"There is no model server at {self.url}. Start it, or check the address."
+            ) from error
+        except httpx.TimeoutException as error:
+            raise ServerUnavailableError(
+                f"The model server at {self.url} does not answer. Try again, or restart it."
+            ) from error
+        except (httpx.TransportError, httpx.StreamError) as error:
+            raise ServerUnavailableError(
+                "The model server stopped in the middle of its answer. What it sent before is kept."
+            ) from error
+        except ValidationError as error:
+            raise ServerUnavailableError(
+                f"What answers at {self.url} is not a model server of this version "
+                f"({error.error_count()} fields differ). Update it, or check the address."
+            ) from error
+
+
+_JSON = {"Content-Type": "application/json"}
+
+
+def _checked_url(url: str) -> str:
+    try:
+        parsed = httpx.URL(url.strip())
+    except httpx.InvalidURL as error:
+        raise InputError(f"{url!r} is not an address; expected http://host:port.") from error
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise InputError(f"{url!r} is not a server's address; expected http://host:port.")
+    return str(parsed).rstrip("/")
+
+
+def _png(rgb: NDArray[np.uint8]) -> bytes:
+    from PIL import Image
+
+    file = io.BytesIO()
+    # The fastest compression: to a server on this machine, encoding is most of the upload.
+    Image.fromarray(rgb).save(file, format="PNG", compress_level=1)
+    return file.getvalue()
+
+
+def _rejection(response: httpx.Response) -> RequestRejectedError:
+    try:
+        message = Problem.model_validate_json(response.content).message
+    except ValidationError:
+        message = (
+            f"The model server at {response.url.host} refused with HTTP {response.status_code} "
+            "and gave no reason."
+        )
+    return RequestRejectedError(message, response.status_code, _retry_after(response))
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """Seconds until it is worth to ask again; None where the answer does not say.
+
+    The header is a number of seconds or a date (RFC 9110, 10.2.3).
+    """
+    value = response.headers.get("Retry-After", "").strip()
+    if value.isdecimal():
+        return float(value)
+    try:
+        return max(parsedate_to_datetime(value).timestamp() - time.time(), 0.0)
+    except ValueError:
+        return None

@@ -1,0 +1,64 @@
+"""The plan of the code: rooms of a size, each saying what is in it."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+TREES = (ROOT / "napari_nunext", ROOT / "training" / "nunext_training")
+PACKAGES = sorted(p.parent for tree in TREES for p in tree.rglob("__init__.py"))
+
+MOST_MODULES = 15
+CROWDED = {"napari_nunext/core", "napari_nunext/review", "napari_nunext/store", "napari_nunext/ui"}
+"""Still to be divided. Nothing may be added to this list."""
+
+MOST_LINES = 400
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=name)
+def test_a_package_is_small_enough_to_be_known_by_heart(package: Path) -> None:
+    modules = [p for p in package.glob("*.py") if p.name != "__init__.py"]
+    assert (len(modules) > MOST_MODULES) == (name(package) in CROWDED)
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=name)
+def test_a_package_says_what_is_in_it(package: Path) -> None:
+    assert ast.get_docstring(ast.parse((package / "__init__.py").read_text("utf-8")))
+
+
+def test_no_module_is_too_long() -> None:
+    long = {
+        name(path): lines
+        for tree in TREES
+        for path in tree.rglob("*.py")
+        if (lines := len(path.read_text("utf-8").splitlines())) > MOST_LINES
+    }
+    assert long == {}
+
+
+def test_the_architecture_names_every_wing() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    wings = {p.parent.name for tree in TREES for p in tree.glob("*/__init__.py")} | {
+        p.parent.name for p in (ROOT / "napari_nunext").glob("models/*/__init__.py")
+    }
+    assert sorted(wing for wing in wings if f"{wing}/" not in page) == []
+
+
+def test_the_index_leads_to_every_document() -> None:
+    docs = ROOT / "docs"
+    index = (docs / "README.md").read_text("utf-8")
+    assert (
+        sorted(
+            p.name
+            for p in docs.glob("*.md")
+            if p.name != "README.md" and f"({p.name})" not in index
+        )
+        == []
+    )

@@ -1,0 +1,71 @@
+"""``nunext-train extend``: new tokens for a pretrained model, new categories for a NuNext."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_nunext.core.answers import NUCLEUS_INSTRUCTION
+from napari_nunext.core.errors import InputError
+from napari_nunext.core.options import mpp, positive
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the parser's."""
+    extend = commands.add_parser(
+        "extend", help="give a Qwen-VL the tokens of NuNext, or a NuNext more categories"
+    )
+    extend.add_argument("--checkpoint", type=Path, required=True, metavar="DIR")
+    extend.add_argument("--out", type=Path, required=True, metavar="DIR")
+    extend.add_argument("--categories", default="", help="comma-separated")
+    extend.add_argument("--seed", type=int, default=0)
+    base = extend.add_argument_group("a base model without NuNext's tokens")
+    base.add_argument("--window-px", type=positive, help="side of a window (default 448)")
+    base.add_argument("--mpp", type=mpp, help="um per window pixel (default 0.25, 40x)")
+    base.add_argument("--bins", type=positive, help="coordinate tokens (default 1000)")
+    base.add_argument("--latents", type=int, help="for the chain of visual thought (default 8)")
+    base.add_argument("--instruction", help="the prompt (default: the paper's)")
+    extend.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from napari_nunext.models.checkpoints.extend import add_categories, extend_checkpoint
+    from napari_nunext.models.checkpoints.integrity import FILE_NAME
+
+    categories = [name.strip() for name in args.categories.split(",") if name.strip()]
+    if not (args.checkpoint / FILE_NAME).is_file():
+        description = extend_checkpoint(
+            args.checkpoint,
+            args.out,
+            window_px=args.window_px or 448,
+            mpp=args.mpp or 0.25,
+            bins=args.bins or 1000,
+            latents=8 if args.latents is None else args.latents,
+            categories=categories,
+            instruction=args.instruction or NUCLEUS_INSTRUCTION,
+            seed=args.seed,
+        )
+    else:
+        _check_only_categories(args, categories)
+        description = add_categories(args.checkpoint, args.out, categories, seed=args.seed)
+    names = ", ".join(c.name for c in description.categories) or "points alone"
+    print(f"{args.out}: {description.parameters:,} parameters, {names}")
+    return 0
+
+
+def _check_only_categories(args: argparse.Namespace, categories: list[str]) -> None:
+    options = ("window_px", "mpp", "bins", "latents", "instruction")
+    given = [f"--{name.replace('_', '-')}" for name in options if getattr(args, name) is not None]
+    if given:
+        raise InputError(
+            f"{args.checkpoint} is a NuNext checkpoint already: {', '.join(given)} cannot change. "
+            "Leave that out, or start from the base model."
+        )
+    if not categories:
+        raise InputError(
+            f"{args.checkpoint} is a NuNext checkpoint already. Say with --categories what it is "
+            "to learn to tell apart."
+        )

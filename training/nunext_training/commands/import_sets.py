@@ -1,0 +1,153 @@
+"""``nunext-train import``: the command line of published data sets, and of drawn tissue."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_nunext.core.errors import InputError
+from napari_nunext.core.nuclei import UNCATEGORISED
+from napari_nunext.core.options import mpp, positive
+from napari_nunext.core.records import SPLITS
+from nunext_training.commands.options import add_strict, renames_of
+from nunext_training.runs.progress import counter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nunext_training.data.labelled import LabelledImage
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the parser's."""
+    from nunext_training.data.importers import IMPORTERS
+    from nunext_training.data.importers.synthetic import NAME
+
+    parser = commands.add_parser("import", help="turn a published data set into an export")
+    names = sorted([*IMPORTERS, NAME])
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = _table()
+    parser.add_argument("dataset", choices=names, metavar="DATASET", help="one of those below")
+    parser.add_argument("path", type=Path, nargs="?", help="where the data set lies")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--mpp", type=mpp, help="um per pixel, instead of what the set says")
+    parser.add_argument(
+        "--split", choices=SPLITS, help="of every image, instead of what the set says"
+    )
+    parser.add_argument(
+        "--rename", action="append", default=[], metavar="FROM=TO", help="rename a category"
+    )
+    add_strict(parser)
+    drawn = parser.add_argument_group(NAME, "drawn tissue with exact masks; takes no path")
+    drawn.add_argument("--count", type=positive, default=100, help="tiles (default 100)")
+    drawn.add_argument("--size-px", type=positive, default=512, help="side of a tile (default 512)")
+    drawn.add_argument("--seed", type=int, default=0)
+    parser.set_defaults(run=_run)
+
+
+def _table() -> str:
+    """The data sets for ``--help``."""
+    from nunext_training.data.importers import IMPORTERS
+    from nunext_training.data.importers.synthetic import NAME
+
+    rows = [(i.name, i.title) for i in sorted(IMPORTERS.values(), key=lambda i: i.name)]
+    rows.append((NAME, "tissue that is drawn, with exact masks"))
+    width = max(len(name) for name, _ in rows)
+    return "data sets:\n" + "\n".join(f"  {name:{width}}  {title}" for name, title in rows)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from napari_nunext.core.geometry import check_mpp
+    from napari_nunext.core.nuclei import default_categories
+    from nunext_training.data.importers import IMPORTERS
+    from nunext_training.data.importers.synthetic import NAME
+    from nunext_training.data.importers.writing import write_export
+    from nunext_training.data.labelled import rename_as_asked, shared_patients
+    from nunext_training.data.sources import tell_left_out
+
+    if args.dataset == NAME:
+        return _draw(args)
+    importer = IMPORTERS[args.dataset]
+    if args.path is None:
+        raise InputError(f"{importer.title} is read from a folder. Say which, after its name.")
+    if not importer.recognises(args.path):
+        raise InputError(f"{args.path} has not the layout of {importer.title}. Check the path.")
+    left_out: list[str] = []
+    read = importer.read(
+        args.path,
+        mpp=None if args.mpp is None else check_mpp(args.mpp, "--mpp"),
+        left_out=None if args.strict else left_out,
+    )
+    tell_left_out(
+        left_out, len(left_out), len(left_out) + len(read), what="images", allow=args.allow_loss
+    )
+    renames = renames_of(args.rename)
+    images = rename_as_asked(read, renames)
+    if args.split is not None:
+        images = tuple(replace(image, split=args.split) for image in images)
+    used = {name for image in images for name in image.categories} | {
+        n.category for image in images for n in image.rejected
+    }
+    known = [renames.get(c.name, c.name) for c in importer.categories]
+    categories = default_categories(dict.fromkeys([*known, *sorted(used - set(known))]))
+    manifest = write_export(
+        images,
+        args.out,
+        categories=categories,
+        origin=importer.name,
+        public_names=importer.names_are_public,
+        progress=counter("image"),
+    )
+    counts = ", ".join(f"{n} {what}" for what, n in manifest.counts.items())
+    print(f"{args.out}: {counts}")
+    print(_told_of_categories(images))
+    for note in (note for image in images for note in image.notes):
+        print(f"nunext-train: {note}", file=sys.stderr)
+    shared = shared_patients(images)
+    if shared:
+        print(
+            f"nunext-train: the published split has {len(shared)} patients in more than one part",
+            file=sys.stderr,
+        )
+    return 0
+
+
+def _told_of_categories(images: Sequence[LabelledImage]) -> str:
+    """How many nuclei have which category, how many have none, and what the source said of these.
+
+    In the order of frequency.
+    """
+    found = Counter(name for image in images for name in image.categories)
+    without = found.pop(UNCATEGORISED, 0)
+    said = Counter(kind for image in images for kind in image.unsorted)
+    named = "".join(f", {n} {name}" for name, n in found.most_common())
+    line = f"{found.total()} nuclei have a category{named}; {without} have none"
+    if said:
+        line += " (" + ", ".join(f"{n} {kind!r}" for kind, n in said.most_common()) + ")"
+    return f"{line}."
+
+
+def _draw(args: argparse.Namespace) -> int:
+    """Synthetic tiles as an export."""
+    from napari_nunext.synthetic import CATEGORIES
+    from nunext_training.data.importers.synthetic import MPP, NAME, DrawnTiles
+    from nunext_training.data.importers.writing import write_export
+
+    if args.path is not None:
+        raise InputError(f"{NAME} tiles are drawn, not read; leave out {args.path}.")
+    tiles = DrawnTiles(
+        args.count,
+        size_px=args.size_px,
+        mpp=MPP if args.mpp is None else args.mpp,
+        seed=args.seed,
+        split=args.split,
+    )
+    manifest = write_export(
+        tiles, args.out, categories=CATEGORIES, origin=NAME, progress=counter("tile")
+    )
+    print(f"{args.out}: " + ", ".join(f"{n} {what}" for what, n in manifest.counts.items()))
+    return 0

@@ -1,0 +1,136 @@
+"""What the subcommands of ``nunext-train`` share."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_nunext.core.errors import InputError
+from napari_nunext.core.options import positive
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Sequence
+
+    from nunext_training.recipes.recipe import Recipe
+    from nunext_training.runs.progress import Progress
+    from nunext_training.stages.stage import Job
+
+EXIT_BAD_INPUT = 2
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+
+
+def add_strict(parser: argparse.ArgumentParser) -> None:
+    """Add the options to stop at bad input rather than leave it out, and to leave out most."""
+    parser.add_argument(
+        "--strict", action="store_true", help="stop at bad records (default: left out, counted)"
+    )
+    parser.add_argument(
+        "--allow-loss",
+        action="store_true",
+        help="go on where more than half would be left out (default: stop and say what)",
+    )
+
+
+def add_stage(parser: argparse.ArgumentParser, recipe: str, checkpoint: str = "DIR") -> None:
+    """Add what every stage of training is asked for; `job_options` and `run_job` read it."""
+    parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="EXPORT")
+    parser.add_argument("--checkpoint", type=Path, required=True, metavar=checkpoint)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--recipe", default=recipe, help=f"a name or a TOML file ({recipe})")
+    parser.add_argument("--steps", type=positive)
+    parser.add_argument("--lr", type=float)
+    parser.add_argument("--validate-every", type=positive, metavar="STEPS")
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--threads", type=positive, help="CPU threads (default: all)")
+    parser.add_argument(
+        "--rename", action="append", default=[], metavar="FROM=TO", help="rename a category"
+    )
+    add_strict(parser)
+    parser.add_argument("--resume", action="store_true", help="go on with an unfinished run")
+    parser.add_argument("--progress", choices=("bar", "jsonl"), default="bar")
+
+
+def job_options(args: argparse.Namespace, recipe: Recipe) -> dict[str, Any]:
+    """The options of a `nunext_training.stages.stage.Job` that `add_stage` asks for."""
+    return {
+        "data": tuple(args.data),
+        "checkpoint": args.checkpoint,
+        "out": args.out,
+        "recipe": recipe,
+        "resume": args.resume,
+        "strict": args.strict,
+        "allow_loss": args.allow_loss,
+        "renames": renames_of(args.rename),
+    }
+
+
+def recipe_of(args: argparse.Namespace, **changes: Any) -> Recipe:
+    """The named recipe, with what the command line says instead; see `changed`."""
+    from nunext_training.recipes.recipe import changed, load_recipe
+
+    return changed(load_recipe(args.recipe), **changes, **given(seed=getattr(args, "seed", None)))
+
+
+def given(**values: Any) -> dict[str, Any]:
+    """The values that are not None: what the command line says instead of the recipe."""
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def renames_of(pairs: Sequence[str]) -> dict[str, str]:
+    """Categories to rename, from ``FROM=TO`` options."""
+    renames = {}
+    for pair in pairs:
+        old, equals, new = pair.partition("=")
+        if not (equals and old and new):
+            raise InputError(f"--rename {pair!r} is not FROM=TO.")
+        renames[old] = new
+    return renames
+
+
+def stop_on_signal() -> Callable[[], bool]:
+    """Finish the step and save on the first SIGINT or SIGTERM; the second one ends at once."""
+    asked = False
+
+    def ask(number: int, frame: Any) -> None:
+        nonlocal asked
+        asked = True
+        signal.signal(number, signal.SIG_DFL)
+
+    signal.signal(signal.SIGINT, ask)
+    signal.signal(signal.SIGTERM, ask)
+    return lambda: asked
+
+
+def set_threads(threads: int | None) -> None:
+    """Limit the CPU threads of torch; all where it is None."""
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(max(1, threads))
+
+
+def progress_of(name: str) -> Progress:
+    """The progress that ``--progress`` names, and no other bars beside it."""
+    from transformers.utils import logging as transformers_logging
+
+    from nunext_training.runs.progress import Bar, JsonLines
+
+    # Its own bars, for reading and writing weights, would come between.
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    return JsonLines(sys.stdout) if name == "jsonl" else Bar(sys.stderr)
+
+
+def run_job(
+    args: argparse.Namespace,
+    run: Callable[..., Path | None],
+    job: Job,
+) -> int:
+    """Run a stage's job with the progress that was asked for; the exit code."""
+    if run(job, progress_of(args.progress), stop=stop_on_signal()) is None:
+        sys.stderr.write("nunext-train: stopped; go on with --resume\n")
+        return EXIT_INTERRUPTED
+    return 0

@@ -1,0 +1,65 @@
+"""``nunext-train release``: the command line of checkpoints that are given to others."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_nunext.core.errors import InputError
+from napari_nunext.core.options import positive
+from napari_nunext.core.records import SPLITS
+from nunext_training.commands.options import add_strict, set_threads
+from nunext_training.runs.progress import counter
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the parser's."""
+    parser = commands.add_parser(
+        "release", help="a small copy of a checkpoint, measured, with a model card"
+    )
+    parser.add_argument("--checkpoint", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="EXPORT")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--splits", nargs="+", choices=SPLITS, default=["val"])
+    parser.add_argument("--weights", choices=("float32", "float16", "bfloat16"), default="float16")
+    parser.add_argument(
+        "--segmenter", type=Path, metavar="DIR", help="draws what a detector finds, for its masks"
+    )
+    parser.add_argument(
+        "--card", type=Path, metavar="FILE.md", help="text of the model card around its figures"
+    )
+    add_strict(parser)
+    parser.add_argument("--threads", type=positive, help="CPU threads (default: all)")
+    parser.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from nunext_training.data.sources import read_and_tell
+    from nunext_training.release.release import ReleaseJob, release, summary
+
+    set_threads(args.threads)
+    sources = read_and_tell(args.data, strict=args.strict, allow_loss=args.allow_loss)
+    job = ReleaseJob(
+        checkpoint=args.checkpoint,
+        out=args.out,
+        weights=args.weights,
+        splits=tuple(args.splits),
+        segmenter=args.segmenter,
+        card=None if args.card is None else _text(args.card),
+    )
+    measured = release(job, sources, counter("image"))
+    sys.stdout.write(f"{summary(measured)}\n{args.out}\n")
+    return 0
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path} is not text in UTF-8 ({error.reason}). Save it as such."
+        ) from error

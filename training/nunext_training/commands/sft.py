@@ -1,0 +1,68 @@
+"""``nunext-train sft``: the command line of supervised fine-tuning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_nunext.core.options import positive
+from nunext_training.commands.options import (
+    add_stage,
+    given,
+    job_options,
+    recipe_of,
+    run_job,
+    set_threads,
+)
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the parser's."""
+    sft = commands.add_parser("sft", help="fine-tune a checkpoint on exports")
+    add_stage(sft, recipe="feedback")
+    sft.add_argument("--supervision", choices=("naive", "soft"))
+    sft.add_argument("--sigma-bins", type=float)
+    sft.add_argument(
+        "--covt", type=Path, metavar="SAM", help="teach the latent tokens to think of masks"
+    )
+    sft.add_argument("--batch-size", type=positive)
+    sft.add_argument("--warmup-steps", type=int)
+    sft.add_argument("--workers", type=int, default=0, help="processes that cut windows")
+    sft.add_argument(
+        "--keep",
+        choices=("best", "last"),
+        default="best",
+        help="the weights that validate best; or the last, and the val split stays unseen",
+    )
+    sft.add_argument("--name", default="", help="of the new model, for people (default: --out's)")
+    sft.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from nunext_training.stages.sft import SftJob, run_sft
+
+    set_threads(args.threads)
+    job = SftJob(
+        **job_options(
+            args,
+            recipe_of(
+                args,
+                loss=given(supervision=args.supervision, sigma_bins=args.sigma_bins),
+                optimiser=given(
+                    steps=args.steps,
+                    batch_size=args.batch_size,
+                    lr=args.lr,
+                    warmup_steps=args.warmup_steps,
+                ),
+                validation=given(every_steps=args.validate_every),
+            ),
+        ),
+        name=args.name,
+        covt=args.covt,
+        workers=args.workers,
+        keep=args.keep,
+    )
+    return run_job(args, run_sft, job)
