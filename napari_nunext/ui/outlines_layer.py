@@ -120,7 +120,7 @@ class OutlinesLayer:
     def show_field(self, field: OpenField) -> None:
         """Start over on another image."""
         self._painted = Painted.nothing()
-        self._draft_rim = self._draft_rim[:0]
+        self._draft, self._draft_rim = None, self._draft_rim[:0]
         self._rims.clear()
         self.layer.data = self._layer_data = self._blank(field)
         self._painted_over = False

@@ -155,3 +155,15 @@ def test_an_outline_that_is_drawn_is_painted_in_the_place_of_its_nucleus_own(
             *[] if drawn is None else [events.edit_mask(IMAGE, model.draft.uid, drawn)]
         )
         np.testing.assert_array_equal(layer.layer.data > 0, covered(showing(own)))
+
+
+def test_an_outline_that_is_being_drawn_is_there_when_the_layer_is_drawn_anew() -> None:
+    uid = uuid4()
+    model = showing(FieldState.fold(events=[events.add(IMAGE, 20, 20, "A", uid=uid)]))
+    layer = OutlinesLayer(model, open_field())
+    model.draft = Draft(IMAGE, uid, "painting", disc(20, 20), open_field().box)
+    layer.show_draft()
+    drawn = layer.layer.data > 0
+    assert drawn.any()
+    layer.restore(open_field())
+    np.testing.assert_array_equal(layer.layer.data > 0, drawn)
