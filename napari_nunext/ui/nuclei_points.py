@@ -61,6 +61,15 @@ class NucleiPoints(Points):
         """One name for all: as many as there are points take longer than to draw them."""
         return [SYMBOL]
 
+    def refresh(self, event: Any = None, **how: Any) -> None:
+        """Draw what is in view; while hidden, know at least what that is.
+
+        Napari does not look then, and breaks where the layer is put into its list again.
+        """
+        super().refresh(event, **how)
+        if not self.visible:
+            self.set_view_slice()
+
     def add(self, coords: ArrayLike) -> None:
         """Ask for points."""
         self._on_add(np.atleast_2d(np.asarray(coords, dtype=np.float64)))

@@ -287,3 +287,12 @@ def test_another_scale_moves_every_layer_alike(found: QuickApp) -> None:
     for layer in found.viewer.layers:
         assert tuple(layer.scale) == (0.25, 0.25)
         assert [str(unit) for unit in layer.units] == ["micrometer", "micrometer"]
+
+
+def test_what_goes_while_the_points_are_hidden_is_not_in_view_any_more(found: QuickApp) -> None:
+    controller, layer = found.controller, found.canvas.nuclei.layer
+    assert len(layer._view_data) == len(layer.data) > 0
+    controller.set_points(False)
+    controller.delete_nuclei(controller.model.state.nuclei)
+    found.canvas.flush()
+    assert len(layer._view_data) == len(layer.data) == 0
