@@ -17,6 +17,8 @@ import numpy as np
 from napari.layers import Points
 from napari.layers.points._points_constants import Symbol
 
+from napari_nunext.ui.layers import from_napari
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -79,6 +81,33 @@ class NucleiPoints(Points):
         rows = sorted(int(row) for row in indices)
         if rows:
             self._on_remove(rows)
+
+    def get_status(self, position: ArrayLike | None = None, **how: Any) -> dict[str, str]:
+        """What the status bar says: the place in um, and what the nucleus there is.
+
+        napari would say the number of a row and the names of our columns.
+        """
+        status: dict[str, str] = super().get_status(position, **how)
+        if position is None:
+            return status
+        place_rc = np.asarray(position, dtype=np.float64)[-2:]
+        if how.get("world"):
+            place_rc = np.asarray(self.world_to_data(place_rc))
+        (x_um, y_um) = from_napari([place_rc])[0] * self.scale[::-1]
+        words = f" x {x_um:.1f}, y {y_um:.1f} µm"
+        row = self.get_value(position, **{k: v for k, v in how.items() if k != "value"})
+        if row is not None and row < len(self.features):
+            words += f"; {self._words_of(int(row))}"
+        return status | {"coordinates": words, "value": words}
+
+    def _words_of(self, row: int) -> str:
+        """A point's category and how sure it is."""
+        nucleus = self.features.iloc[row]
+        sure = "sure" if nucleus["sure"] else "unsure"
+        confidence = nucleus["confidence"]
+        return f"{nucleus['category']}, " + (
+            sure if np.isnan(confidence) else f"{sure} ({confidence:.2f})"
+        )
 
     def show(
         self,

@@ -97,6 +97,18 @@ def test_streamed_nuclei_are_drawn_where_they_are_and_as_sure_as_they_are(found:
     assert is_hollow(layer) == [False, False, False, True]
 
 
+def test_the_status_bar_says_where_the_pointer_is_and_what_the_nucleus_there_is(
+    found: QuickApp,
+) -> None:
+    layer = layer_of(found)
+    mpp = layer.scale[0]
+    category = state_of(found).nuclei[uids(found)[3]].nucleus.category
+    said = layer.get_status([20 * mpp, 150 * mpp], world=True)["coordinates"]
+    assert said == f" x {150.5 * mpp:.1f}, y {20.5 * mpp:.1f} µm; {category}, unsure (0.20)"
+    beside = layer.get_status([5 * mpp, 5 * mpp], world=True)["coordinates"]
+    assert beside == f" x {5.5 * mpp:.1f}, y {5.5 * mpp:.1f} µm"
+
+
 def test_a_click_with_the_add_tool_adds_one_nucleus_of_the_current_category(
     found: QuickApp,
 ) -> None:
