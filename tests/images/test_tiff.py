@@ -72,6 +72,14 @@ def test_other_depths_are_scaled_and_noted(
     assert image.notes[0].startswith(note)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int16, np.int32, np.uint16])
+def test_float_0_255_stretched(path: Path, rng: np.random.Generator, dtype: type) -> None:
+    """Stain normalisers and MATLAB write 8-bit values in wider types: the picture is the same."""
+    pale = rng.integers(120, 248, (16, 16, 3), dtype=np.uint8)
+    tifffile.imwrite(path, pale.astype(dtype), photometric="rgb")
+    np.testing.assert_array_equal(open_image(path).rgb, pale)
+
+
 def test_nan_is_refused(path: Path) -> None:
     tifffile.imwrite(path, np.array([[0.0, np.nan]], np.float32))
     with pytest.raises(ImageError, match="NaN"):
@@ -255,7 +263,7 @@ def test_garbled_compressed_data_is_refused(path: Path, rgb: np.ndarray) -> None
 APERIO = "Aperio Image Library v11.2.1\r\n48x32 [0,0 48x32] (240x240) JPEG/RGB Q=30|AppMag = 40"
 
 
-def test_aperios_description_is_a_scale(path: Path, rgb: np.ndarray) -> None:
+def test_aperio_tile_mpp_ignored(path: Path, rgb: np.ndarray) -> None:
     tifffile.imwrite(path, rgb, description=f"{APERIO}|MPP = 0.2500|Left = 1", metadata=None)
     image = open_image(path)
     assert (image.mpp, image.mpp_source, image.notes) == (0.25, "file", ())
@@ -281,7 +289,7 @@ def test_aperios_description_without_a_scale_leaves_it_to_the_tags(
     ],
     ids=["nothing", "x alone", "y alone", "pixels", "y in pixels", "millimeter"],
 )
-def test_what_ome_does_not_say_the_tags_do(
+def test_ome_scale_in_tiff_tags(
     path: Path, rgb: np.ndarray, said: dict[str, object], expected: float
 ) -> None:
     tifffile.imwrite(
@@ -296,7 +304,7 @@ def test_what_ome_does_not_say_the_tags_do(
     assert open_image(path).mpp == pytest.approx(expected)
 
 
-def test_reduced_copies_in_front_are_not_taken_for_the_image(path: Path, rgb: np.ndarray) -> None:
+def test_thumbnail_page_taken(path: Path, rgb: np.ndarray) -> None:
     with tifffile.TiffWriter(path) as writer:
         for step, kind in ((4, 1), (2, 1), (1, 0)):
             writer.write(

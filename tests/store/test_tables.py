@@ -80,6 +80,16 @@ def test_a_mask_of_the_whole_image_is_one_run():
     assert annotation["segmentation"] == {"size": [2, 3], "counts": [0, 6]}
 
 
+def test_coco_point_without_mask(tmp_path):
+    """A nucleus without an outline has one of no pixel: pycocotools breaks at an empty list."""
+    write_coco(tmp_path / "c.json", [CocoImage(entry(), [predicted(3, 4)])], categories=[])
+    (annotation,) = json.loads((tmp_path / "c.json").read_text())["annotations"]
+    width, height = entry().width_px, entry().height_px
+    assert annotation["segmentation"]["size"] == [height, width]
+    assert not decoded(annotation["segmentation"]).any()
+    assert (annotation["area"], annotation["bbox"]) == (0, [3, 4, 0, 0])
+
+
 def test_coco_ids_point_at_each_other(tmp_path):
     rejected = ReviewedNucleus(predicted(3, 3), status="rejected")
     images = [

@@ -115,7 +115,7 @@ KINDS = ["rgb", "grey", "16 bit", "float", "planar", "CYX"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_file_that_napari_has_read_is_reviewed_in_its_place(
+def test_canvas_drop_ignored(
     window: Window, kind: str, tmp_path: Path, rng: np.random.Generator
 ) -> None:
     path = tmp_path / ("new.png" if kind in ("rgb", "grey") else "new.tif")
