@@ -14,6 +14,7 @@ from napari_nunext.core.masks import Mask
 from napari_nunext.core.nuclei import Category
 from napari_nunext.store import Event, events
 from napari_nunext.store.entries import Origin
+from napari_nunext.store.payloads import PAYLOADS
 
 IMAGE = "ab" * 32
 UID = uuid4()
@@ -51,7 +52,7 @@ ONE_OF_EACH = [
 
 
 def test_there_is_a_constructor_for_every_kind():
-    assert {e.kind for e in ONE_OF_EACH} == events._PAYLOADS.keys()
+    assert {e.kind for e in ONE_OF_EACH} == PAYLOADS.keys()
     assert {e.kind for e in ONE_OF_EACH if e.is_edit} == events.EDIT_KINDS
 
 

@@ -30,7 +30,7 @@ SIDE_PX = 200
 
 @pytest.fixture(autouse=True)
 def no_widget_leaks(qapp: QApplication) -> Iterator[None]:
-    """Fail a test that leaves top-level widgets behind.
+    """Fail a test that leaves top-level widgets behind, or a window of anybody's on the screen.
 
     A widget that outlives its test is usually held by a signal that was connected and never let go.
     """
@@ -42,6 +42,11 @@ def no_widget_leaks(qapp: QApplication) -> Iterator[None]:
         qapp.processEvents()
         if time.monotonic() > deadline:
             pytest.fail(f"Widgets left behind: {[type(w).__name__ for w in left]}")
+    # Whatever draws or notifies later would do it in this test's window.
+    shown = [w for w in qapp.topLevelWidgets() if w.isVisible()]
+    for window in shown:
+        window.close()
+    assert [type(window).__name__ for window in shown] == []
 
 
 def is_ours(widget: object) -> bool:

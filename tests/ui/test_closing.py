@@ -102,6 +102,8 @@ def test_however_the_window_closes_the_one_file_is_whole_and_the_server_let_go(
     close(app)
     spin(lambda: server.stopped)
     assert nuclei_in_the_one_file(tmp_path / "review.nunext") == 2
+    if close is by_destruction:
+        app.viewer.close()
 
 
 def test_soon_after_a_pause_the_one_file_is_whole_while_the_window_stays_open(
