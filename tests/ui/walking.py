@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import numpy as np
 from napari.layers import Image, Layer, Points
@@ -21,6 +22,7 @@ from napari.layers.utils._link_layers import layer_is_linked
 
 from napari_nunext.core.nuclei import points_of
 from napari_nunext.store import Project
+from napari_nunext.ui import asking
 from napari_nunext.ui.layers import is_placed, to_napari
 from napari_nunext.ui.outlines_layer import OutlinesLayer
 from napari_nunext.ui.points_layer import MODES
@@ -51,6 +53,26 @@ NAPARIS_OWN = (
 OUR_CODE = str(Path(__file__).parents[2] / "napari_nunext")
 
 
+class NobodyThere:
+    """Stands for `QFileDialog`: every question for a file or folder is left unanswered."""
+
+    @staticmethod
+    def getOpenFileNames(*_: object) -> tuple[list[str], str]:
+        return [], ""
+
+    @staticmethod
+    def getOpenFileName(*_: object) -> tuple[str, str]:
+        return "", ""
+
+    @staticmethod
+    def getSaveFileName(*_: object) -> tuple[str, str]:
+        return "", ""
+
+    @staticmethod
+    def getExistingDirectory(*_: object) -> str:
+        return ""
+
+
 @dataclass
 class Walker:
     """Walks at random over one window, and counts where what is shown is not what is so.
@@ -77,10 +99,11 @@ class Walker:
     def walk(self, steps: int) -> None:
         """Take steps; what went wrong is in `divergences`."""
         self.server.fake.outline = lambda clicks: square(clicks[0].x, clicks[0].y, 10)
-        for i in range(steps):
-            self.step()
-            if i % REOPEN_EVERY == REOPEN_EVERY - 1 or i == steps - 1:
-                self._note("reopened", self._reopened())
+        with patch.object(asking, "QFileDialog", NobodyThere):  # a dialog would wait for ever
+            for i in range(steps):
+                self.step()
+                if i % REOPEN_EVERY == REOPEN_EVERY - 1 or i == steps - 1:
+                    self._note("reopened", self._reopened())
 
     def step(self) -> None:
         """Take one step of any kind and look."""
