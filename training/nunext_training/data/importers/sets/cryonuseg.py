@@ -96,7 +96,7 @@ CRYONUSEG = Importer(
     categories=NO_CATEGORIES,
     recognises=_recognises,
     members=_members,
-    licence="CC BY-NC-SA 4.0",
+    licence="see the link",
     link="https://github.com/masih4/CryoNuSeg",
     not_carried="the annotations of the others",
 )

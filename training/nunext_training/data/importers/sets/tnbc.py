@@ -86,6 +86,6 @@ TNBC = Importer(
     categories=NO_CATEGORIES,
     recognises=_recognises,
     members=_members,
-    licence="CC BY 4.0",
+    licence="see the link",
     link="https://zenodo.org/records/1175282",
 )
