@@ -97,15 +97,21 @@ def test_points_and_categories_and_confidence_are_those_of_our_own_decoder(engin
 def test_windows_are_decoded_together_and_points_come_before_their_window_ends(
     engine, served, windows
 ):
-    order = list(served(engine).detect(windows, cancelled=lambda: False))
-    firsts = {}
+    # When the points of a window arrive is up to three processes and their cores: on a busy machine
+    # all may come at once. Windows that are decoded one by one never overlap, however often.
+    assert any(most_between(served(engine), windows) > 3 for _ in range(5))
+
+
+def most_between(detector, windows):
+    """How many windows are heard of between the first point and the end of one of them, at most."""
+    order = list(detector.detect(windows, cancelled=lambda: False))
+    firsts, ends = {}, {}
     for number, event in enumerate(order):
         if isinstance(event, WindowPoints):
             firsts.setdefault(event.window, number)
-    ends = {e.window: n for n, e in enumerate(order) if isinstance(e, WindowEnd)}
-    longest = max(firsts, key=lambda window: ends[window] - firsts[window])
-    between = {event.window for event in order[firsts[longest] : ends[longest]]}
-    assert len(between) > 3
+        if isinstance(event, WindowEnd):
+            ends[event.window] = number
+    return max(len({e.window for e in order[firsts[w] : ends[w]]}) for w in firsts)
 
 
 def test_hanging_up_frees_the_engine(engines, served, windows):
