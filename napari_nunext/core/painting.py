@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     Place = tuple[float, float]
 
+NOTHING = Mask(0, 0, 0, 0, ())
+"""A mask of no pixel."""
 THINNEST_PX = 1.0
 """Radius below which a stroke would fall apart between the centres of pixels."""
 
@@ -84,7 +86,7 @@ def filled(mask: Mask) -> Mask:
 def piece_with(mask: Mask, x_px: float, y_px: float) -> Mask:
     """The piece in which a place lies; empty where it lies in none."""
     if not mask.covers(x_px, y_px):
-        return Mask.from_array(np.zeros((0, 0), dtype=bool))
+        return NOTHING
     pieces, _ = scipy.ndimage.label(mask.to_array())
     number = pieces[math.floor(y_px) - mask.y0_px, math.floor(x_px) - mask.x0_px]
     return Mask.from_array(pieces == number, mask.x0_px, mask.y0_px)
@@ -117,7 +119,7 @@ def middle_of(mask: Mask) -> Place:
 
 def line_through(corners_xy: Sequence[Place], within: Box) -> Mask:
     """The thinnest stroke through some places, in their order."""
-    drawn = Mask.from_array(np.zeros((0, 0), dtype=bool))
+    drawn = NOTHING
     for start, end in zip(corners_xy, [*corners_xy[1:], corners_xy[-1]], strict=True):
         drawn = joined(drawn, segment_of_stroke(start, end, THINNEST_PX, within))
     return drawn

@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from napari_nunext.core.painting import joined, segment_of_stroke, without
+from napari_nunext.core.painting import NOTHING, joined, segment_of_stroke, without
 from napari_nunext.review import editing
 from napari_nunext.review.model import Notice
-from napari_nunext.review.redrawing import NOTHING, Redrawing, Redrawn, outlined_by, room_for
+from napari_nunext.review.redrawing import Redrawing, Redrawn, outlined_by, room_for
 
 if TYPE_CHECKING:
     from uuid import UUID

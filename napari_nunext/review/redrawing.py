@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_nunext.core.geometry import Box
-from napari_nunext.core.masks import Mask
 from napari_nunext.core.painting import (
+    NOTHING,
     filled,
     have_common_pixels,
     joined,
@@ -29,11 +29,11 @@ from napari_nunext.store import events
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_nunext.core.masks import Mask
     from napari_nunext.core.nuclei import Nucleus
     from napari_nunext.review.table import NucleusTable
     from napari_nunext.store import Event
 
-NOTHING = Mask(0, 0, 0, 0, ())
 LARGEST_PX = 1024
 """Sides of an outline that is drawn by hand: beyond, drawing it would no longer be smooth."""
 
