@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Points
+from napari.layers import Layer, Points
 from napari.layers.points._points_constants import Symbol
 
 from napari_nunext.ui.layers import from_napari
@@ -87,7 +87,8 @@ class NucleiPoints(Points):
 
         napari would say the number of a row and the names of our columns.
         """
-        status: dict[str, str] = super().get_status(position, **how)
+        # Not that of `Points`, which looks twice for what stands there, at every move of the mouse.
+        status: dict[str, str] = Layer.get_status(self)
         if position is None:
             return status
         place_rc = np.asarray(position, dtype=np.float64)[-2:]
