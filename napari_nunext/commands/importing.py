@@ -18,13 +18,12 @@ from napari_nunext.images.nuclei_files import (
     read_nuclei,
     source_of,
 )
-from napari_nunext.review.colors import next_color
+from napari_nunext.review.colors import in_free_colors
 from napari_nunext.review.fields import entry_of
 from napari_nunext.store import Project, events
 from napari_nunext.store.categories import fold_categories
 from napari_nunext.store.outside import (
     intake,
-    new_categories,
     take,
     using,
     usual_role,
@@ -224,7 +223,8 @@ class _Importer:
         self._tell(_line(entry, given, role, taken.words, changes, options.dry_run))
 
     def _write(self, given: Intake, taken: Taken, book: CategoryBook) -> None:
-        added = new_categories(given.nuclei, self._project.categories(), book.named, next_color)
+        names = (book.named(n.nucleus.category) for n in given.nuclei)
+        added = in_free_colors(names, self._project.categories())
         if added:
             self._project.append([events.learn_categories(added)])
         gesture = taken.events

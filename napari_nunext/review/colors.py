@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from napari_nunext.core.nuclei import OKABE_ITO
+from napari_nunext.core.nuclei import OKABE_ITO, Category
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -45,6 +45,25 @@ def next_color(used: Collection[Color]) -> Color:
         distance = np.minimum(distance, np.linalg.norm(lab - one, axis=1))
     red, green, blue = candidates[int(distance.argmax())].tolist()
     return red, green, blue
+
+
+def in_free_colors(
+    names: Iterable[str], known: Iterable[Category], wanted: Mapping[str, Color] | None = None
+) -> list[Category]:
+    """Categories of those names that are not known, in their order, each in a colour of its own.
+
+    A colour in `wanted` is taken where it is free.
+    """
+    colors = {category.name: category.color for category in known}
+    added = []
+    for name in dict.fromkeys(names):
+        if name in colors:
+            continue
+        used = colors.values()
+        color = (wanted or {}).get(name)
+        colors[name] = next_color(used) if color is None or color in used else color
+        added.append(Category(name, colors[name]))
+    return added
 
 
 def _lab(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:

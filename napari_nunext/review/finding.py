@@ -10,7 +10,7 @@ from napari_nunext.core.errors import ServerUnavailableError
 from napari_nunext.core.nuclei import UNCATEGORISED, Category
 from napari_nunext.review.background import in_words
 from napari_nunext.review.checkup import examine
-from napari_nunext.review.colors import next_color
+from napari_nunext.review.colors import in_free_colors
 from napari_nunext.review.model import Check, Checkup, Notice, RunStatus, ServerStatus
 from napari_nunext.review.search import Search
 from napari_nunext.store import events
@@ -206,16 +206,9 @@ class Finder:
         session = self._session
         called = [session.book.named(name) for name in names]
         base = () if self._is_untouched_default(known, names) else known
-        new = [n for n in called if n not in {category.name for category in base}]
-        if not new:
+        added = in_free_colors(called, base, colors)
+        if not added:
             return
-        used = [category.color for category in base]
-        added = []
-        for name in dict.fromkeys(new):
-            wanted = colors.get(name)
-            color = next_color(used) if wanted is None or wanted in used else wanted
-            used.append(color)
-            added.append(Category(name, color))
         learnt = [events.learn_categories(added)]
         session.commit_to_project(learnt if base else [events.set_categories([]), *learnt])
 

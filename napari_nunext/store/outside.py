@@ -15,7 +15,7 @@ from uuid import UUID, uuid5
 
 from napari_nunext.core.errors import RecordError
 from napari_nunext.core.geometry import Box
-from napari_nunext.core.nuclei import Category, nuclei_in_words, points_of
+from napari_nunext.core.nuclei import nuclei_in_words, points_of
 from napari_nunext.store import events
 from napari_nunext.store.entries import RunInfo
 from napari_nunext.store.merging import merge
@@ -269,19 +269,3 @@ def _gesture(given: Intake, found: Sequence[Event]) -> tuple[Event, ...]:
         return ()
     first = events.import_file(given.entry.sha256, given.source, given.sha256)
     return events.grouped((first, *found))
-
-
-def new_categories(
-    nuclei: Sequence[MarkedNucleus],
-    known: Sequence[Category],
-    named: Callable[[str], str],
-    next_color: Callable[[Sequence[tuple[int, int, int]]], tuple[int, int, int]],
-) -> list[Category]:
-    """Categories of nuclei that a project does not know, each in a colour of its own."""
-    colors = {category.name: category.color for category in known}
-    added = []
-    for name in dict.fromkeys(named(n.nucleus.category) for n in nuclei):
-        if name not in colors:
-            colors[name] = next_color(list(colors.values()))
-            added.append(Category(name, colors[name]))
-    return added
