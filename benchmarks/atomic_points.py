@@ -48,7 +48,7 @@ def decode_s(loaded: LoadedCheckpoint, head: AtomicHead | None, tokens: torch.Te
     """CPU seconds in which a batch says these tokens."""
     codec = loaded.description.codec
     drafts = None if head is None else Drafts(head, codec, tolerance_bins=codec.bins)
-    decoder = Decoder(loaded.model, codec, loaded.family, drafts=drafts)
+    decoder = Decoder(loaded.model, codec, drafts=drafts)
     rng = np.random.default_rng(1)
     shape = (len(tokens), codec.window_px, codec.window_px, 3)
     windows = list(rng.integers(0, 256, shape, dtype=np.uint8))

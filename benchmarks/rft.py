@@ -62,13 +62,10 @@ def learn_s(loaded: LoadedCheckpoint, rollouts: Rollouts) -> float:
     ids, mask = inputs["completion_ids"], inputs["completion_mask"]
 
     def learn() -> None:
-        logits = loaded.model(
-            input_ids=torch.cat([inputs["prompt_ids"], ids], dim=1),
-            attention_mask=torch.cat([inputs["prompt_mask"], mask], dim=1),
-            **{k: inputs[k] for k in ("mm_token_type_ids", "pixel_values", "image_grid_thw")},
-            logits_to_keep=ids.shape[1] + 1,
-            use_cache=False,
-        ).logits[:, :-1]
+        whole = rollouts.prompt.rows(inputs["window"]).followed_by(ids, mask)
+        logits = loaded.model(**whole, logits_to_keep=ids.shape[1] + 1, use_cache=False).logits[
+            :, :-1
+        ]
         log_p, _ = grammar_log_probabilities(logits, ids, loaded.description.codec, 1.0)
         (log_p * mask).sum().backward()
         loaded.model.zero_grad()

@@ -41,7 +41,6 @@ def smallest_margins(
             checkpoint.model,
             checkpoint.windows(windows),
             description.codec,
-            checkpoint.family,
             max_points=description.max_points,
         ):
             is_end = step.allowed_ids == description.codec.end_id

@@ -45,7 +45,6 @@ def expected_of_window(checkpoint: LoadedCheckpoint, window: NDArray[np.uint8]) 
             checkpoint.model,
             checkpoint.windows([window]),
             codec,
-            checkpoint.family,
             max_points=description.max_points,
         )
     )

@@ -78,7 +78,6 @@ def replies_of(checkpoint, inputs, **options):
         checkpoint.model,
         inputs,
         checkpoint.description.codec,
-        checkpoint.family,
         max_points=MAX_POINTS,
         **options,
     )
@@ -217,7 +216,6 @@ def test_replies_that_come_later_are_guessed_by_what_they_show(checkpoint, input
     decoder = Decoder(
         checkpoint.model,
         codec,
-        checkpoint.family,
         drafts=Drafts(head_of(checkpoint), codec, tolerance_bins=0),
     )
     waiting = list(range(len(windows)))

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import ast
 import json
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -78,3 +81,55 @@ def test_saved_processors_name_the_standard_classes_for_other_readers(
     assert tokenizer["processor_class"] == processor["processor_class"]
     for name in ("preprocessor_config.json", "video_preprocessor_config.json"):
         assert (folder / name).is_file()
+
+
+EVERY_LANGUAGE_MODELS = {"input_ids", "attention_mask"}
+ARCHITECTURES = ("napari_nunext/models/families/", "napari_nunext/models/sam/")
+"""Rooms in which an architecture may be known by its inputs: each has its own."""
+
+
+@cache
+def words(path: Path) -> frozenset[str]:
+    """Every name and every string of a module."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        match node:
+            case ast.Constant(value=str(word)) | ast.Name(id=word) | ast.Attribute(attr=word):
+                found.add(word)
+            case ast.arg(arg=word) | ast.keyword(arg=str(word)):
+                found.add(word)
+    return frozenset(found)
+
+
+def test_nobody_else_names_what_a_familys_model_takes(
+    checkpoint: LoadedCheckpoint, windows: Any, repo_root: Path
+) -> None:
+    own = checkpoint.windows(windows).keys() - EVERY_LANGUAGE_MODELS
+    assert own
+    knowing = {
+        name: sorted(own & words(path))
+        for tree in ("napari_nunext", "training/nunext_training")
+        for path in (repo_root / tree).rglob("*.py")
+        if not (name := path.relative_to(repo_root).as_posix()).startswith(ARCHITECTURES)
+        and own & words(path)
+    }
+    assert knowing == {}
+
+
+def test_a_prompt_keeps_a_row_for_each_window_whatever_is_done_with_it(
+    checkpoint: LoadedCheckpoint, windows: Any
+) -> None:
+    """Rows that were taken, repeated and continued are read as the windows themselves are."""
+    prompt = checkpoint.windows(windows[:3])
+    codec = checkpoint.description.codec
+    points_xy = np.array([[3.0, 4.0]])
+    reply = torch.tensor(codec.encode(points_xy, [0] if codec.has_categories else None))
+    order = [2, 0, 2]
+    whole = prompt.rows(torch.tensor(order)).followed_by(reply.expand(3, -1))
+    with torch.no_grad():
+        together = checkpoint.model(**whole).logits
+        for row, window in enumerate(order):
+            alone = checkpoint.windows([windows[window]]).followed_by(reply[None])
+            torch.testing.assert_close(together[row], checkpoint.model(**alone).logits[0])
+    assert torch.equal(whole.image_places, prompt.image_places)
+    assert not torch.equal(together[0], together[1])

@@ -39,7 +39,6 @@ def decode(
         checkpoint.model,
         checkpoint.windows(windows),
         checkpoint.description.codec,
-        checkpoint.family,
         max_points=MAX_POINTS,
         **options,
     )
@@ -118,9 +117,7 @@ def test_probabilities_are_the_soft_max_of_a_full_forward_over_the_allowed_token
 ) -> None:
     codec = checkpoint.description.codec
     inputs = checkpoint.windows(windows[:2])
-    steps = list(
-        decode_batch(checkpoint.model, inputs, codec, checkpoint.family, max_points=MAX_POINTS)
-    )
+    steps = list(decode_batch(checkpoint.model, inputs, codec, max_points=MAX_POINTS))
     reply = decode(checkpoint, windows[:1])[0]
     ids = torch.cat([inputs["input_ids"][:1], torch.tensor([reply])], dim=1)
     patches = len(inputs["pixel_values"]) // 2
@@ -154,7 +151,6 @@ def test_cancelling_stops_at_the_next_step(checkpoint: LoadedCheckpoint, windows
         checkpoint.model,
         checkpoint.windows(windows),
         checkpoint.description.codec,
-        checkpoint.family,
         max_points=MAX_POINTS,
         cancelled=cancelled,
     )
@@ -170,7 +166,6 @@ def test_decoding_leaves_gradients_as_the_caller_has_them(
         checkpoint.model,
         checkpoint.windows(windows),
         checkpoint.description.codec,
-        checkpoint.family,
         max_points=2,
     )
     next(steps)
@@ -213,7 +208,6 @@ def test_a_cold_temperature_samples_the_likeliest_tokens(
         checkpoint.model,
         checkpoint.windows(windows),
         checkpoint.description.codec,
-        checkpoint.family,
         max_points=MAX_POINTS,
         sampling=cold,
     )

@@ -101,7 +101,6 @@ def test_windows_that_take_the_places_of_others_get_the_tokens_of_a_lock_step_ba
         checkpoint.model,
         checkpoint.windows(many),
         checkpoint.description.codec,
-        checkpoint.family,
         max_points=checkpoint.description.max_points,
     )
     for step in steps:

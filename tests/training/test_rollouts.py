@@ -38,12 +38,9 @@ def batch_and_log_p(loaded, temperature=1.0):
     batch = rollout_batch(rollouts, GROUP, loaded.windows.processor.tokenizer.pad_token_id)
     length = batch["completion_ids"].shape[1]
     with torch.no_grad():
-        logits = loaded.model(
-            input_ids=torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),
-            attention_mask=torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1),
-            **{k: batch[k] for k in ("mm_token_type_ids", "pixel_values", "image_grid_thw")},
-            logits_to_keep=length + 1,
-        ).logits[:, :-1]
+        prompt = rollouts.prompt.rows(batch["window"])
+        whole = prompt.followed_by(batch["completion_ids"], batch["completion_mask"])
+        logits = loaded.model(**whole, logits_to_keep=length + 1).logits[:, :-1]
     codec = loaded.description.codec
     log_p, entropy = grammar_log_probabilities(logits, batch["completion_ids"], codec, temperature)
     return rollouts, batch, logits, log_p, entropy
@@ -55,7 +52,6 @@ def test_learning_sees_the_probabilities_that_sampling_drew_from(loaded):
         loaded.model,
         loaded.windows(noise(2)),
         loaded.description.codec,
-        loaded.family,
         max_points=4,
         sampling=sampling(),
     )
@@ -90,11 +86,12 @@ def test_padding_is_masked_and_harmless(loaded):
 
 
 def test_each_window_is_repeated_for_its_replies(loaded):
-    _, batch, _, _, _ = batch_and_log_p(loaded)
-    pixels = batch["pixel_values"].unflatten(0, (2 * GROUP, -1))
+    rollouts, batch, _, _, _ = batch_and_log_p(loaded)
+    prompt = rollouts.prompt.rows(batch["window"])
+    pixels = prompt["pixel_values"].unflatten(0, (2 * GROUP, -1))
     assert torch.equal(pixels[0], pixels[GROUP - 1])
     assert not torch.equal(pixels[0], pixels[GROUP])
-    assert len(batch["prompt_ids"]) == len(batch["image_grid_thw"]) == 2 * GROUP
+    assert len(batch["prompt_ids"]) == len(prompt["image_grid_thw"]) == 2 * GROUP
 
 
 def test_greedy_decoding_has_one_reply_a_window_and_leaves_the_mode(loaded):

@@ -204,7 +204,7 @@ def batches(monkeypatch):
 
     def spy(self, model, inputs):
         loss = compute(self, model, inputs)
-        seen.append((dict(inputs), loss.item()))
+        seen.append((inputs | dict(self._prompt.rows(inputs["window"])), loss.item()))
         return loss
 
     monkeypatch.setattr(NextPointGrpoTrainer, "_compute_loss", spy)

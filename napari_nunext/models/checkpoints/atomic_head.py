@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from napari_nunext.core.codec import Codec
-    from napari_nunext.models.checkpoints.processor import Inputs
 
 HEAD_WIDTH = 32
 """Of an attention head; every family's width is a multiple."""
@@ -152,11 +151,6 @@ class AtomicHead(nn.Module):
                 f"({str(error).splitlines()[0]}). Copy the checkpoint again, or train a head with "
                 "nunext-train atomic."
             ) from error
-
-
-def image_places(inputs: Inputs) -> torch.Tensor:
-    """Where the image tokens stand in the prompts of a batch, which are all alike; shape (T,)."""
-    return (inputs["mm_token_type_ids"][0] == 1).nonzero()[:, 0]
 
 
 class _Guess(nn.Module):

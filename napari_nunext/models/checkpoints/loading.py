@@ -116,7 +116,7 @@ def load_checkpoint(
         raise CheckpointError(
             f"{folder.name} has {rows} embeddings, fewer than its tokens. Export it again."
         )
-    windows = WindowProcessor(family.load_processor(folder), description)
+    windows = WindowProcessor(family, family.load_processor(folder), description)
     head = None if description.atomic is None else AtomicHead.load(folder, model, codec)
     return LoadedCheckpoint(folder, description, family, model, windows, head)
 

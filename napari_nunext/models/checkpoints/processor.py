@@ -1,4 +1,4 @@
-"""Windows to model inputs.
+"""Windows to prompts.
 
 All windows of a checkpoint have one size and one prompt, so the prompt is tokenised once and every
 window has the same positions: a batch needs no padding.
@@ -6,7 +6,7 @@ window has the same positions: a batch needs no padding.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,10 +21,8 @@ if TYPE_CHECKING:
     from transformers import ProcessorMixin
 
     from napari_nunext.models.checkpoints.description import CheckpointDescription
-
-Inputs: TypeAlias = dict[str, torch.Tensor]
-"""``input_ids``, ``attention_mask`` and ``mm_token_type_ids``, shape (B, T); ``pixel_values``,
-shape (B * patches, values); ``image_grid_thw``, shape (B, 3)."""
+    from napari_nunext.models.families import Family
+    from napari_nunext.models.families.prompt import Prompt
 
 
 class WindowProcessor:
@@ -32,6 +30,7 @@ class WindowProcessor:
 
     Parameters
     ----------
+    family : Family
     processor : ProcessorMixin
         The family's; pinned to the window's size from now on.
     description : CheckpointDescription
@@ -42,34 +41,32 @@ class WindowProcessor:
         If the processor does not cut a window into the image tokens that the description declares.
     """
 
-    def __init__(self, processor: ProcessorMixin, description: CheckpointDescription) -> None:
+    def __init__(
+        self, family: Family, processor: ProcessorMixin, description: CheckpointDescription
+    ) -> None:
         pin_window(processor, description.window_px)
         self.processor = processor
         self.window_px = description.window_px
-        self._set_prompt(description)
-
-    def _set_prompt(self, description: CheckpointDescription) -> None:
-        """Tokenise the prompt with a blank window, and append the forced latent tokens."""
-        content: Any = [{"type": "image"}, {"type": "text", "text": description.instruction}]
-        text = self.processor.apply_chat_template(
-            [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
-        )
+        self._family = family
         blank = np.zeros((self.window_px, self.window_px, 3), dtype=np.uint8)
-        prompt = self.processor(text=[text], images=[blank], return_tensors="pt")
-        image_tokens = int((prompt["mm_token_type_ids"] == 1).sum())
-        if image_tokens != description.image_tokens:
+        prompt = family.prompt(processor, description.instruction, blank)
+        if len(prompt.image_places) != description.image_tokens:
             raise CheckpointError(
-                f"A window costs {image_tokens} image tokens; the checkpoint declares "
+                f"A window costs {len(prompt.image_places)} image tokens; the checkpoint declares "
                 f"{description.image_tokens}. Export the checkpoint again."
             )
-        latents = torch.tensor(description.codec.latent_ids, dtype=torch.long)
-        self._input_ids = torch.cat([prompt["input_ids"][0], latents])
-        self._token_types = torch.cat([prompt["mm_token_type_ids"][0], torch.zeros_like(latents)])
+        latents = torch.tensor([description.codec.latent_ids], dtype=torch.long)
+        self._blank = prompt.followed_by(latents)
 
     @property
     def prompt_ids(self) -> tuple[int, ...]:
         """Tokens before a reply: the prompt with its image tokens, then the latent tokens."""
-        return tuple(self._input_ids.tolist())
+        return tuple(self._blank.ids[0].tolist())
+
+    @property
+    def image_places(self) -> torch.Tensor:
+        """Where the image's tokens stand in every prompt, shape (image_tokens,)."""
+        return self._blank.image_places
 
     def check(self, window: NDArray[np.uint8]) -> None:
         """Refuse a window that would be resized, whose points would shift.
@@ -85,8 +82,8 @@ class WindowProcessor:
 
     def __call__(
         self, windows: Sequence[NDArray[np.uint8]], device: torch.device | None = None
-    ) -> Inputs:
-        """Inputs of a batch of windows, each RGB of shape (window_px, window_px, 3).
+    ) -> Prompt:
+        """Prompts of a batch of windows, each RGB of shape (window_px, window_px, 3).
 
         Raises
         ------
@@ -95,14 +92,5 @@ class WindowProcessor:
         """
         for window in windows:
             self.check(window)
-        images = self.processor.image_processor(list(windows), return_tensors="pt")
-        batch = len(windows)
-        input_ids = self._input_ids.expand(batch, -1).clone()
-        inputs = {
-            "input_ids": input_ids,
-            "attention_mask": torch.ones_like(input_ids),
-            "mm_token_type_ids": self._token_types.expand(batch, -1).clone(),
-            "pixel_values": images["pixel_values"],
-            "image_grid_thw": images["image_grid_thw"],
-        }
-        return {name: tensor.to(device) for name, tensor in inputs.items()}
+        images = self._family.images(self.processor, windows)
+        return self._blank.showing(images, len(windows)).to(device)

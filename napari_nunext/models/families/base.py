@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 from napari_nunext.core.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
     from transformers import PreTrainedConfig, PreTrainedModel, ProcessorMixin
+
+    from napari_nunext.models.families.prompt import Prompt
 
 HEAD_DIM_MULTIPLE = 32
 """vLLM's attention on a CPU takes no other head sizes."""
@@ -101,9 +105,23 @@ class Family(Protocol):
         """Write `processor` so that `load_processor`, AutoProcessor and vLLM load it."""
         ...
 
-    def position_ids(
-        self, model: PreTrainedModel, inputs: Mapping[str, torch.Tensor]
-    ) -> torch.Tensor:
+    def prompt(
+        self, processor: ProcessorMixin, instruction: str, window: NDArray[np.uint8]
+    ) -> Prompt:
+        """Prompt that shows one window, gives the instruction and leaves the reply to the model."""
+        ...
+
+    def images(
+        self, processor: ProcessorMixin, windows: Sequence[NDArray[np.uint8]]
+    ) -> Mapping[str, torch.Tensor]:
+        """What the model sees of B windows, for `Prompt.images`: shape (B, ...) each."""
+        ...
+
+    def inputs(self, prompt: Prompt) -> dict[str, torch.Tensor]:
+        """What the model takes of a prompt beside ids and mask, as it names it and lays it out."""
+        ...
+
+    def position_ids(self, model: PreTrainedModel, prompt: Prompt) -> torch.Tensor:
         """Positions of a prompt's tokens, shape (axes, B, T).
 
         The positions that follow are one more than the largest, and the next, on every axis.

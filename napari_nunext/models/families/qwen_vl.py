@@ -13,13 +13,16 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
     from transformers import PreTrainedConfig, PreTrainedModel, ProcessorMixin
 
     from napari_nunext.models.families.base import ModelSize
+    from napari_nunext.models.families.prompt import Prompt
 
 IMAGE_TOKEN = "<|image_pad|>"
 VIDEO_TOKEN = "<|video_pad|>"
@@ -48,6 +51,9 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 """Qwen's turns, without its default system message: a small model has no use for one."""
+
+_IMAGE = 1
+"""Kind of an image's token, as the processor numbers them."""
 
 _ROPE_THETA = 1e6
 _MLP_RATIO = 2
@@ -171,15 +177,50 @@ class QwenVL(ABC):
         _write_json(folder / "preprocessor_config.json", images)
         _write_json(folder / "video_preprocessor_config.json", video)
 
-    def position_ids(
-        self, model: PreTrainedModel, inputs: Mapping[str, torch.Tensor]
-    ) -> torch.Tensor:
+    def prompt(
+        self, processor: ProcessorMixin, instruction: str, window: NDArray[np.uint8]
+    ) -> Prompt:
+        """See `Family.prompt`."""
+        from napari_nunext.models.families.prompt import Prompt
+
+        content: Any = [{"type": "image"}, {"type": "text", "text": instruction}]
+        text = processor.apply_chat_template(
+            [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+        )
+        read: Any = processor(text=[text], images=[window], return_tensors="pt")
+        return Prompt(
+            self,
+            ids=read["input_ids"],
+            mask=read["attention_mask"],
+            is_image=read["mm_token_type_ids"][0] == _IMAGE,
+            images=self.images(processor, [window]),
+        )
+
+    def images(
+        self, processor: ProcessorMixin, windows: Sequence[NDArray[np.uint8]]
+    ) -> Mapping[str, torch.Tensor]:
+        """See `Family.images`."""
+        made = processor.image_processor(list(windows), return_tensors="pt")
+        patches = made["pixel_values"]
+        return {
+            "patches": patches.reshape(len(windows), -1, patches.shape[-1]),
+            "grid": made["image_grid_thw"],
+        }
+
+    def inputs(self, prompt: Prompt) -> dict[str, torch.Tensor]:
+        """See `Family.inputs`: patches of all windows in one row."""
+        return {
+            "mm_token_type_ids": (prompt.is_image.to(prompt.ids.dtype) * _IMAGE).expand_as(
+                prompt.ids
+            ),
+            "pixel_values": prompt.images["patches"].flatten(0, 1),
+            "image_grid_thw": prompt.images["grid"],
+        }
+
+    def position_ids(self, model: PreTrainedModel, prompt: Prompt) -> torch.Tensor:
         """See `Family.position_ids`."""
-        positions: torch.Tensor = model.model.get_rope_index(
-            inputs["input_ids"],
-            mm_token_type_ids=inputs["mm_token_type_ids"],
-            image_grid_thw=inputs["image_grid_thw"],
-        )[0]
+        named = {name: prompt[name] for name in ("mm_token_type_ids", "image_grid_thw")}
+        positions: torch.Tensor = model.model.get_rope_index(prompt.ids, **named)[0]
         return positions
 
 

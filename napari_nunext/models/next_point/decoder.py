@@ -24,7 +24,6 @@ import torch
 from torch.nn import functional
 
 from napari_nunext.core.codec import TOKENS_PER_POINT
-from napari_nunext.models.checkpoints.atomic_head import image_places
 from napari_nunext.models.families import unwrapped
 from napari_nunext.models.next_point.replies import end_by_majority
 from napari_nunext.models.next_point.row_cache import RowCache, attending
@@ -36,8 +35,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from napari_nunext.core.codec import Codec
-    from napari_nunext.models.checkpoints.processor import Inputs
-    from napari_nunext.models.families import Family
+    from napari_nunext.models.families.prompt import Prompt
     from napari_nunext.models.next_point.drafts import Drafts
     from napari_nunext.models.next_point.sampling import Sampling
 
@@ -72,9 +70,8 @@ def last_position(codec: Codec, max_points: int) -> int:
 
 def decode_batch(
     model: PreTrainedModel,
-    inputs: Inputs,
+    prompt: Prompt,
     codec: Codec,
-    family: Family,
     *,
     max_points: int,
     sampling: Sampling | None = None,
@@ -87,10 +84,9 @@ def decode_batch(
     ----------
     model : PreTrainedModel
         In evaluation mode.
-    inputs : dict of Tensor
-        As `WindowProcessor` makes them: prompts of one length, ending in the latent tokens.
+    prompt : Prompt
+        As `WindowProcessor` makes it, ending in the latent tokens.
     codec : Codec
-    family : Family
     max_points : int
         A reply that has not ended after so many points is cut off.
     sampling : Sampling, optional
@@ -109,8 +105,8 @@ def decode_batch(
     if cancelled():
         return
     copies = 1 if sampling is None else sampling.rollouts
-    decoder = Decoder(model, codec, family, sampling, drafts)
-    decoder.admit(inputs, range(len(inputs["input_ids"]) * copies))
+    decoder = Decoder(model, codec, sampling, drafts)
+    decoder.admit(prompt, range(len(prompt.ids) * copies))
     last = last_position(codec, max_points)
     while len(decoder) and not cancelled():
         step = decoder.choose()
@@ -133,7 +129,6 @@ class Decoder:
     model : PreTrainedModel
         In evaluation mode; its weights stay as they are while replies are under way.
     codec : Codec
-    family : Family
     sampling : Sampling, optional
         Greedy when None, with `end_by_majority`; ties go to the smallest id.
     drafts : Drafts, optional
@@ -144,14 +139,12 @@ class Decoder:
         self,
         model: PreTrainedModel,
         codec: Codec,
-        family: Family,
         sampling: Sampling | None = None,
         drafts: Drafts | None = None,
     ) -> None:
         self._model = unwrapped(model)
         self._language_model = self._model.get_decoder()
         self._codec = codec
-        self._family = family
         self._draw = None if sampling is None else Draw(sampling)
         self._copies = 1 if sampling is None else sampling.rollouts
         self._drafts = drafts
@@ -186,13 +179,13 @@ class Decoder:
         return len(self) == 0 or int(self._positions[0]) % TOKENS_PER_POINT == 0
 
     @torch.no_grad()
-    def admit(self, inputs: Inputs, rows: Sequence[int]) -> None:
+    def admit(self, prompt: Prompt, rows: Sequence[int]) -> None:
         """Read the prompts of new replies.
 
         Parameters
         ----------
-        inputs : dict of Tensor
-            As `WindowProcessor` makes them, all of one checkpoint.
+        prompt : Prompt
+            As `WindowProcessor` makes it, always of one checkpoint.
         rows : sequence of int
             Numbers by which to know the replies; where there are rollouts, those of a window
             follow one another.
@@ -200,12 +193,11 @@ class Decoder:
         assert self.at_a_point
         self._catch_up()
         # One layout for all windows, and what finds it works window by window.
-        first = {n: inputs[n][:1] for n in ("input_ids", "mm_token_type_ids", "image_grid_thw")}
-        positions = self._family.position_ids(self._model, first)
-        windows, length = inputs["input_ids"].shape
+        positions = prompt.family.position_ids(self._model, prompt.rows(slice(1)))
+        windows, length = prompt.ids.shape
         # Prompts are equally long and unpadded: without a mask, attention takes its causal path.
         output = self._model.base_model(
-            **{name: t for name, t in inputs.items() if name != "attention_mask"},
+            **{name: t for name, t in prompt.items() if name != "attention_mask"},
             position_ids=positions.expand(-1, windows, -1),
             use_cache=True,
         )
@@ -213,7 +205,7 @@ class Decoder:
         state = hidden[:, -1].repeat_interleave(self._copies, dim=0)
         states = [torch.cat([*self._states, state])]
         if self._drafts is not None:
-            seen = self._drafts.look(hidden[:, image_places(inputs)], self._copies)
+            seen = self._drafts.look(hidden[:, prompt.image_places], self._copies)
         self._cache.append(output.past_key_values, self._copies)
         self._states = states
         if self._drafts is not None:

@@ -203,7 +203,6 @@ class Pool:
         self._decoder = Decoder(
             checkpoint.model,
             checkpoint.description.codec,
-            checkpoint.family,
             drafts=drafts_of(checkpoint),
         )
 
@@ -230,8 +229,8 @@ class Pool:
         if not arriving:
             return
         self._rows |= arriving
-        inputs = self._checkpoint.windows(pixels, self._checkpoint.device)
-        self._decoder.admit(inputs, list(arriving))
+        prompt = self._checkpoint.windows(pixels, self._checkpoint.device)
+        self._decoder.admit(prompt, list(arriving))
         _share(time.perf_counter() - began, arriving.values())
 
     def _next_in_line(self, room: int) -> Iterator[Member]:

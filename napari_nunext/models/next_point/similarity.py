@@ -46,11 +46,11 @@ def latent_similarity(loaded: LoadedCheckpoint, window: NDArray[np.uint8]) -> ND
             f"{loaded.description.name} has no latent tokens to compare with the image. Choose a "
             "checkpoint that was built with some."
         )
-    inputs = loaded.windows([window], loaded.device)
+    prompt = loaded.windows([window], loaded.device)
     model = unwrapped(loaded.model)
-    hidden = model.base_model(**inputs, use_cache=False).last_hidden_state[0].float()
+    hidden = model.base_model(**prompt, use_cache=False).last_hidden_state[0].float()
     directions = functional.normalize(hidden, dim=1)
-    visual = directions[inputs["mm_token_type_ids"][0] == 1]
+    visual = directions[prompt.image_places]
     latents = directions[-len(latent_ids) :]  # the prompt ends in them
     grid = round(len(visual) ** 0.5)
     cosines = (latents @ visual.T).view(len(latent_ids), 1, grid, grid)

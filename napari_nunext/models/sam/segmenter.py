@@ -166,10 +166,16 @@ class SamSegmenter:
         key = (self._info.checkpoint_sha256 or "", content)
         found = self._embeddings.get(key)
         if found is None:
-            pixels = self._images(window, return_tensors="pt")["pixel_values"]
+            pixels = sam_pixels(self._images, [window])
             found = self._model.get_image_embeddings(pixels.to(self._model.device))
             self._embeddings.put(key, found)
         return found
+
+
+def sam_pixels(images: SamImageProcessorPil, windows: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
+    """Windows as SAM's vision tower reads them, a row each."""
+    pixels: torch.Tensor = images(list(windows), return_tensors="pt")["pixel_values"]
+    return pixels
 
 
 def _check_prompt(prompt: Prompt, side_px: int) -> None:

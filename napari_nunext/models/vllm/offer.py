@@ -101,7 +101,8 @@ class VllmOffer:
         from napari_nunext.models.vllm.detector import Served, VllmDetector
 
         family = get_family(self._description.family)
-        windows = WindowProcessor(family.load_processor(self.folder), self._description)
+        processor = family.load_processor(self.folder)
+        windows = WindowProcessor(family, processor, self._description)
         served = Served(self._connection, self.name, self._description, windows.prompt_ids)
         return VllmDetector(served, self.info)
 

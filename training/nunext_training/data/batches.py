@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_nunext.core.codec import Codec
+    from napari_nunext.models.families.prompt import Prompt
     from nunext_training.data.windows import Example
 
-    PromptBuilder = Callable[[Sequence[NDArray[np.uint8]]], dict[str, Tensor]]
-    """Windows to the model's inputs up to and with the latent tokens; rows of one length."""
+    PromptBuilder = Callable[[Sequence[NDArray[np.uint8]]], Prompt]
+    """Windows to prompts up to and with the latent tokens."""
 
 
 @dataclass(frozen=True)
@@ -46,24 +47,15 @@ class Collator:
 
     def __call__(self, examples: Sequence[Example]) -> dict[str, Tensor]:
         """Inputs of the model, and ``labels`` of shape (B, T)."""
-        inputs = dict(self.build_prompt([e.rgb for e in examples]))
+        prompt = self.build_prompt([e.rgb for e in examples])
         replies = [
             torch.tensor(self.codec.encode(e.points_xy, e.category_indices)) for e in examples
         ]
-        reply_ids = _pad(replies, self.pad_id)
-        prompt_ids = inputs["input_ids"]
-        inputs["input_ids"] = torch.cat([prompt_ids, reply_ids], dim=1)
-        inputs["attention_mask"] = torch.cat(
-            [torch.ones_like(prompt_ids), _pad([torch.ones_like(r) for r in replies], 0)], dim=1
-        )
-        if "mm_token_type_ids" in inputs:
-            kinds = inputs["mm_token_type_ids"]
-            is_text = kinds.new_zeros(reply_ids.shape)
-            inputs["mm_token_type_ids"] = torch.cat([kinds, is_text], dim=1)
-        inputs["labels"] = torch.cat(
-            [torch.full_like(prompt_ids, IGNORED), self._labels(_pad(replies, IGNORED))], dim=1
-        )
-        return inputs
+        mask = _pad([torch.ones_like(r) for r in replies], 0)
+        whole = prompt.followed_by(_pad(replies, self.pad_id), mask)
+        ignored = torch.full_like(prompt.ids, IGNORED)
+        labels = torch.cat([ignored, self._labels(_pad(replies, IGNORED))], dim=1)
+        return {**whole, "labels": labels}
 
     def _labels(self, replies: Tensor) -> Tensor:
         """What is to be predicted: the reply, but no comma where a category belongs."""

@@ -17,7 +17,6 @@ from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback
 
 from napari_nunext.core.codec import TOKENS_PER_POINT
-from napari_nunext.models.checkpoints.atomic_head import image_places
 from nunext_training.method.losses import gaussian_targets
 from nunext_training.runs.folder import Best
 from nunext_training.trainers.run_keeping import Reporter, RunKeeping
@@ -169,6 +168,7 @@ class AtomicTrainer(RunKeeping):
         self._frozen = model.to(args.device).requires_grad_(False)
         self._codec = parent.description.codec
         self._prompt_length = len(parent.windows.prompt_ids)
+        self._image_places = parent.windows.image_places.to(args.device)
         self._teacher = options.teacher
         sigma = loss.sigma_bins if loss.supervision == "soft" else None
         self._true_targets = _true_targets(self._codec, sigma).to(args.device)
@@ -205,7 +205,7 @@ class AtomicTrainer(RunKeeping):
             use_cache=False,
         )
         states, length = output.last_hidden_state.float(), self._prompt_length
-        image = states[:, image_places(inputs)]
+        image = states[:, self._image_places]
         return image, point_states(
             states[:, length - 1 : -1], inputs["input_ids"][:, length:], self._codec
         )

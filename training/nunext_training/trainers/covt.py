@@ -30,6 +30,7 @@ from napari_nunext.models.checkpoints.description import read_segmenter_descript
 from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
 from napari_nunext.models.checkpoints.loading import load_weights
 from napari_nunext.models.families import unwrapped
+from napari_nunext.models.sam.segmenter import sam_pixels
 from nunext_training.data.painting import Discs, check_masks, paint_masks
 from nunext_training.data.segmenter_view import SegmenterView
 from nunext_training.method.mask_losses import thought_loss
@@ -93,9 +94,7 @@ class FrozenSam:
 
     def pixels(self, windows: Sequence[NDArray[np.uint8]]) -> Tensor:
         """Windows at SAM's scale, white beyond them, normalised as SAM reads them."""
-        seen = [self._view(window) for window in windows]
-        prepared: Tensor = self._images(seen, return_tensors="pt")["pixel_values"]
-        return prepared
+        return sam_pixels(self._images, [self._view(window) for window in windows])
 
     def mask_logits(self, prompts: Tensor, pixels: Tensor) -> Tensor:
         """Logits of one mask for each window, shape (B, window_px, window_px), float32.

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from trl import GRPOConfig
 
     from napari_nunext.models.checkpoints.loading import LoadedCheckpoint
+    from napari_nunext.models.families.prompt import Prompt
     from nunext_training.data.windows import Example
     from nunext_training.method.rewards import ScoredReply
     from nunext_training.recipes.stage_sections import RftOptions
@@ -125,6 +126,11 @@ class NextPointGrpoTrainer(RunKeeping, GRPOTrainer):
         Asked after every step; once it is True, the state is saved and training ends.
     """
 
+    _prompt: Prompt
+    """The windows of the rollouts in use."""
+    _window_of: Tensor
+    """Which of them each row of a pass is about, shape (rows,)."""
+
     def __init__(
         self,
         checkpoint: LoadedCheckpoint,
@@ -171,9 +177,7 @@ class NextPointGrpoTrainer(RunKeeping, GRPOTrainer):
 
     # Rollouts
 
-    def _generate_and_score_completions(
-        self, inputs: list[dict[str, Any]]
-    ) -> dict[str, Tensor | list[int]]:
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Tensor]:
         """Rows of windows, each as often as it has rollouts, to a batch of rollouts."""
         device, group_size = self.accelerator.device, self._options.rollouts
         indices = [row["window"] for row in inputs[::group_size]]
@@ -190,18 +194,12 @@ class NextPointGrpoTrainer(RunKeeping, GRPOTrainer):
         # TRL cuts the rows into passes of equal size: a row without advantage fills the last.
         spare = -(len(scored) + len(more)) % self._options.accumulation
         more += [(0, rollouts.replies[0])] * spare
-        batch: dict[str, Tensor | list[int]] = dict(
-            rollout_batch(
-                rollouts,
-                group_size,
-                self._checkpoint.windows.processor.tokenizer.pad_token_id,
-                more,
-            )
-        )
+        pad_id = self._checkpoint.windows.processor.tokenizer.pad_token_id
+        batch = rollout_batch(rollouts, group_size, pad_id, more)
+        self._prompt = rollouts.prompt
         lengths = [len(reply) for reply in (*rollouts.replies, *(reply for _, reply in more))]
         advantages = self._advantages(scored, judged, lengths)
         batch["advantages"] = torch.from_numpy(advantages).float().to(device)
-        batch["num_images"] = [1] * len(lengths)
         if self.num_iterations > 1:
             batch["old_per_token_logps"] = self._log_probabilities_of(batch)
         self._note("reply_tokens", np.array([len(reply) for reply in rollouts.replies]))
@@ -282,18 +280,15 @@ class NextPointGrpoTrainer(RunKeeping, GRPOTrainer):
         return mean
 
     @torch.no_grad()
-    def _log_probabilities_of(self, batch: dict[str, Any]) -> Tensor:
+    def _log_probabilities_of(self, batch: dict[str, Tensor]) -> Tensor:
         """Those of the policy that drew the rollouts, in evaluation of as many rows at once."""
+        self._window_of = batch["window"]
         log_p, _, _ = self._get_per_token_logps_and_entropies(
             self.model_wrapped,
             torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),
             torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1),
             batch["completion_ids"].shape[1],
             batch_size=self.args.per_device_train_batch_size,
-            **{
-                name: batch[name]
-                for name in ("pixel_values", "image_grid_thw", "num_images", "mm_token_type_ids")
-            },
         )
         return log_p
 
@@ -308,41 +303,33 @@ class NextPointGrpoTrainer(RunKeeping, GRPOTrainer):
         batch_size: int | None = None,
         compute_entropy: bool = False,
         compute_aux_loss: bool = False,
-        *,
-        pixel_values: Tensor,
-        image_grid_thw: Tensor,
-        mm_token_type_ids: Tensor,
         **unused: Any,
     ) -> tuple[Tensor, Tensor, None]:
         """Log-probabilities and entropies under the grammar, shape (N, `logits_to_keep`) each.
 
-        Every row has one image. There are no experts, and so no third loss.
+        The prompts are those of `_window_of`: TRL passes on the inputs of families that it knows.
+        There are no experts, and so no third loss.
         """
         rows = len(input_ids)
         size = batch_size or rows
-        patches = len(pixel_values) // rows
         parts = []
         for start in range(0, rows, size):
             some = slice(start, start + size)
-            logits = model(
-                input_ids=input_ids[some],
-                attention_mask=attention_mask[some],
-                mm_token_type_ids=mm_token_type_ids[some],
-                pixel_values=pixel_values[start * patches : (start + size) * patches],
-                image_grid_thw=image_grid_thw[some],
-                logits_to_keep=logits_to_keep + 1,
-                use_cache=False,
-            ).logits[:, :-1]
             replies = input_ids[some, -logits_to_keep:]
+            mask = attention_mask[some, -logits_to_keep:]
+            whole = self._prompt.rows(self._window_of[some]).followed_by(replies, mask)
+            out = model(**whole, logits_to_keep=logits_to_keep + 1, use_cache=False)
+            logits = out.logits[:, :-1]
             parts.append(grammar_log_probabilities(logits, replies, self._codec, self.temperature))
         return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts]), None
 
     def _compute_loss(self, model: nn.Module, inputs: dict[str, Any]) -> Tensor:
         """Eq. 11 of a batch; raises `TrainingError` where it is no number."""
+        self._window_of = inputs["window"]
         loss: Tensor = super()._compute_loss(model, inputs)  # type: ignore[no-untyped-call]
         if not torch.isfinite(loss):
             tensors = {k: v for k, v in inputs.items() if isinstance(v, torch.Tensor)}
-            self._give_up(tensors, loss.item())
+            self._give_up(tensors | dict(self._prompt.rows(inputs["window"])), loss.item())
         return loss
 
     # Figures

@@ -15,7 +15,7 @@ from torch.nn import functional
 from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback, SamModel
 
-from napari_nunext.models.sam.segmenter import PIXEL_CENTRE
+from napari_nunext.models.sam.segmenter import PIXEL_CENTRE, sam_pixels
 from nunext_training.method.mask_losses import dice_losses, focal_losses, hard_ious
 from nunext_training.runs.folder import Best
 from nunext_training.trainers.run_keeping import Reporter, RunKeeping
@@ -96,10 +96,9 @@ class SegmenterTrainer(RunKeeping):
         self.add_callback(Reporter(run, progress, stop, FIGURES))
 
     def _collate(self, items: Sequence[Prompted]) -> dict[str, Tensor]:
-        pixels: Tensor = self._images([i.rgb for i in items], return_tensors="pt")["pixel_values"]
         points = np.stack([i.points_xy for i in items]) - PIXEL_CENTRE
         return {
-            "pixel_values": pixels,
+            "pixels": sam_pixels(self._images, [i.rgb for i in items]),
             "input_points": torch.from_numpy(points).float(),
             "input_labels": torch.from_numpy(np.stack([i.positive for i in items])).long(),
             "chosen": torch.from_numpy(np.stack([i.chosen for i in items])),
@@ -118,7 +117,7 @@ class SegmenterTrainer(RunKeeping):
     ) -> Any:
         """Mean loss of the prompts; raises `TrainingError` where it is no number."""
         outputs = model(
-            pixel_values=inputs["pixel_values"],
+            inputs["pixels"],
             input_points=inputs["input_points"],
             input_labels=inputs["input_labels"],
             multimask_output=False,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.codec import Codec
     from napari_nunext.models.checkpoints.loading import LoadedCheckpoint
-    from napari_nunext.models.checkpoints.processor import Inputs
+    from napari_nunext.models.families.prompt import Prompt
     from napari_nunext.models.next_point.sampling import Sampling
 
 
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 class Rollouts:
     """Replies to the windows of a batch."""
 
-    inputs: Inputs
-    """The windows' prompts, one row for each window."""
+    prompt: Prompt
+    """One row for each window."""
     replies: tuple[tuple[int, ...], ...]
     """Without padding; the k-th of window i at ``i * rollouts + k``. One that was cut off has no
     end token."""
@@ -53,7 +53,7 @@ def decode_windows(
     Parameters
     ----------
     checkpoint : LoadedCheckpoint
-        Gives codec, family and prompt.
+        Gives codec and prompt.
     model : PreTrainedModel
         With the weights of now; left in the mode that it is in.
     windows : sequence of ndarray
@@ -63,7 +63,7 @@ def decode_windows(
     sampling : Sampling, optional
         Greedy when None, with one reply for each window.
     """
-    inputs = checkpoint.windows(windows, model.device)
+    prompt = checkpoint.windows(windows, model.device)
     count = len(windows) * (1 if sampling is None else sampling.rollouts)
     replies: list[list[int]] = [[] for _ in range(count)]
     was_training = model.training
@@ -71,9 +71,8 @@ def decode_windows(
     try:
         for step in decode_batch(
             model,
-            inputs,
+            prompt,
             checkpoint.description.codec,
-            checkpoint.family,
             max_points=max_points,
             sampling=sampling,
         ):
@@ -81,7 +80,7 @@ def decode_windows(
                 replies[row].append(token)
     finally:
         model.train(was_training)
-    return Rollouts(inputs, tuple(tuple(reply) for reply in replies))
+    return Rollouts(prompt, tuple(tuple(reply) for reply in replies))
 
 
 def rollout_seed(seed: int, window: int) -> int:
@@ -98,7 +97,7 @@ def rollout_batch(
     pad_id: int,
     more: Sequence[tuple[int, Sequence[int]]] = (),
 ) -> dict[str, Tensor]:
-    """Prompts and replies by the names that TRL knows.
+    """Replies, and which prompt each follows, by the names that TRL knows.
 
     Parameters
     ----------
@@ -113,28 +112,23 @@ def rollout_batch(
     -------
     dict of Tensor
         ``prompt_ids``, ``prompt_mask`` (N, P); ``completion_ids``, ``completion_mask`` (N, T), one
-        row for each reply; ``mm_token_type_ids`` (N, P + T); ``pixel_values`` and
-        ``image_grid_thw``, repeated for each reply.
+        row for each reply; and ``window`` (N,), its row in `Rollouts.prompt`. TRL shuffles rows and
+        cuts them into passes: so images stay where they are, once for each window.
     """
-    inputs = rollouts.inputs
-    device = inputs["input_ids"].device
-    windows = len(inputs["input_ids"])
-    window_of = torch.arange(windows).repeat_interleave(group_size).tolist()
+    prompt = rollouts.prompt
+    device = prompt.ids.device
+    window_of = torch.arange(len(prompt.ids)).repeat_interleave(group_size).tolist()
     at = torch.tensor([*window_of, *(window for window, _ in more)], device=device)
     said = (*rollouts.replies, *(reply for _, reply in more))
     replies = [torch.tensor(reply, device=device) for reply in said]
     ids = pad_sequence(replies, batch_first=True, padding_value=pad_id)
     mask = pad_sequence([torch.ones_like(r) for r in replies], batch_first=True)
-    prompt_ids, kinds = inputs["input_ids"][at], inputs["mm_token_type_ids"][at]
-    pixels = inputs["pixel_values"].reshape(windows, -1, inputs["pixel_values"].shape[-1])
     return {
-        "prompt_ids": prompt_ids,
-        "prompt_mask": torch.ones_like(prompt_ids),
+        "prompt_ids": prompt.ids[at],
+        "prompt_mask": prompt.mask[at],
         "completion_ids": ids,
         "completion_mask": mask,
-        "mm_token_type_ids": torch.cat([kinds, torch.zeros_like(ids)], dim=1),
-        "pixel_values": pixels[at].flatten(0, 1),
-        "image_grid_thw": inputs["image_grid_thw"][at],
+        "window": at,
     }
 
 

@@ -18,7 +18,7 @@ from nunext_training.runs.sharding import WholeCopy, is_sharded
 from nunext_training.trainers.lora import ADAPTER_FILE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor
 
@@ -74,7 +74,7 @@ class RunKeeping(Trainer):
                 "before it."
             ) from error
 
-    def _give_up(self, inputs: dict[str, Tensor], loss: float) -> None:
+    def _give_up(self, inputs: Mapping[str, Tensor], loss: float) -> None:
         process = int(self.accelerator.process_index)
         path = self._run.path / f"bad_batch{f'-{process}' if process else ''}.safetensors"
         save_file({k: v.detach().cpu().contiguous() for k, v in inputs.items()}, path)
