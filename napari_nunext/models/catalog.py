@@ -19,7 +19,7 @@ from napari_nunext.models.checkpoints.description import (
 )
 from napari_nunext.models.checkpoints.integrity import FILE_NAME, checkpoint_sha256
 from napari_nunext.models.classical.adapters import ClassicalDetector, ClassicalSegmenter
-from napari_nunext.models.families import get_family
+from napari_nunext.models.families import check_family
 from napari_nunext.models.packages.offers import find_offers
 from napari_nunext.models.sam.embeddings import EMBEDDINGS_BYTES, new_embeddings
 from napari_nunext.places import BUNDLED_WEIGHTS
@@ -255,7 +255,7 @@ class Catalog:
         try:
             description = describe(folder)
             if isinstance(description, CheckpointDescription):
-                get_family(description.family)  # known, or refused
+                check_family(description.family)
             look = _Look(signature, description, checkpoint_sha256(folder), None)
         except CheckpointError as error:
             look = _Look(signature, None, None, str(error))

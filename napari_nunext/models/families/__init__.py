@@ -1,11 +1,15 @@
 """Model families: what differs between one vision-language architecture and the next.
 
-Everything else loads them through ``AutoModelForImageTextToText``. A new architecture has a
-`Family` here, which registers its classes with the Auto classes. transformers is imported when a
-family is used, not before: listing checkpoints needs the names alone.
+Everything else loads them through ``AutoModelForImageTextToText`` and hands their `prompt.Prompt`
+on whole. A new architecture has a `Family`, which registers its classes with the Auto classes:
+here, or in a package of its own that names it in the entry point group `GROUP`. transformers and
+other packages are imported when a family is used, not before: listing checkpoints needs the names
+alone.
 """
 
 from __future__ import annotations
+
+from importlib.metadata import entry_points
 
 from napari_nunext.core.errors import CheckpointError
 from napari_nunext.models.families.base import (
@@ -23,6 +27,7 @@ from napari_nunext.models.families.qwen_vl import Qwen3VL, Qwen25VL
 __all__ = [
     "Family",
     "ModelSize",
+    "check_family",
     "check_window",
     "embedding_rows",
     "family_names",
@@ -32,6 +37,9 @@ __all__ = [
     "submodule",
     "unwrapped",
 ]
+
+GROUP = "napari_nunext.families"
+"""Entry points of other packages: a family's name, and what returns it when it is called."""
 
 _families: dict[str, Family] = {}
 
@@ -51,7 +59,16 @@ def register_family(family: Family) -> None:
 
 def family_names() -> tuple[str, ...]:
     """Names of the families that can be loaded, sorted."""
-    return tuple(sorted(_families))
+    return tuple(sorted({*_families, *entry_points(group=GROUP).names}))
+
+
+def check_family(name: str) -> None:
+    """Raise `CheckpointError` unless a family has this name."""
+    if name not in family_names():
+        raise CheckpointError(
+            f"The model family {name!r} is not known; this version serves "
+            f"{', '.join(family_names())}. Use a newer release, or another checkpoint."
+        )
 
 
 def get_family(name: str) -> Family:
@@ -60,14 +77,22 @@ def get_family(name: str) -> Family:
     Raises
     ------
     CheckpointError
-        If no family has this name.
+        If no family has this name, or the package that brings it cannot be used.
     """
-    if name not in _families:
+    check_family(name)
+    if name in _families:
+        return _families[name]
+    (entry_point, *_) = entry_points(group=GROUP, name=name)
+    try:
+        family: Family = entry_point.load()()
+        if family.name != name:
+            raise ValueError(f"it calls itself {family.name!r}")
+    except Exception as error:
         raise CheckpointError(
-            f"The model family {name!r} is not known; this version serves "
-            f"{', '.join(family_names())}. Use a newer release, or another checkpoint."
-        )
-    return _families[name]
+            f"The model family {name!r} of {entry_point.module} cannot be used "
+            f"({type(error).__name__}: {error}). Update or mend that package, and start again."
+        ) from error
+    return family
 
 
 register_family(Qwen25VL())
