@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections import defaultdict
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -28,16 +27,17 @@ from napari_nunext.core.nuclei import Nucleus
 from napari_nunext.images import find_images, open_image
 from napari_nunext.models.catalog import Catalog
 from napari_nunext.models.detector import DetectorInfo, WindowEnd, WindowPoints
-from napari_nunext.models.whole_image.search import Gathering, plan_image
+from napari_nunext.models.whole_image.gathering import Gathering
+from napari_nunext.models.whole_image.search import plan_image
 from napari_nunext.serving.settings import model_folders
 from napari_nunext.store.exports.geojson import write_geojson
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from napari_nunext.core.tiling import Window
+    from napari_nunext.core.tiling import WindowGrid
     from napari_nunext.models.detector import Detector, WindowEvent
-    from napari_nunext.models.whole_image.search import Detections
+    from napari_nunext.models.whole_image.gathering import Detections
 
     Batch = dict[str, np.ndarray[Any, Any]]
 
@@ -85,7 +85,6 @@ class Finder:
     def __init__(self, model: Model) -> None:
         self._detector = model.load()
         self._open = lru_cache(maxsize=OPEN_IMAGES)(open_image)
-        # A slide has hundreds of thousands of windows: not planned anew for each of them.
         self._plan = lru_cache(maxsize=OPEN_IMAGES)(self._planned)
 
     def __call__(self, batch: Batch) -> Batch:
@@ -99,7 +98,7 @@ class Finder:
             events[event.window].append(event)
         return batch | {"found": np.array([_packed(told) for told in events], dtype=object)}
 
-    def _planned(self, path: str, mpp: float) -> tuple[Window, ...]:
+    def _planned(self, path: str, mpp: float) -> WindowGrid:
         return plan_image(self._open(path), self._detector.info, mpp=mpp)
 
 
@@ -131,13 +130,17 @@ def find_nuclei(
         What `napari_nunext.models.whole_image.search.detect_image` finds in each image.
     """
     info = model.info()
-    plans = {path: plan_image(open_image(path), info, mpp=mpp) for path, mpp in images}
+    gatherings: dict[str, tuple[WindowGrid, Gathering]] = {}
+    for path, mpp in images:
+        image = open_image(path)
+        windows = plan_image(image, info, mpp=mpp)
+        whole = Box.of_image(image.width_px, image.height_px)
+        gatherings[str(path)] = windows, Gathering(whole, windows, mpp=mpp)
     rows = [
-        {"image": str(path), "mpp": mpp, "window": window.index}
+        {"image": str(path), "mpp": mpp, "window": index}
         for path, mpp in images
-        for window in plans[path]
+        for index in range(len(gatherings[str(path)][0]))
     ]
-    found: dict[str, dict[int, str]] = defaultdict(dict)
     if rows:
         searched = ray.data.from_items(rows).map_batches(
             Finder,
@@ -148,16 +151,10 @@ def find_nuclei(
             num_gpus=gpus,
         )
         for row in searched.iter_rows():
-            found[row["image"]][row["window"]] = row["found"]
-    results = {}
-    for path, mpp in images:
-        image = open_image(path)
-        gathering = Gathering(Box.of_image(image.width_px, image.height_px), mpp=mpp)
-        for window in plans[path]:
-            for event in _unpacked(found[str(path)][window.index], window.index):
-                gathering.take(window, event)
-        results[path] = gathering.result()
-    return results
+            windows, gathering = gatherings[row["image"]]
+            for event in _unpacked(row["found"], row["window"]):
+                gathering.take(windows[row["window"]], event)
+    return {path: gatherings[str(path)][1].result() for path, _ in images}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,45 +3,35 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from typing import TYPE_CHECKING
 
 from napari_nunext.commands.resuming import DoneBefore, Wanted
 from napari_nunext.commands.scales import check_scales, check_that_some_have_scale, scale_of
 from napari_nunext.core.errors import (
     InputError,
     NunextError,
-    ServerError,
 )
 from napari_nunext.core.geometry import check_mpp
-from napari_nunext.core.nuclei import Category, Nucleus
+from napari_nunext.core.nuclei import Category
 from napari_nunext.images import find_images, open_image
 from napari_nunext.images.find import image_stem
 from napari_nunext.models.checkpoints.description import describe
 from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
+from napari_nunext.serving.client.found import Found
 from napari_nunext.serving.client.local_server import LocalServer
 from napari_nunext.serving.client.patience import Patience
-from napari_nunext.serving.protocol import (
-    DetectRequest,
-    Failed,
-    Hidden,
-    Masks,
-    Points,
-    Started,
-    WindowDone,
-)
+from napari_nunext.serving.protocol import DetectRequest, WindowDone
 from napari_nunext.store.exports.geojson import write_geojson
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from napari_nunext.core.masks import Mask
     from napari_nunext.core.precision import Precision
     from napari_nunext.images import TileImage
     from napari_nunext.serving.client.client import Client
-    from napari_nunext.serving.protocol import DetectEvent, ModelInfo, PointOut
+    from napari_nunext.serving.protocol import ModelInfo, Started
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,45 +59,6 @@ class Progress:
     windows_done: int
     windows: int
     nuclei: int
-
-
-@dataclass(slots=True)
-class Found:
-    """What a stream amounts to."""
-
-    model: ModelInfo | None = None
-    decoding: dict[str, Any] = field(default_factory=dict)
-    points: dict[int, PointOut] = field(default_factory=dict)
-    masks: dict[int, Mask] = field(default_factory=dict)
-    windows_done: int = 0
-    windows: int = 0
-    windows_cut_off: int = 0
-
-    def take(self, event: DetectEvent) -> None:
-        """Add an event of the stream; `ServerError` for one that says that the run broke."""
-        match event:
-            case Started():
-                self.model, self.windows = event.model, event.windows
-                self.decoding = event.decoding
-            case Points():
-                self.points |= {point.index: point for point in event.points}
-            case Hidden():
-                for index in event.indices:
-                    self.points.pop(index)
-            case WindowDone():
-                self.windows_done = event.done
-                self.windows_cut_off += event.finish == "limit"
-            case Masks():
-                self.masks |= {mask.index: mask.to_mask() for mask in event.masks}
-            case Failed():
-                raise ServerError(event.message)
-
-    def nuclei(self) -> list[Nucleus]:
-        """The nuclei that stand, in the order they were found."""
-        return [
-            Nucleus(uuid4(), p.x, p.y, p.category, p.confidence, self.masks.get(i))
-            for i, p in sorted(self.points.items())
-        ]
 
 
 def detect_images(
@@ -239,13 +190,13 @@ class _Batch:
             return False
 
         def tell(found: Found) -> None:
-            done, windows, nuclei = found.windows_done, found.windows, len(found.points)
+            done, windows, nuclei = found.windows_done, found.windows, len(found.standing)
             self._progress(Progress(path.name, number, len(self._images), done, windows, nuclei))
 
         # Asked for anew each time: a server that died is then started again.
         found = _detect(server.client(), image, mpp, self._model.id, self._options, self._say, tell)
         _write(target, found, self._options.masks)
-        self._before.add(target, wanted, found.decoding)
+        self._before.add(target, wanted, _started(found).decoding)
         return True
 
 
@@ -339,12 +290,17 @@ def _detect(
 
 
 def _write(path: Path, found: Found, masks: bool) -> None:
-    assert found.model is not None  # every stream that is not cancelled begins with it
-    model = found.model
+    started = _started(found)
+    model, decoding = started.model, started.decoding
     metadata = {"model": model.name}
     if model.checkpoint_sha256 is not None:
         metadata["checkpoint"] = model.checkpoint_sha256
-    if "dtype" in found.decoding:
-        metadata["arithmetic"] = str(found.decoding["dtype"])
+    if "dtype" in decoding:
+        metadata["arithmetic"] = str(decoding["dtype"])
     categories = [Category(c.name, c.color) for c in model.categories]
     write_geojson(path, found.nuclei(), categories=categories, masks=masks, metadata=metadata)
+
+
+def _started(found: Found) -> Started:
+    assert found.started is not None  # every stream that is not cancelled begins with it
+    return found.started

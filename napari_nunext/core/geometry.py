@@ -116,6 +116,12 @@ class Box:
         inside: NDArray[np.bool_] = (x >= self.x0) & (x < self.x1) & (y >= self.y0) & (y < self.y1)
         return inside
 
+    def grown(self, margin_px: float) -> Box:
+        """The box with a margin on every side."""
+        return Box(
+            self.x0 - margin_px, self.y0 - margin_px, self.x1 + margin_px, self.y1 + margin_px
+        )
+
     def clipped_to(self, other: Box) -> Box:
         """The common part; empty (zero width or height) where there is none."""
         x0 = min(max(self.x0, other.x0), other.x1)

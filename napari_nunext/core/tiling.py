@@ -1,27 +1,24 @@
-"""Windows over a region, and what happens at their seams.
+"""Windows over a region.
 
 A region is covered by windows of the model's size that overlap by twice the halo. The *cores* of
-the windows partition the region: a nucleus belongs to the window whose core contains it. Two
-windows may place one nucleus on different sides of their seam, so each may speak for a margin of
-half the merging radius beyond its core, and points of different windows closer than the radius are
-one nucleus. Then no nucleus is lost (both windows would have to place it beyond the other's margin,
-further apart than the radius) and none is counted twice.
+the windows partition the region: a nucleus belongs to the window whose core contains it. What
+several windows see is the business of `napari_nunext.core.seams`.
 """
 
 from __future__ import annotations
 
+import heapq
 import itertools
 import math
-from collections import defaultdict
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, overload
 
 import numpy as np
-import scipy
 
 from napari_nunext.core.errors import CalibrationError
-from napari_nunext.core.geometry import Box, as_points_xy, check_mpp
+from napari_nunext.core.geometry import Box, check_mpp
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,11 +56,7 @@ class Window:
 
     def speaks_for(self, margin_px: float) -> Box:
         """The core grown by `margin_px`, but not beyond the window."""
-        core = self.core
-        grown = Box(
-            core.x0 - margin_px, core.y0 - margin_px, core.x1 + margin_px, core.y1 + margin_px
-        )
-        return grown.clipped_to(self.box)
+        return self.core.grown(margin_px).clipped_to(self.box)
 
 
 class WindowGrid(Sequence[Window]):
@@ -85,6 +78,8 @@ class WindowGrid(Sequence[Window]):
     ) -> None:
         self._columns = columns
         self._rows = rows
+        self._seams_x = [stop for _, _, stop in columns[:-1]]
+        self._seams_y = [stop for _, _, stop in rows[:-1]]
         self._box_px = box_px
         self._side_px = side_px
 
@@ -115,11 +110,65 @@ class WindowGrid(Sequence[Window]):
 
         A point beyond all cores gets the nearest in its row and column. The grid is not empty.
         """
-        seams_x = [stop for _, _, stop in self._columns[:-1]]
-        seams_y = [stop for _, _, stop in self._rows[:-1]]
-        columns = np.searchsorted(seams_x, points_xy[:, 0], side="right")
-        rows = np.searchsorted(seams_y, points_xy[:, 1], side="right")
+        columns = np.searchsorted(self._seams_x, points_xy[:, 0], side="right")
+        rows = np.searchsorted(self._seams_y, points_xy[:, 1], side="right")
         return np.asarray(rows * len(self._columns) + columns, dtype=np.intp)
+
+    def touching(self, box: Box) -> list[int]:
+        """Windows whose cores touch a box, row by row; beyond the grid, those at its edge."""
+        columns = range(bisect_left(self._seams_x, box.x0), bisect_right(self._seams_x, box.x1) + 1)
+        rows = range(bisect_left(self._seams_y, box.y0), bisect_right(self._seams_y, box.y1) + 1)
+        return [row * len(self._columns) + column for row in rows for column in columns]
+
+    def nearest_first(self, xy: tuple[float, float]) -> Sequence[Window]:
+        """The same windows, ordered by the distance of their cores' middles to a point.
+
+        The order is made as far as somebody looks.
+        """
+        return _Ordered(self, self._by_distance(*xy))
+
+    def _by_distance(self, x: float, y: float) -> Iterator[int]:
+        """Indices, nearest first: the nearest window of each row, and behind it the row's next."""
+        across, down = _squared(self._columns, x), _squared(self._rows, y)
+        heap = [(across[0][0] + down[0][0], 0, 0)] if across and down else []
+        while heap:
+            _, i, j = heapq.heappop(heap)
+            yield down[i][1] * len(across) + across[j][1]
+            if j + 1 < len(across):
+                heapq.heappush(heap, (across[j + 1][0] + down[i][0], i, j + 1))
+            if j == 0 and i + 1 < len(down):
+                heapq.heappush(heap, (across[0][0] + down[i + 1][0], i + 1, 0))
+
+
+class _Ordered(Sequence[Window]):
+    """Windows of a grid in another order, which is remembered as far as somebody has looked."""
+
+    def __init__(self, grid: WindowGrid, order: Iterator[int]) -> None:
+        self._grid = grid
+        self._order = order
+        self._known: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._grid)
+
+    @overload
+    def __getitem__(self, index: int) -> Window: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Window, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> Window | tuple[Window, ...]:
+        if isinstance(index, slice):
+            return tuple(self[i] for i in range(*index.indices(len(self))))
+        index = range(len(self))[index]
+        self._known += itertools.islice(self._order, max(index + 1 - len(self._known), 0))
+        return self._grid[self._known[index]]
+
+
+def _squared(spans: Sequence[_Span], at: float) -> list[tuple[float, int]]:
+    """Squared distance of each span's core to a coordinate, with its place; nearest first."""
+    return sorted(
+        (((start + stop) / 2 - at) ** 2, place) for place, (_, start, stop) in enumerate(spans)
+    )
 
 
 def plan_grid(
@@ -198,109 +247,3 @@ def _spans(
     seams = [(a + side + b) / 2 for a, b in itertools.pairwise(begins)]
     edges = [start, *seams, stop]
     return [(b, edges[i], edges[i + 1]) for i, b in enumerate(begins)]
-
-
-@dataclass(frozen=True, slots=True)
-class SeamChange:
-    """What to show and what to hide, by the running index that each point received."""
-
-    shown: tuple[int, ...]
-    hidden: tuple[int, ...]
-
-
-class SeamMerger:
-    """Merge the points of overlapping windows while they arrive.
-
-    Points get running indices 0, 1, ... in the order they are added. While points stream in, each
-    decision is made at once; `settle` then decides over all of them, in order of confidence, so
-    that the result does not depend on the order in which the windows were decoded.
-
-    Parameters
-    ----------
-    radius_px : float
-        Points of different windows closer than this (level-0 px) are one nucleus. Points of one
-        window are never merged: that two nuclei lie so close is then what the model says.
-    """
-
-    def __init__(self, radius_px: float) -> None:
-        self._radius_px = radius_px
-        self._cells: dict[tuple[int, int], list[int]] = defaultdict(list)
-        self._points: list[tuple[float, float]] = []
-        self._confidence: list[float] = []
-        self._window: list[int] = []
-        self._visible: list[bool] = []
-
-    def __len__(self) -> int:
-        return len(self._points)
-
-    def add(
-        self, window_index: int, points_xy: PointsXY, confidence: Sequence[float]
-    ) -> SeamChange:
-        """Take points of a window (level-0 px, shape (N, 2)) and say what changes."""
-        shown: list[int] = []
-        hidden: list[int] = []
-        for (x, y), sure in zip(as_points_xy(points_xy).tolist(), confidence, strict=True):
-            index = len(self._points)
-            rivals = [
-                j for j in self._near(x, y) if self._window[j] != window_index and self._visible[j]
-            ]
-            wins = all(self._confidence[j] < sure for j in rivals)
-            self._points.append((x, y))
-            self._confidence.append(float(sure))
-            self._window.append(window_index)
-            self._visible.append(wins)
-            self._cells[self._cell(x, y)].append(index)
-            if wins:
-                shown.append(index)
-                hidden += rivals
-                for j in rivals:
-                    self._visible[j] = False
-        return SeamChange(tuple(shown), tuple(hidden))
-
-    def settle(self) -> SeamChange:
-        """Decide over all points, surest first (ties: earlier window, then position).
-
-        Returns
-        -------
-        SeamChange
-            The difference to what `add` has said so far; nearly always empty.
-        """
-        points = np.array(self._points).reshape(-1, 2)
-        rivals: dict[int, list[int]] = defaultdict(list)
-        if len(points):
-            for i, j in scipy.spatial.cKDTree(points).query_pairs(self._radius_px):
-                if self._window[i] != self._window[j] and self._is_near(i, *self._points[j]):
-                    rivals[i].append(j)
-                    rivals[j].append(i)
-        keep = [True] * len(points)
-        decided: set[int] = set()
-        for i in sorted(rivals, key=lambda i: (-self._confidence[i], self._window[i], *points[i])):
-            keep[i] = not any(j in decided and keep[j] for j in rivals[i])
-            decided.add(i)
-        changed = [i for i, visible in enumerate(self._visible) if visible != keep[i]]
-        self._visible = keep
-        return SeamChange(
-            tuple(i for i in changed if keep[i]), tuple(i for i in changed if not keep[i])
-        )
-
-    def visible(self) -> tuple[int, ...]:
-        """Indices of the points that stand, ascending."""
-        return tuple(i for i, visible in enumerate(self._visible) if visible)
-
-    def _cell(self, x: float, y: float) -> tuple[int, int]:
-        size = max(self._radius_px, 1e-9)
-        return math.floor(x / size), math.floor(y / size)
-
-    def _near(self, x: float, y: float) -> list[int]:
-        column, row = self._cell(x, y)
-        return [
-            j
-            for r in (row - 1, row, row + 1)
-            for c in (column - 1, column, column + 1)
-            for j in self._cells.get((c, r), ())
-            if self._is_near(j, x, y)
-        ]
-
-    def _is_near(self, index: int, x: float, y: float) -> bool:
-        px, py = self._points[index]
-        return math.hypot(px - x, py - y) < self._radius_px

@@ -7,7 +7,8 @@ Every message is a pydantic model, so that the server's OpenAPI document is the 
 `Points`, `Hidden`, `WindowDone` and `Masks` as they come, then `Usage` and `Done`, or `Failed`.
 Every point has an index of its own within its stream; indices may skip. `Hidden` takes points back:
 at a seam, a surer sighting of the same nucleus replaced them. `Points` may show one of them again.
-The points that stand at `Done` are the result. A run that is cancelled while it still waits for its
+The points that stand at `Done` are the result. `Masks` come region by region, of points that stand
+for good: no `Hidden` names them later. A run that is cancelled while it still waits for its
 turn sends only `Done`. Empty lines say that the server is alive; skip them.
 """
 
@@ -119,6 +120,8 @@ class DetectRequest(Message):
     """Id of a detector; the server's default when None."""
     region: tuple[Number, Number, Number, Number] | None = None
     """x0, y0, x1, y1, level-0 px; the whole image when None."""
+    near: tuple[Number, Number] | None = None
+    """x, y, level-0 px: what lies nearest is searched first; row by row when None."""
     masks: bool = False
     segmenter: str | None = None
     """Id of a segmenter, where masks are wanted; the server's default when None."""
@@ -199,7 +202,7 @@ class MaskOut(Message):
 
 
 class Masks(Message):
-    """Masks of points that stand; a point for which no pixel is drawn has none."""
+    """Masks of points that stand for good; a point for which no pixel is drawn has none."""
 
     event: Literal["masks"] = "masks"
     masks: list[MaskOut]

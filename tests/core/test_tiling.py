@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from napari_nunext.core.errors import CalibrationError
 from napari_nunext.core.geometry import Box
-from napari_nunext.core.tiling import SeamMerger, plan_grid, plan_windows
+from napari_nunext.core.seams import SeamMerger
+from napari_nunext.core.tiling import plan_grid, plan_windows
 
 sizes = st.floats(1, 900)
 mpps = st.sampled_from([0.25, 0.3, 0.4962, 0.5, 1.0])
@@ -74,6 +75,57 @@ def test_a_grid_over_a_slide_costs_nothing_until_it_is_asked():
     assert len(grid) > 2_000_000
     (index,) = grid.holding(np.array([[123_456.5, 99_999.5]]))
     assert grid[int(index)].core.contains(np.array([[123_456.5, 99_999.5]])).all()
+
+
+@given(plans(), st.tuples(st.floats(-50, 950), st.floats(-50, 950)), st.floats(0, 200))
+def test_the_grid_finds_the_windows_whose_cores_touch_a_box(plan, at, side):
+    region, image, windows, halo_px = plan
+    side_px, scale = windows[0].side_px, windows[0].scale
+    grid = plan_grid(
+        region,
+        image,
+        window_px=side_px,
+        window_mpp=1.0,
+        halo_um=halo_px / scale,
+        image_mpp=1 / scale,
+    )
+    box = Box(*at, at[0] + side, at[1] + side)
+    touched = set(grid.touching(box))
+    for window in grid:
+        core = window.core
+        meets = max(core.x0, box.x0) <= min(core.x1, box.x1) and (
+            max(core.y0, box.y0) <= min(core.y1, box.y1)
+        )
+        assert not meets or window.index in touched
+    if box.clipped_to(region) == box:
+        assert len(touched) == sum(
+            max(w.core.x0, box.x0) <= min(w.core.x1, box.x1)
+            and max(w.core.y0, box.y0) <= min(w.core.y1, box.y1)
+            for w in grid
+        )
+
+
+def test_the_nearest_windows_of_a_slide_come_at_once_and_in_order():
+    slide = Box(0, 0, 200_000, 150_000)
+    grid = plan_grid(slide, slide, window_px=64, window_mpp=0.5, halo_um=4, image_mpp=0.25)
+    near = (123_456.0, 99_999.0)
+    order = grid.nearest_first(near)
+    assert len(order) == len(grid)
+    first = order[:2000]
+    middles = np.array([((w.core.x0 + w.core.x1) / 2, (w.core.y0 + w.core.y1) / 2) for w in first])
+    away = np.hypot(*(middles - near).T)
+    assert (np.diff(away) >= 0).all()
+    assert first[0].core.contains(np.array([near])).all()
+    # As many as a disc of that radius holds: none was passed over.
+    assert len(first) == pytest.approx(np.pi * away[-1] ** 2 / first[0].core.width ** 2, rel=0.05)
+    assert order[1234] == first[1234]
+
+
+def test_every_window_comes_once_wherever_one_begins():
+    image = Box(0, 0, 500, 300)
+    grid = plan_grid(image, image, window_px=64, window_mpp=0.5, halo_um=4, image_mpp=0.5)
+    for near in [(0.0, 0.0), (250.0, 150.0), (9000.0, -5.0)]:
+        assert sorted(w.index for w in grid.nearest_first(near)) == list(range(len(grid)))
 
 
 @given(plans())

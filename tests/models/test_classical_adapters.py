@@ -8,7 +8,8 @@ from skimage.data import immunohistochemistry
 
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.matching import match_points
-from napari_nunext.core.tiling import SeamMerger, plan_windows
+from napari_nunext.core.seams import SeamMerger
+from napari_nunext.core.tiling import plan_windows
 from napari_nunext.images import read_window
 from napari_nunext.models.classical.adapters import (
     MPP,

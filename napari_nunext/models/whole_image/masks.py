@@ -26,16 +26,40 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.geometry import PointsXY
     from napari_nunext.core.tiling import Window, WindowGrid
-    from napari_nunext.models.segmenter import Segmenter, SegmenterInfo
+    from napari_nunext.models.segmenter import Segmenter
     from napari_nunext.models.whole_image.search import WindowReader
 
 HALO_UM = 10.0
 """The radius of a very large nucleus."""
 
 
-def halo_um(segmenter: SegmenterInfo) -> float:
-    """Image around a prompt's first click that its window shows at least, um."""
-    return min(HALO_UM, segmenter.window_px * segmenter.mpp / 4)
+def halo_um(window_um: float) -> float:
+    """Image around a prompt's first click that a window of this side shows at least, um."""
+    return min(HALO_UM, window_um / 4)
+
+
+def segmenter_windows(
+    image: WindowReader, *, window_px: int, window_mpp: float, mpp: float
+) -> WindowGrid:
+    """The windows in which a segmenter sees an image.
+
+    Parameters
+    ----------
+    image : WindowReader
+    window_px : int
+        Side of the segmenter's windows.
+    window_mpp, mpp : float
+        Micrometres per pixel of its windows, and of level 0.
+    """
+    whole = Box.of_image(image.width_px, image.height_px)
+    return plan_grid(
+        whole,
+        whole,
+        window_px=window_px,
+        window_mpp=window_mpp,
+        halo_um=halo_um(window_px * window_mpp),
+        image_mpp=mpp,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +107,7 @@ def draw_masks(
         return
     info = segmenter.info
     whole = Box.of_image(image.width_px, image.height_px)
-    grid = plan_grid(
-        whole,
-        whole,
-        window_px=info.window_px,
-        window_mpp=info.mpp,
-        halo_um=halo_um(info),
-        image_mpp=mpp,
-    )
+    grid = segmenter_windows(image, window_px=info.window_px, window_mpp=info.mpp, mpp=mpp)
     for window, members in _by_window(grid, prompts):
         if cancelled():
             return

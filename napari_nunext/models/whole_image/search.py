@@ -6,24 +6,23 @@ The server streams the same windows, over the same core functions, to people who
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, overload
 
-import numpy as np
-
-from napari_nunext.core.geometry import Box, check_mpp
-from napari_nunext.core.tiling import SeamMerger, plan_windows
-from napari_nunext.models.detector import Caller, SharedDetector, WindowPoints
+from napari_nunext.core.geometry import Box
+from napari_nunext.core.tiling import plan_grid
+from napari_nunext.models.detector import Caller, SharedDetector
+from napari_nunext.models.whole_image.gathering import MERGE_RADIUS_UM, Gathering
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Protocol
 
+    import numpy as np
     from numpy.typing import NDArray
 
-    from napari_nunext.core.geometry import PointsXY
-    from napari_nunext.core.tiling import Window
+    from napari_nunext.core.tiling import Window, WindowGrid
     from napari_nunext.models.detector import Detector, DetectorInfo, WindowEvent
+    from napari_nunext.models.whole_image.gathering import Detections
 
     class WindowReader(Protocol):
         """As much of an image as detection needs."""
@@ -43,29 +42,10 @@ if TYPE_CHECKING:
             ...
 
 
-MERGE_RADIUS_UM = 2.0
-"""Points of different windows closer than this are one nucleus."""
-
 FIRST_WINDOWS = 2
 """Windows given to a detector first that is not shared; each time twice as many, ..."""
 MOST_WINDOWS = 64
 """... until they are so many."""
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Detections:
-    """The nuclei found in an image, row by row of its windows."""
-
-    points_xy: PointsXY
-    """Shape (N, 2), level-0 pixels, corner origin."""
-    categories: tuple[str, ...]
-    confidence: NDArray[np.float64]
-    """Shape (N,)."""
-    windows_cut_off: int
-    """Windows that held more nuclei than the detector lets a window hold."""
-
-    def __len__(self) -> int:
-        return len(self.points_xy)
 
 
 def detect_image(
@@ -101,7 +81,7 @@ def detect_image(
     whole = Box.of_image(image.width_px, image.height_px)
     region = whole if region is None else region.clipped_to(whole)
     windows = plan_image(image, detector.info, mpp=mpp, region=region)
-    found = Gathering(region, mpp=mpp, merge_radius_um=merge_radius_um)
+    found = Gathering(region, windows, mpp=mpp, merge_radius_um=merge_radius_um)
     for said in search(image, detector, windows, cancelled=cancelled):
         if said is not None:
             found.take(*said)
@@ -110,10 +90,10 @@ def detect_image(
 
 def plan_image(
     image: WindowReader, info: DetectorInfo, *, mpp: float, region: Box | None = None
-) -> tuple[Window, ...]:
+) -> WindowGrid:
     """The windows in which a detector sees an image, or a region of it, row by row."""
     whole = Box.of_image(image.width_px, image.height_px)
-    return plan_windows(
+    return plan_grid(
         whole if region is None else region,
         whole,
         window_px=info.window_px,
@@ -121,57 +101,6 @@ def plan_image(
         halo_um=info.halo_um,
         image_mpp=mpp,
     )
-
-
-class Gathering:
-    """The nuclei of an image, while its windows are searched in any order.
-
-    Parameters
-    ----------
-    region : Box
-        Nuclei beyond it do not count; level-0 pixels.
-    mpp : float
-        Micrometres per level-0 pixel of the image.
-    merge_radius_um : float
-        Points of different windows closer than this are one nucleus, the surer one.
-    """
-
-    def __init__(
-        self, region: Box, *, mpp: float, merge_radius_um: float = MERGE_RADIUS_UM
-    ) -> None:
-        self._region = region
-        self._radius_px = merge_radius_um / check_mpp(mpp)
-        self._merger = SeamMerger(self._radius_px)
-        self._points: list[tuple[float, float]] = []
-        self._categories: list[str] = []
-        self._confidence: list[float] = []
-        self._cut_off = 0
-
-    def take(self, window: Window, event: WindowEvent) -> None:
-        """Keep the points that are this window's to report."""
-        if not isinstance(event, WindowPoints):
-            self._cut_off += event.finish == "limit"
-            return
-        here = window.to_level0(event.points_xy)
-        mine = np.flatnonzero(
-            window.speaks_for(self._radius_px / 2).contains(here) & self._region.contains(here)
-        )
-        sure = [event.confidence[i] for i in mine]
-        self._merger.add(window.index, here[mine], sure)
-        self._points += [(float(x), float(y)) for x, y in here[mine]]
-        self._categories += [event.categories[i] for i in mine]
-        self._confidence += sure
-
-    def result(self) -> Detections:
-        """The nuclei that stand, in the order in which they were taken."""
-        self._merger.settle()
-        kept = list(self._merger.visible())
-        return Detections(
-            np.array(self._points, dtype=np.float64).reshape(-1, 2)[kept],
-            tuple(self._categories[i] for i in kept),
-            np.array(self._confidence, dtype=np.float64)[kept],
-            self._cut_off,
-        )
 
 
 def search(

@@ -192,7 +192,8 @@ class Client:
     def _stream(self, request: DetectRequest) -> Generator[DetectEvent]:
         """The events of one try."""
         timeout = httpx.Timeout(SILENCE_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
-        body = request.model_dump_json()
+        # A server of an earlier version knows nothing of what was added since, and need not.
+        body = request.model_dump_json(exclude_none=True)
         with (
             self._failures(),
             self._http.stream(
@@ -249,7 +250,7 @@ class Client:
     ) -> _Reply:
         headers = {}
         if message is not None:
-            content, headers = message.model_dump_json().encode(), _JSON
+            content, headers = message.model_dump_json(exclude_none=True).encode(), _JSON
         waiting = Waiting(patience)
         while True:
             try:

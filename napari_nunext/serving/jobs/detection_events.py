@@ -1,7 +1,7 @@
 """Detection as a stream of events: windows, seams, masks and costs. No network in here.
 
 `napari_nunext.models.whole_image.search` finds the same nuclei in one call, for training and
-evaluation.
+evaluation: both are told by one `napari_nunext.models.whole_image.gathering.Gathering`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ import numpy as np
 from napari_nunext.core.codec import CODEC_VERSION
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import Box, check_mpp
-from napari_nunext.core.tiling import SeamMerger, plan_windows
+from napari_nunext.core.seams import reach_px
 from napari_nunext.models.detector import WindowPoints
-from napari_nunext.models.whole_image.masks import draw_masks, point_prompts
-from napari_nunext.models.whole_image.search import MERGE_RADIUS_UM, search
+from napari_nunext.models.whole_image.gathering import MERGE_RADIUS_UM, Gathering
+from napari_nunext.models.whole_image.mask_regions import MaskRegions
+from napari_nunext.models.whole_image.masks import draw_masks, point_prompts, segmenter_windows
+from napari_nunext.models.whole_image.search import plan_image, search
 from napari_nunext.serving.models.describe import completed
 from napari_nunext.serving.protocol import (
     Done,
@@ -32,10 +34,12 @@ from napari_nunext.serving.protocol import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
-    from napari_nunext.core.tiling import SeamChange, Window
-    from napari_nunext.models.detector import Caller, Detector, WindowEnd
+    from napari_nunext.core.geometry import PointsXY
+    from napari_nunext.core.seams import SeamChange
+    from napari_nunext.core.tiling import Window, WindowGrid
+    from napari_nunext.models.detector import Caller, Detector
     from napari_nunext.models.segmenter import Segmenter
     from napari_nunext.models.whole_image.search import WindowReader
     from napari_nunext.serving.protocol import DetectEvent, DetectRequest, ModelInfo
@@ -64,12 +68,12 @@ def detect_events(
         Its region and scale count; model, segmenter and run were resolved by the caller.
     detector : Detector
     take_segmenter : callable, optional
-        Brings the segmenter that draws the nuclei into memory, once all points are told and there
-        is something to draw; no masks without.
+        Brings the segmenter that draws the nuclei into memory, once there is something to draw; no
+        masks without.
     run : str
         Id of the run.
     model, segmenter_model : ModelInfo
-        What detector and segmenter are described as.
+        What detector and segmenter are described as; the segmenter's with the size of its windows.
     merge_radius_um : float
         Points of different windows closer than this are one nucleus.
     cancelled : callable
@@ -89,29 +93,58 @@ def detect_events(
         If the region does not touch the image. `CalibrationError`, if a scale is implausible.
     """
     began = time.perf_counter()
-    found = _Search(image, request, detector, merge_radius_um, cancelled, caller)
+    info, region = detector.info, region_of(request, image)
+    windows = plan_image(image, info, mpp=request.mpp, region=region)
+    found = Gathering(region, windows, mpp=request.mpp, merge_radius_um=merge_radius_um)
+    outlines = None
+    if take_segmenter is not None:
+        assert segmenter_model is not None
+        outlines = _Outlines(
+            image, found, windows, segmenter_model, take_segmenter, request.mpp, cancelled
+        )
     yield Started(
         run=run,
-        model=completed(model, detector.info),
+        model=completed(model, info),
         segmenter=segmenter_model,
-        windows=len(found.windows),
+        windows=len(windows),
         codec_version=CODEC_VERSION,
         merge_radius_um=merge_radius_um,
-        halo_um=detector.info.halo_um,
-        decoding=detector.info.decoding,
+        halo_um=info.halo_um,
+        decoding=info.decoding,
     )
-    yield from found.events()
-    complete = found.windows_done == len(found.windows)
-    standing = found.standing()
-    if take_segmenter is not None and complete and standing:
-        yield from _masks(image, standing, take_segmenter(), request.mpp, cancelled)
+    order = windows if request.near is None else windows.nearest_first(request.near)
+    for said in search(image, detector, order, cancelled=cancelled, caller=caller):
+        if said is None:
+            yield None
+        else:
+            window, event = said
+            change = found.take(window, event)
+            yield from _told(found, change)
+            if not isinstance(event, WindowPoints):
+                yield WindowDone(
+                    window=window.index,
+                    box=window.box.as_tuple(),
+                    finish=event.finish,
+                    done=found.windows_done,
+                    total=len(windows),
+                )
+            if outlines is not None:
+                outlines.follow(change, None if isinstance(event, WindowPoints) else window)
+        if outlines is not None:
+            yield from outlines.draw_known(caller)
+    change = found.settle()
+    yield from _told(found, change)
+    complete = found.complete
+    if outlines is not None and complete:
+        outlines.follow(change, None)
+        yield from outlines.draw_rest()
         complete = not cancelled()
     yield Usage(
-        image_tokens=detector.info.image_tokens * found.windows_done,
-        output_tokens=found.output_tokens,
+        image_tokens=info.image_tokens * found.windows_done,
+        output_tokens=found.tokens,
         seconds=time.perf_counter() - began,
     )
-    yield Done(points=len(standing), finish="complete" if complete else "cancelled")
+    yield Done(points=len(found.standing()), finish="complete" if complete else "cancelled")
 
 
 def region_of(request: DetectRequest, image: WindowReader) -> Box:
@@ -134,111 +167,81 @@ def region_of(request: DetectRequest, image: WindowReader) -> Box:
     return region
 
 
-class _Search:
-    """The points of a run, while they are found."""
+def _told(found: Gathering, change: SeamChange) -> Iterator[DetectEvent]:
+    if change.hidden:
+        yield Hidden(indices=list(change.hidden))
+    by_window: dict[int, list[PointOut]] = {}
+    for index in change.shown:
+        seen = found[index]
+        point = PointOut(
+            index=index, x=seen.x, y=seen.y, category=seen.category, confidence=seen.confidence
+        )
+        by_window.setdefault(seen.window, []).append(point)
+    for window_index, points in by_window.items():
+        yield Points(window=window_index, points=points)
+
+
+class _Outlines:
+    """The masks of a run, drawn region by region while its windows are searched."""
 
     def __init__(
         self,
         image: WindowReader,
-        request: DetectRequest,
-        detector: Detector,
-        merge_radius_um: float,
+        found: Gathering,
+        windows: WindowGrid,
+        model: ModelInfo,
+        take_segmenter: Callable[[], Segmenter],
+        mpp: float,
         cancelled: Callable[[], bool],
-        caller: Caller | None,
     ) -> None:
-        info = detector.info
         self._image = image
-        self._detector = detector
+        self._found = found
+        self._take_segmenter = take_segmenter
+        self._segmenter: Segmenter | None = None
+        self._mpp = mpp
         self._cancelled = cancelled
-        self._caller = caller
-        self._region = region_of(request, image)
-        self._radius_px = merge_radius_um / check_mpp(request.mpp)
-        self.windows = plan_windows(
-            self._region,
-            Box.of_image(image.width_px, image.height_px),
-            window_px=info.window_px,
-            window_mpp=info.mpp,
-            halo_um=info.halo_um,
-            image_mpp=request.mpp,
+        assert model.window_px is not None
+        drawn = segmenter_windows(
+            image, window_px=model.window_px, window_mpp=check_mpp(model.mpp), mpp=mpp
         )
-        self.windows_done = 0
-        self.output_tokens = 0
-        self._merger = SeamMerger(self._radius_px)
-        self._points: list[PointOut] = []
-        self._window_of: list[int] = []
+        self._regions = MaskRegions(windows, drawn, reach_px(found.radius_px))
 
-    def standing(self) -> list[PointOut]:
-        """Points that are shown, by index."""
-        return [self._points[i] for i in self._merger.visible()]
+    def follow(self, change: SeamChange, ended: Window | None) -> None:
+        """Something was told of what is found, and perhaps a window has ended by it."""
+        if change.settled:
+            self._regions.stand(change.settled, self._xy(change.settled))
+        if ended is not None:
+            self._regions.end(ended)
 
-    def events(self) -> Iterator[DetectEvent | None]:
-        """Search window by window, and settle the seams in the end."""
-        for said in search(
+    def draw_known(self, caller: Caller | None) -> Iterator[DetectEvent]:
+        """Draw the regions that are known, until there are points to tell.
+
+        What others' turns brought is passed on first, for it is reckoned as no turn of one's own.
+        """
+        regions = self._regions.known()
+        while not (caller is not None and caller.has_news):
+            if (indices := next(regions, None)) is None:
+                return
+            yield from self._draw(indices)
+
+    def draw_rest(self) -> Iterator[DetectEvent]:
+        """Draw all that is left."""
+        for indices in self._regions.rest():
+            yield from self._draw(indices)
+
+    def _draw(self, indices: list[int]) -> Iterator[DetectEvent]:
+        if self._cancelled():
+            return
+        if self._segmenter is None:
+            self._segmenter = self._take_segmenter()
+        for drawn in draw_masks(
             self._image,
-            self._detector,
-            self.windows,
+            point_prompts(self._xy(indices)),
+            self._segmenter,
+            mpp=self._mpp,
             cancelled=self._cancelled,
-            caller=self._caller,
         ):
-            if said is None:
-                yield None
-                continue
-            window, event = said
-            if isinstance(event, WindowPoints):
-                yield from self._take(window, event)
-            else:
-                yield self._end(window, event)
-        yield from self._told(self._merger.settle())
+            yield Masks(masks=[MaskOut.of(indices[m.index], m.mask, m.score) for m in drawn])
 
-    def _take(self, window: Window, found: WindowPoints) -> Iterator[DetectEvent]:
-        """Keep the points that are this window's to report."""
-        here = window.to_level0(found.points_xy)
-        mine = np.flatnonzero(
-            window.speaks_for(self._radius_px / 2).contains(here) & self._region.contains(here)
-        ).tolist()
-        for i in mine:
-            self._points.append(
-                PointOut(
-                    index=len(self._points),
-                    x=here[i, 0],
-                    y=here[i, 1],
-                    category=found.categories[i],
-                    confidence=found.confidence[i],
-                )
-            )
-            self._window_of.append(window.index)
-        sure = [found.confidence[i] for i in mine]
-        yield from self._told(self._merger.add(window.index, here[mine], sure))
-
-    def _end(self, window: Window, end: WindowEnd) -> WindowDone:
-        self.windows_done += 1
-        self.output_tokens += end.tokens
-        return WindowDone(
-            window=window.index,
-            box=window.box.as_tuple(),
-            finish=end.finish,
-            done=self.windows_done,
-            total=len(self.windows),
-        )
-
-    def _told(self, change: SeamChange) -> Iterator[DetectEvent]:
-        if change.hidden:
-            yield Hidden(indices=list(change.hidden))
-        by_window: dict[int, list[PointOut]] = {}
-        for i in change.shown:
-            by_window.setdefault(self._window_of[i], []).append(self._points[i])
-        for window_index, points in by_window.items():
-            yield Points(window=window_index, points=points)
-
-
-def _masks(
-    image: WindowReader,
-    points: list[PointOut],
-    segmenter: Segmenter,
-    mpp: float,
-    cancelled: Callable[[], bool],
-) -> Iterator[DetectEvent]:
-    """Draw the points that stand."""
-    prompts = point_prompts(np.array([(p.x, p.y) for p in points]).reshape(-1, 2))
-    for drawn in draw_masks(image, prompts, segmenter, mpp=mpp, cancelled=cancelled):
-        yield Masks(masks=[MaskOut.of(points[d.index].index, d.mask, d.score) for d in drawn])
+    def _xy(self, indices: Sequence[int]) -> PointsXY:
+        return np.array([(self._found[i].x, self._found[i].y) for i in indices])

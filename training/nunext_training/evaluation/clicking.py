@@ -66,7 +66,7 @@ def _ious(segmenter: Segmenter, image: LabelledImage, clicks: int) -> NDArray[np
     inside = np.flatnonzero(opened.box.contains(image.points_xy))
     true = [(image.complete_masks or ())[i] for i in inside]
     prompts = list(point_prompts(image.points_xy[inside]))
-    reach_px = halo_um(segmenter.info) / image.mpp
+    reach_px = halo_um(segmenter.info.window_px * segmenter.info.mpp) / image.mpp
     outlines = [EMPTY] * len(true)
     ious = np.zeros((len(true), clicks + 1))
     for turn in range(clicks + 1):

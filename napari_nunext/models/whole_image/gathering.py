@@ -1,0 +1,130 @@
+"""The one fold of what a detector says into the nuclei of an image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_nunext.core.geometry import check_mpp
+from napari_nunext.core.seams import SeamChange, SeamMerger
+from napari_nunext.models.detector import WindowPoints
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_nunext.core.geometry import Box, PointsXY
+    from napari_nunext.core.tiling import Window, WindowGrid
+    from napari_nunext.models.detector import WindowEvent
+
+MERGE_RADIUS_UM = 2.0
+"""Points of different windows closer than this are one nucleus."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Detections:
+    """The nuclei found in an image, row by row of its windows."""
+
+    points_xy: PointsXY
+    """Shape (N, 2), level-0 pixels, corner origin."""
+    categories: tuple[str, ...]
+    confidence: NDArray[np.float64]
+    """Shape (N,)."""
+    windows_cut_off: int
+    """Windows that held more nuclei than the detector lets a window hold."""
+
+    def __len__(self) -> int:
+        return len(self.points_xy)
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A nucleus as one window reports it; another may have seen it too."""
+
+    window: int
+    x: float
+    """Level-0 px, corner origin."""
+    y: float
+    category: str
+    confidence: float
+
+
+class Gathering:
+    """The nuclei of an image, while its windows are searched in any order.
+
+    Sightings have running indices in the order in which they are taken.
+
+    Parameters
+    ----------
+    region : Box
+        Nuclei beyond it do not count; level-0 pixels.
+    windows : WindowGrid
+        That cover it.
+    mpp : float
+        Micrometres per level-0 pixel of the image.
+    merge_radius_um : float
+        Points of different windows closer than this are one nucleus, the surer one.
+    """
+
+    def __init__(
+        self,
+        region: Box,
+        windows: WindowGrid,
+        *,
+        mpp: float,
+        merge_radius_um: float = MERGE_RADIUS_UM,
+    ) -> None:
+        self._region = region
+        self._windows = windows
+        self.radius_px = merge_radius_um / check_mpp(mpp)
+        self._merger = SeamMerger(self.radius_px, windows)
+        self._sightings: list[Sighting] = []
+        self.windows_done = 0
+        self.windows_cut_off = 0
+        self.tokens = 0
+
+    def __getitem__(self, index: int) -> Sighting:
+        return self._sightings[index]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every window has ended."""
+        return self.windows_done == len(self._windows)
+
+    def take(self, window: Window, event: WindowEvent) -> SeamChange:
+        """Keep the points that are this window's to report, and say what changes."""
+        if not isinstance(event, WindowPoints):
+            self.windows_done += 1
+            self.windows_cut_off += event.finish == "limit"
+            self.tokens += event.tokens
+            return self._merger.end(window.index)
+        here = window.to_level0(event.points_xy)
+        spoken_for = window.speaks_for(self.radius_px / 2)
+        mine = np.flatnonzero(spoken_for.contains(here) & self._region.contains(here)).tolist()
+        for i in mine:
+            x, y = here[i].tolist()
+            self._sightings.append(
+                Sighting(window.index, x, y, event.categories[i], event.confidence[i])
+            )
+        return self._merger.add(window.index, here[mine], [event.confidence[i] for i in mine])
+
+    def settle(self) -> SeamChange:
+        """Nothing more is to come: what changes by that."""
+        return self._merger.settle()
+
+    def standing(self) -> tuple[int, ...]:
+        """Indices of the sightings that stand, ascending."""
+        return self._merger.visible()
+
+    def result(self) -> Detections:
+        """The nuclei, settled; in each window in the order in which they were taken."""
+        self.settle()
+        found = [self._sightings[i] for i in self.standing()]
+        found.sort(key=lambda sighting: sighting.window)
+        return Detections(
+            np.array([(s.x, s.y) for s in found], dtype=np.float64).reshape(-1, 2),
+            tuple(s.category for s in found),
+            np.array([s.confidence for s in found], dtype=np.float64),
+            self.windows_cut_off,
+        )
