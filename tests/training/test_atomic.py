@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,8 +18,9 @@ from nunext_training.data.batches import Collator
 from nunext_training.data.windows import Example
 from nunext_training.method.losses import gaussian_targets
 from nunext_training.stages.atomic import run_atomic
+from nunext_training.stages.detectors import load_parent
 from nunext_training.stages.sft import SftJob, run_sft
-from nunext_training.stages.stage import Job, load_parent
+from nunext_training.stages.stage import Job
 from nunext_training.trainers.atomic import (
     AtomicTrainer,
     guess_losses,
@@ -108,8 +110,9 @@ def trainer_of(tmp_path, recipe, recorder):
     def make(parent, **options):
         from transformers import TrainingArguments
 
+        from nunext_training.runs.context import RunContext
         from nunext_training.runs.folder import RunFolder
-        from nunext_training.stages.sft import training_options
+        from nunext_training.stages.arguments import training_options
 
         run = RunFolder.open(tmp_path / "asked", {}, resume=False)
         return AtomicTrainer(
@@ -117,15 +120,15 @@ def trainer_of(tmp_path, recipe, recorder):
             TrainingArguments(
                 output_dir=str(run.path), **training_options(recipe, validates=False)
             ),
+            SimpleNamespace(
+                examples=lambda count: examples_of(*POINTS),
+                validation=None,
+                encode=collator_of(parent),
+            ),
+            RunContext(run, recorder, stop=lambda: False),
             parent=parent,
-            windows=examples_of(*POINTS),
-            validation=None,
-            collator=collator_of(parent),
             options=replace(recipe.atomic, **options),
             loss=recipe.loss,
-            run=run,
-            progress=recorder,
-            stop=lambda: False,
         )
 
     return make

@@ -26,7 +26,7 @@ from nunext_training.recipes.recipe import parse_recipe
 from nunext_training.runs import processes
 from nunext_training.stages.rft import RftJob, run_rft
 from nunext_training.stages.sft import SftJob, run_sft
-from nunext_training.trainers.next_point import full_batch_size
+from nunext_training.trainers.task_trainer import full_batch_size
 
 RECIPE = """
 [windows]

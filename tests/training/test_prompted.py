@@ -6,7 +6,7 @@ import pytest
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.masks import Mask
 from napari_nunext.models.segmenter import ScoredMask, SegmenterInfo
-from nunext_training.trainers.prompted_masks import PromptedMasks
+from nunext_training.tasks.prompted_masks import PromptedMasks
 
 
 class Squares:

@@ -26,8 +26,8 @@ from nunext_training.runs.errors import TrainingError
 from nunext_training.runs.folder import RunFolder
 from nunext_training.stages.rft import RftJob, grpo_config, run_rft
 from nunext_training.stages.sft import SftJob, run_sft
+from nunext_training.tasks.scoring import RolloutScorer
 from nunext_training.trainers.grpo import NextPointGrpoTrainer
-from nunext_training.trainers.scoring import RolloutScorer
 
 pytestmark = pytest.mark.timeout(120)
 

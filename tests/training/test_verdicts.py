@@ -30,8 +30,8 @@ from nunext_training.recipes.recipe import parse_recipe
 from nunext_training.recipes.sections import WindowOptions
 from nunext_training.recipes.stage_sections import RftOptions
 from nunext_training.stages.rft import RftJob, run_rft
+from nunext_training.tasks.scoring import RolloutScorer
 from nunext_training.trainers.grpo import NextPointGrpoTrainer
-from nunext_training.trainers.scoring import RolloutScorer
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -34,14 +34,15 @@ from nunext_training.ablation.plan import (
 from nunext_training.ablation.report import write_ablation
 from nunext_training.data.held_out import held_out
 from nunext_training.data.labelled import rename_as_asked
+from nunext_training.data.painting import foreground_painter
 from nunext_training.data.sources import read_and_tell, read_sources
 from nunext_training.evaluation.evaluate import evaluate_detector
 from nunext_training.evaluation.scores import VALIDATION_MATCHING
 from nunext_training.runs.files import write_json
 from nunext_training.stages.rft import RftJob, run_rft
 from nunext_training.stages.sft import SftJob, run_sft
-from nunext_training.trainers.covt import check_latents, foreground_painter
-from nunext_training.trainers.prompted_masks import PromptedMasks
+from nunext_training.tasks.prompted_masks import PromptedMasks
+from nunext_training.trainers.covt import check_latents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

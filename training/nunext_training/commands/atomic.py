@@ -5,14 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.options import positive
-from nunext_training.commands.options import (
-    add_stage,
-    given,
-    job_options,
-    recipe_of,
-    run_job,
-    set_threads,
-)
+from nunext_training.commands.options import add_stage, given, optimiser_of, train
 
 if TYPE_CHECKING:
     import argparse
@@ -35,19 +28,5 @@ def _run(args: argparse.Namespace) -> int:
     from nunext_training.stages.atomic import run_atomic
     from nunext_training.stages.stage import Job
 
-    set_threads(args.threads)
-    return run_job(
-        args,
-        run_atomic,
-        Job(
-            **job_options(
-                args,
-                recipe_of(
-                    args,
-                    atomic=given(tolerance_um=args.tolerance_um),
-                    optimiser=given(steps=args.steps, batch_size=args.batch_size, lr=args.lr),
-                    validation=given(every_steps=args.validate_every),
-                ),
-            )
-        ),
-    )
+    atomic = given(tolerance_um=args.tolerance_um)
+    return train(args, run_atomic, Job, **optimiser_of(args), atomic=atomic)

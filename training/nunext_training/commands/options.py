@@ -36,7 +36,7 @@ def add_strict(parser: argparse.ArgumentParser) -> None:
 
 
 def add_stage(parser: argparse.ArgumentParser, recipe: str, checkpoint: str = "DIR") -> None:
-    """Add what every stage of training is asked for; `job_options` and `run_job` read it."""
+    """Add what every stage of training is asked for; `train` reads it."""
     parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="EXPORT")
     parser.add_argument("--checkpoint", type=Path, required=True, metavar=checkpoint)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
@@ -52,20 +52,6 @@ def add_stage(parser: argparse.ArgumentParser, recipe: str, checkpoint: str = "D
     add_strict(parser)
     parser.add_argument("--resume", action="store_true", help="go on with an unfinished run")
     parser.add_argument("--progress", choices=("bar", "jsonl"), default="bar")
-
-
-def job_options(args: argparse.Namespace, recipe: Recipe) -> dict[str, Any]:
-    """The options of a `nunext_training.stages.stage.Job` that `add_stage` asks for."""
-    return {
-        "data": tuple(args.data),
-        "checkpoint": args.checkpoint,
-        "out": args.out,
-        "recipe": recipe,
-        "resume": args.resume,
-        "strict": args.strict,
-        "allow_loss": args.allow_loss,
-        "renames": renames_of(args.rename),
-    }
 
 
 def recipe_of(args: argparse.Namespace, **changes: Any) -> Recipe:
@@ -124,13 +110,44 @@ def progress_of(name: str) -> Progress:
     return JsonLines(sys.stdout) if name == "jsonl" else Bar(sys.stderr)
 
 
-def run_job(
+def optimiser_of(args: argparse.Namespace, **more: Any) -> dict[str, Any]:
+    """What the command line says of the optimiser and of validation, as changes of a recipe."""
+    return {
+        "optimiser": given(steps=args.steps, batch_size=args.batch_size, lr=args.lr, **more),
+        "validation": given(every_steps=args.validate_every),
+    }
+
+
+def train(
     args: argparse.Namespace,
     run: Callable[..., Path | None],
-    job: Job,
+    job: Callable[..., Job],
+    **changes: Any,
 ) -> int:
-    """Run a stage's job with the progress that was asked for; the exit code."""
-    if run(job, progress_of(args.progress), stop=stop_on_signal()) is None:
+    """Run a stage as `add_stage` asked for it, and return the exit code.
+
+    Parameters
+    ----------
+    args : Namespace
+    run : callable
+        Of the stage: `run_sft`, for example.
+    job : callable
+        Makes the stage's job of what every job has.
+    **changes
+        What the command line says instead of the recipe; see `changed`.
+    """
+    set_threads(args.threads)
+    asked = job(
+        data=tuple(args.data),
+        checkpoint=args.checkpoint,
+        out=args.out,
+        recipe=recipe_of(args, **changes),
+        resume=args.resume,
+        strict=args.strict,
+        allow_loss=args.allow_loss,
+        renames=renames_of(args.rename),
+    )
+    if run(asked, progress_of(args.progress), stop=stop_on_signal()) is None:
         sys.stderr.write("nunext-train: stopped; go on with --resume\n")
         return EXIT_INTERRUPTED
     return 0

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.options import positive
-from nunext_training.commands.options import (
-    add_stage,
-    given,
-    job_options,
-    recipe_of,
-    run_job,
-    set_threads,
-)
+from nunext_training.commands.options import add_stage, given, train
 
 if TYPE_CHECKING:
     import argparse
@@ -35,25 +29,15 @@ def add_parser(commands: Any) -> None:
 def _run(args: argparse.Namespace) -> int:
     from nunext_training.stages.rft import RftJob, run_rft
 
-    set_threads(args.threads)
-    job = RftJob(
-        **job_options(
-            args,
-            recipe_of(
-                args,
-                rft=given(
-                    steps=args.steps,
-                    windows_per_step=args.windows,
-                    rollouts=args.rollouts,
-                    accumulation=args.accumulation,
-                    lr=args.lr,
-                    temperature=args.temperature,
-                    validate_every=args.validate_every,
-                    task_guided=True if args.segmenter is not None else None,
-                ),
-            ),
-        ),
-        segmenter=args.segmenter,
-        vllm=args.vllm,
+    rft = given(
+        steps=args.steps,
+        windows_per_step=args.windows,
+        rollouts=args.rollouts,
+        accumulation=args.accumulation,
+        lr=args.lr,
+        temperature=args.temperature,
+        validate_every=args.validate_every,
+        task_guided=True if args.segmenter is not None else None,
     )
-    return run_job(args, run_rft, job)
+    job = partial(RftJob, segmenter=args.segmenter, vllm=args.vllm)
+    return train(args, run_rft, job, rft=rft)

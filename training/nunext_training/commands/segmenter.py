@@ -7,14 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.options import mpp, positive
-from nunext_training.commands.options import (
-    add_stage,
-    given,
-    job_options,
-    recipe_of,
-    run_job,
-    set_threads,
-)
+from nunext_training.commands.options import add_stage, optimiser_of, train
 
 if TYPE_CHECKING:
     import argparse
@@ -57,21 +50,7 @@ def _train(args: argparse.Namespace) -> int:
     from nunext_training.stages.segmenter import run_segmenter
     from nunext_training.stages.stage import Job
 
-    set_threads(args.threads)
-    return run_job(
-        args,
-        run_segmenter,
-        Job(
-            **job_options(
-                args,
-                recipe_of(
-                    args,
-                    optimiser=given(steps=args.steps, batch_size=args.batch_size, lr=args.lr),
-                    validation=given(every_steps=args.validate_every),
-                ),
-            )
-        ),
-    )
+    return train(args, run_segmenter, Job, **optimiser_of(args))
 
 
 def _build(args: argparse.Namespace) -> int:

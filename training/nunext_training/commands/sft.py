@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.options import positive
-from nunext_training.commands.options import (
-    add_stage,
-    given,
-    job_options,
-    recipe_of,
-    run_job,
-    set_threads,
-)
+from nunext_training.commands.options import add_stage, given, optimiser_of, train
 
 if TYPE_CHECKING:
     import argparse
@@ -44,25 +38,11 @@ def add_parser(commands: Any) -> None:
 def _run(args: argparse.Namespace) -> int:
     from nunext_training.stages.sft import SftJob, run_sft
 
-    set_threads(args.threads)
-    job = SftJob(
-        **job_options(
-            args,
-            recipe_of(
-                args,
-                loss=given(supervision=args.supervision, sigma_bins=args.sigma_bins),
-                optimiser=given(
-                    steps=args.steps,
-                    batch_size=args.batch_size,
-                    lr=args.lr,
-                    warmup_steps=args.warmup_steps,
-                ),
-                validation=given(every_steps=args.validate_every),
-            ),
-        ),
-        name=args.name,
-        covt=args.covt,
-        workers=args.workers,
-        keep=args.keep,
+    job = partial(SftJob, name=args.name, covt=args.covt, workers=args.workers, keep=args.keep)
+    return train(
+        args,
+        run_sft,
+        job,
+        **optimiser_of(args, warmup_steps=args.warmup_steps),
+        loss=given(supervision=args.supervision, sigma_bins=args.sigma_bins),
     )
-    return run_job(args, run_sft, job)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from nunext_training.data.crops import Crop
     from nunext_training.data.labelled import LabelledImage
+    from nunext_training.method.choices import Foreground
 
 Painter: TypeAlias = "Callable[[LabelledImage, Crop], NDArray[np.int32]]"
 
@@ -81,3 +82,13 @@ def _pixels_around(centre: float, radius: float, side: int) -> tuple[int, int]:
     """Half-open range of pixels that a disc can touch."""
     start = max(int(np.floor(centre - radius)), 0)
     return start, max(min(int(np.ceil(centre + radius)), side), start)
+
+
+def foreground_painter(
+    images: Sequence[LabelledImage], target: Foreground, radius_um: float
+) -> Painter:
+    """What paints the nuclei; raises `RecordError` where masks are asked for and missing."""
+    if target == "discs":
+        return Discs(radius_um)
+    check_masks(images)
+    return paint_masks

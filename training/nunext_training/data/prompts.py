@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.ndimage import binary_dilation
@@ -11,6 +11,7 @@ from scipy.ndimage import binary_dilation
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from nunext_training.data.task import Examples
     from nunext_training.data.windows import Example
 
 MIN_SEEN_PX = 6
@@ -18,18 +19,6 @@ MIN_SEEN_PX = 6
 
 BESIDE_PX = 5
 """How far from a nucleus a click beside it is at most, px of the window."""
-
-
-class Windows(Protocol):
-    """A map-style data set of painted examples."""
-
-    def __len__(self) -> int:
-        """Number of windows."""
-        ...
-
-    def __getitem__(self, index: int) -> Example:
-        """The window at `index`; IndexError beyond the last."""
-        ...
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -57,7 +46,7 @@ class PromptedWindows:
 
     Parameters
     ----------
-    windows : Windows
+    windows : Examples
         Painted by `paint_masks`.
     prompts : int
         P, for each window.
@@ -74,7 +63,7 @@ class PromptedWindows:
 
     def __init__(
         self,
-        windows: Windows,
+        windows: Examples[Example],
         *,
         prompts: int,
         jitter: float,

@@ -155,6 +155,11 @@ class RunFolder:
         folders = self.path.glob("best-*")
         return max(folders, key=lambda p: int(p.name.removeprefix("best-")), default=None)
 
+    @property
+    def last_weights(self) -> Path:
+        """Where the last weights are kept, where none are the best."""
+        return self.path / "last"
+
     def best(self) -> Best | None:
         """The best validation so far; None before the first."""
         if self.best_weights is None:

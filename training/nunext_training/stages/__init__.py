@@ -1,6 +1,7 @@
 """The stages of training: each makes a checkpoint of a parent and of data.
 
-Inside: `stage` is what all share, `sft`, `rft`, `segmenter` and `atomic` are the stages,
-`publishing` writes the checkpoint of a finished run. It may import `trainers`, `evaluation` and
-what is below. The next stage is a module here and a command.
+Inside: `stage` is the way that all of them go, `detectors` what those share that train a detector,
+`sft`, `rft`, `segmenter` and `atomic` are the stages; `arguments` says what a recipe says to a
+Trainer, `publishing` what every checkpoint of a run has. It may import `tasks`, `trainers`,
+`evaluation` and what is below. The next stage is a module here and a command: docs/extending.md.
 """

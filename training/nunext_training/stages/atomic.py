@@ -17,150 +17,95 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import asdict, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from transformers import TrainingArguments, set_seed
+from transformers import set_seed
 
 from napari_nunext.models.checkpoints.atomic_head import AtomicHead
 from napari_nunext.models.checkpoints.atomic_points import HEAD_FILE, AtomicPoints
-from napari_nunext.models.checkpoints.loading import finish_checkpoint, load_checkpoint, new_folder
+from napari_nunext.models.checkpoints.loading import load_checkpoint
 from napari_nunext.models.next_point.detector import NextPointDetector
-from nunext_training.data.batches import Collator
-from nunext_training.data.windows import GridWindows, RandomWindows, WindowSpec
 from nunext_training.evaluation.evaluate import evaluate_detector
 from nunext_training.evaluation.scores import VALIDATION_MATCHING
-from nunext_training.runs import processes
-from nunext_training.stages.publishing import LAST, provenance_of
-from nunext_training.stages.sft import decoded_images, training_options
-from nunext_training.stages.stage import Job, identity_of, read_data, run_training
+from nunext_training.recipes.recipe import changed
+from nunext_training.stages.arguments import training_arguments
+from nunext_training.stages.publishing import new_checkpoint, provenance_of
+from nunext_training.stages.stage import Job, Stage, run_stage
+from nunext_training.tasks.points import PointsTask, decoded_images
 from nunext_training.trainers.atomic import AtomicTrainer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
+    from collections.abc import Sequence
 
     from napari_nunext.models.checkpoints.description import CheckpointDescription
     from napari_nunext.models.checkpoints.loading import LoadedCheckpoint
     from nunext_training.data.labelled import LabelledImage
-    from nunext_training.data.training_data import TrainingData
     from nunext_training.recipes.recipe import Recipe
+    from nunext_training.runs.context import RunContext
     from nunext_training.runs.folder import RunFolder
-    from nunext_training.runs.progress import Progress
 
 
-def run_atomic(
-    job: Job, progress: Progress, *, stop: Callable[[], bool] = lambda: False
-) -> Path | None:
-    """Train a head, and write the checkpoint with it.
+class AtomicStage(Stage[Job]):
+    """Teach a head what its model says; the job's checkpoint is a detector's.
 
-    Parameters
-    ----------
-    job : Job
-        `checkpoint` is a detector's; it may be quantised, and a head that it has is left behind.
-    progress : Progress
-    stop : callable
-        Asked after every step; once it is True, the state is saved for ``resume``.
-
-    Returns
-    -------
-    Path or None
-        The checkpoint; None where training was stopped.
-
-    Raises
-    ------
-    InputError
-        If data, checkpoint, recipe or folders do not fit.
-    TrainingError
-        If the loss is no longer a number.
+    It may be quantised, and a head that it has is left behind.
     """
-    processes.join()
-    parent = load_checkpoint(job.checkpoint)
-    data = read_data(job, parent.description.codec.category_names)
-    identity = identity_of(job, job.recipe, data)
-    identity["recipe"]["atomic"] = asdict(job.recipe.atomic)
-    set_seed(job.recipe.seed)  # every run of this recipe begins with the same head
-    head = AtomicHead.beginning(parent.model, parent.description.codec)
-    return run_training(
-        job,
-        job.recipe,
-        identity,
-        head,
-        lambda run: _trainer(job, parent, head, data, run, progress, stop),
-        lambda run, identity: _publish(run, parent, data.val, job.recipe, identity),
-        progress,
-    )
 
+    def __init__(self, job: Job) -> None:
+        super().__init__(job)
+        self._parent = load_checkpoint(job.checkpoint)
+        self._data = self.read_data(self._parent.description.codec.category_names)
+        self.identity["recipe"]["atomic"] = asdict(job.recipe.atomic)
+        set_seed(job.recipe.seed)  # every run of this recipe begins with the same head
+        self.model = AtomicHead.beginning(self._parent.model, self._parent.description.codec)
 
-def _trainer(
-    job: Job,
-    parent: LoadedCheckpoint,
-    head: AtomicHead,
-    data: TrainingData,
-    run: RunFolder,
-    progress: Progress,
-    stop: Callable[[], bool],
-) -> AtomicTrainer:
-    recipe, codec = job.recipe, parent.description.codec
-    args = TrainingArguments(
-        output_dir=str(run.path), **training_options(recipe, validates=bool(data.val))
-    )
-    spec = WindowSpec(codec.window_px, parent.description.mpp, codec.category_names)
-    per_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
-    windows = RandomWindows(
-        data.train,
-        spec,
-        recipe.windows,
-        length=recipe.optimiser.steps * per_step,
-        seed=recipe.seed,
-    )
-    return AtomicTrainer(
-        head,
-        args,
-        parent=parent,
-        windows=windows,
-        validation=GridWindows(data.val, spec) if data.val else None,
-        collator=Collator(codec, parent.windows, parent.windows.processor.tokenizer.pad_token_id),
-        options=recipe.atomic,
-        loss=recipe.loss,
-        run=run,
-        progress=progress,
-        stop=stop,
-    )
-
-
-def _publish(
-    run: RunFolder,
-    parent: LoadedCheckpoint,
-    images: Sequence[LabelledImage],
-    recipe: Recipe,
-    identity: dict[str, Any],
-) -> None:
-    """Write the checkpoint of a run that is complete, and remove the run's folder."""
-    weights = run.best_weights or run.path / LAST
-    head = AtomicHead.load(weights, parent.model, parent.description.codec)
-    atomic = AtomicPoints(used=True, tolerance_um=recipe.atomic.tolerance_um)
-    with_head = replace(
-        parent, description=replace(parent.description, atomic=atomic), atomic_head=head
-    )
-    measured = _measured(parent, with_head, decoded_images(images, recipe.validation), recipe)
-    if measured is None or measured["f1_autoregressive"] - measured["f1"] > recipe.atomic.f1_loss:
-        atomic = replace(atomic, used=False)
-    provenance = provenance_of(identity, recipe, run.best(), method="atomic")
-    description = replace(
-        _without_head(parent.description),
-        name=run.out.name,
-        atomic=atomic,
-        provenance=parent.description.provenance | {"atomic": provenance | {"measured": measured}},
-    )
-    with new_folder(run.out) as folder:
-        shutil.copytree(
-            parent.folder, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*")
+    def trainer(self, run: RunContext) -> AtomicTrainer:
+        """See `nunext_training.stages.stage.Stage`."""
+        by_loss = changed(self.recipe, validation={"images": 0})  # images are decoded at the end
+        task = PointsTask(self._parent, by_loss, self._data)
+        args = training_arguments(self.recipe, run.folder, validates=task.validation is not None)
+        return AtomicTrainer(
+            *(self.model, args, task, run),
+            parent=self._parent,
+            options=self.recipe.atomic,
+            loss=self.recipe.loss,
         )
-        (folder / HEAD_FILE).parent.mkdir(exist_ok=True)
-        shutil.copyfile(weights / HEAD_FILE, folder / HEAD_FILE)
-        shutil.copyfile(run.metrics_path, folder / run.metrics_path.name)
-        finish_checkpoint(folder, description)
-    run.remove()
+
+    def publish(self, run: RunFolder) -> None:
+        """See `nunext_training.stages.stage.Stage`."""
+        recipe, parent = self.recipe, self._parent
+        weights = run.best_weights or run.last_weights
+        head = AtomicHead.load(weights, parent.model, parent.description.codec)
+        atomic = AtomicPoints(used=True, tolerance_um=recipe.atomic.tolerance_um)
+        with_head = replace(
+            parent, description=replace(parent.description, atomic=atomic), atomic_head=head
+        )
+        images = decoded_images(self._data.val, recipe.validation)
+        measured = _measured(parent, with_head, images, recipe)
+        if (
+            measured is None
+            or measured["f1_autoregressive"] - measured["f1"] > recipe.atomic.f1_loss
+        ):
+            atomic = replace(atomic, used=False)
+        provenance = provenance_of(self.identity, recipe, run.best(), method="atomic")
+        description = replace(
+            _without_head(parent.description),
+            name=run.out.name,
+            atomic=atomic,
+            provenance=parent.description.provenance
+            | {"atomic": provenance | {"measured": measured}},
+        )
+        with new_checkpoint(run, description) as folder:
+            shutil.copytree(
+                parent.folder, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*")
+            )
+            (folder / HEAD_FILE).parent.mkdir(exist_ok=True)
+            shutil.copyfile(weights / HEAD_FILE, folder / HEAD_FILE)
+
+
+run_atomic = partial(run_stage, AtomicStage)
+"""``run_atomic(job, progress, stop=...)``: see `nunext_training.stages.stage.run_stage`."""
 
 
 def _without_head(description: CheckpointDescription) -> CheckpointDescription:

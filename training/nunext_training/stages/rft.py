@@ -13,42 +13,30 @@ what went in.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from trl import GRPOConfig
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.models.sam.segmenter import SamSegmenter
-from nunext_training.data.windows import GridWindows, RandomWindows, WindowSpec
 from nunext_training.recipes.recipe import changed
-from nunext_training.runs import processes
-from nunext_training.stages.sft import decoded_f1, decoded_images, training_options
-from nunext_training.stages.stage import (
-    Job,
-    identity_of,
-    load_parent,
-    prepare_model,
-    read_data,
-    run_stage,
-)
-from nunext_training.trainers.covt import foreground_painter
-from nunext_training.trainers.grpo import NextPointGrpoTrainer, RftValidation
-from nunext_training.trainers.prompted_masks import PromptedMasks
-from nunext_training.trainers.scoring import RolloutScorer
+from nunext_training.stages.arguments import training_options
+from nunext_training.stages.detectors import DetectorStage
+from nunext_training.stages.stage import Job, run_stage
+from nunext_training.tasks.points import RewardedPointsTask, true_painter
+from nunext_training.tasks.prompted_masks import PromptedMasks
+from nunext_training.trainers.grpo import NextPointGrpoTrainer
 from nunext_training.trainers.vllm_rollouts import VllmServer, check_vllm
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from napari_nunext.models.checkpoints.loading import LoadedCheckpoint
-    from nunext_training.data.painting import Painter
-    from nunext_training.data.training_data import TrainingData
     from nunext_training.recipes.recipe import Recipe
+    from nunext_training.runs.context import RunContext
     from nunext_training.runs.folder import RunFolder
-    from nunext_training.runs.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,53 +49,75 @@ class RftJob(Job):
     """Address of a vLLM server that decodes the rollouts; None leaves it to the model itself."""
 
 
-def run_rft(
-    job: RftJob, progress: Progress, *, stop: Callable[[], bool] = lambda: False
-) -> Path | None:
-    """Train, and write the checkpoint.
+class RftStage(DetectorStage[RftJob]):
+    """Let a detector write, and make what was worth more likelier.
 
-    Parameters
-    ----------
-    job : RftJob
-    progress : Progress
-        The loss it is told is minus the mean reward.
-    stop : callable
-        Asked after every step; once it is True, the state is saved for ``resume``.
-
-    Returns
-    -------
-    Path or None
-        The checkpoint; None where training was stopped.
+    The loss that progress is told is minus the mean reward.
 
     Raises
     ------
     InputError
-        If data, checkpoint, recipe or folders do not fit, the task-guided reward lacks a segmenter
-        or true masks, or no vLLM server answers.
-    TrainingError
-        If the loss is no longer a number.
+        As `Stage`; also if the task-guided reward lacks a segmenter or true masks, or no vLLM
+        server answers.
     """
-    processes.join()
-    recipe = stage_recipe(job.recipe)
-    parent = load_parent(job.checkpoint, recipe.optimiser)
-    _check_margin(recipe, parent)
-    data = read_data(job, parent.description.codec.category_names)
-    masks = _masks(job, parent, data)
-    with _server(job, parent) as server:
-        identity = {
-            **identity_of(job, recipe, data),
-            "segmenter_sha256": None if masks is None else masks.checkpoint_sha256,
-            **({} if server is None else {"rollouts_from": "vllm"}),
-        }
-        return run_stage(
-            job,
-            recipe,
-            parent,
-            identity,
-            lambda run: _trainer(recipe, parent, data, masks, server, run, progress, stop),
-            progress,
-            method="rft",
+
+    method = "rft"
+
+    def __init__(self, job: RftJob) -> None:
+        super().__init__(job, stage_recipe(job.recipe))
+        _check_margin(self.recipe, self.parent)
+        self._data = self.read_data(self.parent.description.codec.category_names)
+        self._masks = self._prompted_masks()
+        self._server = _server(job.vllm, self.parent)
+        self.identity["segmenter_sha256"] = (
+            None if self._masks is None else self._masks.checkpoint_sha256
         )
+        if self._server is not None:
+            self.identity["rollouts_from"] = "vllm"
+
+    def _prompted_masks(self) -> PromptedMasks | None:
+        """What the task-guided reward draws with; None where the recipe does without."""
+        job, parent = self.job, self.parent
+        if not job.recipe.rft.task_guided:
+            return None
+        if job.segmenter is None:
+            raise InputError(
+                f"Recipe {job.recipe.name!r} wants the task-guided reward, for which no segmenter "
+                "is given. Name one with --segmenter, or set rft.task_guided to false."
+            )
+        true_painter(self.recipe, self._data)  # complains before anything is loaded
+        segmenter = SamSegmenter(job.segmenter, device=str(parent.device))
+        return PromptedMasks(segmenter, parent.description.window_px, parent.description.mpp)
+
+    def trainer(self, run: RunContext) -> NextPointGrpoTrainer:
+        """See `nunext_training.stages.stage.Stage`."""
+        self.prepare_model()
+        task = RewardedPointsTask(self.parent, self.recipe, self._data, self._masks)
+        return NextPointGrpoTrainer(
+            self.parent,
+            grpo_config(self.recipe, run.folder, validates=task.validation is not None),
+            task,
+            run,
+            server=self._server,
+            options=self.recipe.rft,
+        )
+
+    def close(self) -> None:
+        """See `nunext_training.stages.stage.Stage`."""
+        if self._server is not None:
+            self._server.close()
+
+
+run_rft = partial(run_stage, RftStage)
+"""``run_rft(job, progress, stop=...)``: see `nunext_training.stages.stage.run_stage`."""
+
+
+def _server(url: str | None, parent: LoadedCheckpoint) -> VllmServer | None:
+    """The server that decodes the rollouts, where one is named."""
+    if url is None:
+        return None
+    check_vllm()
+    return VllmServer(url, parent)
 
 
 def _check_margin(recipe: Recipe, parent: LoadedCheckpoint) -> None:
@@ -132,87 +142,6 @@ def stage_recipe(recipe: Recipe) -> Recipe:
             "warmup_steps": rft.warmup_steps,
         },
         validation={"every_steps": rft.validate_every},
-    )
-
-
-@contextmanager
-def _server(job: RftJob, parent: LoadedCheckpoint) -> Iterator[VllmServer | None]:
-    """The server that decodes the rollouts, where one is named."""
-    if job.vllm is None:
-        yield None
-        return
-    check_vllm()
-    server = VllmServer(job.vllm, parent)
-    try:
-        yield server
-    finally:
-        server.close()
-
-
-def _masks(job: RftJob, parent: LoadedCheckpoint, data: TrainingData) -> PromptedMasks | None:
-    """What the task-guided reward draws with; None where the recipe does without."""
-    if not job.recipe.rft.task_guided:
-        return None
-    if job.segmenter is None:
-        raise InputError(
-            f"Recipe {job.recipe.name!r} wants the task-guided reward, for which no segmenter is "
-            "given. Name one with --segmenter, or set rft.task_guided to false."
-        )
-    _true_painter(job.recipe, data)  # complains before anything is loaded
-    segmenter = SamSegmenter(job.segmenter, device=str(parent.device))
-    return PromptedMasks(segmenter, parent.description.window_px, parent.description.mpp)
-
-
-def _true_painter(recipe: Recipe, data: TrainingData) -> Painter:
-    """What panoptic quality is measured against; raises `RecordError` where it is missing."""
-    return foreground_painter(
-        [*data.train, *data.val], recipe.rft.panoptic_truth, recipe.covt.radius_um
-    )
-
-
-def _trainer(
-    recipe: Recipe,
-    parent: LoadedCheckpoint,
-    data: TrainingData,
-    masks: PromptedMasks | None,
-    server: VllmServer | None,
-    run: RunFolder,
-    progress: Progress,
-    stop: Callable[[], bool],
-) -> NextPointGrpoTrainer:
-    prepare_model(parent, recipe.optimiser)
-    codec = parent.description.codec
-    spec = WindowSpec(codec.window_px, parent.description.mpp, codec.category_names)
-    painter = None if masks is None else _true_painter(recipe, data)
-    decoded = decoded_images(data.val, recipe.validation)
-    args = grpo_config(recipe, run, validates=bool(decoded))
-    generations = -(-recipe.rft.steps // recipe.rft.iterations)
-    windows = RandomWindows(
-        data.train,
-        spec,
-        recipe.windows,
-        length=generations * recipe.rft.windows_per_step * args.world_size,
-        seed=recipe.seed,
-        painter=painter,
-        verdicts=recipe.rft.use_verdicts,
-    )
-    return NextPointGrpoTrainer(
-        parent,
-        args,
-        windows=windows,
-        validation=(
-            RftValidation(
-                GridWindows(decoded, spec, painter), decoded_f1(parent, decoded, recipe.validation)
-            )
-            if decoded
-            else None
-        ),
-        scorer=RolloutScorer(parent, recipe.rft, masks),
-        server=server,
-        options=recipe.rft,
-        run=run,
-        progress=progress,
-        stop=stop,
     )
 
 

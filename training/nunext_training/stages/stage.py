@@ -1,35 +1,37 @@
-"""What the stages of training share: what a job is, and its way from a parent to a checkpoint."""
+"""A stage: from data and a parent to a checkpoint. What a job is, and the way that all of them go.
+
+A stage prepares (loads the parent, reads the data, complains of what does not fit), makes a trainer
+for its run, and publishes what the run leaves. `run_stage` is the way: the run's folder, seeding,
+resuming, stopping and telling are there alone.
+"""
 
 from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from abc import ABC, abstractmethod
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-import torch
 from transformers import set_seed
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
-from napari_nunext.models.checkpoints.loading import load_checkpoint
-from napari_nunext.models.checkpoints.quantised import quantisation_of
-from napari_nunext.models.families import submodule
 from nunext_training.data.training_data import read_training_data
 from nunext_training.runs import processes
+from nunext_training.runs.context import RunContext
 from nunext_training.runs.folder import RunFolder
-from nunext_training.stages.publishing import LAST, publish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from transformers import PreTrainedModel, Trainer
+    from torch import nn
+    from transformers import Trainer
 
-    from napari_nunext.models.checkpoints.loading import LoadedCheckpoint
     from nunext_training.data.training_data import TrainingData
     from nunext_training.recipes.recipe import Recipe
-    from nunext_training.recipes.sections import OptimiserOptions
     from nunext_training.runs.progress import Progress
 
 
@@ -55,139 +57,127 @@ class Job:
     """What people call the new checkpoint; its folder's name where empty."""
 
 
-def read_data(job: Job, category_names: Sequence[str] = ()) -> TrainingData:
-    """What a job trains and validates on, in the categories of its parent; all without them."""
-    return read_training_data(
-        job.data,
-        category_names,
-        renames=job.renames,
-        strict=job.strict,
-        allow_loss=job.allow_loss,
-        left_out=job.left_out,
-    )
+JobT = TypeVar("JobT", bound=Job)
 
 
-def identity_of(job: Job, recipe: Recipe, data: TrainingData) -> dict[str, Any]:
-    """What a run is known by, when it is resumed and in its checkpoint."""
-    return {
-        "recipe": recipe.to_json(),
-        "data": list(data.origins),
-        "parent_sha256": checkpoint_sha256(job.checkpoint),
-    }
+class Stage(ABC, Generic[JobT]):
+    """One run of a stage. Making it prepares the run.
+
+    Parameters
+    ----------
+    job : Job
+    recipe : Recipe, optional
+        As the stage takes it, its steps being those of the run; the job's when None.
+
+    Raises
+    ------
+    InputError
+        If data, checkpoint, recipe or folders do not fit.
+    """
+
+    model: nn.Module
+    """What learns. A stage sets it while it prepares."""
+    identity: dict[str, Any]
+    """What a resumed run must agree in, JSON values; the beginning of the provenance."""
+
+    def __init__(self, job: JobT, recipe: Recipe | None = None) -> None:
+        self.job = job
+        self.recipe = job.recipe if recipe is None else recipe
+
+    def read_data(self, category_names: Sequence[str] = ()) -> TrainingData:
+        """What to train and validate on, in the parent's categories; in all without them.
+
+        Begins `identity`.
+        """
+        job = self.job
+        data = read_training_data(
+            job.data,
+            category_names,
+            renames=job.renames,
+            strict=job.strict,
+            allow_loss=job.allow_loss,
+            left_out=job.left_out,
+        )
+        self.identity = {
+            "recipe": self.recipe.to_json(),
+            "data": list(data.origins),
+            "parent_sha256": checkpoint_sha256(job.checkpoint),
+        }
+        return data
+
+    @abstractmethod
+    def trainer(self, run: RunContext) -> Trainer:
+        """What trains; made after seeding."""
+
+    @abstractmethod
+    def publish(self, run: RunFolder) -> None:
+        """Write the checkpoint of a run that is complete, and remove the run's folder."""
+
+    def close(self) -> None:
+        """Let go of what was opened while preparing."""
 
 
 def run_stage(
-    job: Job,
-    recipe: Recipe,
-    parent: LoadedCheckpoint,
-    identity: dict[str, Any],
-    make_trainer: Callable[[RunFolder], Trainer],
+    stage: Callable[[JobT], Stage[JobT]],
+    job: JobT,
     progress: Progress,
     *,
-    method: str = "sft",
+    stop: Callable[[], bool] = lambda: False,
 ) -> Path | None:
     """Train, and write the checkpoint.
 
     Parameters
     ----------
+    stage : type of Stage
     job : Job
-    recipe : Recipe
-        As this stage takes it: its steps are those of the run.
-    parent : LoadedCheckpoint
-    identity : dict
-        What a resumed run must agree in.
-    make_trainer : callable
-        Called with the run's folder, after seeding.
     progress : Progress
-    method : str
-        Goes into the checkpoint's provenance.
+    stop : callable
+        Asked after every step; once it is True, the state is saved for ``resume``.
 
     Returns
     -------
     Path or None
         The checkpoint; None where training was stopped.
+
+    Raises
+    ------
+    InputError
+        If data, checkpoint, recipe or folders do not fit.
+    TrainingError
+        If the loss is no longer a number.
     """
-    return run_training(
-        job,
-        recipe,
-        identity,
-        parent.model,
-        make_trainer,
-        lambda run, identity: publish(run, parent, recipe, identity, method=method, name=job.name),
-        progress,
-    )
+    processes.join()
+    with closing(stage(job)) as prepared:
+        return _train(prepared, progress, stop)
 
 
-def run_training(
-    job: Job,
-    recipe: Recipe,
-    identity: dict[str, Any],
-    model: torch.nn.Module,
-    make_trainer: Callable[[RunFolder], Trainer],
-    publish_run: Callable[[RunFolder, dict[str, Any]], None],
-    progress: Progress,
-) -> Path | None:
-    """As `run_stage`, of any model; `publish_run` is told the run's folder and its identity."""
+def _train(stage: Stage[JobT], progress: Progress, stop: Callable[[], bool]) -> Path | None:
+    job, recipe = stage.job, stage.recipe
     if processes.count() > 1:
         # Another number would cut the windows into other batches.
-        identity = identity | {"processes": processes.count()}
-    parameters = sum(p.numel() for p in model.parameters())
-    run = processes.on_main(lambda: _open(job, identity, parameters))
+        stage.identity["processes"] = processes.count()
+    run = processes.on_main(lambda: _open(stage))
     set_seed(recipe.seed)
-    trainer = make_trainer(run)
+    trainer = stage.trainer(RunContext(run, progress, stop))
     state = processes.on_main(lambda: last_state(run.path)) if job.resume else None
     trainer.train(resume_from_checkpoint=None if state is None else str(state))
     if trainer.state.global_step < recipe.optimiser.steps:
         return None
     if processes.on_main(lambda: run.best() is None):
-        trainer.save_model(str(run.path / LAST))
+        trainer.save_model(str(run.last_weights))
 
     def finish() -> None:
         loss_first, loss_last = run.loss_first_and_last()
-        publish_run(run, identity)
+        stage.publish(run)
         progress.done(checkpoint=job.out, loss_first=loss_first, loss_last=loss_last)
 
     processes.on_main(finish)
     return job.out
 
 
-def _open(job: Job, identity: dict[str, Any], parameters: int) -> RunFolder:
-    check_space(job.out, parameters)
-    return RunFolder.open(job.out, identity, resume=job.resume)
-
-
-def load_parent(folder: Path, optimiser: OptimiserOptions) -> LoadedCheckpoint:
-    """The checkpoint to start from, its weights in float32; raises as `load_checkpoint` does.
-
-    Raises
-    ------
-    InputError
-        If its weights are quantised.
-    """
-    if (folder / "config.json").is_file() and quantisation_of(folder) is not None:
-        raise InputError(
-            f"{folder} is quantised: integers cannot be trained. Train the checkpoint that it was "
-            "made from, and quantise what comes out."
-        )
-    attention = None if optimiser.attention == "auto" else optimiser.attention
-    parent = load_checkpoint(folder, dtype=torch.float32, attention=attention)
-    # A head for atomic points knows the weights of now alone: neither validation nor what comes
-    # out is to use it.
-    return replace(parent, description=replace(parent.description, atomic=None), atomic_head=None)
-
-
-def prepare_model(parent: LoadedCheckpoint, optimiser: OptimiserOptions) -> None:
-    """Freeze the vision tower, and trade time for memory, where the recipe says so."""
-    if not optimiser.train_vision:
-        submodule(parent.model, parent.family.vision_path).requires_grad_(False)
-    if optimiser.gradient_checkpointing:
-        checkpoint_activations(parent.model)
-
-
-def checkpoint_activations(model: PreTrainedModel) -> None:
-    """Trade time for memory; transformers renamed the method within the versions we support."""
-    new_name = "activation_checkpointing_enable"
-    getattr(model, new_name if hasattr(model, new_name) else "gradient_checkpointing_enable")()
+def _open(stage: Stage[JobT]) -> RunFolder:
+    check_space(stage.job.out, sum(p.numel() for p in stage.model.parameters()))
+    return RunFolder.open(stage.job.out, stage.identity, resume=stage.job.resume)
 
 
 BYTES_PER_PARAMETER = 36

@@ -1,4 +1,4 @@
-"""The trainer of the head of atomic points: `transformers.Trainer` around a model that is frozen.
+"""The trainer of the head of atomic points: around a model that is frozen.
 
 The true reply to a window is read once, as in supervised fine-tuning. The state before each x is
 what the head guesses from; the states after x and after y, of the same pass, are what the model
@@ -13,30 +13,22 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional
-from torch.utils.data import SequentialSampler
-from transformers import PrinterCallback
 
 from napari_nunext.core.codec import TOKENS_PER_POINT
 from nunext_training.method.losses import gaussian_targets
-from nunext_training.runs.folder import Best
-from nunext_training.trainers.run_keeping import Reporter, RunKeeping
+from nunext_training.trainers.task_trainer import TaskTrainer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import Tensor, nn
     from transformers import TrainingArguments
 
     from napari_nunext.core.codec import Codec
     from napari_nunext.models.checkpoints.loading import LoadedCheckpoint
-    from nunext_training.data.batches import Collator
+    from nunext_training.data.task import Task
+    from nunext_training.data.windows import Example
     from nunext_training.recipes.sections import LossOptions
     from nunext_training.recipes.stage_sections import AtomicOptions
-    from nunext_training.runs.folder import RunFolder
-    from nunext_training.runs.progress import Progress
-    from nunext_training.trainers.next_point import Windows
-
-FIGURES = ("loss", "grad_norm", "learning_rate")
+    from nunext_training.runs.context import RunContext
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -118,52 +110,33 @@ def mean_of_windows(losses: Tensor, there: Tensor) -> Tensor:
     return per_window.sum() / there.any(dim=1).sum().clamp(min=1)
 
 
-class AtomicTrainer(RunKeeping):
+class AtomicTrainer(TaskTrainer):
     """Teach a head to guess what its model says.
 
     Parameters
     ----------
     head : AtomicHead
-    args : TrainingArguments
+    args, task, run
+        As `TaskTrainer`.
     parent : LoadedCheckpoint
         The frozen model.
-    windows : Windows
-        As many windows as training takes, in order.
-    validation : Windows, optional
-    collator : Collator
     options : AtomicOptions
     loss : LossOptions
         Where the truth is the teacher, how it is softened (Eq. 7).
-    run : RunFolder
-    progress : Progress
-    stop : callable
-        Asked after every step; once it is True, the state is saved and training ends.
     """
 
     def __init__(
         self,
         head: nn.Module,
         args: TrainingArguments,
+        task: Task[Example],
+        run: RunContext,
         *,
         parent: LoadedCheckpoint,
-        windows: Windows,
-        validation: Windows | None,
-        collator: Collator,
         options: AtomicOptions,
         loss: LossOptions,
-        run: RunFolder,
-        progress: Progress,
-        stop: Callable[[], bool],
     ) -> None:
-        super().__init__(
-            model=head,
-            args=args,
-            train_dataset=windows,
-            eval_dataset=validation,
-            data_collator=collator,
-        )
-        self.model_accepts_loss_kwargs = False  # the loss is a mean: accumulated ones are averaged
-        self._windows = windows
+        super().__init__(head, args, task, run)
         model: Any = parent.model
         self._frozen = model.to(args.device).requires_grad_(False)
         self._codec = parent.description.codec
@@ -172,30 +145,12 @@ class AtomicTrainer(RunKeeping):
         self._teacher = options.teacher
         sigma = loss.sigma_bins if loss.supervision == "soft" else None
         self._true_targets = _true_targets(self._codec, sigma).to(args.device)
-        self._run = run
-        self.remove_callback(PrinterCallback)
-        self.add_callback(Reporter(run, progress, stop, FIGURES))
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
-        return SequentialSampler(self._windows)
-
-    def compute_loss(
-        self,
-        model: nn.Module,
-        inputs: dict[str, Tensor],
-        return_outputs: bool = False,
-        num_items_in_batch: Tensor | int | None = None,
-    ) -> Any:
-        """Mean over the points of a window, then over the windows that have any.
-
-        Raises `TrainingError` where it is no number.
-        """
+    def batch_loss(self, model: nn.Module, inputs: dict[str, Tensor]) -> tuple[Tensor, Any]:
+        """Mean over the points of a window, then over the windows that have any."""
         image, points = self._read(inputs)
         scores = model(image, points.before, points.x, points.y)
-        loss = mean_of_windows(guess_losses(scores, self._targets(points)), points.there)
-        if not torch.isfinite(loss):
-            self._give_up(inputs, loss.item())
-        return (loss, scores) if return_outputs else loss
+        return mean_of_windows(guess_losses(scores, self._targets(points)), points.there), scores
 
     @torch.no_grad()
     def _read(self, inputs: dict[str, Tensor]) -> tuple[Tensor, PointStates]:
@@ -231,13 +186,6 @@ class AtomicTrainer(RunKeeping):
             states.to(head.weight.dtype), head.weight[ids], None if bias is None else bias[ids]
         )
         return scores.float().softmax(dim=-1)
-
-    def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
-        """As the Trainer's; keeps the weights if they are the best so far."""
-        output = super().evaluation_loop(*args, **kwargs)
-        metrics: dict[str, float] = output.metrics or {}
-        self._keep_best(Best(self.state.global_step, metrics["eval_loss"]))
-        return output
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         folder = Path(output_dir or str(self.args.output_dir))

@@ -31,7 +31,6 @@ from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
 from napari_nunext.models.checkpoints.loading import load_weights
 from napari_nunext.models.families import unwrapped
 from napari_nunext.models.sam.segmenter import sam_pixels
-from nunext_training.data.painting import Discs, check_masks, paint_masks
 from nunext_training.data.segmenter_view import SegmenterView
 from nunext_training.method.mask_losses import thought_loss
 from nunext_training.trainers.heads import TrainingHead
@@ -39,16 +38,12 @@ from nunext_training.trainers.last_output import LastOutput
 from nunext_training.trainers.next_point import NextPointTrainer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from nunext_training.data.batches import Collator
-    from nunext_training.data.labelled import LabelledImage
-    from nunext_training.data.painting import Painter
     from nunext_training.data.windows import Example
-    from nunext_training.method.choices import Foreground
 
 _HEAD_NAME = "covt_head"
 _PIXELS, _FOREGROUND = "covt_pixels", "covt_foreground"
@@ -156,7 +151,9 @@ class ThoughtHead(TrainingHead):
 class ThoughtCollator:
     """Adds SAM's pixels and the foreground to a batch whose examples are painted."""
 
-    def __init__(self, collator: Collator, sam: FrozenSam) -> None:
+    def __init__(
+        self, collator: Callable[[Sequence[Example]], dict[str, Tensor]], sam: FrozenSam
+    ) -> None:
         self._collator = collator
         self._sam = sam
 
@@ -178,8 +175,8 @@ class ThoughtTrainer(NextPointTrainer):
 
     Parameters
     ----------
-    model, args, **options
-        As `NextPointTrainer`; the collator is a `ThoughtCollator`.
+    model, *given, **options
+        As `NextPointTrainer`; the task encodes by a `ThoughtCollator`.
     sam : FrozenSam
         On the model's device.
     head : ThoughtHead
@@ -188,18 +185,19 @@ class ThoughtTrainer(NextPointTrainer):
         Weight of L_CoVT.
     """
 
+    figures = ("loss", "covt_loss", "grad_norm", "learning_rate")
+
     def __init__(
         self,
         model: Any,
-        args: Any,
-        *,
+        *given: Any,
         sam: FrozenSam,
         head: ThoughtHead,
         alpha: float,
         **options: Any,
     ) -> None:
         heads = {**options.pop("heads", {}), _HEAD_NAME: head}
-        super().__init__(model, args, heads=heads, **options)
+        super().__init__(model, *given, heads=heads, **options)
         self._sam = sam
         self._head = head
         self._alpha = alpha
@@ -207,24 +205,16 @@ class ThoughtTrainer(NextPointTrainer):
         self._hidden = LastOutput(unwrapped(model).base_model, "last_hidden_state")
         self._thought_losses: list[Tensor] = []
 
-    def compute_loss(
-        self,
-        model: nn.Module,
-        inputs: dict[str, Tensor],
-        return_outputs: bool = False,
-        num_items_in_batch: Tensor | int | None = None,
-    ) -> Any:
-        """Eq. 10 of a painted batch, else Eq. 2 or 8; raises as `NextPointTrainer` does."""
+    def batch_loss(self, model: nn.Module, inputs: dict[str, Tensor]) -> tuple[Tensor, Any]:
+        """Eq. 10 of a painted batch, else Eq. 2 or 8."""
         rest = {k: v for k, v in inputs.items() if k not in (_PIXELS, _FOREGROUND)}
-        loss, outputs = super().compute_loss(model, rest, True, num_items_in_batch)
+        loss, outputs = super().batch_loss(model, rest)
         hidden = self._hidden.take()
         if _FOREGROUND in inputs:
             thought = self._thought_loss(inputs, hidden)
             self._thought_losses.append(thought.detach())
             loss = loss + self._alpha * thought
-            if not torch.isfinite(loss):
-                self._give_up(inputs, loss.item())
-        return (loss, outputs) if return_outputs else loss
+        return loss, outputs
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """As the Trainer's, with the step's L_CoVT before its weight."""
@@ -249,16 +239,6 @@ def new_head(model: Any, sam: FrozenSam, parent: Path) -> ThoughtHead:
     head = ThoughtHead(embeddings.weight.shape[1], sam.prompt_width)
     head.load_if_there(parent)
     return head.to(model.device)
-
-
-def foreground_painter(
-    images: Sequence[LabelledImage], target: Foreground, radius_um: float
-) -> Painter:
-    """What paints the nuclei; raises `RecordError` where masks are asked for and missing."""
-    if target == "discs":
-        return Discs(radius_um)
-    check_masks(images)
-    return paint_masks
 
 
 def check_latents(latent_ids: Sequence[int], name: str) -> None:

@@ -12,13 +12,12 @@ names and shapes, and the package pins its minor version.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from datasets import Dataset  # type: ignore[import-untyped]
-from transformers import PrinterCallback
 from trl import GRPOTrainer
 
 from napari_nunext.models.next_point.sampling import Sampling
@@ -37,7 +36,7 @@ from nunext_training.trainers.rollouts import (
     rollout_batch,
     rollout_seed,
 )
-from nunext_training.trainers.run_keeping import Reporter, RunKeeping, ValidateFirst
+from nunext_training.trainers.run_keeping import RunKeeping, ValidateFirst
 from nunext_training.trainers.vllm_rollouts import weight_sender
 
 if TYPE_CHECKING:
@@ -50,13 +49,11 @@ if TYPE_CHECKING:
 
     from napari_nunext.models.checkpoints.loading import LoadedCheckpoint
     from napari_nunext.models.families.prompt import Prompt
+    from nunext_training.data.task import Examples, RewardedTask
     from nunext_training.data.windows import Example
     from nunext_training.method.rewards import ScoredReply
     from nunext_training.recipes.stage_sections import RftOptions
-    from nunext_training.runs.folder import RunFolder
-    from nunext_training.runs.progress import Progress
-    from nunext_training.trainers.next_point import Windows
-    from nunext_training.trainers.scoring import RolloutScorer
+    from nunext_training.runs.context import RunContext
     from nunext_training.trainers.vllm_rollouts import VllmServer
 
 FIGURES = (
@@ -78,16 +75,6 @@ counts the rollouts of people that joined."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class RftValidation:
-    """What validation looks at."""
-
-    windows: Windows
-    """Decoded greedily for the mean reward."""
-    f1: Callable[[PreTrainedModel], float]
-    """F1 of images decoded whole."""
-
-
-@dataclass(frozen=True, eq=False, slots=True)
 class _JudgedReply:
     """What a model had said of a window of the batch, judged by people."""
 
@@ -99,7 +86,7 @@ class _JudgedReply:
 def detection_reward(**columns: Any) -> list[float | None]:
     """Stand for the reward where TRL asks for a function; never called.
 
-    Rewards come from `RolloutScorer`, together with the matching that shapes advantages.
+    Rewards come from the task's scorer, together with the matching that shapes advantages.
     """
     raise TrainingError("TRL asked for rewards by itself; install the version that is pinned.")
 
@@ -113,18 +100,14 @@ class NextPointGrpoTrainer(RunKeeping, GRPOTrainer):
         Its model is trained.
     args : GRPOConfig
         See `nunext_training.stages.rft.grpo_config`.
-    windows : Windows
-        As many windows as training takes, in order.
-    validation : RftValidation, optional
-    scorer : RolloutScorer
+    task : RewardedTask
+    run : RunContext
     server : VllmServer, optional
         Decodes the rollouts in place of the model itself.
     options : RftOptions
-    run : RunFolder
-    progress : Progress
-    stop : callable
-        Asked after every step; once it is True, the state is saved and training ends.
     """
+
+    figures = FIGURES
 
     _prompt: Prompt
     """The windows of the rollouts in use."""
@@ -135,37 +118,33 @@ class NextPointGrpoTrainer(RunKeeping, GRPOTrainer):
         self,
         checkpoint: LoadedCheckpoint,
         args: GRPOConfig,
+        task: RewardedTask,
+        run: RunContext,
         *,
-        windows: Windows,
-        validation: RftValidation | None,
-        scorer: RolloutScorer,
         server: VllmServer | None = None,
         options: RftOptions,
-        run: RunFolder,
-        progress: Progress,
-        stop: Callable[[], bool],
     ) -> None:
+        generations = -(-args.max_steps // options.iterations)
+        windows = task.examples(generations * options.windows_per_step * args.world_size)
         places = Dataset.from_dict({"window": range(len(windows)), "prompt": [""] * len(windows)})
         super().__init__(
+            run=replace(run, stop=self._stops(run.stop)),
             model=checkpoint.model,
             reward_funcs=[detection_reward],
             args=args,
             train_dataset=places,
-            eval_dataset=None if validation is None else places.select([0]),
+            eval_dataset=None if task.validation is None else places.select([0]),
             processing_class=checkpoint.windows.processor,
         )
         self._checkpoint = checkpoint
         self._codec = checkpoint.description.codec
         self._windows = windows
-        self._validation = validation
-        self._scorer = scorer
+        self._task = task
+        self._scorer = task.scorer
         self._server = server
         self._sender: Any = None
         self._options = options
-        self._run = run
         self._last_reward = 0.0
-        self.remove_callback(PrinterCallback)
-        self.add_callback(Reporter(run, progress, self._stops(stop), FIGURES))
         self.add_callback(ValidateFirst(self))
 
     def _stops(self, stop: Callable[[], bool]) -> Callable[[], bool]:
@@ -336,20 +315,21 @@ class NextPointGrpoTrainer(RunKeeping, GRPOTrainer):
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Decode validation greedily; keeps the weights if they are the best so far."""
-        if self._validation is None:
+        if self._task.validation is None:
             return {}
         model = self.whole_model()
-        reward = self._greedy_reward(model, self._validation.windows)
-        f1 = self._validation.f1(model)
-        figures = {"eval_loss": -reward, "eval_reward": reward, "eval_f1": f1}
+        reward = self._greedy_reward(model, self._task.validation)
+        score = self._task.score(model)
+        figures = {"eval_loss": -reward, "eval_reward": reward}
+        figures |= {f"eval_{name}": value for name, value in score.items()}
         self.log(dict(figures))
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, figures
         )
-        self._keep_best(Best(self.state.global_step, -reward, f1, reward))
+        self._keep_best(Best(self.state.global_step, -reward, reward=reward, **score))
         return figures
 
-    def _greedy_reward(self, model: PreTrainedModel, windows: Windows) -> float:
+    def _greedy_reward(self, model: PreTrainedModel, windows: Examples[Example]) -> float:
         """Mean reward of the replies to windows, decoded as when serving, each by one process."""
         total, mine = 0.0, processes.my_share(range(len(windows)))
         for start in range(0, len(mine), self.args.per_device_train_batch_size):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
-from transformers import AutoModelForImageTextToText, Trainer, TrainerCallback
+from transformers import AutoModelForImageTextToText, PrinterCallback, Trainer, TrainerCallback
 
 from napari_nunext.models.checkpoints.loading import load_weights
 from nunext_training.runs import processes
@@ -18,22 +18,39 @@ from nunext_training.runs.sharding import WholeCopy, is_sharded
 from nunext_training.trainers.lora import ADAPTER_FILE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
-    from nunext_training.runs.folder import Best, RunFolder
-    from nunext_training.runs.progress import Progress
+    from nunext_training.runs.context import RunContext
+    from nunext_training.runs.folder import Best
 
 
 class RunKeeping(Trainer):
-    """A Trainer whose state, best weights and bad batches live in the folder of a run."""
+    """A Trainer whose state, best weights and bad batches live in the folder of a run.
 
-    saved_as: Any = AutoModelForImageTextToText
+    It is also mixed in before a Trainer of another package, as `NextPointGrpoTrainer` does.
+
+    Parameters
+    ----------
+    run : RunContext
+    **options
+        Of the Trainer.
+    """
+
+    saved_as: ClassVar[Any] = AutoModelForImageTextToText
     """The class that reads what this saved."""
 
-    _run: RunFolder
+    figures: Sequence[str] = ("loss", "grad_norm", "learning_rate")
+    """What of a step and of a validation is kept, where it is known; see `Reporter`."""
+
     _whole_copy: WholeCopy | None = None
+
+    def __init__(self, *, run: RunContext, **options: Any) -> None:
+        super().__init__(**options)
+        self._run = run.folder
+        self.remove_callback(PrinterCallback)
+        self.add_callback(Reporter(run, self.figures))
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """As the Trainer's; where weights are about to be spread, keeps a whole copy to decode."""
@@ -106,26 +123,17 @@ class Reporter(TrainerCallback):
 
     Parameters
     ----------
-    run : RunFolder
-    progress : Progress
-    stop : callable
-        Asked after every step; once it is True in any process, the state is saved and training
-        ends.
+    run : RunContext
+        Where it stops in one process, it stops in all of them.
     figures : sequence of str
         What of the trainer's log is kept: of a step under these names, of a validation under these
         names with ``eval_`` before them.
     """
 
-    def __init__(
-        self,
-        run: RunFolder,
-        progress: Progress,
-        stop: Callable[[], bool],
-        figures: Sequence[str] = ("loss", "covt_loss", "grad_norm", "learning_rate"),
-    ) -> None:
-        self._run = run
-        self._progress = progress
-        self._stop = stop
+    def __init__(self, run: RunContext, figures: Sequence[str]) -> None:
+        self._run = run.folder
+        self._progress = run.progress
+        self._stop = run.stop
         self._figures = tuple(figures)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nunext_training.data.windows import Example
     from nunext_training.method.rewards import ScoredReply
     from nunext_training.recipes.stage_sections import RftOptions
-    from nunext_training.trainers.prompted_masks import PromptedMasks
+    from nunext_training.tasks.prompted_masks import PromptedMasks
 
 
 class RolloutScorer:
