@@ -20,8 +20,8 @@ from PIL import Image
 from scipy import ndimage
 
 from benchmarks._harness import REPO_ROOT, Claim, measure, report
-from napari_nunext.core.masks import label_image
-from napari_nunext.core.metrics import DetectionCase, score_detections
+from napari_nunext.core.scores.metrics import DetectionCase, score_detections
+from napari_nunext.core.shapes.masks import label_image
 from napari_nunext.images import open_image
 from napari_nunext.models.classical.masks import segment_points
 from napari_nunext.models.classical.points import detect_nuclei

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks._harness import REPO_ROOT, Claim, report
-from napari_nunext.core.metrics import MATCH_RADIUS_UM
+from napari_nunext.core.scores.metrics import MATCH_RADIUS_UM
 from napari_nunext.models.catalog import Catalog
 from napari_nunext.places import BUNDLED_WEIGHTS
 from nunext_training.data.importers import IMPORTERS
@@ -30,8 +30,8 @@ from nunext_training.release.cards import figures_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from napari_nunext.core.precision import Precision
-    from napari_nunext.core.records import Split
+    from napari_nunext.core.formats.records import Split
+    from napari_nunext.core.process.precision import Precision
     from nunext_training.evaluation.scores import Evaluation
 
 FOLDERS = {"brca-m2c": "brca_m2c", "dsb2018": "dsb2018_stained"}

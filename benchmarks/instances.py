@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks._harness import Claim, measure, report
-from napari_nunext.core.instances import aji, match_instances
-from napari_nunext.core.masks import Mask, label_image
+from napari_nunext.core.scores.instances import aji, match_instances
+from napari_nunext.core.shapes.masks import Mask, label_image
 
 SIDE_PX = 1000
 N_NUCLEI = 2000

@@ -33,8 +33,8 @@ from skimage.data import immunohistochemistry
 from benchmarks._harness import Claim, report
 from benchmarks.ui_heartbeat import SOFTWARE_RENDERERS, gl_renderer, turn
 from napari_nunext.core.geometry import Box
-from napari_nunext.core.masks import Mask
 from napari_nunext.core.nuclei import Nucleus, default_categories
+from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.images import open_image
 from napari_nunext.store import ImageEntry, Project, RunInfo, events
 from napari_nunext.ui.app import App

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks._harness import Claim, measure, peak_memory_gb, report
-from napari_nunext.core.matching import match_points
+from napari_nunext.core.scores.matching import match_points
 
 N_POINTS = 100_000
 DENSITY_PER_MM2 = 10_000

@@ -27,7 +27,7 @@ from tests.ui.walking import Walker
 from tests.ui.watching import Watch
 
 if TYPE_CHECKING:
-    from napari_nunext.review.servers import ModelServer
+    from napari_nunext.review.finding.servers import ModelServer
 
 STEPS = 2000
 SEEDS = (1, 2, 3)

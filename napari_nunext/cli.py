@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from napari_nunext import __version__
 from napari_nunext.commands.serve import add_key, add_serve, key_command, serve_command
 from napari_nunext.core.errors import InputError, NunextError
-from napari_nunext.core.options import BAD_INPUT, Parser, mpp
-from napari_nunext.core.precision import PRECISION_HELP, PRECISIONS
+from napari_nunext.core.process.options import BAD_INPUT, Parser, mpp
+from napari_nunext.core.process.precision import PRECISION_HELP, PRECISIONS
 
 if TYPE_CHECKING:
     import argparse

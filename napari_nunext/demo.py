@@ -22,9 +22,9 @@ import numpy as np
 
 from napari_nunext import __version__
 from napari_nunext.core.errors import NunextError
-from napari_nunext.core.exports import read_export
-from napari_nunext.core.matching import match_points
-from napari_nunext.core.metrics import DetectionScore
+from napari_nunext.core.formats.export_folder import read_export
+from napari_nunext.core.scores.matching import match_points
+from napari_nunext.core.scores.metrics import DetectionScore
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -24,8 +24,8 @@ from napari_nunext.commands.detect import output_files
 from napari_nunext.commands.resuming import LIST_NAME, DoneBefore, Wanted
 from napari_nunext.core.errors import InputError, RequestRejectedError
 from napari_nunext.core.geometry import Box
-from napari_nunext.core.masks import Mask
 from napari_nunext.core.nuclei import default_categories
+from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.images import open_image
 from napari_nunext.serving.client.client import Client
 from napari_nunext.serving.client.local_server import LocalServer

@@ -9,7 +9,7 @@ from npe2 import PluginManifest
 from npe2.manifest.utils import import_python_name
 
 import napari_nunext
-from napari_nunext.core.precision import PRECISIONS
+from napari_nunext.core.process.precision import PRECISIONS
 
 if TYPE_CHECKING:
     from pathlib import Path

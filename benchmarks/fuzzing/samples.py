@@ -16,10 +16,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from napari_nunext.core.geometry import Box
-from napari_nunext.core.masks import Mask
-from napari_nunext.core.nuclei import Category, Nucleus
-from napari_nunext.core.records import (
+from napari_nunext.core.formats.records import (
     JudgedPoint,
     PreferenceRecord,
     RecordNucleus,
@@ -30,6 +27,9 @@ from napari_nunext.core.records import (
     assistant_message,
     user_message,
 )
+from napari_nunext.core.geometry import Box
+from napari_nunext.core.nuclei import Category, Nucleus
+from napari_nunext.core.shapes.masks import Mask
 
 SIDE_PX = 24
 UID = "7b1e9a52-5b0e-4b3f-8d1e-0c6f1a2b3c4d"

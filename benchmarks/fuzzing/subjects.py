@@ -14,8 +14,8 @@ import numpy as np
 
 from benchmarks.fuzzing import mutations, samples
 from benchmarks.fuzzing.command_lines import make_command, run_command
-from napari_nunext.core.json_lines import read_jsonl
-from napari_nunext.core.records import PreferenceRecord, RftRecord, SftRecord
+from napari_nunext.core.formats.json_lines import read_jsonl
+from napari_nunext.core.formats.records import PreferenceRecord, RftRecord, SftRecord
 from napari_nunext.images import open_image
 from napari_nunext.images.nuclei_files import read_nuclei
 

@@ -9,7 +9,7 @@ from napari_nunext.core.errors import StoreError
 from napari_nunext.images import ImageFinder
 from napari_nunext.images.identified import look_for
 from napari_nunext.store import Project
-from napari_nunext.store.wholeness import lost_log_words
+from napari_nunext.store.tables.wholeness import lost_log_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -28,7 +28,7 @@ from napari_nunext.store.exports.geojson import write_geojson
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from napari_nunext.core.precision import Precision
+    from napari_nunext.core.process.precision import Precision
     from napari_nunext.images import TileImage
     from napari_nunext.serving.client.client import Client
     from napari_nunext.serving.protocol import ModelInfo, Started

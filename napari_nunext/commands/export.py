@@ -18,12 +18,12 @@ from napari_nunext.store.exports.coco import CocoImage, write_coco, write_coco_r
 from napari_nunext.store.exports.csv import write_csv
 from napari_nunext.store.exports.geojson import write_geojson
 from napari_nunext.store.exports.training import export_training
-from napari_nunext.store.wholeness import lost_log_words
+from napari_nunext.store.tables.wholeness import lost_log_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from napari_nunext.core.flavours import Flavour
+    from napari_nunext.core.formats.flavours import Flavour
     from napari_nunext.store import ImageEntry
 
 Format: TypeAlias = Literal["training", "geojson", "csv", "coco", "coco-results"]

@@ -22,7 +22,7 @@ from napari_nunext.review.colors import in_free_colors
 from napari_nunext.review.fields import entry_of
 from napari_nunext.store import Project, events
 from napari_nunext.store.categories import fold_categories
-from napari_nunext.store.outside import (
+from napari_nunext.store.imports.outside import (
     intake,
     take,
     using,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from napari_nunext.images import TileImage
     from napari_nunext.store import ImageEntry
     from napari_nunext.store.categories import CategoryBook
-    from napari_nunext.store.outside import Intake, Role, Taken
+    from napari_nunext.store.imports.outside import Intake, Role, Taken
 
 As: TypeAlias = 'Role | Literal["usual"]'
 

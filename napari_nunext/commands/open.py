@@ -12,8 +12,8 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
-from napari_nunext.core.collector import collector_at_rest
 from napari_nunext.core.errors import InputError, NunextError
+from napari_nunext.core.process.collector import collector_at_rest
 from napari_nunext.places import is_project, models_folder
 from napari_nunext.serving.client.local_server import LocalServer
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from napari_nunext.core.precision import Precision
+    from napari_nunext.core.process.precision import Precision
 
 LIST_NAME = ".napari-nunext-detect.jsonl"
 

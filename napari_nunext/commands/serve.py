@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import InputError
-from napari_nunext.core.options import port, positive
-from napari_nunext.core.precision import PRECISION_HELP, PRECISIONS
+from napari_nunext.core.process.options import port, positive
+from napari_nunext.core.process.precision import PRECISION_HELP, PRECISIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from napari_nunext.core.vllm_address import VllmAddress
+    from napari_nunext.core.process.vllm_address import VllmAddress
     from napari_nunext.serving.settings import ServerSettings
 
 KEYS_FILE = Path("keys.txt")
@@ -142,7 +142,7 @@ def _vllm(args: argparse.Namespace) -> Iterator[VllmAddress | None]:
             raise InputError("Which checkpoint vLLM serves is missing. Name it with --vllm.")
         yield None
         return
-    from napari_nunext.core.vllm_address import VllmAddress
+    from napari_nunext.core.process.vllm_address import VllmAddress
     from napari_nunext.models.vllm.launch import Launch, find_python
     from napari_nunext.models.vllm.names import KEY_VARIABLE
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from napari_nunext.core.geometry import PointsXY
-    from napari_nunext.core.masks import Mask
+    from napari_nunext.core.shapes.masks import Mask
 
 UNCATEGORISED = "Nucleus"
 """Category of a nucleus when the model that found it knows none."""

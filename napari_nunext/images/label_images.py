@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nunext.core.errors import RecordError
-from napari_nunext.core.masks import masks_of
+from napari_nunext.core.shapes.masks import masks_of
 from napari_nunext.images.picture import ORIENTATION_NOTE, check_size, oriented, quiet_readers
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_nunext.core.masks import Mask
+    from napari_nunext.core.shapes.masks import Mask
     from napari_nunext.images.tile import TileImage
 
 SUFFIXES = (".png", ".tif", ".tiff", ".npy")

@@ -2,7 +2,7 @@
 
 One reader for everybody who takes nuclei from a file: `evaluate --predictions`, the import into a
 project, and the window. GeoJSON, JSON of HoVer-Net, CellViT, COCO and labelme, tables, and label
-images (`napari_nunext.core.geojson`, `coco`, `csv_table`, `napari_nunext.images.label_images`).
+images (`napari_nunext.core.formats`, `napari_nunext.images.label_images`).
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Protocol, TypeVar
 from uuid import uuid4
 
-from napari_nunext.core.coco import is_coco, read_coco
-from napari_nunext.core.csv_table import read_csv_by_image
 from napari_nunext.core.errors import RecordError
-from napari_nunext.core.geojson import read_json, read_parsed_geojson
+from napari_nunext.core.formats.coco import is_coco, read_coco
+from napari_nunext.core.formats.csv_table import read_csv_by_image
+from napari_nunext.core.formats.geojson import read_json, read_parsed_geojson
 from napari_nunext.core.marks import MarkedNucleus
 from napari_nunext.core.nuclei import Nucleus
 from napari_nunext.images.find import image_stem

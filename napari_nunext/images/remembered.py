@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from napari_nunext.core.bounded import BoundedCache
+from napari_nunext.core.process.bounded import BoundedCache
 
 if TYPE_CHECKING:
     import numpy as np

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from napari_nunext.core.precision import Precision
+    from napari_nunext.core.process.precision import Precision
     from napari_nunext.models.detector import Detector, DetectorInfo
     from napari_nunext.models.packages.offers import EngineOffer, Offer
     from napari_nunext.models.packages.plugins import Kind

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
-    from napari_nunext.core.precision import Precision
+    from napari_nunext.core.process.precision import Precision
 
 
 def choose_device(device: str | torch.device | None = None) -> torch.device:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.core.geometry import Box, PointsXY
-    from napari_nunext.core.masks import Mask
+    from napari_nunext.core.shapes.masks import Mask
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,22 +14,22 @@ from psygnal import Signal
 
 from napari_nunext.core.errors import ImageMissingError
 from napari_nunext.images import ImageFinder
-from napari_nunext.review import editing
-from napari_nunext.review.categories import CategoryEditor
-from napari_nunext.review.deciding import Decider
-from napari_nunext.review.finding import Finder
-from napari_nunext.review.hand import CHOOSE_FIRST, Hand
+from napari_nunext.review.correcting import editing
+from napari_nunext.review.correcting.categories import CategoryEditor
+from napari_nunext.review.correcting.deciding import Decider
+from napari_nunext.review.finding.finding import Finder
 from napari_nunext.review.history import Rewinder
-from napari_nunext.review.improving import Improver
-from napari_nunext.review.locating import Locator
+from napari_nunext.review.learning.improving import Improver
+from napari_nunext.review.learning.training import Trainer
 from napari_nunext.review.model import Notice
-from napari_nunext.review.opening import Opener
-from napari_nunext.review.outlining import Outliner
-from napari_nunext.review.scaling import Scaler
+from napari_nunext.review.opening.locating import Locator
+from napari_nunext.review.opening.opening import Opener
+from napari_nunext.review.opening.scaling import Scaler
+from napari_nunext.review.opening.switching import Switcher
+from napari_nunext.review.opening.taking import FileTaker
+from napari_nunext.review.outlining.hand import CHOOSE_FIRST, Hand
+from napari_nunext.review.outlining.outlining import Outliner
 from napari_nunext.review.session import Session
-from napari_nunext.review.switching import Switcher
-from napari_nunext.review.taking import FileTaker
-from napari_nunext.review.training import Trainer
 from napari_nunext.store import events
 from napari_nunext.store.exports.geojson import write_geojson
 
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.geometry import Box
     from napari_nunext.review.background import OnMain
+    from napari_nunext.review.finding.servers import ModelServer
     from napari_nunext.review.model import ReviewModel, Tool
-    from napari_nunext.review.servers import ModelServer
     from napari_nunext.store import Event, FieldState, Project
 
 EXPORT_ALL_THE_SAME = "Export all the same"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.review.session import Session
     from napari_nunext.store import Event
-    from napari_nunext.store.journal import Gesture
+    from napari_nunext.store.tables.journal import Gesture
 
 
 class History:

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.core.nuclei import Category
-    from napari_nunext.review.comparing import Comparison, Lesson
-    from napari_nunext.review.hand import Draft
+    from napari_nunext.review.learning.comparing import Comparison, Lesson
+    from napari_nunext.review.outlining.hand import Draft
     from napari_nunext.serving.protocol import Health, ModelInfo
     from napari_nunext.store import FieldState, ImageEntry
-    from napari_nunext.store.outside import Role
+    from napari_nunext.store.imports.outside import Role
 
 SURE_ABOVE = 0.45
 """Confidence from which a nucleus counts as sure, until the user moves the slider."""

@@ -19,7 +19,7 @@ from napari_nunext.review.soundness import Soundness
 from napari_nunext.review.writer import JournalWriter
 from napari_nunext.store import events
 from napari_nunext.store.categories import CategoryBook, fold_categories
-from napari_nunext.store.state import for_every_image
+from napari_nunext.store.state.state import for_every_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

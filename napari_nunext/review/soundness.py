@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import StoreError
 from napari_nunext.review.model import Notice
-from napari_nunext.store.wholeness import lost_log_words
+from napari_nunext.store.tables.wholeness import lost_log_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable

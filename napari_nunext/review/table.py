@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.core.geometry import PointsXY
-    from napari_nunext.core.masks import Mask
+    from napari_nunext.core.shapes.masks import Mask
     from napari_nunext.store import FieldState, ReviewedNucleus
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import NunextError
-from napari_nunext.core.precision import PRECISIONS
+from napari_nunext.core.process.precision import PRECISIONS
 from napari_nunext.models.catalog import Catalog
 from napari_nunext.serving.client.local_server import TOKEN_VARIABLE
 from napari_nunext.serving.process.logs import start_logging

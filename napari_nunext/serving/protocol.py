@@ -18,8 +18,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
-from napari_nunext.core.masks import Mask
 from napari_nunext.core.sentences import without_folders
+from napari_nunext.core.shapes.masks import Mask
 
 Sha256: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Number: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]
@@ -182,7 +182,7 @@ class WindowDone(Message):
 
 
 class MaskOut(Message):
-    """Mask of the point with this index; fields as in `napari_nunext.core.masks.Mask.to_json`."""
+    """Mask of the point with this index; see `napari_nunext.core.shapes.masks.Mask.to_json`."""
 
     index: int
     offset: tuple[int, int]

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.errors import InputError
-from napari_nunext.core.precision import PRECISIONS
-from napari_nunext.core.vllm_address import VllmAddress
+from napari_nunext.core.process.precision import PRECISIONS
+from napari_nunext.core.process.vllm_address import VllmAddress
 from napari_nunext.images.picture import MAX_PIXELS
 from napari_nunext.models.sam.embeddings import EMBEDDINGS_BYTES
 from napari_nunext.places import models_folder
@@ -19,7 +19,7 @@ from napari_nunext.serving.addresses import is_loopback
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_nunext.core.precision import Precision
+    from napari_nunext.core.process.precision import Precision
 
 MIB = 2**20
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from napari_nunext.store import events
 from napari_nunext.store.entries import ImageEntry, Run, RunInfo
 from napari_nunext.store.events import Event, grouped
-from napari_nunext.store.folding import Comment, ReviewedNucleus
 from napari_nunext.store.project import Project
-from napari_nunext.store.state import FieldState
+from napari_nunext.store.state.folding import Comment, ReviewedNucleus
+from napari_nunext.store.state.state import FieldState
 
 __all__ = [
     "Comment",

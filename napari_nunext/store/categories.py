@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.nuclei import Category
-from napari_nunext.store.folding import renamed
 from napari_nunext.store.gestures import groups_taken_back
+from napari_nunext.store.state.folding import renamed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

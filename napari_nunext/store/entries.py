@@ -7,15 +7,15 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from napari_nunext.core.errors import InputError
+from napari_nunext.core.formats.records import SPLITS
 from napari_nunext.core.geometry import Box, check_mpp
-from napari_nunext.core.records import SPLITS
 
 if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from napari_nunext.core.formats.records import Split
     from napari_nunext.core.nuclei import Nucleus
-    from napari_nunext.core.records import Split
 
 RunStatus: TypeAlias = Literal["running", "complete", "cancelled", "interrupted"]
 FINAL_STATUSES: tuple[RunStatus, ...] = ("complete", "cancelled", "interrupted")

@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import Box
-from napari_nunext.core.masks import Mask
+from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.store.payloads import OPTIONAL, PAYLOADS
 
 if TYPE_CHECKING:
@@ -259,7 +259,7 @@ def comment(image_sha256: str, text: str, uid: UUID | None = None) -> Event:
 
 
 def use_run(image_sha256: str, run_id: str, region: Box) -> Event:
-    """Make a run's predictions the base within a region (see `napari_nunext.store.state`)."""
+    """Make a run's predictions the base within a region (see `napari_nunext.store.state.state`)."""
     return Event("use_run", image_sha256, {"run_id": str(run_id), "region": _box(region)})
 
 

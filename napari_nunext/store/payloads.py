@@ -11,8 +11,8 @@ from uuid import UUID
 
 from napari_nunext.core.errors import MALFORMED
 from napari_nunext.core.geometry import Box, check_mpp
-from napari_nunext.core.masks import Mask
 from napari_nunext.core.sentences import is_text
+from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.store.entries import Origin, check_mpp_source
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _is_categories(value: Any) -> bool:
 
 
 def _is_seen(value: Any) -> bool:
-    """What a person saw, in the first version or in the second (see `napari_nunext.store.seen`)."""
+    """What a person saw, first version or second; see `napari_nunext.store.state.seen`."""
     if not isinstance(value, dict) or not isinstance(value.get("count"), int):
         return False
     if value.keys() == {"count", "sha256"}:

@@ -15,10 +15,10 @@ from sqlalchemy import select
 
 from napari_nunext.core.errors import InputError, StoreError
 from napari_nunext.store import events as event_of
-from napari_nunext.store import journal, runs, schema, settings
-from napari_nunext.store.database import Database, Mode
 from napari_nunext.store.entries import Run
-from napari_nunext.store.state import FieldState, events_of, for_every_image
+from napari_nunext.store.state.state import FieldState, events_of, for_every_image
+from napari_nunext.store.tables import journal, runs, schema, settings
+from napari_nunext.store.tables.database import Database, Mode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from napari_nunext.core.masks import Mask
     from napari_nunext.core.nuclei import Category, Nucleus
+    from napari_nunext.core.shapes.masks import Mask
     from napari_nunext.store.entries import ImageEntry, Origin, RunInfo, RunStatus
     from napari_nunext.store.events import Event
-    from napari_nunext.store.journal import Gesture
+    from napari_nunext.store.tables.journal import Gesture
 
 logger = logging.getLogger(__name__)
 

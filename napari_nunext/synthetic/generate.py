@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import check_mpp
-from napari_nunext.core.masks import masks_of
+from napari_nunext.core.shapes.masks import masks_of
 from napari_nunext.synthetic.fields import Grid
 from napari_nunext.synthetic.ground import draw_ground
 from napari_nunext.synthetic.optics import draw_look, expose
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.core.geometry import PointsXY
-    from napari_nunext.core.masks import Mask
+    from napari_nunext.core.shapes.masks import Mask
 
 MPP_DRAWN = (0.1, 1.5)
 """Finer, and there is no detail to show; coarser, and a nucleus is a few pixels."""

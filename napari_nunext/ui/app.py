@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
     from napari_nunext.review.controller import ReviewController
-    from napari_nunext.review.servers import ModelServer
+    from napari_nunext.review.finding.servers import ModelServer
     from napari_nunext.serving.client.local_server import LocalServer
     from napari_nunext.ui.dock import NunextDock
 

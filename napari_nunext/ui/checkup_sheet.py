@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDialog, QVBoxLayout, QWidget
 
-from napari_nunext.ui.controls import Card, Text, button, row
-from napari_nunext.ui.improve_panel import CheckLine
-from napari_nunext.ui.theme import DOCK_NAME, style_sheet
+from napari_nunext.ui.panels.improve_panel import CheckLine
+from napari_nunext.ui.widgets.controls import Card, Text, button, row
+from napari_nunext.ui.widgets.theme import DOCK_NAME, style_sheet
 
 if TYPE_CHECKING:
     from qtpy.QtGui import QCloseEvent
 
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.review.model import Checkup
-    from napari_nunext.ui.theme import Palette
+    from napari_nunext.ui.widgets.theme import Palette
 
 WIDTH_PX = 380
 

@@ -17,26 +17,26 @@ from qtpy.QtWidgets import (
 )
 
 from napari_nunext.places import PROJECT_SUFFIX
-from napari_nunext.ui.adopting import Adopter
-from napari_nunext.ui.asking import ask_for_file, ask_for_files, ask_for_folder, ask_where
-from napari_nunext.ui.canvas import Canvas
+from napari_nunext.ui.canvas.adopting import Adopter
+from napari_nunext.ui.canvas.canvas import Canvas
 from napari_nunext.ui.checkup_sheet import CheckupSheet
 from napari_nunext.ui.closing import WindowWatch
-from napari_nunext.ui.controls import Segments, scrolling
-from napari_nunext.ui.empty_panel import EmptyPanel
-from napari_nunext.ui.header_panel import HeaderPanel
 from napari_nunext.ui.hints import keep_our_hints
-from napari_nunext.ui.import_card import ImportCard
-from napari_nunext.ui.improve_panel import ImprovePanel
 from napari_nunext.ui.keys import Keys
 from napari_nunext.ui.napari_versions import canvas_widget_of
-from napari_nunext.ui.notice_bar import NoticeBar
+from napari_nunext.ui.panels.empty_panel import EmptyPanel
+from napari_nunext.ui.panels.header_panel import HeaderPanel
+from napari_nunext.ui.panels.import_card import ImportCard
+from napari_nunext.ui.panels.improve_panel import ImprovePanel
+from napari_nunext.ui.panels.review_panel import ReviewPanel
+from napari_nunext.ui.panels.status_line import StatusLine
 from napari_nunext.ui.reading import DropWatch
-from napari_nunext.ui.review_panel import ReviewPanel
 from napari_nunext.ui.sample_opener import SampleOpener
 from napari_nunext.ui.shortcuts_sheet import ShortcutsSheet
-from napari_nunext.ui.status_line import StatusLine
-from napari_nunext.ui.theme import DOCK_NAME, SPACE_PX, palette_for, style_sheet
+from napari_nunext.ui.widgets.asking import ask_for_file, ask_for_files, ask_for_folder, ask_where
+from napari_nunext.ui.widgets.controls import Segments, scrolling
+from napari_nunext.ui.widgets.notice_bar import NoticeBar
+from napari_nunext.ui.widgets.theme import DOCK_NAME, SPACE_PX, palette_for, style_sheet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -22,7 +22,7 @@ from napari_nunext.ui.settings import read_settings
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_nunext.review.servers import ModelServer
+    from napari_nunext.review.finding.servers import ModelServer
     from napari_nunext.store import Project
     from napari_nunext.ui.settings import Settings
 
@@ -113,7 +113,7 @@ def _leave_shell(dock: NunextDock) -> None:
 def _server(settings: Settings, started: LocalServer | None) -> ModelServer:
     if not settings.server_url:
         return _servers.lease(started, precision=settings.precision)
-    from napari_nunext.review.servers import SharedServer
+    from napari_nunext.review.finding.servers import SharedServer
 
     if started is not None:
         Thread(target=started.close, name="nunext-server-end").start()  # it may yet be starting

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_nunext.ui.points_layer import HELP
+from napari_nunext.ui.canvas.points_layer import HELP
 
 if TYPE_CHECKING:
     from napari.layers import Layer

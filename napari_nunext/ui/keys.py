@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
     from napari_nunext.review.controller import ReviewController
-    from napari_nunext.ui.canvas import Canvas
-    from napari_nunext.ui.review_panel import ReviewPanel
+    from napari_nunext.ui.canvas.canvas import Canvas
+    from napari_nunext.ui.panels.review_panel import ReviewPanel
 
 
 @dataclass(frozen=True, slots=True)

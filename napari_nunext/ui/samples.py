@@ -13,8 +13,8 @@ import numpy as np
 
 from napari_nunext.core.errors import ImageError
 from napari_nunext.places import BUNDLED_WEIGHTS, user_folder
-from napari_nunext.ui.layers import placement
-from napari_nunext.ui.model_tip import trained_on
+from napari_nunext.ui.canvas.layers import placement
+from napari_nunext.ui.widgets.model_tip import trained_on
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from napari_nunext.review.controller import DEFAULT_MPP
 
 if TYPE_CHECKING:
-    from napari_nunext.core.precision import Precision
+    from napari_nunext.core.process.precision import Precision
 
 PLUGIN = "napari-nunext"
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDialog, QGridLayout, QVBoxLayout, QWidget
 
-from napari_nunext.ui.controls import Card, Text
-from napari_nunext.ui.theme import DOCK_NAME, style_sheet
+from napari_nunext.ui.widgets.controls import Card, Text
+from napari_nunext.ui.widgets.theme import DOCK_NAME, style_sheet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QKeyEvent
 
     from napari_nunext.ui.keys import Binding
-    from napari_nunext.ui.theme import Palette
+    from napari_nunext.ui.widgets.theme import Palette
 
 
 class ShortcutsSheet(QDialog):

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_nunext.core.bounded import BoundedCache
+from napari_nunext.core.process.bounded import BoundedCache
 
 
 def cache(capacity_bytes: int) -> BoundedCache[str, bytes]:

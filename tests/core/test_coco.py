@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from napari_nunext.core.coco import is_coco, is_coco_results, mask_of_rle, read_coco
 from napari_nunext.core.errors import RecordError
-from napari_nunext.core.masks import Mask
+from napari_nunext.core.formats.coco import is_coco, is_coco_results, mask_of_rle, read_coco
+from napari_nunext.core.shapes.masks import Mask
 
 sides = st.integers(1, 12)
 

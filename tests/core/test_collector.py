@@ -5,7 +5,7 @@ import weakref
 
 import pytest
 
-from napari_nunext.core.collector import collector_at_rest
+from napari_nunext.core.process.collector import collector_at_rest
 
 
 def test_the_collector_is_at_work_again_whatever_happens() -> None:

@@ -9,11 +9,9 @@ from dataclasses import replace
 import pytest
 
 from napari_nunext.core.errors import RecordError
-from napari_nunext.core.exports import png_size, read_export
-from napari_nunext.core.geometry import Box
-from napari_nunext.core.identity import file_sha256
-from napari_nunext.core.json_lines import write_jsonl
-from napari_nunext.core.records import (
+from napari_nunext.core.formats.export_folder import png_size, read_export
+from napari_nunext.core.formats.json_lines import write_jsonl
+from napari_nunext.core.formats.records import (
     JudgedPoint,
     Manifest,
     PreferenceRecord,
@@ -25,6 +23,8 @@ from napari_nunext.core.records import (
     assistant_message,
     user_message,
 )
+from napari_nunext.core.geometry import Box
+from napari_nunext.core.identity import file_sha256
 
 IMAGE = "images/a.png"
 SOURCE = Source("ab" * 32, Box(0, 0, 10, 8), 0.5, "file", "train", "p-1")

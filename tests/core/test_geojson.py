@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from napari_nunext.core.errors import RecordError
-from napari_nunext.core.geojson import read_geojson
-from napari_nunext.core.masks import Mask
+from napari_nunext.core.formats.geojson import read_geojson
 from napari_nunext.core.nuclei import Nucleus
+from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.store.exports.geojson import write_geojson
 
 

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from napari_nunext.core.errors import RecordError
-from napari_nunext.core.geojson import read_noted_geojson
+from napari_nunext.core.formats.geojson import read_noted_geojson
 
 GOOD = {"type": "Polygon", "coordinates": [[[10, 10], [20, 10], [20, 20], [10, 20], [10, 10]]]}
 

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from napari_nunext.core.errors import InputError
-from napari_nunext.core.instance_scores import InstanceCase, score_instances
-from napari_nunext.core.instances import (
+from napari_nunext.core.nuclei import UNCATEGORISED
+from napari_nunext.core.scores.instance_scores import InstanceCase, score_instances
+from napari_nunext.core.scores.instances import (
     Overlaps,
     aji,
     match_instances,
     pq,
 )
-from napari_nunext.core.nuclei import UNCATEGORISED
 
 small = hnp.arrays(np.int32, (5, 6), elements=st.integers(0, 4))
 

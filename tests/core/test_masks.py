@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from napari_nunext.core.errors import RecordError
-from napari_nunext.core.masks import Mask, in_common_crop, label_image, masks_of
+from napari_nunext.core.shapes.masks import Mask, in_common_crop, label_image, masks_of
 
 images = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12))
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
 from napari_nunext.core.errors import InputError
-from napari_nunext.core.matching import HUNGARIAN_LIMIT, match_points
+from napari_nunext.core.scores.matching import HUNGARIAN_LIMIT, match_points
 
 # Whole coordinates, so that distances equal to the radius occur and ties abound.
 coordinate = st.integers(0, 6)

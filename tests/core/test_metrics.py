@@ -3,14 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_nunext.core.matching import HUNGARIAN_LIMIT
-from napari_nunext.core.metrics import (
+from napari_nunext.core.nuclei import UNCATEGORISED
+from napari_nunext.core.scores.matching import HUNGARIAN_LIMIT
+from napari_nunext.core.scores.metrics import (
     DetectionCase,
     DetectionReport,
     DetectionScore,
     score_detections,
 )
-from napari_nunext.core.nuclei import UNCATEGORISED
 
 
 def test_figures_of_a_hand_counted_field():

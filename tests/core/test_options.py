@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from napari_nunext import cli
-from napari_nunext.core import options
+from napari_nunext.core.process import options
 from nunext_training import cli as training_cli
 
 if TYPE_CHECKING:

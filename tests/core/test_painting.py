@@ -8,8 +8,8 @@ from hypothesis.extra import numpy as hnp
 
 from napari_nunext.core.errors import RecordError
 from napari_nunext.core.geometry import Box
-from napari_nunext.core.masks import Mask, label_image
-from napari_nunext.core.painting import (
+from napari_nunext.core.shapes.masks import Mask, label_image
+from napari_nunext.core.shapes.painting import (
     THINNEST_PX,
     filled,
     have_common_pixels,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from napari_nunext.core.permissions import open_up
+from napari_nunext.core.process.permissions import open_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from napari_nunext.core.errors import RecordError
-from napari_nunext.core.masks import Mask
-from napari_nunext.core.polygons import mask_of_rings
+from napari_nunext.core.shapes.masks import Mask
+from napari_nunext.core.shapes.polygons import mask_of_rings
 from napari_nunext.store.exports.outlines import polygons_of
 
 images = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=9))

@@ -7,10 +7,8 @@ import pytest
 
 from napari_nunext.core.answers import NUCLEUS_INSTRUCTION, points_text
 from napari_nunext.core.errors import RecordError
-from napari_nunext.core.geometry import Box
-from napari_nunext.core.json_lines import read_jsonl, write_jsonl
-from napari_nunext.core.masks import Mask
-from napari_nunext.core.records import (
+from napari_nunext.core.formats.json_lines import read_jsonl, write_jsonl
+from napari_nunext.core.formats.records import (
     JudgedPoint,
     Manifest,
     PreferenceRecord,
@@ -22,6 +20,8 @@ from napari_nunext.core.records import (
     assistant_message,
     user_message,
 )
+from napari_nunext.core.geometry import Box
+from napari_nunext.core.shapes.masks import Mask
 
 SOURCE = Source(
     image_sha256="ab" * 32,

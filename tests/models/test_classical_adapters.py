@@ -7,7 +7,7 @@ import pytest
 from skimage.data import immunohistochemistry
 
 from napari_nunext.core.geometry import Box
-from napari_nunext.core.matching import match_points
+from napari_nunext.core.scores.matching import match_points
 from napari_nunext.core.seams import SeamMerger
 from napari_nunext.core.tiling import plan_windows
 from napari_nunext.images import read_window

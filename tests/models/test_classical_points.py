@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_nunext.core.errors import CalibrationError, InputError
-from napari_nunext.core.matching import match_points
-from napari_nunext.core.metrics import DetectionCase, score_detections
+from napari_nunext.core.scores.matching import match_points
+from napari_nunext.core.scores.metrics import DetectionCase, score_detections
 from napari_nunext.images import open_image
 from napari_nunext.models.classical.points import ClassicalParams, detect_nuclei
 from napari_nunext.models.classical.stain import STAINS_RGB, haematoxylin_od

@@ -15,7 +15,7 @@ from napari_nunext.models.next_point.detector import NextPointDetector
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_nunext.core.precision import Precision
+    from napari_nunext.core.process.precision import Precision
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 

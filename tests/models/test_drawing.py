@@ -8,7 +8,7 @@ from scipy.ndimage import map_coordinates
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import Box
-from napari_nunext.core.masks import Mask
+from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.core.tiling import Window
 from napari_nunext.models.segmenter import Prompt, ScoredMask, SegmenterInfo
 from napari_nunext.models.whole_image.masks import draw_masks, point_prompts, to_level0

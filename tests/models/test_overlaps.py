@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_nunext.core.masks import Mask, label_image
+from napari_nunext.core.shapes.masks import Mask, label_image
 from napari_nunext.models.segmenter import ScoredMask
 from napari_nunext.models.whole_image.overlaps import resolve_overlaps
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_nunext import __version__
 from napari_nunext.core.errors import ServerUnavailableError
-from napari_nunext.core.masks import Mask
+from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.review.controller import ReviewController
 from napari_nunext.serving import protocol
 from napari_nunext.store import Project

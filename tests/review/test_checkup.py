@@ -7,8 +7,8 @@ import pytest
 
 from napari_nunext import __version__
 from napari_nunext.core.errors import RequestRejectedError, ServerUnavailableError
-from napari_nunext.review import checkup
-from napari_nunext.review.checkup import examine, trial_rgb
+from napari_nunext.review.finding import checkup
+from napari_nunext.review.finding.checkup import examine, trial_rgb
 from napari_nunext.serving import protocol
 from tests.review.fakes import FakeClient, done, model_info, started
 

@@ -9,8 +9,8 @@ import pytest
 
 from napari_nunext.core.errors import ServerUnavailableError
 from napari_nunext.core.geometry import Box
-from napari_nunext.review.coverage import unsearched_parts, unseen_parts
-from napari_nunext.review.deciding import CHANGED_WORDS, FLAGGED_WORDS, PARTLY_WORDS
+from napari_nunext.review.correcting.coverage import unsearched_parts, unseen_parts
+from napari_nunext.review.correcting.deciding import CHANGED_WORDS, FLAGGED_WORDS, PARTLY_WORDS
 from tests.review.fakes import FakeServer, done, points, review_on, started, window_done
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_nunext.review.controller import ReviewController
-    from napari_nunext.review.deciding import Decision
+    from napari_nunext.review.correcting.deciding import Decision
     from napari_nunext.store import FieldState
 
 FIELD = Box(0, 0, 80, 64)

@@ -6,7 +6,7 @@ import pytest
 
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.nuclei import Nucleus
-from napari_nunext.review import editing
+from napari_nunext.review.correcting import editing
 from napari_nunext.store import FieldState, events
 from tests.store.conftest import IMAGE
 

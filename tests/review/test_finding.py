@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_nunext.core.errors import RequestRejectedError, ServerUnavailableError
-from napari_nunext.core.geojson import read_geojson
+from napari_nunext.core.formats.geojson import read_geojson
 from napari_nunext.core.geometry import Box
-from napari_nunext.core.masks import Mask
+from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.serving import protocol
 from tests.review.fakes import done, model_info, points, square, started, window_done
 

@@ -13,11 +13,11 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from napari_nunext.core.geojson import read_marked_geojson
+from napari_nunext.core.formats.geojson import read_marked_geojson
 from napari_nunext.core.geometry import Box
-from napari_nunext.core.masks import Mask, label_image
-from napari_nunext.review import hand, redrawing
-from napari_nunext.review.redrawing import Redrawing
+from napari_nunext.core.shapes.masks import Mask, label_image
+from napari_nunext.review.outlining import hand, redrawing
+from napari_nunext.review.outlining.redrawing import Redrawing
 from napari_nunext.review.table import NucleusTable
 from napari_nunext.store import FieldState, Project, events
 from napari_nunext.store.exports.coco import CocoImage, coco_instances

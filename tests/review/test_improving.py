@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
-from napari_nunext.core.metrics import DetectionReport, DetectionScore
-from napari_nunext.review.model_names import folder_name, model_name
-from napari_nunext.review.training import TrainingError, TrainingStep
+from napari_nunext.core.scores.metrics import DetectionReport, DetectionScore
+from napari_nunext.review.learning.model_names import folder_name, model_name
+from napari_nunext.review.learning.training import TrainingError, TrainingStep
 from tests.review.fakes import FakeServer, model_info, review_on
 
 if TYPE_CHECKING:

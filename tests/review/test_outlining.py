@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from uuid import UUID
 
-    from napari_nunext.core.masks import Mask
+    from napari_nunext.core.shapes.masks import Mask
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.serving.protocol import PromptPoint
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_nunext.review.pace import Pace
+from napari_nunext.review.finding.pace import Pace
 
 
 def test_the_time_left_follows_windows_and_then_outlines() -> None:

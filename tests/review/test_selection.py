@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_nunext.review.selection import selection_words
+from napari_nunext.review.correcting.selection import selection_words
 from tests.review.fakes import done, points, started
 
 if TYPE_CHECKING:

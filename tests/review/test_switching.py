@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from napari_nunext.core.errors import InputError
-from napari_nunext.review.switching import HERE_INSTEAD
+from napari_nunext.review.opening.switching import HERE_INSTEAD
 from napari_nunext.store import Project, events
 from tests.review.fakes import FakeServer, InlineExecutor, done, points, review_on, started
 
@@ -308,7 +308,7 @@ def test_a_window_that_closes_meanwhile_leaves_no_project_open(
         controller.close()
         raise InputError("read no further")
 
-    monkeypatch.setattr("napari_nunext.review.switching.arrival", closing)
+    monkeypatch.setattr("napari_nunext.review.opening.switching.arrival", closing)
     switch(controller, b)
     for folder in (a, b):
         with Project.open(folder / "review.nunext", annotator="cd") as project:
@@ -341,7 +341,7 @@ def test_what_runs_is_stopped_only_when_that_is_said(
 def test_a_project_is_not_left_before_all_of_it_is_saved(
     folder_of: Callable[..., Path], server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_nunext.review.switching.PATIENCE_S", 2.0)
+    monkeypatch.setattr("napari_nunext.review.opening.switching.PATIENCE_S", 2.0)
     a, b = folder_of("A"), folder_of("B")
     controller = review_on(a, server, InlineExecutor(), writer_executor=None)
     controller.open_paths([a])

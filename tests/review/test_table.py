@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import numpy as np
 
-from napari_nunext.core.masks import Mask
-from napari_nunext.review.editing import is_sure
+from napari_nunext.core.shapes.masks import Mask
+from napari_nunext.review.correcting.editing import is_sure
 from napari_nunext.review.model import ReviewModel
 from napari_nunext.store import FieldState, events
 from tests.store.conftest import IMAGE

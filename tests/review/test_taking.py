@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from napari_nunext.commands.importing import ImportOptions, import_files
-from napari_nunext.core.masks import Mask
 from napari_nunext.core.nuclei import Nucleus
+from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.images import open_image
 from napari_nunext.review.fields import entry_of
 from napari_nunext.store import Project

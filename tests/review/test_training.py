@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from napari_nunext.core.metrics import DetectionScore
-from napari_nunext.review.training import Trainer, TrainingError, TrainingStep
+from napari_nunext.core.scores.metrics import DetectionScore
+from napari_nunext.review.learning.training import Trainer, TrainingError, TrainingStep
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from napari_nunext.core.errors import RequestRejectedError
-from napari_nunext.core.masks import Mask
+from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.models.catalog import Catalog
 from napari_nunext.models.sam.build import build_sam
 from napari_nunext.models.sam.embeddings import new_embeddings

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import Box
-from napari_nunext.core.masks import Mask
 from napari_nunext.core.nuclei import Category
+from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.models.detector import DetectorInfo, WindowEnd, WindowPoints
 from napari_nunext.models.segmenter import ScoredMask, SegmenterInfo
 from napari_nunext.models.whole_image.masks import segmenter_windows

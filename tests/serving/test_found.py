@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from napari_nunext.core.errors import ServerUnavailableError
-from napari_nunext.core.masks import Mask
+from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.serving.client.client import Client
 from napari_nunext.serving.client.found import Found
 from napari_nunext.serving.protocol import (

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from napari_nunext.core.errors import InputError
-from napari_nunext.core.vllm_address import VllmAddress
+from napari_nunext.core.process.vllm_address import VllmAddress
 from napari_nunext.serving.addresses import is_loopback
 from napari_nunext.serving.settings import ServerSettings, model_folders
 

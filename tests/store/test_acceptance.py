@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from napari_nunext.core.geometry import Box
-from napari_nunext.core.masks import Mask
+from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.store import Event, FieldState, Project, events
-from napari_nunext.store.acceptance import truth_in
 from napari_nunext.store.exports.training import complete_regions
-from napari_nunext.store.seen import Seen
+from napari_nunext.store.state.acceptance import truth_in
+from napari_nunext.store.state.seen import Seen
 from tests.store.conftest import IMAGE, WHOLE, entry, predicted, run_info, ticking
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pytest
 from benchmarks.fuzzing import samples
 from napari_nunext import cli
 from napari_nunext.core.errors import NunextError, StoreError
-from napari_nunext.core.options import BAD_INPUT
+from napari_nunext.core.process.options import BAD_INPUT
 from napari_nunext.store import Project
 
 HURT = {

@@ -10,8 +10,8 @@ import pytest
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import Box
-from napari_nunext.core.masks import Mask
 from napari_nunext.core.nuclei import Category
+from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.store import Event, events
 from napari_nunext.store.entries import Origin
 from napari_nunext.store.payloads import PAYLOADS

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from napari_nunext.core.answers import points_text
-from napari_nunext.core.exports import read_export
-from napari_nunext.core.flavours import FLAVOURS
+from napari_nunext.core.formats.export_folder import read_export
+from napari_nunext.core.formats.flavours import FLAVOURS
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.identity import pixels_sha256
 from napari_nunext.store import Project, events

@@ -9,9 +9,9 @@ from skimage.draw import polygon2mask
 from skimage.measure import points_in_poly
 
 from napari_nunext.core.errors import RecordError, StoreError
-from napari_nunext.core.geojson import read_geojson
-from napari_nunext.core.masks import Mask
+from napari_nunext.core.formats.geojson import read_geojson
 from napari_nunext.core.nuclei import Category, Nucleus
+from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.store import ReviewedNucleus
 from napari_nunext.store.exports.geojson import feature_collection, write_geojson
 from napari_nunext.store.exports.outlines import polygons_of, signed_area

@@ -10,14 +10,14 @@ import pytest
 
 from napari_nunext.core.errors import RecordError
 from napari_nunext.core.marks import MarkedNucleus, Marks
-from napari_nunext.core.masks import Mask
 from napari_nunext.core.nuclei import Nucleus
+from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.images.nuclei_files import read_nuclei
 from napari_nunext.store import events
 from napari_nunext.store.exports.coco import CocoImage, write_coco
 from napari_nunext.store.exports.csv import write_csv
 from napari_nunext.store.exports.geojson import write_geojson
-from napari_nunext.store.outside import OutsideError, intake, take, using, usual_role
+from napari_nunext.store.imports.outside import OutsideError, intake, take, using, usual_role
 from tests.store.conftest import IMAGE, WHOLE, entry, run_info
 
 DISC = np.add.outer(np.arange(-3, 4) ** 2, np.arange(-3, 4) ** 2) <= 9

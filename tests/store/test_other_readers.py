@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_nunext.core.coco import compressed, mask_of_rle
-from napari_nunext.core.masks import Mask
+from napari_nunext.core.formats.coco import compressed, mask_of_rle
 from napari_nunext.core.nuclei import Category
+from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.store.exports.coco import (
     CocoImage,
     coco_results,
@@ -18,7 +18,7 @@ from napari_nunext.store.exports.coco import (
     write_coco_results,
 )
 from napari_nunext.store.exports.geojson import write_geojson
-from napari_nunext.store.folding import ReviewedNucleus
+from napari_nunext.store.state.folding import ReviewedNucleus
 from tests.store.conftest import entry, predicted
 
 SIDE = 40

@@ -16,11 +16,12 @@ from sqlalchemy import create_mock_engine
 
 from napari_nunext.core.errors import InputError, ProjectLockedError, StoreError
 from napari_nunext.core.geometry import Box
-from napari_nunext.core.masks import Mask
 from napari_nunext.core.nuclei import Category
-from napari_nunext.store import Project, events, migrations, schema
-from napari_nunext.store.database import Database
+from napari_nunext.core.shapes.masks import Mask
+from napari_nunext.store import Project, events
 from napari_nunext.store.project import utc_now
+from napari_nunext.store.tables import migrations, schema
+from napari_nunext.store.tables.database import Database
 from tests.store.conftest import IMAGE, WHOLE, entry, predicted, run_info, ticking
 
 OTHER = "cd" * 32

@@ -14,16 +14,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from napari_nunext.core.csv_table import COLUMNS, read_csv
 from napari_nunext.core.errors import RecordError
-from napari_nunext.core.exports import read_export
-from napari_nunext.core.geojson import read_geojson, read_marked_geojson
+from napari_nunext.core.formats.csv_table import COLUMNS, read_csv
+from napari_nunext.core.formats.export_folder import read_export
+from napari_nunext.core.formats.geojson import read_geojson, read_marked_geojson
+from napari_nunext.core.formats.records import SPLITS, RecordNucleus, SftRecord, Source
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.identity import pixels_sha256
 from napari_nunext.core.marks import STATUSES, MarkedNucleus, Marks
-from napari_nunext.core.masks import Mask
 from napari_nunext.core.nuclei import Nucleus, default_categories, points_of
-from napari_nunext.core.records import SPLITS, RecordNucleus, SftRecord, Source
+from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.images.tile import image_from_pixels
 from napari_nunext.store import Project, ReviewedNucleus, events
 from napari_nunext.store.entries import Origin
@@ -32,7 +32,7 @@ from napari_nunext.store.exports.csv import write_csv
 from napari_nunext.store.exports.files import as_marked
 from napari_nunext.store.exports.geojson import write_geojson
 from napari_nunext.store.exports.training import export_training
-from napari_nunext.store.importing import import_training
+from napari_nunext.store.imports.export_folder import import_training
 from nunext_training.data.importers.folder import FOLDER
 from nunext_training.data.importers.writing import write_export
 from nunext_training.data.labelled import LabelledImage

@@ -13,11 +13,11 @@ import pytest
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import Box
-from napari_nunext.core.masks import Mask
 from napari_nunext.core.nuclei import Nucleus
+from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.store import Project, events
-from napari_nunext.store.folding import ReviewedNucleus
-from napari_nunext.store.seen import Seen
+from napari_nunext.store.state.folding import ReviewedNucleus
+from napari_nunext.store.state.seen import Seen
 from tests.store.conftest import IMAGE, WHOLE
 
 BEFORE = Path(__file__).with_name("accepted_before.sql")

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from napari_nunext.core.geometry import Box
-from napari_nunext.core.masks import Mask
+from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.store import FieldState, Run, events
-from napari_nunext.store.state import events_of
+from napari_nunext.store.state.state import events_of
 from tests.store.conftest import IMAGE, WHOLE, predicted, run_info
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from napari_nunext.core.geometry import Box
-from napari_nunext.core.masks import Mask
+from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.store import FieldState, Run, events
 from tests.store.conftest import IMAGE, predicted, run_info
 

@@ -9,10 +9,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_nunext.core.csv_table import COLUMNS, read_csv, read_rows
 from napari_nunext.core.errors import CalibrationError, RecordError
-from napari_nunext.core.masks import Mask
+from napari_nunext.core.formats.csv_table import COLUMNS, read_csv, read_rows
 from napari_nunext.core.nuclei import Category
+from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.store import ReviewedNucleus
 from napari_nunext.store.exports.coco import CocoImage, coco_instances, write_coco
 from napari_nunext.store.exports.csv import write_csv

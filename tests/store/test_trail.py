@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from napari_nunext.core.geometry import Box
-from napari_nunext.core.masks import Mask
+from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.store import FieldState, Run, events
 from tests.store.conftest import IMAGE, WHOLE, predicted, run_info
 

@@ -10,16 +10,16 @@ from PIL import Image
 
 from napari_nunext.core.answers import NUCLEUS_INSTRUCTION
 from napari_nunext.core.errors import ImageError, InputError, RecordError, StoreError
-from napari_nunext.core.exports import read_export
+from napari_nunext.core.formats.export_folder import read_export
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.identity import file_sha256, pixels_sha256
-from napari_nunext.core.masks import Mask
 from napari_nunext.core.nuclei import Category
+from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.store import Project, events
 from napari_nunext.store.exports import folders
 from napari_nunext.store.exports.splits import pseudonym, split_of
 from napari_nunext.store.exports.training import export_training
-from napari_nunext.store.importing import Imported, import_training
+from napari_nunext.store.imports.export_folder import Imported, import_training
 from tests.store.conftest import WHOLE, entry, predicted, run_info, ticking
 
 CROP = Box(10, 20, 70, 60)

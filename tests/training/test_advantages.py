@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from napari_nunext.core.codec import Codec
 from napari_nunext.core.errors import InputError
-from napari_nunext.core.records import JudgedPoint, Rollout
+from napari_nunext.core.formats.records import JudgedPoint, Rollout
 from nunext_training.method.advantages import (
     filter_groups,
     group_advantages,

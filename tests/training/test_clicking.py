@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_nunext.core.errors import RecordError
-from napari_nunext.core.masks import Mask
+from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.models.segmenter import Prompt, ScoredMask, SegmenterInfo
 from nunext_training.cli import main
 from nunext_training.evaluation.clicking import EMPTY, _corrected, ious_by_clicks

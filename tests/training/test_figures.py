@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from benchmarks.figures import busy_cores, stated
-from napari_nunext.core.precision import PRECISIONS
+from napari_nunext.core.process.precision import PRECISIONS
 from napari_nunext.models.catalog import Catalog
 from napari_nunext.places import BUNDLED_WEIGHTS
 from nunext_training.data.importers.synthetic import DrawnTiles

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from napari_nunext.core.errors import InputError, RecordError
-from napari_nunext.core.exports import read_export
-from napari_nunext.core.masks import Mask
+from napari_nunext.core.formats.export_folder import read_export
 from napari_nunext.core.nuclei import default_categories
+from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.images import open_image
 from nunext_training.cli import main
 from nunext_training.data.importers import IMPORTERS, importer_for

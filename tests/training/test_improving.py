@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_nunext.core.metrics import DetectionReport
+from napari_nunext.core.scores.metrics import DetectionReport
 from napari_nunext.models.checkpoints.description import read_description
-from napari_nunext.review.training import Trainer
+from napari_nunext.review.learning.training import Trainer
 from napari_nunext.serving.protocol import CategoryInfo
 from nunext_training.cli import main
 from tests.review.fakes import FakeServer, model_info, review_on

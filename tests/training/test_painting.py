@@ -7,7 +7,7 @@ import pytest
 
 from napari_nunext.core.errors import RecordError
 from napari_nunext.core.geometry import Box
-from napari_nunext.core.masks import Mask
+from napari_nunext.core.shapes.masks import Mask
 from nunext_training.data.crops import Crop
 from nunext_training.data.painting import Discs, check_masks, paint_masks
 

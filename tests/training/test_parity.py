@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from napari_nunext.core.instance_scores import score_instances
-from napari_nunext.core.masks import Mask
-from napari_nunext.core.metrics import DetectionCase, score_detections
+from napari_nunext.core.scores.instance_scores import score_instances
+from napari_nunext.core.scores.metrics import DetectionCase, score_detections
+from napari_nunext.core.shapes.masks import Mask
 from nunext_training.data.labelled import LabelledImage
 from nunext_training.evaluation.instances import instance_case
 from nunext_training.evaluation.predictions import Prediction

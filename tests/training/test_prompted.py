@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_nunext.core.errors import InputError
-from napari_nunext.core.masks import Mask
+from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.models.segmenter import ScoredMask, SegmenterInfo
 from nunext_training.tasks.prompted_masks import PromptedMasks
 

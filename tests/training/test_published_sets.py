@@ -11,8 +11,8 @@ from PIL import Image
 from scipy.io import savemat
 
 from napari_nunext.core.errors import CalibrationError, RecordError
-from napari_nunext.core.masks import label_image
 from napari_nunext.core.nuclei import UNCATEGORISED
+from napari_nunext.core.shapes.masks import label_image
 from nunext_training.cli import main
 from nunext_training.data.importers import IMPORTERS, importer_for
 from nunext_training.data.labelled import nuclei_count, shared_patients

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_nunext.core.instances import match_instances
-from napari_nunext.core.masks import Mask, label_image
-from napari_nunext.core.metrics import DetectionReport, DetectionScore
 from napari_nunext.core.nuclei import Nucleus, default_categories
+from napari_nunext.core.scores.instances import match_instances
+from napari_nunext.core.scores.metrics import DetectionReport, DetectionScore
+from napari_nunext.core.shapes.masks import Mask, label_image
 from napari_nunext.models.detector import DetectorInfo, WindowEnd, WindowPoints
 from napari_nunext.models.segmenter import ScoredMask, SegmenterInfo
 from napari_nunext.store.exports.geojson import write_geojson

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_nunext.core.codec import Codec
-from napari_nunext.core.matching import match_points
+from napari_nunext.core.scores.matching import match_points
 from nunext_training.method.rewards import (
     distribution_matching_reward,
     panoptic_reward,

@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from transformers import SamModel
 
 from napari_nunext.core.errors import CheckpointError, InputError, RecordError
-from napari_nunext.core.masks import Mask
 from napari_nunext.core.nuclei import default_categories
+from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.models.checkpoints.description import read_description
 from napari_nunext.models.checkpoints.description import read_segmenter_description as described
 from napari_nunext.models.checkpoints.integrity import checkpoint_sha256

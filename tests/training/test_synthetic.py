@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_nunext.core.errors import InputError
-from napari_nunext.core.exports import read_export
+from napari_nunext.core.formats.export_folder import read_export
 from napari_nunext.images import open_image
 from napari_nunext.synthetic import CATEGORIES, SynthesisOptions
 from nunext_training.cli import main

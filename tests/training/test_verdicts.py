@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_nunext.core.formats.json_lines import read_jsonl, write_jsonl
+from napari_nunext.core.formats.records import RFT_FILE, JudgedPoint, RftRecord, Rollout, SftRecord
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.identity import file_sha256
-from napari_nunext.core.json_lines import read_jsonl, write_jsonl
 from napari_nunext.core.nuclei import default_categories
-from napari_nunext.core.records import RFT_FILE, JudgedPoint, RftRecord, Rollout, SftRecord
 from napari_nunext.models.checkpoints.loading import load_checkpoint
 from nunext_training.data.crops import Crop
 from nunext_training.data.importers.writing import write_export

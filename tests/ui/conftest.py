@@ -13,7 +13,7 @@ from PIL import Image
 from qtpy.QtCore import QEvent
 
 from napari_nunext.ui import app as app_module
-from napari_nunext.ui.canvas import Canvas
+from napari_nunext.ui.canvas.canvas import Canvas
 from tests.review.fakes import FakeServer, review_on
 
 if TYPE_CHECKING:

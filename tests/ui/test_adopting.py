@@ -13,9 +13,9 @@ from napari.layers._source import Source, layer_source
 from PIL import Image as PILImage
 
 from napari_nunext.images import open_image
-from napari_nunext.ui.adopting import Adopter
-from napari_nunext.ui.foreign import Picture
-from napari_nunext.ui.layers import is_placed
+from napari_nunext.ui.canvas.adopting import Adopter
+from napari_nunext.ui.canvas.foreign import Picture
+from napari_nunext.ui.canvas.layers import is_placed
 from napari_nunext.ui.samples import SOURCE_KEY
 
 if TYPE_CHECKING:

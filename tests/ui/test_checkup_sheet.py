@@ -8,8 +8,8 @@ import pytest
 
 from napari_nunext.serving import protocol
 from napari_nunext.ui.checkup_sheet import CheckupSheet
-from napari_nunext.ui.controls import Text
-from napari_nunext.ui.improve_panel import CheckLine
+from napari_nunext.ui.panels.improve_panel import CheckLine
+from napari_nunext.ui.widgets.controls import Text
 from tests.review.fakes import done, started
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from napari_nunext.core.errors import StorageError
 from napari_nunext.store import Project
 from napari_nunext.ui import samples
 from napari_nunext.ui.dock import IMPROVE, WIDTH_PX
-from napari_nunext.ui.find_panel import REGION
+from napari_nunext.ui.panels.find_panel import REGION
 from napari_nunext.ui.shortcuts_sheet import ShortcutsSheet
 from tests.review.fakes import done, points, started, window_done
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from napari_nunext.review.model import RunStatus
-from napari_nunext.ui.find_panel import run_words
+from napari_nunext.ui.panels.find_panel import run_words
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from napari.layers._layer_actions import (
     _toggle_visibility,
 )
 
-from napari_nunext.ui.layers import is_placed
+from napari_nunext.ui.canvas.layers import is_placed
 from tests.review.fakes import done, points, square, started
 from tests.ui.test_points_layer import assert_same, layer_of, places, state_of
 

@@ -8,8 +8,8 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from napari_nunext.review.model import ItemStatus
-from napari_nunext.ui.image_list import STATUS_WORDS, ImageList
 from napari_nunext.ui.napari_versions import canvas_widget_of
+from napari_nunext.ui.panels.image_list import STATUS_WORDS, ImageList
 
 if TYPE_CHECKING:
     from collections.abc import Callable

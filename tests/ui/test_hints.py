@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_nunext.ui.points_layer import HELP
+from napari_nunext.ui.canvas.points_layer import HELP
 
 if TYPE_CHECKING:
     from napari_nunext.ui.app import App

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_nunext.core.metrics import DetectionReport, DetectionScore
-from napari_nunext.review.comparing import Comparison, Lesson
+from napari_nunext.core.scores.metrics import DetectionReport, DetectionScore
+from napari_nunext.review.learning.comparing import Comparison, Lesson
 from napari_nunext.review.model import TrainingStatus
 from napari_nunext.ui.dock import IMPROVE, WIDTH_PX
-from napari_nunext.ui.figures_table import NO_FIGURE, FiguresTable
-from napari_nunext.ui.model_chooser import ModelChooser, elision
+from napari_nunext.ui.widgets.figures_table import NO_FIGURE, FiguresTable
+from napari_nunext.ui.widgets.model_chooser import ModelChooser, elision
 
 if TYPE_CHECKING:
     from napari_nunext.ui.app import App

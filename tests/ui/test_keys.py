@@ -22,8 +22,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_nunext.ui.controls import EntryLine, EntryNumber
 from napari_nunext.ui.napari_versions import canvas_widget_of
+from napari_nunext.ui.widgets.controls import EntryLine, EntryNumber
 from tests.review.fakes import done, points, started, window_done
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Points
 
 from napari_nunext.core.geometry import Box
-from napari_nunext.ui.layers import (
+from napari_nunext.ui.canvas.layers import (
     box_from_napari,
     box_to_napari,
     from_napari,

@@ -4,7 +4,7 @@ import pytest
 
 from napari_nunext.models.classical.adapters import ClassicalDetector
 from napari_nunext.serving.protocol import CategoryInfo, ModelInfo
-from napari_nunext.ui.model_tip import model_tip
+from napari_nunext.ui.widgets.model_tip import model_tip
 
 
 def model(**values):

@@ -11,8 +11,8 @@ from qtpy.QtGui import QWheelEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QWidget
 
-from napari_nunext.review import hand
-from napari_nunext.ui.layers import world_of
+from napari_nunext.review.outlining import hand
+from napari_nunext.ui.canvas.layers import world_of
 from napari_nunext.ui.napari_versions import camera_of, canvas_widget_of
 from tests.review.fakes import square
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
-    from napari_nunext.core.masks import Mask
+    from napari_nunext.core.shapes.masks import Mask
     from napari_nunext.ui.app import App
 
 NONE = Qt.KeyboardModifier.NoModifier

@@ -6,12 +6,12 @@ from uuid import UUID, uuid4
 
 import numpy as np
 
-from napari_nunext.core.masks import Mask
 from napari_nunext.core.nuclei import Category
-from napari_nunext.review.hand import Draft
+from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.review.model import OpenField, ReviewModel
+from napari_nunext.review.outlining.hand import Draft
 from napari_nunext.store import FieldState, ImageEntry, events
-from napari_nunext.ui.outlines_layer import OutlinesLayer
+from napari_nunext.ui.canvas.outlines_layer import OutlinesLayer
 from tests.store.conftest import IMAGE
 
 SIDE = 60

@@ -12,9 +12,9 @@ from napari.utils.interactions import (
     mouse_release_callbacks,
 )
 
-from napari_nunext.review.editing import is_sure
-from napari_nunext.ui.drawn import HALO
-from napari_nunext.ui.points_layer import POINT_UM
+from napari_nunext.review.correcting.editing import is_sure
+from napari_nunext.ui.canvas.drawn import HALO
+from napari_nunext.ui.canvas.points_layer import POINT_UM
 from tests.review.fakes import done, points, square, started
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from napari_nunext.ui.adopting import Adopter
+from napari_nunext.ui.canvas.adopting import Adopter
 from tests.ui.walking import Walker
 from tests.ui.watching import Watch
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_nunext.core.masks import Mask
-from napari_nunext.ui.rims import rims_of
+from napari_nunext.core.shapes.masks import Mask
+from napari_nunext.ui.canvas.rims import rims_of
 
 HEIGHT_PX, WIDTH_PX = 60, 62
 

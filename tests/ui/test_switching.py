@@ -131,7 +131,7 @@ def test_a_project_can_be_chosen_and_its_moved_images_too(
     moved.mkdir()
     for path in b.glob("*.png"):
         path.rename(moved / path.name)
-    dialogs = "napari_nunext.ui.asking.QFileDialog"
+    dialogs = "napari_nunext.ui.widgets.asking.QFileDialog"
     monkeypatch.setattr(f"{dialogs}.getOpenFileName", lambda *_: (str(b / "review.nunext"), ""))
     monkeypatch.setattr(f"{dialogs}.getExistingDirectory", lambda *_: str(moved))
     names = [action.text() for action in window.dock.header.menu.actions()]

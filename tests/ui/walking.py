@@ -22,10 +22,10 @@ from napari.layers.utils._link_layers import layer_is_linked
 
 from napari_nunext.core.nuclei import points_of
 from napari_nunext.store import Project
-from napari_nunext.ui import asking
-from napari_nunext.ui.layers import is_placed, to_napari
-from napari_nunext.ui.outlines_layer import OutlinesLayer
-from napari_nunext.ui.points_layer import MODES
+from napari_nunext.ui.canvas.layers import is_placed, to_napari
+from napari_nunext.ui.canvas.outlines_layer import OutlinesLayer
+from napari_nunext.ui.canvas.points_layer import MODES
+from napari_nunext.ui.widgets import asking
 from tests.review.fakes import done, points, square, started
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.store import FieldState, ReviewedNucleus
-    from napari_nunext.ui.canvas import Canvas
+    from napari_nunext.ui.canvas.canvas import Canvas
     from tests.review.fakes import FakeServer
     from tests.ui.watching import Watch
 

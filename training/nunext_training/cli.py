@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from napari_nunext import __version__
 from napari_nunext.core.errors import InputError, NunextError
-from napari_nunext.core.options import Parser
+from napari_nunext.core.process.options import Parser
 from nunext_training.commands import ablate as ablate_command
 from nunext_training.commands import atomic as atomic_command
 from nunext_training.commands import build as build_command

@@ -15,8 +15,8 @@ from napari_nunext.core.codec import (
     latent_token,
 )
 from napari_nunext.core.errors import CheckpointError
+from napari_nunext.core.formats.json_text import parse_json
 from napari_nunext.core.identity import file_sha256
-from napari_nunext.core.json_text import parse_json
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,7 +18,7 @@ from transformers import AutoModelForImageTextToText
 from transformers.utils import logging as transformers_logging
 
 from napari_nunext.core.errors import CheckpointError, InputError
-from napari_nunext.core.permissions import open_up
+from napari_nunext.core.process.permissions import open_up
 from napari_nunext.models.checkpoints.atomic_head import AtomicHead
 from napari_nunext.models.checkpoints.atomic_points import HEAD_FILE
 from napari_nunext.models.checkpoints.description import (

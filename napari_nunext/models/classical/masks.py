@@ -15,7 +15,7 @@ import scipy
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import as_points_xy, check_mpp
-from napari_nunext.core.masks import Mask
+from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.models.classical.stain import haematoxylin_od
 from napari_nunext.models.segmenter import Prompt, ScoredMask
 

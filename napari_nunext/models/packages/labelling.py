@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import scipy
 
-from napari_nunext.core.masks import Mask
 from napari_nunext.core.nuclei import UNCATEGORISED, default_categories
+from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.models.classical.adapters import without_padding
 from napari_nunext.models.detector import DetectorInfo, WindowEnd, WindowPoints
 from napari_nunext.models.segmenter import ScoredMask, SegmenterInfo

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from napari_nunext.core.bounded import BoundedCache
+from napari_nunext.core.process.bounded import BoundedCache
 
 Embeddings: TypeAlias = BoundedCache[tuple[str, bytes], Any]
 """Tensors by the hashes of the segmenter's checkpoint and of the window's pixels. The same part of

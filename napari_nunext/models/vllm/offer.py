@@ -14,7 +14,7 @@ from napari_nunext.models.vllm.connection import VllmConnection
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_nunext.core.vllm_address import VllmAddress
+    from napari_nunext.core.process.vllm_address import VllmAddress
     from napari_nunext.models.checkpoints.description import CheckpointDescription
     from napari_nunext.models.detector import Detector, DetectorInfo
 

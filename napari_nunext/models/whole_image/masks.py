@@ -15,7 +15,7 @@ import numpy as np
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import Box
-from napari_nunext.core.masks import Mask
+from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.core.tiling import plan_grid
 from napari_nunext.models.segmenter import Prompt
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy
 
-from napari_nunext.core.masks import Mask
+from napari_nunext.core.shapes.masks import Mask
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

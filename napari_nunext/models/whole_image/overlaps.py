@@ -30,7 +30,7 @@ def resolve_overlaps(masks: Sequence[ScoredMask], iou: float = 0.5) -> tuple[int
     -------
     tuple of int
         Indices of the masks that stay, lowest score first: painted in this order, as
-        `napari_nunext.core.masks.label_image` does, the surest mask lies on top.
+        `napari_nunext.core.shapes.masks.label_image` does, the surest mask lies on top.
     """
     boxes = np.array(
         [(m.mask.x0_px, m.mask.y0_px, m.mask.width_px, m.mask.height_px) for m in masks],

@@ -21,7 +21,7 @@ from napari_nunext.serving.protocol import (
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from napari_nunext.core.masks import Mask
+    from napari_nunext.core.shapes.masks import Mask
     from napari_nunext.serving.protocol import DetectEvent
 
 

@@ -14,7 +14,7 @@ from napari_nunext.core.errors import ServerUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_nunext.core.precision import Precision
+    from napari_nunext.core.process.precision import Precision
     from napari_nunext.serving.client.client import Client
     from napari_nunext.serving.client.local_server import LocalServer
 

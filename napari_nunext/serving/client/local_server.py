@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import BinaryIO
 
-    from napari_nunext.core.precision import Precision
+    from napari_nunext.core.process.precision import Precision
     from napari_nunext.serving.client.client import Client
 
 logger = logging.getLogger(__name__)

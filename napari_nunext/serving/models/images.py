@@ -6,8 +6,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from napari_nunext.core.bounded import BoundedCache
 from napari_nunext.core.errors import ImageError
+from napari_nunext.core.process.bounded import BoundedCache
 from napari_nunext.images import open_image
 from napari_nunext.images.picture import MAX_PIXELS
 

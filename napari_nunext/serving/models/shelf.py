@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from napari_nunext.core.collector import collector_at_rest
 from napari_nunext.core.errors import NunextError
+from napari_nunext.core.process.collector import collector_at_rest
 from napari_nunext.serving.health.failures import failure
 from napari_nunext.serving.models.describe import describe
 from napari_nunext.serving.refusals import Refusal, away

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_nunext.core.coco import compressed
+from napari_nunext.core.formats.coco import compressed
 from napari_nunext.core.nuclei import Category, default_categories
 from napari_nunext.store.exports.files import as_marked, replacing
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.core.marks import MarkedNucleus
-    from napari_nunext.core.masks import Mask
+    from napari_nunext.core.shapes.masks import Mask
     from napari_nunext.store.entries import ImageEntry
     from napari_nunext.store.exports.files import Exportable
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from typing import TYPE_CHECKING
 
-from napari_nunext.core.csv_table import COLUMNS
+from napari_nunext.core.formats.csv_table import COLUMNS
 from napari_nunext.core.geometry import check_mpp
 from napari_nunext.store.exports.files import as_marked, replacing
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from napari_nunext.core.errors import InputError, RecordError
-from napari_nunext.core.exports import read_manifest
-from napari_nunext.core.permissions import open_up
-from napari_nunext.core.records import IMAGES_FOLDER
+from napari_nunext.core.formats.export_folder import read_manifest
+from napari_nunext.core.formats.records import IMAGES_FOLDER
+from napari_nunext.core.process.permissions import open_up
 from napari_nunext.store.exports.files import unwritable
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from uuid import UUID, uuid5
 
-from napari_nunext.core.geojson import CONFIDENCE
+from napari_nunext.core.formats.geojson import CONFIDENCE
 from napari_nunext.core.marks import STATUS_IN_GEOJSON
 from napari_nunext.core.nuclei import default_categories
 from napari_nunext.store.exports.files import as_marked, replacing
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_nunext.core.marks import MarkedNucleus
-    from napari_nunext.core.masks import Mask
     from napari_nunext.core.nuclei import Category
+    from napari_nunext.core.shapes.masks import Mask
     from napari_nunext.store.exports.files import Exportable
 
 PointsAs: TypeAlias = Literal["detections", "multipoint annotations"]

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_nunext.core.matching import match_points
+from napari_nunext.core.formats.records import JudgedPoint, Rollout
 from napari_nunext.core.nuclei import points_of
-from napari_nunext.core.records import JudgedPoint, Rollout
-from napari_nunext.store.acceptance import is_truth
+from napari_nunext.core.scores.matching import match_points
+from napari_nunext.store.state.acceptance import is_truth
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from napari_nunext.core.geometry import Box, PointsXY
     from napari_nunext.core.nuclei import Nucleus
     from napari_nunext.store.entries import Run
-    from napari_nunext.store.folding import ReviewedNucleus
-    from napari_nunext.store.state import FieldState
+    from napari_nunext.store.state.folding import ReviewedNucleus
+    from napari_nunext.store.state.state import FieldState
 
 HIT_RADIUS_UM = 3.0
 """A prediction that a person moved no further than this had found its nucleus: the customary

@@ -8,7 +8,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from napari_nunext.core.geometry import PointsXY
-    from napari_nunext.core.masks import Mask
+    from napari_nunext.core.shapes.masks import Mask
 
 
 def polygons_of(mask: Mask) -> list[list[PointsXY]]:

@@ -6,14 +6,14 @@ import hashlib
 import re
 from typing import TYPE_CHECKING
 
-from napari_nunext.core.records import SPLITS
+from napari_nunext.core.formats.records import SPLITS
 from napari_nunext.store.entries import Origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from uuid import UUID
 
-    from napari_nunext.core.records import Split
+    from napari_nunext.core.formats.records import Split
     from napari_nunext.store.entries import ImageEntry
 
 _PSEUDONYM = re.compile(r"p-[0-9a-f]{16}")

@@ -1,4 +1,4 @@
-"""Training data from a review: the folder that `napari_nunext.core.records` describes.
+"""Training data from a review: the folder that `napari_nunext.core.formats.records` describes.
 
 Only regions that a person accepted go in, because only there does a missing point mean that there
 is no nucleus; and only as long as their nuclei are those that the person saw or made, and nobody
@@ -28,12 +28,9 @@ from PIL import Image
 from napari_nunext import __version__
 from napari_nunext.core.answers import NUCLEUS_INSTRUCTION, points_text
 from napari_nunext.core.errors import InputError, RecordError
-from napari_nunext.core.flavours import flavoured
-from napari_nunext.core.geometry import Box, as_points_xy
-from napari_nunext.core.identity import check_identity, file_sha256
-from napari_nunext.core.json_lines import write_jsonl
-from napari_nunext.core.nuclei import default_categories, points_of
-from napari_nunext.core.records import (
+from napari_nunext.core.formats.flavours import flavoured
+from napari_nunext.core.formats.json_lines import write_jsonl
+from napari_nunext.core.formats.records import (
     IMAGES_FOLDER,
     MANIFEST_FILE,
     PREFERENCES_FILE,
@@ -48,23 +45,26 @@ from napari_nunext.core.records import (
     assistant_message,
     user_message,
 )
-from napari_nunext.store.acceptance import is_truth, truth_in
+from napari_nunext.core.geometry import Box, as_points_xy
+from napari_nunext.core.identity import check_identity, file_sha256
+from napari_nunext.core.nuclei import default_categories, points_of
 from napari_nunext.store.exports.files import marks_of
 from napari_nunext.store.exports.folders import check_target, new_export_folder
 from napari_nunext.store.exports.judging import Judged, judge
 from napari_nunext.store.exports.splits import origins_of
+from napari_nunext.store.state.acceptance import is_truth, truth_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from numpy.typing import NDArray
 
-    from napari_nunext.core.flavours import Flavour
+    from napari_nunext.core.formats.flavours import Flavour
     from napari_nunext.core.nuclei import Nucleus
     from napari_nunext.store.entries import ImageEntry, Origin, RunInfo
-    from napari_nunext.store.folding import ReviewedNucleus
     from napari_nunext.store.project import Project
-    from napari_nunext.store.state import FieldState
+    from napari_nunext.store.state.folding import ReviewedNucleus
+    from napari_nunext.store.state.state import FieldState
 
 
 @dataclass(frozen=True, slots=True)

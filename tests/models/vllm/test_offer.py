@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_nunext.core.errors import CheckpointError
-from napari_nunext.core.vllm_address import VllmAddress
+from napari_nunext.core.process.vllm_address import VllmAddress
 from napari_nunext.models.catalog import Catalog
 from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
 from napari_nunext.models.vllm import connection as connections

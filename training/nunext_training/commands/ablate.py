@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_nunext.core.options import positive
+from napari_nunext.core.process.options import positive
 from nunext_training.ablation.plan import TABLE_5
 from nunext_training.commands.options import (
     EXIT_INTERRUPTED,

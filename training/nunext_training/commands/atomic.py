@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_nunext.core.options import positive
+from napari_nunext.core.process.options import positive
 from nunext_training.commands.options import add_stage, given, optimiser_of, train
 
 if TYPE_CHECKING:

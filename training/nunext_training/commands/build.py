@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.answers import NUCLEUS_INSTRUCTION
-from napari_nunext.core.options import mpp, positive
+from napari_nunext.core.process.options import mpp, positive
 
 if TYPE_CHECKING:
     import argparse

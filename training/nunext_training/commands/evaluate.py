@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_nunext.core.errors import InputError
-from napari_nunext.core.metrics import MATCH_RADIUS_UM
-from napari_nunext.core.options import positive
-from napari_nunext.core.precision import PRECISION_HELP, PRECISIONS
-from napari_nunext.core.records import SPLITS
+from napari_nunext.core.formats.records import SPLITS
+from napari_nunext.core.process.options import positive
+from napari_nunext.core.process.precision import PRECISION_HELP, PRECISIONS
+from napari_nunext.core.scores.metrics import MATCH_RADIUS_UM
 from nunext_training.commands.options import add_strict, renames_of, set_threads
 from nunext_training.runs.progress import counter, json_counter
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from napari_nunext.core.precision import Precision
-    from napari_nunext.core.records import Split
+    from napari_nunext.core.formats.records import Split
+    from napari_nunext.core.process.precision import Precision
     from napari_nunext.models.catalog import Catalog
     from napari_nunext.models.detector import Detector
     from napari_nunext.models.segmenter import Segmenter

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.errors import InputError
+from napari_nunext.core.formats.records import SPLITS
 from napari_nunext.core.nuclei import UNCATEGORISED
-from napari_nunext.core.options import mpp, positive
-from napari_nunext.core.records import SPLITS
+from napari_nunext.core.process.options import mpp, positive
 from nunext_training.commands.options import add_strict, renames_of
 from nunext_training.runs.progress import counter
 

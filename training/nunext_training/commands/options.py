@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.errors import InputError
-from napari_nunext.core.options import positive
+from napari_nunext.core.process.options import positive
 
 if TYPE_CHECKING:
     import argparse

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_nunext.core.metrics import MATCH_RADIUS_UM
-from napari_nunext.core.options import positive
+from napari_nunext.core.process.options import positive
+from napari_nunext.core.scores.metrics import MATCH_RADIUS_UM
 from nunext_training.commands.options import add_strict, renames_of, set_threads
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.errors import InputError
-from napari_nunext.core.options import positive
-from napari_nunext.core.records import SPLITS
+from napari_nunext.core.formats.records import SPLITS
+from napari_nunext.core.process.options import positive
 from nunext_training.commands.options import add_strict, set_threads
 from nunext_training.runs.progress import counter
 

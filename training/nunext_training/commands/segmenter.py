@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_nunext.core.options import mpp, positive
+from napari_nunext.core.process.options import mpp, positive
 from nunext_training.commands.options import add_stage, optimiser_of, train
 
 if TYPE_CHECKING:

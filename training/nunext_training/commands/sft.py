@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_nunext.core.options import positive
+from napari_nunext.core.process.options import positive
 from nunext_training.commands.options import add_stage, given, optimiser_of, train
 
 if TYPE_CHECKING:

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from napari_nunext.core.formats.records import RecordNucleus, Rollout, Split
     from napari_nunext.core.geometry import Box, PointsXY
     from napari_nunext.core.marks import Marks
-    from napari_nunext.core.masks import Mask
-    from napari_nunext.core.records import RecordNucleus, Rollout, Split
+    from napari_nunext.core.shapes.masks import Mask
     from napari_nunext.images import TileImage
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from napari_nunext.core.errors import RecordError
-from napari_nunext.core.masks import label_image
+from napari_nunext.core.shapes.masks import label_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

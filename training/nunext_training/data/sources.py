@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.errors import ImageError, InputError, RecordError
-from napari_nunext.core.exports import read_export
+from napari_nunext.core.formats.export_folder import read_export
+from napari_nunext.core.formats.records import MANIFEST_FILE, SFT_FILE
 from napari_nunext.core.identity import file_sha256
-from napari_nunext.core.records import MANIFEST_FILE, SFT_FILE
 from nunext_training.data.importers import IMPORTERS, importer_for
 from nunext_training.data.labelled import LabelledImage, nuclei_count
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from napari_nunext.core.masks import Mask
-    from napari_nunext.core.records import Rollout, SftRecord
+    from napari_nunext.core.formats.records import Rollout, SftRecord
+    from napari_nunext.core.shapes.masks import Mask
 
 logger = logging.getLogger(__name__)
 

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_nunext.core.matching import match_points
-from napari_nunext.core.metrics import MATCH_RADIUS_UM
+from napari_nunext.core.scores.matching import match_points
+from napari_nunext.core.scores.metrics import MATCH_RADIUS_UM
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_nunext.core.formats.records import JudgedPoint
     from napari_nunext.core.geometry import PointsXY
-    from napari_nunext.core.records import JudgedPoint
     from nunext_training.data.crops import Crop
     from nunext_training.data.labelled import LabelledImage
 

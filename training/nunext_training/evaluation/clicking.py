@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from napari_nunext.core.masks import Mask, in_common_crop
+from napari_nunext.core.shapes.masks import Mask, in_common_crop
 from napari_nunext.models.whole_image.masks import draw_masks, halo_um, point_prompts
 from nunext_training.data.painting import check_masks
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nunext.core.errors import RecordError
-from napari_nunext.core.instance_scores import score_instances
-from napari_nunext.core.metrics import MATCH_RADIUS_UM, DetectionCase, score_detections
 from napari_nunext.core.nuclei import UNCATEGORISED
+from napari_nunext.core.scores.instance_scores import score_instances
+from napari_nunext.core.scores.metrics import MATCH_RADIUS_UM, DetectionCase, score_detections
 from napari_nunext.core.spelling import alike_words, one_spelling
 from napari_nunext.models.whole_image.search import detect_image
 from nunext_training.data.labelled import rename_categories
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from napari_nunext.core.instance_scores import InstanceCase, InstanceReport
-    from napari_nunext.core.matching import Method
+    from napari_nunext.core.scores.instance_scores import InstanceCase, InstanceReport
+    from napari_nunext.core.scores.matching import Method
     from napari_nunext.models.detector import Detector
     from napari_nunext.models.segmenter import Segmenter
     from nunext_training.data.labelled import LabelledImage

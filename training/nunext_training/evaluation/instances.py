@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_nunext.core.instance_scores import InstanceCase
-from napari_nunext.core.masks import label_image
 from napari_nunext.core.nuclei import UNCATEGORISED
+from napari_nunext.core.scores.instance_scores import InstanceCase
+from napari_nunext.core.shapes.masks import label_image
 from napari_nunext.models.segmenter import ScoredMask
 from napari_nunext.models.whole_image.masks import draw_masks, point_prompts
 from napari_nunext.models.whole_image.overlaps import resolve_overlaps
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_nunext.core.geometry import PointsXY
-    from napari_nunext.core.instances import Labels
-    from napari_nunext.core.masks import Mask
+    from napari_nunext.core.scores.instances import Labels
+    from napari_nunext.core.shapes.masks import Mask
     from napari_nunext.images import TileImage
     from napari_nunext.models.segmenter import Segmenter
     from nunext_training.data.labelled import LabelledImage

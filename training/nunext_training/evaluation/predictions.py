@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_nunext.core.geometry import PointsXY
-    from napari_nunext.core.masks import Mask
+    from napari_nunext.core.shapes.masks import Mask
     from napari_nunext.images import TileImage
     from nunext_training.data.labelled import LabelledImage
 

@@ -13,10 +13,10 @@ from nunext_training.evaluation.intervals import WORDS as INTERVAL_WORDS
 from nunext_training.evaluation.intervals import Intervals
 
 if TYPE_CHECKING:
-    from napari_nunext.core.bootstrap import Interval
-    from napari_nunext.core.instance_scores import InstanceReport
-    from napari_nunext.core.matching import Method
-    from napari_nunext.core.metrics import DetectionReport
+    from napari_nunext.core.scores.bootstrap import Interval
+    from napari_nunext.core.scores.instance_scores import InstanceReport
+    from napari_nunext.core.scores.matching import Method
+    from napari_nunext.core.scores.metrics import DetectionReport
     from nunext_training.data.labelled import LabelledImage
     from nunext_training.evaluation.predictions import Prediction
 

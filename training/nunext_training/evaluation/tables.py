@@ -16,7 +16,7 @@ from nunext_training.method.modules import MODULES, modules_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_nunext.core.metrics import DetectionReport
+    from napari_nunext.core.scores.metrics import DetectionReport
     from nunext_training.evaluation.scores import Evaluation
 
 Cell: TypeAlias = str | float | None

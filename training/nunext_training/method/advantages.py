@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_nunext.core.metrics import DetectionScore
+from napari_nunext.core.scores.metrics import DetectionScore
 from nunext_training.method.rewards import ScoredReply, task_guided_reward, within
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from napari_nunext.core.codec import Codec
+    from napari_nunext.core.formats.records import Rollout
     from napari_nunext.core.geometry import PointsXY
-    from napari_nunext.core.records import Rollout
 
 EQUAL_STD = 1e-9
 """Rewards that differ by less are the same but for rounding."""

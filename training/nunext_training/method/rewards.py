@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_nunext.core.instances import match_instances, pq
-from napari_nunext.core.matching import match_points
-from napari_nunext.core.metrics import DetectionScore
+from napari_nunext.core.scores.instances import match_instances, pq
+from napari_nunext.core.scores.matching import match_points
+from napari_nunext.core.scores.metrics import DetectionScore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.codec import Codec, Parsed
     from napari_nunext.core.geometry import PointsXY
-    from napari_nunext.core.matching import Matching, Method
+    from napari_nunext.core.scores.matching import Matching, Method
 
 
 @dataclass(frozen=True, eq=False, slots=True)

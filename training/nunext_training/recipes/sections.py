@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
-from napari_nunext.core.precision import Precision
+from napari_nunext.core.process.precision import Precision
 from nunext_training.method.choices import Foreground, SoftmaxOver, Supervision
 from nunext_training.recipes.bounds import (
     CHECKED,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass
 
-from napari_nunext.core.matching import Method
+from napari_nunext.core.scores.matching import Method
 from nunext_training.method.choices import Foreground, Teacher
 from nunext_training.recipes.bounds import (
     CHECKED,

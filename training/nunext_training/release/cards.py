@@ -12,8 +12,8 @@ from nunext_training.evaluation.tables import Table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_nunext.core.instance_scores import InstanceReport
-    from napari_nunext.core.metrics import DetectionReport
+    from napari_nunext.core.scores.instance_scores import InstanceReport
+    from napari_nunext.core.scores.metrics import DetectionReport
     from nunext_training.evaluation.scores import Evaluation
     from nunext_training.evaluation.tables import Cell
 

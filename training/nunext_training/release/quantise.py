@@ -32,7 +32,7 @@ from nunext_training.runs.errors import TrainingError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from napari_nunext.core.matching import Method
+    from napari_nunext.core.scores.matching import Method
     from napari_nunext.models.checkpoints.loading import LoadedCheckpoint
     from nunext_training.data.labelled import LabelledImage
     from nunext_training.evaluation.scores import Evaluation

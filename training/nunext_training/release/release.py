@@ -15,7 +15,7 @@ import torch
 from transformers import AutoModelForImageTextToText, SamModel
 
 from napari_nunext.core.errors import InputError
-from napari_nunext.core.metrics import MATCH_RADIUS_UM
+from napari_nunext.core.scores.metrics import MATCH_RADIUS_UM
 from napari_nunext.models.checkpoints.description import CheckpointDescription, describe
 from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
 from napari_nunext.models.checkpoints.loading import (
@@ -41,7 +41,7 @@ from nunext_training.trainers.covt import ThoughtHead
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from napari_nunext.core.records import Split
+    from napari_nunext.core.formats.records import Split
     from napari_nunext.models.segmenter import Segmenter
     from nunext_training.data.labelled import LabelledImage
     from nunext_training.data.sources import DataSource

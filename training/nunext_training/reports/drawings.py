@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.core.geometry import PointsXY
-    from napari_nunext.core.matching import Matching
+    from napari_nunext.core.scores.matching import Matching
 
 GREEN, VERMILION, BLUE = "#009e73", "#d55e00", "#0072b2"
 """Of true positives, false positives and false negatives: Okabe and Ito's, for the colour-blind.

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_nunext.core.matching import match_points
-from napari_nunext.core.metrics import DetectionCase, DetectionScore, score_detections
+from napari_nunext.core.scores.matching import match_points
+from napari_nunext.core.scores.metrics import DetectionCase, DetectionScore, score_detections
 from nunext_training.evaluation.tables import tables
 from nunext_training.reports.drawings import Axis, plot, tile
 from nunext_training.reports.pages import html_table, markdown, page
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from napari_nunext.core.matching import Matching
+    from napari_nunext.core.scores.matching import Matching
     from nunext_training.evaluation.scores import Evaluation, Outcome
     from nunext_training.evaluation.tables import Table
 

@@ -8,7 +8,7 @@ import torch
 from transformers import TrainingArguments
 
 if TYPE_CHECKING:
-    from napari_nunext.core.precision import Precision
+    from napari_nunext.core.process.precision import Precision
     from nunext_training.recipes.recipe import Recipe
     from nunext_training.runs.folder import RunFolder
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from napari_nunext.core.metrics import DetectionScore
+from napari_nunext.core.scores.metrics import DetectionScore
 from napari_nunext.models.next_point.detector import NextPointDetector
 from nunext_training.data.batches import Collator
 from nunext_training.data.painting import foreground_painter

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_nunext.core.masks import label_image
+from napari_nunext.core.shapes.masks import label_image
 from napari_nunext.models.segmenter import Prompt
 from napari_nunext.models.whole_image.overlaps import resolve_overlaps
 from nunext_training.data.segmenter_view import SegmenterView

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from napari_nunext.core.records import Rollout
+from napari_nunext.core.formats.records import Rollout
 from nunext_training.method.advantages import reply_from_verdicts
 from nunext_training.method.rewards import panoptic_reward, score_reply, within
 from nunext_training.runs.errors import TrainingError
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from napari_nunext.core.geometry import PointsXY
-    from napari_nunext.core.matching import Method
+    from napari_nunext.core.scores.matching import Method
     from napari_nunext.models.checkpoints.loading import LoadedCheckpoint
     from nunext_training.data.windows import Example
     from nunext_training.method.rewards import ScoredReply

@@ -34,10 +34,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_nunext.core.csv_table import read_rows
 from napari_nunext.core.errors import CalibrationError, RecordError
+from napari_nunext.core.formats.csv_table import read_rows
+from napari_nunext.core.formats.records import SPLITS, RecordNucleus
 from napari_nunext.core.nuclei import points_of
-from napari_nunext.core.records import SPLITS, RecordNucleus
 from napari_nunext.images import open_image
 from napari_nunext.images.find import image_stem
 from napari_nunext.images.nuclei_files import read_nuclei_of_one
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.geometry import PointsXY
     from napari_nunext.core.marks import MarkedNucleus, Marks
-    from napari_nunext.core.masks import Mask
+    from napari_nunext.core.shapes.masks import Mask
     from napari_nunext.images import TileImage
     from napari_nunext.images.nuclei_files import NucleiOfImage
     from nunext_training.data.importers.base import Member

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import RecordError
-from napari_nunext.core.polygons import mask_of_rings
+from napari_nunext.core.shapes.polygons import mask_of_rings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_nunext.core.masks import Mask
+    from napari_nunext.core.shapes.masks import Mask
 
 DEPTHS = ("*.xml", "*/*.xml", "*/*/*.xml")
 """Where annotations lie below a data set's folder."""

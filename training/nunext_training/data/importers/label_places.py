@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from napari_nunext.core.coco import is_coco
 from napari_nunext.core.errors import RecordError
-from napari_nunext.core.geojson import read_json
-from napari_nunext.core.records import SPLITS
+from napari_nunext.core.formats.coco import is_coco
+from napari_nunext.core.formats.geojson import read_json
+from napari_nunext.core.formats.records import SPLITS
 from napari_nunext.images import find_images
 from napari_nunext.images.find import SUFFIXES as IMAGE_SUFFIXES
 from napari_nunext.images.find import image_stem
@@ -27,7 +27,7 @@ from napari_nunext.images.nuclei_files import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_nunext.core.records import Split
+    from napari_nunext.core.formats.records import Split
     from napari_nunext.images.nuclei_files import NucleiOfImage
 
 IMAGE_FOLDERS = ("images", "Images", "image", "imgs", "img")

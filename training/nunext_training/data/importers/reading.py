@@ -13,8 +13,8 @@ from scipy.io.matlab import MatReadError
 
 from napari_nunext.core.errors import RecordError
 from napari_nunext.core.geometry import Box
-from napari_nunext.core.masks import masks_of
 from napari_nunext.core.nuclei import UNCATEGORISED
+from napari_nunext.core.shapes.masks import masks_of
 from napari_nunext.images.label_images import check_fits as check_fits
 from napari_nunext.images.label_images import read_label_image as read_label_image
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_nunext.core.formats.records import Split
     from napari_nunext.core.geometry import PointsXY
-    from napari_nunext.core.masks import Mask
-    from napari_nunext.core.records import Split
+    from napari_nunext.core.shapes.masks import Mask
     from napari_nunext.images import TileImage
 
 IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")

@@ -15,7 +15,7 @@ from nunext_training.data.importers.reading import ONE_IN, pseudonym
 from nunext_training.data.labelled import LabelledImage
 
 if TYPE_CHECKING:
-    from napari_nunext.core.records import Split
+    from napari_nunext.core.formats.records import Split
     from napari_nunext.synthetic import SynthesisOptions
 
 NAME = "synthetic"

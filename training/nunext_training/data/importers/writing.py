@@ -14,11 +14,8 @@ from PIL import Image
 from napari_nunext import __version__
 from napari_nunext.core.answers import NUCLEUS_INSTRUCTION, points_text
 from napari_nunext.core.errors import RecordError
-from napari_nunext.core.geometry import Box
-from napari_nunext.core.identity import file_sha256
-from napari_nunext.core.json_lines import write_jsonl
-from napari_nunext.core.marks import UNMARKED
-from napari_nunext.core.records import (
+from napari_nunext.core.formats.json_lines import write_jsonl
+from napari_nunext.core.formats.records import (
     IMAGES_FOLDER,
     MANIFEST_FILE,
     SFT_FILE,
@@ -29,6 +26,9 @@ from napari_nunext.core.records import (
     assistant_message,
     user_message,
 )
+from napari_nunext.core.geometry import Box
+from napari_nunext.core.identity import file_sha256
+from napari_nunext.core.marks import UNMARKED
 from napari_nunext.models.checkpoints.loading import new_folder
 from nunext_training.data.importers.reading import pseudonym
 from nunext_training.runs.files import write_json

@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_nunext.core.errors import RecordError
-from napari_nunext.core.masks import masks_of
 from napari_nunext.core.nuclei import default_categories
+from napari_nunext.core.shapes.masks import masks_of
 from napari_nunext.images import open_image
 from nunext_training.data.importers.base import Importer
 from nunext_training.data.importers.reading import check_fits, pseudonym, read_label_image, read_mat
@@ -34,8 +34,8 @@ from nunext_training.data.labelled import LabelledImage
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_nunext.core.masks import Mask
-    from napari_nunext.core.records import Split
+    from napari_nunext.core.formats.records import Split
+    from napari_nunext.core.shapes.masks import Mask
     from nunext_training.data.importers.base import Member
 
 MPP = 0.5

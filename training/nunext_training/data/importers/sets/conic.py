@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_nunext.core.csv_table import read_rows
 from napari_nunext.core.errors import RecordError
+from napari_nunext.core.formats.csv_table import read_rows
 from napari_nunext.core.nuclei import default_categories
 from nunext_training.data.importers.arrays import load_array, open_slice
 from nunext_training.data.importers.base import Importer

@@ -27,7 +27,7 @@ from nunext_training.data.importers.reading import pseudonym
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_nunext.core.records import Split
+    from napari_nunext.core.formats.records import Split
     from nunext_training.data.importers.base import Member
     from nunext_training.data.labelled import LabelledImage
 

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_nunext.core.csv_table import read_rows
 from napari_nunext.core.errors import RecordError
-from napari_nunext.core.masks import masks_of
+from napari_nunext.core.formats.csv_table import read_rows
 from napari_nunext.core.nuclei import UNCATEGORISED, default_categories
+from napari_nunext.core.shapes.masks import masks_of
 from napari_nunext.images import open_image
 from nunext_training.data.importers.base import Importer
 from nunext_training.data.importers.reading import (
@@ -36,7 +36,7 @@ from nunext_training.data.labelled import LabelledImage
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_nunext.core.records import Split
+    from napari_nunext.core.formats.records import Split
     from nunext_training.data.importers.base import Member
 
 MPP = 0.5

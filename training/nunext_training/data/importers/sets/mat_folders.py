@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_nunext.core.records import Split
+    from napari_nunext.core.formats.records import Split
     from napari_nunext.images import TileImage
     from nunext_training.data.importers.base import Member
 

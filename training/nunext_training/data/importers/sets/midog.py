@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nunext.core.errors import RecordError
-from napari_nunext.core.geojson import read_json
+from napari_nunext.core.formats.geojson import read_json
+from napari_nunext.core.formats.records import RecordNucleus
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.marks import Marks
 from napari_nunext.core.nuclei import default_categories
-from napari_nunext.core.records import RecordNucleus
 from napari_nunext.images import open_image
 from nunext_training.data.importers.base import Importer
 from nunext_training.data.importers.reading import dealt, pseudonym

@@ -29,7 +29,7 @@ from nunext_training.data.labelled import LabelledImage
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_nunext.core.records import Split
+    from napari_nunext.core.formats.records import Split
     from nunext_training.data.importers.base import Member
 
 MPP = 0.25

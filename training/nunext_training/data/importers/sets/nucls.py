@@ -19,10 +19,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from napari_nunext.core.csv_table import read_columns, read_rows
 from napari_nunext.core.errors import RecordError
+from napari_nunext.core.formats.csv_table import read_columns, read_rows
 from napari_nunext.core.nuclei import UNCATEGORISED, default_categories
-from napari_nunext.core.polygons import mask_of_rings
+from napari_nunext.core.shapes.polygons import mask_of_rings
 from napari_nunext.images import open_image
 from nunext_training.data.importers.base import Importer
 from nunext_training.data.importers.reading import dealt, nuclei_in_image, patient_of
@@ -31,8 +31,8 @@ from nunext_training.data.labelled import LabelledImage
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_nunext.core.masks import Mask
-    from napari_nunext.core.records import Split
+    from napari_nunext.core.formats.records import Split
+    from napari_nunext.core.shapes.masks import Mask
     from nunext_training.data.importers.base import Member
 
 MPP = 0.2

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nunext.core.errors import RecordError
-from napari_nunext.core.masks import masks_of
 from napari_nunext.core.nuclei import default_categories
+from napari_nunext.core.shapes.masks import masks_of
 from nunext_training.data.importers.arrays import load_array, open_slice
 from nunext_training.data.importers.base import Importer
 from nunext_training.data.importers.reading import nuclei_of_masks, pseudonym, whole_numbers
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_nunext.core.records import Split
+    from napari_nunext.core.formats.records import Split
     from nunext_training.data.importers.base import Member
 
 MPP = 0.25

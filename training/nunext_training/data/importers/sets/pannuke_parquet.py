@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nunext.core.errors import RecordError
-from napari_nunext.core.masks import Mask
+from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.images.tile import image_from_pixels
 from nunext_training.data.importers.reading import nuclei_of_masks, pseudonym
 from nunext_training.data.labelled import LabelledImage
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_nunext.core.records import Split
+    from napari_nunext.core.formats.records import Split
     from napari_nunext.images import TileImage
     from nunext_training.data.importers.base import Member
 

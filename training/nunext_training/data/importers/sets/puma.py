@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import RecordError
-from napari_nunext.core.geojson import read_noted_geojson
+from napari_nunext.core.formats.geojson import read_noted_geojson
 from napari_nunext.core.nuclei import UNCATEGORISED, default_categories
 from napari_nunext.images import open_image
 from nunext_training.data.importers.base import Importer

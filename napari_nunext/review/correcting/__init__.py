@@ -1,0 +1,1 @@
+"""What a person does to nuclei: gestures into events, categories, accepting, what is selected."""

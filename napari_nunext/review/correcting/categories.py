@@ -1,0 +1,110 @@
+"""What a person does to the categories: add, rename, recolour, merge, delete."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_nunext.core.nuclei import Category
+from napari_nunext.review.colors import next_color
+from napari_nunext.review.model import Notice
+from napari_nunext.store import events
+from napari_nunext.store.state.acceptance import is_truth
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_nunext.review.session import Session
+    from napari_nunext.store import FieldState
+
+
+class CategoryEditor:
+    """The part of the controller that changes the categories; each change is one gesture."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._model = session.model
+
+    def count(self, name: str, tell: Callable[[int, int], None]) -> None:
+        """Count the nuclei of a category in the whole project: how many, in how many images.
+
+        Images that were not opened are read, in the background.
+        """
+        session = self._session
+        if not session.has_project:
+            return
+        project, writer = session.project, session.writer
+
+        def look() -> list[int]:
+            writer.call(lambda: None)  # after all that is on its way to the disk
+            states = [project.state(entry.sha256) for entry in project.images()]
+            return [_count(state, name) for state in states]
+
+        session.background.run(
+            look, lambda counts: tell(sum(counts), sum(count > 0 for count in counts))
+        )
+
+    def add(self, name: str) -> None:
+        """A further category, in a colour of its own, for new nuclei from now on."""
+        name = name.strip()
+        if not name or not self._model.categories:
+            return
+        known = self._known(name)
+        if known is None:
+            color = next_color([c.color for c in self._model.categories])
+            self._session.commit_to_project([events.add_category(Category(name, color))])
+        self._model.current_category = known or name
+
+    def recolor(self, name: str, color: tuple[int, int, int]) -> None:
+        """Draw a category in another colour; one that another has is refused."""
+        others = {c.color: c.name for c in self._model.categories if c.name != name}
+        if color in others:
+            self._session.notify(
+                Notice(f"{others[color]} has this colour already. Choose another.", "warning")
+            )
+        elif Category(name, color) not in self._model.categories and self._known(name) == name:
+            self._session.commit_to_project([events.recolor_category(name, color)])
+
+    def rename(self, name: str, to: str) -> None:
+        """Call a category something else, in every image; ask where the name is taken."""
+        to = to.strip()
+        known = self._known(to)
+        if not to or to == name or self._known(name) != name:
+            return
+        if known is not None and known != name:
+            self._session.notify(
+                Notice(
+                    f"There is a category {known} already.",
+                    "warning",
+                    f"Merge {name} into it",
+                    lambda: self.merge(name, known),
+                )
+            )
+            return
+        self._rename(name, to)
+
+    def merge(self, name: str, into: str) -> None:
+        """Make the nuclei of a category those of another, in every image, and let it go.
+
+        What a model finds later and calls by that name is of the other category too.
+        """
+        if name != into and self._known(name) == name and self._known(into) == into:
+            self._rename(name, into)
+
+    def _rename(self, name: str, to: str) -> None:
+        was_current = self._model.current_category == name
+        was_hidden = name in self._model.hidden_categories
+        self._session.commit_to_project([events.rename_category(name, to)])
+        if was_current:
+            self._model.current_category = to
+        if was_hidden:
+            self._model.hidden_categories -= {name}
+
+    def _known(self, name: str) -> str | None:
+        """A category of this name as it is written, large and small letters alike."""
+        folded = name.strip().casefold()
+        names = [c.name for c in self._model.categories]
+        return next((known for known in names if known.casefold() == folded), None)
+
+
+def _count(state: FieldState, name: str) -> int:
+    return sum(is_truth(n) and n.nucleus.category == name for n in state.nuclei.values())

@@ -1,0 +1,266 @@
+"""Learning from the review: what there is to learn from, training, and taking the new model."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_nunext.core.nuclei import UNCATEGORISED
+from napari_nunext.images import ImageFinder
+from napari_nunext.places import BUNDLED_WEIGHTS
+from napari_nunext.review.background import in_words
+from napari_nunext.review.fields import harvest
+from napari_nunext.review.learning.comparing import compare, counted, lesson_of, nuclei
+from napari_nunext.review.learning.model_names import NEW, folder_name, model_name
+from napari_nunext.review.learning.training import FIRST, FURTHER, Trainer, TrainingStep
+from napari_nunext.review.model import Harvest, Notice, TrainingStatus
+from napari_nunext.store.exports.training import export_training
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_nunext.core.formats.records import Manifest
+    from napari_nunext.review.finding.finding import Finder
+    from napari_nunext.review.learning.comparing import Comparison
+    from napari_nunext.review.model import TrainingPhase
+    from napari_nunext.review.session import Session
+    from napari_nunext.serving.protocol import ModelInfo
+
+CHECKPOINT_FILE = "nunext.json"
+
+
+class Improver:
+    """The part of the controller that trains.
+
+    Parameters
+    ----------
+    models_dir : Path
+        Where new models go; the model server looks there too.
+    make_trainer : callable
+        Makes the trainer of one training.
+    bundled : Path
+        Models that come with the package.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        finder: Finder,
+        models_dir: Path,
+        make_trainer: Callable[[], Trainer] = Trainer,
+        bundled: Path = BUNDLED_WEIGHTS,
+    ) -> None:
+        self._bundled = bundled
+        self._session = session
+        self._model = session.model
+        self._finder = finder
+        self._models_dir = models_dir
+        self._make_trainer = make_trainer
+        self._trainer: Trainer | None = None
+        self._questions: dict[str, str] = {}
+        """What to ask before a model is used that was measured worse, by the model's id."""
+        session.truth_changed.connect(self.refresh)
+        session.left.connect(self._forget)
+
+    def _forget(self) -> None:
+        self._trainer = None
+
+    def refresh(self) -> None:
+        """Count again what there is to learn from."""
+        if not self._session.has_project:
+            return
+        project = self._session.project
+        self._session.background.run(
+            lambda: self._session.writer.call(lambda: harvest(project)), self._take_harvest
+        )
+
+    def _take_harvest(self, counted: Harvest) -> None:
+        self._model.harvest = counted
+
+    def export(self, folder: Path) -> None:
+        """Write what people completed as training data, and say where it is."""
+        self._session.background.run(
+            lambda: self._write_export(folder),
+            lambda manifest: self._session.notify(Notice(_exported(manifest, folder))),
+        )
+
+    def _write_export(self, folder: Path) -> Manifest:
+        """Export in a background thread, after every write that is under way."""
+        project = self._session.project
+        self._session.writer.call(lambda: None)
+        finder = ImageFinder(beside=project.path.parent)
+        return export_training(project, folder, open_pixels=finder.pixels)
+
+    def train(self, steps: int | None = None) -> None:
+        """Train the chosen model further; a small new one where it has no weights here."""
+        if not self._session.has_project:
+            return
+        self._session.soundness.before(lambda: self._train(steps), "Train all the same")
+
+    def _train(self, steps: int | None) -> None:
+        if self._model.training.busy:
+            return
+        trainer = self._trainer = self._make_trainer()
+        self._model.training = TrainingStatus("exporting", words="Gathering the accepted fields")
+        # What nobody has sorted teaches where nuclei are: it needs no category of its own.
+        names = [c.name for c in self._model.categories if c.name != UNCATEGORISED]
+        base, chosen = self._base_checkpoint(), self._chosen()
+        missing = names if base is None else self._unknown_to_the_model(names)
+        self._session.background.run(
+            lambda: self._work(trainer, chosen, base, missing, steps), self._trained, self._failed
+        )
+
+    def stop(self) -> None:
+        """Stop the training; the models stay as they are."""
+        if self._trainer is None:
+            return
+        if self._model.training.busy:  # it ends after the step that it is at
+            words = "Stopping\N{HORIZONTAL ELLIPSIS}"
+            self._model.training = replace(self._model.training, words=words, seconds_left=None)
+        self._trainer.stop()
+
+    def use(self) -> None:
+        """Make the new model the one that finds nuclei; asks first where it is worse."""
+        checkpoint = self._model.training.checkpoint
+        if checkpoint is not None:
+            self.choose(checkpoint.name)
+
+    def choose(self, model_id: str) -> None:
+        """Make a model the one that finds nuclei; asks first where it was measured worse.
+
+        However it is chosen, from the list or by the button of a training, it is asked here.
+        """
+        question = self._questions.get(model_id, "")
+        if not question or model_id == self._model.model_id:
+            self._take(model_id)
+            return
+        self._session.notify(Notice(question, "warning", "Use it", lambda: self._take(model_id)))
+
+    def _take(self, model_id: str) -> None:
+        """Use a model: at once where it is offered, else as soon as it is."""
+        if any(m.id == model_id and m.problem is None for m in self._model.models):
+            self._finder.choose_model(model_id)
+        else:
+            self._finder.want_model(model_id)
+
+    def _base_checkpoint(self) -> Path | None:
+        """The folder of the chosen model, where it is on this machine and has weights."""
+        name = self._model.model_id
+        folders = [parent / name for parent in (self._models_dir, self._bundled)] if name else []
+        return next((f for f in folders if (f / CHECKPOINT_FILE).is_file()), None)
+
+    def _chosen(self) -> ModelInfo | None:
+        return next((m for m in self._model.models if m.id == self._model.model_id), None)
+
+    def _unknown_to_the_model(self, names: list[str]) -> list[str]:
+        """Those categories that the chosen model cannot say yet."""
+        chosen = self._chosen()
+        known = {category.name.casefold() for category in chosen.categories} if chosen else set()
+        return [name for name in names if name.casefold() not in known]
+
+    def _work(
+        self,
+        trainer: Trainer,
+        chosen: ModelInfo | None,
+        base: Path | None,
+        new_categories: list[str],
+        steps: int | None,
+    ) -> tuple[Path, Comparison]:
+        """Export, train and test in a background thread; the new model and its figures."""
+        self._models_dir.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix="nunext-training-"))
+        old = base or ("" if chosen is None else chosen.id)
+        try:
+            self._write_export(work / "export")
+            lesson = lesson_of(work / "export", self._nameless())
+            root, now = NEW if base is None else _name(chosen), datetime.now().astimezone()
+            folders = {folder.name for folder in self._models_dir.iterdir()}
+            name = model_name(root, lesson.fields, now, self._taken_names())
+            out = self._models_dir / folder_name(root, lesson.fields, now, folders)
+            self._show(lesson=lesson, name=name)
+            recipe = FURTHER
+            if base is None:
+                self._say("building", "Making a small new model")
+                recipe, base = FIRST, work / "base"
+                trainer.build(base, new_categories)
+            elif new_categories:
+                self._say("building", "Preparing the model for new categories")
+                known, base = base, work / "base"
+                trainer.extend(known, base, new_categories)
+            self._say("training", "Starting")
+            trainer.sft(
+                work / "export", base, out, name=name, recipe=recipe, steps=steps, tell=self._tell
+            )
+            self._show(phase="testing", words="", checkpoint=out)
+            return out, compare(
+                trainer, work / "export", lesson, old, out, lambda words: self._show(words=words)
+            )
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+    def _nameless(self) -> frozenset[str]:
+        """Images of which nobody knows the patient."""
+        return frozenset(e.sha256 for e in self._session.project.images() if e.patient is None)
+
+    def _taken_names(self) -> frozenset[str]:
+        return frozenset(model.name for model in self._model.models)
+
+    def _say(self, phase: TrainingPhase, words: str) -> None:
+        self._show(phase=phase, words=words)
+
+    def _show(self, **changes: Any) -> None:
+        """Change the status that is shown; from any thread."""
+
+        def show() -> None:
+            self._model.training = replace(self._model.training, **changes)
+
+        self._session.background.on_main(show)
+
+    def _tell(self, step: TrainingStep) -> None:
+        self._session.background.on_main(lambda: self._show_step(step))
+
+    def _show_step(self, step: TrainingStep) -> None:
+        old = self._model.training
+        self._model.training = replace(
+            old,
+            phase="training",
+            step=step.step,
+            steps=step.steps,
+            losses=(*old.losses, step.loss),
+            seconds_left=step.seconds_left,
+            words=f"Step {step.step} of {step.steps}",
+        )
+
+    def _trained(self, made: tuple[Path, Comparison]) -> None:
+        checkpoint, comparison = made
+        self._questions[checkpoint.name] = comparison.question
+        self._model.training = replace(
+            self._model.training,
+            phase="done",
+            words="The new model is ready",
+            checkpoint=checkpoint,
+            comparison=comparison,
+            seconds_left=None,
+        )
+        if self._model.server.phase == "ready":
+            self._finder.connect()  # so that it can be chosen
+
+    def _failed(self, error: BaseException) -> None:
+        stopped = self._trainer is not None and self._trainer.stopped
+        words = "Stopped; nothing was changed" if stopped else in_words(error).words
+        phase: TrainingPhase = "stopped" if stopped else "failed"
+        self._model.training = replace(self._model.training, phase=phase, words=words)
+
+
+def _name(model: ModelInfo | None) -> str:
+    return "" if model is None else model.name
+
+
+def _exported(manifest: Manifest, folder: Path) -> str:
+    """What an export holds, by its own count."""
+    fields = counted(manifest.counts["images"], "field")
+    return f"Exported {fields} with {nuclei(manifest.counts['nuclei'])} to {folder}."

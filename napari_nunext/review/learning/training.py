@@ -1,0 +1,232 @@
+"""Training as a process of its own: start it, follow it, stop it.
+
+The app never imports training. It runs ``nunext-train`` and reads one JSON object a line:
+``{"event": "step", "step": 3, "steps": 50, "loss": 2.1, "eta_s": 12}`` and at the end
+``{"event": "done", "checkpoint": "..."}``. A test tells
+``{"event": "image", "done": 1, "total": 3}`` and leaves a report.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+import tempfile
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from napari_nunext.core.errors import NunextError
+from napari_nunext.core.scores.metrics import DetectionReport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+logger = logging.getLogger(__name__)
+
+TRAINER = (sys.executable, "-m", "nunext_training.cli")
+"""The command, as the interpreter that runs the app finds it; on PATH it is ``nunext-train``."""
+
+
+FURTHER, FIRST = "feedback", "first"
+"""Recipes: for a model that has learned before, and for a new one."""
+
+NEW_WINDOW_PX = "32"
+"""Few nuclei at once are what a small new model learns soonest."""
+
+
+Subject: TypeAlias = Path | str
+"""What is tested: a folder of a checkpoint, or the id of a model without one."""
+
+
+class TrainingError(NunextError, RuntimeError):
+    """Training could not start, or ended without a model."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingStep:
+    """One line of progress."""
+
+    step: int
+    steps: int
+    loss: float
+    seconds_left: float | None
+
+
+class Trainer:
+    """Runs the commands of one training, one after the other.
+
+    Parameters
+    ----------
+    command : sequence of str
+        What stands before the subcommand.
+    """
+
+    def __init__(self, command: Sequence[str] = TRAINER) -> None:
+        self._command = tuple(command)
+        self._process: subprocess.Popen[str] | None = None
+        self._lock = threading.Lock()
+        self.stopped = False
+
+    def stop(self) -> None:
+        """End the command that runs, and start no other. Safe from any thread."""
+        with self._lock:
+            self.stopped = True
+            if self._process is not None:
+                self._process.terminate()
+
+    def build(self, folder: Path, categories: Sequence[str]) -> None:
+        """Make a small new model that knows nothing yet. Blocks."""
+        arguments = [
+            "build",
+            "--preset",
+            "nano",
+            "--window-px",
+            NEW_WINDOW_PX,
+            "--out",
+            str(folder),
+        ]
+        if categories:
+            arguments += ["--categories", ",".join(categories)]
+        self._run(arguments, lambda said: None)
+
+    def extend(self, checkpoint: Path, folder: Path, categories: Sequence[str]) -> None:
+        """Make a copy of `checkpoint` that knows these categories as well. Blocks."""
+        arguments = ["extend", "--checkpoint", str(checkpoint), "--out", str(folder)]
+        self._run([*arguments, "--categories", ",".join(categories)], lambda said: None)
+
+    def sft(
+        self,
+        export: Path,
+        checkpoint: Path,
+        out: Path,
+        *,
+        name: str,
+        recipe: str,
+        steps: int | None,
+        tell: Callable[[TrainingStep], None],
+    ) -> Path:
+        """Fine-tune `checkpoint` on an export, and return the new model's folder. Blocks.
+
+        What the export keeps aside is not looked at, so that a test on it flatters nobody.
+
+        Raises
+        ------
+        TrainingError
+            If the command cannot start, fails, is stopped, or names no model.
+        """
+        arguments = ["sft", "--data", str(export), "--checkpoint", str(checkpoint)]
+        arguments += ["--out", str(out), "--recipe", recipe, "--progress", "jsonl"]
+        arguments += ["--name", name, "--keep", "last"]
+        if steps is not None:
+            arguments += ["--steps", str(steps)]
+
+        def hear(said: dict[str, Any]) -> None:
+            if said.get("event") == "step":
+                tell(_step(said))
+
+        last = self._run(arguments, hear)
+        if last.get("event") != "done":
+            raise TrainingError("Training ended without a model. The log says more.")
+        return out
+
+    def evaluate(
+        self, subject: Subject, export: Path, tell: Callable[[int, int], None]
+    ) -> DetectionReport:
+        """Find nuclei in what an export keeps aside, and score them. Blocks.
+
+        Parameters
+        ----------
+        subject : Path or str
+        export : Path
+            With a val split.
+        tell : callable
+            Told how many of how many fields are done.
+
+        Raises
+        ------
+        TrainingError
+            If the command cannot start, fails, or is stopped.
+        """
+        option = "--checkpoint" if isinstance(subject, Path) else "--model"
+        with tempfile.TemporaryDirectory(prefix="nunext-test-") as folder:
+            report = Path(folder, "report.json")
+            arguments = ["evaluate", option, str(subject), "--data", str(export)]
+            arguments += ["--split", "val", "--progress", "jsonl", "--out", str(report)]
+
+            def hear(said: dict[str, Any]) -> None:
+                if said.get("event") == "image":
+                    tell(int(said["done"]), int(said["total"]))
+
+            self._run(arguments, hear)
+            try:
+                return DetectionReport.from_json(json.loads(report.read_text(encoding="utf-8")))
+            except (OSError, KeyError, TypeError, ValueError) as error:
+                raise TrainingError(f"The test left no figures ({error!r}).") from error
+
+    def _run(
+        self, arguments: Sequence[str], hear: Callable[[dict[str, Any]], None]
+    ) -> dict[str, Any]:
+        """Run a command; `hear` gets each object that it writes, and the last one is returned."""
+        with tempfile.TemporaryFile("w+", encoding="utf-8") as errors:
+            process = self._start([*self._command, *arguments], errors.fileno())
+            last: dict[str, Any] = {}
+            with process:
+                assert process.stdout is not None
+                for line in process.stdout:
+                    said = _parse(line)
+                    if said:
+                        last = said
+                        hear(said)
+            errors.seek(0)
+            complaints = errors.read().strip().splitlines()
+        if self.stopped:
+            raise TrainingError("Training was stopped.")
+        if process.returncode != 0:
+            logger.error("%s failed:\n%s", arguments[0], "\n".join(complaints[-40:]))
+            why = complaints[-1] if complaints else f"exit code {process.returncode}"
+            what = "The test" if arguments[0] == "evaluate" else "Training"
+            raise TrainingError(f"{what} failed: {why}")
+        return last
+
+    def _start(self, command: Sequence[str], stderr: int) -> subprocess.Popen[str]:
+        with self._lock:
+            if self.stopped:
+                raise TrainingError("Training was stopped.")
+            try:
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=stderr,
+                    text=True,
+                    encoding="utf-8",
+                    errors="replace",
+                )
+            except OSError as error:
+                raise TrainingError(
+                    f"Training could not start ({error}). Install napari-nunext[training]."
+                ) from error
+            return self._process
+
+
+def _parse(line: str) -> dict[str, Any]:
+    """A line of progress; empty for what is none, such as a library's remark."""
+    try:
+        data = json.loads(line)
+    except json.JSONDecodeError:
+        logger.debug("The trainer said: %s", line.rstrip())
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _step(data: dict[str, Any]) -> TrainingStep:
+    eta = data.get("eta_s")
+    return TrainingStep(
+        step=int(data["step"]),
+        steps=int(data["steps"]),
+        loss=float(data["loss"]),
+        seconds_left=None if eta is None else float(eta),
+    )

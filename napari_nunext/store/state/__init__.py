@@ -1,0 +1,5 @@
+"""What an image's events add up to: nuclei, marks, acceptances, and what an undo brings back.
+
+Events come from `store.events`; no file is touched here. What another kind of event does goes into
+`folding`.
+"""

@@ -1,0 +1,342 @@
+"""What each event does to the nuclei and marks of an image; `FieldState` freezes the outcome."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import scipy
+
+from napari_nunext.core.nuclei import Nucleus, points_of
+from napari_nunext.store.state.acceptance import (
+    Acceptance,
+    after_edit,
+    after_run,
+    have_common_area,
+)
+from napari_nunext.store.state.seen import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_nunext.core.geometry import Box, PointsXY
+    from napari_nunext.core.marks import Status
+    from napari_nunext.store.entries import Run
+    from napari_nunext.store.events import Event
+
+REPEAT_RADIUS_UM = 2.0
+"""A prediction this close to a correction says again what was corrected. Less than the radius of a
+lymphocyte, so that a neighbour is not taken for a repetition."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewedNucleus:
+    """A nucleus as it stands after review."""
+
+    nucleus: Nucleus
+    run_id: str | None = None
+    """The run that predicted it; None where a person placed it."""
+    touched: bool = False
+    """Whether any event of a person is about it."""
+    status: Status = "unreviewed"
+    flagged: bool = False
+    annotator: str | None = None
+    """Who touched it last."""
+    predicted_xy: tuple[float, float] | None = None
+    """Where the model put it, level-0 px; None where a person placed it."""
+
+    @property
+    def uid(self) -> UUID:
+        """Its identity."""
+        return self.nucleus.uid
+
+    @property
+    def is_human(self) -> bool:
+        """Whether a person placed it."""
+        return self.run_id is None
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """What someone said of the field, or of one nucleus."""
+
+    text: str
+    annotator: str | None
+    at_utc: datetime | None
+    uid: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What people said of the field as a whole."""
+
+    acceptances: tuple[Acceptance, ...] = ()
+    flagged: bool = False
+    comments: tuple[Comment, ...] = ()
+
+    @property
+    def accepted(self) -> bool:
+        """Whether any part of it is accepted."""
+        return bool(self.acceptances)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Base:
+    """A `use_run` that is in force."""
+
+    run_id: str
+    region: Box
+    radius_px: float
+    blockers: scipy.spatial.cKDTree | None
+    """Corrections that suppress predictions near them; None where there are none."""
+    aliases: dict[str, str]
+    """What the model's categories are called, where they were renamed before."""
+
+    def admits(self, nuclei: Sequence[Nucleus]) -> NDArray[np.bool_]:
+        """Which predictions lie in the region and repeat no correction, shape (N,)."""
+        points_xy = points_of(nuclei)
+        admitted = self.region.contains(points_xy)
+        if self.blockers is not None and len(nuclei):
+            distance_px, _ = self.blockers.query(points_xy)
+            admitted &= distance_px > self.radius_px
+        return admitted
+
+
+def renamed(aliases: dict[str, str], event: Event) -> dict[str, str]:
+    """What became of names that there are no more, after one more event; any event.
+
+    The same object where nothing changed: whoever holds it can tell that no name was.
+    """
+    p = event.payload
+    if event.kind == "add_category" and p["name"] in aliases:
+        return {old: new for old, new in aliases.items() if old != p["name"]}
+    if event.kind != "rename_category":
+        return aliases
+    followed = {old: p["to"] if new == p["name"] else new for old, new in aliases.items()}
+    followed[p["name"]] = p["to"]
+    return {old: new for old, new in followed.items() if old != p["to"]}
+
+
+def as_predicted(run_id: str, nucleus: Nucleus, aliases: dict[str, str]) -> ReviewedNucleus:
+    """A prediction that nobody touched."""
+    if nucleus.category in aliases:
+        nucleus = _recategorised(nucleus, aliases[nucleus.category])
+    return ReviewedNucleus(nucleus, run_id, predicted_xy=(nucleus.x_px, nucleus.y_px))
+
+
+# Built outright: `dataclasses.replace` would double the time of a refold.
+
+
+def _recategorised(n: Nucleus, category: str) -> Nucleus:
+    return Nucleus(n.uid, n.x_px, n.y_px, category, n.confidence, n.mask)
+
+
+def _called(n: ReviewedNucleus, category: str) -> ReviewedNucleus:
+    """The same nucleus under another name of its category."""
+    nucleus = _recategorised(n.nucleus, category)
+    return ReviewedNucleus(
+        nucleus, n.run_id, n.touched, n.status, n.flagged, n.annotator, n.predicted_xy
+    )
+
+
+class Fold:
+    """The state of an image while events are applied to it, in the order of the journal.
+
+    Parameters
+    ----------
+    runs : dict
+        The runs over the image by their id.
+    named : frozenset of UUID
+        Nuclei that an event in force is about: a seam no longer hides them.
+    """
+
+    def __init__(self, runs: dict[str, Run], named: frozenset[UUID] = frozenset()) -> None:
+        self.runs = runs
+        self._named = named
+        self.nuclei: dict[UUID, ReviewedNucleus] = {}
+        self.deleted: dict[UUID, tuple[float, float]] = {}
+        self.bases: tuple[Base, ...] = ()
+        self.acceptances: tuple[Acceptance, ...] = ()
+        self.flagged = False
+        self.comments: tuple[Comment, ...] = ()
+        self.aliases: dict[str, str] = {}
+        self.tally = Tally()
+        """Of the regions of which somebody wants to know what stands in them."""
+        self.imports: frozenset[UUID] = frozenset()
+        """Gestures in which a file was taken in: nobody has seen what they change."""
+
+    def apply(self, event: Event) -> None:
+        """Apply one edit that is in force."""
+        if event.uid is None or not self.acceptances:
+            _HANDLERS[event.kind](self, event)
+            return
+        before = self.nuclei.get(event.uid)
+        _HANDLERS[event.kind](self, event)
+        after = self.nuclei.get(event.uid)
+        seen_by = None if event.group in self.imports else event.annotator
+        self.acceptances = after_edit(self.acceptances, seen_by, before, after)
+
+    @property
+    def marks(self) -> Marks:
+        """What was said of the field so far."""
+        return Marks(self.acceptances, self.flagged, self.comments)
+
+    @marks.setter
+    def marks(self, marks: Marks) -> None:
+        self.acceptances, self.flagged = marks.acceptances, marks.flagged
+        self.comments = marks.comments
+
+    def put(self, uid: UUID, nucleus: ReviewedNucleus | None) -> None:
+        """Let a nucleus stand as it is now; None takes it away. Nothing else changes `nuclei`."""
+        self.tally.note(uid, self.nuclei.get(uid))
+        if nucleus is None:
+            self.nuclei.pop(uid, None)
+        else:
+            self.nuclei[uid] = nucleus
+
+    # One nucleus
+
+    def _add(self, event: Event) -> None:
+        if event.uid is None or event.uid in self.nuclei:
+            return
+        p = event.payload
+        nucleus = Nucleus(
+            event.uid, float(p["x_px"]), float(p["y_px"]), p["category"], mask=event.mask
+        )
+        self.deleted.pop(event.uid, None)
+        self.put(event.uid, ReviewedNucleus(nucleus, touched=True, annotator=event.annotator))
+
+    def _delete(self, event: Event) -> None:
+        gone = None if event.uid is None else self.nuclei.get(event.uid)
+        if gone is not None:
+            self.put(gone.uid, None)
+            self.deleted[gone.uid] = gone.predicted_xy or (gone.nucleus.x_px, gone.nucleus.y_px)
+
+    def _edit(self, event: Event) -> None:
+        old = None if event.uid is None else self.nuclei.get(event.uid)
+        if old is None:
+            return
+        n, p, status, flagged = old.nucleus, event.payload, old.status, old.flagged
+        match event.kind:
+            case "move":
+                x_px, y_px, mask = float(p["x_px"]), float(p["y_px"]), n.mask
+                if mask is not None and not mask.covers(x_px, y_px):
+                    mask = None  # it outlines what the point has left
+                n = Nucleus(n.uid, x_px, y_px, n.category, n.confidence, mask)
+            case "relabel":
+                n = _recategorised(n, p["category"])
+            case "edit_mask":
+                n = replace(n, mask=event.mask)
+            case "accept":
+                status = "accepted"
+            case "reject":
+                status = "rejected"
+            case "flag_nucleus":
+                flagged = p["flagged"]
+        new = ReviewedNucleus(
+            n, old.run_id, True, status, flagged, event.annotator, old.predicted_xy
+        )
+        self.put(n.uid, new)
+
+    # The field
+
+    def _comment(self, event: Event) -> None:
+        said = Comment(event.payload["text"], event.annotator, event.at_utc, event.uid)
+        self.comments = (*self.comments, said)
+        self._edit(event)  # a nucleus that someone spoke of is touched
+
+    def _use_run(self, event: Event) -> None:
+        run = self.runs.get(event.payload["run_id"])
+        if run is None:
+            return
+        radius_px = REPEAT_RADIUS_UM / run.info.mpp
+        base = Base(run.run_id, event.region, radius_px, self._blockers(radius_px), self.aliases)
+        untouched = [n.nucleus for n in self.nuclei.values() if not n.touched]
+        inside = event.region.contains(points_of(untouched))
+        for nucleus, is_inside in zip(untouched, inside, strict=True):
+            if is_inside:
+                self.put(nucleus.uid, None)
+        absent = (run.hidden - self._named) | self.nuclei.keys() | self.deleted.keys()
+        for nucleus, admitted in zip(run.nuclei, base.admits(run.nuclei).tolist(), strict=True):
+            if admitted and nucleus.uid not in absent:
+                self.put(nucleus.uid, as_predicted(run.run_id, nucleus, self.aliases))
+        self.bases = (*self.bases, base)
+        self.acceptances = after_run(self.acceptances, event.region)
+
+    def _blockers(self, radius_px: float) -> scipy.spatial.cKDTree | None:
+        corrections: list[tuple[float, float]] = []
+        for n in self.nuclei.values():
+            if n.touched:
+                here = (n.nucleus.x_px, n.nucleus.y_px)
+                corrections.append(here)
+                if n.predicted_xy is not None and n.predicted_xy != here:
+                    corrections.append(n.predicted_xy)
+        untouched_xy = points_of([n.nucleus for n in self.nuclei.values() if not n.touched])
+        corrections += self._lasting_deletions(untouched_xy, radius_px)
+        return scipy.spatial.cKDTree(corrections) if corrections else None
+
+    def _lasting_deletions(
+        self, untouched_xy: PointsXY, radius_px: float
+    ) -> list[tuple[float, float]]:
+        """Deletions other than those of a duplicate, whose twin still stands untouched."""
+        deletions = list(self.deleted.values())
+        if not deletions or len(untouched_xy) == 0:
+            return deletions
+        distance_px, _ = scipy.spatial.cKDTree(untouched_xy).query(deletions)
+        return [xy for xy, d in zip(deletions, distance_px, strict=True) if d > radius_px]
+
+    def _complete_region(self, event: Event) -> None:
+        new, seen = event.region, event.payload.get("seen")
+        # Journals from before acceptances kept what was seen cannot tell: they are believed.
+        differs = seen is not None and not self.tally.is_as_said(seen, new, self.nuclei)
+        kept = (a for a in self.acceptances if a.region.clipped_to(new) != a.region)
+        self.acceptances = (*kept, Acceptance(new, event.annotator, changed=differs))
+
+    def _reopen_region(self, event: Event) -> None:
+        self.acceptances = tuple(
+            a for a in self.acceptances if not have_common_area(a.region, event.region)
+        )
+
+    def _import_file(self, event: Event) -> None:
+        self.imports |= {event.group}
+
+    def _flag_field(self, event: Event) -> None:
+        self.flagged = event.payload["flagged"]
+
+    # The project's categories
+
+    def _category(self, event: Event) -> None:
+        """A nucleus of a renamed category is the same nucleus: nobody has touched it by that."""
+        self.aliases = renamed(self.aliases, event)
+        if event.kind != "rename_category":
+            return
+        name, to = event.payload["name"], event.payload["to"]
+        for uid, old in self.nuclei.items():  # entries are replaced: the size stays
+            if old.nucleus.category == name:
+                self.put(uid, _called(old, to))
+
+
+_HANDLERS: dict[str, Callable[[Fold, Event], None]] = {
+    "add": Fold._add,
+    "delete": Fold._delete,
+    "move": Fold._edit,
+    "relabel": Fold._edit,
+    "accept": Fold._edit,
+    "reject": Fold._edit,
+    "flag_nucleus": Fold._edit,
+    "edit_mask": Fold._edit,
+    "comment": Fold._comment,
+    "use_run": Fold._use_run,
+    "complete_region": Fold._complete_region,
+    "reopen_region": Fold._reopen_region,
+    "flag_field": Fold._flag_field,
+    "import_file": Fold._import_file,
+    "add_category": Fold._category,
+    "recolor_category": Fold._category,
+    "rename_category": Fold._category,
+}

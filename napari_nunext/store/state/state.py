@@ -1,0 +1,363 @@
+"""The current state of an image: predictions with the events of people folded over them.
+
+Pure: the same runs and events always give the same state. What an event means:
+
+- An event about a nucleus that is not there changes nothing.
+- `use_run` makes a run's predictions the base within a region. Untouched predictions there vanish;
+  a nucleus that a person touched in any way stays. A new prediction is suppressed within
+  `REPEAT_RADIUS_UM` of a touched nucleus, of the place where the model had put a nucleus that a
+  person moved, or of a person's deletion: a re-run neither destroys corrections nor repeats what
+  they corrected. A deletion beside an untouched nucleus took a duplicate away, and suppresses
+  nothing.
+- A prediction that the server took back at a seam is not shown, unless a person touched it first.
+- A person's gestures (groups) form one line: `undo` takes the last one out of the fold, `redo`
+  brings it back to its old place, and a new edit forgets what was undone. An event that joins an
+  older gesture is taken back with it, and forgets nothing.
+- A region that was accepted is complete as long as its nuclei are those that the person saw, with
+  what the same person edited since. A search over it, another person's edit, what a file said that
+  somebody took in, predictions that came late, or an undo of what they had seen makes it changed;
+  undoing that makes it whole again.
+- A category that was renamed or merged is so in every image: its nuclei take the new name where
+  the event stands in the journal, and so do predictions of that name that come later.
+- A flag asks for a second look: nothing of a flagged image is truth until the flag is taken away.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from napari_nunext.core.nuclei import points_of
+from napari_nunext.store.events import CATEGORY_KINDS
+from napari_nunext.store.gestures import History, histories_after
+from napari_nunext.store.state.acceptance import Acceptance, may_depend_on
+from napari_nunext.store.state.folding import Base, Comment, Fold, ReviewedNucleus, as_predicted
+from napari_nunext.store.state.seen import Seen, Tally, kept_up
+from napari_nunext.store.state.trail import Recorder, Trail
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from uuid import UUID
+
+    from napari_nunext.core.geometry import Box
+    from napari_nunext.core.nuclei import Nucleus
+    from napari_nunext.core.shapes.masks import Mask
+    from napari_nunext.store.entries import Run, RunStatus
+    from napari_nunext.store.events import Event
+
+
+@dataclass(frozen=True, slots=True)
+class FieldState:
+    """The current state of one image. Immutable: every change gives a new state.
+
+    Two states are equal when they show the same thing and undo the same gestures.
+    """
+
+    nuclei: dict[UUID, ReviewedNucleus]
+    """What stands, rejected nuclei included, by uid. Treated as immutable."""
+    acceptances: tuple[Acceptance, ...]
+    """What people accepted, in the order they did."""
+    flagged: bool
+    comments: tuple[Comment, ...]
+    deleted: dict[UUID, tuple[float, float]]
+    """Where the nuclei lay that people deleted, level-0 px."""
+    histories: dict[str | None, History]
+    bases: tuple[Base, ...] = field(compare=False)
+    """Each `use_run` in force, oldest first: a later one prevails where they overlap."""
+    runs: dict[str, Run] = field(compare=False, repr=False)
+    events: tuple[Event, ...] = field(compare=False, repr=False)
+    _inactive: frozenset[UUID] = field(compare=False, repr=False)
+    """Groups that were undone."""
+    _aliases: dict[str, str] = field(compare=False, repr=False)
+    """What became of categories that there are no more."""
+    _imports: frozenset[UUID] = field(compare=False, repr=False)
+    """Gestures in which a file was taken in."""
+    _trail: Trail = field(compare=False, repr=False)
+    _seen: dict[Box, Seen] = field(default_factory=dict, compare=False, repr=False)
+    """What stands in regions that somebody accepted, or asked for; kept up from state to state."""
+
+    @classmethod
+    def fold(cls, runs: Iterable[Run] = (), events: Iterable[Event] = ()) -> FieldState:
+        """Fold `events`, in the order of the journal, over the predictions of `runs`."""
+        by_id = {run.run_id: run for run in runs}
+        all_events = tuple(events)
+        histories, inactive = histories_after(all_events, {}, frozenset())
+        active = [
+            (at, e) for at, e in enumerate(all_events) if e.is_edit and e.group not in inactive
+        ]
+        fold = Fold(by_id, named=frozenset(e.uid for _, e in active if e.uid is not None))
+        recorder = Recorder(Trail())
+        for at, event in active:
+            recorder.note(fold, event, at)
+            fold.apply(event)
+        return cls._frozen(fold, histories, all_events, inactive, recorder.trail())
+
+    def apply(self, *events: Event) -> FieldState:
+        """The state after `events`, equal to folding everything again.
+
+        An edit, and the undo or redo of a gesture that nothing later depends on, cost a copy of a
+        dictionary; `use_run` and an event about a hidden prediction fold again.
+        """
+        all_events = (*self.events, *events)
+        if len(events) == 1 and events[0].kind in ("undo", "redo"):
+            return self._reversed(events[0]) or self._refolded(self.runs, all_events)
+        if any(self._needs_refold(event) for event in events):
+            return self._refolded(self.runs, all_events)
+        histories, inactive = histories_after(events, self.histories, self._inactive)
+        fold = self._thawed()
+        recorder = Recorder(self._trail)
+        for at, event in enumerate(events, start=len(self.events)):
+            if event.is_edit and event.group not in inactive:
+                recorder.note(fold, event, at)
+                fold.apply(event)
+        return FieldState._frozen(fold, histories, all_events, inactive, recorder.trail())
+
+    def _refolded(self, runs: dict[str, Run], events: Sequence[Event]) -> FieldState:
+        """The state folded from the beginning; what is known to stand in regions is kept up."""
+        new = FieldState.fold(runs.values(), events)
+        uids = self.nuclei.keys() | new.nuclei.keys()
+        return replace(new, _seen=kept_up(self._seen, self.nuclei, new.nuclei, uids) | new._seen)
+
+    def _needs_refold(self, event: Event) -> bool:
+        return event.kind in ("undo", "redo", "use_run") or (
+            event.uid is not None and self._is_hidden(event.uid)
+        )
+
+    def _is_hidden(self, uid: UUID) -> bool:
+        return any(run.hidden and uid in run.hidden for run in self.runs.values())
+
+    def _reversed(self, event: Event) -> FieldState | None:
+        """The state after an undo or a redo; None where everything has to be folded again."""
+        histories, inactive = histories_after([event], self.histories, self._inactive)
+        all_events = (*self.events, event)
+        if inactive == self._inactive:  # not theirs to take back, or not the last
+            return replace(self, histories=histories, events=all_events)
+        if event.kind == "undo":
+            fold = self._fold_without(event.target)
+            trail = self._trail.without(event.target)
+        else:
+            fold, trail = self._fold_with(event.target)
+        if fold is None:
+            return None
+        return FieldState._frozen(fold, histories, all_events, inactive, trail)
+
+    def _fold_without(self, group: UUID) -> Fold | None:
+        fold = self._thawed()
+        step = self._trail.replaced_by(group, self.events, fold.marks)
+        if step is None or any(self._is_hidden(uid) for uid in step.nuclei):
+            return None
+        fold.marks = step.marks
+        for uid, (nucleus, deleted_xy) in step.nuclei.items():
+            fold.put(uid, nucleus)
+            if deleted_xy is None:
+                fold.deleted.pop(uid, None)
+            else:
+                fold.deleted[uid] = deleted_xy
+        return fold
+
+    def _fold_with(self, group: UUID) -> tuple[Fold | None, Trail]:
+        fold, recorder = self._thawed(), Recorder(self._trail)
+        if not self._trail.leaves_room_for(group, self.events, fold.marks):
+            return None, self._trail
+        for at, event in enumerate(self.events):
+            if event.is_edit and event.group == group:
+                if event.uid is not None and self._is_hidden(event.uid):
+                    return None, self._trail
+                recorder.note(fold, event, at)
+                fold.apply(event)
+        return fold, recorder.trail()
+
+    @classmethod
+    def _frozen(
+        cls,
+        fold: Fold,
+        histories: dict[str | None, History],
+        events: tuple[Event, ...],
+        inactive: frozenset[UUID],
+        trail: Trail,
+    ) -> FieldState:
+        return cls(
+            nuclei=fold.nuclei,
+            acceptances=fold.acceptances,
+            flagged=fold.flagged,
+            comments=fold.comments,
+            deleted=fold.deleted,
+            histories=histories,
+            bases=fold.bases,
+            runs=fold.runs,
+            events=events,
+            _inactive=inactive,
+            _aliases=fold.aliases,
+            _imports=fold.imports,
+            _trail=trail,
+            _seen=fold.tally.seen(fold.nuclei),
+        )
+
+    def _thawed(self) -> Fold:
+        fold = Fold(self.runs)
+        fold.nuclei = dict(self.nuclei)
+        fold.deleted = dict(self.deleted)
+        fold.bases = self.bases
+        fold.acceptances = self.acceptances
+        fold.flagged = self.flagged
+        fold.comments = self.comments
+        fold.aliases = self._aliases
+        fold.imports = self._imports
+        fold.tally = Tally(self._seen)
+        return fold
+
+    # What is truth
+
+    @property
+    def complete(self) -> tuple[Box, ...]:
+        """Regions where every nucleus is marked, in the order they were accepted."""
+        return tuple(a.region for a in self.acceptances if not a.changed)
+
+    @property
+    def changed(self) -> tuple[Box, ...]:
+        """Regions that were accepted and have other nuclei since: to be looked at again."""
+        return tuple(a.region for a in self.acceptances if a.changed)
+
+    @property
+    def truth_regions(self) -> tuple[Box, ...]:
+        """Regions that may be exported and learnt from: the complete ones, unless flagged."""
+        return () if self.flagged else self.complete
+
+    def seen_in(self, region: Box) -> dict[str, Any]:
+        """What an acceptance of `region` records of the nuclei in it now."""
+        if region not in self._seen:
+            self._seen[region] = Seen.of(self.nuclei.values(), region)
+        return self._seen[region].to_json()
+
+    def in_force(self) -> Iterator[Event]:
+        """The edits that were not taken back, in the journal's order."""
+        return (e for e in self.events if e.is_edit and e.group not in self._inactive)
+
+    # A run while it streams
+
+    def with_run(self, run: Run) -> FieldState:
+        """The state that knows `run`; nothing of it shows before a `use_run`."""
+        return self._refolded({**self.runs, run.run_id: run}, self.events)
+
+    def with_predictions(self, run_id: str, nuclei: Sequence[Nucleus]) -> FieldState:
+        """The state with further predictions of a run, equal to folding everything again."""
+        run = self.runs[run_id]
+        runs = {**self.runs, run_id: replace(run, nuclei=(*run.nuclei, *nuclei))}
+        base = self._latest_use(run_id)
+        if (
+            base is None
+            or base.aliases is not self._aliases
+            or any(n.uid in run.hidden for n in nuclei)
+        ):
+            return self._refolded(runs, self.events)
+        admitted = base.admits(nuclei)
+        if may_depend_on(self.acceptances, points_of(nuclei)[admitted]):
+            return self._refolded(runs, self.events)
+        new = {
+            n.uid: as_predicted(run_id, n, base.aliases)
+            for n, ok in zip(nuclei, admitted, strict=True)
+            if ok
+        }
+        return self._streamed(runs, {**self.nuclei, **new}, new)
+
+    def with_hidden(self, run_id: str, uids: Collection[UUID]) -> FieldState:
+        """The state after the server took predictions back; touched nuclei stay."""
+        run = self.runs[run_id]
+        hidden = run.hidden | frozenset(uids)
+        runs = {**self.runs, run_id: replace(run, hidden=hidden)}
+        here = [n for n in run.nuclei if n.uid in hidden]
+        if self._latest_use(run_id) is None or may_depend_on(self.acceptances, points_of(here)):
+            return self._refolded(runs, self.events)
+        gone = {uid for uid in uids if uid in self.nuclei and not self.nuclei[uid].touched}
+        kept = {uid: n for uid, n in self.nuclei.items() if uid not in gone}
+        return self._streamed(runs, kept, uids)
+
+    def with_masks(self, run_id: str, masks: Mapping[UUID, Mask]) -> FieldState:
+        """The state with masks for predictions of a run, equal to folding everything again."""
+        run = self.runs[run_id]
+        nuclei = tuple(replace(n, mask=masks[n.uid]) if n.uid in masks else n for n in run.nuclei)
+        runs = {**self.runs, run_id: replace(run, nuclei=nuclei)}
+        shown = [self.nuclei[uid] for uid in masks if uid in self.nuclei]
+        outlined = [n for n in nuclei if n.uid in masks]
+        if any(n.touched for n in shown) or may_depend_on(self.acceptances, points_of(outlined)):
+            return self._refolded(runs, self.events)
+        new = {n.uid: replace(n, nucleus=replace(n.nucleus, mask=masks[n.uid])) for n in shown}
+        return self._streamed(runs, {**self.nuclei, **new}, masks)
+
+    def _streamed(
+        self,
+        runs: dict[str, Run],
+        nuclei: dict[UUID, ReviewedNucleus],
+        uids: Collection[UUID],
+    ) -> FieldState:
+        """The state after a run has said more of the nuclei `uids`."""
+        trail = self._trail.beside_stream(uids, len(self.events))
+        seen = kept_up(self._seen, self.nuclei, nuclei, uids)
+        return replace(self, runs=runs, nuclei=nuclei, _trail=trail, _seen=seen)
+
+    def with_finished(self, run_id: str, status: RunStatus) -> FieldState:
+        """The state that knows how a run ended; it shows the same."""
+        ended = replace(self.runs[run_id], status=status)
+        return replace(self, runs={**self.runs, run_id: ended})
+
+    def _latest_use(self, run_id: str) -> Base | None:
+        """The base that a run is, if it is the latest and was used just once.
+
+        Only then does nothing that was decided since depend on what the run says.
+        """
+        uses = [base for base in self.bases if base.run_id == run_id]
+        return uses[0] if len(uses) == 1 and uses[0] is self.bases[-1] else None
+
+    # History
+
+    def can_undo(self, annotator: str) -> bool:
+        """Whether this person has a gesture to take back."""
+        return bool(self._history(annotator).done)
+
+    def can_redo(self, annotator: str) -> bool:
+        """Whether this person has an undone gesture to bring again."""
+        return bool(self._history(annotator).undone)
+
+    def undo_steps(self, annotator: str) -> int:
+        """How many gestures this person can take back."""
+        return len(self._history(annotator).done)
+
+    def next_undo(self, annotator: str) -> UUID | None:
+        """The group that this person's undo names next; None where there is none."""
+        done = self._history(annotator).done
+        return done[-1] if done else None
+
+    def next_redo(self, annotator: str) -> UUID | None:
+        """The group that this person's redo names next; None where there is none."""
+        undone = self._history(annotator).undone
+        return undone[-1] if undone else None
+
+    def _history(self, annotator: str) -> History:
+        return self.histories.get(annotator, History())
+
+
+_EVERYBODYS = CATEGORY_KINDS | {"use_run", "flag_field"}
+
+
+def events_of(events: Iterable[Event], annotators: Collection[str] | None) -> tuple[Event, ...]:
+    """The events that make up the state of the chosen annotators; None chooses all.
+
+    Which run is the base is nobody's opinion, nor what a category is called, and a flag asks
+    everybody for a second look: those events, and their undo and redo, always count.
+    """
+    events = tuple(events)
+    if annotators is None:
+        return events
+    shared = {e.group for e in events if e.kind in _EVERYBODYS}
+    return tuple(
+        e
+        for e in events
+        if e.annotator in annotators
+        or e.kind in _EVERYBODYS
+        or (e.kind in ("undo", "redo") and e.target in shared)
+    )
+
+
+def for_every_image(events: Iterable[Event]) -> tuple[Event, ...]:
+    """Of the events about the project as a whole, those that change the state of its images."""
+    return tuple(e for e in events if e.is_edit or e.kind in ("undo", "redo"))

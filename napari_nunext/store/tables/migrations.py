@@ -1,0 +1,87 @@
+"""Bringing a project to the schema of this version.
+
+A new project is created at the newest schema. An older one is carried up step by step; each step
+runs in the transaction that records it, so a step is either wholly done or not begun.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+from uuid import uuid4
+
+from sqlalchemy import Connection, func, insert, inspect, select
+
+from napari_nunext import __version__
+from napari_nunext.core.errors import StoreError
+from napari_nunext.store.events import GENESIS_HASH
+from napari_nunext.store.tables import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    Step: TypeAlias = Callable[[Connection], None]
+
+SOFTWARE = f"napari-nunext {__version__}"
+
+STEPS: Mapping[int, Step] = {}
+"""The step that leads to each version after the first."""
+
+
+def stored_version(connection: Connection) -> int | None:
+    """Schema of the project; 0 for an empty database, None for one that is not a project."""
+    tables = set(inspect(connection).get_table_names())
+    if not tables:
+        return 0
+    if not {"migration", "project", "event"} <= tables:
+        return None
+    version: int | None = connection.scalar(select(func.max(schema.migration.c.version)))
+    return version
+
+
+def create(connection: Connection, now: datetime) -> None:
+    """Make an empty database a project. The caller's transaction makes it whole or nothing."""
+    schema.metadata.create_all(connection)
+    connection.execute(
+        insert(schema.project).values(
+            uid=str(uuid4()),
+            created_utc=now.isoformat(),
+            head_seq=0,
+            head_hash=GENESIS_HASH,
+        )
+    )
+    _record(connection, schema.SCHEMA_VERSION, now)
+
+
+def apply_step(connection: Connection, version: int, step: Step, now: datetime) -> None:
+    """Take the step to `version` and record it, in the caller's transaction."""
+    step(connection)
+    _record(connection, version, now)
+
+
+def check_version(version: int | None, newest: int, name: str) -> int:
+    """Return `version` if this software can read it, as it is or after migration.
+
+    Raises
+    ------
+    StoreError
+        If the database is not a project, or a newer version wrote it.
+    """
+    if version is None:
+        raise StoreError(
+            f"{name} is a database, but not a review project. Choose another file, or a new name."
+        )
+    if version > newest:
+        raise StoreError(
+            f"{name} was written by a newer version of napari-nunext (schema {version}; this "
+            f"version reads up to {newest}). Update napari-nunext to open it."
+        )
+    return version
+
+
+def _record(connection: Connection, version: int, now: datetime) -> None:
+    connection.execute(
+        insert(schema.migration).values(
+            version=version, applied_utc=now.isoformat(), software=SOFTWARE
+        )
+    )

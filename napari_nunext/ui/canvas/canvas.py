@@ -1,0 +1,307 @@
+"""What the review puts on napari's canvas: image, outlines, nuclei, and a region to draw."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image
+
+from napari_nunext.review.model import Notice
+from napari_nunext.ui.canvas.drawings import (
+    image_drawing,
+    nuclei_drawing,
+    outlines_drawing,
+    region_drawing,
+)
+from napari_nunext.ui.canvas.guarding import LayerGuard
+from napari_nunext.ui.canvas.layers import place, placement, world_of
+from napari_nunext.ui.canvas.outline_mouse import OutlineMouse
+from napari_nunext.ui.canvas.outlines_layer import OutlinesLayer
+from napari_nunext.ui.canvas.overlays import Overlays
+from napari_nunext.ui.canvas.points_layer import NucleiLayer
+from napari_nunext.ui.canvas.region_layer import RegionLayer
+from napari_nunext.ui.napari_versions import camera_of, fit_view, show_scale_bar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari.layers import Layer
+    from napari.viewer import Viewer
+
+    from napari_nunext.review.controller import ReviewController
+    from napari_nunext.review.model import OpenField
+
+CLOSE_PX_PER_UM = 6.0
+"""Zoom from which a nucleus can be judged: screen pixels per um."""
+
+
+class Canvas:
+    """Owns the layers of the open image and keeps them in step with the review.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    controller : ReviewController
+    may_draw : callable
+        Whether the window is there to be drawn in; a closing one takes its layers away too.
+    """
+
+    def __init__(
+        self,
+        viewer: Viewer,
+        controller: ReviewController,
+        may_draw: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._viewer = viewer
+        self._controller = controller
+        self._model = controller.model
+        self._shown: OpenField | None = None
+        self.image: Image | None = None
+        self.outlines: OutlinesLayer | None = None
+        self.nuclei: NucleiLayer | None = None
+        self.region: RegionLayer | None = None
+        self._mouse: OutlineMouse | None = None
+        self._overlays: Overlays | None = None
+        self._guard = LayerGuard(viewer, self._mpp, self._tell, may_draw)
+        for signal, slot in self._subscriptions():
+            signal.connect(slot)
+
+    def _subscriptions(self) -> tuple[tuple[Any, Callable[..., None]], ...]:
+        """The news that is drawn, and who draws it."""
+        events = self._model.events
+        return (
+            (events.open_field, self.show_field),
+            (events.state, self._redraw),
+            (events.sure_above, self._redraw),
+            (events.hidden_categories, self._redraw),
+            (events.categories, self._recolor),
+            (events.selected, self._select),
+            (events.tool, self._show_tool),
+            (events.draft, self._show_draft),
+            (self._controller.focus_requested, self.look_at),
+        )
+
+    def layers(self) -> list[Layer]:
+        """Our layers, bottom up."""
+        ours = (
+            self.image,
+            self.outlines and self.outlines.layer,
+            self.region and self.region.layer,
+            self.nuclei and self.nuclei.layer,
+        )
+        return [layer for layer in ours if layer is not None]
+
+    def is_active(self) -> bool:
+        """Whether the keyboard and the mouse work on a layer of ours."""
+        active = self._viewer.layers.selection.active
+        return active is not None and any(active is layer for layer in self.layers())
+
+    def disconnect(self) -> None:
+        """Let go of the review."""
+        self._guard.disconnect()
+        self._disconnect_layers()
+        for signal, slot in self._subscriptions():
+            signal.disconnect(slot)
+
+    def _disconnect_layers(self) -> None:
+        """Have our layers follow the review no longer."""
+        if self.nuclei is not None and self.outlines is not None:
+            self.nuclei.pacer.stop()
+            self.outlines.pacer.stop()
+        for held in (self.region, self._mouse, self._overlays):
+            if held is not None:
+                held.disconnect()
+
+    # The open image
+
+    def show_field(self, field: OpenField | None) -> None:
+        """Put an image on the canvas, or another scale under the one that is there."""
+        if field is None:
+            self._clear()
+            return
+        other_pixels = self._shown is None or self._shown.rgb is not field.rgb
+        with self._guard.our_change():
+            self._guard.put_back()
+            if self.image is None:
+                self._add_layers(field)
+            elif other_pixels:
+                self._change_image(field)
+            else:
+                self._rescale(field.entry.mpp)
+        if other_pixels:
+            self.fit()
+        self._shown = field
+        self.focus()
+
+    def _clear(self) -> None:
+        """Take our layers away: nothing of an image that is not under review stays in sight."""
+        ours = self.layers()
+        self._disconnect_layers()
+        self.image = self.outlines = self.nuclei = self.region = self._shown = None
+        self._mouse = self._overlays = None
+        with self._guard.our_change():
+            self._guard.watch([])
+            for layer in ours:
+                if layer in self._viewer.layers:
+                    self._viewer.layers.remove(layer)
+
+    def fit(self) -> None:
+        """Let the image fill the canvas."""
+        if self.image is not None:
+            fit_view(self._viewer, self.image)
+
+    def focus(self) -> None:
+        """Make the nuclei the layer that the keyboard and the mouse work on."""
+        if self.nuclei is not None:
+            self._viewer.layers.selection.active = self.nuclei.layer
+
+    def _add_layers(self, field: OpenField) -> None:
+        mpp = field.entry.mpp
+        self.image = Image(field.rgb, name=field.entry.name, rgb=True, **placement(mpp))
+        self.outlines = OutlinesLayer(self._model, field)
+        self.nuclei = NucleiLayer(self._controller, mpp)
+        self._mouse = OutlineMouse(self._viewer, self._controller, self.nuclei.layer)
+        self._overlays = Overlays(
+            self._controller, self._guard, self.outlines.layer, self.nuclei.layer
+        )
+        self._watch()
+        show_scale_bar(self._viewer)
+
+    def _change_image(self, field: OpenField) -> None:
+        mpp, image = field.entry.mpp, self.image
+        assert image is not None
+        image.data = field.rgb
+        image.visible = True
+        self._guard.keep_name(image, field.entry.name)
+        place(image, mpp)
+        self._the_outlines().show_field(field)
+        self._the_nuclei().set_scale(mpp)
+        self._the_nuclei().redraw()
+        if self.region is not None:
+            self.region.set_scale(mpp)
+
+    def _rescale(self, mpp: float) -> None:
+        if self.image is None:
+            return
+        place(self.image, mpp)
+        self._the_outlines().set_scale(mpp)
+        self._the_nuclei().set_scale(mpp)
+        if self.region is not None:
+            self.region.set_scale(mpp)
+        self.fit()
+
+    def _the_outlines(self) -> OutlinesLayer:
+        assert self.outlines is not None
+        return self.outlines
+
+    def _the_nuclei(self) -> NucleiLayer:
+        assert self.nuclei is not None
+        return self.nuclei
+
+    # What napari's own tools may not change
+
+    def _watch(self) -> None:
+        """Have our layers guarded, bottom up."""
+        assert self.image is not None
+        drawings = [
+            image_drawing(self.image, self._model),
+            outlines_drawing(self._the_outlines(), self._model),
+            nuclei_drawing(self._the_nuclei()),
+        ]
+        if self.region is not None:
+            drawings.insert(2, region_drawing(self.region.layer, self._drop_region))
+        self._guard.watch(drawings)
+
+    @property
+    def is_putting_right(self) -> bool:
+        """Whether something that was done to our layers is about to be taken back."""
+        return self._guard.is_pending
+
+    def _mpp(self) -> float | None:
+        field = self._model.open_field
+        return None if field is None or self.image is None else field.entry.mpp
+
+    def _tell(self, words: str) -> None:
+        self._controller.session.notify(Notice(words))
+
+    # News of the review
+
+    def _redraw(self) -> None:
+        if self._shown is None or self._shown is not self._model.open_field:
+            return  # the image comes first
+        self._the_nuclei().pacer.ask()
+        self._the_outlines().pacer.ask()
+
+    def flush(self) -> None:
+        """Draw now what would be drawn soon."""
+        self._guard.flush()
+        if self.nuclei is not None and self.outlines is not None:
+            self.nuclei.pacer.flush()
+            self.outlines.pacer.flush()
+
+    def _recolor(self) -> None:
+        if self._shown is not None:
+            self._the_nuclei().redraw()
+            self._the_outlines().recolor()
+
+    def _select(self) -> None:
+        if self.nuclei is not None:
+            self.nuclei.redraw_selection()
+            self._the_outlines().pacer.ask()
+
+    def _show_draft(self) -> None:
+        if self.outlines is not None:
+            self.outlines.show_draft()
+
+    def _show_tool(self) -> None:
+        if self.nuclei is None:
+            return
+        # Nobody corrects what is not seen.
+        if self._model.tool in ("add", "select"):
+            self._controller.set_points(True)
+        elif self._model.tool == "outline":
+            self._controller.set_outlines(True)
+        self.focus()
+        self.nuclei.show_tool()
+
+    def look_at(self, x_px: float, y_px: float) -> None:
+        """Bring a place to the middle of the canvas, near enough to judge a nucleus."""
+        field = self._model.open_field
+        if field is None:
+            return
+        row, column = world_of(x_px, y_px, field.entry.mpp)
+        camera = camera_of(self._viewer)
+        camera.center = (row, column)
+        camera.zoom = max(camera.zoom, CLOSE_PX_PER_UM)
+
+    # Drawing a region
+
+    def draw_region(self) -> None:
+        """Let the user draw the rectangle to search."""
+        field = self._model.open_field
+        if field is None:
+            return
+        if self.region is None:
+            self.region = RegionLayer(self._controller, field.entry.mpp, self.focus)
+            self._watch()
+        self._viewer.layers.selection.active = self.region.layer
+        self.region.draw()
+
+    def _drop_region(self) -> None:
+        """The region was deleted: nothing is drawn any more."""
+        if self.region is not None:
+            self.region.disconnect()
+        self.region = None
+        self._controller.set_region(None)
+        self._watch()
+        self.focus()
+
+    # Overlays
+
+    def hide_overlays(self, hidden: bool) -> None:
+        """Show the tissue alone while a key is held."""
+        if self._overlays is not None:
+            self._overlays.hide(hidden)
+        if self.region is not None:
+            with self._guard.our_change():
+                self.region.layer.visible = not hidden

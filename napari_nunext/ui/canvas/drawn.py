@@ -1,0 +1,111 @@
+"""What of a field's nuclei the points show, and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from napari_nunext.ui.canvas.layers import to_napari
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from uuid import UUID
+
+    from numpy.typing import NDArray
+
+    from napari_nunext.review.model import ReviewModel
+    from napari_nunext.review.table import NucleusTable
+
+HALO = (0.07, 0.07, 0.10, 1.0)
+"""Thin dark rim, so that every colour reads on pink and on purple."""
+HALO_WIDTH = 0.1
+"""Part of a point's diameter."""
+RING_WIDTH = 0.3
+"""Of an unsure nucleus, which is hollow: wide enough to show its colour in the smallest points."""
+UNKNOWN_COLOR = (200, 200, 200)
+SURE_ALPHA, UNSURE_ALPHA = 0.85, 0.0
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Drawn:
+    """The points, N rows: of the nuclei that stand, those whose category is shown."""
+
+    table: NucleusTable
+    rows: NDArray[np.intp]
+    """Of the table, ascending, shape (N,)."""
+    places_rc: NDArray[np.float64]
+    """As napari has them, shape (N, 2)."""
+    colors: NDArray[np.float32]
+    """Of the categories, RGB in 0..1, shape (N, 3)."""
+    sure: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, model: ReviewModel) -> Drawn:
+        """Those of the open image."""
+        table = model.table
+        rows = np.flatnonzero(~(table.rejected | table.is_of(model.hidden_categories)))
+        rgb = {c.name: c.color for c in model.categories}
+        palette = np.array(
+            [rgb.get(name, UNKNOWN_COLOR) for name in table.names], dtype=np.float32
+        ).reshape(-1, 3)
+        return cls(
+            table=table,
+            rows=rows,
+            places_rc=to_napari(table.points_xy[rows]),
+            colors=(palette / np.float32(255))[table.category[rows]],
+            sure=table.is_sure(model.sure_above)[rows],
+        )
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def uids(self, points: Iterable[int]) -> list[UUID]:
+        """Identities of the nuclei that some points stand for."""
+        return [n.uid for n in self.table.nuclei[self.rows[list(points)]]]
+
+    def is_as(self, other: Drawn) -> bool:
+        """Whether both show the same."""
+        return (
+            np.array_equal(self.table.ids[self.rows], other.table.ids[other.rows])
+            and np.array_equal(self.colors, other.colors)
+            and np.array_equal(self.sure, other.sure)
+        )
+
+    def looks_like(self, other: Drawn) -> bool:
+        """Whether all but the places is drawn alike, and napari says the same of each point."""
+        return (
+            self.table.names == other.table.names
+            and np.array_equal(self.table.category[self.rows], other.table.category[other.rows])
+            and np.array_equal(
+                self.table.confidence[self.rows], other.table.confidence[other.rows], equal_nan=True
+            )
+            and np.array_equal(self.colors, other.colors)
+            and np.array_equal(self.sure, other.sure)
+        )
+
+    def face_colors(self) -> NDArray[np.float32]:
+        """Of the sure ones; an unsure one is hollow.  RGBA, shape (N, 4)."""
+        alpha = np.where(self.sure, SURE_ALPHA, UNSURE_ALPHA)
+        return np.column_stack((self.colors, alpha)).astype(np.float32)
+
+    def border_colors(self) -> NDArray[np.float32]:
+        """The halo of a sure one, the ring of an unsure one.  RGBA, shape (N, 4)."""
+        made = np.tile(np.array(HALO, dtype=np.float32), (len(self), 1))
+        made[~self.sure, :3] = self.colors[~self.sure]
+        return made
+
+    def border_widths(self) -> NDArray[np.float64]:
+        """Parts of a point's diameter, shape (N,)."""
+        return np.where(self.sure, HALO_WIDTH, RING_WIDTH)
+
+    def features(self) -> pd.DataFrame:
+        """What napari says of a point under the cursor."""
+        names = pd.Categorical.from_codes(
+            self.table.category[self.rows], categories=list(self.table.names)
+        )
+        return pd.DataFrame(
+            {"category": names, "confidence": self.table.confidence[self.rows], "sure": self.sure}
+        )

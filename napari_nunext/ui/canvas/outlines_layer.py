@@ -1,0 +1,307 @@
+"""The nuclei's outlines as one napari Labels layer, repainted only where something changed.
+
+The outlines themselves are painted, a pixel wide and labelled with their category's colour:
+napari's own contours are computed anew from the whole image whenever any pixel changes, which at
+1000 x 1000 px blocks the window for longer than drawing everything else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.layers import Labels
+from napari.utils.colormaps import CyclicLabelColormap
+
+from napari_nunext.core.nuclei import OKABE_ITO
+from napari_nunext.review.table import NucleusTable, places_in_sorted
+from napari_nunext.ui.bridge import Pacer
+from napari_nunext.ui.canvas.layers import place, placement
+from napari_nunext.ui.canvas.rims import rims_of
+from napari_nunext.ui.napari_versions import refresh_part
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_nunext.core.shapes.masks import Mask
+    from napari_nunext.review.model import OpenField, ReviewModel
+    from napari_nunext.review.outlining.hand import Draft
+
+COLORS = 16
+"""Label n has the colour of category n - 1; a 17th category shares the last colour."""
+SELECTED = COLORS + 1
+"""Label of what is selected, whatever its category."""
+SELECTED_COLOR = (255, 255, 255)
+REDRAW_EVERY_S = 0.3
+SPARE_RIMS = 1000
+"""Masks that are no more, and whose rims are kept until there are this many."""
+CELL_PX = 64
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Painted:
+    """What is on the layer, one row a mask."""
+
+    table: NucleusTable
+    rows: NDArray[np.intp]
+    """Of the table."""
+    mask_ids: NDArray[np.int64]
+    """As the table has them, ascending."""
+    labels: NDArray[np.uint8]
+
+    @classmethod
+    def nothing(cls) -> Painted:
+        """What is on an empty layer."""
+        table = NucleusTable.empty()
+        return cls(table, np.empty(0, np.intp), table.mask_ids, np.empty(0, np.uint8))
+
+    @property
+    def boxes_px(self) -> NDArray[np.int64]:
+        """Crops of the masks: x0, y0, x1, y1, shape (N, 4)."""
+        return self.table.mask_boxes_px[self.rows]
+
+    def masks(self, chosen: NDArray[np.bool_]) -> list[Mask]:
+        """Some of the masks."""
+        return [n.nucleus.mask for n in self.table.nuclei[self.rows[chosen]]]
+
+
+class OutlinesLayer:
+    """Keeps a Labels layer and the masks of the state the same."""
+
+    def __init__(self, model: ReviewModel, field: OpenField) -> None:
+        self._model = model
+        self.pacer = Pacer(self.redraw, REDRAW_EVERY_S)
+        self._painted = Painted.nothing()
+        self._rims: dict[int, tuple[Mask, NDArray[np.int64]]] = {}
+        """By the masks' ids: kept here, a mask keeps its id."""
+        self._draft: Draft | None = None
+        self._draft_rim = np.empty(0, dtype=np.int64)
+        """Pixels on which an outline is painted that is being drawn."""
+        self.layer = Labels(
+            self._blank(field),
+            name="Outlines",
+            opacity=0.9,
+            colormap=self._colormap(),
+            **placement(field.entry.mpp),
+        )
+        self._layer_data = self.layer.data
+        self._painted_over = False
+        self.layer.editable = False
+        # napari makes it editable again with every new array, and when it turns to 3D and back.
+        self.layer.events.editable.connect(self._keep_shut)
+        self.layer.events.labels_update.connect(self._on_paint)
+        self.redraw()
+
+    def is_true(self) -> bool:
+        """Whether nothing but `redraw` has drawn here, in the categories' colours."""
+        layer = self.layer
+        return (
+            not self._painted_over
+            and layer.data is self._layer_data
+            and np.array_equal(layer.colormap.colors, self._colormap().colors)
+            and layer.contour == 0
+            and not layer.show_selected_label
+        )
+
+    def restore(self, field: OpenField) -> None:
+        """Draw all of it anew, on an array of its own, whatever was done to the layer."""
+        self.layer.contour = 0
+        self.layer.show_selected_label = False
+        self.layer.colormap = self._colormap()
+        self.show_field(field)
+
+    def _keep_shut(self) -> None:
+        self.layer.editable = False
+
+    def _on_paint(self) -> None:
+        self._painted_over = True
+
+    def show_field(self, field: OpenField) -> None:
+        """Start over on another image."""
+        self._painted = Painted.nothing()
+        self._draft, self._draft_rim = None, self._draft_rim[:0]
+        self._rims.clear()
+        self.layer.data = self._layer_data = self._blank(field)
+        self._painted_over = False
+        self.set_scale(field.entry.mpp)
+        self.redraw()
+
+    def set_scale(self, mpp: float) -> None:
+        """Follow the image's scale."""
+        place(self.layer, mpp)
+
+    def recolor(self) -> None:
+        """Follow the categories' colours."""
+        self.layer.colormap = self._colormap()
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Paint what is new or changed and wipe what is gone."""
+        self.pacer.stop()
+        wanted, before = self._wanted(), self._painted
+        at = places_in_sorted(before.mask_ids, wanted.mask_ids)
+        is_new = at < 0
+        is_other = is_new.copy()
+        is_other[~is_new] = before.labels[at[~is_new]] != wanted.labels[~is_new]
+        is_gone = places_in_sorted(wanted.mask_ids, before.mask_ids) < 0
+        self._painted = wanted
+        drafted, self._draft = self._draft, self._model.draft
+        if not is_gone.any() and not is_other.any() and drafted is self._draft:
+            return
+        self._trace(wanted, is_new)
+        wiped, _ = self._rims_of(before, is_gone)
+        wiped = np.concatenate((wiped, self._draft_rim))
+        painted, labels = self._rims_of(wanted, is_other)
+        self._pixels[wiped] = 0
+        self._pixels[painted] = labels
+        is_hurt = ~is_other
+        is_hurt[is_hurt] = _are_near(wiped, wanted.boxes_px[is_hurt], self.layer.data.shape)
+        self._mend(is_hurt)
+        self._forget_rims()
+        self._show(np.concatenate((wiped, painted, self._paint_draft())))
+
+    def show_draft(self) -> None:
+        """Paint the outline that is being drawn in the place of the nucleus' own.
+
+        As it goes on, only where it was and is: whatever else there is in the field stays.
+        """
+        before, draft = self._draft, self._model.draft
+        if before is None or draft is None or before.uid != draft.uid:
+            self.redraw()  # the nucleus' own goes, or comes back
+            return
+        self._draft, wiped = draft, self._draft_rim
+        self._pixels[wiped] = 0
+        self._mend(_hold_any(self._painted.boxes_px, wiped, self.layer.data.shape))
+        self._show(np.concatenate((wiped, self._paint_draft())))
+
+    @property
+    def _pixels(self) -> NDArray[np.uint8]:
+        """Those of the layer, row by row."""
+        pixels: NDArray[np.uint8] = self.layer.data.reshape(-1)
+        return pixels
+
+    def _mend(self, is_hurt: NDArray[np.bool_]) -> None:
+        """Paint what of some rims was wiped along with others."""
+        beside, labels = self._rims_of(self._painted, is_hurt)
+        lost = self._pixels[beside] == 0
+        self._pixels[beside[lost]] = labels[lost]
+
+    def _paint_draft(self) -> NDArray[np.int64]:
+        """Paint it on top, and return where."""
+        masks = [] if self._draft is None else [self._draft.mask]
+        rims = rims_of(masks, *self.layer.data.shape)
+        self._draft_rim = np.concatenate((np.empty(0, dtype=np.int64), *rims))
+        self._pixels[self._draft_rim] = SELECTED
+        return self._draft_rim
+
+    def _wanted(self) -> Painted:
+        table, hidden = self._model.table, self._model.hidden_categories
+        label = {c.name: min(i, COLORS) for i, c in enumerate(self._model.categories, start=1)}
+        labels_of = np.array([label.get(name, COLORS) for name in table.names], dtype=np.uint8)
+        labels = labels_of[table.category]
+        state, selected = self._model.state, self._model.selected
+        if state is not None and selected:
+            nuclei = [state.nuclei[uid] for uid in selected if uid in state.nuclei]
+            labels[table.rows_of(nuclei)] = SELECTED
+        shown = (table.mask_ids != 0) & ~table.rejected & ~table.is_of(hidden)
+        draft = self._model.draft
+        if state is not None and draft is not None and draft.uid in state.nuclei:
+            shown[table.rows_of([state.nuclei[draft.uid]])] = False
+        rows = np.flatnonzero(shown)
+        mask_ids, first = np.unique(table.mask_ids[rows], return_index=True)
+        rows = rows[first]
+        return Painted(table, rows, mask_ids, labels[rows])
+
+    def _trace(self, painted: Painted, chosen: NDArray[np.bool_]) -> None:
+        """Find the rims of those masks that are not known yet."""
+        unknown = [
+            (mask_id, mask)
+            for mask_id, mask in zip(
+                painted.mask_ids[chosen].tolist(), painted.masks(chosen), strict=True
+            )
+            if mask_id not in self._rims
+        ]
+        height_px, width_px = self.layer.data.shape
+        rims = rims_of([mask for _, mask in unknown], height_px, width_px)
+        self._rims |= {
+            mask_id: (mask, rim) for (mask_id, mask), rim in zip(unknown, rims, strict=True)
+        }
+
+    def _rims_of(
+        self, painted: Painted, chosen: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+        """The pixels of the rims of some masks, and the label of each pixel."""
+        rims = [self._rims[mask_id][1] for mask_id in painted.mask_ids[chosen].tolist()]
+        pixels = np.concatenate((np.empty(0, dtype=np.int64), *rims))
+        return pixels, np.repeat(painted.labels[chosen], [len(rim) for rim in rims])
+
+    def _forget_rims(self) -> None:
+        """Let go of masks that are no more; those that are hidden come back soon."""
+        if len(self._rims) > 2 * len(self._painted.mask_ids) + SPARE_RIMS:
+            there = set(self._model.table.mask_ids.tolist())
+            self._rims = {key: rim for key, rim in self._rims.items() if key in there}
+
+    def _show(self, pixels: NDArray[np.int64]) -> None:
+        """Have napari draw the part of the image anew in which pixels were changed."""
+        height_px, width_px = self.layer.data.shape
+        if not len(pixels):
+            return
+        rows, columns = np.divmod(pixels, width_px)
+        part = (
+            slice(int(rows.min()), int(rows.max()) + 1),
+            slice(int(columns.min()), int(columns.max()) + 1),
+        )
+        area_px = (part[0].stop - part[0].start) * (part[1].stop - part[1].start)
+        if area_px * 4 > height_px * width_px:
+            self.layer.refresh()
+        else:
+            painted_over = self._painted_over
+            refresh_part(self.layer, part)
+            self._painted_over = painted_over  # this was no tool of napari's
+
+    def _blank(self, field: OpenField) -> NDArray[np.uint8]:
+        return np.zeros((field.entry.height_px, field.entry.width_px), dtype=np.uint8)
+
+    def _colormap(self) -> CyclicLabelColormap:
+        known = [category.color for category in self._model.categories][:COLORS]
+        rest = [OKABE_ITO[i % len(OKABE_ITO)] for i in range(len(known), COLORS)]
+        colors = np.ones((SELECTED + 1, 4))
+        colors[1:, :3] = np.array([*known, *rest, SELECTED_COLOR]) / 255
+        colors[0] = 0
+        return CyclicLabelColormap(colors=colors, name="NuNext categories", seed=0.5)
+
+
+def _hold_any(
+    boxes_px: NDArray[np.int64], pixels: NDArray[np.int64], shape_px: tuple[int, ...]
+) -> NDArray[np.bool_]:
+    """Which boxes (x0, y0, x1, y1), shape (N, 4), reach into the one around these pixels."""
+    if not len(pixels):
+        return np.zeros(len(boxes_px), dtype=bool)
+    rows, columns = np.divmod(pixels, shape_px[1])
+    x0, y0, x1, y1 = boxes_px.T
+    beside = (x0 > columns.max()) | (x1 <= columns.min())
+    held: NDArray[np.bool_] = ~(beside | (y0 > rows.max()) | (y1 <= rows.min()))
+    return held
+
+
+def _are_near(
+    pixels: NDArray[np.int64], boxes_px: NDArray[np.int64], shape_px: tuple[int, ...]
+) -> NDArray[np.bool_]:
+    """Which boxes (x0, y0, x1, y1), shape (N, 4), may hold one of these pixels of an image.
+
+    Pixels are gathered in square cells; how many of these lie in a box is the sum over four corners
+    of the table of their sums.
+    """
+    if not len(pixels):
+        return np.zeros(len(boxes_px), dtype=bool)
+    height, width = (side // CELL_PX + 1 for side in shape_px)
+    rows, columns = np.divmod(pixels, shape_px[1])
+    sums = np.zeros((height + 1, width + 1), dtype=np.int64)
+    sums[rows // CELL_PX + 1, columns // CELL_PX + 1] = 1
+    sums = sums.cumsum(axis=0).cumsum(axis=1)
+    x0, y0, x1, y1 = (boxes_px // CELL_PX + np.array([0, 0, 1, 1])).T
+    x0, x1 = x0.clip(0, width), x1.clip(0, width)
+    y0, y1 = y0.clip(0, height), y1.clip(0, height)
+    inside: NDArray[np.bool_] = sums[y1, x1] - sums[y0, x1] - sums[y1, x0] + sums[y0, x0] > 0
+    return inside

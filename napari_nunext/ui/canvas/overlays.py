@@ -1,0 +1,94 @@
+"""Whether points and outlines are seen: napari's eye and slider, and the panel's, the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari.layers import Labels, Points
+
+    from napari_nunext.review.controller import ReviewController
+    from napari_nunext.ui.canvas.guarding import LayerGuard
+
+
+class Overlays:
+    """Keeps the eyes and the opacity of the layers over the image in step with the review.
+
+    Parameters
+    ----------
+    controller : ReviewController
+    guard : LayerGuard
+    outlines, nuclei : Layer
+    """
+
+    def __init__(
+        self, controller: ReviewController, guard: LayerGuard, outlines: Labels, nuclei: Points
+    ) -> None:
+        self._controller = controller
+        self._model = controller.model
+        self._guard = guard
+        self._outlines = outlines
+        self._nuclei = nuclei
+        self._show_outlines(self._model.outlines)
+        self._show_points(self._model.points)
+        self._show_opacity(self._model.opacity)
+        for layer in (outlines, nuclei):
+            layer.events.visible.connect(self._on_visible)
+            layer.events.opacity.connect(self._on_opacity)
+        for signal, slot in self._subscriptions():
+            signal.connect(slot)
+
+    def disconnect(self) -> None:
+        """Let go of the review."""
+        for signal, slot in self._subscriptions():
+            signal.disconnect(slot)
+
+    def _subscriptions(self) -> tuple[tuple[Any, Callable[..., None]], ...]:
+        events = self._model.events
+        return (
+            (events.outlines, self._show_outlines),
+            (events.points, self._show_points),
+            (events.opacity, self._show_opacity),
+        )
+
+    def hide(self, hidden: bool) -> None:
+        """Show the tissue alone, or what the panel has ticked again."""
+        with self._guard.our_change():
+            self._outlines.visible = not hidden and self._model.outlines
+            self._nuclei.visible = not hidden and self._model.points
+
+    def _on_visible(self, event: Any) -> None:
+        """The eye of napari's list is the tick in the panel."""
+        if self._guard.is_ours:
+            return
+        shown = event.source.visible
+        if event.source is self._nuclei:
+            self._controller.set_points(shown)
+        else:
+            self._controller.set_outlines(shown)
+
+    def _on_opacity(self, event: Any) -> None:
+        """Napari's slider is the one in the panel."""
+        if not self._guard.is_ours:
+            self._controller.set_opacity(event.source.opacity)
+
+    def _show_outlines(self, shown: bool) -> None:
+        with self._guard.our_change():
+            self._outlines.visible = shown
+
+    def _show_points(self, shown: bool) -> None:
+        with self._guard.our_change():
+            self._nuclei.visible = shown
+        self._show_opacity(self._model.opacity)
+
+    def _show_opacity(self, opacity: float) -> None:
+        """Points that are hidden get theirs when they are shown.
+
+        For its thumbnail napari would look at the points that were in view when they were hidden.
+        """
+        with self._guard.our_change():
+            self._outlines.opacity = opacity
+            if self._nuclei.visible:
+                self._nuclei.opacity = opacity

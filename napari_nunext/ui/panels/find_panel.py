@@ -1,0 +1,211 @@
+"""Which model, where, and the one primary button: find nuclei, or stop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_nunext.review.names import shown_names
+from napari_nunext.ui.widgets.controls import (
+    Card,
+    Segments,
+    StatusDot,
+    Text,
+    ThinBar,
+    breakable,
+    button,
+    row,
+)
+from napari_nunext.ui.widgets.model_chooser import ModelChooser
+from napari_nunext.ui.widgets.model_tip import model_tip
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_nunext.review.controller import ReviewController
+    from napari_nunext.review.model import RunStatus, ServerStatus
+    from napari_nunext.ui.widgets.theme import Palette
+
+FIELD, REGION = 0, 1
+NAME_ROOM = 34
+"""Characters of an image's name that fit on a line."""
+
+
+class FindPanel(Card):
+    """Choose a model and search."""
+
+    region_wanted = Signal()
+    """The user wants to draw the region to search."""
+    checkup_wanted = Signal()
+    """The user wants to know how the model server is."""
+
+    def __init__(self, controller: ReviewController, palette: Palette) -> None:
+        super().__init__()
+        self._controller = controller
+        self._model = controller.model
+        self._palette = palette
+        self._models = ModelChooser()
+        self._dot = StatusDot("How the model server is. Click to check.")
+        self._where = Segments(["Whole field", "Drawn region"])
+        self._hint = Text(role="muted", wraps=True)
+        self._find = button("Find nuclei", role="primary")
+        self._progress = self._make_progress()
+        self.body.addLayout(row(Text("Model"), self._models, self._dot, stretch=1))
+        self.body.addWidget(self._where)
+        self.body.addWidget(self._hint)
+        self.body.addWidget(self._find)
+        self.body.addWidget(self._progress)
+        self._models.activated.connect(self._choose)
+        self._dot.clicked.connect(self.checkup_wanted.emit)
+        self._where.chosen.connect(self._choose_where)
+        self._find.clicked.connect(self.search)
+        events = self._model.events
+        events.models.connect(self._show_models)
+        events.model_id.connect(self._show_models)
+        events.server.connect(self._show_server)
+        events.run.connect(self._show_run)
+        events.region.connect(self._show_region)
+        events.open_field.connect(self._show_ready)
+        self._show_models()
+        self._show_server(self._model.server)
+        self._show_run(self._model.run)
+        self._show_region()
+
+    def set_palette(self, palette: Palette) -> None:
+        """Follow the theme."""
+        self._palette = palette
+        self._bar.set_palette(palette)
+        self._show_server(self._model.server)
+
+    def disconnect_model(self) -> None:
+        """Let go of the review."""
+        events = self._model.events
+        events.models.disconnect(self._show_models)
+        events.model_id.disconnect(self._show_models)
+        events.server.disconnect(self._show_server)
+        events.run.disconnect(self._show_run)
+        events.region.disconnect(self._show_region)
+        events.open_field.disconnect(self._show_ready)
+
+    def search(self) -> None:
+        """Search where the user chose."""
+        region = self._model.region if self._where.index() == REGION else None
+        if self._where.index() == FIELD or region is not None:
+            self._controller.find_nuclei(region)
+
+    def _make_progress(self) -> QWidget:
+        self._bar = ThinBar()
+        self._image = Text(role="muted", wraps=True)
+        self._words = Text(wraps=True)
+        self._stop = button("Stop", tip="Stop now; what was found stays")
+        self._stop.clicked.connect(self._controller.stop)
+        made = QWidget()
+        layout = QVBoxLayout(made)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(6)
+        layout.addWidget(self._image)
+        layout.addLayout(row(self._words, self._stop, stretch=0))
+        layout.addWidget(self._bar)
+        return made
+
+    def _name_of(self, image: Path) -> str:
+        paths = tuple(item.path for item in self._model.queue.items)
+        names = dict(zip(paths, shown_names(paths, NAME_ROOM), strict=True))
+        return breakable(f"Searching {names.get(image, image.name)}")
+
+    def _choose(self, index: int) -> None:
+        self._controller.improver.choose(self._models.itemData(index))
+        self._show_models()  # what is asked first is not chosen yet
+
+    def _choose_where(self, where: int) -> None:
+        if where == REGION:
+            self.region_wanted.emit()
+        else:
+            self._controller.set_region(None)
+        self._show_region()
+
+    def _show_models(self) -> None:
+        self._models.clear()
+        for model in self._model.models:
+            self._models.addItem(model.name, model.id)
+            index = self._models.count() - 1
+            self._models.setItemData(index, model_tip(model), Qt.ItemDataRole.ToolTipRole)
+            self._models.setItemData(
+                index, None if model.problem is None else 0, Qt.ItemDataRole.UserRole - 1
+            )
+            if model.id == self._model.model_id:
+                self._models.setCurrentIndex(index)
+                self._models.setToolTip(model_tip(model))
+        if not self._model.models:
+            self._models.addItem("waiting for the server", "")
+        self._show_ready()
+
+    def _show_server(self, status: ServerStatus) -> None:
+        p = self._palette
+        color = {"ready": p.good, "starting": p.warn, "off": p.muted, "failed": p.bad}
+        self._dot.show_status(color[status.phase], status.words)
+        self._dot.setToolTip(status.details or "How the model server is. Click to check.")
+        self._show_ready()
+
+    def _show_region(self) -> None:
+        wants_region = self._where.index() == REGION
+        if wants_region and self._model.region is None:
+            self._hint.setText("Drag a rectangle on the image.")
+        self._hint.setVisible(wants_region and self._model.region is None)
+        if not wants_region and self._model.region is not None:
+            self._where.choose(REGION)
+        self._show_ready()
+
+    def _show_ready(self) -> None:
+        waits_for = self._waits_for()
+        self._find.setEnabled(not waits_for)
+        self._find.setText(waits_for or "Find nuclei")
+
+    def _waits_for(self) -> str:
+        """What has to happen before a search can begin, as the button says it; empty if nothing."""
+        if not self._model.model_id and self._model.server.phase == "failed":
+            return "The model server is not running"
+        if not self._model.model_id:
+            return "Starting the model server\N{HORIZONTAL ELLIPSIS}"
+        if self._model.open_field is None:
+            return "Opening the image\N{HORIZONTAL ELLIPSIS}"
+        if self._where.index() == REGION and self._model.region is None:
+            return "Draw a region first"
+        return ""
+
+    def _show_run(self, run: RunStatus) -> None:
+        self._find.setVisible(not run.busy)
+        self._progress.setVisible(run.busy)
+        self._where.setEnabled(not run.busy)
+        self._models.setEnabled(not run.busy)
+        self._stop.setEnabled(run.phase != "stopping")
+        if run.outlines:
+            self._bar.show_progress(run.outlines_done, run.outlines)
+        else:
+            self._bar.show_progress(run.windows_done, run.windows)
+        self._image.setText("" if run.image is None else self._name_of(run.image))
+        self._words.setText(run_words(run))
+
+
+def run_words(run: RunStatus) -> str:
+    """How the search is going, in words."""
+    if run.phase == "starting":
+        return run.waiting or "Starting\N{HORIZONTAL ELLIPSIS}"
+    words = f"{run.found} {'nucleus' if run.found == 1 else 'nuclei'}"
+    if run.phase == "stopping":
+        return f"{words}, stopping\N{HORIZONTAL ELLIPSIS}"
+    if run.outlines:
+        words += f", outlines {run.outlines_done} of {run.outlines}"
+    if run.seconds_left is not None:
+        words += f", {duration(run.seconds_left)} left"
+    return words
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: ``8 s``, ``3 min``, ``1 h 20 min``."""
+    if seconds < 90:
+        return f"{max(round(seconds), 1)} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,139 @@
+"""The Improve tab: what there is to learn from, train here, use the new model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+
+from napari_nunext.ui.panels.find_panel import duration
+from napari_nunext.ui.panels.outcome_card import OutcomeCard, show_words
+from napari_nunext.ui.widgets.controls import Card, Text, ThinBar, button, row
+from napari_nunext.ui.widgets.loss_plot import LossPlot
+from napari_nunext.ui.widgets.theme import SPACE_PX, icon
+
+if TYPE_CHECKING:
+    from napari_nunext.review.controller import ReviewController
+    from napari_nunext.review.model import Check, Harvest, TrainingStatus
+    from napari_nunext.ui.widgets.theme import Palette
+
+
+class CheckLine(QWidget):
+    """A tick or a dash, and words."""
+
+    def __init__(self, check: Check, palette: Palette) -> None:
+        super().__init__()
+        mark = QLabel()
+        name, color = ("check", palette.good) if check.passed else ("dash", palette.warn)
+        mark.setPixmap(icon(name, color, widget=self).pixmap(16, 16))
+        self.setLayout(row(mark, Text(check.words, wraps=True), stretch=1))
+
+
+class ImprovePanel(QWidget):
+    """All of the Improve tab."""
+
+    export_wanted = Signal()
+
+    def __init__(self, controller: ReviewController, palette: Palette) -> None:
+        super().__init__()
+        self._controller = controller
+        self._model = controller.model
+        self._palette = palette
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(SPACE_PX)
+        self.outcome = OutcomeCard()
+        self.outcome.use_wanted.connect(lambda: self._controller.improver.use())
+        layout.addWidget(self.outcome)
+        layout.addWidget(self._make_harvest_card())
+        layout.addWidget(self._make_training_card())
+        layout.addStretch(1)
+        self._model.events.harvest.connect(self._show_harvest)
+        self._model.events.training.connect(self._show_training)
+        self._model.events.model_id.connect(self._show_outcome)
+        self._show_harvest(self._model.harvest)
+        self._show_training(self._model.training)
+
+    def set_palette(self, palette: Palette) -> None:
+        """Follow the theme."""
+        self._palette = palette
+        self._plot.set_palette(palette)
+        self._bar.set_palette(palette)
+        self._show_harvest(self._model.harvest)
+
+    def disconnect_model(self) -> None:
+        """Let go of the review."""
+        self._model.events.harvest.disconnect(self._show_harvest)
+        self._model.events.training.disconnect(self._show_training)
+        self._model.events.model_id.disconnect(self._show_outcome)
+
+    def _make_harvest_card(self) -> QWidget:
+        card = Card("WHAT YOU TAUGHT")
+        self._count = Text(role="big")
+        self._fields = Text(role="muted", wraps=True)
+        self._checks = QVBoxLayout()
+        self._checks.setSpacing(4)
+        self._export = button("Export training data\N{HORIZONTAL ELLIPSIS}")
+        self._export.clicked.connect(self.export_wanted.emit)
+        card.body.addWidget(self._count)
+        card.body.addWidget(self._fields)
+        card.body.addLayout(self._checks)
+        card.body.addWidget(self._export)
+        return card
+
+    def _make_training_card(self) -> QWidget:
+        card = Card("TRAIN ON THIS COMPUTER")
+        self._train = button("Train", role="primary")
+        self._stop = button("Stop", tip="Stop; your models stay as they are")
+        self._words = Text(wraps=True)
+        self._bar = ThinBar()
+        self._plot = LossPlot(self._palette)
+        self._learned = Text(role="muted", wraps=True)
+        self._progress = QWidget()
+        self._progress.setLayout(row(self._words, self._stop, stretch=0))
+        card.body.addWidget(self._train)
+        card.body.addWidget(self._progress)
+        card.body.addWidget(self._bar)
+        card.body.addWidget(self._plot)
+        card.body.addWidget(self._learned)
+        self._train.clicked.connect(lambda: self._controller.improver.train())
+        self._stop.clicked.connect(self._controller.improver.stop)
+        return card
+
+    def _show_harvest(self, harvest: Harvest) -> None:
+        self._count.setText(
+            f"{harvest.corrections} correction{'' if harvest.corrections == 1 else 's'}"
+        )
+        self._fields.setText(
+            f"in {harvest.fields} accepted field{'' if harvest.fields == 1 else 's'}, "
+            f"{harvest.nuclei} nuclei. Only accepted fields are learnt from."
+        )
+        while (item := self._checks.takeAt(0)) is not None:
+            line = item.widget()
+            if line is not None:
+                line.deleteLater()
+        for check in harvest.checks:
+            self._checks.addWidget(CheckLine(check, self._palette))
+        self._export.setEnabled(harvest.ready)
+        self._show_training(self._model.training)
+
+    def _show_training(self, status: TrainingStatus) -> None:
+        self._train.setVisible(not status.busy)
+        self._train.setText("Train again" if status.phase == "done" else "Train")
+        self._train.setEnabled(self._model.harvest.ready)
+        self._progress.setVisible(status.phase != "idle")
+        self._stop.setVisible(status.busy)
+        self._bar.setVisible(status.busy)
+        self._bar.show_progress(status.step, status.steps)
+        words = status.words
+        if status.busy and status.seconds_left is not None:
+            words += f", {duration(status.seconds_left)} left"
+        self._words.setText(words)
+        self._plot.setVisible(len(status.losses) >= 2)
+        self._plot.show_losses(status.losses)
+        show_words(self._learned, "" if status.lesson is None else status.lesson.words)
+        self._show_outcome()
+
+    def _show_outcome(self) -> None:
+        self.outcome.show_outcome(self._model.training, self._model.model_id)

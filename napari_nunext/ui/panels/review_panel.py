@@ -1,0 +1,220 @@
+"""The Review tab: find, look, correct, decide."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QCheckBox, QSlider, QVBoxLayout, QWidget
+
+from napari_nunext.ui.panels.category_list import CategoryList
+from napari_nunext.ui.panels.comment_line import CommentLine
+from napari_nunext.ui.panels.find_panel import FindPanel
+from napari_nunext.ui.panels.outline_ways import OutlineWays
+from napari_nunext.ui.panels.selection_line import SelectionLine
+from napari_nunext.ui.widgets.controls import Card, Segments, Text, button, row, scrolling
+from napari_nunext.ui.widgets.theme import SPACE_PX
+
+if TYPE_CHECKING:
+    from napari_nunext.review.controller import ReviewController
+    from napari_nunext.review.model import RunStatus, Tool
+    from napari_nunext.ui.widgets.theme import Palette
+
+TOOLS: tuple[Tool, ...] = ("look", "select", "add", "outline")
+TOOL_TIPS = (
+    "Drag to move the view, wheel to zoom  (Esc)",
+    "Click or drag around nuclei; drag them to move  (S)",
+    "Click where a nucleus was missed  (A)",
+    "Correct an outline: by clicks, with a brush, or as a polygon  (O, B, P)",
+)
+
+
+class ReviewPanel(QWidget):
+    """All of the Review tab."""
+
+    def __init__(self, controller: ReviewController, palette: Palette) -> None:
+        super().__init__()
+        self._controller = controller
+        self._model = controller.model
+        self._was_searching = False
+        self.finder = FindPanel(controller, palette)
+        self.categories = CategoryList(controller, palette)
+        self.decisions = self._make_decisions()
+        """What decides; the dock shows it below all that scrolls."""
+        above = QWidget()
+        column = QVBoxLayout(above)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(SPACE_PX)
+        column.addWidget(self.finder)
+        column.addWidget(self._make_nuclei_card())
+        column.addWidget(self._said)
+        column.addStretch(1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(SPACE_PX)
+        layout.addWidget(scrolling(above))
+        events = self._model.events
+        events.state.connect(self._show_state)
+        events.sure_above.connect(self._show_sure)
+        events.outlines.connect(self._show_outlines)
+        events.points.connect(self._show_points)
+        events.opacity.connect(self._show_opacity)
+        events.tool.connect(self._show_tool)
+        events.open_field.connect(self._show_state)
+        events.region.connect(self._show_decision)
+        events.run.connect(self._show_searched)
+        self._show_state()
+        self._show_sure()
+
+    def set_palette(self, palette: Palette) -> None:
+        """Follow the theme."""
+        self.finder.set_palette(palette)
+        self.categories.set_palette(palette)
+
+    def disconnect_model(self) -> None:
+        """Let go of the review."""
+        self.finder.disconnect_model()
+        self.categories.disconnect_model()
+        self._comment.disconnect_model()
+        self._selection.disconnect_model()
+        self._ways.disconnect_model()
+        events = self._model.events
+        events.state.disconnect(self._show_state)
+        events.sure_above.disconnect(self._show_sure)
+        events.outlines.disconnect(self._show_outlines)
+        events.points.disconnect(self._show_points)
+        events.opacity.disconnect(self._show_opacity)
+        events.tool.disconnect(self._show_tool)
+        events.open_field.disconnect(self._show_state)
+        events.region.disconnect(self._show_decision)
+        events.run.disconnect(self._show_searched)
+
+    def ask_comment(self) -> None:
+        """Open the line for a comment."""
+        self._comment.ask()
+
+    def decide(self) -> None:
+        """Accept what the button names, or take the acceptance back."""
+        if self._controller.decider.decision().reopens:
+            self._controller.reopen_field()
+        else:
+            self._controller.accept_field()
+
+    def _make_nuclei_card(self) -> QWidget:
+        card = Card("NUCLEI")
+        self._selection = SelectionLine(self._model)
+        self._sure = QSlider(Qt.Orientation.Horizontal)
+        self._sure.setRange(0, 100)
+        self._sure.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self._sure.setAccessibleName("Sure above")
+        self._sure_value = Text()
+        self._sure_value.setFixedWidth(28)
+        self._unsure = button("", role="link", tip="Go to the next unsure nucleus  (Tab)")
+        self._points = QCheckBox("Points")
+        self._points.setChecked(self._model.points)
+        self._outlines = QCheckBox("Outlines")
+        self._outlines.setChecked(self._model.outlines)
+        self._opacity = QSlider(Qt.Orientation.Horizontal)
+        self._opacity.setRange(10, 100)
+        self._opacity.setValue(round(self._model.opacity * 100))
+        self._opacity.setAccessibleName("Opacity of points and outlines")
+        self._opacity.setToolTip("Opacity of points and outlines")
+        for made in (self._points, self._outlines, self._opacity):
+            made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self._tools = Segments(["View", "Select", "Add", "Outline"])
+        for i, tip in enumerate(TOOL_TIPS):
+            self._tools.set_enabled(i, True, tip)
+        self._ways = OutlineWays(self._controller)
+        card.body.addWidget(self._tools)
+        card.body.addWidget(self._ways)
+        card.body.addWidget(self.categories)
+        card.body.addWidget(self._selection)
+        card.body.addLayout(row(Text("Sure above"), self._sure, self._sure_value, stretch=1))
+        card.body.addWidget(self._unsure)
+        card.body.addLayout(row(self._points, self._outlines, self._opacity, stretch=2, gap_px=12))
+        self._tools.chosen.connect(lambda i: self._controller.choose_tool(TOOLS[i]))
+        self._sure.valueChanged.connect(lambda v: self._controller.set_sure_above(v / 100))
+        self._unsure.clicked.connect(lambda: self._controller.next_unsure())
+        self._points.toggled.connect(self._controller.set_points)
+        self._outlines.toggled.connect(self._controller.set_outlines)
+        self._opacity.valueChanged.connect(lambda v: self._controller.set_opacity(v / 100))
+        return card
+
+    def _make_decisions(self) -> QWidget:
+        self._accept = button("Accept field", tip="Every nucleus is marked; go on  (Enter)")
+        self._flag = button("Flag", tip="Mark for a second look  (F)")
+        self._say = button("Comment", tip="On the field, or on the selected nucleus  (C)")
+        self._flag.setCheckable(True)
+        self._comment = CommentLine(self._controller)
+        self._said = Text(role="muted", wraps=True)
+        self._note = Text(role="caution", wraps=True)
+        self._reopen = button("Reopen", role="link", tip="Take back what is accepted in this field")
+        self._noted = QWidget()
+        self._noted.setLayout(row(self._note, self._reopen, stretch=0, gap_px=4))
+        made = QWidget()
+        layout = QVBoxLayout(made)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(6)
+        layout.addWidget(self._noted)
+        layout.addWidget(self._comment)
+        layout.addLayout(row(self._accept, self._flag, self._say, stretch=0, gap_px=6))
+        self._accept.clicked.connect(self.decide)
+        self._reopen.clicked.connect(self._controller.reopen_field)
+        self._flag.clicked.connect(self._controller.flag_field)
+        self._say.clicked.connect(self.ask_comment)
+        return made
+
+    def _show_state(self) -> None:
+        state = self._model.state
+        has_field = self._model.open_field is not None
+        for made in (self._accept, self._flag, self._say):
+            made.setEnabled(has_field)
+        self._flag.setChecked(state is not None and state.flagged)
+        comments = () if state is None else state.comments
+        self._said.setText("\n".join(f"{c.annotator}: {c.text}" for c in comments[-2:]))
+        self._said.setVisible(bool(comments))
+        self._show_decision()
+        self._show_unsure()
+
+    def _show_decision(self) -> None:
+        """What accepting means now: it follows the state, the drawn region and the search."""
+        decision = self._controller.decider.decision()
+        self._accept.setText(decision.label)
+        self._accept.setToolTip(decision.tip)
+        self._note.setText(decision.note)
+        self._reopen.setVisible(decision.can_reopen and not decision.reopens)
+        self._noted.setVisible(bool(decision.note))
+
+    def _show_searched(self, run: RunStatus) -> None:
+        if run.busy != self._was_searching:
+            self._was_searching = run.busy
+            self._show_decision()
+
+    def _show_tool(self, tool: Tool) -> None:
+        self._tools.choose(TOOLS.index(tool))
+
+    def _show_outlines(self, shown: bool) -> None:
+        self._outlines.setChecked(shown)
+
+    def _show_points(self, shown: bool) -> None:
+        self._points.setChecked(shown)
+
+    def _show_opacity(self, opacity: float) -> None:
+        self._opacity.setValue(round(opacity * 100))
+
+    def _show_sure(self) -> None:
+        value = self._model.sure_above
+        self._sure.setValue(round(value * 100))
+        self._sure_value.setText(f"{value:.2f}")
+        self._show_unsure()
+
+    def _show_unsure(self) -> None:
+        table = self._model.table
+        unsure = int((~table.is_sure(self._model.sure_above) & ~table.rejected).sum())
+        self._unsure.setVisible(len(table) > 0)
+        self._unsure.setText(
+            f"\N{LARGE CIRCLE} {unsure} unsure  \N{MIDDLE DOT}  Tab shows the next"
+            if unsure
+            else "No unsure nuclei"
+        )
+        self._unsure.setEnabled(bool(unsure))

@@ -1,0 +1,84 @@
+"""Whether what is on the screen is on the disk, and the way back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QFrame, QWidget
+
+from napari_nunext.ui.bridge import Pacer
+from napari_nunext.ui.widgets.controls import IconButton, StatusDot, Text, button, row
+
+if TYPE_CHECKING:
+    from napari_nunext.review.controller import ReviewController
+    from napari_nunext.ui.widgets.theme import Palette
+
+SHOW_EVERY_S = 0.3
+"""A stream of nuclei is saved ten times a second; to say so each time would only flicker."""
+
+
+class StatusLine(QFrame):
+    """Saved when; undo and redo; help."""
+
+    def __init__(self, controller: ReviewController, palette: Palette) -> None:
+        super().__init__()
+        self._model = controller.model
+        self._palette = palette
+        self._dot = StatusDot()
+        self._retry = button("Retry", tip="Try to save again, now")
+        self._undo = IconButton("undo", "Undo  (Ctrl+Z)")
+        self._redo = IconButton("redo", "Redo  (Ctrl+Shift+Z)")
+        self._steps = Text(role="muted")
+        self.help = IconButton("help", "Keys  (?)")
+        layout = row(self._dot, self._retry, QWidget(), self._steps, stretch=2, gap_px=4)
+        for made in (self._undo, self._redo, self.help):
+            layout.addWidget(made)
+        self.setLayout(layout)
+        self._retry.clicked.connect(controller.retry_save)
+        self._undo.clicked.connect(controller.undo)
+        self._redo.clicked.connect(controller.redo)
+        self._pacer = Pacer(self._show_save, SHOW_EVERY_S)
+        self._model.events.save.connect(self._pacer.ask)
+        self._model.events.undo_steps.connect(self._show_history)
+        self._model.events.can_redo.connect(self._show_history)
+        self._show_save()
+        self._show_history()
+
+    def set_palette(self, palette: Palette) -> None:
+        """Follow the theme."""
+        self._palette = palette
+        for made in (self._undo, self._redo, self.help):
+            made.set_palette(palette)
+        self._show_save()
+
+    def disconnect_model(self) -> None:
+        """Let go of the review."""
+        self._model.events.save.disconnect(self._pacer.ask)
+        self._pacer.stop()
+        self._model.events.undo_steps.disconnect(self._show_history)
+        self._model.events.can_redo.disconnect(self._show_history)
+
+    def words(self) -> str:
+        """What it says about saving."""
+        return self._dot.words()
+
+    def _show_save(self) -> None:
+        p, status = self._palette, self._model.save
+        self._retry.setVisible(status.phase == "failed")
+        self._dot.setToolTip(status.problem)
+        match status.phase:
+            case "nothing":
+                self._dot.show_status(p.muted, "Nothing to save yet")
+            case "saving":
+                self._dot.show_status(p.warn, "Saving\N{HORIZONTAL ELLIPSIS}")
+            case "saved":
+                at = "" if status.at is None else f" {status.at:%H:%M:%S}"
+                self._dot.show_status(p.good, f"Saved{at}")
+            case "failed":
+                self._dot.show_status(p.bad, "NOT saved")
+
+    def _show_history(self) -> None:
+        steps = self._model.undo_steps
+        self._steps.setText(f"{steps} step{'' if steps == 1 else 's'} back" if steps else "")
+        self._undo.setEnabled(bool(steps))
+        self._redo.setEnabled(self._model.can_redo)
