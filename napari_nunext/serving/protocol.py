@@ -108,14 +108,54 @@ class Problem(Message):
     message: Sentence
 
 
-# Detection
+# Jobs
 
 
-class DetectRequest(Message):
-    """Find the nuclei of an image that was uploaded before."""
+class JobRequest(Message):
+    """What every job is asked: something about an image that was uploaded before."""
 
     image: Sha256
     mpp: MppField
+    run: RunId | None = None
+    """The caller's id for it, by which it can be cancelled."""
+
+
+class CancelRequest(Message):
+    """Stop a job at its next step."""
+
+    run: RunId
+
+
+class Cancelled(Message):
+    """Reply of ``POST /v1/cancel``; `found` is False where the job had already ended."""
+
+    found: bool
+
+
+class Event(Message):
+    """One line of a stream."""
+
+    event: str
+
+
+LAST_EVENTS = ("done", "failed")
+"""With one of these every stream ends that was not cut off."""
+
+
+class Failed(Event):
+    """Last event of a job that broke; what was streamed before it stays valid."""
+
+    event: Literal["failed"] = "failed"
+    code: str
+    message: Sentence
+
+
+# Detection
+
+
+class DetectRequest(JobRequest):
+    """Find the nuclei of an image."""
+
     model: str | None = None
     """Id of a detector; the server's default when None."""
     region: tuple[Number, Number, Number, Number] | None = None
@@ -125,8 +165,6 @@ class DetectRequest(Message):
     masks: bool = False
     segmenter: str | None = None
     """Id of a segmenter, where masks are wanted; the server's default when None."""
-    run: RunId | None = None
-    """The caller's id for this run, by which it can be cancelled."""
     priority: Literal["interactive", "batch"] = "interactive"
     """``"batch"`` lets those go first who wait for an answer."""
 
@@ -141,7 +179,7 @@ class PointOut(Message):
     confidence: Annotated[float, Field(ge=0, le=1)]
 
 
-class Started(Message):
+class Started(Event):
     """First event: everything that a prediction must remember of how it was made."""
 
     event: Literal["started"] = "started"
@@ -155,7 +193,7 @@ class Started(Message):
     decoding: dict[str, Any]
 
 
-class Points(Message):
+class Points(Event):
     """Points of one window, as they are decoded."""
 
     event: Literal["points"] = "points"
@@ -163,14 +201,14 @@ class Points(Message):
     points: list[PointOut]
 
 
-class Hidden(Message):
+class Hidden(Event):
     """Points that a surer sighting of the same nucleus replaced."""
 
     event: Literal["hidden"] = "hidden"
     indices: list[int]
 
 
-class WindowDone(Message):
+class WindowDone(Event):
     """A window is finished; ``"limit"`` means it was cut off at the most points it may hold."""
 
     event: Literal["window"] = "window"
@@ -201,14 +239,14 @@ class MaskOut(Message):
         return Mask.from_json(self.model_dump(include={"offset", "size", "counts"}))
 
 
-class Masks(Message):
+class Masks(Event):
     """Masks of points that stand for good; a point for which no pixel is drawn has none."""
 
     event: Literal["masks"] = "masks"
     masks: list[MaskOut]
 
 
-class Usage(Message):
+class Usage(Event):
     """What the run cost."""
 
     event: Literal["usage"] = "usage"
@@ -217,20 +255,12 @@ class Usage(Message):
     seconds: float
 
 
-class Done(Message):
+class Done(Event):
     """Last event of a run that ended by itself or was cancelled."""
 
     event: Literal["done"] = "done"
     points: int
     finish: Literal["complete", "cancelled"]
-
-
-class Failed(Message):
-    """Last event of a run that broke; what was streamed before it stays valid."""
-
-    event: Literal["failed"] = "failed"
-    code: str
-    message: Sentence
 
 
 DetectEvent: TypeAlias = Annotated[
@@ -239,18 +269,6 @@ DetectEvent: TypeAlias = Annotated[
 ]
 detect_event: TypeAdapter[DetectEvent] = TypeAdapter(DetectEvent)
 """Parses a line of the stream: ``detect_event.validate_json(line)``."""
-
-
-class CancelRequest(Message):
-    """Stop a run at its next step."""
-
-    run: RunId
-
-
-class Cancelled(Message):
-    """Reply of ``POST /v1/cancel``; `found` is False where the run had already ended."""
-
-    found: bool
 
 
 # Segmentation
@@ -271,11 +289,9 @@ class MaskPrompt(Message):
     box: tuple[Number, Number, Number, Number] | None = None
 
 
-class SegmentRequest(Message):
-    """Masks for prompts on an image that was uploaded before."""
+class SegmentRequest(JobRequest):
+    """Masks for prompts on an image."""
 
-    image: Sha256
-    mpp: MppField
     prompts: Annotated[list[MaskPrompt], Field(max_length=10_000)]
     segmenter: str | None = None
 

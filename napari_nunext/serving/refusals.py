@@ -7,7 +7,7 @@ import math
 # FastAPI's own type: it lets no other pass that is raised while it reads a body.
 from fastapi import HTTPException
 
-from napari_nunext.serving.protocol import Problem
+from napari_nunext.serving.protocol import Failed, Problem
 
 AWAY_RETRY_S = 5
 """What runs a model may be back after that."""
@@ -89,6 +89,14 @@ def busy(whose: str, retry_s: float) -> Refusal:
         f"{subject} Try again in {seconds} s.",
         {"Retry-After": str(seconds)},
     )
+
+
+def refused(failed: Failed) -> Refusal:
+    """What a stream would have said in its last event, for who waits for one answer."""
+    return Refusal(_STATUS.get(failed.code, 500), failed.code, failed.message)
+
+
+_STATUS = {"cancelled": 409, "busy": 503, "hangs": 503, "time_limit": 503}
 
 
 def draining(retry_s: float) -> Refusal:

@@ -1,4 +1,4 @@
-"""What the server does, apart from HTTP: images, models, detections, segmentations, and its end.
+"""What the server does, apart from HTTP: images, models, jobs, and its end.
 
 The methods belong to the event loop's thread. What takes time is handed to the worker.
 """
@@ -6,17 +6,16 @@ The methods belong to the event loop's thread. What takes time is handed to the 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from napari_nunext import __version__
 from napari_nunext.serving.health.device import device_name, resident_bytes
 from napari_nunext.serving.health.failures import failure
 from napari_nunext.serving.health.metrics import Metrics
 from napari_nunext.serving.health.self_check import free_disk_bytes, free_memory_bytes, problems
-from napari_nunext.serving.jobs.detect import DetectJobs
-from napari_nunext.serving.jobs.segment import SegmentJobs
+from napari_nunext.serving.jobs.desk import Desk
+from napari_nunext.serving.jobs.kinds import KINDS
 from napari_nunext.serving.jobs.worker import at_one_go
-from napari_nunext.serving.jobs.workshop import Workshop
 from napari_nunext.serving.models.budget import Budget
 from napari_nunext.serving.models.images import ImageStore
 from napari_nunext.serving.models.shelf import Shelf
@@ -24,19 +23,12 @@ from napari_nunext.serving.protocol import Failed, Health
 from napari_nunext.serving.refusals import Refusal, busy, draining, too_large_to_decode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from concurrent.futures import Future
-
     from napari_nunext.images import TileImage
-    from napari_nunext.serving.jobs.streams import Run
+    from napari_nunext.serving.jobs.kind import Kind
+    from napari_nunext.serving.jobs.work import Work
     from napari_nunext.serving.models.images import Upload
     from napari_nunext.serving.models.shelf import ModelCatalog
-    from napari_nunext.serving.protocol import (
-        DetectRequest,
-        ModelInfo,
-        SegmentReply,
-        SegmentRequest,
-    )
+    from napari_nunext.serving.protocol import JobRequest, ModelInfo
     from napari_nunext.serving.settings import ServerSettings
 
 
@@ -55,10 +47,9 @@ class Service:
         self.images = ImageStore(settings.image_store_bytes, settings.max_image_pixels)
         self.metrics = Metrics()
         self._shelf = Shelf(catalog)
-        self._workshop = Workshop(settings, self._shelf, self.metrics)
-        self._worker = self._workshop.worker
-        self._detect_jobs = DetectJobs(self._workshop)
-        self._segment_jobs = SegmentJobs(self._workshop)
+        self._desk = Desk(settings, self.metrics)
+        self._worker = self._desk.worker
+        self.kinds: list[Kind[Any]] = [kind(self._shelf, self.metrics) for kind in KINDS]
         self._decoders = asyncio.Semaphore(settings.decoders)
         self._decoding = Budget(settings.max_decoding_bytes)
         self._draining = False
@@ -93,7 +84,7 @@ class Service:
             problems=problems(
                 died=self.settings.died,
                 step_s=self._worker.step_s(),
-                out_of_memory=self._workshop.out_of_memory,
+                out_of_memory=self._desk.out_of_memory,
                 default_problem=shelf.default_problem,
                 away=shelf.away(),
                 disk_bytes=free_disk_bytes(),
@@ -167,8 +158,8 @@ class Service:
         async with self._decoders:
             return await asyncio.to_thread(upload.decode, sha256)
 
-    async def detect(self, request: DetectRequest, user: str = "") -> Run:
-        """Put a detection in the queue.
+    async def begin(self, kind: Kind[Any], request: JobRequest, user: str = "") -> Work:
+        """Put a job in the queue.
 
         Raises
         ------
@@ -176,40 +167,25 @@ class Service:
             404 for an image or model that is not there, 409 for an id in use, 422 for a model that
             cannot be served, 429 when too much waits, 503 when the server is about to stop.
         InputError
-            For a region outside the image.
+            For what does not fit the image: a region or prompt outside of it, for example.
         """
         self._refuse_if_draining()
-        return await self._detect_jobs.begin(self.image(request.image), request, user)
-
-    async def segment(
-        self, request: SegmentRequest, cancelled: Callable[[], bool], user: str = ""
-    ) -> Future[SegmentReply]:
-        """Put a segmentation in the queue; refusals as in `detect`.
-
-        Raises
-        ------
-        InputError
-            For a prompt that is empty or outside the image.
-        """
-        self._refuse_if_draining()
-        image = self.image(request.image)
-        return await self._segment_jobs.begin(image, request, cancelled, user)
+        return await self._desk.begin(kind, request, self.image(request.image), user)
 
     def cancel(self, run_id: str) -> bool:
-        """Stop a run, or remember to, if it has yet to arrive. Returns whether it was there."""
-        return self._detect_jobs.cancel(run_id)
+        """Stop a job, or remember to, if it has yet to arrive. Returns whether it was there."""
+        return self._desk.cancel(run_id)
 
-    def forget(self, run: Run) -> None:
-        """The stream of a run has ended, by itself or because its reader left."""
-        self._detect_jobs.end(run)
+    def forget(self, work: Work) -> None:
+        """The answer has ended, by itself or because its reader left."""
+        self._desk.end(work)
 
     # Its end
 
     @property
     def busy(self) -> bool:
         """Whether anything runs, waits, or has yet to be read by its caller."""
-        worker = self._worker
-        return bool(self._detect_jobs.any_open or worker.under_way or worker.waiting)
+        return self._desk.busy
 
     def drain(self) -> None:
         """Take no more; what runs and waits goes on. From any thread."""
@@ -223,7 +199,7 @@ class Service:
     def fail_runs(self) -> None:
         """Tell every caller that the server is started again, because a model hangs."""
         self._draining = True
-        self._detect_jobs.tell_all(
+        self._desk.end_all(
             Failed(
                 code="hangs",
                 message="The model does not move any more; its server is started again. "
@@ -234,7 +210,7 @@ class Service:
     def stop_runs(self) -> None:
         """Stop what runs, and take no more. From any thread."""
         self._draining = True
-        self._detect_jobs.stop_all()
+        self._desk.stop_all()
 
     def close(self) -> None:
         """Stop what runs, and end the worker. From any thread."""

@@ -15,7 +15,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Self, TypeVar
 
 import httpx
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from napari_nunext.core.errors import (
     InputError,
@@ -27,11 +27,11 @@ from napari_nunext.core.identity import pixels_sha256
 from napari_nunext.serving.addresses import is_loopback
 from napari_nunext.serving.client.patience import Waiting
 from napari_nunext.serving.protocol import (
+    LAST_EVENTS,
     Cancelled,
     CancelRequest,
     DetectRequest,
-    Done,
-    Failed,
+    Event,
     Health,
     ImageStored,
     ModelInfo,
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.serving.client.patience import Patience
-    from napari_nunext.serving.protocol import DetectEvent
+    from napari_nunext.serving.protocol import DetectEvent, JobRequest
 
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 30.0
@@ -59,6 +59,7 @@ SILENCE_TIMEOUT_S = 60.0
 """Longest silence within a stream; a server that is alive says so every few seconds."""
 
 _Reply = TypeVar("_Reply", bound=BaseModel)
+_Event = TypeVar("_Event", bound=Event)
 
 
 class Client:
@@ -175,12 +176,22 @@ class Client:
         ServerUnavailableError
             If it cannot be reached, or dies in the middle: after all that arrived was yielded.
         """
+        return self._events("/v1/detect", request, detect_event, patience)
+
+    def _events(
+        self,
+        path: str,
+        request: JobRequest,
+        events: TypeAdapter[_Event],
+        patience: Patience | None,
+    ) -> Iterator[_Event]:
+        """What a job streams; it is asked for anew until something has come."""
         waiting = Waiting(patience)
         began = False
         while True:
             try:
-                with closing(self._stream(request)) as events:
-                    for event in events:
+                with closing(self._stream(path, request, events)) as stream:
+                    for event in stream:
                         began = True
                         yield event
                 return
@@ -189,7 +200,9 @@ class Client:
                     raise
                 waiting.after(error)
 
-    def _stream(self, request: DetectRequest) -> Generator[DetectEvent]:
+    def _stream(
+        self, path: str, request: JobRequest, events: TypeAdapter[_Event]
+    ) -> Generator[_Event]:
         """The events of one try."""
         timeout = httpx.Timeout(SILENCE_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
         # A server of an earlier version knows nothing of what was added since, and need not.
@@ -197,7 +210,7 @@ class Client:
         with (
             self._failures(),
             self._http.stream(
-                "POST", "/v1/detect", content=body, headers=_JSON, timeout=timeout
+                "POST", path, content=body, headers=_JSON, timeout=timeout
             ) as response,
         ):
             if response.is_error:
@@ -206,23 +219,23 @@ class Client:
             for line in response.iter_lines():
                 if not line.strip():
                     continue
-                event = detect_event.validate_json(line)
+                event = events.validate_json(line)
                 yield event
-                if isinstance(event, Done | Failed):
+                if event.event in LAST_EVENTS:
                     return
         raise ServerUnavailableError(
             "The model server stopped in the middle of its answer. What it sent before is kept."
         )
 
     def cancel(self, run: str) -> bool:
-        """Stop a run at its next step; what it found before stays.
+        """Stop a job at its next step; what was streamed before stays.
 
-        A run that the server has not heard of yet is stopped as soon as it arrives.
+        One that the server has not heard of yet is stopped as soon as it arrives.
 
         Returns
         -------
         bool
-            Whether the run was under way.
+            Whether it was under way.
         """
         return self._ask(Cancelled, "POST", "/v1/cancel", CancelRequest(run=run)).found
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from starlette.middleware import Middleware
 
 from napari_nunext.images.tile import image_from_pixels
+from napari_nunext.serving.http.jobs import job_path
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 IMAGES = "/v1/images/"
-NAMING_AN_IMAGE = frozenset({"/v1/detect", "/v1/segment"})
 CANCEL = "/v1/cancel"
 RETRY_S = 1.0
 """How soon the peers are asked again after they did not answer."""
@@ -80,6 +80,7 @@ class _Joined:
         self._app = app
         self._service = service
         self._peers = peers
+        self._naming_an_image = {job_path(kind) for kind in service.kinds}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -94,7 +95,7 @@ class _Joined:
             await self._bring(path.removeprefix(IMAGES))
         elif path.startswith(IMAGES) and method == "PUT":
             send = self._sharing(path.removeprefix(IMAGES), send)
-        elif path in NAMING_AN_IMAGE:
+        elif path in self._naming_an_image:
             receive = _overheard(receive, self._bring_named)
         elif path == CANCEL:
             receive = _overheard(receive, self._pass_on)

@@ -1,105 +1,88 @@
-"""The segmentations of a server: clicks, and what is drawn for them."""
+"""Segmentation as a job: clicks, and what is drawn for them."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
-from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_nunext.core.errors import InputError, NunextError
+from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import Box
 from napari_nunext.images.remembered import RememberedWindows, new_windows
 from napari_nunext.models.segmenter import Prompt
 from napari_nunext.models.whole_image.masks import draw_masks
-from napari_nunext.serving.jobs.fair_queue import Job
-from napari_nunext.serving.protocol import MaskOut, SegmentReply
-from napari_nunext.serving.refusals import Refusal
+from napari_nunext.serving.jobs.kind import Kind, Outcome, Prepared
+from napari_nunext.serving.protocol import Failed, MaskOut, SegmentReply, SegmentRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from napari_nunext.images import TileImage
-    from napari_nunext.serving.jobs.workshop import Workshop
-    from napari_nunext.serving.protocol import MaskPrompt, ModelInfo, SegmentRequest
-
-logger = logging.getLogger(__name__)
+    from napari_nunext.serving.health.metrics import Metrics
+    from napari_nunext.serving.jobs.fair_queue import Urgency
+    from napari_nunext.serving.jobs.kind import Steps
+    from napari_nunext.serving.jobs.work import Work
+    from napari_nunext.serving.models.shelf import Shelf
+    from napari_nunext.serving.protocol import MaskPrompt, ModelInfo
+    from napari_nunext.serving.settings import ServerSettings
 
 WINDOWS_BYTES = 64 * 2**20
 """Memory for the pixels under recent clicks: windows of 1024 px for twenty of them."""
 
+CANCELLED = Failed(
+    code="cancelled", message="The masks were stopped before all were drawn. Ask for them again."
+)
+"""Some of the masks would read as if the others had no pixel."""
 
-class SegmentJobs:
-    """Begins and counts segmentations. For the event loop's thread.
 
-    Parameters
-    ----------
-    workshop : Workshop
-    """
+class Segment(Kind[SegmentRequest]):
+    """Draw a mask for each prompt. Hanging up stops it."""
 
-    def __init__(self, workshop: Workshop) -> None:
-        self._workshop = workshop
+    name = "segment"
+    request = SegmentRequest
+    answer = SegmentReply
+    streams = False
+
+    def __init__(self, shelf: Shelf, metrics: Metrics) -> None:
+        super().__init__(shelf, metrics)
         self._windows = new_windows(WINDOWS_BYTES)
 
-    async def begin(
-        self,
-        image: TileImage,
-        request: SegmentRequest,
-        cancelled: Callable[[], bool],
-        user: str,
-    ) -> Future[SegmentReply]:
-        """Put a segmentation in the queue; errors are those of `Service.segment`."""
+    async def prepare(self, request: SegmentRequest, image: TileImage) -> Prepared:
+        """Choose a segmenter; `InputError` for a prompt that is empty or outside the image."""
         prompts = [_checked_prompt(prompt, image) for prompt in request.prompts]
-        shelf = self._workshop.shelf
-        model = await asyncio.to_thread(shelf.choose, "segmenter", request.segmenter)
-        future: Future[SegmentReply] = Future()
-        arrived = time.monotonic()
+        model = await asyncio.to_thread(self._shelf.choose, "segmenter", request.segmenter)
+        steps = partial(self._steps, image, prompts, request.mpp, model)
+        return Prepared(model.name, steps, unbegun=CANCELLED)
 
-        def steps() -> Iterator[None]:
-            waited_s = time.monotonic() - arrived
-            self._workshop.metrics.wait_seconds.labels("click").observe(waited_s)
-            if future.set_running_or_notify_cancel():
-                yield from self._steps(future, image, prompts, request.mpp, model, cancelled)
+    def urgency(self, request: SegmentRequest) -> Urgency:
+        """Somebody has clicked, and waits."""
+        del request
+        return "click"
 
-        job = Job(steps, user, "click")
-        self._workshop.submit(job)
-        worker = self._workshop.worker
-        # A cancelled one that has begun sees it at its next step, and takes it at once.
-        future.add_done_callback(lambda done: done.cancelled() and not worker.withdraw(job))
-        return future
+    def limit_s(self, settings: ServerSettings) -> float:
+        """The longest that somebody waits for masks."""
+        return settings.max_segment_s
+
+    def too_long(self, limit_s: float) -> Failed:
+        """What is said when masks take too long."""
+        return Failed(
+            code="time_limit",
+            message=f"The masks took longer than {limit_s:g} s. Ask for fewer.",
+        )
 
     def _steps(
-        self,
-        future: Future[SegmentReply],
-        image: TileImage,
-        prompts: list[Prompt],
-        mpp: float,
-        model: ModelInfo,
-        cancelled: Callable[[], bool],
-    ) -> Iterator[None]:
-        """Draw, in the worker's thread. Whatever happens, the future gets its end."""
-        outcome = "failed"
+        self, image: TileImage, prompts: list[Prompt], mpp: float, model: ModelInfo, work: Work
+    ) -> Steps:
         seen = RememberedWindows(image, self._windows)
-        try:
-            segmenter = self._workshop.shelf.take_segmenter(model.id)
-            masks: list[MaskOut] = []
-            for drawn in draw_masks(seen, prompts, segmenter, mpp=mpp, cancelled=cancelled):
-                masks += [MaskOut.of(m.index, m.mask, m.score) for m in drawn]
-                yield
-            masks.sort(key=lambda mask: mask.index)
-            outcome = "cancelled" if cancelled() else "complete"
-            future.set_result(SegmentReply(masks=masks, segmenter=model.id))
-        except NunextError as error:
-            future.set_exception(error)
-        except (Exception, SystemExit) as error:
-            logger.exception("a segmentation failed")
-            said = self._workshop.broke(model.name, error)
-            future.set_exception(Refusal(500, said.code, said.message))
-        finally:
-            self._workshop.metrics.jobs.labels("segment", outcome).inc()
+        segmenter = self._shelf.take_segmenter(model.id)
+        masks: list[MaskOut] = []
+        for drawn in draw_masks(seen, prompts, segmenter, mpp=mpp, cancelled=work.cancelled):
+            masks += [MaskOut.of(m.index, m.mask, m.score) for m in drawn]
+            yield None
+        if work.cancelled():
+            return Outcome(CANCELLED, "cancelled")
+        masks.sort(key=lambda mask: mask.index)
+        return Outcome(SegmentReply(masks=masks, segmenter=model.id), "complete")
 
 
 def _checked_prompt(prompt: MaskPrompt, image: TileImage) -> Prompt:
