@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from napari_nunext.core.codec import Codec
 from napari_nunext.core.scores.matching import match_points
+from nunext_training.method.register import weighed
 from nunext_training.method.rewards import (
-    distribution_matching_reward,
+    WindowMasks,
+    detection_score,
     panoptic_reward,
     score_reply,
-    task_guided_reward,
 )
 
 CODEC = Codec(bins=32, window_px=32, coordinate_start_id=10, separator_id=1, end_id=2)
@@ -142,12 +143,12 @@ def test_eq_19_adds_gamma_times_the_panoptic_quality_of_the_masks():
         true_xy,
         CODEC,
         radius_px=3.0,
-        panoptic=lambda xy: panoptic_reward(xy, squares(true_xy), squares),
-        gamma=0.5,
+        weights={"f1": 1.0, "pq": 0.5},
+        masks=WindowMasks(squares(true_xy), squares),
     )
     # One square fits; the other shares 3 of 15 pixels, which is no match: PQ = 1 / (1 + 1/2 + 1/2).
     assert scored.reward == pytest.approx(1.0 + 0.5 * 0.5)
-    assert task_guided_reward(0.8, 0.6, 0.5) == pytest.approx(1.1)
+    assert weighed({"f1": 0.8, "pq": 0.6}, {"f1": 1.0, "pq": 0.5}) == pytest.approx(1.1)
 
 
 def discs(points_xy, radius=2.5):
@@ -189,15 +190,15 @@ def test_masks_are_not_drawn_for_a_reply_that_fails_the_check():
     def never(points_xy):
         raise AssertionError("asked")
 
-    scored = score_reply(
-        (14, 14), np.array([(4.5, 4.5)]), CODEC, radius_px=3.0, panoptic=never, gamma=0.5
-    )
+    masks, weights = WindowMasks(squares([(4.5, 4.5)]), never), {"f1": 1.0, "pq": 0.5}
+    true_xy = np.array([(4.5, 4.5)])
+    scored = score_reply((14, 14), true_xy, CODEC, radius_px=3.0, weights=weights, masks=masks)
     assert scored.reward == 0.0
 
 
 def test_the_reward_of_a_matching_is_its_f1():
     matching = match_points([(0, 0), (9, 9)], [(0, 1)], radius_px=2.0, method="hungarian")
-    assert distribution_matching_reward(matching) == pytest.approx(2 / 3)
+    assert detection_score(matching).f1 == pytest.approx(2 / 3)
 
 
 @settings(max_examples=60, deadline=None)

@@ -277,11 +277,13 @@ def test_eq_19_counts_masks_beside_points(taught):
 
     reply = loaded.description.codec.encode(true_xy)
     plain = RolloutScorer(loaded, RftOptions()).score(example, reply)
-    guided = RolloutScorer(loaded, RftOptions(gamma=0.3), half_of_them).score(example, reply)
+    guided = RolloutScorer(loaded, RftOptions(task_guided=True, gamma=0.3), half_of_them).score(
+        example, reply
+    )
     assert plain.reward == 1.0
     assert guided.reward == pytest.approx(1.0 + 0.3 * (2 / 3))  # DQ = 2/3, SQ = 1
     with pytest.raises(TrainingError, match="no true masks"):
-        RolloutScorer(loaded, RftOptions(), half_of_them).score(
+        RolloutScorer(loaded, RftOptions(task_guided=True), half_of_them).score(
             replace(example, labels=None), reply
         )
 

@@ -325,7 +325,9 @@ def test_the_task_guided_reward_counts_the_masks_of_judged_points_too(checkpoint
             said([(20.1, 20.2), (6.4, 6.6)], ["fp", "tp"]), missed_xy=np.empty((0, 2))
         ),
     )
-    scorer = RolloutScorer(load_checkpoint(checkpoint), RftOptions(gamma=0.25), draw)
+    scorer = RolloutScorer(
+        load_checkpoint(checkpoint), RftOptions(task_guided=True, gamma=0.25), draw
+    )
     _, scored = scorer.score_verdicts(example)
     assert scored.reward == pytest.approx(2 / 3 + 0.25)
     np.testing.assert_allclose(asked[0], [(6.5, 6.5), (20.5, 20.5)])  # as the tokens say them

@@ -55,5 +55,13 @@ def annotated(recipe: Recipe) -> Iterator[str]:
         value = getattr(getattr(recipe, table) if table else recipe, name)
         told = f"{key.meaning} Expected: {key.expected}; default {json.dumps(key.default)}."
         yield from textwrap.wrap(told, _WIDTH, initial_indent="# ", subsequent_indent="# ")
-        yield f"{name} = {json.dumps(value)}"
+        yield f"{name} = {_toml(value)}"
         yield ""
+
+
+def _toml(value: Any) -> str:
+    """A value as TOML writes it: as JSON does, but for tables."""
+    if not isinstance(value, dict):
+        return json.dumps(value)
+    pairs = ", ".join(f"{json.dumps(key)} = {_toml(inner)}" for key, inner in value.items())
+    return f"{{ {pairs} }}" if pairs else "{}"

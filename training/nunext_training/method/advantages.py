@@ -16,16 +16,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nunext.core.scores.metrics import DetectionScore
-from nunext_training.method.rewards import ScoredReply, task_guided_reward, within
+from nunext_training.method.register import weighed
+from nunext_training.method.rewards import F1_ALONE, REWARDS, ScoredReply, SeenReply, within
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
     from napari_nunext.core.codec import Codec
     from napari_nunext.core.formats.records import Rollout
     from napari_nunext.core.geometry import PointsXY
+    from nunext_training.method.rewards import WindowMasks
 
 EQUAL_STD = 1e-9
 """Rewards that differ by less are the same but for rounding."""
@@ -174,9 +176,10 @@ def reply_from_verdicts(
     rollout: Rollout,
     codec: Codec,
     *,
-    panoptic: Callable[[PointsXY], float] | None = None,
-    gamma: float = 0.0,
     margin_px: float = 0.0,
+    weights: Mapping[str, float] = F1_ALONE,
+    masks: WindowMasks | None = None,
+    true_xy: PointsXY | None = None,
 ) -> tuple[tuple[int, ...], ScoredReply]:
     """A model's output that people judged, as the reply it was and what it is worth.
 
@@ -186,16 +189,18 @@ def reply_from_verdicts(
         Points in window pixels. `missed` counts the nuclei of the window that none stands for,
         without those in the margin.
     codec : Codec
-    panoptic, gamma, margin_px
+    margin_px, weights, masks
         As in `nunext_training.method.rewards.score_reply`; a pair counts where its point does.
+    true_xy : ndarray, shape (M, 2), optional
+        Every nucleus of the window, for rewards that look at more than the verdicts; None has none.
 
     Returns
     -------
     tuple of int
         The reply, in raster order.
     ScoredReply
-        The verdicts in the order of the reply. The reward is the person's rating where there is
-        one, else F1 (Eq. 15-17) of the verdicts.
+        The verdicts in the order of the reply. In place of F1 (Eq. 15-17) stands the
+        person's rating where there is one.
 
     Raises
     ------
@@ -215,8 +220,16 @@ def reply_from_verdicts(
     inside = within(points_xy[order], codec.window_px, margin_px)
     tp = int((is_true_positive & inside).sum())
     score = DetectionScore(tp, int(inside.sum()) - tp, rollout.missed)
-    reward = score.f1 if rollout.rating is None else rollout.rating
     parsed = codec.parse(reply)
-    if panoptic is not None:
-        reward = task_guided_reward(reward, panoptic(codec.to_points(parsed.bins_xy)), gamma)
-    return reply, ScoredReply(parsed, is_true_positive, reward, ~is_true_positive & ~inside)
+    seen = SeenReply(
+        points_xy=codec.to_points(parsed.bins_xy),
+        true_xy=np.empty((0, 2)) if true_xy is None else true_xy,
+        is_true_positive=is_true_positive,
+        score=score,
+        window_px=codec.window_px,
+        margin_px=margin_px,
+        rating=rollout.rating,
+    )
+    terms = REWARDS.terms(weights, seen, masks=masks)
+    ignored = ~is_true_positive & ~inside
+    return reply, ScoredReply(parsed, is_true_positive, weighed(terms, weights), ignored, terms)

@@ -8,11 +8,14 @@ Ours, because the paper does not say: nothing written where nothing is has F1 = 
 panoptic quality; categories do not enter; points of a reply that fails the check are not judged.
 Ours as well, and off unless asked for: what lies in a margin at the window's edge counts for
 nothing, because detection leaves it to the neighbouring window, which sees it whole.
+
+The next reward is a function here with a name in `REWARDS`, and a recipe that weighs it:
+docs/extending.md.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,9 +23,10 @@ import numpy as np
 from napari_nunext.core.scores.instances import match_instances, pq
 from napari_nunext.core.scores.matching import match_points
 from napari_nunext.core.scores.metrics import DetectionScore
+from nunext_training.method.register import Rewards, weighed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -42,6 +46,8 @@ class ScoredReply:
     is_ignored: NDArray[np.bool_] | None = None
     """Shape (N,): points in the margin that stand for nothing, neither right nor wrong; None for
     no point."""
+    terms: Mapping[str, float] = field(default_factory=dict)
+    """What each reward said, before its weight; empty where the format is wrong."""
 
     @property
     def is_false_positive(self) -> NDArray[np.bool_] | None:
@@ -51,17 +57,65 @@ class ScoredReply:
         return ~self.is_true_positive & ~self.is_ignored
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class SeenReply:
+    """What a reward looks at: a reply that follows the format, in pixels of its window."""
+
+    points_xy: PointsXY
+    """Shape (N, 2): what was said, in the order of the reply."""
+    true_xy: PointsXY
+    """Shape (M, 2): every nucleus of the window."""
+    is_true_positive: NDArray[np.bool_]
+    """Shape (N,): the verdict on each point (Eq. 14), or a person's."""
+    score: DetectionScore
+    """True positives, false positives and misses, as far as they count."""
+    window_px: int
+    margin_px: float = 0.0
+    """What lies nearer to the window's edge counts for nothing."""
+    rating: float | None = None
+    """A person's, 0 to 1, where people judged the reply and rated it."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class WindowMasks:
+    """The masks of a window, for rewards that ask for ``masks``."""
+
+    true_labels: NDArray[np.integer[Any]]
+    """Shape (window_px, window_px): 0 is background, every other value one nucleus."""
+    draw: Callable[[PointsXY], NDArray[np.integer[Any]]]
+    """Points to the label image of the masks that they prompt."""
+
+
+REWARDS = Rewards("nunext_training.rewards", also=("masks",))
+"""Of replies to a window. A reward is called with a `SeenReply`, and with `WindowMasks` where it
+has a second parameter ``masks``."""
+
+F1_ALONE: Mapping[str, float] = {"f1": 1.0}
+
+
+@REWARDS.register("f1")
+def detection_reward(reply: SeenReply) -> float:
+    """Distribution matching (Eq. 15-17): F1, in [0, 1]; a person's rating where there is one."""
+    return reply.score.f1 if reply.rating is None else reply.rating
+
+
+@REWARDS.register("pq")
+def prompted_masks_reward(reply: SeenReply, masks: WindowMasks) -> float:
+    """Panoptic quality of the masks that the points prompt (Eq. 19), in [0, 1]."""
+    return panoptic_reward(reply.points_xy, masks.true_labels, masks.draw, reply.margin_px)
+
+
 def follows_format(parsed: Parsed) -> bool:
     """The format check of section 3.4: the whole reply follows the grammar, to its end."""
     return parsed.failure is None
 
 
-def distribution_matching_reward(
+def detection_score(
     matching: Matching,
     pred_counts: NDArray[np.bool_] | None = None,
     true_counts: NDArray[np.bool_] | None = None,
-) -> float:
-    """F1 of a matching (Eq. 13-17), in [0, 1]; 1 for empty against empty.
+) -> DetectionScore:
+    """What a matching found, and what it missed (Eq. 13-17); F1 is 1 for empty against empty.
 
     Parameters
     ----------
@@ -70,13 +124,13 @@ def distribution_matching_reward(
         Which points and which nuclei count; all when None. A pair counts where either does.
     """
     if pred_counts is None or true_counts is None:
-        return DetectionScore.of(matching).f1
+        return DetectionScore.of(matching)
     pairs = pred_counts[matching.pred_index] | true_counts[matching.true_index]
     return DetectionScore(
         tp=int(pairs.sum()),
         fp=int(np.delete(pred_counts, matching.pred_index).sum()),
         fn=int(np.delete(true_counts, matching.true_index).sum()),
-    ).f1
+    )
 
 
 def within(points_xy: PointsXY, window_px: float, margin_px: float) -> NDArray[np.bool_]:
@@ -136,11 +190,6 @@ def _masks_within(
     return ids, within(middles_xy, labels.shape[0], margin_px)
 
 
-def task_guided_reward(detection: float, panoptic: float, gamma: float) -> float:
-    """``r_DM + gamma r_PQ`` (Eq. 19), in [0, 1 + gamma]."""
-    return detection + gamma * panoptic
-
-
 def score_reply(
     reply_ids: Sequence[int],
     true_xy: PointsXY,
@@ -148,9 +197,9 @@ def score_reply(
     *,
     radius_px: float,
     method: Method = "hungarian",
-    panoptic: Callable[[PointsXY], float] | None = None,
-    gamma: float = 0.0,
     margin_px: float = 0.0,
+    weights: Mapping[str, float] = F1_ALONE,
+    masks: WindowMasks | None = None,
 ) -> ScoredReply:
     """Check, match and reward one reply.
 
@@ -165,13 +214,13 @@ def score_reply(
         Largest distance of a true positive, window pixels.
     method : {"hungarian", "gated"}
         The paper minimises the total distance first, and then applies the radius (Eq. 13-14).
-    panoptic : callable, optional
-        Panoptic quality that points in window pixels lead to; not asked where the format is wrong.
-    gamma : float
-        Weight of `panoptic`.
     margin_px : float
-        What lies nearer to the window's edge counts for nothing in F1; 0 counts everything, as the
-        paper does. `panoptic` has to see to its own.
+        What lies nearer to the window's edge counts for nothing; 0 counts everything, as the paper
+        does.
+    weights : mapping
+        Of the rewards, by their names in `REWARDS`; F1 alone by default.
+    masks : WindowMasks, optional
+        For the rewards that ask for them; nothing is drawn where the format is wrong.
     """
     parsed = codec.parse(reply_ids)
     if not follows_format(parsed):
@@ -180,8 +229,14 @@ def score_reply(
     matching = match_points(points_xy, true_xy, radius_px=radius_px, method=method)
     pred_inside = within(points_xy, codec.window_px, margin_px)
     true_inside = within(true_xy, codec.window_px, margin_px)
-    reward = distribution_matching_reward(matching, pred_inside, true_inside)
-    if panoptic is not None:
-        reward = task_guided_reward(reward, panoptic(points_xy), gamma)
     right = matching.is_true_positive
-    return ScoredReply(parsed, right, reward, ~right & ~pred_inside)
+    seen = SeenReply(
+        points_xy=points_xy,
+        true_xy=true_xy,
+        is_true_positive=right,
+        score=detection_score(matching, pred_inside, true_inside),
+        window_px=codec.window_px,
+        margin_px=margin_px,
+    )
+    terms = REWARDS.terms(weights, seen, masks=masks)
+    return ScoredReply(parsed, right, weighed(terms, weights), ~right & ~pred_inside, terms)

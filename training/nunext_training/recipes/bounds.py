@@ -36,7 +36,8 @@ def expected(field: FieldInfo) -> str:
     """What a key may be, in words."""
     extra = field.json_schema_extra
     if isinstance(extra, dict) and "expected" in extra:
-        return str(extra["expected"])
+        words = extra["expected"]
+        return str(words() if callable(words) else words)
     kind: Any = field.annotation
     if get_origin(kind) is Literal:
         *others, last = (str(value) for value in get_args(kind))

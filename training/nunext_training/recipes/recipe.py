@@ -66,10 +66,13 @@ class Recipe:
         """Plain JSON values; also what two runs are compared by.
 
         Without `ablation`, which is a choice of runs and no part of any, and without `atomic`,
-        which is one stage's alone.
+        which is one stage's alone. Recipes without further rewards are as they were before there
+        were any.
         """
         data = asdict(self)
         del data["ablation"], data["atomic"]
+        if not self.rft.rewards:
+            del data["rft"]["rewards"]
         data["windows"]["scale_range"] = list(self.windows.scale_range)
         return data
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -9,6 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from napari_nunext.core.scores.matching import Method
 from nunext_training.method.choices import Foreground, Teacher
+from nunext_training.method.rewards import REWARDS
 from nunext_training.recipes.bounds import (
     CHECKED,
     Count,
@@ -21,6 +23,11 @@ from nunext_training.recipes.bounds import (
     Text,
     Whole,
 )
+
+
+def _weights_of_rewards() -> str:
+    return f"weights by name, of {', '.join(REWARDS.names())}"
+
 
 WeightsDtype: TypeAlias = Literal["float32", "float16"]
 
@@ -117,6 +124,22 @@ class RftOptions:
     """Weight of panoptic quality in the reward."""
     panoptic_truth: Foreground = "masks"
     """What panoptic quality is against: true masks, or discs of ``covt.radius_um``."""
+    rewards: Annotated[
+        dict[Text, Number], Field(json_schema_extra={"expected": _weights_of_rewards})
+    ] = field(default_factory=dict)
+    """Weights of further rewards by their names; ``f1`` weighs 1 unless it is named here."""
+
+    @property
+    def reward_weights(self) -> dict[str, float]:
+        """Every reward that counts, with its weight: F1, panoptic quality if asked for, others."""
+        return {"f1": 1.0} | ({"pq": self.gamma} if self.task_guided else {}) | self.rewards
+
+    @field_validator("rewards")
+    @classmethod
+    def _are_there(cls, rewards: dict[str, float]) -> dict[str, float]:
+        if not rewards.keys() <= {*REWARDS.names()}:
+            raise ValueError
+        return rewards
 
     @field_validator("accumulation")
     @classmethod

@@ -21,6 +21,7 @@ from trl import GRPOConfig
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.models.sam.segmenter import SamSegmenter
+from nunext_training.method.rewards import REWARDS
 from nunext_training.recipes.recipe import changed
 from nunext_training.stages.arguments import training_options
 from nunext_training.stages.detectors import DetectorStage
@@ -76,14 +77,20 @@ class RftStage(DetectorStage[RftJob]):
             self.identity["rollouts_from"] = "vllm"
 
     def _prompted_masks(self) -> PromptedMasks | None:
-        """What the task-guided reward draws with; None where the recipe does without."""
-        job, parent = self.job, self.parent
-        if not job.recipe.rft.task_guided:
+        """What rewards of masks draw with; None where the recipe has none."""
+        job, parent, options = self.job, self.parent, self.recipe.rft
+        asking = REWARDS.asking(options.reward_weights, "masks")
+        if not asking:
             return None
         if job.segmenter is None:
+            what, instead = (
+                ("the task-guided reward", "set rft.task_guided to false")
+                if options.task_guided
+                else (f"rewards of masks ({', '.join(asking)})", "leave them out of rft.rewards")
+            )
             raise InputError(
-                f"Recipe {job.recipe.name!r} wants the task-guided reward, for which no segmenter "
-                "is given. Name one with --segmenter, or set rft.task_guided to false."
+                f"Recipe {job.recipe.name!r} wants {what}, for which no segmenter is given. Name "
+                f"one with --segmenter, or {instead}."
             )
         true_painter(self.recipe, self._data)  # complains before anything is loaded
         segmenter = SamSegmenter(job.segmenter, device=str(parent.device))

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 from napari_nunext.core.formats.records import Rollout
 from nunext_training.method.advantages import reply_from_verdicts
-from nunext_training.method.rewards import panoptic_reward, score_reply, within
+from nunext_training.method.rewards import REWARDS, WindowMasks, score_reply, within
 from nunext_training.runs.errors import TrainingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from napari_nunext.core.geometry import PointsXY
     from napari_nunext.core.scores.matching import Method
     from napari_nunext.models.checkpoints.loading import LoadedCheckpoint
     from nunext_training.data.windows import Example
@@ -30,7 +29,7 @@ class RolloutScorer:
     checkpoint : LoadedCheckpoint
     options : RftOptions
     masks : PromptedMasks, optional
-        For the task-guided reward (Eq. 19); examples then need their true labels.
+        For rewards that ask for masks; examples then need their true labels.
     """
 
     def __init__(
@@ -43,8 +42,8 @@ class RolloutScorer:
         self._radius_px = options.radius_um / checkpoint.description.mpp
         self._margin_px = options.margin_um / checkpoint.description.mpp
         self._method: Method = options.matching
-        self._gamma = options.gamma
-        self._masks = masks
+        self._weights = options.reward_weights
+        self._masks = masks if REWARDS.asking(self._weights, "masks") else None
         self._max_points = checkpoint.description.max_points
 
     def score(self, example: Example, reply: Sequence[int]) -> ScoredReply:
@@ -59,9 +58,9 @@ class RolloutScorer:
             self._codec,
             radius_px=self._radius_px,
             method=self._method,
-            panoptic=self._panoptic_of(example),
-            gamma=self._gamma,
             margin_px=self._margin_px,
+            weights=self._weights,
+            masks=self._masks_of(example),
         )
 
     def score_verdicts(self, example: Example) -> tuple[tuple[int, ...], ScoredReply] | None:
@@ -76,17 +75,15 @@ class RolloutScorer:
         return reply_from_verdicts(
             Rollout(judged.points, int(missed.sum())),  # a region's rating is none of a window's
             self._codec,
-            panoptic=self._panoptic_of(example),
-            gamma=self._gamma,
             margin_px=self._margin_px,
+            weights=self._weights,
+            masks=self._masks_of(example),
+            true_xy=example.points_xy,
         )
 
-    def _panoptic_of(self, example: Example) -> Callable[[PointsXY], float] | None:
-        return None if self._masks is None else partial(self._panoptic, self._masks, example)
-
-    def _panoptic(self, masks: PromptedMasks, example: Example, points_xy: PointsXY) -> float:
-        truth = example.own_labels
-        if truth is None:
+    def _masks_of(self, example: Example) -> WindowMasks | None:
+        if self._masks is None:
+            return None
+        if example.own_labels is None:
             raise TrainingError(f"{example.image_name} has no true masks for Eq. 19.")
-        draw = partial(masks, example.rgb)
-        return panoptic_reward(points_xy, truth, draw, self._margin_px)
+        return WindowMasks(example.own_labels, partial(self._masks, example.rgb))

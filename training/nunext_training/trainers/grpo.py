@@ -107,8 +107,6 @@ class NextPointGrpoTrainer(RunKeeping, GRPOTrainer):
     options : RftOptions
     """
 
-    figures = FIGURES
-
     _prompt: Prompt
     """The windows of the rollouts in use."""
     _window_of: Tensor
@@ -124,6 +122,8 @@ class NextPointGrpoTrainer(RunKeeping, GRPOTrainer):
         server: VllmServer | None = None,
         options: RftOptions,
     ) -> None:
+        self._terms = tuple(options.reward_weights)
+        self.figures = (*FIGURES, *_term_figures(self._terms))
         generations = -(-args.max_steps // options.iterations)
         windows = task.examples(generations * options.windows_per_step * args.world_size)
         places = Dataset.from_dict({"window": range(len(windows)), "prompt": [""] * len(windows)})
@@ -240,6 +240,8 @@ class NextPointGrpoTrainer(RunKeeping, GRPOTrainer):
         by_group = rewards[: len(sampled)].reshape(-1, options.rollouts)
         self._note("reward", by_group)
         self._note("reward_std", by_group.std(axis=1))
+        for name, figure in zip(self._terms, _term_figures(self._terms), strict=False):
+            self._note(figure, np.array([s.terms.get(name, 0.0) for s in sampled]))
         self._note("failed_format", np.array([s.is_true_positive is None for s in sampled]))
         table = np.zeros((len(lengths), max(lengths)))
         shaped = token_advantages(
@@ -318,9 +320,11 @@ class NextPointGrpoTrainer(RunKeeping, GRPOTrainer):
         if self._task.validation is None:
             return {}
         model = self.whole_model()
-        reward = self._greedy_reward(model, self._task.validation)
+        reward, *terms = self._greedy_rewards(model, self._task.validation)
         score = self._task.score(model)
         figures = {"eval_loss": -reward, "eval_reward": reward}
+        named = zip(_term_figures(self._terms), terms, strict=False)
+        figures |= {f"eval_{name}": value for name, value in named}
         figures |= {f"eval_{name}": value for name, value in score.items()}
         self.log(dict(figures))
         self.control = self.callback_handler.on_evaluate(
@@ -329,9 +333,13 @@ class NextPointGrpoTrainer(RunKeeping, GRPOTrainer):
         self._keep_best(Best(self.state.global_step, -reward, reward=reward, **score))
         return figures
 
-    def _greedy_reward(self, model: PreTrainedModel, windows: Examples[Example]) -> float:
-        """Mean reward of the replies to windows, decoded as when serving, each by one process."""
-        total, mine = 0.0, processes.my_share(range(len(windows)))
+    def _greedy_rewards(self, model: PreTrainedModel, windows: Examples[Example]) -> list[float]:
+        """Mean reward of the replies to windows, and the mean of each of its terms.
+
+        Windows are decoded as when serving, each by one process.
+        """
+        totals = np.zeros(1 + len(self._terms))
+        mine = processes.my_share(range(len(windows)))
         for start in range(0, len(mine), self.args.per_device_train_batch_size):
             stop = start + self.args.per_device_train_batch_size
             examples = [windows[i] for i in mine[start:stop]]
@@ -341,11 +349,10 @@ class NextPointGrpoTrainer(RunKeeping, GRPOTrainer):
                 [example.rgb for example in examples],
                 max_points=self._checkpoint.description.max_points,
             ).replies
-            total += sum(
-                self._scorer.score(example, reply).reward
-                for example, reply in zip(examples, replies, strict=True)
-            )
-        return processes.total([total])[0] / len(windows)
+            for example, reply in zip(examples, replies, strict=True):
+                scored = self._scorer.score(example, reply)
+                totals += [scored.reward, *(scored.terms.get(name, 0.0) for name in self._terms)]
+        return [total / len(windows) for total in processes.total(totals.tolist())]
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """As TRL's; the loss that is told is minus the reward."""
@@ -356,3 +363,8 @@ class NextPointGrpoTrainer(RunKeeping, GRPOTrainer):
             logs["surrogate"] = logs["loss"]
             logs["loss"] = -self._last_reward
         super().log(logs, start_time)
+
+
+def _term_figures(terms: Sequence[str]) -> tuple[str, ...]:
+    """What a log calls the terms of a reward; one alone is the reward itself."""
+    return tuple(f"reward.{name}" for name in terms) if len(terms) > 1 else ()
