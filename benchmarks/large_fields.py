@@ -33,6 +33,7 @@ from skimage.data import immunohistochemistry
 from benchmarks._harness import Claim, report
 from benchmarks.ui_heartbeat import SOFTWARE_RENDERERS, gl_renderer, turn
 from napari_nunext.core.geometry import Box
+from napari_nunext.core.model_description import ModelDescription
 from napari_nunext.core.nuclei import Nucleus, default_categories
 from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.images import open_image
@@ -115,13 +116,9 @@ def write_field(folder: Path, nuclei: int, rng: np.random.Generator) -> tuple[Pa
     sha256 = open_image(path, mpp=MPP).sha256
     whole = Box.of_image(side_px, side_px)
     info = RunInfo(
-        model_id="benchmark",
-        model_name="Benchmark",
-        checkpoint_sha256=None,
-        prompt=None,
+        model=ModelDescription("Benchmark", "benchmark", kind="detector", id="benchmark"),
         decoding={},
         mpp=MPP,
-        window_px=256,
         codec_version=1,
         region=whole,
     )

@@ -28,6 +28,7 @@ from napari_nunext.core.formats.records import (
     user_message,
 )
 from napari_nunext.core.geometry import Box
+from napari_nunext.core.model_description import ModelDescription
 from napari_nunext.core.nuclei import Category, Nucleus
 from napari_nunext.core.shapes.masks import Mask
 
@@ -236,9 +237,8 @@ def coco() -> tuple[Any, ...]:
 @cache
 def records() -> tuple[Any, ...]:
     """A record of each kind."""
-    source = Source(
-        "ab" * 32, Box(10, 20, 110, 120), 0.5, "user", "train", "p", ("e",), {"id": "x"}
-    )
+    model = ModelDescription("X", "x", kind="detector", id="x")
+    source = Source("ab" * 32, Box(10, 20, 110, 120), 0.5, "user", "train", "p", ("e",), model)
     nuclei = (RecordNucleus(1.5, 2.25, "Tumour", UID, MASK), RecordNucleus(40.0, 2.0, "Stroma"))
     prompt, reply = (user_message("Point."),), (assistant_message("[1, 2]"),)
     images = ("images/a.png",)
@@ -268,7 +268,8 @@ def project() -> bytes:
         path = Path(folder, "p.nunext")
         with Project.open(path, annotator="jd", clock=lambda: noon) as opened:
             opened.add_image(ImageEntry(sha256, "/slides/a.png", "a.png", 100, 80, 0.5, "file"))
-            info = RunInfo("classical", "Classical", None, None, {"t": 0.1}, 0.5, 256, 1, whole)
+            model = ModelDescription("Classical", "classical", kind="detector", id="classical")
+            info = RunInfo(model, {"t": 0.1}, 0.5, 1, whole)
             run = opened.start_run(sha256, info)
             first = Nucleus(UUID(UID), 5, 5, "Nucleus", 0.5)
             opened.add_predictions(run, [first, Nucleus(UUID(int=5), 50, 50, "Nucleus", 0.25)])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
+from napari_nunext.core.model_description import Kind, ModelDescription
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Sequence
 
@@ -16,26 +18,19 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class DetectorInfo:
+class DetectorInfo(ModelDescription):
     """What a caller must know of a detector to cut windows for it and to describe a run."""
 
-    name: str
-    family: str
     categories: tuple[Category, ...]
     """Never empty: a model that knows no categories has the one `UNCATEGORISED`."""
     mpp: float
-    """Micrometres per pixel of its windows."""
     window_px: int
     halo_um: float
     """How far from a window's edge its nuclei can be trusted."""
     image_tokens: int = 0
     """Visual tokens that one window costs."""
-    checkpoint_sha256: str | None = None
-    prompt: str | None = None
     decoding: dict[str, Any] = field(default_factory=dict)
-    parameters: int | None = None
-    metrics: tuple[dict[str, Any], ...] = ()
-    provenance: dict[str, Any] = field(default_factory=dict)
+    kind: Kind = field(default="detector", kw_only=True)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from napari_nunext.core.model_description import Kind, ModelDescription
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -16,18 +18,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class SegmenterInfo:
+class SegmenterInfo(ModelDescription):
     """What a caller must know of a segmenter."""
 
-    name: str
-    family: str
     mpp: float
-    """Micrometres per pixel of its windows."""
     window_px: int
-    checkpoint_sha256: str | None = None
-    parameters: int | None = None
-    metrics: tuple[dict[str, Any], ...] = ()
-    provenance: dict[str, Any] = field(default_factory=dict)
+    kind: Kind = field(default="segmenter", kw_only=True)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -17,7 +17,10 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic.dataclasses import dataclass
 
+from napari_nunext.core.model_description import ModelDescription
+from napari_nunext.core.nuclei import Category
 from napari_nunext.core.sentences import without_folders
 from napari_nunext.core.shapes.masks import Mask
 
@@ -38,33 +41,19 @@ class Message(BaseModel):
 # Server and models
 
 
-class CategoryInfo(Message):
-    """A category that a model distinguishes."""
-
-    name: str
-    color: tuple[int, int, int]
+CategoryInfo = Category
+"""A category that a model distinguishes, as it travels."""
 
 
-class ModelInfo(Message):
-    """A detector or segmenter that the server can run."""
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class ModelInfo(ModelDescription):
+    """A detector or segmenter of the server: what it is, and whether it can be had."""
 
     id: str
     """What requests name. ``"classical"`` is always there."""
-    name: str
-    kind: Literal["detector", "segmenter"]
-    family: str
-    """``"classical"``, ``"qwen2_5_vl"``, ``"qwen3_vl"``, ``"sam"``, ..."""
     checkpoint_sha256: Sha256 | None
-    """Content hash of the checkpoint; None for what has no weights."""
-    categories: list[CategoryInfo] = []
     mpp: MppField | None = None
     """Scale the model works at; images are resampled to it."""
-    window_px: int | None = None
-    parameters: int | None = None
-    prompt: str | None = None
-    metrics: list[dict[str, Any]] = []
-    """Reference figures with the data they were measured on."""
-    provenance: dict[str, Any] = {}
     problem: Sentence | None = None
     """One sentence where this model cannot be served; None when it can."""
     passing: bool = False

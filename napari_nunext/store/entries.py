@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.formats.records import SPLITS
 from napari_nunext.core.geometry import Box, check_mpp
+from napari_nunext.core.model_description import ModelDescription, run_in_one_form
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -92,20 +93,15 @@ class Origin:
 class RunInfo:
     """Everything a prediction must remember of how it was made."""
 
-    model_id: str
-    model_name: str
-    checkpoint_sha256: str | None
-    """None for a model without weights."""
-    prompt: str | None
+    model: ModelDescription
+    """In brief: figures and provenance stay with the checkpoint, which its hash names."""
     decoding: dict[str, Any]
     mpp: float
     """Micrometres per level-0 pixel that the run was told."""
-    window_px: int | None
     codec_version: int
     region: Box
     """What of the image was searched, level-0 px."""
-    segmenter_id: str | None = None
-    segmenter_sha256: str | None = None
+    segmenter: ModelDescription | None = None
     extra: dict[str, Any] = field(default_factory=dict)
     """Further provenance, as JSON values."""
 
@@ -114,12 +110,30 @@ class RunInfo:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {**asdict(self), "region": list(self.region.as_tuple())}
+        return {
+            "model": self.model.to_json(),
+            "decoding": self.decoding,
+            "mpp": self.mpp,
+            "codec_version": self.codec_version,
+            "region": list(self.region.as_tuple()),
+            "segmenter": None if self.segmenter is None else self.segmenter.to_json(),
+            "extra": self.extra,
+        }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> RunInfo:
-        """Inverse of `to_json`."""
-        return cls(**{**data, "region": Box.from_sequence(data["region"])})
+        """Inverse of `to_json`; older runs by `run_in_one_form`."""
+        data = run_in_one_form(data)
+        segmenter = data["segmenter"]
+        return cls(
+            model=ModelDescription.from_json(data["model"]),
+            decoding=dict(data["decoding"]),
+            mpp=data["mpp"],
+            codec_version=data["codec_version"],
+            region=Box.from_sequence(data["region"]),
+            segmenter=None if segmenter is None else ModelDescription.from_json(segmenter),
+            extra=dict(data["extra"]),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from napari_nunext.core.formats.records import (
     user_message,
 )
 from napari_nunext.core.geometry import Box
+from napari_nunext.core.model_description import ModelDescription
 from napari_nunext.core.shapes.masks import Mask
 
 SOURCE = Source(
@@ -31,7 +32,8 @@ SOURCE = Source(
     split="train",
     patient="p-1",
     annotators=("é.w.",),
-    model={"id": "classical"},
+    model=ModelDescription("Classical", "classical", kind="detector", id="classical"),
+    run={"decoding": {"threshold": 0.1}},
 )
 NUCLEI = (
     RecordNucleus(1.5, 2.25, "Tumour", "u-1", Mask.from_array(np.ones((2, 3), dtype=bool), 1, 1)),

@@ -72,6 +72,50 @@ def test_a_description_survives_json(description: Any) -> None:
     assert type(description).from_json(data) == description
 
 
+DETECTOR_BEFORE = {
+    "schema_version": 1,
+    "kind": "detector",
+    "name": "A checkpoint, größer",
+    "family": "qwen2_5_vl",
+    "codec": CODEC.to_json(),
+    "mpp": 0.5,
+    "halo_um": 4.0,
+    "image_tokens": 64,
+    "max_points": 64,
+    "instruction": "Point to nucleus. Output the coordinates in [x, y] format.",
+    "categories": [
+        {"name": "Lymphocyte", "color": [1, 2, 3]},
+        {"name": "Tumour", "color": [4, 5, 6]},
+    ],
+    "parameters": 123,
+    "metrics": [{"data": "somewhere", "f1": 0.5}],
+    "provenance": {"recipe": "tiny", "steps": 3},
+}
+SEGMENTER_BEFORE = {
+    "schema_version": 1,
+    "kind": "segmenter",
+    "name": "s",
+    "family": "sam",
+    "mpp": 0.25,
+    "window_px": 256,
+    "parameters": 9,
+    "metrics": [],
+    "provenance": {},
+}
+
+
+@pytest.mark.parametrize(
+    ("before", "description"), [(DETECTOR_BEFORE, DESCRIPTION), (SEGMENTER_BEFORE, SEGMENTER)]
+)
+def test_checkpoints_of_before_are_read_and_readers_of_before_find_all_they_need(
+    before: dict[str, Any], description: Any
+) -> None:
+    assert type(description).from_json(before) == description
+    written = description.to_json()
+    assert {key: written[key] for key in before} == before
+    assert not {"id", "checkpoint_sha256"} & written.keys()
+
+
 def test_writing_and_reading_a_description_changes_nothing(copied: Path) -> None:
     before = read_description(copied)
     write_description(copied, before)

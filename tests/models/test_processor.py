@@ -23,7 +23,7 @@ def test_the_prompt_has_the_image_the_instruction_and_last_the_latents(
     text = checkpoint.windows.processor.tokenizer.decode(ids[: len(ids) - len(latents)])
     assert ids[len(ids) - len(latents) :] == latents
     assert text.count("<|image_pad|>") == description.image_tokens == 16
-    assert text.endswith(f"{description.instruction}<|im_end|>\n<|im_start|>assistant\n")
+    assert text.endswith(f"{description.prompt}<|im_end|>\n<|im_start|>assistant\n")
 
 
 def test_pixels_are_the_windows_own_in_patches_of_the_familys_scale(

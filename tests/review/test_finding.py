@@ -93,7 +93,7 @@ def test_streamed_points_are_the_state_and_are_recorded(
     assert stored_points(opened) == shown(opened)
     (run,) = stored_runs(opened)
     assert run.status == "complete"
-    assert run.info.checkpoint_sha256 == "ab" * 32
+    assert run.info.model.checkpoint_sha256 == "ab" * 32
     assert run.info.region == Box(0, 0, 80, 64)
     assert opened.model.run.phase == "idle"
     assert said[0].phase == "starting"

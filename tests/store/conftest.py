@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
 
 from napari_nunext.core.geometry import Box
+from napari_nunext.core.model_description import ModelDescription
 from napari_nunext.core.nuclei import Nucleus
 from napari_nunext.store import ImageEntry, Project, RunInfo
 
@@ -39,14 +41,14 @@ def entry(sha256: str = IMAGE, **more) -> ImageEntry:
 
 
 def run_info(region: Box = WHOLE, **more) -> RunInfo:
+    model = ModelDescription(
+        "Classical", "classical", kind="detector", id="classical", window_px=256
+    )
+    about = {name: more.pop(name) for name in ("id", "prompt") if name in more}
     fields = {
-        "model_id": "classical",
-        "model_name": "Classical",
-        "checkpoint_sha256": None,
-        "prompt": None,
+        "model": replace(model, **about),
         "decoding": {"threshold": 0.1},
         "mpp": 0.5,
-        "window_px": 256,
         "codec_version": 1,
         "region": region,
     }

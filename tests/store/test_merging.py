@@ -250,7 +250,7 @@ def test_predictions_of_another_program_are_no_truth_and_come_once(reviewed, tmp
     assert sorted(n.nucleus.x_px for n in state.nuclei.values() if not n.touched) == [40.5]
     assert {UUID(int=1), UUID(int=2)} <= state.nuclei.keys()
     assert state.changed == (WHOLE,)
-    assert state.runs[state.bases[-1].run_id].info.model_name == "QuPath"
+    assert state.runs[state.bases[-1].run_id].info.model.name == "QuPath"
     again = take_in(reviewed, path, "predictions")
     assert again.events == ()
     assert again.info is None

@@ -108,7 +108,7 @@ def test_a_complete_region_becomes_an_image_and_its_corrected_nuclei(reviewed, t
     assert source["region"] == [10, 20, 70, 60]
     assert (source["mpp"], source["mpp_source"], source["split"]) == (0.5, "file", "train")
     assert source["annotators"] == ["jd"]
-    assert source["model"]["model_id"] == "classical"
+    assert source["model"]["id"] == "classical"
     assert manifest.counts["nuclei"] == 4
     assert [c["name"] for c in manifest.categories] == ["Tumour", "Stroma"]
 
@@ -189,13 +189,13 @@ def test_a_second_run_is_judged_by_what_the_first_one_taught(lab, tmp_path):
     good, bad = predicted(20, 30), predicted(40, 30)
     lab.predict(sha, [good, bad])
     lab.project.append([events.accept(sha, good.uid), events.delete(sha, bad.uid)])
-    lab.predict(sha, [predicted(21, 30), predicted(41, 30), predicted(60, 50)], model_id="second")
+    lab.predict(sha, [predicted(21, 30), predicted(41, 30), predicted(60, 50)], id="second")
     lab.project.append([events.complete_region(sha, CROP)])
     lab.export(tmp_path / "export")
     (record,) = lines(tmp_path / "export" / "rft.jsonl")
     assert [p["verdict"] for p in record["rollout"]["points"]] == ["tp", "fp", "tp"]
     assert record["rollout"]["missed"] == 0
-    assert record["source"]["model"]["model_id"] == "second"
+    assert record["source"]["model"]["id"] == "second"
 
 
 def test_a_region_is_cut_to_the_pixels_wholly_inside_it(lab, tmp_path):

@@ -168,7 +168,7 @@ def test_each_request_is_for_all_rollouts_of_a_window_under_the_grammar(connect,
     assert request["temperature"] == 0.9
     assert request["max_tokens"] == 3 * MAX_POINTS
     assert "nunext_points" in request["vllm_xargs"]
-    assert request["messages"][0]["content"][1]["text"] == loaded.description.instruction
+    assert request["messages"][0]["content"][1]["text"] == loaded.description.prompt
 
 
 def test_latent_tokens_are_forced(connect, category_checkpoint):

@@ -20,6 +20,7 @@ import numpy as np
 from napari_nunext.core.errors import MALFORMED, RecordError
 from napari_nunext.core.geometry import Box, check_mpp
 from napari_nunext.core.marks import UNMARKED, Marks
+from napari_nunext.core.model_description import ModelDescription, model_and_run
 from napari_nunext.core.shapes.masks import Mask
 
 if TYPE_CHECKING:
@@ -105,8 +106,10 @@ class Source:
     patient: str
     """Key of the split: a pseudonym, never a name."""
     annotators: tuple[str, ...] = ()
-    model: dict[str, Any] = field(default_factory=dict)
-    """The run whose predictions people corrected: model, checkpoint hash, prompt, decoding."""
+    model: ModelDescription | None = None
+    """Whose predictions people corrected."""
+    run: dict[str, Any] = field(default_factory=dict)
+    """How it made them: decoding, scale, codec version, segmenter."""
     tissue: str | None = None
     """Organ or tissue, where the data set says it: scores are averaged over tissues."""
 
@@ -120,8 +123,10 @@ class Source:
             "split": self.split,
             "patient": self.patient,
             "annotators": list(self.annotators),
-            "model": self.model,
+            "model": {} if self.model is None else self.model.to_json(),
         }
+        if self.run:
+            data["run"] = self.run
         if self.tissue is not None:
             data["tissue"] = self.tissue
         return data
@@ -129,6 +134,7 @@ class Source:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Source:
         """Inverse of `to_json`."""
+        model, run = model_and_run(data)
         if data["split"] not in SPLITS:
             raise RecordError(f"Split {data['split']!r} is unknown; expected {', '.join(SPLITS)}.")
         return cls(
@@ -139,7 +145,8 @@ class Source:
             split=data["split"],
             patient=str(data["patient"]),
             annotators=tuple(str(a) for a in data["annotators"]),
-            model=dict(data["model"]),
+            model=model,
+            run=run,
             tissue=None if data.get("tissue") is None else str(data["tissue"]),
         )
 

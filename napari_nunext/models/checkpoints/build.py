@@ -179,7 +179,7 @@ def build_checkpoint(
         halo_um=halo_of(halo_um, window * mpp),
         image_tokens=image_tokens,
         max_points=max_points or default_max_points(window, mpp),
-        instruction=instruction,
+        prompt=instruction,
         categories=kinds,
         parameters=count_parameters(model),
         provenance={

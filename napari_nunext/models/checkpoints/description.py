@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import math
 import os
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from napari_nunext.core.answers import NUCLEUS_INSTRUCTION
 from napari_nunext.core.codec import Codec
 from napari_nunext.core.errors import CalibrationError, CheckpointError
 from napari_nunext.core.geometry import check_mpp
+from napari_nunext.core.model_description import ModelDescription, said_in
 from napari_nunext.core.nuclei import UNCATEGORISED, Category, default_categories
 from napari_nunext.models.checkpoints.atomic_points import AtomicPoints, check_head_file
 from napari_nunext.models.checkpoints.integrity import (
@@ -40,56 +41,39 @@ SMALLEST_NUCLEUS_UM2 = 16.0
 
 
 @dataclass(frozen=True, slots=True)
-class CheckpointDescription:
-    """A detector's ``nunext.json``.
+class CheckpointDescription(DetectorInfo):
+    """A detector's ``nunext.json``: what it is, and the tokens that its points are written in.
 
     Parameters
     ----------
-    name : str
-        For people.
-    family : str
-        Key of `napari_nunext.models.families`.
+    name, family, mpp, halo_um, image_tokens, parameters, metrics
+        As `DetectorInfo`.
     codec : Codec
         How points become tokens; also carries the window's side and the category names.
-    mpp : float
-        Micrometres per pixel of the windows.
-    halo_um : float
-        How far from a window's edge its nuclei can be trusted.
-    image_tokens : int
-        Visual tokens that one window costs.
     max_points : int
         A window is cut off after this many.
-    instruction : str
-        The prompt.
+    prompt : str
+        The instruction.
     categories : tuple of Category
         Empty for a checkpoint without categories, otherwise named as in the codec.
-    parameters : int
-        Number of weights.
-    metrics : tuple of dict
-        Reference figures, each with the data it was measured on.
     provenance : dict
         Recipe, hashes of the data, SHA-256 of the parent checkpoint, steps.
     atomic : AtomicPoints, optional
         None without a head for them.
     """
 
-    name: str
-    family: str
-    codec: Codec
-    mpp: float
-    halo_um: float
-    image_tokens: int
-    max_points: int
-    instruction: str = NUCLEUS_INSTRUCTION
+    _: KW_ONLY
     categories: tuple[Category, ...] = ()
-    parameters: int | None = None
-    metrics: tuple[dict[str, Any], ...] = ()
-    provenance: dict[str, Any] = field(default_factory=dict)
+    window_px: int = field(init=False)
+    prompt: str = NUCLEUS_INSTRUCTION
+    codec: Codec
+    max_points: int
     atomic: AtomicPoints | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "window_px", self.codec.window_px)
         _check_scale(self.mpp)
-        window_um = self.codec.window_px * self.mpp
+        window_um = self.window_px * self.mpp
         if not 0 <= 2 * self.halo_um < window_um:
             raise CheckpointError(
                 f"A halo of {self.halo_um:g} um leaves no core in a window of {window_um:g} um; "
@@ -104,28 +88,13 @@ class CheckpointDescription:
                 "expected the same names in the same order."
             )
 
-    @property
-    def window_px(self) -> int:
-        """Side of the window."""
-        return self.codec.window_px
-
     def to_json(self) -> dict[str, Any]:
         """As ``nunext.json`` holds it."""
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "kind": "detector",
-            "name": self.name,
-            "family": self.family,
+        return _in_file(self) | {
             "codec": self.codec.to_json(),
-            "mpp": self.mpp,
             "halo_um": self.halo_um,
             "image_tokens": self.image_tokens,
             "max_points": self.max_points,
-            "instruction": self.instruction,
-            "categories": [{"name": c.name, "color": list(c.color)} for c in self.categories],
-            "parameters": self.parameters,
-            "metrics": list(self.metrics),
-            "provenance": self.provenance,
             "atomic": None if self.atomic is None else self.atomic.to_json(),
         }
 
@@ -141,18 +110,11 @@ class CheckpointDescription:
 
         def read() -> CheckpointDescription:
             return cls(
-                name=str(data["name"]),
-                family=str(data["family"]),
+                **_from_file(data, "categories", "instruction"),
                 codec=Codec.from_json(data["codec"]),
-                mpp=float(data["mpp"]),
                 halo_um=float(data["halo_um"]),
                 image_tokens=int(data["image_tokens"]),
                 max_points=int(data["max_points"]),
-                instruction=str(data["instruction"]),
-                categories=tuple(_category(c) for c in data["categories"]),
-                parameters=_count(data["parameters"]),
-                metrics=tuple(dict(m) for m in data["metrics"]),
-                provenance=dict(data["provenance"]),
                 atomic=AtomicPoints.from_json(data.get("atomic")),
             )
 
@@ -160,34 +122,21 @@ class CheckpointDescription:
 
     def info(self, checkpoint_sha256: str | None, **decoding: Any) -> DetectorInfo:
         """What a caller of the detector must know."""
+        known = self.said() | {
+            "categories": self.categories or default_categories([UNCATEGORISED]),
+            "checkpoint_sha256": checkpoint_sha256,
+        }
         return DetectorInfo(
-            name=self.name,
-            family=self.family,
-            categories=self.categories or default_categories([UNCATEGORISED]),
-            mpp=self.mpp,
-            window_px=self.window_px,
+            **known,
             halo_um=self.halo_um,
             image_tokens=self.image_tokens,
-            checkpoint_sha256=checkpoint_sha256,
-            prompt=self.instruction,
             decoding={"max_points": self.max_points} | decoding,
-            parameters=self.parameters,
-            metrics=self.metrics,
-            provenance=self.provenance,
         )
 
 
 @dataclass(frozen=True, slots=True)
-class SegmenterDescription:
-    """A segmenter's ``nunext.json``; fields as in `CheckpointDescription`."""
-
-    name: str
-    family: str
-    mpp: float
-    window_px: int
-    parameters: int | None = None
-    metrics: tuple[dict[str, Any], ...] = ()
-    provenance: dict[str, Any] = field(default_factory=dict)
+class SegmenterDescription(SegmenterInfo):
+    """A segmenter's ``nunext.json``."""
 
     def __post_init__(self) -> None:
         _check_scale(self.mpp)
@@ -196,47 +145,20 @@ class SegmenterDescription:
 
     def to_json(self) -> dict[str, Any]:
         """As ``nunext.json`` holds it."""
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "kind": "segmenter",
-            "name": self.name,
-            "family": self.family,
-            "mpp": self.mpp,
-            "window_px": self.window_px,
-            "parameters": self.parameters,
-            "metrics": list(self.metrics),
-            "provenance": self.provenance,
-        }
+        return _in_file(self)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> SegmenterDescription:
         """Inverse of `to_json`; raises `CheckpointError` as the detector's does."""
 
         def read() -> SegmenterDescription:
-            return cls(
-                name=str(data["name"]),
-                family=str(data["family"]),
-                mpp=float(data["mpp"]),
-                window_px=int(data["window_px"]),
-                parameters=_count(data["parameters"]),
-                metrics=tuple(dict(m) for m in data["metrics"]),
-                provenance=dict(data["provenance"]),
-            )
+            return cls(**_from_file(data, "window_px"), window_px=int(data["window_px"]))
 
         return _read_as("segmenter", data, read)
 
     def info(self, checkpoint_sha256: str | None) -> SegmenterInfo:
         """What a caller of the segmenter must know."""
-        return SegmenterInfo(
-            name=self.name,
-            family=self.family,
-            mpp=self.mpp,
-            window_px=self.window_px,
-            checkpoint_sha256=checkpoint_sha256,
-            parameters=self.parameters,
-            metrics=self.metrics,
-            provenance=self.provenance,
-        )
+        return SegmenterInfo(**self.said() | {"checkpoint_sha256": checkpoint_sha256})
 
 
 Description: TypeAlias = CheckpointDescription | SegmenterDescription
@@ -318,13 +240,23 @@ def _read_as(kind: str, data: dict[str, Any], read: Callable[[], Any]) -> Any:
         ) from error
 
 
-def _category(data: dict[str, Any]) -> Category:
-    red, green, blue = (int(v) for v in data["color"])
-    return Category(str(data["name"]), (red, green, blue))
+def _in_file(model: ModelDescription) -> dict[str, Any]:
+    """What ``nunext.json`` says of any model. Id and hash are given by whoever looks at it."""
+    data = {"schema_version": SCHEMA_VERSION} | ModelDescription.to_json(model)
+    del data["id"], data["checkpoint_sha256"]
+    data["instruction"] = data.pop("prompt")  # the file's word for it from the first
+    return data
 
 
-def _count(value: Any) -> int | None:
-    return None if value is None else int(value)
+def _from_file(data: dict[str, Any], *needed: str) -> dict[str, Any]:
+    """Inverse of `_in_file`; windows have a side of their own."""
+    for name in ("mpp", "parameters", "metrics", "provenance", *needed):
+        data[name]
+    read = said_in(data | {"prompt": data.get("instruction")})
+    return {name: value for name, value in read.items() if name not in _GIVEN}
+
+
+_GIVEN = ("id", "checkpoint_sha256", "window_px")
 
 
 def _check_scale(mpp: float) -> None:

@@ -91,7 +91,7 @@ def extend_checkpoint(
         halo_um=halo_of(halo_um, window_px * mpp),
         image_tokens=image_tokens,
         max_points=max_points or default_max_points(window_px, mpp),
-        instruction=instruction,
+        prompt=instruction,
         categories=kinds,
         parameters=count_parameters(model),
         provenance={

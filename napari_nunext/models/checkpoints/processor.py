@@ -49,7 +49,7 @@ class WindowProcessor:
         self.window_px = description.window_px
         self._family = family
         blank = np.zeros((self.window_px, self.window_px, 3), dtype=np.uint8)
-        prompt = family.prompt(processor, description.instruction, blank)
+        prompt = family.prompt(processor, description.prompt, blank)
         if len(prompt.image_places) != description.image_tokens:
             raise CheckpointError(
                 f"A window costs {len(prompt.image_places)} image tokens; the checkpoint declares "

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import CheckpointError
 from napari_nunext.core.geometry import check_mpp
@@ -21,12 +21,11 @@ from napari_nunext.models.segmenter import SegmenterInfo
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
+    from napari_nunext.core.model_description import Kind
     from napari_nunext.models.detector import Detector
     from napari_nunext.models.segmenter import Segmenter
 
 logger = logging.getLogger(__name__)
-
-Kind: TypeAlias = Literal["detector", "segmenter"]
 
 GROUPS: dict[Kind, str] = {
     "detector": "napari_nunext.detectors",

@@ -73,7 +73,7 @@ def points_request(
     codec = description.codec
     content = [
         {"type": "image_url", "image_url": {"url": _data_url(window)}},
-        {"type": "text", "text": description.instruction},
+        {"type": "text", "text": description.prompt},
     ]
     messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
     forced: dict[str, Any] = {}

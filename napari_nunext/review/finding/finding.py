@@ -168,7 +168,7 @@ class Finder:
         session = self._session
         state = session.state_of(sha256)
         if news.started is not None:
-            self.learn_categories(news.started.info.extra["categories"])
+            self.learn_categories([c.name for c in news.started.info.model.categories])
             session.show_state(sha256, state.with_run(news.started))
             region = news.started.info.region
             session.commit(sha256, [events.use_run(sha256, news.started.run_id, region)])

@@ -205,22 +205,16 @@ class Search:
     def _start(self, event: protocol.Started) -> None:
         entry, model, segmenter = self._field.entry, event.model, event.segmenter
         info = RunInfo(
-            model_id=model.id,
-            model_name=model.name,
-            checkpoint_sha256=model.checkpoint_sha256,
-            prompt=model.prompt,
+            model=model.brief(),
             decoding=event.decoding,
             mpp=entry.mpp,
-            window_px=model.window_px,
             codec_version=event.codec_version,
             region=self._region,
-            segmenter_id=None if segmenter is None else segmenter.id,
-            segmenter_sha256=None if segmenter is None else segmenter.checkpoint_sha256,
+            segmenter=None if segmenter is None else segmenter.brief(),
             extra={
                 "merge_radius_um": event.merge_radius_um,
                 "halo_um": event.halo_um,
                 "windows": event.windows,
-                "categories": [category.name for category in model.categories],
             },
         )
         self.run_id = self._writer.call(lambda: self._project.start_run(entry.sha256, info))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from napari_nunext.models.detector import DetectorInfo
-from napari_nunext.serving.protocol import CategoryInfo, ModelInfo
+from napari_nunext.core.model_description import ModelDescription
+from napari_nunext.serving.protocol import ModelInfo
 
 if TYPE_CHECKING:
     from napari_nunext.models.catalog import CatalogEntry
-    from napari_nunext.models.segmenter import SegmenterInfo
 
 
 def describe(entry: CatalogEntry, *, default: bool) -> ModelInfo:
@@ -17,40 +17,18 @@ def describe(entry: CatalogEntry, *, default: bool) -> ModelInfo:
 
     Of a plugin that was not loaded yet, that is its name and where it comes from; see `completed`.
     """
-    bare = ModelInfo(
-        id=entry.id,
-        name=entry.id,
-        kind=entry.kind,
-        family="unknown" if entry.offer is None else entry.offer.origin,
-        checkpoint_sha256=None,
+    origin = "unknown" if entry.offer is None else entry.offer.origin
+    told = entry.info or ModelDescription(entry.id, origin, kind=entry.kind)
+    return ModelInfo(
+        **told.said() | {"id": entry.id},
         problem=entry.problem,
         passing=entry.passing,
         default=default and entry.info is not None,
     )
-    return bare if entry.info is None else _told(bare, entry.info)
 
 
-def completed(model: ModelInfo, info: DetectorInfo | SegmenterInfo) -> ModelInfo:
+def completed(model: ModelInfo, info: ModelDescription) -> ModelInfo:
     """The description of a model that was loaded, where that was not known before."""
-    return _told(model, info) if model.window_px is None else model
-
-
-def _told(bare: ModelInfo, info: DetectorInfo | SegmenterInfo) -> ModelInfo:
-    detector = info if isinstance(info, DetectorInfo) else None
-    return bare.model_copy(
-        update={
-            "name": info.name,
-            "family": info.family,
-            "checkpoint_sha256": info.checkpoint_sha256,
-            "categories": [
-                CategoryInfo(name=c.name, color=c.color)
-                for c in (detector.categories if detector else ())
-            ],
-            "mpp": info.mpp,
-            "window_px": info.window_px,
-            "parameters": info.parameters,
-            "prompt": detector.prompt if detector else None,
-            "metrics": list(info.metrics),
-            "provenance": info.provenance,
-        }
-    )
+    if model.window_px is not None:
+        return model
+    return replace(model, **info.said() | {"id": model.id})

@@ -270,8 +270,8 @@ def _write_region(
     judged = judge(region.state, crop, region.entry.mpp)
     source = _source(region, origin, judged)
     instruction = NUCLEUS_INSTRUCTION
-    if judged is not None and judged.run.info.prompt is not None:
-        instruction = judged.run.info.prompt
+    if judged is not None and judged.run.info.model.prompt is not None:
+        instruction = judged.run.info.model.prompt
     prompt = (user_message(instruction),)
     reply = (assistant_message(points_text(_points(truth))),)
     messages = (*prompt, *reply)
@@ -322,14 +322,15 @@ def _source(region: CompleteRegion, origin: Origin, judged: Judged | None) -> So
         split=origin.split,
         patient=origin.patient,
         annotators=tuple(sorted(who)),
-        model={} if judged is None else _model(judged.run.info),
+        model=None if judged is None else judged.run.info.model,
+        run={} if judged is None else _run(judged.run.info),
         tissue=origin.tissue,
     )
 
 
-def _model(info: RunInfo) -> dict[str, Any]:
+def _run(info: RunInfo) -> dict[str, Any]:
     data = info.to_json()
-    del data["region"]  # the record has its own
+    del data["region"], data["model"]  # the record has its own
     return data
 
 

@@ -15,6 +15,7 @@ from uuid import UUID, uuid5
 
 from napari_nunext.core.errors import RecordError
 from napari_nunext.core.geometry import Box
+from napari_nunext.core.model_description import ModelDescription
 from napari_nunext.core.nuclei import nuclei_in_words, points_of
 from napari_nunext.store import events
 from napari_nunext.store.entries import RunInfo
@@ -233,13 +234,9 @@ def _predictions(state: FieldState, given: Intake) -> Taken:
         use = events.use_run(sha256, before.run_id, region)
         return Taken(_gesture(given, (use,)), words)
     info = RunInfo(
-        model_id=OUTSIDE,
-        model_name=given.source,
-        checkpoint_sha256=None,
-        prompt=None,
+        model=ModelDescription(given.source, OUTSIDE, kind="detector", id=OUTSIDE),
         decoding={},
         mpp=given.entry.mpp,
-        window_px=None,
         codec_version=0,
         region=region,
         extra={
@@ -254,7 +251,7 @@ def _run_of(state: FieldState, given: Intake) -> Run | None:
     """The run that this file was recorded as before, whatever its source was called."""
     for run in reversed(state.runs.values()):
         is_same = run.info.extra.get("file_sha256") == given.sha256
-        if run.info.model_id == OUTSIDE and is_same and run.status == "complete":
+        if run.info.model.id == OUTSIDE and is_same and run.status == "complete":
             return run
     return None
 

@@ -141,7 +141,7 @@ def make_description(categories: tuple[str, ...] = (), latents: int = 0) -> Chec
         halo_um=2.0,
         image_tokens=16,
         max_points=4,
-        instruction="Point to nucleus.",
+        prompt="Point to nucleus.",
         categories=default_categories(categories),
     )
 
