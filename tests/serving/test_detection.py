@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import itertools
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -121,6 +124,7 @@ def events_of(oracle, squares=None, *, mpp=0.5, cancelled=lambda: False, **asked
             model=MODEL,
             segmenter_model=squares and SEGMENTER,
             cancelled=cancelled,
+            clock=partial(next, itertools.count()),  # every step takes a second
         )
     )
 
@@ -336,6 +340,36 @@ def test_masks_do_not_wait_for_the_last_window():
     before = kinds[: windows[0]].count(WindowDone)
     assert before < 30
     assert kinds[: windows[1]].count(Masks) > 10
+
+
+def test_a_search_that_is_short_has_all_its_points_before_the_first_mask():
+    truth = np.random.default_rng(5).uniform(0, 300, (200, 2))
+    oracle, squares = Oracle(truth, 300, 300), Squares()
+    request = DetectRequest(image=SHA, mpp=0.5, masks=True)
+    ticks = itertools.count()
+    kinds = [
+        type(event)
+        for event in detect_events(
+            oracle,
+            request,
+            oracle,
+            squares.take,
+            run="r",
+            model=MODEL,
+            segmenter_model=SEGMENTER,
+            clock=lambda: next(ticks) * 1e-6,
+        )
+    ]
+    assert kinds.count(Masks) > 1
+    assert kinds.index(Masks) > len(kinds) - 1 - kinds[::-1].index(WindowDone)
+
+
+def test_drawing_gets_no_more_time_than_searching():
+    truth = np.random.default_rng(5).uniform(0, 600, (400, 2))
+    events = events_of(Oracle(truth, 600, 600), Squares(), near=(300.0, 300.0))
+    last = max(i for i, event in enumerate(events) if isinstance(event, WindowDone))
+    drawn = sum(isinstance(event, Masks) for event in events[:last])
+    assert drawn <= last - drawn
 
 
 def test_who_is_cancelled_keeps_the_masks_that_were_drawn():

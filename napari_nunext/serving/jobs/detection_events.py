@@ -7,7 +7,7 @@ evaluation: both are told by one `napari_nunext.models.whole_image.gathering.Gat
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -45,6 +45,13 @@ if TYPE_CHECKING:
     from napari_nunext.serving.protocol import DetectEvent, DetectRequest, ModelInfo
 
 
+_Step = TypeVar("_Step")
+
+POINTS_FIRST_S = 2.0
+"""So long is searched before the first mask is drawn: a tile has its points by then. After that,
+drawing gets no more time than the search has had: the last point comes at most twice as late."""
+
+
 def detect_events(
     image: WindowReader,
     request: DetectRequest,
@@ -57,6 +64,7 @@ def detect_events(
     merge_radius_um: float = MERGE_RADIUS_UM,
     cancelled: Callable[[], bool] = lambda: False,
     caller: Caller | None = None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[DetectEvent | None]:
     """Find the nuclei that `request` asks for.
 
@@ -80,6 +88,8 @@ def detect_events(
         Asked before every step. What was found by then is settled and stays.
     caller : Caller, optional
         Who asks, where a detector may be searching for others as well.
+    clock : callable
+        Seconds, from any start.
 
     Yields
     ------
@@ -92,15 +102,23 @@ def detect_events(
     InputError
         If the region does not touch the image. `CalibrationError`, if a scale is implausible.
     """
-    began = time.perf_counter()
+    began = clock()
     info, region = detector.info, region_of(request, image)
     windows = plan_image(image, info, mpp=request.mpp, region=region)
     found = Gathering(region, windows, mpp=request.mpp, merge_radius_um=merge_radius_um)
+    searching = _Stopwatch(clock)
     outlines = None
     if take_segmenter is not None:
         assert segmenter_model is not None
         outlines = _Outlines(
-            image, found, windows, segmenter_model, take_segmenter, request.mpp, cancelled
+            image,
+            found,
+            windows,
+            segmenter_model,
+            take_segmenter,
+            request.mpp,
+            cancelled,
+            _Stopwatch(clock),
         )
     yield Started(
         run=run,
@@ -113,7 +131,8 @@ def detect_events(
         decoding=info.decoding,
     )
     order = windows if request.near is None else windows.nearest_first(request.near)
-    for said in search(image, detector, order, cancelled=cancelled, caller=caller):
+    steps = search(image, detector, order, cancelled=cancelled, caller=caller)
+    for said in searching.of(steps):
         if said is None:
             yield None
         else:
@@ -131,7 +150,7 @@ def detect_events(
             if outlines is not None:
                 outlines.follow(change, None if isinstance(event, WindowPoints) else window)
         if outlines is not None:
-            yield from outlines.draw_known(caller)
+            yield from outlines.draw_known(searching.seconds, caller)
     change = found.settle()
     yield from _told(found, change)
     complete = found.complete
@@ -142,7 +161,7 @@ def detect_events(
     yield Usage(
         image_tokens=info.image_tokens * found.windows_done,
         output_tokens=found.tokens,
-        seconds=time.perf_counter() - began,
+        seconds=clock() - began,
     )
     yield Done(points=len(found.standing()), finish="complete" if complete else "cancelled")
 
@@ -181,6 +200,26 @@ def _told(found: Gathering, change: SeamChange) -> Iterator[DetectEvent]:
         yield Points(window=window_index, points=points)
 
 
+class _Stopwatch:
+    """Sums what steps take, without what happens between them."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self.seconds = 0.0
+
+    def of(self, steps: Iterator[_Step]) -> Iterator[_Step]:
+        """The same steps."""
+        while True:
+            began = self._clock()
+            try:
+                step = next(steps)
+            except StopIteration:
+                return
+            finally:
+                self.seconds += self._clock() - began
+            yield step
+
+
 class _Outlines:
     """The masks of a run, drawn region by region while its windows are searched."""
 
@@ -193,7 +232,9 @@ class _Outlines:
         take_segmenter: Callable[[], Segmenter],
         mpp: float,
         cancelled: Callable[[], bool],
+        drawing: _Stopwatch,
     ) -> None:
+        self._drawing = drawing
         self._image = image
         self._found = found
         self._take_segmenter = take_segmenter
@@ -213,13 +254,15 @@ class _Outlines:
         if ended is not None:
             self._regions.end(ended)
 
-    def draw_known(self, caller: Caller | None) -> Iterator[DetectEvent]:
-        """Draw the regions that are known, until there are points to tell.
+    def draw_known(self, searched_s: float, caller: Caller | None) -> Iterator[DetectEvent]:
+        """Draw the regions that are known, as far as the search has had its time.
 
         What others' turns brought is passed on first, for it is reckoned as no turn of one's own.
         """
         regions = self._regions.known()
-        while not (caller is not None and caller.has_news):
+        while searched_s >= max(POINTS_FIRST_S, self._drawing.seconds):
+            if caller is not None and caller.has_news:
+                return
             if (indices := next(regions, None)) is None:
                 return
             yield from self._draw(indices)
@@ -234,13 +277,14 @@ class _Outlines:
             return
         if self._segmenter is None:
             self._segmenter = self._take_segmenter()
-        for drawn in draw_masks(
+        masks = draw_masks(
             self._image,
             point_prompts(self._xy(indices)),
             self._segmenter,
             mpp=self._mpp,
             cancelled=self._cancelled,
-        ):
+        )
+        for drawn in self._drawing.of(masks):
             yield Masks(masks=[MaskOut.of(indices[m.index], m.mask, m.score) for m in drawn])
 
     def _xy(self, indices: Sequence[int]) -> PointsXY:
