@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
 from transformers import AutoModelForImageTextToText
 
 from napari_nunext.core.answers import NUCLEUS_INSTRUCTION
 from napari_nunext.core.errors import CheckpointError
-from napari_nunext.models.checkpoints.description import CheckpointDescription, default_max_points
 from napari_nunext.models.checkpoints.new_tokens import (
+    Choices,
     add_tokens,
     as_categories,
-    count_parameters,
-    halo_of,
     padded,
-    write_checkpoint,
+    write_new,
 )
 from napari_nunext.models.families import ModelSize, check_window, get_family
 from napari_nunext.models.families.qwen_vl import (
@@ -37,6 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_nunext.core.nuclei import Category
+    from napari_nunext.models.checkpoints.description import CheckpointDescription
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +104,10 @@ def build_checkpoint(
     window_px: int | None = None,
     mpp: float = 0.5,
     bins: int | None = None,
-    halo_um: float | None = None,
     latents: int = 0,
     categories: Sequence[str | Category] = (),
-    max_points: int | None = None,
-    instruction: str = NUCLEUS_INSTRUCTION,
-    name: str | None = None,
     seed: int = 0,
+    **choices: Unpack[Choices],
 ) -> CheckpointDescription:
     """Build a checkpoint with random weights.
 
@@ -129,18 +125,14 @@ def build_checkpoint(
         Micrometres per pixel of the window.
     bins : int, optional
         Coordinate tokens; one for each pixel when None.
-    halo_um : float, optional
-        As `halo_of` chooses when None.
     latents : int
         Tokens for the chain of visual thought.
     categories : sequence of str or Category
         Names get the default colours.
-    max_points : int, optional
-        `default_max_points` when None.
-    instruction, name : str
-        Prompt and name for people; the folder's name when None.
     seed : int
         The same seed gives the same weights.
+    **choices
+        See `Choices`.
 
     Raises
     ------
@@ -171,24 +163,13 @@ def build_checkpoint(
         merge=preset.size.merge,
         chat_template=CHAT_TEMPLATE,
     )
-    description = CheckpointDescription(
-        name=name or folder.name,
-        family=family,
-        codec=codec,
-        mpp=mpp,
-        halo_um=halo_of(halo_um, window * mpp),
-        image_tokens=image_tokens,
-        max_points=max_points or default_max_points(window, mpp),
-        prompt=instruction,
-        categories=kinds,
-        parameters=count_parameters(model),
-        provenance={
-            "recipe": "build",
-            "size": size if isinstance(size, str) else "custom",
-            "seed": seed,
-        },
-    )
-    return write_checkpoint(folder, model, processor, description)
+    provenance = {
+        "recipe": "build",
+        "size": size if isinstance(size, str) else "custom",
+        "seed": seed,
+    }
+    about = adapter.name, codec, kinds, image_tokens
+    return write_new(folder, model, processor, about, mpp, choices, provenance)
 
 
 def new_tokenizer() -> Any:

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import torch
 from transformers import AutoModelForImageTextToText
 
-from napari_nunext.core.answers import NUCLEUS_INSTRUCTION
 from napari_nunext.core.codec import category_token
 from napari_nunext.core.errors import CheckpointError
-from napari_nunext.models.checkpoints.description import CheckpointDescription, default_max_points
 from napari_nunext.models.checkpoints.integrity import (
     FILE_NAME,
     check_weight_files,
@@ -23,12 +21,13 @@ from napari_nunext.models.checkpoints.integrity import (
 )
 from napari_nunext.models.checkpoints.loading import load_checkpoint, load_weights
 from napari_nunext.models.checkpoints.new_tokens import (
+    Choices,
     add_tokens,
     as_categories,
     count_parameters,
     grow_embeddings,
-    halo_of,
     write_checkpoint,
+    write_new,
 )
 from napari_nunext.models.families import check_window, get_family
 
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_nunext.core.nuclei import Category
+    from napari_nunext.models.checkpoints.description import CheckpointDescription
 
 
 def extend_checkpoint(
@@ -46,13 +46,10 @@ def extend_checkpoint(
     window_px: int,
     mpp: float,
     bins: int = 1000,
-    halo_um: float | None = None,
     latents: int = 0,
     categories: Sequence[str | Category] = (),
-    max_points: int | None = None,
-    instruction: str = NUCLEUS_INSTRUCTION,
-    name: str | None = None,
     seed: int = 0,
+    **choices: Unpack[Choices],
 ) -> CheckpointDescription:
     """Give a pretrained Qwen-VL the tokens of NuNext; `base_folder` stays as it is.
 
@@ -83,25 +80,14 @@ def extend_checkpoint(
     old_tokens = len(tokenizer)
     codec = add_tokens(tokenizer, bins, window_px, latents, kinds)
     grow_embeddings(model, old_tokens, len(tokenizer), seed)
-    description = CheckpointDescription(
-        name=name or folder.name,
-        family=adapter.name,
-        codec=codec,
-        mpp=mpp,
-        halo_um=halo_of(halo_um, window_px * mpp),
-        image_tokens=image_tokens,
-        max_points=max_points or default_max_points(window_px, mpp),
-        prompt=instruction,
-        categories=kinds,
-        parameters=count_parameters(model),
-        provenance={
-            "recipe": "extend",
-            "base": base_folder.name,
-            "parent_sha256": checkpoint_sha256(base_folder),
-            "seed": seed,
-        },
-    )
-    return write_checkpoint(folder, model, processor, description)
+    provenance = {
+        "recipe": "extend",
+        "base": base_folder.name,
+        "parent_sha256": checkpoint_sha256(base_folder),
+        "seed": seed,
+    }
+    about = adapter.name, codec, kinds, image_tokens
+    return write_new(folder, model, processor, about, mpp, choices, provenance)
 
 
 def add_categories(

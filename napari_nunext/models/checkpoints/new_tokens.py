@@ -5,10 +5,11 @@ What building from nothing and extending a pretrained model share.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import torch
 
+from napari_nunext.core.answers import NUCLEUS_INSTRUCTION
 from napari_nunext.core.codec import (
     SEPARATOR_TEXT,
     Codec,
@@ -18,6 +19,7 @@ from napari_nunext.core.codec import (
 )
 from napari_nunext.core.errors import CheckpointError
 from napari_nunext.core.nuclei import Category, default_categories
+from napari_nunext.models.checkpoints.description import CheckpointDescription, default_max_points
 from napari_nunext.models.checkpoints.loading import save_checkpoint
 from napari_nunext.models.families import embedding_rows, pin_window
 
@@ -27,12 +29,61 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedModel
 
-    from napari_nunext.models.checkpoints.description import CheckpointDescription
-
 ROW_MULTIPLE = 64
 """Embedding rows are padded to this, as GPUs like them."""
 
 LARGEST_HALO_UM = 10.0
+
+
+class Choices(TypedDict, total=False):
+    """What a new detector is told beside its tokens and its window."""
+
+    halo_um: float | None
+    """As `halo_of` chooses when None."""
+    max_points: int | None
+    """`default_max_points` when None."""
+    instruction: str
+    """The prompt; the paper's by default."""
+    name: str | None
+    """For people; the folder's name when None."""
+
+
+def write_new(
+    folder: Path,
+    model: PreTrainedModel,
+    processor: Any,
+    about: tuple[str, Codec, tuple[Category, ...], int],
+    mpp: float,
+    choices: Choices,
+    provenance: dict[str, Any],
+) -> CheckpointDescription:
+    """Describe a new detector, and write its checkpoint.
+
+    Parameters
+    ----------
+    folder, model, processor
+        As `write_checkpoint`.
+    about : tuple
+        Its family, codec, categories, and the image tokens of a window.
+    mpp : float
+    choices : Choices
+    provenance : dict
+    """
+    family, codec, categories, image_tokens = about
+    description = CheckpointDescription(
+        name=choices.get("name") or folder.name,
+        family=family,
+        codec=codec,
+        mpp=mpp,
+        halo_um=halo_of(choices.get("halo_um"), codec.window_px * mpp),
+        image_tokens=image_tokens,
+        max_points=choices.get("max_points") or default_max_points(codec.window_px, mpp),
+        prompt=choices.get("instruction", NUCLEUS_INSTRUCTION),
+        categories=categories,
+        parameters=count_parameters(model),
+        provenance=provenance,
+    )
+    return write_checkpoint(folder, model, processor, description)
 
 
 def add_tokens(

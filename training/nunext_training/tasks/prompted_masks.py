@@ -24,10 +24,8 @@ class PromptedMasks:
     Parameters
     ----------
     segmenter : Segmenter
-    window_px : int
-        Side of the detector's windows.
-    mpp : float
-        Micrometres per pixel of the detector's windows.
+    window_px, mpp
+        Of the detector's windows, as `SegmenterView` takes them.
 
     Raises
     ------

@@ -57,10 +57,8 @@ class FrozenSam:
     folder : Path
         A segmenter's checkpoint of family ``"sam"``.
     device : torch.device
-    window_px : int
-        Side of the detector's windows.
-    mpp : float
-        Micrometres per pixel of the detector's windows.
+    window_px, mpp
+        Of the detector's windows, as `SegmenterView` takes them.
 
     Raises
     ------
