@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from napari_nunext import __version__
 from napari_nunext.commands.serve import add_key, add_serve, key_command, serve_command
 from napari_nunext.core.errors import InputError, NunextError
-from napari_nunext.core.process.options import BAD_INPUT, Parser, mpp
+from napari_nunext.core.process.options import BAD_INPUT, Parser, mpp, one_line
 from napari_nunext.core.process.precision import PRECISION_HELP, PRECISIONS
 
 if TYPE_CHECKING:
@@ -300,7 +300,7 @@ def _say(line: str) -> None:
     """A line for the person at the terminal; standard output stays for results."""
     if sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr)  # over a line of progress
-    print(f"{PROGRAM}: {line}", file=sys.stderr, flush=True)
+    print(f"{PROGRAM}: {one_line(line)}", file=sys.stderr, flush=True)
 
 
 def _ask(question: str) -> bool:

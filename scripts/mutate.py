@@ -28,29 +28,31 @@ from cosmic_ray.work_item import TestOutcome, WorkItem
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "build" / "mutate"
 TREE = OUT / "tree"
-CORE, TRAINING = "napari_nunext/core", "training/nunext_training"
-MODULES = (
-    *(f"{CORE}/{name}.py" for name in ("bounded", "codec", "coco", "csv_table", "exports")),
-    *(
-        f"{CORE}/{name}.py"
-        for name in ("geojson", "geometry", "identity", "instances", "json_text")
-    ),
-    *(f"{CORE}/{name}.py" for name in ("masks", "matching", "metrics", "options", "plausible")),
-    *(f"{CORE}/{name}.py" for name in ("polygons", "records", "sentences", "tiling")),
-    *(f"{TRAINING}/{name}.py" for name in ("advantages", "centre_map", "losses", "mask_losses")),
-    *(f"{TRAINING}/{name}.py" for name in ("modules", "rewards")),
-)
+PURE = {
+    "napari_nunext/core": "core",
+    "training/nunext_training/method": "training",
+    "training/nunext_training/trainers/centre_map.py": "training",
+}
+"""Where pure functions are, and the folder of their tests."""
 TIMEOUT_S = 300.0
+ENVIRONMENT = {
+    "CI": "1",  # the tests' own numbers are the same in every run
+    "PYTHONDONTWRITEBYTECODE": "1",
+    # Those of Qt, napari and schemathesis take ten times as long to import as most tests to run.
+    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+}
 
 
-def tests_of(module: str) -> list[str]:
-    """Test files that are named after a module."""
-    stem = Path(module).stem
-    area = "core" if module.startswith(CORE) else "training"
-    found = sorted((ROOT / "tests" / area).glob(f"test_{stem}*.py"))
-    if not found:
-        raise SystemExit(f"mutate: {module} has no tests/{area}/test_{stem}.py")
-    return [str(path.relative_to(ROOT)) for path in found]
+def modules() -> dict[str, list[str]]:
+    """Modules of pure functions that have tests of their own, each with the test files."""
+    found = {}
+    for place, area in PURE.items():
+        paths = [ROOT / place] if place.endswith(".py") else sorted((ROOT / place).rglob("*.py"))
+        for path in paths:
+            tests = sorted((ROOT / "tests" / area).rglob(f"test_{path.stem}*.py"))
+            if tests:
+                found[str(path.relative_to(ROOT))] = [str(t.relative_to(ROOT)) for t in tests]
+    return found
 
 
 def copy_tree() -> None:
@@ -104,9 +106,10 @@ def _without_types(source: str) -> str:
     return ast.dump(tree)
 
 
-def try_all(module: str, path: Path, python: str, until: float) -> None:
+def try_all(tests: list[str], path: Path, python: str, until: float) -> None:
     """Try the mutants that were not tried yet, while there is time."""
-    command = f"{python} -m pytest -x -q -p no:cacheprovider {' '.join(tests_of(module))}"
+    plugins = "-p no:cacheprovider -p pytest_timeout"
+    command = f"{python} -m pytest -x -q {plugins} {' '.join(tests)}"
     with use_db(path, WorkDB.Mode.open) as database:
         for item in list(database.pending_work_items):
             if time.monotonic() > until:
@@ -135,21 +138,21 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("modules", nargs="*", help="by default all")
     args = parser.parse_args()
-    chosen = [m for m in MODULES if not args.modules or Path(m).stem in args.modules]
-    unknown = set(args.modules) - {Path(m).stem for m in MODULES}
+    tests = modules()
+    chosen = [m for m in tests if not args.modules or Path(m).stem in args.modules]
+    unknown = set(args.modules) - {Path(m).stem for m in tests}
     if unknown:
         raise SystemExit(f"mutate: unknown {', '.join(sorted(unknown))}")
     OUT.mkdir(parents=True, exist_ok=True)
     copy_tree()
     os.chdir(TREE)
-    # The tests' own numbers are the same in every run, and it is the copy that is imported.
-    os.environ |= {"CI": "1", "PYTHONPATH": f"{TREE}{os.pathsep}{TREE / 'training'}"}
-    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    # It is the copy that is imported.
+    os.environ |= ENVIRONMENT | {"PYTHONPATH": f"{TREE}{os.pathsep}{TREE / 'training'}"}
     until = time.monotonic() + 60 * args.minutes
     parts = []
     for module in chosen:
         path = session(module, args.most, args.seed)
-        try_all(module, path, args.python, until)
+        try_all(tests[module], path, args.python, until)
         parts.append(told(module, path))
         print(parts[-1].splitlines()[0].removeprefix("## "), flush=True)
         (OUT / "survivors.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from PIL import Image
+from roifile import ImagejRoi
 
 from napari_nunext.cli import main
 from napari_nunext.store import Project
@@ -110,9 +111,24 @@ def test_a_file_of_another_image_is_refused_in_words(tiles, capsys):
     assert "1 nucleus of StarDist to be reviewed; left out 1 nucleus outside the image." in out
 
 
-def test_rois_of_stardist_are_named(tiles, capsys):
+def test_rois_of_cellpose_come_in_with_their_outlines(tiles, capsys):
+    border = np.array([[10, 20], [15, 20], [15, 23], [10, 23]])  # of 6 x 4 px
+    ImagejRoi.frompoints(border).tofile(tiles / "a_rois.zip")
+    image = ("--image", tiles / "a.png", "--mpp", "0.5")
+    code, out, _ = run(capsys, tiles / "review.nunext", tiles / "a_rois.zip", *image)
+    assert code == 0
+    assert "a.png: 1 nucleus of Cellpose" in out
+    with Project.open(tiles / "review.nunext", annotator="x", mode="r", create=False) as opened:
+        (entry,) = opened.images()
+        (found,) = opened.state(entry.sha256).nuclei.values()
+        assert (found.nucleus.x_px, found.nucleus.y_px) == pytest.approx((13, 22))
+        assert found.nucleus.mask.area_px == 24
+
+
+def test_rois_that_are_none_are_one_line(tiles, capsys):
     (tiles / "a_rois.zip").write_bytes(b"PK")
     image = ("--image", tiles / "a.png", "--mpp", "0.5")
     code, _, err = run(capsys, tiles / "review.nunext", tiles / "a_rois.zip", *image)
     assert code == 2
-    assert "holds ROIs of ImageJ, which are not read. Save the label image" in err
+    assert "a_rois.zip is damaged, or no zip" in err
+    assert err.count("\n") == 1

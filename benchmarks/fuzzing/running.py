@@ -31,7 +31,7 @@ PLAN, DONE = "plan.json", "done.jsonl"
 LIMIT_S = 30
 """Processor time of one input."""
 LIMIT_BYTES = 2 * 2**30
-"""Memory beyond what the process had when it began; the largest images may take 1.2 GB."""
+"""Memory that an input may take; the largest images may take 1.2 GB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +113,11 @@ def _why(code: int, log: str) -> str:
 
 def _child(seed: int, work: Path) -> None:
     """Run what is planned, writing a line about each input that is done."""
+    import torch  # noqa: F401  takes as much memory as an input may, and is none's
+
     from benchmarks.fuzzing.subjects import SUBJECTS
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    limit_bytes = _address_space_bytes() + LIMIT_BYTES
-    resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes))
     with (work / DONE).open("w") as done:
         for subject, number in json.loads((work / PLAN).read_text()):
             it = SUBJECTS[subject]
@@ -125,9 +125,11 @@ def _child(seed: int, work: Path) -> None:
             with tempfile.TemporaryDirectory(dir=work) as folder:
                 path = Path(folder, f"input{it.suffix}")
                 path.write_bytes(data)
+                _limit_memory(_address_space_bytes() + LIMIT_BYTES)
                 signal.setitimer(signal.ITIMER_PROF, LIMIT_S)
                 reason = _reason(it.read, path)
                 signal.setitimer(signal.ITIMER_PROF, 0)
+                _limit_memory(resource.RLIM_INFINITY)
             done.write(json.dumps(reason) + "\n")
             done.flush()
 
@@ -159,6 +161,12 @@ def _is_of_memory(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def _limit_memory(soft_bytes: int) -> None:
+    """Anew for each input: what stays loaded after one is not taken by the next."""
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (soft_bytes, hard))
 
 
 def _address_space_bytes() -> int:

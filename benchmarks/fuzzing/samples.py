@@ -133,6 +133,23 @@ def arrays() -> tuple[bytes, ...]:
 
 
 @cache
+def rois() -> tuple[bytes, ...]:
+    """Of ImageJ: outlines of whole numbers and between pixels, points, boxes, and of two parts."""
+    from roifile import ROI_OPTIONS, ROI_TYPE, ImagejRoi
+
+    corners = np.array([[2, 2], [9, 2], [9, 8], [2, 8]])
+    points = ImagejRoi.frompoints(corners, name="points")
+    points.roitype, points.counters = ROI_TYPE.POINT, np.arange(4, dtype=np.uint8)
+    box = ImagejRoi(roitype=ROI_TYPE.RECT, options=ROI_OPTIONS.SUB_PIXEL_RESOLUTION)
+    box.xd, box.yd, box.widthd, box.heightd = 2.5, 3.5, 6.0, 7.0
+    path = [0, 2, 2, 1, 9, 2, 1, 9, 9, 4, 0, 4, 3, 1, 8, 3, 1, 8, 7, 4]
+    parts = ImagejRoi(roitype=ROI_TYPE.RECT, right=10, bottom=10, shape_roi_size=len(path))
+    parts.multi_coordinates = np.array(path, dtype=np.float32)
+    outlines = (ImagejRoi.frompoints(c, name="outline") for c in (corners, corners + 0.25))
+    return tuple(roi.tobytes() for roi in (*outlines, points, box, parts))
+
+
+@cache
 def geojson() -> tuple[Any, ...]:
     """Of QuPath, of ours, and bare."""
     ring = [[2, 2], [9, 2], [9, 8], [2, 8], [2, 2]]

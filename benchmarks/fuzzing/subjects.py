@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import sqlite3
+import zipfile
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -100,6 +101,19 @@ def _table(rng: random.Random) -> bytes:
 
 def _npy(rng: random.Random) -> bytes:
     return mutations.damaged_bytes(rng, rng.choice(samples.arrays()))
+
+
+def _rois(rng: random.Random) -> bytes:
+    """A zip of ROIs, of which one is damaged, or the zip."""
+    rois = [rng.choice(samples.rois()) for _ in range(rng.choice((1, 2, 3)))]
+    if harms_roi := rng.random() < 0.7:
+        rois[0] = mutations.damaged_bytes(rng, rois[0])
+    file = io.BytesIO()
+    packed = rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
+    with zipfile.ZipFile(file, "w", packed) as archive:
+        for i, roi in enumerate(rois):  # of a fixed time, as every input is
+            archive.writestr(zipfile.ZipInfo(f"{i}.roi"), roi, packed)
+    return file.getvalue() if harms_roi else mutations.damaged_bytes(rng, file.getvalue())
 
 
 def _records(rng: random.Random) -> bytes:
@@ -218,6 +232,7 @@ SUBJECTS = {
         Subject("label_png", ".png", _png, _nuclei),
         Subject("label_tiff", ".tif", _tiff, _nuclei),
         Subject("label_npy", ".npy", _npy, _nuclei),
+        Subject("rois", ".zip", _rois, _nuclei),
         Subject("records", ".jsonl", _records, _read_records),
         Subject("project_bytes", ".nunext", _project_bytes, _read_project),
         Subject("project_values", ".nunext", _project_payload, _read_project),

@@ -1,8 +1,9 @@
 """Files of nuclei, whatever tool wrote them: which they are, which image they mean, what they hold.
 
 One reader for everybody who takes nuclei from a file: `evaluate --predictions`, the import into a
-project, and the window. GeoJSON, JSON of HoVer-Net, CellViT, COCO and labelme, tables, and label
-images (`napari_nunext.core.formats`, `napari_nunext.images.label_images`).
+project, and the window. GeoJSON, JSON of HoVer-Net, CellViT, COCO and labelme, tables, ROIs of
+ImageJ, and label images (`napari_nunext.core.formats`, `napari_nunext.images.imagej_rois`,
+`label_images`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from napari_nunext.core.formats.geojson import read_json, read_parsed_geojson
 from napari_nunext.core.marks import MarkedNucleus
 from napari_nunext.core.nuclei import Nucleus
 from napari_nunext.images.find import image_stem
+from napari_nunext.images.imagej_rois import CELLPOSE_ROIS, holds_rois, read_rois
+from napari_nunext.images.imagej_rois import SUFFIXES as ROI_SUFFIXES
 from napari_nunext.images.label_images import (
     CELLPOSE_MASKS,
     CELLPOSE_PROJECT,
@@ -36,13 +39,13 @@ if TYPE_CHECKING:
 
 JSON_SUFFIXES = (".geojson", ".json", ".geojson.gz", ".json.gz")
 TABLE_SUFFIXES = (".csv",)
-ROI_SUFFIXES = (".zip", ".roi")
-"""Of ImageJ, which StarDist writes, too; they are named, not read."""
-PREDICTION_SUFFIXES = JSON_SUFFIXES + LABEL_SUFFIXES
+PREDICTION_SUFFIXES = JSON_SUFFIXES + LABEL_SUFFIXES + ROI_SUFFIXES
 SUFFIXES = PREDICTION_SUFFIXES + TABLE_SUFFIXES
 """Of all files that may hold nuclei."""
 NEVER_IMAGES = (*JSON_SUFFIXES, *TABLE_SUFFIXES, *ROI_SUFFIXES, ".npy")
 """Of those among them that are no images for sure."""
+_ADDED = dict.fromkeys(LABEL_SUFFIXES, CELLPOSE_MASKS) | {".zip": (CELLPOSE_ROIS,)}
+"""What tools add to the image's name, by suffix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +75,14 @@ def suffix_of(path: Path, suffixes: Sequence[str] = SUFFIXES) -> str | None:
 def stem_of(path: Path) -> str:
     """The image that a file is named after: its name without what tools add, and without suffix.
 
-    ``a.geojson``, ``a.png.geojson``, ``a_cp_masks.png`` and ``a_seg.npy`` all give ``a``.
+    ``a.geojson``, ``a.png.geojson``, ``a_cp_masks.png``, ``a_rois.zip`` and ``a_seg.npy`` all give
+    ``a``.
     """
     suffix = suffix_of(path) or path.suffix
     stem = path.name[: len(path.name) - len(suffix)]
     if path.name.endswith(CELLPOSE_PROJECT):
         return path.name.removesuffix(CELLPOSE_PROJECT)
-    for added in CELLPOSE_MASKS if suffix in LABEL_SUFFIXES else ():
+    for added in _ADDED.get(suffix, ()):
         stem = stem.removesuffix(added)
     return image_stem(Path(stem))
 
@@ -134,6 +138,7 @@ def _candidates(
         path
         for path in (sorted(folder.iterdir()) if folder.is_dir() else ())
         if suffix_of(path, suffixes) is not None and not path.name.startswith(".")
+        if path.suffix.lower() != ".zip" or holds_rois(path)
     ]
     if images is None:
         return found
@@ -164,13 +169,11 @@ def read_nuclei(
     RecordError
         If the file does not read, or is of a kind that is not read; says what to do.
     """
-    suffix = suffix_of(path, (*SUFFIXES, *ROI_SUFFIXES))
-    stem = stem_of(path)
+    suffix, stem = suffix_of(path), stem_of(path)
     if suffix in ROI_SUFFIXES:
-        raise RecordError(
-            f"{path.name} holds ROIs of ImageJ, which are not read. Save the label image instead "
-            "(in StarDist: save_tiff_imagej_compatible), or GeoJSON."
-        )
+        found = read_rois(path)
+        read = read_parsed_geojson(path, found.features, masks=True)
+        return (NucleiOfImage(path, stem, False, None, read.nuclei, read.notes, found.tool),)
     if suffix in TABLE_SUFFIXES:
         return tuple(
             NucleiOfImage(path, _image_name(image) or stem, bool(image), None, tuple(nuclei))
@@ -187,8 +190,8 @@ def read_nuclei(
         tool = "Cellpose" if stem != image_stem(path) else ""
         return (NucleiOfImage(path, stem, False, labels.size_px, nuclei, labels.notes, tool),)
     raise RecordError(
-        f"{path.name} is no file of nuclei; expected GeoJSON, JSON, CSV, or a label image as PNG, "
-        "TIFF or NPY."
+        f"{path.name} is no file of nuclei; expected GeoJSON, JSON, CSV, ROIs of ImageJ, or a "
+        "label image as PNG, TIFF or NPY."
     )
 
 

@@ -244,8 +244,8 @@ class NunextDock(QWidget):
 
     def choose_nuclei(self) -> None:
         """Ask for files of nuclei."""
-        kinds = "(*.geojson *.json *.gz *.csv *.png *.tif *.tiff *.npy);;All files (*)"
-        kinds = f"Nuclei: GeoJSON, JSON, CSV, label images {kinds}"
+        kinds = "(*.geojson *.json *.gz *.csv *.zip *.roi *.png *.tif *.tiff *.npy);;All files (*)"
+        kinds = f"Nuclei: GeoJSON, JSON, CSV, ROIs, label images {kinds}"
         paths = ask_for_files(self, "Import nuclei", kinds)
         if paths:
             self.controller.import_nuclei(paths)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
+from roifile import ImagejRoi
 from scipy.io import savemat
 
 from napari_nunext.core.errors import RecordError
@@ -65,12 +67,13 @@ def test_labels_are_found_where_tools_put_them(tmp_path, images, labels_in, name
         assert found.categories == ("Class 3", "Class 1")
 
 
-def test_rois_of_imagej_are_named_with_what_to_do(tmp_path):
+def test_rois_of_imagej_are_found_beside_their_image(tmp_path):
     save_image(tmp_path / "images" / "a.png")
     (tmp_path / "labels").mkdir()
-    (tmp_path / "labels" / "a.zip").write_bytes(b"PK")
-    with pytest.raises(RecordError, match=r"a\.zip holds ROIs of ImageJ.*Save the label image"):
-        IMPORTERS["folder"].read(tmp_path, 0.5)
+    roi = ImagejRoi.frompoints(np.array([[10, 20], [16, 20], [16, 24], [10, 24]]) + 0.0)
+    roi.tofile(tmp_path / "labels" / "a_rois.zip")
+    (found,) = IMPORTERS["folder"].read(tmp_path, 0.5)
+    assert found.points_xy.tolist() == [[13, 22]]
 
 
 def test_json_that_is_of_no_image_is_passed_over(tmp_path):

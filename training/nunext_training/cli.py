@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from napari_nunext import __version__
 from napari_nunext.core.errors import InputError, NunextError
-from napari_nunext.core.process.options import Parser
+from napari_nunext.core.process.options import Parser, one_line
 from nunext_training.commands import ablate as ablate_command
 from nunext_training.commands import atomic as atomic_command
 from nunext_training.commands import build as build_command
@@ -59,18 +59,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code: int = args.run(args)
     except (InputError, OSError) as error:
-        print(f"nunext-train: {_one_line(error)}", file=sys.stderr)
+        print(f"nunext-train: {one_line(error)}", file=sys.stderr)
         return EXIT_BAD_INPUT
     except NunextError as error:
-        print(f"nunext-train: {_one_line(error)}", file=sys.stderr)
+        print(f"nunext-train: {one_line(error)}", file=sys.stderr)
         return EXIT_FAILED
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     return code
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 def _parser() -> argparse.ArgumentParser:

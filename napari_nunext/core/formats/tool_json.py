@@ -8,10 +8,13 @@ border is part of the nucleus.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.errors import MALFORMED, RecordError
 from napari_nunext.core.nuclei import UNCATEGORISED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _BORDER = 1.001
 """Stretches a line through centres of pixels so that these lie inside it."""
@@ -60,12 +63,22 @@ def features_of_tool(data: Any, name: str) -> ToolFeatures | None:
     return None
 
 
-def _feature(shape: str, coordinates: Any, category: Any) -> dict[str, Any]:
+def feature_of(
+    shape: str, coordinates: Any, category: Any, *, kind: str = "detection"
+) -> dict[str, Any]:
+    """A GeoJSON feature; `kind` is a type of object of QuPath."""
     return {
         "type": "Feature",
         "geometry": {"type": shape, "coordinates": coordinates},
-        "properties": {"objectType": "detection", "classification": category or UNCATEGORISED},
+        "properties": {"objectType": kind, "classification": category or UNCATEGORISED},
     }
+
+
+def inside_border(pixels: Sequence[Any]) -> list[list[float]]:
+    """The outline of a nucleus, of the numbers (x, y) of its border's pixels; at least one."""
+    ring = [(float(x) + 0.5, float(y) + 0.5) for x, y in pixels]
+    cx, cy = (sum(values) / len(ring) for values in zip(*ring, strict=True))
+    return [[cx + _BORDER * (x - cx), cy + _BORDER * (y - cy)] for x, y in ring]
 
 
 def _hovernet(data: dict[str, Any]) -> list[dict[str, Any]]:
@@ -79,13 +92,11 @@ def _cellvit(data: dict[str, Any]) -> list[dict[str, Any]]:
 def _cell(cell: dict[str, Any], names: dict[str, Any]) -> dict[str, Any]:
     kind = cell.get("type")
     category = None if kind is None else names.get(str(kind), f"type {kind}")
-    ring = [(float(x) + 0.5, float(y) + 0.5) for x, y in cell.get("contour") or ()]
-    if not ring:
+    contour = cell.get("contour")
+    if not contour:
         x, y = cell["centroid"]
-        return _feature("Point", [float(x) + 0.5, float(y) + 0.5], category)
-    cx, cy = (sum(values) / len(ring) for values in zip(*ring, strict=True))
-    wider = [[cx + _BORDER * (x - cx), cy + _BORDER * (y - cy)] for x, y in ring]
-    return _feature("Polygon", [wider], category)
+        return feature_of("Point", [float(x) + 0.5, float(y) + 0.5], category)
+    return feature_of("Polygon", [inside_border(contour)], category)
 
 
 def _labelme(data: dict[str, Any]) -> list[dict[str, Any]]:
@@ -96,11 +107,11 @@ def _labelme_feature(shape: dict[str, Any]) -> dict[str, Any]:
     points, category = shape["points"], shape.get("label")
     match shape.get("shape_type", "polygon"):
         case "polygon":
-            return _feature("Polygon", [points], category)
+            return feature_of("Polygon", [points], category)
         case "point":
-            return _feature("Point", points[0], category)
+            return feature_of("Point", points[0], category)
         case "rectangle":
             (x0, y0), (x1, y1) = points[0], points[-1]
-            return _feature("Polygon", [[[x0, y0], [x1, y0], [x1, y1], [x0, y1]]], category)
+            return feature_of("Polygon", [[[x0, y0], [x1, y0], [x1, y1], [x0, y1]]], category)
         case other:
             raise RecordError(f"a labelme shape is a {other!r}; expected polygons or points.")

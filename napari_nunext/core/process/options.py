@@ -41,9 +41,13 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say it, and exit."""
         program = self.prog.partition(" ")[0]
-        line = " ".join(message.split())
-        sys.stderr.write(f"{program}: {line}. See {self.prog} --help.\n")
+        sys.stderr.write(f"{program}: {one_line(message)}. See {self.prog} --help.\n")
         sys.exit(BAD_INPUT)
+
+
+def one_line(message: object) -> str:
+    """What is said to a person at a terminal, whatever the names in it hold."""
+    return " ".join(str(message).split())
 
 
 def whole(text: str, least: int = 0, most: int = LARGEST_WHOLE) -> int:

@@ -16,7 +16,6 @@ from napari_nunext.images.find import image_stem
 from napari_nunext.images.label_images import CELLPOSE_PROJECT
 from napari_nunext.images.nuclei_files import (
     JSON_SUFFIXES,
-    ROI_SUFFIXES,
     SUFFIXES,
     holds_labels,
     read_nuclei,
@@ -40,8 +39,8 @@ LABEL_FOLDERS = (
 MAT_SUFFIX = ".mat"
 """As HoVer-Net wants its labels; see `nunext_training.data.importers.folder`."""
 
-_LABEL_SUFFIXES = (*SUFFIXES, MAT_SUFFIX, *ROI_SUFFIXES)
-_SHOWN = (".png", ".tif", ".npy", ".geojson", ".json", ".csv", ".mat")
+_LABEL_SUFFIXES = (*SUFFIXES, MAT_SUFFIX)
+_SHOWN = (".png", ".tif", ".npy", ".geojson", ".json", ".csv", ".mat", ".zip")
 
 
 @dataclass(frozen=True)
