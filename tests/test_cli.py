@@ -122,7 +122,7 @@ def test_wrong_arguments_get_one_line(run, arguments):
 
 def test_a_name_of_two_lines_is_told_in_one(run):
     said = complaint(run("check", "a\nb"))
-    assert said == "napari-nunext: There is no project a b. Check the name, or create one."
+    assert said == "napari-nunext: There is no project a b. Check the name."
 
 
 # detect

@@ -2,7 +2,7 @@
 
 One reader for everybody who takes nuclei from a file: `evaluate --predictions`, the import into a
 project, and the window. GeoJSON, JSON of HoVer-Net, CellViT, COCO and labelme, tables, ROIs of
-ImageJ, and label images (`napari_nunext.core.formats`, `napari_nunext.images.imagej_rois`,
+ImageJ, and label images (`napari_nunext.core.formats`, `napari_nunext.images.nuclei.imagej_rois`,
 `label_images`).
 """
 
@@ -20,14 +20,14 @@ from napari_nunext.core.formats.geojson import read_json, read_parsed_geojson
 from napari_nunext.core.marks import MarkedNucleus
 from napari_nunext.core.nuclei import Nucleus
 from napari_nunext.images.find import image_stem
-from napari_nunext.images.imagej_rois import CELLPOSE_ROIS, holds_rois, read_rois
-from napari_nunext.images.imagej_rois import SUFFIXES as ROI_SUFFIXES
-from napari_nunext.images.label_images import (
+from napari_nunext.images.nuclei.imagej_rois import CELLPOSE_ROIS, holds_rois, read_rois
+from napari_nunext.images.nuclei.imagej_rois import SUFFIXES as ROI_SUFFIXES
+from napari_nunext.images.nuclei.label_images import (
     CELLPOSE_MASKS,
     CELLPOSE_PROJECT,
     read_labels,
 )
-from napari_nunext.images.label_images import (
+from napari_nunext.images.nuclei.label_images import (
     SUFFIXES as LABEL_SUFFIXES,
 )
 from napari_nunext.images.picture import quiet_readers

@@ -11,9 +11,9 @@ import pytest
 from roifile import ROI_OPTIONS, ROI_SUBTYPE, ROI_TYPE, ImagejRoi
 
 from napari_nunext.core.errors import RecordError
-from napari_nunext.core.masks import label_image
 from napari_nunext.core.nuclei import UNCATEGORISED
-from napari_nunext.images import imagej_rois
+from napari_nunext.core.shapes.masks import label_image
+from napari_nunext.images.nuclei import imagej_rois
 from napari_nunext.images.nuclei_files import nuclei_files, read_nuclei, source_of, stem_of
 
 SQUARE = [[10, 20], [16, 20], [16, 24], [10, 24]]

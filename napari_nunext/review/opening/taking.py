@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from napari_nunext.core.identity import file_sha256
 from napari_nunext.core.nuclei import nuclei_in_words
 from napari_nunext.images import open_image
-from napari_nunext.images.label_images import CELLPOSE_MASKS
-from napari_nunext.images.label_images import SUFFIXES as LABEL_SUFFIXES
+from napari_nunext.images.nuclei.label_images import CELLPOSE_MASKS
+from napari_nunext.images.nuclei.label_images import SUFFIXES as LABEL_SUFFIXES
 from napari_nunext.images.nuclei_files import (
     NEVER_IMAGES,
     holds_labels,

@@ -13,7 +13,7 @@ from napari_nunext.core.formats.records import SPLITS
 from napari_nunext.images import find_images
 from napari_nunext.images.find import SUFFIXES as IMAGE_SUFFIXES
 from napari_nunext.images.find import image_stem
-from napari_nunext.images.label_images import CELLPOSE_PROJECT
+from napari_nunext.images.nuclei.label_images import CELLPOSE_PROJECT
 from napari_nunext.images.nuclei_files import (
     JSON_SUFFIXES,
     SUFFIXES,

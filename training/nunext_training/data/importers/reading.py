@@ -15,8 +15,8 @@ from napari_nunext.core.errors import RecordError
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.nuclei import UNCATEGORISED
 from napari_nunext.core.shapes.masks import masks_of
-from napari_nunext.images.label_images import check_fits as check_fits
-from napari_nunext.images.label_images import read_label_image as read_label_image
+from napari_nunext.images.nuclei.label_images import check_fits as check_fits
+from napari_nunext.images.nuclei.label_images import read_label_image as read_label_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from napari_nunext.core.errors import RecordError
-from napari_nunext.core.nuclei import UNCATEGORISED
 from napari_nunext.core.formats.tool_json import ToolFeatures, feature_of, inside_border
+from napari_nunext.core.nuclei import UNCATEGORISED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
