@@ -17,7 +17,7 @@ from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.store import Event, FieldState, Project, events
 from napari_nunext.store.exports.training import complete_regions
 from napari_nunext.store.state.acceptance import truth_in
-from napari_nunext.store.state.seen import Seen
+from napari_nunext.store.state.seen import Seen, Tally
 from tests.store.conftest import IMAGE, WHOLE, entry, predicted, run_info, ticking
 
 if TYPE_CHECKING:
@@ -282,7 +282,9 @@ class Desk(RuleBasedStateMachine):
     def what_is_kept_up_is_what_is_summed_from_the_beginning(self) -> None:
         if hasattr(self, "state"):
             nuclei = self.state.nuclei.values()
-            assert self.state._seen == {r: Seen.of(nuclei, r) for r in self.state._seen}
+            for region in self.state._tally.regions:
+                kept_up = Tally(self.state._tally).seen_in(region, self.state.nuclei)
+                assert kept_up == Seen.of(nuclei, region)
 
     def teardown(self) -> None:
         self.project.close()

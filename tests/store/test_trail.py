@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from napari_nunext.core.geometry import Box
+from napari_nunext.core.nuclei import Category
 from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.store import FieldState, Run, events
 from tests.store.conftest import IMAGE, WHOLE, predicted, run_info
@@ -22,7 +23,7 @@ STEPS = 150
 
 
 class Walk:
-    """Two people and a stream of predictions, at random, on one image."""
+    """Two people, new names and a stream of predictions, at random, on one image."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
@@ -33,7 +34,8 @@ class Walk:
 
     def step(self) -> None:
         acts: dict[Callable[[], None], float] = {
-            self.edit: 0.35,
+            self.edit: 0.3,
+            self.name: 0.05,
             self.undo: 0.25,
             self.redo: 0.15,
             self.join: 0.07,
@@ -98,6 +100,16 @@ class Walk:
         ]
         self.commit(self.anyone(), (marks[int(self.rng.integers(len(marks)))],))
 
+    def name(self) -> None:
+        one, other = self.rng.permutation(["A", "B", "C"]).tolist()[:2]
+        color = (1, 2, 3)
+        acts = [
+            events.rename_category(one, other),
+            events.recolor_category(one, color),
+            events.add_category(Category(one, color)),
+        ]
+        self.commit(self.anyone(), (acts[int(self.rng.integers(len(acts)))],))
+
     def undo(self) -> None:
         who = self.anyone()
         group = self.state.next_undo(who)
@@ -137,6 +149,7 @@ def test_any_walk_of_edits_undos_redos_and_streams_is_what_folding_again_gives(s
         walk.step()
         again = FieldState.fold(walk.state.runs.values(), walk.state.events)
         assert walk.state == again
+        assert walk.state._aliases == again._aliases
 
 
 def refuse(*args: Any) -> FieldState:
@@ -154,6 +167,8 @@ def test_to_undo_and_redo_costs_what_was_changed_and_not_the_whole_field(
     gestures: list[tuple[events.Event, ...]] = [
         (added := events.add(IMAGE, 1, 2, "A"),),
         (events.move(IMAGE, nuclei[0].uid, 5, 5),),
+        (events.rename_category(nuclei[0].category, "B"),),
+        (events.recolor_category("B", (1, 2, 3)),),
         events.grouped([events.delete(IMAGE, n.uid) for n in nuclei[:10]]),
         (events.complete_region(IMAGE, WHOLE),),
         (events.comment(IMAGE, "well", added.uid),),

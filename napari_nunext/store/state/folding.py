@@ -192,12 +192,24 @@ class Fold:
         self.comments = marks.comments
 
     def put(self, uid: UUID, nucleus: ReviewedNucleus | None) -> None:
-        """Let a nucleus stand as it is now; None takes it away. Nothing else changes `nuclei`."""
+        """Let a nucleus stand as it is now; None takes it away.
+
+        Nothing but this and `put_all` changes `nuclei`.
+        """
         self.tally.note(uid, self.nuclei.get(uid))
         if nucleus is None:
             self.nuclei.pop(uid, None)
         else:
             self.nuclei[uid] = nucleus
+
+    def put_all(self, nuclei: dict[UUID, ReviewedNucleus]) -> None:
+        """The same for many that stand already."""
+        self.tally.note_all(dict(zip(nuclei, map(self.nuclei.__getitem__, nuclei), strict=True)))
+        self.nuclei.update(nuclei)
+
+    def of_category(self, name: str) -> dict[UUID, ReviewedNucleus]:
+        """The nuclei of a category."""
+        return {uid: n for uid, n in self.nuclei.items() if n.nucleus.category == name}
 
     # One nucleus
 
@@ -316,9 +328,7 @@ class Fold:
         if event.kind != "rename_category":
             return
         name, to = event.payload["name"], event.payload["to"]
-        for uid, old in self.nuclei.items():  # entries are replaced: the size stays
-            if old.nucleus.category == name:
-                self.put(uid, _called(old, to))
+        self.put_all({uid: _called(n, to) for uid, n in self.of_category(name).items()})
 
 
 _HANDLERS: dict[str, Callable[[Fold, Event], None]] = {

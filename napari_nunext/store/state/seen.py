@@ -1,4 +1,4 @@
-"""The digest of the nuclei that a person saw in a region, kept up with each edit.
+"""The digest of the nuclei that a person saw in a region, kept up from edit to edit.
 
 It is a sum: each nucleus has a SHA-256 of its own, and they are added modulo 2 ** 256. So the
 order does not matter, and a nucleus that comes, goes or changes costs one addition and one
@@ -70,36 +70,51 @@ class Seen:
 class Tally:
     """What stands in some regions, while nuclei change.
 
-    Changes are only noted, and counted in when it is asked for: what changes twice counts once.
+    Changes are only noted, and counted in when it is asked for: what changes twice counts once, and
+    what was taken back not at all.
 
     Parameters
     ----------
-    seen : mapping of Box to Seen
-        What stands in each region now.
+    other : Tally, optional
+        What was known before; it stays as it is.
     """
 
-    def __init__(self, seen: Mapping[Box, Seen] | None = None) -> None:
-        self._seen = dict(seen or {})
-        self._before: dict[UUID, ReviewedNucleus | None] = {}
-        """What has changed since, as it stood."""
+    def __init__(self, other: Tally | None = None) -> None:
+        # One assignment replaces both: it may be asked for in another thread than it is copied in.
+        self._known: tuple[dict[Box, Seen], dict[UUID, ReviewedNucleus | None]] = ({}, {})
+        """What stood in each region, and what has changed since, as it stood then."""
+        if other is not None:
+            seen, before = other._known
+            self._known = (dict(seen), dict(before))
+
+    @property
+    def regions(self) -> tuple[Box, ...]:
+        """Those that are kept up."""
+        return tuple(self._known[0])
 
     def note(self, uid: UUID, before: ReviewedNucleus | None) -> None:
         """Know that a nucleus changes, which stood like this."""
-        if self._seen:
-            self._before.setdefault(uid, before)
+        if self._known[0]:
+            self._known[1].setdefault(uid, before)
 
-    def seen(self, nuclei: Mapping[UUID, ReviewedNucleus]) -> dict[Box, Seen]:
-        """What stands in each region; `nuclei` are all that stand anywhere now."""
-        if self._before:
-            self._seen = kept_up(self._seen, self._before, nuclei, self._before)
-            self._before = {}
-        return self._seen
+    def note_all(self, before: Mapping[UUID, ReviewedNucleus | None]) -> None:
+        """The same for many."""
+        seen, known = self._known
+        if seen:
+            self._known = (seen, {**before, **known})
 
     def seen_in(self, region: Box, nuclei: Mapping[UUID, ReviewedNucleus]) -> Seen:
-        """What stands in one region; it is kept up from now on."""
-        if region not in self.seen(nuclei):
-            self._seen[region] = Seen.of(nuclei.values(), region)
-        return self._seen[region]
+        """What stands in one region; it is kept up from now on.
+
+        `nuclei` are all that stand anywhere now.
+        """
+        seen, before = self._known
+        if before:
+            seen = _kept_up(seen, before, nuclei)
+        if region not in seen:
+            seen = {**seen, region: Seen.of(nuclei.values(), region)}
+        self._known = (seen, {})
+        return seen[region]
 
     def is_as_said(
         self, said: Mapping[str, Any], region: Box, nuclei: Mapping[UUID, ReviewedNucleus]
@@ -110,16 +125,15 @@ class Tally:
         return said == _first_version(nuclei.values(), region)
 
 
-def kept_up(
+def _kept_up(
     seen: Mapping[Box, Seen],
     before: Mapping[UUID, ReviewedNucleus | None],
     after: Mapping[UUID, ReviewedNucleus],
-    uids: Iterable[UUID],
 ) -> dict[Box, Seen]:
-    """What stands in each region after the nuclei `uids` may have changed."""
+    """What stands in each region after some nuclei, as they stood `before`, may have changed."""
     gone, come = [], []
-    for uid in uids if seen else ():
-        old, new = before.get(uid), after.get(uid)
+    for uid, old in before.items():
+        new = after.get(uid)
         if old is not None and new is not None and _are_alike(old, new):
             continue
         if old is not None:

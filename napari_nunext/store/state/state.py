@@ -32,7 +32,7 @@ from napari_nunext.store.events import CATEGORY_KINDS
 from napari_nunext.store.gestures import History, histories_after
 from napari_nunext.store.state.acceptance import Acceptance, may_depend_on
 from napari_nunext.store.state.folding import Base, Comment, Fold, ReviewedNucleus, as_predicted
-from napari_nunext.store.state.seen import Seen, Tally, kept_up
+from napari_nunext.store.state.seen import Tally
 from napari_nunext.store.state.trail import Recorder, Trail
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class FieldState:
     _imports: frozenset[UUID] = field(compare=False, repr=False)
     """Gestures in which a file was taken in."""
     _trail: Trail = field(compare=False, repr=False)
-    _seen: dict[Box, Seen] = field(default_factory=dict, compare=False, repr=False)
+    _tally: Tally = field(default_factory=Tally, compare=False, repr=False)
     """What stands in regions that somebody accepted, or asked for; kept up from state to state."""
 
     @classmethod
@@ -115,8 +115,13 @@ class FieldState:
     def _refolded(self, runs: dict[str, Run], events: Sequence[Event]) -> FieldState:
         """The state folded from the beginning; what is known to stand in regions is kept up."""
         new = FieldState.fold(runs.values(), events)
-        uids = self.nuclei.keys() | new.nuclei.keys()
-        return replace(new, _seen=kept_up(self._seen, self.nuclei, new.nuclei, uids) | new._seen)
+        if not self._tally.regions:
+            return new
+        tally = Tally(self._tally)
+        was, now = self.nuclei, new.nuclei
+        tally.note_all({uid: old for uid, old in was.items() if now.get(uid) is not old})
+        tally.note_all({uid: None for uid in now if uid not in was})
+        return replace(new, _tally=tally)
 
     def _needs_refold(self, event: Event) -> bool:
         return event.kind in ("undo", "redo", "use_run") or (
@@ -147,6 +152,9 @@ class FieldState:
         if step is None or any(self._is_hidden(uid) for uid in step.nuclei):
             return None
         fold.marks = step.marks
+        if step.aliases is not None:
+            fold.aliases = step.aliases
+            fold.put_all(step.renamed)
         for uid, (nucleus, deleted_xy) in step.nuclei.items():
             fold.put(uid, nucleus)
             if deleted_xy is None:
@@ -190,7 +198,7 @@ class FieldState:
             _aliases=fold.aliases,
             _imports=fold.imports,
             _trail=trail,
-            _seen=fold.tally.seen(fold.nuclei),
+            _tally=fold.tally,
         )
 
     def _thawed(self) -> Fold:
@@ -203,7 +211,7 @@ class FieldState:
         fold.comments = self.comments
         fold.aliases = self._aliases
         fold.imports = self._imports
-        fold.tally = Tally(self._seen)
+        fold.tally = Tally(self._tally)
         return fold
 
     # What is truth
@@ -225,9 +233,7 @@ class FieldState:
 
     def seen_in(self, region: Box) -> dict[str, Any]:
         """What an acceptance of `region` records of the nuclei in it now."""
-        if region not in self._seen:
-            self._seen[region] = Seen.of(self.nuclei.values(), region)
-        return self._seen[region].to_json()
+        return self._tally.seen_in(region, self.nuclei).to_json()
 
     def in_force(self) -> Iterator[Event]:
         """The edits that were not taken back, in the journal's order."""
@@ -292,8 +298,9 @@ class FieldState:
     ) -> FieldState:
         """The state after a run has said more of the nuclei `uids`."""
         trail = self._trail.beside_stream(uids, len(self.events))
-        seen = kept_up(self._seen, self.nuclei, nuclei, uids)
-        return replace(self, runs=runs, nuclei=nuclei, _trail=trail, _seen=seen)
+        tally = Tally(self._tally)
+        tally.note_all({uid: self.nuclei.get(uid) for uid in uids})
+        return replace(self, runs=runs, nuclei=nuclei, _trail=trail, _tally=tally)
 
     def with_finished(self, run_id: str, status: RunStatus) -> FieldState:
         """The state that knows how a run ended; it shows the same."""

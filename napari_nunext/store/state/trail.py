@@ -7,10 +7,9 @@ replaced. A `Trail` knows what that was, and when it will not do.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
-from napari_nunext.store.events import CATEGORY_KINDS
 from napari_nunext.store.state.folding import renamed
 
 if TYPE_CHECKING:
@@ -38,6 +37,15 @@ class Step:
     """Those that its events are about, as they were."""
     marks: Marks
     """The field's marks as they were."""
+    aliases: dict[str, str] | None = None
+    """What had become of categories' names, where it changed that; None where it did not."""
+    renamed: dict[UUID, ReviewedNucleus] = field(default_factory=dict)
+    """Those of a category that it renamed, as they were; none of its events is about them."""
+
+    def may_hold_any(self, uids: Collection[UUID]) -> bool:
+        """Whether what it replaced depends on any of these nuclei; an acceptance does on all."""
+        held = self.nuclei.keys()
+        return self.marks.accepted or self.aliases is not None or not held.isdisjoint(uids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +62,7 @@ class Trail:
 
     def beside_stream(self, uids: Collection[UUID], now: int) -> Trail:
         """The trail once a run has said more of some nuclei; `now` events are in the journal."""
-        if any(s.marks.accepted or not s.nuclei.keys().isdisjoint(uids) for s in self.steps):
+        if any(s.may_hold_any(uids) for s in self.steps):
             return Trail(since=now)
         return self
 
@@ -73,7 +81,9 @@ class Trail:
         whole = replace(mine[0], nuclei=nuclei)
         later = [step for step in self.steps[first:] if step.group != group]
         is_last = not later
-        is_free = marks == whole.marks and _is_apart_from(nuclei, marks, later)
+        is_free = (
+            whole.aliases is None and marks == whole.marks and _is_apart_from(nuclei, marks, later)
+        )
         return whole if is_last or is_free else None
 
     def leaves_room_for(self, group: UUID, events: Sequence[Event], marks: Marks) -> bool:
@@ -102,15 +112,20 @@ class Recorder:
 
     def note(self, fold: Fold, event: Event, at: int) -> None:
         """Keep what an event, the journal's number `at` from 0, is about to replace."""
+        last = self._steps[-1] if self._steps else None
+        if last is not None and last.group != event.group:
+            last = None
+        renames = renamed(fold.aliases, event) is not fold.aliases
         # What a search does depends on all that went before; a new name may be every nucleus'.
-        if event.kind == "use_run" or renamed(fold.aliases, event) is not fold.aliases:
+        if event.kind == "use_run" or (last and (renames or last.aliases is not None)):
             self._steps.clear()
             self._since = at + 1
             return
-        if event.kind in CATEGORY_KINDS:  # it replaces nothing here
-            return
-        last = self._steps[-1] if self._steps else None
-        if last is None or last.group != event.group:
+        if renames:
+            is_new_name = event.kind == "rename_category"
+            old = fold.of_category(event.payload["name"]) if is_new_name else {}
+            self._steps.append(Step(event.group, at, {}, fold.marks, fold.aliases, old))
+        elif last is None:
             self._steps.append(Step(event.group, at, {}, fold.marks))
         else:
             nuclei = last.nuclei if self._is_ours else dict(last.nuclei)
@@ -136,10 +151,7 @@ def _first_place(group: UUID, events: Sequence[Event]) -> int:
 def _is_apart_from(uids: Iterable[UUID], marks: Marks, later: Sequence[Step]) -> bool:
     """Whether a gesture about these nuclei and what came later do not depend on each other.
 
-    An acceptance depends on every nucleus.
+    An acceptance depends on every nucleus, and so does a new name.
     """
     mine = set(uids)
-    return all(
-        step.marks == marks and not step.marks.accepted and step.nuclei.keys().isdisjoint(mine)
-        for step in later
-    )
+    return all(step.marks == marks and not step.may_hold_any(mine) for step in later)
