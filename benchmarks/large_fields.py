@@ -232,6 +232,8 @@ def gestures(app: App) -> dict[str, Callable[[int], object]]:
         "accept": lambda _: controller.accept_field(),
         "relabel_accepted": relabel,
         "accept_region": lambda _: controller.accept_field(),
+        "recolor_category": lambda turn_: controller.categories.recolor(other, (turn_, 2, 3)),
+        "merge_category": lambda _: controller.categories.merge(other, CATEGORIES[0].name),
         "rename_category": lambda turn_: controller.categories.rename(
             name if turn_ == 0 else f"{name} {turn_}", f"{name} {turn_ + 1}"
         ),
@@ -242,9 +244,11 @@ def gestures(app: App) -> dict[str, Callable[[int], object]]:
         *("select_one", "relabel_one", "add_one", "move_one", "delete_one"),
         *("begin_stroke", "paint_on", "end_stroke", "lay_brush_down"),
         *("flag", "unflag", "comment", "accept", "select_another", "relabel_accepted"),
-        *("draw_region", "accept_region", "drop_region", "reopen", "rename_category"),
+        *("draw_region", "accept_region", "drop_region", "reopen"),
+        *("recolor_category", "merge_category", "unmerge_category", "rename_category"),
     ]
     again = {"unflag": edits["flag"], "reopen": lambda _: controller.reopen_field()}
+    again |= {"unmerge_category": lambda _: controller.undo()}
     acts: dict[str, Callable[[int], object]] = {}
     for what in order:
         acts[what] = (looks | edits | again)[what]

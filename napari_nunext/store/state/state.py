@@ -154,7 +154,7 @@ class FieldState:
         fold.marks = step.marks
         if step.aliases is not None:
             fold.aliases = step.aliases
-            fold.put_all(step.renamed)
+            fold.put_all(step.renamed, {uid: fold.nuclei[uid] for uid in step.renamed})
         for uid, (nucleus, deleted_xy) in step.nuclei.items():
             fold.put(uid, nucleus)
             if deleted_xy is None:
