@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from napari_nunext.review.model import Notice
 from napari_nunext.store import events
-from napari_nunext.store.events import EDIT_KINDS
+from napari_nunext.store.event import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -50,7 +50,7 @@ class History:
             self._followers[group] = _followers(self._undone, group)
             self._done[group] = self._undone.pop(group, image_sha256)
             self._taken_back.discard(group)
-        elif kind in EDIT_KINDS and group not in self._taken_back:
+        elif KINDS[kind].undoable and group not in self._taken_back:
             if group not in self._done:  # what joins a gesture later is no new one
                 self._undone.clear()
             self._done[group] = image_sha256

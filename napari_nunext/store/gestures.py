@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from uuid import UUID
 
-    from napari_nunext.store.events import Event
+    from napari_nunext.store.event import Event
 
 
 @dataclass(frozen=True, slots=True)

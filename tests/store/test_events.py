@@ -14,7 +14,7 @@ from napari_nunext.core.nuclei import Category
 from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.store import Event, events
 from napari_nunext.store.entries import Origin
-from napari_nunext.store.payloads import PAYLOADS
+from napari_nunext.store.event import KINDS, undoable_kinds
 
 IMAGE = "ab" * 32
 UID = uuid4()
@@ -52,8 +52,8 @@ ONE_OF_EACH = [
 
 
 def test_there_is_a_constructor_for_every_kind():
-    assert {e.kind for e in ONE_OF_EACH} == PAYLOADS.keys()
-    assert {e.kind for e in ONE_OF_EACH if e.is_edit} == events.EDIT_KINDS
+    assert {e.kind for e in ONE_OF_EACH} == KINDS.keys()
+    assert {e.kind for e in ONE_OF_EACH if e.is_edit} == undoable_kinds()
 
 
 @pytest.mark.parametrize(

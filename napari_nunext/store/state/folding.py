@@ -1,25 +1,24 @@
-"""What each event does to the nuclei and marks of an image; `FieldState` freezes the outcome."""
+"""The nuclei and marks of an image while events are folded over them; `FieldState` freezes them.
+
+What an event of each kind does is declared with the kind, in `store.kinds`.
+"""
 
 from __future__ import annotations
 
 import gc
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import scipy
 
 from napari_nunext.core.nuclei import Nucleus, points_of
-from napari_nunext.store.state.acceptance import (
-    Acceptance,
-    after_edit,
-    after_run,
-    have_common_area,
-)
+from napari_nunext.store.event import KINDS
+from napari_nunext.store.state.acceptance import after_edit, after_run
 from napari_nunext.store.state.seen import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -29,7 +28,8 @@ if TYPE_CHECKING:
     from napari_nunext.core.geometry import Box, PointsXY
     from napari_nunext.core.marks import Status
     from napari_nunext.store.entries import Run
-    from napari_nunext.store.events import Event
+    from napari_nunext.store.event import Event
+    from napari_nunext.store.state.acceptance import Acceptance
 
 REPEAT_RADIUS_UM = 2.0
 """A prediction this close to a correction says again what was corrected. Less than the radius of a
@@ -80,6 +80,8 @@ class Marks:
     acceptances: tuple[Acceptance, ...] = ()
     flagged: bool = False
     comments: tuple[Comment, ...] = ()
+    said: dict[str, Any] = field(default_factory=dict)
+    """Marks of further kinds, by the name that their fold gives them."""
 
     @property
     def accepted(self) -> bool:
@@ -127,20 +129,21 @@ def renamed(aliases: dict[str, str], event: Event) -> dict[str, str]:
 def as_predicted(run_id: str, nucleus: Nucleus, aliases: dict[str, str]) -> ReviewedNucleus:
     """A prediction that nobody touched."""
     if nucleus.category in aliases:
-        nucleus = _recategorised(nucleus, aliases[nucleus.category])
+        nucleus = recategorised(nucleus, aliases[nucleus.category])
     return ReviewedNucleus(nucleus, run_id, predicted_xy=(nucleus.x_px, nucleus.y_px))
 
 
 # Built outright: `dataclasses.replace` would double the time of a refold.
 
 
-def _recategorised(n: Nucleus, category: str) -> Nucleus:
+def recategorised(n: Nucleus, category: str) -> Nucleus:
+    """The same nucleus of another category."""
     return Nucleus(n.uid, n.x_px, n.y_px, category, n.confidence, n.mask)
 
 
 def _called(n: ReviewedNucleus, category: str) -> ReviewedNucleus:
     """The same nucleus under another name of its category."""
-    nucleus = _recategorised(n.nucleus, category)
+    nucleus = recategorised(n.nucleus, category)
     return ReviewedNucleus(
         nucleus, n.run_id, n.touched, n.status, n.flagged, n.annotator, n.predicted_xy
     )
@@ -182,6 +185,7 @@ class Fold:
         self.acceptances: tuple[Acceptance, ...] = ()
         self.flagged = False
         self.comments: tuple[Comment, ...] = ()
+        self.said: dict[str, Any] = {}
         self.aliases: dict[str, str] = {}
         self.tally = Tally()
         """Of the regions of which somebody wants to know what stands in them."""
@@ -190,11 +194,14 @@ class Fold:
 
     def apply(self, event: Event) -> None:
         """Apply one edit that is in force."""
+        fold = KINDS[event.kind].fold
+        if fold is None:
+            return
         if event.uid is None or not self.acceptances:
-            _HANDLERS[event.kind](self, event)
+            fold(self, event)
             return
         before = self.nuclei.get(event.uid)
-        _HANDLERS[event.kind](self, event)
+        fold(self, event)
         after = self.nuclei.get(event.uid)
         seen_by = None if event.group in self.imports else event.annotator
         self.acceptances = after_edit(self.acceptances, seen_by, before, after)
@@ -202,12 +209,12 @@ class Fold:
     @property
     def marks(self) -> Marks:
         """What was said of the field so far."""
-        return Marks(self.acceptances, self.flagged, self.comments)
+        return Marks(self.acceptances, self.flagged, self.comments, self.said)
 
     @marks.setter
     def marks(self, marks: Marks) -> None:
         self.acceptances, self.flagged = marks.acceptances, marks.flagged
-        self.comments = marks.comments
+        self.comments, self.said = marks.comments, marks.said
 
     def put(self, uid: UUID, nucleus: ReviewedNucleus | None) -> None:
         """Let a nucleus stand as it is now; None takes it away.
@@ -231,65 +238,47 @@ class Fold:
         """The nuclei of a category."""
         return {uid: n for uid, n in self.nuclei.items() if n.nucleus.category == name}
 
-    # One nucleus
+    def about(self, event: Event) -> ReviewedNucleus | None:
+        """The nucleus that an event is about; None where it is not there."""
+        return None if event.uid is None else self.nuclei.get(event.uid)
 
-    def _add(self, event: Event) -> None:
-        if event.uid is None or event.uid in self.nuclei:
-            return
-        p = event.payload
-        nucleus = Nucleus(
-            event.uid, float(p["x_px"]), float(p["y_px"]), p["category"], mask=event.mask
-        )
-        self.deleted.pop(event.uid, None)
-        self.put(event.uid, ReviewedNucleus(nucleus, touched=True, annotator=event.annotator))
-
-    def _delete(self, event: Event) -> None:
-        gone = None if event.uid is None else self.nuclei.get(event.uid)
-        if gone is not None:
-            self.put(gone.uid, None)
-            self.deleted[gone.uid] = gone.predicted_xy or (gone.nucleus.x_px, gone.nucleus.y_px)
-
-    def _edit(self, event: Event) -> None:
-        old = None if event.uid is None else self.nuclei.get(event.uid)
-        if old is None:
-            return
-        n, p, status, flagged = old.nucleus, event.payload, old.status, old.flagged
-        match event.kind:
-            case "move":
-                x_px, y_px, mask = float(p["x_px"]), float(p["y_px"]), n.mask
-                if mask is not None and not mask.covers(x_px, y_px):
-                    mask = None  # it outlines what the point has left
-                n = Nucleus(n.uid, x_px, y_px, n.category, n.confidence, mask)
-            case "relabel":
-                n = _recategorised(n, p["category"])
-            case "edit_mask":
-                n = replace(n, mask=event.mask)
-            case "accept":
-                status = "accepted"
-            case "reject":
-                status = "rejected"
-            case "flag_nucleus":
-                flagged = p["flagged"]
+    def touch(
+        self,
+        event: Event,
+        old: ReviewedNucleus,
+        *,
+        nucleus: Nucleus | None = None,
+        status: Status | None = None,
+        flagged: bool | None = None,
+    ) -> None:
+        """Let a nucleus be as an event says, and touched by its annotator; None stays."""
+        # In the order of the fields: names would make a refold slower.
         new = ReviewedNucleus(
-            n, old.run_id, True, status, flagged, event.annotator, old.predicted_xy
+            nucleus or old.nucleus,
+            old.run_id,
+            True,
+            status or old.status,
+            old.flagged if flagged is None else flagged,
+            event.annotator,
+            old.predicted_xy,
         )
-        self.put(n.uid, new)
+        self.put(new.uid, new)
+
+    def say(self, name: str, value: Any) -> None:
+        """Let a mark of the image, which has no field of its own, be this; compared, not changed.
+
+        `FieldState.said` has it, and an undo brings back what stood there.
+        """
+        self.said = {**self.said, name: value}
 
     # The field
 
-    def _comment(self, event: Event) -> None:
-        said = Comment(event.payload["text"], event.annotator, event.at_utc, event.uid)
-        self.comments = (*self.comments, said)
-        self._edit(event)  # a nucleus that someone spoke of is touched
-
-    def _use_run(self, event: Event) -> None:
-        run = self.runs.get(event.payload["run_id"])
-        if run is None:
-            return
+    def use(self, run: Run, region: Box) -> None:
+        """Make what a run found the base of a region; what people touched stays."""
         radius_px = REPEAT_RADIUS_UM / run.info.mpp
-        base = Base(run.run_id, event.region, radius_px, self._blockers(radius_px), self.aliases)
+        base = Base(run.run_id, region, radius_px, self._blockers(radius_px), self.aliases)
         untouched = [n.nucleus for n in self.nuclei.values() if not n.touched]
-        inside = event.region.contains(points_of(untouched))
+        inside = region.contains(points_of(untouched))
         for nucleus, is_inside in zip(untouched, inside, strict=True):
             if is_inside:
                 self.put(nucleus.uid, None)
@@ -298,7 +287,7 @@ class Fold:
             if admitted and nucleus.uid not in absent:
                 self.put(nucleus.uid, as_predicted(run.run_id, nucleus, self.aliases))
         self.bases = (*self.bases, base)
-        self.acceptances = after_run(self.acceptances, event.region)
+        self.acceptances = after_run(self.acceptances, region)
 
     def _blockers(self, radius_px: float) -> scipy.spatial.cKDTree | None:
         corrections: list[tuple[float, float]] = []
@@ -322,27 +311,9 @@ class Fold:
         distance_px, _ = scipy.spatial.cKDTree(untouched_xy).query(deletions)
         return [xy for xy, d in zip(deletions, distance_px, strict=True) if d > radius_px]
 
-    def _complete_region(self, event: Event) -> None:
-        new, seen = event.region, event.payload.get("seen")
-        # Journals from before acceptances kept what was seen cannot tell: they are believed.
-        differs = seen is not None and not self.tally.is_as_said(seen, new, self.nuclei)
-        kept = (a for a in self.acceptances if a.region.clipped_to(new) != a.region)
-        self.acceptances = (*kept, Acceptance(new, event.annotator, changed=differs))
-
-    def _reopen_region(self, event: Event) -> None:
-        self.acceptances = tuple(
-            a for a in self.acceptances if not have_common_area(a.region, event.region)
-        )
-
-    def _import_file(self, event: Event) -> None:
-        self.imports |= {event.group}
-
-    def _flag_field(self, event: Event) -> None:
-        self.flagged = event.payload["flagged"]
-
     # The project's categories
 
-    def _category(self, event: Event) -> None:
+    def call(self, event: Event) -> None:
         """A nucleus of a renamed category is the same nucleus: nobody has touched it by that."""
         self.aliases = renamed(self.aliases, event)
         if event.kind != "rename_category":
@@ -351,24 +322,3 @@ class Fold:
         before = self.of_category(name)
         with _no_search_for_garbage():
             self.put_all({uid: _called(n, to) for uid, n in before.items()}, before)
-
-
-_HANDLERS: dict[str, Callable[[Fold, Event], None]] = {
-    "add": Fold._add,
-    "delete": Fold._delete,
-    "move": Fold._edit,
-    "relabel": Fold._edit,
-    "accept": Fold._edit,
-    "reject": Fold._edit,
-    "flag_nucleus": Fold._edit,
-    "edit_mask": Fold._edit,
-    "comment": Fold._comment,
-    "use_run": Fold._use_run,
-    "complete_region": Fold._complete_region,
-    "reopen_region": Fold._reopen_region,
-    "flag_field": Fold._flag_field,
-    "import_file": Fold._import_file,
-    "add_category": Fold._category,
-    "recolor_category": Fold._category,
-    "rename_category": Fold._category,
-}

@@ -28,10 +28,17 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.nuclei import points_of
-from napari_nunext.store.events import CATEGORY_KINDS
+from napari_nunext.store.event import KINDS
 from napari_nunext.store.gestures import History, histories_after
 from napari_nunext.store.state.acceptance import Acceptance, may_depend_on
-from napari_nunext.store.state.folding import Base, Comment, Fold, ReviewedNucleus, as_predicted
+from napari_nunext.store.state.folding import (
+    Base,
+    Comment,
+    Fold,
+    Marks,
+    ReviewedNucleus,
+    as_predicted,
+)
 from napari_nunext.store.state.seen import Tally
 from napari_nunext.store.state.trail import Recorder, Trail
 
@@ -43,7 +50,7 @@ if TYPE_CHECKING:
     from napari_nunext.core.nuclei import Nucleus
     from napari_nunext.core.shapes.masks import Mask
     from napari_nunext.store.entries import Run, RunStatus
-    from napari_nunext.store.events import Event
+    from napari_nunext.store.event import Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +66,8 @@ class FieldState:
     """What people accepted, in the order they did."""
     flagged: bool
     comments: tuple[Comment, ...]
+    said: dict[str, Any]
+    """Marks of further kinds, by the name that their fold gives them. Treated as immutable."""
     deleted: dict[UUID, tuple[float, float]]
     """Where the nuclei lay that people deleted, level-0 px."""
     histories: dict[str | None, History]
@@ -124,7 +133,7 @@ class FieldState:
         return replace(new, _tally=tally)
 
     def _needs_refold(self, event: Event) -> bool:
-        return event.kind in ("undo", "redo", "use_run") or (
+        return KINDS[event.kind].reach == "everything" or (
             event.uid is not None and self._is_hidden(event.uid)
         )
 
@@ -189,6 +198,7 @@ class FieldState:
             acceptances=fold.acceptances,
             flagged=fold.flagged,
             comments=fold.comments,
+            said=fold.said,
             deleted=fold.deleted,
             histories=histories,
             bases=fold.bases,
@@ -206,9 +216,7 @@ class FieldState:
         fold.nuclei = dict(self.nuclei)
         fold.deleted = dict(self.deleted)
         fold.bases = self.bases
-        fold.acceptances = self.acceptances
-        fold.flagged = self.flagged
-        fold.comments = self.comments
+        fold.marks = Marks(self.acceptances, self.flagged, self.comments, self.said)
         fold.aliases = self._aliases
         fold.imports = self._imports
         fold.tally = Tally(self._tally)
@@ -343,9 +351,6 @@ class FieldState:
         return self.histories.get(annotator, History())
 
 
-_EVERYBODYS = CATEGORY_KINDS | {"use_run", "flag_field"}
-
-
 def events_of(events: Iterable[Event], annotators: Collection[str] | None) -> tuple[Event, ...]:
     """The events that make up the state of the chosen annotators; None chooses all.
 
@@ -355,12 +360,12 @@ def events_of(events: Iterable[Event], annotators: Collection[str] | None) -> tu
     events = tuple(events)
     if annotators is None:
         return events
-    shared = {e.group for e in events if e.kind in _EVERYBODYS}
+    shared = {e.group for e in events if KINDS[e.kind].everybodys}
     return tuple(
         e
         for e in events
         if e.annotator in annotators
-        or e.kind in _EVERYBODYS
+        or KINDS[e.kind].everybodys
         or (e.kind in ("undo", "redo") and e.target in shared)
     )
 

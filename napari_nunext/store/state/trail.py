@@ -10,13 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
+from napari_nunext.store.event import KINDS
 from napari_nunext.store.state.folding import renamed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
     from uuid import UUID
 
-    from napari_nunext.store.events import Event
+    from napari_nunext.store.event import Event
     from napari_nunext.store.state.folding import Fold, Marks, ReviewedNucleus
 
     Entry: TypeAlias = tuple[ReviewedNucleus | None, tuple[float, float] | None]
@@ -97,7 +98,7 @@ class Trail:
         later = [step for step in self.steps if step.last_at > first_at]
         mine = [event for event in events[first_at:] if event.group == group]
         uids = {event.uid for event in mine if event.uid is not None}
-        about_nuclei = all(e.kind != "comment" and e.uid is not None for e in mine)
+        about_nuclei = all(KINDS[e.kind].about == "nucleus" for e in mine)
         return not later or (about_nuclei and _is_apart_from(uids, marks, later))
 
 
@@ -117,7 +118,9 @@ class Recorder:
             last = None
         renames = renamed(fold.aliases, event) is not fold.aliases
         # What a search does depends on all that went before; a new name may be every nucleus'.
-        if event.kind == "use_run" or (last and (renames or last.aliases is not None)):
+        if KINDS[event.kind].reach == "everything" or (
+            last and (renames or last.aliases is not None)
+        ):
             self._steps.clear()
             self._since = at + 1
             return

@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, insert, select, update
 
 from napari_nunext.core.errors import MALFORMED, InputError, StoreError
-from napari_nunext.store.events import EDIT_KINDS, GENESIS_HASH, Event
+from napari_nunext.store.event import GENESIS_HASH, Event, undoable_kinds
 from napari_nunext.store.tables import schema
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def read_gestures(connection: Connection, annotator: str) -> list[Gesture]:
     query = (
         select(table.c.kind, table.c.image_sha256, table.c.gesture, table.c.payload)
         .where(table.c.annotator == annotator)
-        .where(table.c.kind.in_([*EDIT_KINDS, "undo", "redo"]))
+        .where(table.c.kind.in_([*undoable_kinds(), "undo", "redo"]))
         .order_by(table.c.seq)
     )
     return [

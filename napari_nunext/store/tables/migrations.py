@@ -13,7 +13,7 @@ from sqlalchemy import Connection, func, insert, inspect, select
 
 from napari_nunext import __version__
 from napari_nunext.core.errors import StoreError
-from napari_nunext.store.events import GENESIS_HASH
+from napari_nunext.store.event import GENESIS_HASH
 from napari_nunext.store.tables import schema
 
 if TYPE_CHECKING:

@@ -19,49 +19,59 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number."""
     return isinstance(value, float | int) and math.isfinite(value)
 
 
-def _is_text(value: Any) -> bool:
+def is_words(value: Any) -> bool:
+    """Whether a value is text that says something."""
     return isinstance(value, str) and bool(value.strip()) and is_text(value)
 
 
-def _is_flag(value: Any) -> bool:
+def is_flag(value: Any) -> bool:
+    """Whether a value is true or false."""
     return isinstance(value, bool)
 
 
-def _is_uuid(value: Any) -> bool:
+def is_uuid(value: Any) -> bool:
+    """Whether a value is a UUID as text."""
     return isinstance(value, str) and _reads(UUID, value)
 
 
-def _is_box(value: Any) -> bool:
+def is_box(value: Any) -> bool:
+    """Whether a value is a box as four numbers."""
     return isinstance(value, list) and _reads(Box.from_sequence, value)
 
 
-def _is_mask_or_none(value: Any) -> bool:
+def is_mask_or_none(value: Any) -> bool:
+    """Whether a value is a mask as JSON, or null."""
     return value is None or (isinstance(value, dict) and _reads(Mask.from_json, value))
 
 
-def _is_mpp(value: Any) -> bool:
-    return _is_number(value) and _reads(check_mpp, value)
+def is_mpp(value: Any) -> bool:
+    """Whether a value is a scale in micrometres a pixel."""
+    return is_number(value) and _reads(check_mpp, value)
 
 
-def _is_mpp_source(value: Any) -> bool:
+def is_mpp_source(value: Any) -> bool:
+    """Whether a value is one of `MPP_SOURCES`."""
     return isinstance(value, str) and _reads(check_mpp_source, value)
 
 
-def _is_origin(value: Any) -> bool:
+def is_origin(value: Any) -> bool:
+    """Whether a value is an `Origin` as JSON."""
     return (
         isinstance(value, dict)
         and value.keys() == {"patient", "split", "tissue"}
-        and _is_text(value["patient"])
-        and (value["tissue"] is None or _is_text(value["tissue"]))
+        and is_words(value["patient"])
+        and (value["tissue"] is None or is_words(value["tissue"]))
         and _reads(lambda data: Origin(**data), value)
     )
 
 
-def _is_color(value: Any) -> bool:
+def is_color(value: Any) -> bool:
+    """Whether a value is RGB, 0..255."""
     return (
         isinstance(value, list)
         and len(value) == 3
@@ -69,17 +79,18 @@ def _is_color(value: Any) -> bool:
     )
 
 
-def _is_categories(value: Any) -> bool:
+def is_categories(value: Any) -> bool:
+    """Whether a value is a list of categories as JSON."""
     return isinstance(value, list) and all(
         isinstance(c, dict)
         and c.keys() == {"name", "color"}
-        and _is_text(c["name"])
-        and _is_color(c["color"])
+        and is_words(c["name"])
+        and is_color(c["color"])
         for c in value
     )
 
 
-def _is_seen(value: Any) -> bool:
+def is_seen(value: Any) -> bool:
     """What a person saw, first version or second; see `napari_nunext.store.state.seen`."""
     if not isinstance(value, dict) or not isinstance(value.get("count"), int):
         return False
@@ -96,39 +107,3 @@ def _reads(parse: Callable[[Any], object], value: Any) -> bool:
     except MALFORMED:
         return False
     return True
-
-
-PAYLOADS: dict[str, dict[str, Callable[[Any], bool]]] = {
-    "add": {
-        "x_px": _is_number,
-        "y_px": _is_number,
-        "category": _is_text,
-        "mask": _is_mask_or_none,
-    },
-    "move": {"x_px": _is_number, "y_px": _is_number},
-    "delete": {},
-    "relabel": {"category": _is_text},
-    "accept": {},
-    "reject": {},
-    "flag_nucleus": {"flagged": _is_flag},
-    "edit_mask": {"mask": _is_mask_or_none},
-    "comment": {"text": _is_text},
-    "use_run": {"run_id": _is_uuid, "region": _is_box},
-    "complete_region": {"region": _is_box},
-    "reopen_region": {"region": _is_box},
-    "flag_field": {"flagged": _is_flag},
-    "import_file": {"source": _is_text, "sha256": _is_text},
-    "add_category": {"name": _is_text, "color": _is_color},
-    "recolor_category": {"name": _is_text, "color": _is_color},
-    "rename_category": {"name": _is_text, "to": _is_text},
-    "undo": {"target": _is_uuid},
-    "redo": {"target": _is_uuid},
-    "set_scale": {"mpp": _is_mpp, "source": _is_mpp_source},
-    "set_scale_of_all": {"mpp": _is_mpp, "over_files": _is_flag},
-    "set_origin": {"origin": _is_origin},
-    "set_categories": {"categories": _is_categories},
-    "learn_categories": {"categories": _is_categories},
-}
-
-OPTIONAL: dict[str, dict[str, Callable[[Any], bool]]] = {"complete_region": {"seen": _is_seen}}
-"""What a payload may carry besides: journals from before it was known lack it."""
