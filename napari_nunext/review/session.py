@@ -281,6 +281,10 @@ class Session:
         for sha256, state in list(self._states.items()):
             if shared:
                 self._put_state(sha256, state.apply(*shared))
+        field, now = self.model.open_field, self.model.state
+        if shared and field is not None and now is not None:
+            # It may be every nucleus that has another name: to accept them is to be no work.
+            self.background.run(lambda: now.seen_in(field.box))
         self._take_categories()
         self.writer.submit(partial(self.project.append, stamped))
 
