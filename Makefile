@@ -28,7 +28,7 @@ demo: system environment
 	scripts/with_display.sh $(PYTHON) -m napari_nunext.demo --out build/demo
 
 test: system environment
-	scripts/with_display.sh $(PYTHON) -m pytest $(ARGS)
+	scripts/with_display.sh $(PYTHON) -m pytest -n logical --maxprocesses 4 $(ARGS)
 
 fuzz: environment
 	$(PYTHON) -m benchmarks.fuzz --inputs $(or $(N),10000) --seed $(or $(SEED),1)

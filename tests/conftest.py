@@ -16,6 +16,8 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytest_plugins = ["tests.workers"]
+
 REPO_ROOT = Path(__file__).resolve().parents[1]
 
 # Before anything reads them: no test sees the user's settings, projects or models, or the network.

@@ -8,7 +8,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +32,7 @@ from napari_nunext.store import ImageEntry, Project, events
 from nunext_training.cli import main as train
 from nunext_training.data.importers.writing import write_export
 from nunext_training.data.labelled import LabelledImage
+from tests.waiting import PATIENCE_S, wait_for
 
 DETECT = ("detect", "--model", "classical")
 """Finds discs, and soon: what a trained model makes of them is not for these tests to say."""
@@ -361,13 +361,11 @@ def test_serve_prints_address_and_token_and_ends_with_ctrl_c():
         url = process.stdout.readline().decode().split()[2]
         token = process.stdout.readline().decode().split()[1]
         headers = {"Authorization": f"Bearer {token}"}
-        with httpx.Client(trust_env=False, timeout=30) as http:
+        with httpx.Client(trust_env=False, timeout=PATIENCE_S) as http:
             assert http.get(f"{url}/v1/models").status_code == 401
             assert http.get(f"{url}/v1/models", headers=headers).status_code == 200
         process.send_signal(signal.SIGINT)
-        began = time.monotonic()
-        _, log = process.communicate(timeout=20)
-        assert time.monotonic() - began < 10
+        _, log = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 130
         assert b"Traceback" not in log
         assert token.encode() not in log
@@ -725,13 +723,10 @@ def test_detect_that_is_stopped_says_what_there_is_and_goes_on_from_there(run, t
     with subprocess.Popen(
         [sys.executable, "-m", "napari_nunext.cli", *command], stderr=subprocess.PIPE, text=True
     ) as process:
-        give_up = time.monotonic() + 120
-        while not (out / "0.geojson").exists():
-            assert process.poll() is None
-            assert time.monotonic() < give_up
-            time.sleep(0.01)
+        wait_for(lambda: process.poll() is not None or (out / "0.geojson").exists())
+        assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == cli.INTERRUPTED
     assert "Traceback" not in said
     written = sorted(out.glob("*.geojson"))

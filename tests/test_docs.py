@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shlex
-import subprocess
-import sys
 import tomllib
+from contextlib import redirect_stderr, redirect_stdout
 from functools import cache
+from importlib import import_module
 from itertools import takewhile
 from pathlib import Path
 from urllib.parse import unquote
@@ -76,13 +77,13 @@ def is_argument(word: str) -> bool:
 @cache
 def help_text(module: str, *subcommand: str) -> str | None:
     """What ``--help`` prints, or None where the program knows no such subcommand."""
-    done = subprocess.run(
-        [sys.executable, "-m", module, *subcommand, "--help"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout if done.returncode == 0 else None
+    said = io.StringIO()
+    with redirect_stdout(said), redirect_stderr(io.StringIO()):
+        try:
+            code = import_module(module).main([*subcommand, "--help"])
+        except SystemExit as ended:  # of argparse
+            code = ended.code
+    return None if code else said.getvalue()
 
 
 def test_the_readers_of_documents_find_what_they_look_for() -> None:

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 # Nor are its later warnings ours, such as those of sockets that it leaves open.
 pytestmark = [
     pytest.mark.ray,
-    pytest.mark.timeout(600),
     pytest.mark.filterwarnings("ignore"),
 ]
 TOKEN = "a-token-for-tests-0123456789"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,7 @@ from napari_nunext.models.checkpoints.loading import LoadedCheckpoint, load_chec
 from napari_nunext.models.families import ModelSize, family_names
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -51,26 +53,36 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., LoadedCheckpoint]:
+    """``checkpoints(family, variant)``: each is built when it is first asked for, and kept."""
+
+    @cache
+    def build(family: str, variant: str) -> LoadedCheckpoint:
+        folder = tmp_path_factory.mktemp(family) / variant
+        build_checkpoint(
+            folder,
+            family=family,
+            size=CONV_SIZE if family == "conv_qwen" else SIZE,
+            window_px=WINDOW_PX,
+            max_points=12,
+            **VARIANTS[variant],
+        )
+        return _spread(load_checkpoint(folder, device="cpu"))
+
+    return build
+
+
 @pytest.fixture(
     scope="session",
     params=[(f, v) for f in family_names() for v in VARIANTS],
     ids=lambda p: "-".join(p),
 )
 def checkpoint(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, checkpoints: Callable[..., LoadedCheckpoint]
 ) -> LoadedCheckpoint:
     """A loaded checkpoint of each family and variant, random but not indifferent to its image."""
-    family, variant = request.param
-    folder = tmp_path_factory.mktemp(family) / variant
-    build_checkpoint(
-        folder,
-        family=family,
-        size=CONV_SIZE if family == "conv_qwen" else SIZE,
-        window_px=WINDOW_PX,
-        max_points=12,
-        **VARIANTS[variant],
-    )
-    return _spread(load_checkpoint(folder, device="cpu"))
+    return checkpoints(*request.param)
 
 
 def _spread(checkpoint: LoadedCheckpoint) -> LoadedCheckpoint:

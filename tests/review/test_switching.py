@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from napari_nunext.core.errors import InputError
 from napari_nunext.review.opening.switching import HERE_INSTEAD
 from napari_nunext.store import Project, events
 from tests.review.fakes import FakeServer, InlineExecutor, done, points, review_on, started
+from tests.waiting import pause
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -148,7 +148,7 @@ def test_whatever_is_done_and_however_often_each_journal_holds_its_own_edits(
             while posted or not (session.lasting.is_idle and session.is_at_rest):
                 while posted:
                     posted.pop(0)()
-                time.sleep(0.001)
+                pause()
 
         controller.finder.connect()
         controller.open_paths([a])

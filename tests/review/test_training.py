@@ -8,6 +8,7 @@ import pytest
 
 from napari_nunext.core.scores.metrics import DetectionScore
 from napari_nunext.review.learning.training import Trainer, TrainingError, TrainingStep
+from tests.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +22,7 @@ for step in (1, 2, 3):
     print(json.dumps(line))
     sys.stdout.flush()
 if "hang" in sys.argv:
-    time.sleep(60)
+    time.sleep(3600)
 if "fail" in sys.argv:
     sys.exit("nunext-train: the export holds no nuclei. Accept a field first.")
 print(json.dumps({"event": "done", "checkpoint": "out", "arguments": sys.argv[1:]}))
@@ -67,7 +68,7 @@ def test_a_failure_is_told_in_the_trainers_last_line(tmp_path: Path) -> None:
 def test_a_training_can_be_stopped(tmp_path: Path) -> None:
     running = trainer("hang")
     reached = threading.Event()
-    threading.Thread(target=lambda: (reached.wait(20), running.stop()), daemon=True).start()
+    threading.Thread(target=lambda: (reached.wait(PATIENCE_S), running.stop()), daemon=True).start()
 
     def tell(step: TrainingStep) -> None:
         if step.step == 3:

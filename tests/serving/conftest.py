@@ -17,6 +17,7 @@ from napari_nunext.models.sam.embeddings import new_embeddings
 from napari_nunext.serving.client.client import Client
 from napari_nunext.serving.process.serve import serve
 from napari_nunext.serving.settings import ServerSettings
+from tests.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -130,7 +131,7 @@ def start(catalog: FakeCatalog) -> Iterator[Callable[..., Serving]]:
         )
         thread.start()
         threads.append(thread)
-        assert is_ready.wait(30)
+        assert is_ready.wait(PATIENCE_S)
         clients.append(Client(addresses[0], TOKEN))
         return Serving(addresses[0], catalog, clients[-1], stops[-1].__self__, thread)
 
@@ -140,7 +141,7 @@ def start(catalog: FakeCatalog) -> Iterator[Callable[..., Serving]]:
     for stop in stops:
         stop()
     for thread in threads:
-        thread.join(20)
+        thread.join(PATIENCE_S)
         assert not thread.is_alive()
 
 

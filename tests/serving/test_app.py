@@ -3,7 +3,6 @@ from __future__ import annotations
 import io
 import json
 import struct
-import time
 import zlib
 
 import httpx
@@ -27,6 +26,7 @@ from napari_nunext.serving.protocol import (
     SegmentRequest,
     Started,
 )
+from tests.waiting import PATIENCE_S, wait_for
 
 SHA = "0" * 64
 
@@ -34,7 +34,7 @@ SHA = "0" * 64
 def raw(server, method, path, *, token=True, **kwargs) -> httpx.Response:
     headers = {"Authorization": server.client._http.headers["Authorization"]} if token else {}
     headers |= kwargs.pop("headers", {})
-    with httpx.Client(base_url=server.url, trust_env=False, timeout=30) as http:
+    with httpx.Client(base_url=server.url, trust_env=False, timeout=PATIENCE_S) as http:
         return http.request(method, path, headers=headers, **kwargs)
 
 
@@ -54,13 +54,6 @@ def huge_png() -> bytes:
     header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
     body = chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + body
-
-
-def wait_until(condition, timeout_s=10.0):
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def problem(response: httpx.Response) -> tuple[int, str, str]:
@@ -244,7 +237,7 @@ def test_hanging_up_stops_the_run(server, rgb):
     stream = server.client.detect(DetectRequest(image=sha256, mpp=0.5, model="slow"))
     next(stream)
     stream.close()
-    assert slow.stopped.wait(10)
+    assert slow.stopped.wait(PATIENCE_S)
 
 
 def test_cancelling_keeps_what_was_found(server, rgb):
@@ -322,7 +315,7 @@ def test_one_run_at_a_time_and_a_full_queue_says_so(start, rgb):
             return http.stream("POST", "/v1/detect", json=request(run).model_dump())
 
         with ask("first") as first:
-            assert slow.entered.wait(10)
+            assert slow.entered.wait(PATIENCE_S)
             with ask("second") as second:
                 assert second.status_code == 200
                 with ask("third") as third:
@@ -335,7 +328,7 @@ def test_one_run_at_a_time_and_a_full_queue_says_so(start, rgb):
                 assert json.loads(only) == {"event": "done", "points": 0, "finish": "cancelled"}
             with ask("fourth") as fourth:
                 assert fourth.status_code == 200
-            wait_until(lambda: not server.client.cancel("fourth"))
+            wait_for(lambda: not server.client.cancel("fourth"))
             with ask("fifth") as fifth:
                 assert fifth.status_code == 200
                 assert server.client.cancel("first")
@@ -463,7 +456,7 @@ def test_a_client_with_a_wrong_token_is_told(server):
 
 def test_the_default_model_is_loaded_before_anybody_asks(start):
     server = start()
-    wait_until(lambda: server.client.health().loaded == ["classical"])
+    wait_for(lambda: server.client.health().loaded == ["classical"])
     server.catalog.loaded = ()
     idle = start(preload=False)
     assert idle.client.health().loaded == []

@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -13,12 +12,13 @@ from napari_nunext.core.errors import RequestRejectedError
 from napari_nunext.images import open_image
 from napari_nunext.serving.models.budget import Budget
 from napari_nunext.serving.models.images import Upload
+from tests.waiting import PATIENCE_S, wait_for
 
 TOKEN = "a-token-for-tests-0123456789"
 
 
 def run(steps) -> None:
-    asyncio.run(asyncio.wait_for(steps, 10))
+    asyncio.run(asyncio.wait_for(steps, PATIENCE_S))
 
 
 def test_who_finds_too_little_waits_and_who_comes_first_goes_first():
@@ -79,7 +79,7 @@ def held(monkeypatch):
 
     def waiting(self: Upload, sha256: str):
         began.release()
-        assert go_on.wait(20)
+        assert go_on.wait(PATIENCE_S)
         return decode(self, sha256)
 
     monkeypatch.setattr(Upload, "decode", waiting)
@@ -111,11 +111,12 @@ def test_an_image_waits_until_there_is_memory(start, rgb, held, tmp_path):
     threads = [threading.Thread(target=server.client.put_image, args=(i,)) for i in images]
     for thread in threads:
         thread.start()
-    assert began.acquire(timeout=20)
-    assert not began.acquire(timeout=0.3)
+    assert began.acquire(timeout=PATIENCE_S)
+    wait_for(lambda: len(budget_of(server)._waiting) == 2)
+    assert not began.acquire(blocking=False)
     go_on.set()
     for thread in threads:
-        thread.join(20)
+        thread.join(PATIENCE_S)
     assert len(server.process._service.images) == 3
     assert budget_of(server).used_bytes == 0
 
@@ -125,12 +126,12 @@ def test_who_waits_too_long_is_told_to_come_again(start, rgb, held, tmp_path):
     server = start(max_decoding_bytes=needed(rgb, tmp_path), max_upload_s=2.0)
     first = threading.Thread(target=lambda: server.client.put_image(rgb))
     first.start()
-    assert began.acquire(timeout=20)
+    assert began.acquire(timeout=PATIENCE_S)
     with pytest.raises(RequestRejectedError, match="too much to do") as caught:
         server.client.put_image(np.roll(rgb, 1, axis=0))
     assert caught.value.status == 429
     held[1].set()
-    first.join(20)
+    first.join(PATIENCE_S)
 
 
 def test_who_hangs_up_while_waiting_takes_no_memory(start, rgb, held, tmp_path):
@@ -138,7 +139,7 @@ def test_who_hangs_up_while_waiting_takes_no_memory(start, rgb, held, tmp_path):
     server = start(max_decoding_bytes=needed(rgb, tmp_path))
     first = threading.Thread(target=server.client.put_image, args=(rgb,))
     first.start()
-    assert began.acquire(timeout=20)
+    assert began.acquire(timeout=PATIENCE_S)
     body = (tmp_path / "a.png").read_bytes()
     host, _, port = server.url.removeprefix("http://").rpartition(":")
     waiting = budget_of(server)._waiting
@@ -148,13 +149,6 @@ def test_who_hangs_up_while_waiting_takes_no_memory(start, rgb, held, tmp_path):
         wait_for(lambda: len(waiting) == 1)
     wait_for(lambda: not waiting)
     go_on.set()
-    first.join(20)
+    first.join(PATIENCE_S)
     wait_for(lambda: budget_of(server).used_bytes == 0)
     assert len(server.process._service.images) == 1
-
-
-def wait_for(condition, timeout_s: float = 20) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

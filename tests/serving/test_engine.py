@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from napari_nunext.models.vllm.names import KEY_VARIABLE
 from napari_nunext.serving.process import engine as engines
 from napari_nunext.serving.process.engine import EngineKeeper
+from tests.waiting import wait_for
 
 FAKE = f"""#!{sys.executable}
 import json, os, pathlib, sys
@@ -57,17 +57,13 @@ def keeper(tmp_path, notes, monkeypatch):
     return EngineKeeper(FakeLaunch(), python)
 
 
-def wait_for(path: Path):
-    give_up = time.monotonic() + 20
-    while not path.exists() or not path.read_text():
-        assert time.monotonic() < give_up, f"no {path.name}"
-        time.sleep(0.01)
-    return json.loads(path.read_text())
+def read(path: Path):
+    return json.loads(wait_for(lambda: path.exists() and path.read_text()))
 
 
 def test_vllm_is_started_again_on_the_same_socket_and_ends_with_the_block(keeper, notes, capfd):
     with keeper.running() as url:
-        first, third = (wait_for(notes / f"start-{n}") for n in (0, 2))
+        first, third = (read(notes / f"start-{n}") for n in (0, 2))
         assert url == f"unix:{first['arguments'][-1]}"
         assert third["arguments"] == first["arguments"]
         assert first["arguments"][:3] == ["-m", "napari_nunext.models.vllm.host", "serve"]
@@ -83,7 +79,7 @@ def test_vllm_is_started_again_on_the_same_socket_and_ends_with_the_block(keeper
 
 def test_what_ends_vllm_is_logged_in_words(keeper, notes, caplog):
     with keeper.running():
-        wait_for(notes / "start-2")
+        read(notes / "start-2")
     said = [record.getMessage() for record in caplog.records]
     assert said == [
         "vLLM ended with code 3; it is started again in 0.01 s",

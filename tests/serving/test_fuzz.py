@@ -21,6 +21,7 @@ from schemathesis.checks import (
 )
 
 from napari_nunext.serving.protocol import Done, Failed, Problem, detect_event
+from tests.waiting import PATIENCE_S
 
 EXAMPLES = int(os.environ.get("NUNEXT_FUZZ_EXAMPLES", "10"))
 CHECKS: list[Any] = [
@@ -81,7 +82,9 @@ def test_no_request_breaks_the_server(server, rgb, method, path, mode):
                 case.body["image"] = known
             if path == "/v1/detect" and valid:
                 case.body |= {"model": "classical", "segmenter": None}
-        response = case.call(base_url=server.url, headers={"Authorization": header}, timeout=60)
+        response = case.call(
+            base_url=server.url, headers={"Authorization": header}, timeout=PATIENCE_S
+        )
         case.validate_response(response, checks=CHECKS)
         if response.status_code >= 400 and method != "HEAD":
             problem = Problem.model_validate_json(response.content)

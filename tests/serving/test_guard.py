@@ -8,7 +8,6 @@ import select
 import socket
 import subprocess
 import sys
-import time
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ import pytest
 from napari_nunext.serving.client.client import Client
 from napari_nunext.serving.process.serve import listen
 from napari_nunext.serving.settings import ServerSettings
+from tests.waiting import PATIENCE_S, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -70,7 +70,7 @@ def running(settings: ServerSettings, log: Path) -> Iterator[Shared]:
                 yield Shared(url, address, process.pid, log)
             finally:
                 process.stdin.close()
-                process.wait(30)
+                process.wait(PATIENCE_S)
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,9 @@ def say(shared: Shared) -> Iterator[Callable[[str], socket.socket]]:
     with ExitStack() as stack:
 
         def say(text: str) -> socket.socket:
-            connection = stack.enter_context(socket.create_connection(shared.address, timeout=10))
+            connection = stack.enter_context(
+                socket.create_connection(shared.address, timeout=PATIENCE_S)
+            )
             connection.sendall(text.encode("latin1"))
             return connection
 
@@ -112,13 +114,6 @@ def is_over(connection: socket.socket) -> bool:
         except ConnectionError:
             return True
     return False
-
-
-def wait_for(condition: Callable[[], bool], *, timeout_s: float = 30) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 HALF = {
@@ -198,13 +193,14 @@ def test_hanging_up_during_an_upload_is_no_error(shared, say):
 
 
 def test_who_has_shown_a_key_may_stay(start):
-    server = start(max_stranger_s=0.2, max_idle_s=60)
+    server = start()
     connection = http.client.HTTPConnection(server.url.removeprefix("http://"))
     with closing(connection):
         connection.request("GET", "/healthz", headers={"Authorization": f"Bearer {TOKEN}"})
         connection.getresponse().read()
         begun = connection.sock
-        time.sleep(0.5)
+        (guard,) = server.process.server_state.connections
+        guard.loop.call_soon_threadsafe(guard._end_stranger)  # as when a stranger's time is over
         connection.request("GET", "/healthz", headers={"Authorization": f"Bearer {TOKEN}"})
         assert connection.getresponse().status == 200
         assert connection.sock is begun

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from napari_nunext.core.errors import ServerUnavailableError
 from napari_nunext.serving.client import local_server as launcher
 from napari_nunext.serving.client.local_server import LocalServer
 from napari_nunext.serving.protocol import DetectRequest, Points, WindowDone
+from tests.waiting import PATIENCE_S, wait_for
 
 posix = pytest.mark.skipif(os.name != "posix", reason="reads /proc and sends POSIX signals")
 
@@ -77,7 +77,7 @@ def test_a_server_that_dies_in_the_middle_leaves_what_it_found_and_can_be_starte
                     found += len(event.points)
                 if isinstance(event, WindowDone) and server.alive:
                     os.kill(first_pid, signal.SIGKILL)
-                    server._process.wait(10)
+                    server._process.wait(PATIENCE_S)
         assert found > 0
         assert not server.alive
         client = server.client()
@@ -109,11 +109,8 @@ def test_the_server_ends_with_its_parent_however_that_ends(sent):
         pid = int(parent.stdout.readline())
         assert is_running(pid)
         parent.send_signal(sent)
-        parent.wait(10)
-    deadline = time.monotonic() + 15
-    while is_running(pid):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+        parent.wait(PATIENCE_S)
+    wait_for(lambda: not is_running(pid))
 
 
 @posix
@@ -131,14 +128,12 @@ def test_a_server_that_cannot_start_says_what_it_logged_last(tmp_path, monkeypat
 @posix
 def test_a_server_that_takes_too_long_is_given_up(tmp_path, monkeypatch):
     python = tmp_path / "python"
-    python.write_text("#!/bin/sh\nexec sleep 60\n")
+    python.write_text("#!/bin/sh\nexec sleep 3600\n")
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
     server = LocalServer(start_timeout_s=0.3)
-    began = time.monotonic()
     with pytest.raises(ServerUnavailableError, match=r"within 0\.3 s"):
         server.start()
-    assert time.monotonic() - began < 10
 
 
 def test_old_logs_are_removed(logs):

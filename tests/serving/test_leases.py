@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
 
 import pytest
 
@@ -10,6 +9,7 @@ from napari_nunext.core.errors import ServerUnavailableError
 from napari_nunext.serving.client import local_server as launcher
 from napari_nunext.serving.client.leases import SharedServers
 from napari_nunext.serving.client.local_server import LocalServer
+from tests.waiting import PATIENCE_S, wait_for
 
 
 class Fake:
@@ -55,7 +55,7 @@ def test_a_server_that_was_started_ahead_is_shared_or_ends():
     ahead, needless = Fake(), Fake()
     lease = servers.lease(ahead)
     servers.lease(needless).stop()
-    assert needless.closed.wait(5)
+    assert needless.closed.wait(PATIENCE_S)
     assert not ahead.closed.is_set()
     lease.stop()
     assert ahead.closed.is_set()
@@ -66,7 +66,7 @@ def test_a_server_that_computes_in_another_arithmetic_than_was_chosen_ends():
     servers = SharedServers(lambda precision: made.append(Fake(precision)) or made[-1])
     ahead = Fake()
     lease = servers.lease(ahead, precision="float32")
-    assert ahead.closed.wait(5)
+    assert ahead.closed.wait(PATIENCE_S)
     assert [server.precision for server in made] == ["float32"]
     lease.stop()
     assert made[0].closed.is_set()
@@ -76,7 +76,7 @@ def test_a_server_that_computes_in_another_arithmetic_than_was_chosen_ends():
 def test_a_server_that_is_closed_while_it_starts_does_not_start(tmp_path, monkeypatch):
     monkeypatch.setattr(launcher, "log_folder", lambda: tmp_path / "logs")
     python = tmp_path / "python"
-    python.write_text("#!/bin/sh\nexec sleep 60\n")
+    python.write_text("#!/bin/sh\nexec sleep 3600\n")
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
     server = LocalServer()
@@ -89,10 +89,9 @@ def test_a_server_that_is_closed_while_it_starts_does_not_start(tmp_path, monkey
 
     thread = threading.Thread(target=start)
     thread.start()
-    while server.pid is None:
-        time.sleep(0.01)
+    wait_for(lambda: server.pid)
     server.close()
-    assert failed.wait(10)
+    assert failed.wait(PATIENCE_S)
     thread.join()
     assert not server.alive
     with pytest.raises(ServerUnavailableError, match="closed"):

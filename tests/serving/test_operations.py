@@ -10,6 +10,7 @@ import signal
 import socket
 import threading
 import time
+from dataclasses import replace
 
 import httpx
 import numpy as np
@@ -28,6 +29,7 @@ from napari_nunext.serving.jobs.worker import SLICE_S
 from napari_nunext.serving.process.logs import JsonLines
 from napari_nunext.serving.protocol import DetectRequest, Done, Failed, Started
 from napari_nunext.serving.settings import ServerSettings
+from tests.waiting import PATIENCE_S, wait_for
 
 SHA = "0" * 64
 SOUND = {
@@ -43,15 +45,11 @@ SOUND = {
 
 def http_of(server) -> httpx.Client:
     return httpx.Client(
-        base_url=server.url, headers=server.client._http.headers, trust_env=False, timeout=30
+        base_url=server.url,
+        headers=server.client._http.headers,
+        trust_env=False,
+        timeout=PATIENCE_S,
     )
-
-
-def wait_until(condition, timeout_s=20.0):
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def metric(server, name, **labels) -> float:
@@ -81,7 +79,7 @@ class DeafDetector:
                 if cancelled():
                     return
                 self.entered.set()
-                assert self.allowed.acquire(timeout=20)
+                assert self.allowed.acquire(timeout=PATIENCE_S)
                 self.steps += 1
                 yield WindowPoints(index, np.array([[16.0, 16.0]]), ("Nucleus",), (0.9,))
                 yield WindowEnd(index, "end")
@@ -139,7 +137,7 @@ def test_an_upload_that_dribbles_is_ended(start):
     server = start(max_upload_s=0.2)
     host, port = server.url.removeprefix("http://").split(":")
     header = server.client._http.headers["Authorization"]
-    with socket.create_connection((host, int(port)), timeout=20) as dribble:
+    with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as dribble:
         dribble.sendall(
             f"POST /v1/detect HTTP/1.1\r\nHost: x\r\nAuthorization: {header}\r\n"
             "Content-Length: 100\r\n\r\n{".encode()
@@ -181,7 +179,7 @@ def test_one_users_requests_do_not_fill_the_queue_for_others(start, rgb, tmp_pat
         )
 
     with http_of(server) as mine, Client(server.url, bo) as his, ask(mine), ask(mine):
-        assert slow.entered.wait(20)
+        assert slow.entered.wait(PATIENCE_S)
         with ask(mine) as third:
             third.read()
         assert third.status_code == 429
@@ -202,7 +200,7 @@ def test_behind_a_proxy_on_this_machine_shares_go_by_the_callers_address(start, 
         return http.stream("POST", "/v1/detect", json=body, headers={"X-Forwarded-For": address})
 
     with http_of(server) as http, ask(http, "10.0.0.1"), ask(http, "10.0.0.1"):
-        assert slow.entered.wait(20)
+        assert slow.entered.wait(PATIENCE_S)
         with ask(http, "10.0.0.1") as third, ask(http, "10.0.0.2") as other:
             assert (third.status_code, other.status_code) == (429, 200)
             slow.allowed.release(1000)
@@ -217,7 +215,7 @@ def test_a_small_request_does_not_wait_for_the_end_of_a_large_one(server, deaf, 
         DetectRequest(image=sha256, mpp=0.5, model="deaf", priority="batch")
     )
     assert isinstance(next(large), Started)
-    assert deaf.entered.wait(20)
+    assert deaf.entered.wait(PATIENCE_S)
     answer = []
     small = threading.Thread(
         target=lambda: answer.extend(
@@ -225,10 +223,10 @@ def test_a_small_request_does_not_wait_for_the_end_of_a_large_one(server, deaf, 
         )
     )
     small.start()
-    wait_until(lambda: metric(server, "nunext_jobs_waiting") == 1)
+    wait_for(lambda: metric(server, "nunext_jobs_waiting") == 1)
     time.sleep(SLICE_S)  # so that the turn of the large one is over after this step
     deaf.allowed.release()
-    small.join(20)
+    small.join(PATIENCE_S)
     assert answer[-1] == Done(points=4, finish="complete")
     assert deaf.steps == 1
     large.close()
@@ -239,24 +237,26 @@ def test_hanging_up_frees_the_model_within_one_step(server, deaf, rgb):
     sha256 = server.client.put_image(rgb)
     stream = server.client.detect(DetectRequest(image=sha256, mpp=0.5, model="deaf", run="gone"))
     next(stream)
-    assert deaf.entered.wait(20)
+    assert deaf.entered.wait(PATIENCE_S)
     stream.close()
-    wait_until(lambda: not server.client.cancel("gone"))
+    wait_for(lambda: not server.client.cancel("gone"))
     deaf.allowed.release(1000)
-    assert deaf.ended.wait(20)
+    assert deaf.ended.wait(PATIENCE_S)
     assert deaf.steps == 1  # the one that it was in the middle of
     *_, last = server.client.detect(DetectRequest(image=sha256, mpp=0.5))
     assert last == Done(points=4, finish="complete")
 
 
-def test_who_waits_too_long_is_told(start, rgb):
-    server = start(max_wait_s=0.1, runs_at_once=1)
+def test_who_waits_too_long_is_told(start, rgb, monkeypatch):
+    server = start(runs_at_once=1)
     slow = server.catalog.detectors["slow"]
     sha256 = server.client.put_image(rgb)
     request = DetectRequest(image=sha256, mpp=0.5, model="slow")
     first = server.client.detect(request)
     next(first)
-    assert slow.entered.wait(20)
+    assert slow.entered.wait(PATIENCE_S)
+    jobs = server.process._service._detect_jobs
+    monkeypatch.setattr(jobs, "_settings", replace(jobs._settings, max_wait_s=0.1))
     (told,) = server.client.detect(request)
     assert isinstance(told, Failed)
     assert told.code == "busy"
@@ -326,7 +326,7 @@ def test_a_model_that_hangs_ends_the_server_and_its_callers_are_told(start, deaf
     assert isinstance(last, Failed)
     assert last.code == "hangs"
     deaf.allowed.release(1000)
-    server.thread.join(20)
+    server.thread.join(PATIENCE_S)
     assert not server.thread.is_alive()
     assert server.process.hung
 
@@ -374,7 +374,7 @@ def test_told_to_end_it_finishes_what_runs_and_refuses_what_is_new(start, rgb):
     slow.allowed.release(1000)
     *_, last = stream
     assert last == Done(points=windows, finish="complete")
-    server.thread.join(20)
+    server.thread.join(PATIENCE_S)
     assert not server.thread.is_alive()
 
 
@@ -386,7 +386,7 @@ def test_what_does_not_end_in_time_is_stopped_and_keeps_what_it_found(start, rgb
     server.process.handle_exit(signal.SIGTERM, None)
     *_, last = stream
     assert last == Done(points=0, finish="cancelled")
-    server.thread.join(20)
+    server.thread.join(PATIENCE_S)
     assert not server.thread.is_alive()
 
 
@@ -399,7 +399,7 @@ def test_a_request_is_logged_without_what_it_was_about(server, rgb, caplog):
     list(server.client.detect(DetectRequest(image=sha256, mpp=0.5)))
     with httpx.Client(base_url=server.url, trust_env=False) as stranger:
         stranger.get("/patients/jane-doe.tif")
-    wait_until(lambda: "other" in caplog.text)
+    wait_for(lambda: "other" in caplog.text)
     lines = [json.loads(JsonLines().format(record)) for record in caplog.records]
     facts = {(line["method"], line["route"]): line for line in lines if "route" in line}
     put = facts["PUT", "/v1/images/{sha256}"]

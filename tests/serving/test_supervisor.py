@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
@@ -13,6 +12,7 @@ import pytest
 
 from napari_nunext.serving.process.supervisor import how_it_ended
 from napari_nunext.serving.settings import ServerSettings
+from tests.waiting import PATIENCE_S, wait_for
 
 linux = pytest.mark.skipif(
     not Path("/proc/self/stat").exists(), reason="hands on a socket, sends signals, reads /proc"
@@ -52,22 +52,25 @@ def test_a_server_that_dies_is_started_again_and_says_so_and_drains_at_sigterm(t
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log) as process:
         url = process.stdout.readline().decode().split()[2]
         headers = {"Authorization": f"Bearer {'t' * 32}"}
-        with httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=60) as http:
+        with httpx.Client(
+            base_url=url, headers=headers, trust_env=False, timeout=PATIENCE_S
+        ) as http:
             assert not any("started" in said for said in http.get("/healthz").json()["problems"])
             os.kill(child_of(process.pid), signal.SIGKILL)
-            deadline = time.monotonic() + 60
-            # The socket stays open: the next request waits for the next server.
-            while True:
+
+            def health_again():
                 try:
-                    health = http.get("/healthz").json()
-                    break
+                    return http.get("/healthz").json()
                 except httpx.TransportError:  # a connection that the dead server had taken
-                    assert time.monotonic() < deadline
+                    return None
+
+            # The socket stays open: the next request waits for the next server.
+            health = wait_for(health_again)
         said = health["problems"][0]
         assert "killed" in said
         assert "started again" in said
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE_S) == 0
     with log:
         log.seek(0)
         lines = [json.loads(line) for line in log]

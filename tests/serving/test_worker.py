@@ -7,6 +7,7 @@ import pytest
 
 from napari_nunext.serving.jobs.fair_queue import Job
 from napari_nunext.serving.jobs.worker import SLICE_S, ModelWorker, WorkerBusyError, at_one_go
+from tests.waiting import PATIENCE_S
 
 
 @pytest.fixture
@@ -20,8 +21,8 @@ def worker():
 def gate(worker):
     """A job that runs until the gate is set."""
     entered, gate = threading.Event(), threading.Event()
-    worker.submit(at_one_go(lambda: (entered.set(), gate.wait(10))))
-    assert entered.wait(10)
+    worker.submit(at_one_go(lambda: (entered.set(), gate.wait(PATIENCE_S))))
+    assert entered.wait(PATIENCE_S)
     yield gate
     gate.set()
 
@@ -35,7 +36,7 @@ def test_jobs_run_one_after_the_other_in_one_thread(worker, gate):
     )
     assert not seen
     gate.set()
-    assert done.wait(10)
+    assert done.wait(PATIENCE_S)
     assert seen == [("first", "models"), ("second", "models")]
 
 
@@ -68,7 +69,7 @@ def test_an_error_does_not_end_the_thread(worker, caplog):
 
     worker.submit(at_one_go(fail))
     worker.submit(at_one_go(done.set))
-    assert done.wait(10)
+    assert done.wait(PATIENCE_S)
     assert "a job's own fault" in caplog.text
 
 
@@ -102,5 +103,5 @@ def test_what_others_turns_brought_is_passed_on_between_them(worker, gate):
     worker.submit(mine)
     worker.submit(Job(theirs, "they"))
     gate.set()
-    assert done.wait(10)
+    assert done.wait(PATIENCE_S)
     assert told_at == [1, 2, 3]

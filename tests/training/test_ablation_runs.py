@@ -21,8 +21,6 @@ from nunext_training.data.importers.writing import write_export
 from nunext_training.data.sources import read_source
 from nunext_training.recipes.recipe import parse_recipe
 
-pytestmark = pytest.mark.timeout(300)
-
 WINDOW_PX = 32
 SIZE = ModelSize(
     patch_px=4,

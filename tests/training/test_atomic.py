@@ -28,8 +28,6 @@ from nunext_training.trainers.atomic import (
     point_states,
 )
 
-pytestmark = pytest.mark.timeout(180)
-
 
 def examples_of(*windows, categories=None, side=32):
     """Windows of noise, each with the given points."""

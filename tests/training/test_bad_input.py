@@ -13,8 +13,6 @@ from napari_nunext.core.nuclei import default_categories
 from nunext_training.cli import main
 from nunext_training.data.importers.writing import write_export
 
-pytestmark = pytest.mark.timeout(120)
-
 
 @pytest.fixture
 def export(tmp_path, labelled_tile):

@@ -10,8 +10,7 @@ import pytest
 
 from napari_nunext.models.checkpoints.description import read_description
 from nunext_training.cli import main
-
-pytestmark = pytest.mark.timeout(120)
+from tests.waiting import PATIENCE_S
 
 QUICK = ["--steps", "2", "--batch-size", "2", "--validate-every", "2", "--warmup-steps", "0"]
 
@@ -112,7 +111,7 @@ def test_training_that_was_interrupted_goes_on(tmp_path, train_only_export, chec
         assert process.stdout is not None
         seen = [json.loads(process.stdout.readline()) for _ in range(4)]
         process.send_signal(signal.SIGINT)
-        rest, err = process.communicate(timeout=60)
+        rest, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
     assert "go on with --resume" in err
     assert not out.exists()

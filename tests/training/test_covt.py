@@ -26,8 +26,6 @@ from nunext_training.method.mask_losses import thought_loss
 from nunext_training.stages.sft import SftJob, run_sft
 from nunext_training.trainers.covt import FrozenSam, ThoughtCollator, ThoughtHead, new_head
 
-pytestmark = pytest.mark.timeout(120)
-
 
 @pytest.fixture(scope="module")
 def sam_folder(tmp_path_factory):

@@ -11,8 +11,6 @@ import pytest
 from nunext_training.cli import main
 from tests.training.published import brca_m2c, dsb2018
 
-pytestmark = pytest.mark.timeout(300)
-
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(p for g in ("*.md", "docs/**/*.md", "training/**/*.md") for p in ROOT.glob(g))
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from nunext_training.cli import main
 
-pytestmark = [pytest.mark.timeout(900), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 SAVED, KILLED, STEPS = 3, 4, 6
 """Saved after a step, killed after seeing a later one end: the next is under way by then."""

@@ -15,8 +15,6 @@ from nunext_training.recipes.sections import LoraOptions
 from nunext_training.stages.sft import SftJob, run_sft
 from nunext_training.trainers.lora import add_lora, merge_saved, merged
 
-pytestmark = pytest.mark.timeout(120)
-
 
 @pytest.fixture
 def lora_job(export, category_checkpoint, tmp_path, recipe):

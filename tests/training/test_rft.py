@@ -29,8 +29,6 @@ from nunext_training.stages.sft import SftJob, run_sft
 from nunext_training.tasks.scoring import RolloutScorer
 from nunext_training.trainers.grpo import NextPointGrpoTrainer
 
-pytestmark = pytest.mark.timeout(120)
-
 RECIPE = """
 seed = 1
 [windows]

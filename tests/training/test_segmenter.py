@@ -32,8 +32,6 @@ from nunext_training.stages.sft import SftJob, run_sft
 from nunext_training.stages.stage import Job
 from nunext_training.trainers.masks import prompt_loss
 
-pytestmark = pytest.mark.timeout(180)
-
 SIDE = 64
 SIZE = SamSize(patch_px=8, attention_window=8, width=32, layers=1, channels=64, mlp=64)
 RECIPE = """

@@ -17,8 +17,6 @@ from nunext_training.runs.errors import TrainingError
 from nunext_training.stages.sft import SftJob, run_sft
 from nunext_training.trainers.centre_map import CentreMapHead
 
-pytestmark = pytest.mark.timeout(120)
-
 
 def job(export, checkpoint, out, recipe, **options):
     return SftJob((export,), checkpoint, out, recipe, **options)

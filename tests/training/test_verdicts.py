@@ -33,8 +33,6 @@ from nunext_training.stages.rft import RftJob, run_rft
 from nunext_training.tasks.scoring import RolloutScorer
 from nunext_training.trainers.grpo import NextPointGrpoTrainer
 
-pytestmark = pytest.mark.timeout(120)
-
 RECIPE = parse_recipe(
     """
     [windows]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from qtpy.QtCore import QEvent
 from napari_nunext.ui import app as app_module
 from napari_nunext.ui.canvas.canvas import Canvas
 from tests.review.fakes import FakeServer, review_on
+from tests.waiting import pause, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,12 +36,16 @@ def no_widget_leaks(qapp: QApplication) -> Iterator[None]:
     """
     before = set(map(id, qapp.topLevelWidgets()))
     yield
-    deadline = time.monotonic() + 5
-    while left := [w for w in qapp.topLevelWidgets() if id(w) not in before and is_ours(w)]:
+
+    def left() -> list[str]:
+        widgets = [w for w in qapp.topLevelWidgets() if id(w) not in before and is_ours(w)]
+        return [type(w).__name__ for w in widgets]
+
+    def delete() -> None:
         qapp.sendPostedEvents(None, QEvent.Type.DeferredDelete)
         qapp.processEvents()
-        if time.monotonic() > deadline:
-            pytest.fail(f"Widgets left behind: {[type(w).__name__ for w in left]}")
+
+    wait_for(lambda: not left(), meanwhile=delete, otherwise=left)
     # Whatever draws or notifies later would do it in this test's window.
     shown = [w for w in qapp.topLevelWidgets() if w.isVisible()]
     for window in shown:
@@ -57,12 +61,8 @@ def is_ours(widget: object) -> bool:
 def spin(qapp: QApplication) -> Callable[..., None]:
     """Let the event loop turn until something holds; fail when it does not in time."""
 
-    def turn(until: Callable[[], object], timeout_s: float = 10.0) -> None:
-        deadline = time.monotonic() + timeout_s
-        while not until():
-            qapp.processEvents()
-            assert time.monotonic() < deadline, "it did not happen in time"
-            time.sleep(0.002)
+    def turn(until: Callable[[], object]) -> None:
+        wait_for(until, meanwhile=lambda: (qapp.processEvents(), pause()))
 
     return turn
 

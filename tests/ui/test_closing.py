@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from qtpy.QtWidgets import QApplication, QDockWidget
 from napari_nunext.store import Project
 from napari_nunext.ui.docks import MENU_NAME, make_dock
 from tests.ui.conftest import SIDE_PX
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -234,15 +234,11 @@ def test_the_application_ends_with_one_whole_file_and_no_server_left(
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(tile("t.png")), str(project), way],
         stdout=subprocess.PIPE,
-        timeout=180,
         check=True,
         text=True,
     )
     (pid,) = map(int, done.stdout.split())  # one server, however many windows
-    deadline = time.monotonic() + 15
-    while is_running(pid):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for(lambda: not is_running(pid))
     assert nuclei_in_the_one_file(project) == 1
 
 

@@ -25,6 +25,7 @@ from qtpy.QtWidgets import (
 from napari_nunext.ui.napari_versions import canvas_widget_of
 from napari_nunext.ui.widgets.controls import EntryLine, EntryNumber
 from tests.review.fakes import done, points, started, window_done
+from tests.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -130,7 +131,7 @@ def review_of(app: App) -> tuple[object, ...]:
     model = app.controller.model
     field = model.open_field
     assert field is not None
-    app.controller.session.writer.drain(10)
+    app.controller.session.writer.drain(PATIENCE_S)
     journal = app.controller.session.project.journal(field.entry.sha256)
     return (
         len(journal),

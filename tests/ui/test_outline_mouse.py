@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from napari_nunext.ui.napari_versions import camera_of, canvas_widget_of
 from tests.review.fakes import square
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from uuid import UUID
 
     from napari_nunext.core.shapes.masks import Mask
@@ -52,12 +53,12 @@ class Mouse:
     def drag(self, *way: Place, button: Qt.MouseButton = LEFT, held: Any = NONE) -> None:
         QTest.mouseMove(self.canvas, self.at(*way[0]))
         settle()
-        QTest.mousePress(self.canvas, button, held, self.at(*way[0]))
+        with no_double_clicks():
+            QTest.mousePress(self.canvas, button, held, self.at(*way[0]))
         for place in way[1:]:
             QTest.mouseMove(self.canvas, self.at(*place))
             settle()
         QTest.mouseRelease(self.canvas, button, held, self.at(*way[-1]))
-        QTest.qWait(QApplication.doubleClickInterval() + 50)  # or the next press is no press
         settle()
 
     def click(self, place: Place, held: Any = NONE) -> None:
@@ -86,6 +87,15 @@ class Mouse:
         self.canvas.setFocus()
         QTest.keyClick(self.canvas, key, held)
         settle()
+
+
+@contextmanager
+def no_double_clicks() -> Iterator[None]:
+    """A press soon after another at the same place is a press as well."""
+    before = QApplication.doubleClickInterval()
+    QApplication.setDoubleClickInterval(0)
+    yield
+    QApplication.setDoubleClickInterval(before)
 
 
 def settle() -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import time
 import warnings
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +24,7 @@ from napari_nunext.models.vllm.launch import Launch
 from napari_nunext.serving.process.engine import EngineKeeper
 from nunext_training.cli import main as nunext_train
 from tests.models.margins import clear_windows
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -86,7 +86,7 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Engi
             url = stack.enter_context(keeper.running())
             started[checkpoint.folder.name] = Engine(keeper, url, checkpoint, its)
         for engine in started.values():
-            wait_for(engine)
+            wait_until_it_answers(engine)
         yield started
 
 
@@ -117,14 +117,14 @@ def windows(
     )
 
 
-def wait_for(engine: Engine) -> None:
+def wait_until_it_answers(engine: Engine) -> None:
     """Wait until an engine answers."""
-    connection = engine.connect()
-    give_up = time.monotonic() + START_S
-    while (problem := connection.look().problem) is not None:
-        assert time.monotonic() < give_up, problem
-        time.sleep(1.0)
-    connection.close()
+    with closing(engine.connect()) as connection:
+        wait_for(
+            lambda: connection.look().problem is None,
+            otherwise=lambda: connection.look().problem,
+            patience_s=START_S,
+        )
 
 
 def spread(folder: Path, name: str, *options: str) -> LoadedCheckpoint:

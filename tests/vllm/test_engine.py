@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
@@ -25,6 +24,7 @@ from napari_nunext.serving.client.client import Client
 from napari_nunext.serving.protocol import DetectRequest, Done, Hidden, Points, WindowDone
 from nunext_training.trainers.rollouts import grammar_log_probabilities
 from nunext_training.trainers.vllm_rollouts import VllmServer
+from tests.waiting import PATIENCE_S, wait_for
 
 if TYPE_CHECKING:
     from napari_nunext.models.vllm.detector import VllmDetector
@@ -107,7 +107,7 @@ def test_the_engine_has_many_windows_at_once_to_decode_together(
         first = True
         async for chunk in stream(connection, body):
             if first and next(awaited, None) is not None:
-                await asyncio.wait_for(together.wait(), 120)
+                await asyncio.wait_for(together.wait(), PATIENCE_S)
             first = False
             yield chunk
 
@@ -127,12 +127,14 @@ def test_hanging_up_frees_the_engine(engines, served, windows):
         events = detector.detect(windows * 4, cancelled=lambda: False)
         next(events)
         events.close()
-        give_up = time.monotonic() + 30
-        while metric(connection, "vllm:num_requests_running") + metric(
-            connection, "vllm:num_requests_waiting"
-        ):
-            assert time.monotonic() < give_up, "the engine goes on for nobody"
-            time.sleep(0.1)
+        wait_for(
+            lambda: (
+                metric(connection, "vllm:num_requests_running")
+                + metric(connection, "vllm:num_requests_waiting")
+                == 0
+            ),
+            otherwise=lambda: "the engine goes on for nobody",
+        )
         assert metric(connection, "vllm:generation_tokens_total") - before < 2 * whole
 
 
@@ -212,10 +214,7 @@ def test_a_server_before_an_engine_that_dies_says_so_and_goes_on(points, windows
             events = client.detect(request)
             next(events)
             os.killpg(points.keeper.pid, signal.SIGKILL)  # as the system does without memory
-            give_up = time.monotonic() + 60
-            while not (problems := client.health().problems):
-                assert time.monotonic() < give_up
-                time.sleep(0.2)
+            problems = wait_for(lambda: client.health().problems)
             assert "vLLM" in problems[0]
             (model,) = (m for m in client.models() if m.default and m.kind == "detector")
             assert model.passing

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-import time
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from napari_nunext.models.detector import Caller, WindowEnd, WindowPoints
 from napari_nunext.models.vllm import detector as detectors
 from napari_nunext.models.vllm.connection import VllmConnection
 from napari_nunext.models.vllm.detector import Served, VllmDetector
+from tests.waiting import wait_for
 
 PROMPT = (3, 1, 4, 1, 5)
 END, COMMA, X0 = 50, 11, 20
@@ -116,13 +116,6 @@ def test_points_come_while_their_window_is_decoded(vllm, detector_on):
     assert ends_of(list(events)) == {0: ("end", 6)}
 
 
-def wait_until(condition):
-    give_up = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < give_up
-        time.sleep(0.005)
-
-
 @pytest.mark.parametrize("how", ["closed", "cancelled"])
 def test_who_leaves_hangs_up(vllm, detector_on, how):
     for number in range(6):
@@ -138,7 +131,7 @@ def test_who_leaves_hangs_up(vllm, detector_on, how):
     else:
         stop.append(True)
         assert not any(isinstance(e, WindowEnd) for e in events)
-    wait_until(lambda: vllm.open == 0)
+    wait_for(lambda: vllm.open == 0)
     assert vllm.hung_up > 0
 
 
@@ -152,7 +145,7 @@ def test_callers_take_turns_and_batches_come_last(vllm, detector_on):
     ]
     for call in calls:
         assert next(call) is None  # asked, and nothing heard yet
-    wait_until(lambda: quick.has_news and slow.has_news)
+    wait_for(lambda: quick.has_news and slow.has_news)
     found = [[event for event in call if event is not None] for call in calls]
     assert [points_of(events, 0)[0][:2] for events in found] == [(3.0, 5.0), (7.0, 9.0)]
     assert not any(caller.has_news for caller in (quick, slow))
