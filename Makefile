@@ -7,7 +7,7 @@ PYTHON := .venv/bin/python
 
 help:
 	@echo "make demo               open napari on sample tissue; without a display, run the whole loop into build/demo/"
-	@echo "make test [ARGS=...]    run the tests; ARGS go to pytest"
+	@echo "make test [ARGS=...]    run the tests side by side; ARGS go to pytest"
 	@echo "make fuzz [N=10000]     make up N files and command lines, and requests of the server's OpenAPI document"
 	@echo "make mutate [ARGS=...]  put faults into the pure functions, and list those that no test notices"
 	@echo "make lottery [ARGS=...] run the quick tests often, in other orders and under load, and compare"

@@ -33,7 +33,8 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def test_it_serves_until_it_is_stopped(rgb):
+def test_it_serves_until_it_is_stopped(rgb, monkeypatch):
+    monkeypatch.setattr(launcher, "STOP_TIMEOUT_S", PATIENCE_S)  # it ends by itself, if slowly
     server = LocalServer(threads=1)
     assert not server.alive
     client = server.client()

@@ -1,16 +1,13 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 
 import pytest
 
 from napari_nunext.models.checkpoints.description import read_description
 from nunext_training.cli import main
-from tests.waiting import PATIENCE_S
+from tests.training.stopping import train_until
 
 QUICK = ["--steps", "2", "--batch-size", "2", "--validate-every", "2", "--warmup-steps", "0"]
 
@@ -98,28 +95,20 @@ def test_a_changed_export_is_refused_and_may_be_skipped(
     assert sft(train_only_export, checkpoint, tmp_path / "out") == 0
 
 
-def test_training_that_was_interrupted_goes_on(tmp_path, train_only_export, checkpoint):
+def test_training_that_was_interrupted_goes_on(tmp_path, train_only_export, checkpoint, capsys):
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "nunext_training.cli", "sft", "--progress", "jsonl"]
+    command = ["sft", "--progress", "jsonl"]
     command += ["--data", str(train_only_export), "--checkpoint", str(checkpoint)]
     command += ["--out", str(out), "--steps", "40", "--batch-size", "2", "--threads", "1"]
     command += ["--validate-every", "1000", "--resume"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        assert process.stdout is not None
-        seen = [json.loads(process.stdout.readline()) for _ in range(4)]
-        process.send_signal(signal.SIGINT)
-        rest, err = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 130
-    assert "go on with --resume" in err
+    stopped = train_until(4, signal.SIGINT, command)
+    assert stopped.returncode == 130
+    assert "go on with --resume" in stopped.stderr
     assert not out.exists()
-    steps = [
-        e["step"] for e in (*seen, *map(json.loads, rest.splitlines())) if e["event"] == "step"
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    events = [json.loads(line) for line in done.stdout.splitlines()]
+    steps = [e["step"] for e in map(json.loads, stopped.stdout.splitlines()) if "step" in e]
+    assert steps[-1] == 4  # it was finished
+    assert main(command) == 0
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert events[0] == {"event": "start", "step": steps[-1], "steps": 40}
     assert events[-1]["event"] == "done"
 

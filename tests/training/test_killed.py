@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+import signal
 
 import pytest
 from safetensors.torch import load_file
 
 from nunext_training.cli import main
+from tests.training.stopping import train_until
 
 pytestmark = pytest.mark.slow
 
-SAVED, KILLED, STEPS = 3, 4, 6
-"""Saved after a step, killed after seeing a later one end: the next is under way by then."""
+SAVED, KILLED, STEPS = 3, 5, 6
+"""Saved after a step, and killed in the middle of one that comes later, but not next."""
 
 OPTIONS = {
     "sft": ["--batch-size", "2", "--warmup-steps", "1"],
@@ -31,22 +30,10 @@ def test_a_killed_run_resumes_to_the_same_result(tmp_path, export, checkpoint, s
         return [str(a) for a in (*command, *OPTIONS[stage], "--progress", "jsonl")]
 
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    with subprocess.Popen(
-        [sys.executable, "-m", "nunext_training.cli", *arguments(killed)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            event = json.loads(line)
-            if event["event"] == "step" and event["step"] == KILLED:
-                process.kill()
-        assert process.wait() == -9
+    assert train_until(KILLED, signal.SIGKILL, arguments(killed)).returncode == -signal.SIGKILL
     assert not killed.exists()
     done = (tmp_path / "killed.training" / "metrics.jsonl").read_text().splitlines()
-    assert json.loads(done[-1])["step"] >= KILLED  # on disk when it was told
+    assert json.loads(done[-1])["step"] == KILLED - 1
 
     assert main([*arguments(killed), "--resume"]) == 0
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
