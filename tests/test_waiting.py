@@ -21,6 +21,7 @@ WAITS = {"wait", "join", "acquire", "communicate"}
 LASTING = {
     "models/vllm/conftest.py": "a stand-in computes for a while",
     "serving/conftest.py": "a stand-in looks up while it works",
+    "serving/test_jobs.py": "the turn of a job has to be over",
     "serving/test_operations.py": "the turn of a job has to be over",
     "serving/test_worker.py": "the turn of a job has to be over",
     "test_benchmarks.py": "how long something takes is what is measured",

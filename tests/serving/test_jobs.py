@@ -23,6 +23,7 @@ from napari_nunext.serving.jobs.kind import Kind, Outcome, Prepared
 from napari_nunext.serving.jobs.kinds import KINDS
 from napari_nunext.serving.jobs.worker import SLICE_S
 from napari_nunext.serving.protocol import DetectRequest, Done, Event, Failed, JobRequest
+from tests.waiting import PATIENCE_S, wait_for
 
 STEPS = 24
 
@@ -61,7 +62,7 @@ class Gate:
     def step(self):
         """Blocks the models' thread, as a model does: it looks up only between steps."""
         self.entered.set()
-        assert self.allowed.acquire(timeout=20)
+        assert self.allowed.acquire(timeout=PATIENCE_S)
         self.steps += 1
 
 
@@ -147,7 +148,7 @@ class Asked:
             base_url=server.url,
             headers=server.client._http.headers,
             trust_env=False,
-            timeout=30,
+            timeout=PATIENCE_S,
         )
 
     def stream(self, **fields):
@@ -175,13 +176,6 @@ class Asked:
             if sample.name == "nunext_jobs_total"
             and sample.labels == {"kind": self.kind, "outcome": outcome}
         )
-
-
-def wait_until(condition, timeout_s=20.0):
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.fixture(autouse=True)
@@ -218,24 +212,24 @@ class TestAnyJob:
             answer = asked.http.post("/v1/segment", json=asked.body).json()
             assert [mask["index"] for mask in answer["masks"]] == list(range(STEPS))
         assert asked.gate.steps >= STEPS
-        wait_until(lambda: asked.counted("complete") == 1)
+        wait_for(lambda: asked.counted("complete") == 1)
 
     def test_it_is_cancelled_at_its_next_step(self, asked):
         heard, thread = asked.in_background(run="mine")
-        assert asked.gate.entered.wait(20)
+        assert asked.gate.entered.wait(PATIENCE_S)
         assert asked.server.client.cancel("mine")
         asked.gate.allowed.release(1000)
-        thread.join(20)
+        thread.join(PATIENCE_S)
         said = (heard["status"], heard["last"].get("finish"), heard["last"].get("code"))
         assert said == ((200, "cancelled", None) if asked.streams else (409, None, "cancelled"))
         assert asked.gate.steps == 1
-        wait_until(lambda: asked.counted("cancelled") == 1)
+        wait_for(lambda: asked.counted("cancelled") == 1)
         assert not asked.server.client.cancel("mine")
 
     def test_cancelled_before_it_arrives_it_does_nothing(self, asked):
         assert not asked.server.client.cancel("early")
         heard, thread = asked.in_background(run="early")
-        thread.join(20)
+        thread.join(PATIENCE_S)
         assert heard["status"] == (200 if asked.streams else 409)
         assert not asked.gate.entered.is_set()
 
@@ -247,50 +241,50 @@ class TestAnyJob:
         address = httpx.URL(asked.server.url)
         with socket.create_connection((address.host, address.port)) as connection:
             connection.sendall(head.encode() + body)
-            assert asked.gate.entered.wait(20)
-        wait_until(lambda: not asked.server.process._service._desk._open)
+            assert asked.gate.entered.wait(PATIENCE_S)
+        wait_for(lambda: not asked.server.process._service._desk._open)
         asked.gate.allowed.release(1000)
-        wait_until(lambda: asked.counted("cancelled") == 1)
+        wait_for(lambda: asked.counted("cancelled") == 1)
         assert asked.gate.steps == 1
 
     def test_an_id_in_use_is_refused(self, asked):
         _, thread = asked.in_background(run="same")
-        assert asked.gate.entered.wait(20)
+        assert asked.gate.entered.wait(PATIENCE_S)
         heard, second = asked.in_background(run="same")
-        second.join(20)
+        second.join(PATIENCE_S)
         assert (heard["status"], heard["last"]["code"]) == (409, "run_exists")
         asked.gate.allowed.release(1000)
-        thread.join(20)
+        thread.join(PATIENCE_S)
 
     def test_a_server_that_is_told_to_end_lets_it_finish_and_takes_no_other(self, asked):
         heard, thread = asked.in_background()
-        assert asked.gate.entered.wait(20)
+        assert asked.gate.entered.wait(PATIENCE_S)
         asked.server.process.handle_exit(signal.SIGTERM, None)
         refused, second = asked.in_background()
-        second.join(20)
+        second.join(PATIENCE_S)
         assert (refused["status"], refused["last"]["code"]) == (503, "draining")
         asked.gate.allowed.release(1000)
-        thread.join(20)
+        thread.join(PATIENCE_S)
         assert heard["status"] == 200
         assert heard["last"].get("finish", "complete") == "complete"
-        asked.server.thread.join(20)
+        asked.server.thread.join(PATIENCE_S)
         assert not asked.server.thread.is_alive()
 
     def test_others_take_their_turn_between_its_steps(self, asked):
         _, thread = asked.in_background()
-        assert asked.gate.entered.wait(20)
+        assert asked.gate.entered.wait(PATIENCE_S)
         other = DetectRequest(image=asked.body["image"], mpp=0.5, model="classical")
         answer = []
         small = threading.Thread(target=lambda: answer.extend(asked.server.client.detect(other)))
         small.start()
-        wait_until(lambda: asked.server.process._service._worker.waiting == 1)
+        wait_for(lambda: asked.server.process._service._worker.waiting == 1)
         while small.is_alive():
             time.sleep(1.5 * SLICE_S)  # so that its turn is over after this step
             asked.gate.allowed.release()
         assert answer[-1] == Done(points=4, finish="complete")
         assert asked.gate.steps < STEPS
         asked.gate.allowed.release(1000)
-        thread.join(20)
+        thread.join(PATIENCE_S)
 
     def test_what_breaks_it_is_said_and_the_server_lives_on(self, asked, monkeypatch):
         def broken(_):
@@ -298,7 +292,7 @@ class TestAnyJob:
 
         monkeypatch.setattr(Gate, "step", broken)
         heard, thread = asked.in_background()
-        thread.join(20)
+        thread.join(PATIENCE_S)
         assert heard["status"] == (200 if asked.streams else 500)
         assert heard["last"]["code"] == "model_failed"
         assert "out of smoke" in heard["last"]["message"]

@@ -255,8 +255,8 @@ def test_who_waits_too_long_is_told(start, rgb, monkeypatch):
     first = server.client.detect(request)
     next(first)
     assert slow.entered.wait(PATIENCE_S)
-    jobs = server.process._service._detect_jobs
-    monkeypatch.setattr(jobs, "_settings", replace(jobs._settings, max_wait_s=0.1))
+    desk = server.process._service._desk
+    monkeypatch.setattr(desk, "_settings", replace(desk._settings, max_wait_s=0.1))
     (told,) = server.client.detect(request)
     assert isinstance(told, Failed)
     assert told.code == "busy"

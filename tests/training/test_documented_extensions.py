@@ -24,8 +24,6 @@ from nunext_training.recipes.recipe import Recipe, changed, load_recipe, parse_r
 from nunext_training.runs.context import RunContext
 from nunext_training.runs.folder import RunFolder
 
-pytestmark = pytest.mark.timeout(180)
-
 PAGE = (Path(__file__).parents[2] / "docs" / "extending.md").read_text("utf-8")
 CODEC = Codec(bins=32, window_px=32, coordinate_start_id=10, separator_id=1, end_id=2)
 
