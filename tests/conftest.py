@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -26,6 +27,10 @@ os.environ["NAPARI_CONFIG"] = str(Path(_home.name, "napari", "settings.yaml"))
 for _kind in ("CONFIG", "DATA", "STATE"):
     os.environ[f"XDG_{_kind}_HOME"] = str(Path(_home.name, _kind.lower()))
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+# A shell that starts us in the background has Ctrl+C ignored, and every process of a test with us.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Deadlines would measure the machine's other work.
 settings.register_profile("nunext", deadline=None, derandomize="CI" in os.environ)

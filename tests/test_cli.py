@@ -197,11 +197,11 @@ def test_detect_lets_people_go_first_and_says_what_it_waits_for(run, tile, tmp_p
     asked = []
 
     class BusyAtFirst(Client):
-        def _stream(self, request):
+        def _stream(self, path, request, events):
             asked.append(request)
             if len(asked) == 1:
                 raise RequestRejectedError("Too much to do. Try again.", 429, 0.0)
-            return super()._stream(request)
+            return super()._stream(path, request, events)
 
     monkeypatch.setattr("napari_nunext.serving.client.client.Client", BusyAtFirst)
     code, _, lines = run(*DETECT, tile, "--mpp", "0.5", "--out", tmp_path)
