@@ -31,6 +31,8 @@ class History:
         self._done: dict[UUID, str | None] = {}
         self._undone: dict[UUID, str | None] = {}
         self._taken_back: set[UUID] = set()
+        self._kinds: dict[UUID, str] = {}
+        """Of the event that a gesture began with."""
         self._followers: dict[UUID, tuple[UUID, ...]] = {}
         """What stood behind a gesture when a step took it out of its line."""
         for kind, image_sha256, group in gestures:
@@ -54,6 +56,7 @@ class History:
             if group not in self._done:  # what joins a gesture later is no new one
                 self._undone.clear()
             self._done[group] = image_sha256
+            self._kinds.setdefault(group, kind)
 
     def give_back(self, step: Event) -> None:
         """Be as if an undo or a redo had not been asked for: its gesture stands where it stood."""
@@ -74,6 +77,11 @@ class History:
     def next_undo(self, reachable: Collection[str | None]) -> tuple[UUID, str | None] | None:
         """The last gesture on these images, and its image."""
         return _last(self._done, reachable)
+
+    def undo_words(self, reachable: Collection[str | None]) -> str:
+        """What the person did that `next_undo` names, in words; empty where it is nothing."""
+        gesture = self.next_undo(reachable)
+        return "" if gesture is None else KINDS[self._kinds[gesture[0]]].words
 
     def next_redo(self, reachable: Collection[str | None]) -> tuple[UUID, str | None] | None:
         """The gesture on these images that was undone last, and its image."""

@@ -294,6 +294,8 @@ class ReviewModel:
     state: FieldState | None = None
     """The nuclei of the open image as they stand: predictions and what people did."""
     undo_steps: int = 0
+    undo_words: str = ""
+    """What the next undo takes back: *moved a nucleus*."""
     can_redo: bool = False
     categories: tuple[Category, ...] = ()
     current_category: str = ""

@@ -209,6 +209,7 @@ class Session:
         """Say how far undo and redo reach."""
         reachable = self.reachable()
         self.model.undo_steps = self.history.steps(reachable)
+        self.model.undo_words = self.history.undo_words(reachable)
         self.model.can_redo = self.history.next_redo(reachable) is not None
 
     def _update_queue(self, sha256: str, state: FieldState) -> None:

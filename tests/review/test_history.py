@@ -127,3 +127,15 @@ def test_a_step_that_was_given_back_stands_where_it_stood(rng: np.random.Generat
                 history.take(event)
                 history.give_back(event)
                 assert (list(history._done), list(history._undone)) == before
+
+
+def test_what_undo_takes_back_is_said_in_words(
+    reviewed: list[Path], again: ReviewController
+) -> None:
+    again.open_paths(reviewed)
+    assert again.model.undo_words == "placed a nucleus"
+    again.flag_field()
+    assert again.model.undo_words == "changed the flag of the image"
+    for _ in range(1 + len(reviewed)):
+        again.undo()
+    assert again.model.undo_words == ""

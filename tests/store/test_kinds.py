@@ -56,6 +56,7 @@ def test_the_documented_kind_is_written_read_folded_undone_redone_and_refused_wh
         assert rated.words == "rated the stain"
         line = History([(rated.kind, IMAGE, rated.group)])
         assert line.next_undo({IMAGE}) == (rated.group, IMAGE)
+        assert line.undo_words({IMAGE}) == "rated the stain"
 
         state = FieldState.fold((), [rated])
         assert state.said == {"rate_stain": {"ada": 4}}

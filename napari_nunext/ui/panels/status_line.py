@@ -40,6 +40,7 @@ class StatusLine(QFrame):
         self._pacer = Pacer(self._show_save, SHOW_EVERY_S)
         self._model.events.save.connect(self._pacer.ask)
         self._model.events.undo_steps.connect(self._show_history)
+        self._model.events.undo_words.connect(self._show_history)
         self._model.events.can_redo.connect(self._show_history)
         self._show_save()
         self._show_history()
@@ -56,6 +57,7 @@ class StatusLine(QFrame):
         self._model.events.save.disconnect(self._pacer.ask)
         self._pacer.stop()
         self._model.events.undo_steps.disconnect(self._show_history)
+        self._model.events.undo_words.disconnect(self._show_history)
         self._model.events.can_redo.disconnect(self._show_history)
 
     def words(self) -> str:
@@ -80,5 +82,7 @@ class StatusLine(QFrame):
     def _show_history(self) -> None:
         steps = self._model.undo_steps
         self._steps.setText(f"{steps} step{'' if steps == 1 else 's'} back" if steps else "")
+        said = f": {self._model.undo_words}" if steps else ""
+        self._undo.setToolTip(f"Undo{said}  (Ctrl+Z)")
         self._undo.setEnabled(bool(steps))
         self._redo.setEnabled(self._model.can_redo)
