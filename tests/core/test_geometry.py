@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_nunext.core.errors import CalibrationError, InputError
-from napari_nunext.core.geometry import Box, as_points_xy, check_mpp
+from napari_nunext.core.geometry import MPP_RANGE, Box, as_points_xy, check_mpp
 
 
 def test_boxes_are_half_open_so_that_neighbours_share_no_point():
@@ -46,3 +46,26 @@ def test_a_scale_no_microscope_has_is_refused_with_what_to_do(mpp):
 
 def test_a_plausible_scale_passes():
     assert check_mpp(0.2517) == 0.2517
+
+
+@pytest.mark.parametrize("values", [[0, 0, 1], [0, 0, 1, 1, 1]])
+def test_a_box_of_other_than_four_numbers_is_refused(values):
+    with pytest.raises(InputError, match=f"got {len(values)}"):
+        Box.from_sequence(values)
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (3, 1), (2, 2, 1), (2,)])
+def test_points_of_another_shape_are_refused(shape):
+    with pytest.raises(InputError, match="expected"):
+        as_points_xy(np.zeros(shape))
+
+
+@pytest.mark.parametrize("point", [(-0.1, 5), (5, -0.1), (10, 5), (5, 20), (11, 5), (5, 21)])
+def test_what_lies_on_a_far_edge_or_beyond_is_outside(point):
+    box = Box(0, 0, 10, 20)
+    assert box.contains(np.array([(0.0, 0.0), point, (9.9, 19.9)])).tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("mpp", MPP_RANGE)
+def test_the_ends_of_the_range_of_scales_belong_to_it(mpp):
+    assert check_mpp(mpp) == mpp

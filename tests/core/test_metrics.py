@@ -98,3 +98,12 @@ def test_an_image_too_large_for_eq_13_is_scored_by_the_other_way_alone():
 def test_without_categories_there_is_no_category_mean():
     report = score_detections([DetectionCase(np.empty((0, 2)), np.empty((0, 2)), 0.5)])
     assert report.mean_category_f1 is None
+
+
+def test_nothing_predicted_is_never_wrong_and_nothing_to_find_is_all_found():
+    assert (DetectionScore(0, 0, 4).precision, DetectionScore(0, 0, 4).recall) == (1.0, 0.0)
+    assert (DetectionScore(0, 4, 0).precision, DetectionScore(0, 4, 0).recall) == (0.0, 1.0)
+
+
+def test_images_of_equal_counts_add_up():
+    assert DetectionScore(3, 1, 2) + DetectionScore(3, 1, 2) == DetectionScore(6, 2, 4)

@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 
 from napari_nunext.core.errors import RecordError
 from napari_nunext.core.shapes.masks import Mask
-from napari_nunext.core.shapes.polygons import mask_of_rings
+from napari_nunext.core.shapes.polygons import centroid_of, mask_of_rings
 from napari_nunext.store.exports.outlines import polygons_of
 
 images = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=9))
@@ -74,3 +74,23 @@ def test_a_star_has_a_hole_in_its_middle_unless_it_is_overlaid():
     star = np.column_stack((np.cos(angles), np.sin(angles))) * 20
     assert not mask_of_rings([star]).covers(0.5, 0.5)
     assert mask_of_rings([star], overlaid=True).covers(0.5, 0.5)
+
+
+@pytest.mark.parametrize("at", [(0.0, 0.0), (180_000.0, 70_000.0)])
+@pytest.mark.parametrize("turn", [1, -1])
+def test_the_centroid_counts_outer_rings_and_takes_holes_away(at, turn):
+    x, y = at
+    outer = [(x, y), (x + 12, y), (x + 12, y + 6), (x, y + 6)][::turn]
+    hole = [(x + 1, y + 1), (x + 4, y + 1), (x + 4, y + 5), (x + 1, y + 5)]
+    far = [(x + 20, y), (x + 22, y), (x + 22, y + 4)]
+    # 72 about (6, 3), less 12 about (2.5, 3); and a triangle of 4 about (64 / 3, 4 / 3)
+    area = 72 - 12 + 4
+    expected_x = (72 * 6 - 12 * 2.5 + 4 * 64 / 3) / area
+    expected_y = (72 * 3 - 12 * 3 + 4 * 4 / 3) / area
+    assert centroid_of([[outer, hole], [far]]) == pytest.approx(
+        (x + expected_x, y + expected_y, area), abs=1e-6, rel=0
+    )
+
+
+def test_the_centroid_of_a_line_is_the_mean_of_its_corners():
+    assert centroid_of([[[(1.0, 2.0), (5.0, 2.0), (9.0, 2.0)]]]) == (5.0, 2.0, 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from pydantic import ValidationError
@@ -45,6 +46,21 @@ def test_what_travels_is_what_a_detector_says_of_itself_and_no_more():
     sent = json.loads(ModelList(models=[told]).model_dump_json())["models"][0]
     assert sent.keys() == BEFORE.keys()
     assert (sent["id"], sent["family"]) == ("c", "classical")
+
+
+def test_no_folder_of_the_servers_machine_is_told():
+    bare = ModelInfo(id="c", name="c", kind="detector", family="?", checkpoint_sha256=None)
+    info = replace(
+        ClassicalDetector().info,
+        provenance={
+            "data": [{"root": "/srv/patients/a", "path": r"C:\\jobs\\b.json"}],
+            "at": "1/2",
+        },
+        metrics=({"data": "~/sets/val", "f1": 0.5},),
+    )
+    told = completed(bare, info)
+    assert told.provenance == {"data": [{"root": "a", "path": "b.json"}], "at": "1/2"}
+    assert told.metrics == ({"data": "val", "f1": 0.5},)
 
 
 def test_a_field_that_nobody_knows_is_refused():
