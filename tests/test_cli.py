@@ -28,6 +28,7 @@ from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.images import open_image
 from napari_nunext.serving.client.client import Client
 from napari_nunext.serving.client.local_server import LocalServer
+from napari_nunext.serving.settings import LIMITS
 from napari_nunext.store import ImageEntry, Project, events
 from nunext_training.cli import main as train
 from nunext_training.data.importers.writing import write_export
@@ -342,6 +343,35 @@ def test_serve_says_what_is_wrong_with_what_vllm_is_to_serve(run, tmp_path):
     assert "no nunext.json" in complaint(run("serve", "--vllm", tmp_path))
     wrong = complaint(run("serve", "--vllm", tmp_path, "--vllm-lora", "sharper"))
     assert "NAME=DIR" in wrong
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [
+        ("strangers", "expected strangers=a whole number"),
+        ("strangers=many", "expected strangers=a whole number"),
+        ("strangers=2.5", "expected strangers=a whole number"),
+        ("max_idle_s=soon", "expected max_idle_s=a number"),
+        ("max_idle_s=nan", "expected a number above 0"),
+        ("max_idle_s=inf", "expected a number above 0"),
+        ("connections=0", "expected a number above 0"),
+        ("port=3", "max_head_s"),
+        ("token=abc", "names no limit"),
+    ],
+)
+def test_serve_refuses_what_is_no_limit(run, limit, words):
+    assert words in complaint(run("serve", "--port", "0", "--limit", limit))
+
+
+def test_serve_takes_any_limit_by_its_name(monkeypatch, run):
+    served = []
+    monkeypatch.setattr(
+        "napari_nunext.commands.serve._serve", lambda settings, *_: served.append(settings) or 0
+    )
+    limits = {name: kind(7) for name, kind in LIMITS.items()}
+    given = [f"--limit={name}={value}" for name, value in limits.items()]
+    assert run("serve", *given)[0] == 0
+    assert {name: getattr(served[0], name) for name in LIMITS} == limits
 
 
 def test_serve_says_that_a_port_is_taken(run):

@@ -47,6 +47,13 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--drain-s", type=float, metavar="S", help="time to end after SIGTERM (default: 60)"
     )
+    parser.add_argument(
+        "--limit",
+        action="append",
+        default=[],
+        metavar="NAME=N",
+        help="any other limit of docs/server.md; may be given several times",
+    )
 
     vllm = parser.add_argument_group("a checkpoint that runs in vLLM (see docs/vllm.md)")
     vllm.add_argument("--vllm", type=Path, metavar="CHECKPOINT", help="start vLLM on it")
@@ -175,6 +182,7 @@ def key_command(args: argparse.Namespace, tell: Callable[[str], None]) -> int:
 def _settings(args: argparse.Namespace) -> ServerSettings:
     from napari_nunext.serving.settings import MIB, ServerSettings
 
+    further = dict(_limit(text) for text in args.limit)
     token = None
     if args.token_file is not None:
         try:
@@ -196,5 +204,20 @@ def _settings(args: argparse.Namespace) -> ServerSettings:
         token=token,
         keys_file=args.keys,
         precision=args.dtype,
-        **{name: value for name, value in limits.items() if value is not None},
+        **further | {name: value for name, value in limits.items() if value is not None},
     )
+
+
+def _limit(text: str) -> tuple[str, float]:
+    from napari_nunext.serving.settings import LIMITS
+
+    name, _, number = text.partition("=")
+    if name not in LIMITS:
+        raise InputError(
+            f"--limit {text!r} names no limit; expected NAME=N with one of {', '.join(LIMITS)}."
+        )
+    try:
+        return name, LIMITS[name](number)
+    except ValueError as error:
+        whole = "a whole number" if LIMITS[name] is int else "a number"
+        raise InputError(f"--limit {text!r} gives no number; expected {name}={whole}.") from error

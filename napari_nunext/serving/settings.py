@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import secrets
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.process.precision import PRECISIONS
@@ -118,12 +119,11 @@ class ServerSettings:
             raise InputError(
                 f"The precision is {self.precision!r}; expected one of {', '.join(PRECISIONS)}."
             )
-        for each in fields(self):
-            value: Any = getattr(self, each.name, None)
-            is_limit = isinstance(value, int | float) and not isinstance(value, bool)
-            if is_limit and each.name != "port" and not value > 0:
+        for name in LIMITS:
+            value = getattr(self, name)
+            if not 0 < value < math.inf:
                 raise InputError(
-                    f"The server's limit {each.name} is {value}, not positive; "
+                    f"The server's limit {name} is {value}, not positive and finite; "
                     "expected a number above 0."
                 )
         made_up = "" if self.keys_file is not None else secrets.token_urlsafe(32)
@@ -146,6 +146,14 @@ class ServerSettings:
             keys_file=None if keys_file is None else Path(keys_file),
             vllm=None if vllm is None else VllmAddress.from_json(vllm),
         )
+
+
+LIMITS = {
+    each.name: int if each.type == "int" else float
+    for each in fields(ServerSettings)
+    if each.type in {"int", "float"} and each.name != "port"
+}
+"""The settings that are numbers, each with the type of its values."""
 
 
 def model_folders(further: Sequence[Path] = ()) -> list[Path]:
