@@ -79,6 +79,26 @@ def test_an_unreadable_image_in_the_middle_is_said_and_passed_and_keeps_its_plac
     assert left(again) == {"a.png": 1, "b.png": 1, "c.png": 1}
 
 
+def test_undo_has_the_last_word_whatever_else_is_read_while_it_waits(
+    reviewed: list[Path], tmp_path: Path, server: FakeServer
+) -> None:
+    spoil(reviewed[2])
+    posted: list[Callable[[], None]] = []
+    controller = review_on(tmp_path, server, on_main=posted.append)
+
+    def settle() -> None:
+        while posted:
+            posted.pop(0)()
+
+    controller.open_paths(reviewed)
+    settle()
+    controller.undo()
+    controller.opener.read.emit()  # as when an image that was asked for before is there now
+    settle()
+    assert "Undo again passes that image" in controller.model.notice.words
+    controller.close()
+
+
 def test_the_order_stays_when_two_images_in_a_row_cannot_be_read(
     reviewed: list[Path], again: ReviewController
 ) -> None:

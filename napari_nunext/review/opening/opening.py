@@ -65,6 +65,8 @@ class Opener:
         """The project whose images that scale was meant for: the first that was opened."""
         self._default_mpp = default_mpp
         self._opening = 0
+        self._reading: int | None = None
+        """Where in the queue the image stands that is being read to be shown."""
         self._passed: Notice | None = None
         """What to say of an image that was passed, once the next one is shown."""
         session.left.connect(self._forget)
@@ -72,6 +74,7 @@ class Opener:
     def _forget(self) -> None:
         """Show nothing that is still being read."""
         self._opening += 1
+        self._reading = None
         self._passed = None
 
     def open_paths(self, paths: Sequence[Path]) -> None:
@@ -146,6 +149,7 @@ class Opener:
             self._show(wish, index, known)
             return
         self._model.loading = path.name
+        self._reading = index
         session = self._session
         session.background.run(
             partial(
@@ -172,6 +176,7 @@ class Opener:
             self.read.emit()
             return
         self._model.loading = ""
+        self._reading = None
         passed, self._passed = self._passed, None
         notes = " ".join(loaded.field.notes)
         untold = self._session.soundness.untold() or self._other_pixels(index, loaded)
@@ -195,8 +200,10 @@ class Opener:
         )
 
     def go_to_image(self, sha256: str) -> None:
-        """Open the image of the queue with this content."""
-        self.go_to([item.sha256 for item in self._model.queue.items].index(sha256))
+        """Open the image of the queue with this content, unless it is being read already."""
+        index = [item.sha256 for item in self._model.queue.items].index(sha256)
+        if index != self._reading:
+            self.go_to(index)
 
     def _unreadable(self, wish: int, index: int, error: BaseException, passing: int) -> None:
         """Mark an image that cannot be read, and go past it, so that it blocks no other."""
@@ -210,6 +217,7 @@ class Opener:
         is_wanted = wish == self._opening
         if is_wanted:
             self._model.loading = ""
+            self._reading = None
             self._passed = None
             self._session.notify(notice)
         self.not_read.emit(self._model.queue.items[index].sha256, notice.words)
