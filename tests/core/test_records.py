@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -63,6 +65,18 @@ def test_a_record_survives_its_file(record, tmp_path):
     assert list(read_jsonl(path, type(record).from_json)) == [(1, record), (2, record)]
 
 
+@pytest.mark.parametrize("rating", [0.0, 0.5, 1.0, None])
+def test_a_rating_from_end_to_end_of_its_range_survives(rating):
+    rollout = replace(RFT.rollout, rating=rating)
+    assert Rollout.from_json(json.loads(json.dumps(rollout.to_json()))).rating == rating
+
+
+def test_the_tissue_is_written_where_it_is_known():
+    known = replace(SOURCE, tissue="breast")
+    assert "tissue" not in SOURCE.to_json()
+    assert (known.to_json()["tissue"], Source.from_json(known.to_json())) == ("breast", known)
+
+
 def test_messages_are_conversational_as_trl_reads_them():
     data = SFT.to_json()
     assert [m["role"] for m in data["messages"]] == ["user", "assistant"]
@@ -91,9 +105,14 @@ def damaged(record, **changes):
         (SftRecord, {"source__split": "holdout"}, "holdout"),
         (SftRecord, {"source__mpp": 0}, "um/px"),
         (SftRecord, {"images": ["a", "b"]}, "2 images"),
+        (SftRecord, {"images": []}, "0 images"),
         (SftRecord, {"source__region": [5, 5, 1, 1]}, "inside out"),
         (RftRecord, {"rollout__rating": 3}, "rating"),
+        (RftRecord, {"rollout__rating": -0.01}, "rating"),
+        (RftRecord, {"rollout__rating": math.nan}, "rating"),
         (RftRecord, {"task": "juggling"}, "juggling"),
+        (RftRecord, {"task": "a"}, "'a' is unknown"),
+        (RftRecord, {"task": "zebra"}, "zebra"),
     ],
 )
 def test_a_damaged_record_is_named_with_file_and_line(kind, changes, message, tmp_path):
