@@ -63,6 +63,22 @@ def test_no_folder_of_the_servers_machine_is_told():
     assert told.metrics == ({"data": "val", "f1": 0.5},)
 
 
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("/srv/our patients/a b", "a b"),
+        (
+            "went on from /srv/runs/a and https://example.org/b",
+            "went on from a and https://example.org/b",
+        ),
+    ],
+)
+def test_paths_go_from_sentences_too_and_addresses_stay(said, told):
+    bare = ModelInfo(id="c", name="c", kind="detector", family="?", checkpoint_sha256=None)
+    info = replace(ClassicalDetector().info, provenance={"note": said})
+    assert completed(bare, info).provenance == {"note": told}
+
+
 def test_a_field_that_nobody_knows_is_refused():
     with pytest.raises(ValidationError, match="speed"):
         ModelList.model_validate({"models": [BEFORE | {"speed": 3}]})

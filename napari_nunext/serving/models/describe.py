@@ -7,6 +7,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.model_description import ModelDescription
+from napari_nunext.core.sentences import without_folders
 from napari_nunext.serving.protocol import ModelInfo
 
 if TYPE_CHECKING:
@@ -37,17 +38,21 @@ def completed(model: ModelInfo, info: ModelDescription) -> ModelInfo:
 
 def _for_callers(info: ModelDescription) -> dict[str, Any]:
     said = info.said()
-    return said | {name: _without_folders(said[name]) for name in ("metrics", "provenance")}
+    return said | {name: _json_without_folders(said[name]) for name in ("metrics", "provenance")}
 
 
-def _without_folders(value: Any) -> Any:
-    """The same JSON, of each path of this machine only its last name."""
+def _json_without_folders(value: Any) -> Any:
+    """The same JSON, of each path of this machine only its last name.
+
+    A value that is a path may hold spaces, which `without_folders` cannot know in a sentence.
+    """
     if isinstance(value, dict):
-        return {key: _without_folders(each) for key, each in value.items()}
+        return {key: _json_without_folders(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(_without_folders(each) for each in value)
+        return type(value)(_json_without_folders(each) for each in value)
     if isinstance(value, str):
         for path in (PurePosixPath(value), PureWindowsPath(value)):
             if path.is_absolute() or path.parts[:1] == ("~",):
                 return path.name
+        return without_folders(value)
     return value
