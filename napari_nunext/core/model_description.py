@@ -80,8 +80,12 @@ def said_in(data: dict[str, Any]) -> dict[str, Any]:
     if read["kind"] not in get_args(Kind):
         raise ValueError(f"a {read['kind']} is no kind of model")
     for name, convert in _CONVERT.items():
-        if read.get(name) is not None:
+        if name not in read:
+            continue
+        if read[name] is not None:
             read[name] = convert(read[name])
+        elif name not in _MAY_BE_NULL:
+            raise ValueError(f"{name} is null")
     return read
 
 
@@ -133,3 +137,4 @@ _CONVERT: dict[str, Any] = {
     "metrics": lambda values: tuple(dict(m) for m in values),
     "provenance": dict,
 }
+_MAY_BE_NULL = {f.name for f in fields(ModelDescription) if f.default is None}
