@@ -10,6 +10,7 @@ from napari_nunext.core.errors import InputError
 from napari_nunext.core.formats.records import SPLITS
 from napari_nunext.core.geometry import Box, check_mpp
 from napari_nunext.core.model_description import ModelDescription, run_in_one_form
+from napari_nunext.core.predictions import Predictions
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -147,7 +148,7 @@ class Run:
     annotator: str
     """Who started it."""
     started_utc: datetime
-    nuclei: tuple[Nucleus, ...] = ()
+    nuclei: Predictions = field(default_factory=Predictions.of)
     """In the order the model gave them, with their masks where they have one."""
     hidden: frozenset[UUID] = frozenset()
     """Predictions the server took back at a seam: another sighting stands for that nucleus."""

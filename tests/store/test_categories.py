@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.model_description import ModelDescription
 from napari_nunext.core.nuclei import Category, Nucleus
+from napari_nunext.core.predictions import Predictions
 from napari_nunext.store import FieldState, Run, RunInfo, events
 from napari_nunext.store.categories import fold_categories
 
@@ -20,7 +21,7 @@ NAMES = st.sampled_from(["A", "B", "C"])
 
 def a_run(nuclei: tuple[Nucleus, ...]) -> Run:
     info = RunInfo(ModelDescription("M", "m", kind="detector", id="m"), {}, 0.5, 1, BOX)
-    return Run(str(uuid4()), IMAGE, info, "running", "ab", NOW, nuclei)
+    return Run(str(uuid4()), IMAGE, info, "running", "ab", NOW, Predictions.of(nuclei))
 
 
 def predictions(names: list[str], first: int) -> tuple[Nucleus, ...]:

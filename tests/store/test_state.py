@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from napari_nunext.core.geometry import Box
+from napari_nunext.core.predictions import Predictions
 from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.store import FieldState, Run, events
 from napari_nunext.store.state.state import events_of
@@ -18,7 +19,7 @@ NOW = datetime(2024, 1, 1, tzinfo=UTC)
 
 
 def a_run(*nuclei, **more) -> Run:
-    return Run(str(uuid4()), IMAGE, run_info(**more), "complete", "jd", NOW, nuclei)
+    return Run(str(uuid4()), IMAGE, run_info(**more), "complete", "jd", NOW, Predictions.of(nuclei))
 
 
 def by(who, *new):

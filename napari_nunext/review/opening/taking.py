@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from napari_nunext.core.identity import file_sha256
 from napari_nunext.core.nuclei import nuclei_in_words
+from napari_nunext.core.predictions import Predictions
 from napari_nunext.images import open_image
 from napari_nunext.images.nuclei.label_images import CELLPOSE_MASKS
 from napari_nunext.images.nuclei.label_images import SUFFIXES as LABEL_SUFFIXES
@@ -300,7 +301,7 @@ class FileTaker:
             status="complete",
             annotator=project.annotator,
             started_utc=datetime.now(UTC),
-            nuclei=taken.predictions,
+            nuclei=Predictions.of(taken.predictions),
         )
 
     def _conclude(self, given: Intake, done: _Done) -> None:

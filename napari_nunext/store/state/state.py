@@ -28,6 +28,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.nuclei import points_of
+from napari_nunext.core.predictions import as_uids
 from napari_nunext.store.event import KINDS
 from napari_nunext.store.gestures import History, histories_after
 from napari_nunext.store.state.acceptance import Acceptance, may_depend_on
@@ -256,7 +257,7 @@ class FieldState:
     def with_predictions(self, run_id: str, nuclei: Sequence[Nucleus]) -> FieldState:
         """The state with further predictions of a run, equal to folding everything again."""
         run = self.runs[run_id]
-        runs = {**self.runs, run_id: replace(run, nuclei=(*run.nuclei, *nuclei))}
+        runs = {**self.runs, run_id: replace(run, nuclei=run.nuclei.joined(nuclei))}
         base = self._latest_use(run_id)
         if (
             base is None
@@ -289,11 +290,12 @@ class FieldState:
     def with_masks(self, run_id: str, masks: Mapping[UUID, Mask]) -> FieldState:
         """The state with masks for predictions of a run, equal to folding everything again."""
         run = self.runs[run_id]
-        nuclei = tuple(replace(n, mask=masks[n.uid]) if n.uid in masks else n for n in run.nuclei)
+        nuclei = run.nuclei.with_masks(masks)
         runs = {**self.runs, run_id: replace(run, nuclei=nuclei)}
         shown = [self.nuclei[uid] for uid in masks if uid in self.nuclei]
-        outlined = [n for n in nuclei if n.uid in masks]
-        if any(n.touched for n in shown) or may_depend_on(self.acceptances, points_of(outlined)):
+        rows = nuclei.rows_of(as_uids(masks))
+        outlined_xy = nuclei.points_xy[rows[rows >= 0]]
+        if any(n.touched for n in shown) or may_depend_on(self.acceptances, outlined_xy):
             return self._refolded(runs, self.events)
         new = {n.uid: replace(n, nucleus=replace(n.nucleus, mask=masks[n.uid])) for n in shown}
         return self._streamed(runs, {**self.nuclei, **new}, masks)

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from napari_nunext.core.errors import InputError, StoreError
 from napari_nunext.core.nuclei import Nucleus
+from napari_nunext.core.predictions import Predictions
 from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.store.entries import FINAL_STATUSES, Run, RunInfo, check_prediction
 from napari_nunext.store.tables import schema
@@ -150,7 +151,7 @@ def read(connection: Connection, image_sha256: str) -> tuple[Run, ...]:
             status=row.status,
             annotator=row.annotator,
             started_utc=datetime.fromisoformat(row.started_utc),
-            nuclei=tuple(nuclei[row.run_id]),
+            nuclei=Predictions.of(nuclei[row.run_id]),
             hidden=frozenset(hidden[row.run_id]),
         )
         for row in connection.execute(query)

@@ -1,0 +1,190 @@
+"""What a run of a model said, as columns: nuclei are made of them when somebody asks for one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeAlias, overload
+from uuid import UUID
+
+import numpy as np
+
+from napari_nunext.core.errors import InputError
+from napari_nunext.core.nuclei import Nucleus, points_of
+from napari_nunext.core.shapes.mask_column import MaskColumn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from napari_nunext.core.geometry import PointsXY
+    from napari_nunext.core.shapes.masks import Mask
+
+    Uids: TypeAlias = NDArray[np.uint8]
+    """The 16 bytes of each UUID, shape (N, 16)."""
+
+UID_BYTES = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions(Sequence[Nucleus]):
+    """N nuclei in the order in which the model gave them. Never changes.
+
+    It is a sequence of `Nucleus`, and equal to any other one of equal nuclei.
+    """
+
+    uids: Uids
+    points_xy: PointsXY
+    """Centroids, level-0 px, shape (N, 2)."""
+    category: NDArray[np.uint16]
+    """Of each its place in `names`, shape (N,)."""
+    names: tuple[str, ...]
+    """Categories, each once."""
+    confidence: NDArray[np.float64]
+    """In [0, 1], NaN where the model says none; shape (N,)."""
+    masks: MaskColumn
+
+    @classmethod
+    def of(cls, nuclei: Iterable[Nucleus] = ()) -> Predictions:
+        """From nuclei.
+
+        Raises
+        ------
+        InputError
+            If one has NaN for its confidence, or there are more than 65,536 categories.
+        """
+        if isinstance(nuclei, Predictions):
+            return nuclei
+        nuclei = tuple(nuclei)
+        names = tuple(dict.fromkeys(n.category for n in nuclei))
+        place = {name: at for at, name in enumerate(names)}
+        if any(n.confidence is not None and n.confidence != n.confidence for n in nuclei):
+            raise InputError("A prediction has confidence nan; expected 0 to 1.")
+        return cls(
+            uids=as_uids(n.uid for n in nuclei),
+            points_xy=points_of(nuclei),
+            category=_as_places([place[n.category] for n in nuclei], names),
+            names=names,
+            confidence=np.array(
+                [np.nan if n.confidence is None else n.confidence for n in nuclei],
+                dtype=np.float64,
+            ),
+            masks=MaskColumn.of(n.mask for n in nuclei),
+        )
+
+    def __len__(self) -> int:
+        return len(self.uids)
+
+    @overload
+    def __getitem__(self, row: int) -> Nucleus: ...
+    @overload
+    def __getitem__(self, row: slice) -> Predictions: ...
+    def __getitem__(self, row: int | slice) -> Nucleus | Predictions:
+        if isinstance(row, slice):
+            return self.at(np.arange(len(self))[row])
+        (x_px, y_px), sure = self.points_xy[row].tolist(), float(self.confidence[row])
+        return Nucleus(
+            UUID(bytes=self.uids[row].tobytes()),
+            x_px,
+            y_px,
+            self.names[self.category[row]],
+            sure if sure == sure else None,
+            self.masks[row],
+        )
+
+    def __iter__(self) -> Iterator[Nucleus]:
+        raw = self.uids.tobytes()
+        columns = (self.points_xy.tolist(), self.category.tolist(), self.confidence.tolist())
+        for row, ((x_px, y_px), category, sure) in enumerate(zip(*columns, strict=True)):
+            yield Nucleus(
+                UUID(bytes=raw[row * UID_BYTES : (row + 1) * UID_BYTES]),
+                x_px,
+                y_px,
+                self.names[category],
+                sure if sure == sure else None,
+                self.masks[row],
+            )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence):
+            return NotImplemented
+        return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def at(self, rows: NDArray[np.intp]) -> Predictions:
+        """Some of them, in the order of `rows`."""
+        return Predictions(
+            self.uids[rows],
+            self.points_xy[rows],
+            self.category[rows],
+            self.names,
+            self.confidence[rows],
+            self.masks.at(rows),
+        )
+
+    def joined(self, others: Iterable[Nucleus]) -> Predictions:
+        """These, and then the others."""
+        others = Predictions.of(others)
+        names = tuple(dict.fromkeys((*self.names, *others.names)))
+        theirs = _as_places([names.index(name) for name in others.names], names)
+        return Predictions(
+            np.concatenate([self.uids, others.uids]),
+            np.concatenate([self.points_xy, others.points_xy]),
+            np.concatenate([self.category, theirs[others.category]]),
+            names,
+            np.concatenate([self.confidence, others.confidence]),
+            self.masks.joined(others.masks),
+        )
+
+    def with_masks(self, masks: Mapping[UUID, Mask]) -> Predictions:
+        """These, with `masks` for the nuclei of those uids; others are none of ours."""
+        rows = self.rows_of(as_uids(masks))
+        ours = [mask for mask, row in zip(masks.values(), rows, strict=True) if row >= 0]
+        outlined = replace(self, masks=self.masks.replaced(rows[rows >= 0], ours))
+        outlined.__dict__["_by_uid"] = self._by_uid  # their places are the same
+        return outlined
+
+    def row_of(self, uid: UUID) -> int | None:
+        """Where the nucleus with this uid is; None where there is none."""
+        (row,) = self.rows_of(as_uids([uid])).tolist()
+        return row if row >= 0 else None
+
+    def rows_of(self, uids: Uids) -> NDArray[np.intp]:
+        """Where the nuclei with these uids are; -1 where there is none."""
+        order, ordered = self._by_uid
+        wanted = _as_keys(uids)
+        if not len(self):
+            return np.full(len(wanted), -1, dtype=np.intp)
+        at = np.minimum(np.searchsorted(ordered, wanted), len(self) - 1)
+        return np.where(ordered[at] == wanted, order[at], -1)
+
+    @cached_property
+    def _by_uid(self) -> tuple[NDArray[np.intp], NDArray[np.bytes_]]:
+        """Rows in the order of their uids, and these; made when somebody first looks for one."""
+        keys = _as_keys(self.uids)
+        order = np.argsort(keys, kind="stable")
+        return order, keys[order]
+
+
+def as_uids(uids: Iterable[UUID]) -> Uids:
+    """The bytes of UUIDs, shape (N, 16)."""
+    raw = b"".join(uid.bytes for uid in uids)
+    return np.frombuffer(raw, dtype=np.uint8).reshape(-1, UID_BYTES)
+
+
+def _as_keys(uids: Uids) -> NDArray[np.bytes_]:
+    """UUIDs as values that numpy sorts; of one length, they are equal where their bytes are."""
+    return np.ascontiguousarray(uids).view(f"S{UID_BYTES}").reshape(-1)
+
+
+def _as_places(places: list[int], names: tuple[str, ...]) -> NDArray[np.uint16]:
+    most = np.iinfo(np.uint16).max + 1
+    if len(names) > most:
+        raise InputError(
+            f"A run knows {len(names)} categories; expected at most {most}. Look at what wrote "
+            "them: a category is a kind of nucleus."
+        )
+    return np.array(places, dtype=np.uint16)

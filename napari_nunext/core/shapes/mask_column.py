@@ -1,0 +1,80 @@
+"""The masks of many nuclei, which are made when somebody asks for them."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING, overload
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from napari_nunext.core.shapes.masks import Mask
+
+
+class MaskColumn(Sequence["Mask | None"]):
+    """The masks of N nuclei, one place each; None where there is none. Never changes.
+
+    Parameters
+    ----------
+    packs : iterable of sequences of Mask
+        Where the masks are, one after another. What a pack has to decode, it decodes when it is
+        asked; the last masks that it gave are kept.
+    number : ndarray of int64, shape (N,)
+        Of each nucleus, which of the masks is its own; -1 where it has none.
+    """
+
+    def __init__(self, packs: Iterable[Sequence[Mask]], number: NDArray[np.int64]) -> None:
+        self._packs = tuple(packs)
+        self._ends = list(accumulate(len(pack) for pack in self._packs))
+        self._number = number
+
+    @classmethod
+    def of(cls, masks: Iterable[Mask | None]) -> MaskColumn:
+        """From masks that are there already."""
+        given = tuple(masks)
+        drawn = np.array([mask is not None for mask in given], dtype=bool)
+        number = np.where(drawn, np.cumsum(drawn) - 1, -1)
+        return cls([tuple(mask for mask in given if mask is not None)], number)
+
+    @property
+    def drawn(self) -> NDArray[np.bool_]:
+        """Which nuclei have a mask, shape (N,)."""
+        return self._number >= 0
+
+    def __len__(self) -> int:
+        return len(self._number)
+
+    @overload
+    def __getitem__(self, row: int) -> Mask | None: ...
+    @overload
+    def __getitem__(self, row: slice) -> MaskColumn: ...
+    def __getitem__(self, row: int | slice) -> Mask | MaskColumn | None:
+        if isinstance(row, slice):
+            return self.at(np.arange(len(self))[row])
+        number = int(self._number[row])
+        if number < 0:
+            return None
+        pack = bisect_right(self._ends, number)
+        return self._packs[pack][number - self._ends[pack]]  # counted from the pack's end
+
+    def at(self, rows: NDArray[np.intp]) -> MaskColumn:
+        """Those of some nuclei, in the order of `rows`."""
+        return MaskColumn(self._packs, self._number[rows])
+
+    def joined(self, other: MaskColumn) -> MaskColumn:
+        """These, and then those of other nuclei."""
+        before = self._ends[-1] if self._ends else 0
+        theirs = np.where(other.drawn, other._number + before, -1)
+        return MaskColumn((*self._packs, *other._packs), np.concatenate([self._number, theirs]))
+
+    def replaced(self, rows: NDArray[np.intp], masks: Sequence[Mask]) -> MaskColumn:
+        """These, with `masks` for the nuclei at `rows`."""
+        number = self._number.copy()
+        number[rows] = np.arange(len(rows)) + (self._ends[-1] if self._ends else 0)
+        return MaskColumn((*self._packs, masks), number)
