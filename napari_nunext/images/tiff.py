@@ -76,6 +76,8 @@ def read_tiff(path: Path) -> Picture:
 @contextmanager
 def _opened(path: Path) -> Iterator[tifffile.TiffFile]:
     with reading(path), tifffile.TiffFile(path) as tif:
+        # Finds pages that lead back to each other: a walk through them would not end.
+        len(tif.pages)
         yield tif
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image
 
 from napari_nunext.core.errors import ImageError
 from napari_nunext.images import open_image
+from napari_nunext.images.tiff import read_samples
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -347,6 +349,23 @@ def test_an_image_of_which_every_tile_is_left_out_is_incomplete(path: Path) -> N
             tif.pages.first.tags[name].overwrite((0,) * 4)
     with pytest.raises(ImageError, match="incomplete"):
         open_image(path)
+
+
+@pytest.mark.parametrize("pages", [1, 3])
+def test_pages_that_lead_back_to_the_first_do_not_go_round_for_ever(
+    path: Path, rgb: np.ndarray, pages: int
+) -> None:
+    with tifffile.TiffWriter(path) as writer:
+        for _ in range(pages):
+            writer.write(rgb, photometric="rgb", metadata=None)
+    with tifffile.TiffFile(path) as tif:
+        first, last = tif.pages[0].offset, tif.pages[-1].offset
+    data = bytearray(path.read_bytes())
+    (tags,) = struct.unpack_from("<H", data, last)
+    struct.pack_into("<I", data, last + 2 + 12 * tags, first)
+    path.write_bytes(data)
+    np.testing.assert_array_equal(open_image(path).rgb, rgb)
+    assert read_samples(path).shape[-3:] == rgb.shape
 
 
 @pytest.mark.parametrize("samples", [300, 65_535])
