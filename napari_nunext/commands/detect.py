@@ -16,7 +16,7 @@ from napari_nunext.core.errors import (
 from napari_nunext.core.geometry import check_mpp
 from napari_nunext.core.nuclei import Category
 from napari_nunext.images import find_images, open_image
-from napari_nunext.images.find import image_stem
+from napari_nunext.images.formats import image_stem
 from napari_nunext.models.checkpoints.description import describe
 from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
 from napari_nunext.serving.client.found import Found

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 from napari_nunext.core.errors import InputError, OtherImageError, RecordError, StoreError
 from napari_nunext.core.spelling import unmerged_words
 from napari_nunext.images import ImageFinder
-from napari_nunext.images.find import image_stem
+from napari_nunext.images.formats import image_stem
 from napari_nunext.images.identified import look_for
 from napari_nunext.store import Project
 from napari_nunext.store.exports.coco import CocoImage, write_coco, write_coco_results

@@ -1,20 +1,23 @@
-"""Images with their scale: PNG, JPEG and TIFF tiles as 8-bit RGB in level-0 pixels."""
+"""Images with their scale, as 8-bit RGB in level-0 pixels; the next format goes to `formats`."""
 
 from __future__ import annotations
 
 from napari_nunext.images.find import find_images
+from napari_nunext.images.formats import ImageFormat, image_stem, open_image
 from napari_nunext.images.identified import ImageFinder
 from napari_nunext.images.scale import Scale
 from napari_nunext.images.source import ImageSource
-from napari_nunext.images.tile import TileImage, open_image
+from napari_nunext.images.tile import TileImage
 from napari_nunext.images.window import read_window
 
 __all__ = [
     "ImageFinder",
+    "ImageFormat",
     "ImageSource",
     "Scale",
     "TileImage",
     "find_images",
+    "image_stem",
     "open_image",
     "read_window",
 ]

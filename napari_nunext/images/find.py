@@ -7,21 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import ImageError
+from napari_nunext.images.formats import format_names, is_image_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from os import PathLike
-
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff"})
-"""Of the files that are read, in lower case."""
-
-
-def image_stem(path: Path) -> str:
-    """File name without its image suffix; dots that belong to the name stay.
-
-    ``A_0.9824.png`` and ``A_0.9824`` both give ``A_0.9824``.
-    """
-    return path.stem if path.suffix.lower() in SUFFIXES else path.name
 
 
 def find_images(paths: Iterable[str | PathLike[str]]) -> list[Path]:
@@ -43,7 +33,7 @@ def find_images(paths: Iterable[str | PathLike[str]]) -> list[Path]:
         found |= dict.fromkeys(_images_in(path) if path.is_dir() else [path])
     if not found:
         where = ", ".join(str(path) for path in given) or "an empty list"
-        raise ImageError(f"No image in {where}; expected PNG, JPEG or TIFF files.")
+        raise ImageError(f"No image in {where}; expected {format_names()} files.")
     return list(found)
 
 
@@ -52,11 +42,7 @@ def _images_in(folder: Path) -> list[Path]:
         entries = list(folder.iterdir())
     except OSError as error:
         raise ImageError(f"{folder} cannot be listed ({error.strerror}).") from error
-    images = [
-        entry
-        for entry in entries
-        if entry.suffix.lower() in SUFFIXES and not entry.name.startswith(".") and entry.is_file()
-    ]
+    images = [entry for entry in entries if is_image_name(entry.name) and entry.is_file()]
     return sorted(images, key=_natural)
 
 

@@ -23,8 +23,7 @@ from napari_nunext.core.errors import (
     OtherImageError,
 )
 from napari_nunext.core.identity import check_identity
-from napari_nunext.images.find import SUFFIXES
-from napari_nunext.images.tile import open_image
+from napari_nunext.images.formats import is_image_name, open_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -197,15 +196,13 @@ def _check_size(image: TileImage, known: KnownImage) -> None:
 def _images_below(folder: Path) -> list[Path]:
     found = []
     for root, _, names in os.walk(folder):
-        found += [Path(root, name) for name in names if _is_image(name)]
+        found += [Path(root, name) for name in names if is_image_name(name)]
     return sorted(found)
 
 
 def _images_in(folder: Path) -> Iterator[Path]:
     if not folder.is_dir():
         return iter(())
-    return (path for path in sorted(folder.iterdir()) if _is_image(path.name) and path.is_file())
-
-
-def _is_image(name: str) -> bool:
-    return Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
+    return (
+        path for path in sorted(folder.iterdir()) if is_image_name(path.name) and path.is_file()
+    )

@@ -19,7 +19,7 @@ from napari_nunext.core.formats.csv_table import read_csv_by_image
 from napari_nunext.core.formats.geojson import read_json, read_parsed_geojson
 from napari_nunext.core.marks import MarkedNucleus
 from napari_nunext.core.nuclei import Nucleus
-from napari_nunext.images.find import image_stem
+from napari_nunext.images.formats import image_stem
 from napari_nunext.images.nuclei.imagej_rois import CELLPOSE_ROIS, holds_rois, read_rois
 from napari_nunext.images.nuclei.imagej_rois import SUFFIXES as ROI_SUFFIXES
 from napari_nunext.images.nuclei.label_images import (

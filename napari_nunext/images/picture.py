@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_nunext.core.errors import ImageError
+from napari_nunext.core.errors import ImageError, NunextError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -118,7 +118,7 @@ def reading(path: Path) -> Iterator[None]:
     try:
         with quiet_readers():
             yield
-    except ImageError:
+    except NunextError:
         raise
     # Decoders of damaged data raise what they run into: overflows, failed assertions and more.
     except Exception as error:

@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_nunext.core.errors import ImageError
+import numpy as np
+
 from napari_nunext.core.geometry import Box, check_mpp
 from napari_nunext.core.identity import pixels_sha256
-from napari_nunext.core.sentences import is_text
-from napari_nunext.images.find import image_stem
-from napari_nunext.images.picture import Picture
+from napari_nunext.images.picture import Picture, reading
 from napari_nunext.images.scale import Scale
 from napari_nunext.images.window import read_window
 
@@ -20,19 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from os import PathLike
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from napari_nunext.images.scale import ScaleSource
-
-_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_PILLOW_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 
 
 class _Pixels:
     """The pixels of a picture and their hash, each made once, when first wanted, by any thread."""
 
-    def __init__(self, picture: Picture) -> None:
+    def __init__(self, path: Path, picture: Picture) -> None:
+        self._path = path
         self._picture = picture
         self._lock = threading.Lock()
         self._rgb: NDArray[np.uint8] | None = None
@@ -41,10 +37,17 @@ class _Pixels:
     def rgb(self) -> NDArray[np.uint8]:
         with self._lock:
             if self._rgb is None:
-                rgb = self._picture.decode()
+                with reading(self._path):
+                    rgb = self._decoded()
                 rgb.flags.writeable = False
                 self._rgb = rgb
             return self._rgb
+
+    def _decoded(self) -> NDArray[np.uint8]:
+        rgb, expected = self._picture.decode(), (self._picture.height_px, self._picture.width_px, 3)
+        if rgb.shape != expected or rgb.dtype != np.uint8:
+            raise ValueError(f"its pixels are {rgb.dtype} {rgb.shape}, not uint8 {expected}")
+        return np.ascontiguousarray(rgb)
 
     @property
     def orientation(self) -> int:
@@ -64,7 +67,7 @@ class _Pixels:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TileImage:
-    """A PNG, JPEG or TIFF image with its scale; an `ImageSource`.
+    """An image that fits into memory, with its scale; an `ImageSource`.
 
     The header was read when it was opened; `rgb`, `sha256` and `read_window` read the pixels on
     first use and raise `ImageError` where they are damaged.
@@ -82,11 +85,6 @@ class TileImage:
     def name(self) -> str:
         """File name, to show."""
         return self.path.name
-
-    @property
-    def stem(self) -> str:
-        """File name without its image suffix; other dots stay."""
-        return image_stem(self.path)
 
     @property
     def mpp(self) -> float | None:
@@ -138,31 +136,16 @@ class TileImage:
         return replace(self, scale=Scale(check_mpp(mpp, self.name), source))
 
 
-def open_image(path: str | PathLike[str], *, mpp: float | None = None) -> TileImage:
-    """Open a PNG, JPEG or TIFF file, told by its content rather than its suffix.
-
-    Parameters
-    ----------
-    path : path-like
-    mpp : float, optional
-        Micrometres per pixel; prevails over what the file says. Where neither says, the scale is
-        None, and it is for the caller to ask or to assume (`TileImage.with_scale`).
-
-    Raises
-    ------
-    ImageError
-        If the file is missing, a folder, empty, too large, or not an image of these kinds. Damage
-        further into the file shows when the pixels are read.
-    CalibrationError
-        If `mpp` is implausible.
-    """
-    path = Path(path)
-    picture = _read(path)
-    scale = Scale(picture.mpp, None if picture.mpp is None else "file")
-    image = TileImage(
-        path, picture.width_px, picture.height_px, scale, picture.notes, _Pixels(picture)
+def tile_of(path: Path, picture: Picture) -> TileImage:
+    """The image of a file whose header was read."""
+    return TileImage(
+        path,
+        picture.width_px,
+        picture.height_px,
+        Scale(picture.mpp, None if picture.mpp is None else "file"),
+        picture.notes,
+        _Pixels(path, picture),
     )
-    return image if mpp is None else image.with_scale(mpp, "user")
 
 
 def image_from_pixels(
@@ -182,33 +165,4 @@ def image_from_pixels(
         Gives the pixels, a new array of shape (height_px, width_px, 3); called once, when they are
         first wanted.
     """
-    picture = Picture(width_px, height_px, None, (), decode)
-    return TileImage(Path(path), width_px, height_px, Scale(None, None), (), _Pixels(picture))
-
-
-def _read(path: Path) -> Picture:
-    """Read the header with the reader that the file's first bytes name."""
-    if not is_text(str(path)):
-        raise ImageError(
-            f"{path.name!r} has a name that is no text and cannot be kept. Rename the file."
-        )
-    if path.is_dir():
-        raise ImageError(f"{path.name} is a folder; expected an image file. Open what is in it.")
-    try:
-        with path.open("rb") as file:
-            magic = file.read(8)
-    except OSError as error:
-        raise ImageError(f"{path.name} cannot be opened: {error.strerror or error}.") from error
-    if not magic:
-        raise ImageError(f"{path.name} is empty (0 bytes). Copy or export it again.")
-    if magic.startswith(_TIFF_MAGIC):
-        from napari_nunext.images.tiff import read_tiff  # tifffile takes its time to import
-
-        return read_tiff(path)
-    if magic.startswith(_PILLOW_MAGIC):
-        from napari_nunext.images.pillow import read_pillow
-
-        return read_pillow(path)
-    raise ImageError(
-        f"{path.name} is not a PNG, JPEG or TIFF image. Convert it to one, best PNG or TIFF."
-    )
+    return tile_of(Path(path), Picture(width_px, height_px, None, (), decode))

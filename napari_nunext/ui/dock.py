@@ -16,6 +16,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_nunext.images.formats import image_suffixes
+from napari_nunext.images.nuclei_files import SUFFIXES as NUCLEI_SUFFIXES
 from napari_nunext.places import PROJECT_SUFFIX
 from napari_nunext.ui.canvas.adopting import Adopter
 from napari_nunext.ui.canvas.canvas import Canvas
@@ -33,7 +35,13 @@ from napari_nunext.ui.panels.status_line import StatusLine
 from napari_nunext.ui.reading import DropWatch
 from napari_nunext.ui.sample_opener import SampleOpener
 from napari_nunext.ui.shortcuts_sheet import ShortcutsSheet
-from napari_nunext.ui.widgets.asking import ask_for_file, ask_for_files, ask_for_folder, ask_where
+from napari_nunext.ui.widgets.asking import (
+    ask_for_file,
+    ask_for_files,
+    ask_for_folder,
+    ask_where,
+    kinds_of,
+)
 from napari_nunext.ui.widgets.controls import Segments, scrolling
 from napari_nunext.ui.widgets.notice_bar import NoticeBar
 from napari_nunext.ui.widgets.theme import DOCK_NAME, SPACE_PX, palette_for, style_sheet
@@ -221,7 +229,7 @@ class NunextDock(QWidget):
 
     def choose_files(self) -> None:
         """Ask for images."""
-        kinds = "Images (*.png *.jpg *.jpeg *.tif *.tiff);;All files (*)"
+        kinds = kinds_of("Images", image_suffixes())
         self._open(ask_for_files(self, "Open images", kinds))
 
     def choose_folder(self) -> None:
@@ -231,7 +239,7 @@ class NunextDock(QWidget):
 
     def choose_project(self) -> None:
         """Ask for a project to open in the place of the present one."""
-        kinds = f"Review projects (*{PROJECT_SUFFIX});;All files (*)"
+        kinds = kinds_of("Review projects", [PROJECT_SUFFIX])
         path = ask_for_file(self, "Open a review project", kinds)
         if path is not None:
             self.controller.switcher.open(path)
@@ -244,8 +252,7 @@ class NunextDock(QWidget):
 
     def choose_nuclei(self) -> None:
         """Ask for files of nuclei."""
-        kinds = "(*.geojson *.json *.gz *.csv *.zip *.roi *.png *.tif *.tiff *.npy);;All files (*)"
-        kinds = f"Nuclei: GeoJSON, JSON, CSV, ROIs, label images {kinds}"
+        kinds = kinds_of("Nuclei: GeoJSON, JSON, CSV, ROIs, label images", NUCLEI_SUFFIXES)
         paths = ask_for_files(self, "Import nuclei", kinds)
         if paths:
             self.controller.import_nuclei(paths)

@@ -12,7 +12,7 @@ from PIL import Image
 from napari_nunext.core.errors import CalibrationError, ImageError
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.identity import pixels_sha256
-from napari_nunext.images import open_image
+from napari_nunext.images import image_stem, open_image
 from napari_nunext.images.picture import MAX_PIXELS
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def test_only_the_image_suffix_is_removed_from_a_name(
     path = tmp_path / name
     Image.fromarray(rgb).save(path, format="PNG")
     image = open_image(path)
-    assert (image.name, image.stem) == (name, stem)
+    assert (image.name, image_stem(image.path)) == (name, stem)
     np.testing.assert_array_equal(image.rgb, rgb)
 
 

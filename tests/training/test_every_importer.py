@@ -13,7 +13,7 @@ import pytest
 
 from napari_nunext.core.errors import RecordError
 from napari_nunext.core.nuclei import UNCATEGORISED, Nucleus
-from napari_nunext.images.find import image_stem
+from napari_nunext.images.formats import image_stem
 from napari_nunext.store.exports.geojson import write_geojson
 from napari_nunext.store.state.folding import ReviewedNucleus
 from nunext_training.cli import main

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
+from napari_nunext.images.formats import format_names
 from napari_nunext.ui.widgets.controls import Card, Text, button, row
 from napari_nunext.ui.widgets.theme import icon
 
@@ -34,7 +35,7 @@ class EmptyPanel(QWidget):
             "you put right what is wrong.",
             wraps=True,
         )
-        formats = Text("PNG, JPEG or TIFF", role="muted")
+        formats = Text(format_names(), role="muted")
         for made in (self._picture, title, words, formats):
             made.setAlignment(Qt.AlignmentFlag.AlignCenter)
             card.body.addWidget(made)

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QFileDialog
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from qtpy.QtWidgets import QWidget
+
+
+def kinds_of(words: str, suffixes: Iterable[str]) -> str:
+    """Which files a dialog offers: those of these suffixes, or all."""
+    return f"{words} ({' '.join(f'*{suffix}' for suffix in suffixes)});;All files (*)"
 
 
 def ask_for_files(parent: QWidget, title: str, kinds: str) -> list[Path]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.nuclei import points_of
-from napari_nunext.images.find import image_stem
+from napari_nunext.images.formats import image_stem
 from napari_nunext.images.nuclei.label_images import SUFFIXES as LABEL_SUFFIXES
 from napari_nunext.images.nuclei_files import nuclei_files, read_nuclei_of_one
 from nunext_training.data.importers.reading import pseudonym

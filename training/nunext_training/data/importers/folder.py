@@ -39,7 +39,7 @@ from napari_nunext.core.formats.csv_table import read_rows
 from napari_nunext.core.formats.records import SPLITS, RecordNucleus
 from napari_nunext.core.nuclei import points_of
 from napari_nunext.images import open_image
-from napari_nunext.images.find import image_stem
+from napari_nunext.images.formats import image_stem
 from napari_nunext.images.nuclei_files import read_nuclei_of_one
 from nunext_training.data.importers.base import Importer
 from nunext_training.data.importers.label_places import MAT_SUFFIX, Part, parts_in

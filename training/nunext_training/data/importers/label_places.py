@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import RecordError
@@ -11,8 +12,7 @@ from napari_nunext.core.formats.coco import is_coco
 from napari_nunext.core.formats.geojson import read_json
 from napari_nunext.core.formats.records import SPLITS
 from napari_nunext.images import find_images
-from napari_nunext.images.find import SUFFIXES as IMAGE_SUFFIXES
-from napari_nunext.images.find import image_stem
+from napari_nunext.images.formats import image_stem, is_image_name
 from napari_nunext.images.nuclei.label_images import CELLPOSE_PROJECT
 from napari_nunext.images.nuclei_files import (
     JSON_SUFFIXES,
@@ -91,7 +91,7 @@ class Part:
             if is_coco(read_json(path, "JSON", "Mend it, or take it away."))
         ]
         parts = (part for path in files for part in read_nuclei(path))
-        return {_stem_of_name(part.image): part for part in parts if part.said}
+        return {image_stem(PurePath(part.image)): part for part in parts if part.said}
 
 
 def parts_in(folder: Path) -> list[Part]:
@@ -119,10 +119,8 @@ def _part(split: Split | None, folder: Path) -> Part | None:
 
 def _is_plain_image(path: Path) -> bool:
     """Whether a file is an image rather than labels in the form of one."""
-    is_image = path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-    return (
-        is_image and path.is_file() and stem_of(path) == image_stem(path) and not holds_labels(path)
-    )
+    is_named = is_image_name(path.name) and stem_of(path) == image_stem(path)
+    return is_named and path.is_file() and not holds_labels(path)
 
 
 def _files_by_image(folder: Path, images: tuple[Path, ...]) -> dict[str, list[Path]]:
@@ -135,8 +133,3 @@ def _files_by_image(folder: Path, images: tuple[Path, ...]) -> dict[str, list[Pa
             stem = path.stem if path.suffix.lower() == MAT_SUFFIX else stem_of(path)
             files.setdefault(stem, []).append(path)
     return files
-
-
-def _stem_of_name(name: str) -> str:
-    stem, dot, suffix = name.rpartition(".")
-    return stem if dot and f".{suffix.lower()}" in IMAGE_SUFFIXES else name

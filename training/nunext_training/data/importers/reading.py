@@ -15,6 +15,7 @@ from napari_nunext.core.errors import RecordError
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.nuclei import UNCATEGORISED
 from napari_nunext.core.shapes.masks import masks_of
+from napari_nunext.images.formats import formats, in_a_row
 from napari_nunext.images.nuclei.label_images import check_fits as check_fits
 from napari_nunext.images.nuclei.label_images import read_label_image as read_label_image
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from napari_nunext.core.shapes.masks import Mask
     from napari_nunext.images import TileImage
 
-IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 
 _MAT_ERRORS = (
     *(OSError, EOFError, ValueError, TypeError, IndexError, KeyError),
@@ -154,19 +154,21 @@ def whole_numbers(values: NDArray[Any], what: str) -> NDArray[Any]:
 
 
 def image_beside(folder: Path, stem: str, for_what: str, *further: str) -> Path:
-    """The image of a stem in a folder, with a usual suffix or, if there is none, a further one.
+    """The image of a stem in a folder, lossless before others; if there is none, a further suffix.
 
     Raises
     ------
     RecordError
         If there is none.
     """
-    for suffix in (*IMAGE_SUFFIXES, *further):
+    known = sorted(formats(), key=lambda each: not each.is_lossless)
+    for suffix in (*(suffix for each in known for suffix in each.suffixes), *further):
         for path in (folder / f"{stem}{suffix}", folder / f"{stem}{suffix.upper()}"):
             if path.is_file():
                 return path
     raise RecordError(
-        f"{for_what} has no image: expected {stem}.png, .tif or .jpg in {folder.name}."
+        f"{for_what} has no image: expected {stem}{in_a_row(each.suffixes[0] for each in known)} "
+        f"in {folder.name}."
     )
 
 

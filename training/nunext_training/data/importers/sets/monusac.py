@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import RecordError
 from napari_nunext.core.nuclei import UNCATEGORISED, default_categories
-from napari_nunext.images import open_image
+from napari_nunext.images import image_stem, open_image
 from nunext_training.data.importers.base import Importer
 from nunext_training.data.importers.image_scope import annotations_in, kinds_in, read_regions
 from nunext_training.data.importers.reading import image_beside, nuclei_of_masks, patient_of
@@ -70,7 +70,7 @@ def _read_image(path: Path, folder: Path, mpp: float | None) -> LabelledImage:
     categories = [_OF_KIND.get(kind.casefold(), UNCATEGORISED) for kind in kinds]
     nuclei = nuclei_of_masks(masks, categories)
     return LabelledImage(
-        name=image.stem,
+        name=image_stem(image.path),
         path=image.path,
         mpp=MPP if mpp is None else mpp,
         mpp_source="user",

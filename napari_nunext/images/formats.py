@@ -1,0 +1,195 @@
+"""Formats of images: what a file may be, declared once each, and opened by what it holds.
+
+A format is an `ImageFormat` in `_OURS`, or in a package of its own that names it in the entry point
+group `GROUP`. Whatever lists suffixes, asks for files or speaks of formats reads them from here.
+What reads a format is imported when a file of it is opened.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import entry_points
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+
+from napari_nunext.core.errors import ImageError
+from napari_nunext.core.sentences import is_text
+from napari_nunext.images.picture import reading
+from napari_nunext.images.tile import tile_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from importlib.metadata import EntryPoint
+    from os import PathLike
+
+    from napari_nunext.images.tile import TileImage
+
+logger = logging.getLogger(__name__)
+
+GROUP = "napari_nunext.readers"
+"""Entry points of other packages, each an `ImageFormat`."""
+HEAD_BYTES = 512
+"""How much of a file's beginning a format is told by."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFormat:
+    """A kind of image file."""
+
+    name: str
+    """For people: ``"PNG"``."""
+    suffixes: tuple[str, ...]
+    """Of its files, in lower case with the dot, the most usual first."""
+    is_in: Callable[[bytes], bool]
+    """Whether a file is one, told by its first `HEAD_BYTES` bytes."""
+    open: Callable[[Path], TileImage]
+    """Read the header; the pixels are read when they are wanted. Raises `ImageError`."""
+    is_lossless: bool = True
+    """Whether pixels come back as they were; others are not recommended."""
+
+
+def formats() -> tuple[ImageFormat, ...]:
+    """All of them: ours, then those of other packages by name; the first that fits opens a file."""
+    return _OURS + _others()[0]
+
+
+def format_names(joined_by: str = "or") -> str:
+    """Their names in a sentence: ``"PNG, JPEG or TIFF"``."""
+    return in_a_row((each.name for each in formats()), joined_by)
+
+
+def image_suffixes() -> tuple[str, ...]:
+    """All that their files end with, in lower case."""
+    return tuple(suffix for each in formats() for suffix in each.suffixes)
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file is an image by its name; hidden files are none."""
+    return not name.startswith(".") and name.lower().endswith(image_suffixes())
+
+
+def image_stem(path: PurePath) -> str:
+    """File name without its image suffix; dots that belong to the name stay.
+
+    ``A_0.9824.png`` and ``A_0.9824`` both give ``A_0.9824``.
+    """
+    found = [s for s in image_suffixes() if path.name.lower().endswith(s) and path.name[: -len(s)]]
+    return path.name[: -len(max(found, key=len))] if found else path.name
+
+
+def open_image(path: str | PathLike[str], *, mpp: float | None = None) -> TileImage:
+    """Open an image file, told by its content rather than its suffix.
+
+    Parameters
+    ----------
+    path : path-like
+    mpp : float, optional
+        Micrometres per pixel; prevails over what the file says. Where neither says, the scale is
+        None, and it is for the caller to ask or to assume (`TileImage.with_scale`).
+
+    Raises
+    ------
+    ImageError
+        If the file is missing, a folder, empty, too large, or of no known format. Damage further
+        into the file shows when the pixels are read.
+    CalibrationError
+        If `mpp` is implausible.
+    """
+    path = Path(path)
+    head = _head(path)
+    with reading(path):
+        opened = (each.open(path) for each in formats() if each.is_in(head))
+        image = next(opened, None)
+    if image is not None:
+        return image if mpp is None else image.with_scale(mpp, "user")
+    best = in_a_row(each.name for each in _OURS if each.is_lossless)
+    words = f"{path.name} is not a {format_names()} image. Convert it to one, best {best}."
+    raise ImageError(" ".join((words, *_others()[1])))
+
+
+def in_a_row(names: Iterable[str], joined_by: str = "or") -> str:
+    """Names as a sentence lists them."""
+    *most, last = names
+    return f"{', '.join(most)} {joined_by} {last}" if most else last
+
+
+def _head(path: Path) -> bytes:
+    """The first bytes of what may be an image."""
+    if not is_text(str(path)):
+        raise ImageError(
+            f"{path.name!r} has a name that is no text and cannot be kept. Rename the file."
+        )
+    if path.is_dir():
+        raise ImageError(f"{path.name} is a folder; expected an image file. Open what is in it.")
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+    except OSError as error:
+        raise ImageError(f"{path.name} cannot be opened: {error.strerror or error}.") from error
+    if not head:
+        raise ImageError(f"{path.name} is empty (0 bytes). Copy or export it again.")
+    return head
+
+
+@lru_cache(maxsize=1)
+def _others() -> tuple[tuple[ImageFormat, ...], tuple[str, ...]]:
+    """The formats of other packages, and a sentence on each that cannot be used."""
+    found, problems = [], []
+    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+        try:
+            found.append(_checked(point.load()))
+        # Somebody else's code: whatever it raises, the other formats are read.
+        except (Exception, SystemExit) as error:  # noqa: BLE001
+            problems.append(_problem(point, error))
+            logger.warning("%s", problems[-1])
+    return tuple(found), tuple(problems)
+
+
+def _checked(made: object) -> ImageFormat:
+    if not isinstance(made, ImageFormat):
+        raise TypeError(f"it is a {type(made).__name__}, not an ImageFormat")
+    bad = [s for s in made.suffixes if not s.startswith(".") or s != s.lower() or len(s) < 2]
+    if bad or not made.suffixes:
+        raise ValueError(f"its suffixes are {made.suffixes!r}; expected some like '.png'")
+    return made
+
+
+def _problem(point: EntryPoint, error: BaseException) -> str:
+    origin = point.module if point.dist is None else f"{point.dist.name} {point.dist.version}"
+    said = " ".join(str(error).split())[:200] or "no reason given"
+    return (
+        f"The image reader {point.name} of {origin} cannot be used ({type(error).__name__}: "
+        f"{said}). Update or mend that package, and start again."
+    )
+
+
+def _open_with_pillow(path: Path) -> TileImage:
+    from napari_nunext.images.pillow import read_pillow
+
+    return tile_of(path, read_pillow(path))
+
+
+def _open_tiff(path: Path) -> TileImage:
+    from napari_nunext.images.tiff import read_tiff  # tifffile takes its time to import
+
+    return tile_of(path, read_tiff(path))
+
+
+def _begins(*magic: bytes) -> Callable[[bytes], bool]:
+    return lambda head: head.startswith(magic)
+
+
+_OURS = (
+    ImageFormat("PNG", (".png",), _begins(b"\x89PNG\r\n\x1a\n"), _open_with_pillow),
+    ImageFormat(
+        "JPEG", (".jpg", ".jpeg"), _begins(b"\xff\xd8\xff"), _open_with_pillow, is_lossless=False
+    ),
+    ImageFormat(
+        "TIFF",
+        (".tif", ".tiff"),
+        _begins(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+        _open_tiff,
+    ),
+)
