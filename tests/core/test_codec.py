@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_nunext.core.codec import UNKNOWN_CATEGORY, Codec
+from napari_nunext.core.codec import UNKNOWN_CATEGORY, Codec, ParseFailure
 from napari_nunext.core.errors import CheckpointError, InputError
 
 START, COMMA, END = 100, 7, 8
@@ -194,3 +194,21 @@ def test_ids_may_not_be_shared():
         Codec(64, 64, START, START + 3, END)
     with pytest.raises(CheckpointError, match="share an id"):
         Codec(64, 64, START, COMMA, COMMA)
+
+
+@pytest.mark.parametrize(("ids", "names"), [((7,), ()), ((), ("Tumour",)), ((7, 8), ("Tumour",))])
+def test_a_category_has_one_token_and_one_name(ids: tuple[int, ...], names: tuple[str, ...]):
+    with pytest.raises(CheckpointError, match="one name each"):
+        Codec(4, 8, 10, 1, 2, category_ids=ids, category_names=names)
+
+
+def test_what_follows_the_end_is_named_with_its_place():
+    parsed = Codec(4, 8, 10, 1, 2).parse([10, 11, 2, 13, 1])
+    assert parsed.failure == ParseFailure("token after end", 3, 13)
+    assert parsed.bins_xy.tolist() == [[0, 1]]
+
+
+def test_a_reply_cut_off_after_y_covers_both_tokens_of_its_point():
+    parsed = Codec(4, 8, 10, 1, 2).parse([10, 11, 1, 12, 13])
+    assert parsed.spans == ((0, 3), (3, 5))
+    assert parsed.failure == ParseFailure("no end", 5)

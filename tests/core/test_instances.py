@@ -154,6 +154,19 @@ def test_huge_labels_cost_no_table():
     assert pq(labels, labels) == 1
 
 
+@pytest.mark.parametrize("background", [True, False])
+def test_huge_labels_score_as_small_ones_do(background):
+    small = (
+        np.array([[1, 1, 2, 2], [1, 1, 2, 2], [3, 3, 0, 0]])
+        if background
+        else np.array([[1, 1, 2, 2], [1, 1, 2, 2], [3, 3, 4, 4]])
+    )
+    other = np.roll(small, 1, axis=1)
+    huge = np.where(small > 0, small.astype(np.int64) * 10**9 + 7, 0)
+    assert (pq(huge, other), aji(huge, other)) == (pq(small, other), aji(small, other))
+    assert Overlaps.of(huge, other).pred_labels.tolist() == sorted(set(huge[huge > 0].tolist()))
+
+
 @pytest.mark.parametrize(
     ("pred", "message"),
     [

@@ -127,3 +127,14 @@ def test_two_masks_share_the_smallest_crop_that_holds_them() -> None:
     assert (corner_xy, one.any(), bool(other.all())) == ((10, 20), False, True)
     assert in_common_crop(nothing, nothing)[0].shape == (0, 0)
     assert nothing.corrected_by(nothing, 3.0, 4.0, inside=True) == nothing
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (0, 5), (5, 0)])
+def test_an_image_without_a_pixel_is_no_label_image(shape) -> None:
+    with pytest.raises(RecordError, match=r"expected whole numbers of shape"):
+        masks_of(np.zeros(shape, dtype=np.int32))
+
+
+def test_a_mask_lies_at_the_origin_unless_it_is_said_otherwise() -> None:
+    mask = Mask.from_array(np.ones((2, 3), dtype=bool))
+    assert (mask.x0_px, mask.y0_px) == (0, 0)

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from bisect import bisect_right
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_nunext.core.errors import CalibrationError
-from napari_nunext.core.geometry import MPP_RANGE
-from napari_nunext.core.plausible import scale_doubt
+from napari_nunext.core.geometry import MPP_RANGE, Box
+from napari_nunext.core.plausible import MOST_WINDOWS, scale_doubt
+from napari_nunext.core.tiling import plan_grid
 
 MODEL = {"model_mpp": 0.5, "window_px": 128}
 
@@ -59,3 +62,20 @@ def test_every_scale_of_the_range_gets_an_answer(
     doubt = scale_doubt(mpp, width, height, model_mpp=model_mpp, window_px=window_px)
     if without:
         assert doubt == without
+
+
+def test_a_field_or_a_search_at_the_limit_is_not_questioned() -> None:
+    assert scale_doubt(0.25, 60, 60) == ""  # 15 um
+    assert "hardly a nucleus" in scale_doubt(0.25, 59, 59)
+    assert scale_doubt(1.0, 76_000, 1000) == ""
+    assert "longer than a glass slide" in scale_doubt(1.0, 76_001, 1000)
+
+
+def test_as_many_windows_as_a_slide_has_are_not_questioned() -> None:
+    def windows(px: int) -> int:
+        image = Box.of_image(px, px)
+        return len(plan_grid(image, image, window_px=128, window_mpp=0.5, halo_um=0, image_mpp=0.5))
+
+    widest = bisect_right(range(100_000), MOST_WINDOWS, lo=1, key=windows) - 1
+    assert scale_doubt(0.5, widest, widest, **MODEL) == ""
+    assert "windows or more" in scale_doubt(0.5, widest + 1, widest + 1, **MODEL)

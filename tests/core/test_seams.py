@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -81,3 +82,15 @@ def test_a_search_that_is_broken_off_settles_what_there_is():
     merger.settle()
     alone.settle()
     assert merger.visible() == alone.visible()
+
+
+@pytest.mark.parametrize("angle", range(0, 360, 15))
+@pytest.mark.parametrize("centre", [(0.0, 0.0), (3.1, 5.9), (100.0, 47.0)])
+def test_a_twin_is_found_in_every_direction(angle, centre):
+    reach_px = 0.99 * RADIUS_PX
+    apart = reach_px * np.array([np.cos(np.radians(angle)), np.sin(np.radians(angle))])
+    merger = SeamMerger(RADIUS_PX)
+    merger.add(0, np.array([centre]), [0.5])
+    merger.add(1, centre + apart[None], [0.9])
+    merger.settle()
+    assert merger.visible() == (1,)

@@ -7,10 +7,11 @@ import re
 from typing import Any
 
 _ESCAPE = re.compile(
-    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}(?P<pair>\\u[dD][c-fC-F][0-9a-fA-F]{2})?"
-    r"|u[dD][c-fC-F][0-9a-fA-F]{2}|.)",
+    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    r"|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
     re.DOTALL,
 )
+"""Both halves of a character, a half alone, or any other escape."""
 
 
 def parse_json(data: bytes | str) -> Any:
@@ -33,6 +34,4 @@ def parse_json(data: bytes | str) -> Any:
 
 
 def _whole(escape: re.Match[str]) -> str:
-    said = escape.group()
-    half = said[1] == "u" and escape["pair"] is None
-    return "\\ufffd" if half and len(said) == 6 else said
+    return "\\ufffd" if escape["half"] else escape.group()
