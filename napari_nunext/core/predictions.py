@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeAlias, overload
+from typing import TYPE_CHECKING, overload
 from uuid import UUID
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.nuclei import Nucleus, points_of
 from napari_nunext.core.shapes.mask_column import MaskColumn
+from napari_nunext.core.uids import UID_BYTES, UidIndex, as_uids
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -21,11 +22,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.geometry import PointsXY
     from napari_nunext.core.shapes.masks import Mask
-
-    Uids: TypeAlias = NDArray[np.uint8]
-    """The 16 bytes of each UUID, shape (N, 16)."""
-
-UID_BYTES = 16
+    from napari_nunext.core.uids import Uids
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +141,7 @@ class Predictions(Sequence[Nucleus]):
         rows = self.rows_of(as_uids(masks))
         ours = [mask for mask, row in zip(masks.values(), rows, strict=True) if row >= 0]
         outlined = replace(self, masks=self.masks.replaced(rows[rows >= 0], ours))
-        outlined.__dict__["_by_uid"] = self._by_uid  # their places are the same
+        outlined.__dict__["by_uid"] = self.by_uid  # their places are the same
         return outlined
 
     def row_of(self, uid: UUID) -> int | None:
@@ -154,30 +151,12 @@ class Predictions(Sequence[Nucleus]):
 
     def rows_of(self, uids: Uids) -> NDArray[np.intp]:
         """Where the nuclei with these uids are; -1 where there is none."""
-        order, ordered = self._by_uid
-        wanted = _as_keys(uids)
-        if not len(self):
-            return np.full(len(wanted), -1, dtype=np.intp)
-        at = np.minimum(np.searchsorted(ordered, wanted), len(self) - 1)
-        return np.where(ordered[at] == wanted, order[at], -1)
+        return self.by_uid.rows_of(uids)
 
     @cached_property
-    def _by_uid(self) -> tuple[NDArray[np.intp], NDArray[np.bytes_]]:
-        """Rows in the order of their uids, and these; made when somebody first looks for one."""
-        keys = _as_keys(self.uids)
-        order = np.argsort(keys, kind="stable")
-        return order, keys[order]
-
-
-def as_uids(uids: Iterable[UUID]) -> Uids:
-    """The bytes of UUIDs, shape (N, 16)."""
-    raw = b"".join(uid.bytes for uid in uids)
-    return np.frombuffer(raw, dtype=np.uint8).reshape(-1, UID_BYTES)
-
-
-def _as_keys(uids: Uids) -> NDArray[np.bytes_]:
-    """UUIDs as values that numpy sorts; of one length, they are equal where their bytes are."""
-    return np.ascontiguousarray(uids).view(f"S{UID_BYTES}").reshape(-1)
+    def by_uid(self) -> UidIndex:
+        """Leads from a uid to its row; made when somebody first looks for one."""
+        return UidIndex(self.uids)
 
 
 def _as_places(places: list[int], names: tuple[str, ...]) -> NDArray[np.uint16]:

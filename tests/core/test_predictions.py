@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.nuclei import Nucleus
-from napari_nunext.core.predictions import Predictions, as_uids
+from napari_nunext.core.predictions import Predictions
 from napari_nunext.core.shapes.masks import Mask
+from napari_nunext.core.uids import as_uids
 
 places = st.floats(-1e6, 1e6, allow_nan=False)
 masks = st.none() | st.builds(

@@ -23,8 +23,7 @@ class MaskColumn(Sequence["Mask | None"]):
     Parameters
     ----------
     packs : iterable of sequences of Mask
-        Where the masks are, one after another. What a pack has to decode, it decodes when it is
-        asked; the last masks that it gave are kept.
+        Where the masks are, one after another; see `PackedMasks` for those that are bytes.
     number : ndarray of int64, shape (N,)
         Of each nucleus, which of the masks is its own; -1 where it has none.
     """
@@ -41,6 +40,11 @@ class MaskColumn(Sequence["Mask | None"]):
         drawn = np.array([mask is not None for mask in given], dtype=bool)
         number = np.where(drawn, np.cumsum(drawn) - 1, -1)
         return cls([tuple(mask for mask in given if mask is not None)], number)
+
+    @classmethod
+    def without_any(cls, count: int) -> MaskColumn:
+        """For nuclei that have none."""
+        return cls([], np.full(count, -1))
 
     @property
     def drawn(self) -> NDArray[np.bool_]:

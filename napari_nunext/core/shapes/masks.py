@@ -48,7 +48,7 @@ class Mask:
     def __post_init__(self) -> None:
         if self.height_px < 0 or self.width_px < 0 or any(c < 0 for c in self.counts):
             raise RecordError("A mask has a negative size or run; expected counts from 0 up.")
-        if self.height_px * self.width_px > MOST_PIXELS:
+        if max(self.height_px, self.width_px, self.height_px * self.width_px) > MOST_PIXELS:
             raise RecordError(
                 f"A mask spans {self.height_px} x {self.width_px} px; expected a nucleus."
             )

@@ -28,7 +28,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.nuclei import points_of
-from napari_nunext.core.predictions import as_uids
+from napari_nunext.core.uids import as_uids
 from napari_nunext.store.event import KINDS
 from napari_nunext.store.gestures import History, histories_after
 from napari_nunext.store.state.acceptance import Acceptance, may_depend_on
