@@ -146,7 +146,7 @@ class RunStatus:
     windows_done: int = 0
     windows: int = 0
     seconds_left: float | None = None
-    """Until the end of the windows, then until the end of the outlines; None while unknown."""
+    """Until the end of windows and outlines; None while unknown."""
     waiting: str = ""
     """What a search that has yet to begin waits for; one sentence."""
     image: Path | None = None
@@ -154,6 +154,8 @@ class RunStatus:
     outlines_done: int = 0
     outlines: int = 0
     """How many nuclei are being outlined; 0 before their turn."""
+    progress: float | None = None
+    """How far windows and outlines are together, 0..1; None while nobody knows."""
 
     @property
     def busy(self) -> bool:
@@ -309,6 +311,8 @@ class ReviewModel:
     draft: Draft | None = None
     """The outline that is being drawn by hand; in no journal yet."""
     sure_above: float = SURE_ABOVE
+    view_xy: tuple[float, float] | None = None
+    """The place in the middle of the canvas, level-0 px; None where there is no canvas."""
     region: Box | None = None
     """The region the user has drawn, level-0 px."""
     server: ServerStatus = field(default_factory=ServerStatus)

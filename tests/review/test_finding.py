@@ -103,6 +103,14 @@ def test_streamed_points_are_the_state_and_are_recorded(
     assert server.fake.images == [opened.model.open_field.entry.sha256]
 
 
+def test_what_is_in_view_is_searched_first(opened: ReviewController, server: FakeServer) -> None:
+    server.fake.script = [started(), done(0)]
+    opened.find_nuclei()
+    opened.model.view_xy = (60.0, 12.5)
+    opened.find_nuclei()
+    assert [request.near for request in server.fake.requests] == [None, (60.0, 12.5)]
+
+
 def test_points_taken_back_at_a_seam_are_not_shown(
     opened: ReviewController, server: FakeServer
 ) -> None:

@@ -140,6 +140,7 @@ class Finder:
             region,
             model_id=self._model.model_id,
             masks=self._model.outlines,
+            near_xy=self._model.view_xy,
             tell=lambda news: background.on_main(
                 lambda: self._take_news(search, field.entry.sha256, news)
             ),
@@ -191,6 +192,7 @@ class Finder:
             windows=news.windows or run.windows,
             outlines_done=news.outlines_done,
             outlines=news.outlines,
+            progress=news.progress,
             seconds_left=news.seconds_left,
         )
 

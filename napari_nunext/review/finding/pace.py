@@ -1,59 +1,113 @@
-"""How long a search will still take: first its windows, then the outlines of what it found."""
+"""How far a search is, and how long it will still take: its windows and its outlines together."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from napari_nunext.serving.protocol import Masks, Started, WindowDone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_nunext.serving.client.found import Found
+    from napari_nunext.serving.protocol import DetectEvent
 
-@dataclass
+
+@dataclass(slots=True)
+class _Rate:
+    """Seconds a piece."""
+
+    seconds: float = 0.0
+    pieces: int = 0
+
+    def each(self) -> float | None:
+        """None while nothing is done."""
+        return self.seconds / self.pieces if self.pieces else None
+
+
 class Pace:
-    """Measures the steps of a search while it goes on.
+    """Measures a search while its events come.
+
+    Outlines are drawn between the windows, so time is booked to what it brought: up to masks it
+    went into outlines, up to anything else into windows.
 
     Parameters
     ----------
+    found : Found
+        What the same events amount to; it takes each of them first.
     clock : callable
         Seconds, from any start.
     """
 
-    clock: Callable[[], float] = time.monotonic
-    windows: int = 0
-    windows_done: int = 0
-    outlines: int = 0
-    """How many nuclei are to be outlined; 0 before their turn, and where none are wanted."""
-    outlines_done: int = 0
-    _began: float = field(default=0.0, repr=False)
+    def __init__(self, found: Found, clock: Callable[[], float] = time.monotonic) -> None:
+        self._found = found
+        self._clock = clock
+        self._last = clock()
+        self.progress: float | None = None
+        """Part of the windows, and of the outlines where they are wanted; None before both. What
+        was once done stays so, though there are more outlines than it seemed."""
+        self._windows = _Rate()
+        self._under_way_s = 0.0
+        self._outlines = _Rate()
+        self._loading = True
+        """Whether the segmenter was loaded in that time: true of the first masks alone."""
 
-    def begin(self, windows: int) -> None:
-        """The search has begun."""
-        self.windows, self._began = windows, self.clock()
-
-    def window_done(self, done: int, total: int) -> None:
-        """Another window was searched."""
-        self.windows_done, self.windows = done, total
-
-    def begin_outlines(self, nuclei: int) -> None:
-        """All windows are searched; these nuclei are outlined next."""
-        self.outlines, self._began = nuclei, self.clock()
+    def take(self, event: DetectEvent) -> None:
+        """Book the time since the event before."""
+        now = self._clock()
+        took_s, self._last = now - self._last, now
+        self.progress = max(self.progress or 0.0, self._part())
+        if isinstance(event, Started):
+            return  # it waited for its turn
+        if isinstance(event, Masks):
+            if self._loading and self._outlines.pieces:
+                self._outlines, self._loading = _Rate(), False
+            self._outlines.seconds += took_s
+            self._outlines.pieces += len(event.masks)
+        else:
+            self._under_way_s += took_s
+            if isinstance(event, WindowDone):
+                self._windows.seconds += self._under_way_s
+                self._windows.pieces += 1
+                self._under_way_s = 0.0
 
     @property
-    def searched(self) -> bool:
-        """Whether every window is."""
-        return 0 < self.windows <= self.windows_done
+    def outlines(self) -> int:
+        """How many nuclei are being outlined; 0 before the first of them and where none are."""
+        found = self._found
+        if not found.outlines_wanted or not (found.outlined or found.searched):
+            return 0
+        return len(found.standing)
 
     def seconds_left(self) -> float | None:
-        """Until the end of what is under way; None while its pace is not known.
+        """Until the end of windows and outlines; None while the pace of either is not known.
 
-        While windows are searched that is the search alone: how many nuclei there will be to
-        outline, nobody knows.
+        The windows to come are taken to hold as many nuclei as those that are done.
         """
-        done, total = self.windows_done, self.windows
-        if self.searched:
-            done, total = self.outlines_done, self.outlines
-        if not done:
-            return None
-        return (self.clock() - self._began) / done * max(total - done, 0)
+        found = self._found
+        windows_left = max(found.windows - found.windows_done, 0)
+        outlines_left = 0.0
+        if found.outlines_wanted:
+            outlines_left = max(self._outlines_in_all() - found.outlined, 0.0)
+        left_s = 0.0
+        for left, rate in ((windows_left, self._windows), (outlines_left, self._outlines)):
+            each_s = rate.each()
+            if left and each_s is None:
+                return None
+            left_s += left * (each_s or 0.0)
+        return left_s if found.windows_done else None
+
+    def _part(self) -> float:
+        found = self._found
+        windows = found.windows_done / found.windows if found.windows else 0.0
+        if not found.outlines_wanted:
+            return windows
+        return (windows + min(found.outlined / max(self._outlines_in_all(), 1.0), windows)) / 2
+
+    def _outlines_in_all(self) -> float:
+        found = self._found
+        if not found.windows_done:
+            return 0.0
+        return len(found.standing) * max(found.windows / found.windows_done, 1.0)

@@ -12,20 +12,22 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-from uuid import UUID, uuid4
+from uuid import uuid4
 
-from napari_nunext.core.errors import RequestRejectedError, ServerUnavailableError
-from napari_nunext.core.nuclei import UNCATEGORISED, Nucleus
-from napari_nunext.core.shapes.masks import Mask
+from napari_nunext.core.errors import RequestRejectedError
 from napari_nunext.review.finding.pace import Pace
 from napari_nunext.serving import protocol
+from napari_nunext.serving.client.found import Found
 from napari_nunext.serving.client.patience import Patience
 from napari_nunext.store import Run, RunInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from uuid import UUID
 
     from napari_nunext.core.geometry import Box
+    from napari_nunext.core.nuclei import Nucleus
+    from napari_nunext.core.shapes.masks import Mask
     from napari_nunext.review.model import OpenField
     from napari_nunext.review.writer import JournalWriter
     from napari_nunext.serving.client.client import Client
@@ -51,6 +53,8 @@ class SearchNews:
     outlines_done: int = 0
     outlines: int = 0
     """How many nuclei are being outlined; 0 before their turn."""
+    progress: float | None = None
+    """How far windows and outlines are together, 0..1; None while nobody knows."""
     seconds_left: float | None = None
     waiting: str = ""
     """A sentence, and nothing else, while the server has no time for the search yet."""
@@ -71,6 +75,8 @@ class Search:
         The detector.
     masks : bool
         Whether outlines are wanted too.
+    near_xy : (float, float), optional
+        What lies nearest to this place is searched first, level-0 px.
     tell : callable
         Told every `SearchNews`, from the background thread, in order.
     """
@@ -84,6 +90,7 @@ class Search:
         *,
         model_id: str,
         masks: bool,
+        near_xy: tuple[float, float] | None = None,
         tell: Callable[[SearchNews], None],
     ) -> None:
         self._project = project
@@ -91,6 +98,7 @@ class Search:
         self._field = open_field
         self._region = region
         self._masks_wanted = masks
+        self._near_xy = near_xy
         self._model_id = model_id
         self._tell = tell
         self._client: Client | None = None
@@ -98,13 +106,11 @@ class Search:
         self._patience = Patience(lambda words: tell(SearchNews(waiting=words)), self._stopped)
         self.token = str(uuid4())
         self.run_id = ""
-        self._uids: dict[int, UUID] = {}
+        self._found = Found()
+        self._pace = Pace(self._found)
         self._nuclei: list[Nucleus] = []
         self._hidden: list[UUID] = []
         self._masks: dict[UUID, Mask] = {}
-        self._standing = 0
-        self._pace = Pace()
-        self._outlines_come = False
         self._told = 0.0
 
     @property
@@ -148,6 +154,7 @@ class Search:
             mpp=entry.mpp,
             model=self._model_id or None,
             region=self._region.as_tuple(),
+            near=self._near_xy,
             masks=self._masks_wanted,
             run=self.token,
         )
@@ -155,17 +162,8 @@ class Search:
         self._say("Getting the model ready")
         try:
             for event in client.detect(request, patience=self._patience):
-                if isinstance(event, protocol.Done):
-                    status = event.finish
-                elif isinstance(event, protocol.Failed):
-                    raise ServerUnavailableError(event.message)
-                else:
-                    self._take(event)
-                    if self._pace.outlines == 0 and self._pace.searched and self._outlines_come:
-                        self._pace.begin_outlines(self._standing)
-                        self._pass_on()
-                    elif time.monotonic() - self._told >= BATCH_S:
-                        self._pass_on()
+                self._take(event)
+            status = self._found.finish or status
         finally:
             self._conclude(status)
         return status
@@ -175,32 +173,20 @@ class Search:
         self._tell(SearchNews(waiting=f"{waits_for}\N{HORIZONTAL ELLIPSIS}"))
 
     def _take(self, event: protocol.DetectEvent) -> None:
-        match event:
-            case protocol.Started():
-                self._start(event)
-            case protocol.Points():
-                self._standing += len(event.points)
-                for point in event.points:
-                    self._uids[point.index] = uuid4()
-                    self._nuclei.append(
-                        Nucleus(
-                            uid=self._uids[point.index],
-                            x_px=point.x,
-                            y_px=point.y,
-                            category=point.category or UNCATEGORISED,
-                            confidence=point.confidence,
-                        )
-                    )
-            case protocol.Hidden():
-                self._hidden += [self._uids[index] for index in event.indices]
-                self._standing -= len(event.indices)
-            case protocol.WindowDone():
-                self._pace.window_done(event.done, event.total)
-            case protocol.Masks():
-                self._pace.outlines_done += len(event.masks)
-                for mask in event.masks:
-                    fields = {"offset": mask.offset, "size": mask.size, "counts": mask.counts}
-                    self._masks[self._uids[mask.index]] = Mask.from_json(fields)
+        outlines_before = self._pace.outlines
+        change = self._found.take(event)
+        self._pace.take(event)
+        self._nuclei += change.shown
+        self._hidden += change.hidden
+        self._masks |= change.masks
+        if isinstance(event, protocol.Started):
+            self._start(event)
+        elif (
+            # That it goes on with outlines is said at once: the first may take its time.
+            (self._pace.outlines and not outlines_before)
+            or time.monotonic() - self._told >= BATCH_S
+        ):
+            self._pass_on()
 
     def _start(self, event: protocol.Started) -> None:
         entry, model, segmenter = self._field.entry, event.model, event.segmenter
@@ -226,8 +212,6 @@ class Search:
             annotator=self._project.annotator,
             started_utc=datetime.now(UTC),
         )
-        self._pace.begin(event.windows)
-        self._outlines_come = segmenter is not None
         self._tell(SearchNews(started=run, windows=event.windows))
 
     def _pass_on(self) -> None:
@@ -247,10 +231,11 @@ class Search:
                 nuclei=nuclei,
                 hidden=hidden,
                 masks=masks,
-                windows_done=self._pace.windows_done,
-                windows=self._pace.windows,
-                outlines_done=self._pace.outlines_done,
+                windows_done=self._found.windows_done,
+                windows=self._found.windows,
+                outlines_done=self._found.outlined,
                 outlines=self._pace.outlines,
+                progress=self._pace.progress,
                 seconds_left=self._pace.seconds_left(),
             )
         )

@@ -47,6 +47,8 @@ class Found:
     windows: int = 0
     windows_cut_off: int = 0
     """Windows that held more nuclei than the model lists."""
+    outlined: int = 0
+    """How many nuclei have their masks."""
     finish: Literal["complete", "cancelled"] | None = None
     """How it ended; None before its last event."""
 
@@ -79,12 +81,23 @@ class Found:
                     nucleus = self.standing[mask.index]
                     drawn[nucleus.uid] = mask.to_mask()
                     self.standing[mask.index] = replace(nucleus, mask=drawn[nucleus.uid])
+                self.outlined += len(drawn)
                 return FoundChange(masks=drawn)
             case Done():
                 self.finish = event.finish
             case Failed():
                 raise ServerUnavailableError(event.message)
         return FoundChange()
+
+    @property
+    def searched(self) -> bool:
+        """Whether every window is."""
+        return 0 < self.windows <= self.windows_done
+
+    @property
+    def outlines_wanted(self) -> bool:
+        """Whether masks come as well."""
+        return self.started is not None and self.started.segmenter is not None
 
     def nuclei(self) -> list[Nucleus]:
         """Those that stand, in the order in which they were found."""

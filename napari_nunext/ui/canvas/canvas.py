@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.layers import Image
 
 from napari_nunext.review.model import Notice
@@ -14,7 +15,7 @@ from napari_nunext.ui.canvas.drawings import (
     region_drawing,
 )
 from napari_nunext.ui.canvas.guarding import LayerGuard
-from napari_nunext.ui.canvas.layers import place, placement, world_of
+from napari_nunext.ui.canvas.layers import from_napari, place, placement, world_of
 from napari_nunext.ui.canvas.outline_mouse import OutlineMouse
 from napari_nunext.ui.canvas.outlines_layer import OutlinesLayer
 from napari_nunext.ui.canvas.overlays import Overlays
@@ -79,6 +80,7 @@ class Canvas:
             (events.tool, self._show_tool),
             (events.draft, self._show_draft),
             (self._controller.focus_requested, self.look_at),
+            (camera_of(self._viewer).events.center, self._see),
         )
 
     def layers(self) -> list[Layer]:
@@ -131,7 +133,14 @@ class Canvas:
         if other_pixels:
             self.fit()
         self._shown = field
+        self._see()
         self.focus()
+
+    def _see(self, *_: object) -> None:
+        """Let the review know which place is in the middle of the canvas."""
+        if (mpp := self._mpp()) is not None:
+            x_px, y_px = from_napari([np.divide(camera_of(self._viewer).center[-2:], mpp)])[0]
+            self._model.view_xy = float(x_px), float(y_px)
 
     def _clear(self) -> None:
         """Take our layers away: nothing of an image that is not under review stays in sight."""

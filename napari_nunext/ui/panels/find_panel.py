@@ -181,10 +181,7 @@ class FindPanel(Card):
         self._where.setEnabled(not run.busy)
         self._models.setEnabled(not run.busy)
         self._stop.setEnabled(run.phase != "stopping")
-        if run.outlines:
-            self._bar.show_progress(run.outlines_done, run.outlines)
-        else:
-            self._bar.show_progress(run.windows_done, run.windows)
+        self._bar.show_progress(run.progress or 0.0, 0 if run.progress is None else 1)
         self._image.setText("" if run.image is None else self._name_of(run.image))
         self._words.setText(run_words(run))
 
@@ -196,6 +193,8 @@ def run_words(run: RunStatus) -> str:
     words = f"{run.found} {'nucleus' if run.found == 1 else 'nuclei'}"
     if run.phase == "stopping":
         return f"{words}, stopping\N{HORIZONTAL ELLIPSIS}"
+    if run.seconds_left is None and run.windows_done < run.windows:
+        words += f", {run.windows_done} of {run.windows} windows"
     if run.outlines:
         words += f", outlines {run.outlines_done} of {run.outlines}"
     if run.seconds_left is not None:

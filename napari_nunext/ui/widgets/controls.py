@@ -326,7 +326,7 @@ class ThinBar(QWidget):
         self._colors = (palette.accent_hover, palette.control)
         self.update()
 
-    def show_progress(self, done: int, total: int) -> None:
+    def show_progress(self, done: float, total: float) -> None:
         """So many of so many; a total of 0 says that the end is not known."""
         self._part = min(done / total, 1.0) if total else None
         self.update()
