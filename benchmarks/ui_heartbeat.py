@@ -31,6 +31,7 @@ from skimage.data import immunohistochemistry
 from vispy.gloo import gl  # type: ignore[import-untyped]
 
 from benchmarks._harness import Claim, report
+from napari_nunext.store.exports.formats import export_format
 from napari_nunext.ui.app import App
 from napari_nunext.ui.app import main as open_window
 from napari_nunext.ui.napari_versions import canvas_widget_of
@@ -192,7 +193,8 @@ def measure_blocks(app: App, heart: Heartbeat, folder: Path) -> dict[str, Block]
         ),
         "accepting": heart.measure(controller.accept_field, is_saved),
         "exporting GeoJSON": heart.measure(
-            lambda: controller.export_geojson(geojson), notice_names(geojson)
+            lambda: controller.export_nuclei(geojson, export_format("geojson")),
+            notice_names(geojson),
         ),
         "exporting training data": heart.measure(
             lambda: controller.export_training(export), notice_names(export)

@@ -18,7 +18,7 @@ from napari_nunext.core.process.precision import PRECISION_HELP, PRECISIONS
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from napari_nunext.commands.detect import Progress
 
@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
     command.add_argument(
         "--format",
-        choices=("training", "geojson", "csv", "coco", "coco-results"),
+        choices=_ExportFormats(),
         default="training",
         help="training data of what is complete (default), or all nuclei in one of these formats",
     )
@@ -218,6 +218,17 @@ def _detect(args: argparse.Namespace) -> int:
         _say(f"Not searched: {names}.")
         return BAD_INPUT
     return 0
+
+
+class _ExportFormats:
+    """What ``--format`` takes; looked up for ``export`` alone, because that takes its time."""
+
+    def __iter__(self) -> Iterator[str]:
+        from napari_nunext.commands.export import TRAINING
+        from napari_nunext.store.exports.formats import export_formats
+
+        yield TRAINING
+        yield from (each.name for each in export_formats())
 
 
 def _export(args: argparse.Namespace) -> int:

@@ -25,6 +25,7 @@ from napari_nunext.core.errors import NunextError
 from napari_nunext.core.formats.export_folder import read_export
 from napari_nunext.core.scores.matching import match_points
 from napari_nunext.core.scores.metrics import DetectionScore
+from napari_nunext.store.exports.formats import export_format
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -212,7 +213,7 @@ class ScriptedLoop:
         controller.accept_field()
         self._wait("the review to be saved", lambda m: m.save.phase == "saved", 30)
         geojson = self._out / "detections.geojson"
-        controller.export_geojson(geojson)
+        controller.export_nuclei(geojson, export_format("geojson"))
         controller.export_training(self._out / "export")
         self._wait("the exports", lambda _: geojson.is_file(), 60)
         manifest = self._out / "export" / "manifest.json"

@@ -8,11 +8,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from napari_nunext.images.formats import _others
+from napari_nunext.images import formats as image_formats
+from napari_nunext.store.exports import formats as export_formats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+
+def forget_packages() -> None:
+    """Have every register look again for what packages offer."""
+    for register in (image_formats, export_formats):
+        register._others.cache_clear()
 
 
 @pytest.fixture
@@ -36,11 +43,11 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         (folder / "METADATA").write_text(metadata, encoding="utf-8")
         (folder / "entry_points.txt").write_text(entry_points, encoding="utf-8")
         importlib.invalidate_caches()
-        _others.cache_clear()
+        forget_packages()
         return site
 
     yield install
-    _others.cache_clear()
+    forget_packages()
     for name in set(sys.modules) - before:
         file = getattr(sys.modules[name], "__file__", None) or ""
         if file.startswith(str(site)):

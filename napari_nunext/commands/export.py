@@ -6,7 +6,7 @@ import getpass
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import InputError, OtherImageError, RecordError, StoreError
 from napari_nunext.core.spelling import unmerged_words
@@ -14,20 +14,20 @@ from napari_nunext.images import ImageFinder
 from napari_nunext.images.formats import image_stem
 from napari_nunext.images.identified import look_for
 from napari_nunext.store import Project
-from napari_nunext.store.exports.coco import CocoImage, write_coco, write_coco_results
-from napari_nunext.store.exports.csv import write_csv
-from napari_nunext.store.exports.geojson import write_geojson
+from napari_nunext.store.exports.files import ImageNuclei, as_marked
+from napari_nunext.store.exports.formats import export_format, write_nuclei
 from napari_nunext.store.exports.training import export_training
 from napari_nunext.store.tables.wholeness import lost_log_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from napari_nunext.core.formats.flavours import Flavour
     from napari_nunext.store import ImageEntry
+    from napari_nunext.store.exports.formats import ExportFormat
 
-Format: TypeAlias = Literal["training", "geojson", "csv", "coco", "coco-results"]
-FORMATS: tuple[Format, ...] = get_args(Format)
+TRAINING = "training"
+"""The format that is a folder to learn from, beside those of `store.exports.formats`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Written:
 def export_project(
     path: Path,
     out_dir: Path,
-    format_: Format,
+    format_: str,
     *,
     image_folders: Sequence[Path] = (),
     even_if_broken: bool = False,
@@ -58,15 +58,16 @@ def export_project(
     path : Path
         The project's file.
     out_dir : Path
-        For ``"training"`` the export itself; else the folder that the files are written into: one
-        for each image, ``instances.json`` for ``"coco"``, ``results.json`` for ``"coco-results"``.
-    format_ : {"training", "geojson", "csv", "coco", "coco-results"}
+        For `TRAINING` the export itself; else the folder that the files are written into: one for
+        each image, or one for all.
+    format_ : str
+        `TRAINING`, or the name of one of `store.exports.formats.export_formats`.
     image_folders : sequence of Path
         Where the images lie, if they were moved since they were reviewed.
     even_if_broken : bool
         Whether to export what stands in a journal that does not verify.
     flavour : {"trl", "ms-swift", "llama-factory"}, optional
-        With ``"training"``: also write the files as another trainer reads them.
+        With `TRAINING`: also write the files as another trainer reads them.
 
     Raises
     ------
@@ -75,24 +76,25 @@ def export_project(
         it cannot be written; and where training data is to be made of an image that is not found
         or has other pixels.
     """
-    if flavour is not None and format_ != "training":
+    wanted = None if format_ == TRAINING else export_format(format_)
+    if flavour is not None and wanted is not None:
         raise InputError(f"--flavour is a form of training data; leave it out with {format_}.")
     with Project.open(path, annotator=reader_name(), mode="r", create=False) as project:
         if not even_if_broken:
             _check_is_sound(project)
         finder = ImageFinder(image_folders, beside=path.parent)
-        if format_ == "training":
+        if wanted is None:
             manifest = export_training(project, out_dir, open_pixels=finder.pixels, flavour=flavour)
             counts = ", ".join(f"{what} {n}" for what, n in manifest.counts.items())
             alike = unmerged_words(c["name"] for c in manifest.categories)
             return Written(f"{out_dir}: {counts}", notes=(alike,) if alike else ())
         if not project.images():
             raise RecordError(f"{path.name} has no image yet. Open one in napari first.")
-        return _export_labels(project, out_dir, format_, finder)
+        return _export_labels(project, out_dir, wanted, finder)
 
 
 def _export_labels(
-    project: Project, out_dir: Path, format_: Format, finder: ImageFinder
+    project: Project, out_dir: Path, format_: ExportFormat, finder: ImageFinder
 ) -> Written:
     """Write nuclei that other programs put on images by their names: the right images' names.
 
@@ -110,16 +112,20 @@ def _export_labels(
     if not kept:
         raise OtherImageError(f"{wrong[0]} Nothing was written: no image is the reviewed one.")
     out_dir.mkdir(parents=True, exist_ok=True)
-    pointlike = _WRITERS[format_](project, kept, out_dir)
+    categories = project.categories()
+    used = {c.name for c in categories}
+    left_out: list[str] = []
+    for name, of_file in _files(kept, format_):
+        images = [ImageNuclei(e, tuple(project.state(e.sha256).nuclei.values())) for e in of_file]
+        left_out.append(write_nuclei(format_, out_dir / name, images, categories))
+        used.update(n.nucleus.category for image in images for n in as_marked(image.nuclei))
     words = f"{out_dir}: nuclei of {len(kept)} images"
-    if pointlike:
-        words += f"; {pointlike} nuclei without an outline are left out"
     if looked.missing:
         words += f", {len(looked.missing)} of them not found and so not checked (--images DIR)"
+    words = "; ".join((words, *dict.fromkeys(filter(None, left_out))))
     if wrong:
         words += f"; {len(wrong)} left out, whose files hold other pixels"
-    used = (n.nucleus.category for e in kept for n in project.state(e.sha256).nuclei.values())
-    alike = unmerged_words([*(c.name for c in project.categories()), *used])
+    alike = unmerged_words(used)
     return Written(words, wrong, (alike,) if alike else ())
 
 
@@ -134,55 +140,20 @@ def _check_is_sound(project: Project) -> None:
         ) from error
 
 
-def _write_geojson(project: Project, entries: Sequence[ImageEntry], out_dir: Path) -> int:
-    for entry, stem in _stems(entries):
-        nuclei = tuple(project.state(entry.sha256).nuclei.values())
-        write_geojson(
-            out_dir / f"{stem}.geojson", nuclei, categories=project.categories(), masks=True
-        )
-    return 0
+def _files(
+    entries: Sequence[ImageEntry], format_: ExportFormat
+) -> list[tuple[str, Sequence[ImageEntry]]]:
+    """Name of each file to write, and the images that go into it.
 
-
-def _write_csv(project: Project, entries: Sequence[ImageEntry], out_dir: Path) -> int:
-    for entry, stem in _stems(entries):
-        nuclei = tuple(project.state(entry.sha256).nuclei.values())
-        write_csv(out_dir / f"{stem}.csv", nuclei, mpp=entry.mpp, image=entry.name)
-    return 0
-
-
-def _write_coco(project: Project, entries: Sequence[ImageEntry], out_dir: Path) -> int:
-    images = _coco_images(project, entries)
-    write_coco(out_dir / "instances.json", images, categories=project.categories())
-    return 0
-
-
-def _write_coco_results(project: Project, entries: Sequence[ImageEntry], out_dir: Path) -> int:
-    images = _coco_images(project, entries)
-    return write_coco_results(out_dir / "results.json", images, categories=project.categories())
-
-
-def _coco_images(project: Project, entries: Sequence[ImageEntry]) -> list[CocoImage]:
-    return [
-        CocoImage(entry, tuple(project.state(entry.sha256).nuclei.values())) for entry in entries
-    ]
-
-
-_WRITERS: dict[str, Callable[[Project, Sequence[ImageEntry], Path], int]] = {
-    "geojson": _write_geojson,
-    "csv": _write_csv,
-    "coco": _write_coco,
-    "coco-results": _write_coco_results,
-}
-"""Each returns how many nuclei it has no room for."""
-
-
-def _stems(entries: Sequence[ImageEntry]) -> list[tuple[ImageEntry, str]]:
-    """Images with the stem of their file; where stems clash, the pixels' hash tells them apart."""
+    Where names of images clash, the pixels' hash tells their files apart.
+    """
+    if format_.one_file:
+        return [(format_.one_file, entries)]
     stems = [image_stem(Path(entry.name)) for entry in entries]
     uses = Counter(stem.casefold() for stem in stems)
     return [
-        (entry, stem if uses[stem.casefold()] == 1 else f"{stem}-{entry.sha256[:8]}")
-        for entry, stem in zip(entries, stems, strict=True)
+        (f"{stem}{'' if uses[stem.casefold()] == 1 else f'-{e.sha256[:8]}'}{format_.suffix}", [e])
+        for e, stem in zip(entries, stems, strict=True)
     ]
 
 

@@ -7,26 +7,22 @@ What reads a format is imported when a file of it is opened.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.metadata import entry_points
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import ImageError
+from napari_nunext.core.process.offered import offered
 from napari_nunext.core.sentences import is_text
 from napari_nunext.images.picture import reading
 from napari_nunext.images.tile import tile_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from importlib.metadata import EntryPoint
     from os import PathLike
 
     from napari_nunext.images.tile import TileImage
-
-logger = logging.getLogger(__name__)
 
 GROUP = "napari_nunext.readers"
 """Entry points of other packages, each an `ImageFormat`."""
@@ -136,15 +132,7 @@ def _head(path: Path) -> bytes:
 @lru_cache(maxsize=1)
 def _others() -> tuple[tuple[ImageFormat, ...], tuple[str, ...]]:
     """The formats of other packages, and a sentence on each that cannot be used."""
-    found, problems = [], []
-    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
-        try:
-            found.append(_checked(point.load()))
-        # Somebody else's code: whatever it raises, the other formats are read.
-        except (Exception, SystemExit) as error:  # noqa: BLE001
-            problems.append(_problem(point, error))
-            logger.warning("%s", problems[-1])
-    return tuple(found), tuple(problems)
+    return offered(GROUP, "image reader", _checked)
 
 
 def _checked(made: object) -> ImageFormat:
@@ -154,15 +142,6 @@ def _checked(made: object) -> ImageFormat:
     if bad or not made.suffixes:
         raise ValueError(f"its suffixes are {made.suffixes!r}; expected some like '.png'")
     return made
-
-
-def _problem(point: EntryPoint, error: BaseException) -> str:
-    origin = point.module if point.dist is None else f"{point.dist.name} {point.dist.version}"
-    said = " ".join(str(error).split())[:200] or "no reason given"
-    return (
-        f"The image reader {point.name} of {origin} cannot be used ({type(error).__name__}: "
-        f"{said}). Update or mend that package, and start again."
-    )
 
 
 def _open_with_pillow(path: Path) -> TileImage:

@@ -31,7 +31,8 @@ from napari_nunext.review.outlining.hand import CHOOSE_FIRST, Hand
 from napari_nunext.review.outlining.outlining import Outliner
 from napari_nunext.review.session import Session
 from napari_nunext.store import events
-from napari_nunext.store.exports.geojson import write_geojson
+from napari_nunext.store.exports.files import ImageNuclei
+from napari_nunext.store.exports.formats import write_nuclei
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from napari_nunext.review.finding.servers import ModelServer
     from napari_nunext.review.model import ReviewModel, Tool
     from napari_nunext.store import Event, FieldState, Project
+    from napari_nunext.store.exports.formats import ExportFormat
 
 EXPORT_ALL_THE_SAME = "Export all the same"
 DEFAULT_MPP = 0.5
@@ -302,25 +304,25 @@ class ReviewController:
 
     # Keeping
 
-    def export_geojson(self, path: Path) -> None:
-        """Write the nuclei of the open image as QuPath reads them; not where its file is another.
+    def export_nuclei(self, path: Path, format_: ExportFormat) -> None:
+        """Write the nuclei of the open image for other programs; not where its file is another.
 
         They are put on the image by its name, and the file of that name may have been replaced.
         """
         field, state, categories = self.model.open_field, self.model.state, self.model.categories
         if field is None or state is None:
             return
-        nuclei, entry = tuple(state.nuclei.values()), field.entry
+        image = ImageNuclei(field.entry, tuple(state.nuclei.values()))
         finder = ImageFinder(beside=self.session.project.path.parent)
 
         def write() -> str:
             try:
-                finder.find(entry)
+                finder.find(image.entry)
                 unchecked = ""
             except ImageMissingError:
-                unchecked = f" {entry.name} is not found any more, so it was not checked."
-            write_geojson(path, nuclei, categories=categories, masks=True)
-            return f"Exported to {path}.{unchecked}"
+                unchecked = f" {image.entry.name} is not found any more, so it was not checked."
+            left_out = write_nuclei(format_, path, [image], categories)
+            return f"Exported to {path}{left_out and f'; {left_out}'}.{unchecked}"
 
         def export() -> None:
             self.session.background.run(write, lambda words: self.session.notify(Notice(words)))

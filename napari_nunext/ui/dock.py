@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -19,6 +20,7 @@ from qtpy.QtWidgets import (
 from napari_nunext.images.formats import image_suffixes
 from napari_nunext.images.nuclei_files import SUFFIXES as NUCLEI_SUFFIXES
 from napari_nunext.places import PROJECT_SUFFIX
+from napari_nunext.store.exports.formats import export_formats
 from napari_nunext.ui.canvas.adopting import Adopter
 from napari_nunext.ui.canvas.canvas import Canvas
 from napari_nunext.ui.checkup_sheet import CheckupSheet
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.review.model import OpenField
+    from napari_nunext.store.exports.formats import ExportFormat
     from napari_nunext.ui.bridge import MainThread
 
 logger = logging.getLogger(__name__)
@@ -143,7 +146,11 @@ class NunextDock(QWidget):
         menu.addAction("Open another project\N{HORIZONTAL ELLIPSIS}", self.choose_project)
         menu.addAction("Import nuclei\N{HORIZONTAL ELLIPSIS}", self.choose_nuclei)
         menu.addSeparator()
-        menu.addAction("Export for QuPath (GeoJSON)\N{HORIZONTAL ELLIPSIS}", self.choose_geojson)
+        exports = menu.addMenu("Export nuclei of this image")
+        for each in export_formats():
+            exports.addAction(
+                f"{each.words}\N{HORIZONTAL ELLIPSIS}", partial(self.choose_nuclei_export, each)
+            )
         menu.addAction("Export training data\N{HORIZONTAL ELLIPSIS}", self.choose_export)
         menu.addSeparator()
         menu.addAction("Check the model server", self.show_checkup)
@@ -257,17 +264,19 @@ class NunextDock(QWidget):
         if paths:
             self.controller.import_nuclei(paths)
 
-    def choose_geojson(self) -> None:
+    def choose_nuclei_export(self, format_: ExportFormat) -> None:
         """Ask where to write the open image's nuclei."""
         field = self.model.open_field
         if field is None:
             return
-        suggested = str(Path(field.entry.path).with_suffix(".geojson"))
         path = ask_where(
-            self, "Export for QuPath", suggested=suggested, kinds="GeoJSON (*.geojson)"
+            self,
+            f"Export nuclei: {format_.words}",
+            suggested=str(Path(field.entry.path).with_suffix(format_.suffix)),
+            kinds=f"{format_.words} (*{format_.suffix})",
         )
         if path is not None:
-            self.controller.export_geojson(path)
+            self.controller.export_nuclei(path, format_)
 
     def choose_export(self) -> None:
         """Ask where to write the training data."""

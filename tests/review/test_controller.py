@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from napari_nunext.store import Project
+from napari_nunext.store.exports.formats import export_format
 from tests.review.fakes import FakeServer, done, points, review_on, started
 
 if TYPE_CHECKING:
@@ -301,7 +302,7 @@ def test_the_next_unsure_nucleus_is_selected_and_looked_at(
 
 def test_geojson_holds_the_nuclei_as_they_stand(opened: ReviewController, tmp_path: Path) -> None:
     uid = opened.add_nucleus(10.5, 20.25)
-    opened.export_geojson(tmp_path / "out.geojson")
+    opened.export_nuclei(tmp_path / "out.geojson", export_format("geojson"))
     (feature,) = json.loads((tmp_path / "out.geojson").read_text())["features"]
     assert feature["id"] == str(uid)
     assert feature["geometry"]["coordinates"] == [10.5, 20.25]
@@ -314,12 +315,12 @@ def test_geojson_is_not_written_beside_a_file_that_holds_other_pixels(
     opened.add_nucleus(10.5, 20.25)
     name = opened.model.open_field.entry.name
     tile_path(name)  # another image, in its place
-    opened.export_geojson(tmp_path / "out.geojson")
+    opened.export_nuclei(tmp_path / "out.geojson", export_format("geojson"))
     assert not (tmp_path / "out.geojson").exists()
     assert name in opened.model.notice.words
     assert "not the image that was reviewed" in opened.model.notice.words
     Path(opened.model.open_field.entry.path).unlink()
-    opened.export_geojson(tmp_path / "out.geojson")
+    opened.export_nuclei(tmp_path / "out.geojson", export_format("geojson"))
     assert (tmp_path / "out.geojson").exists()
     assert "not checked" in opened.model.notice.words
 

@@ -9,6 +9,7 @@ from napari_nunext.core.formats.geojson import read_geojson
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.serving import protocol
+from napari_nunext.store.exports.formats import export_format
 from tests.review.fakes import done, model_info, points, square, started, window_done
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def test_the_export_for_qupath_keeps_outlines(
     drawn = protocol.MaskOut(index=0, score=0.9, **mask.to_json())
     server.fake.script = [started(), points((10, 10)), protocol.Masks(masks=[drawn]), done(1)]
     opened.find_nuclei()
-    opened.export_geojson(tmp_path / "out.geojson")
+    opened.export_nuclei(tmp_path / "out.geojson", export_format("geojson"))
     (found,) = read_geojson(tmp_path / "out.geojson", masks=True)
     assert found.mask == mask
 

@@ -20,8 +20,9 @@ from napari_nunext.review.outlining import hand, redrawing
 from napari_nunext.review.outlining.redrawing import Redrawing
 from napari_nunext.review.table import NucleusTable
 from napari_nunext.store import FieldState, Project, events
-from napari_nunext.store.exports.coco import CocoImage, coco_instances
+from napari_nunext.store.exports.coco import coco_instances
 from napari_nunext.store.exports.csv import write_csv
+from napari_nunext.store.exports.files import ImageNuclei
 from napari_nunext.store.exports.geojson import write_geojson
 from napari_nunext.store.exports.training import complete_regions
 from tests.review.fakes import Later, done, points, review_on, square, started
@@ -605,7 +606,7 @@ def test_a_drawn_outline_goes_out_as_a_correction_of_its_person(
     write_csv(tmp_path / "n.csv", nuclei, mpp=0.5)
     (row,) = (line for line in (tmp_path / "n.csv").read_text().splitlines() if str(uid) in line)
     assert f"{mask.area_px * 0.25:.3f}" in row
-    annotated = coco_instances([CocoImage(region.entry, nuclei)])["annotations"]
+    annotated = coco_instances([ImageNuclei(region.entry, nuclei)])["annotations"]
     assert [a["area"] for a in annotated if a["area"]] == [mask.area_px]
 
 

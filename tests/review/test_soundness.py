@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from napari_nunext.store.exports.formats import export_format
 from tests.review.fakes import FakeServer, review_on
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def test_nothing_is_made_of_a_broken_project_unless_a_person_says_so(
         opened.improver.train()
         button = "Train all the same"
     elif what == "GeoJSON":
-        opened.export_geojson(tmp_path / "out")
+        opened.export_nuclei(tmp_path / "out", export_format("geojson"))
         button = "Export all the same"
     else:
         opened.export_training(tmp_path / "out")

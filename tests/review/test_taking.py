@@ -15,8 +15,9 @@ from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.images import open_image
 from napari_nunext.review.fields import entry_of
 from napari_nunext.store import Project
-from napari_nunext.store.exports.coco import CocoImage, write_coco
+from napari_nunext.store.exports.coco import write_coco
 from napari_nunext.store.exports.csv import write_csv
+from napari_nunext.store.exports.files import ImageNuclei
 from napari_nunext.store.exports.geojson import write_geojson
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def nuclei() -> list[Nucleus]:
 
 def ours_as_coco(path: Path) -> None:
     entry = entry_of(open_image(path.parent / "tiles" / "tile.png"), path, 0.5)
-    write_coco(path, [CocoImage(entry, nuclei())])
+    write_coco(path, [ImageNuclei(entry, nuclei())])
 
 
 FORMATS: dict[str, Callable[[Path], None]] = {

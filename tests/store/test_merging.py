@@ -14,8 +14,9 @@ from napari_nunext.core.nuclei import Nucleus
 from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.images.nuclei_files import read_nuclei
 from napari_nunext.store import events
-from napari_nunext.store.exports.coco import CocoImage, write_coco
+from napari_nunext.store.exports.coco import write_coco
 from napari_nunext.store.exports.csv import write_csv
+from napari_nunext.store.exports.files import ImageNuclei
 from napari_nunext.store.exports.geojson import write_geojson
 from napari_nunext.store.imports.outside import OutsideError, intake, take, using, usual_role
 from tests.store.conftest import IMAGE, WHOLE, entry, run_info
@@ -60,7 +61,7 @@ def exported(project, path):
     elif path.suffix == ".csv":
         write_csv(path, nuclei, mpp=0.5, image="a.png")
     else:
-        write_coco(path, [CocoImage(entry(), nuclei)])
+        write_coco(path, [ImageNuclei(entry(), nuclei)])
     return path
 
 

@@ -12,11 +12,11 @@ from napari_nunext.core.formats.coco import compressed, mask_of_rle
 from napari_nunext.core.nuclei import Category
 from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.store.exports.coco import (
-    CocoImage,
     coco_results,
     write_coco,
     write_coco_results,
 )
+from napari_nunext.store.exports.files import ImageNuclei
 from napari_nunext.store.exports.geojson import write_geojson
 from napari_nunext.store.state.folding import ReviewedNucleus
 from tests.store.conftest import entry, predicted
@@ -42,7 +42,10 @@ def images():
     one = [with_mask(10, 10, "Tumour", 0.9), predicted(20, 20, "Stroma"), by_person, rejected]
     two = [with_mask(38, 20, "Stroma", 0.7)]  # hangs over the edge
     size = {"width_px": SIDE, "height_px": SIDE}
-    return [CocoImage(entry(**size), one), CocoImage(entry("cd" * 32, name="b.png", **size), two)]
+    return [
+        ImageNuclei(entry(**size), one),
+        ImageNuclei(entry("cd" * 32, name="b.png", **size), two),
+    ]
 
 
 # The texts are those of pycocotools 2.0.11 (`mask.frPyObjects`).

@@ -27,9 +27,9 @@ from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.images.tile import image_from_pixels
 from napari_nunext.store import Project, ReviewedNucleus, events
 from napari_nunext.store.entries import Origin
-from napari_nunext.store.exports.coco import CocoImage, write_coco
+from napari_nunext.store.exports.coco import write_coco
 from napari_nunext.store.exports.csv import write_csv
-from napari_nunext.store.exports.files import as_marked
+from napari_nunext.store.exports.files import ImageNuclei, as_marked
 from napari_nunext.store.exports.geojson import write_geojson
 from napari_nunext.store.exports.training import export_training
 from napari_nunext.store.imports.export_folder import import_training
@@ -131,7 +131,7 @@ def test_csv_brings_everything_back_but_outlines(tmp_path, review):
 def test_coco_brings_everything_back_and_rejected_ones_are_no_annotations(tmp_path, review):
     path = tmp_path / "c.json"
     image = entry(width_px=WIDTH_PX, height_px=HEIGHT_PX)
-    write_coco(path, [CocoImage(image, review)])
+    write_coco(path, [ImageNuclei(image, review)])
     data = json.loads(path.read_text(encoding="utf-8"))
     names = {c["id"]: c["name"] for c in data["categories"]}
 

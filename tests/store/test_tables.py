@@ -14,8 +14,9 @@ from napari_nunext.core.formats.csv_table import COLUMNS, read_csv, read_rows
 from napari_nunext.core.nuclei import Category
 from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.store import ReviewedNucleus
-from napari_nunext.store.exports.coco import CocoImage, coco_instances, write_coco
+from napari_nunext.store.exports.coco import coco_instances, write_coco
 from napari_nunext.store.exports.csv import write_csv
+from napari_nunext.store.exports.files import ImageNuclei
 from tests.store.conftest import entry, predicted
 
 
@@ -59,7 +60,7 @@ def test_coco_masks_cover_the_same_pixels_wherever_they_lie(rng):
         painted[y0 + 20 : y0 + 26, x0 + 20 : x0 + 27] = crop
         expected = painted[20 : 20 + height, 20 : 20 + width]
         nucleus = replace(predicted(5, 5), mask=mask)
-        (annotation,) = coco_instances([CocoImage(image, [nucleus])])["annotations"]
+        (annotation,) = coco_instances([ImageNuclei(image, [nucleus])])["annotations"]
         assert annotation["area"] == expected.sum()
         if not expected.any():
             assert not decoded(annotation["segmentation"]).any()  # pycocotools takes no list
@@ -76,13 +77,13 @@ def test_coco_masks_cover_the_same_pixels_wherever_they_lie(rng):
 def test_a_mask_of_the_whole_image_is_one_run():
     image = entry(width_px=3, height_px=2)
     nucleus = replace(predicted(1, 1), mask=Mask.from_array(np.ones((2, 3), dtype=bool)))
-    (annotation,) = coco_instances([CocoImage(image, [nucleus])])["annotations"]
+    (annotation,) = coco_instances([ImageNuclei(image, [nucleus])])["annotations"]
     assert annotation["segmentation"] == {"size": [2, 3], "counts": [0, 6]}
 
 
 def test_coco_point_without_mask(tmp_path):
     """A nucleus without an outline has one of no pixel: pycocotools breaks at an empty list."""
-    write_coco(tmp_path / "c.json", [CocoImage(entry(), [predicted(3, 4)])], categories=[])
+    write_coco(tmp_path / "c.json", [ImageNuclei(entry(), [predicted(3, 4)])], categories=[])
     (annotation,) = json.loads((tmp_path / "c.json").read_text())["annotations"]
     width, height = entry().width_px, entry().height_px
     assert annotation["segmentation"]["size"] == [height, width]
@@ -93,8 +94,8 @@ def test_coco_point_without_mask(tmp_path):
 def test_coco_ids_point_at_each_other(tmp_path):
     rejected = ReviewedNucleus(predicted(3, 3), status="rejected")
     images = [
-        CocoImage(entry(), [predicted(1, 2, "Stroma"), rejected]),
-        CocoImage(entry("cd" * 32, name="b.png"), [predicted(4, 5, "Tumour")]),
+        ImageNuclei(entry(), [predicted(1, 2, "Stroma"), rejected]),
+        ImageNuclei(entry("cd" * 32, name="b.png"), [predicted(4, 5, "Tumour")]),
     ]
     write_coco(tmp_path / "c.json", images, categories=[Category("Tumour", (9, 8, 7))])
     data = json.loads((tmp_path / "c.json").read_text())

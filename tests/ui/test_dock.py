@@ -1,16 +1,18 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QMenu, QWidget
+from qtpy.QtWidgets import QApplication, QFileDialog, QMenu, QWidget
 
 from napari_nunext import places
 from napari_nunext.core.errors import StorageError
 from napari_nunext.store import Project
+from napari_nunext.store.exports.formats import export_formats
 from napari_nunext.ui import samples
 from napari_nunext.ui.dock import IMPROVE, WIDTH_PX
 from napari_nunext.ui.panels.find_panel import REGION
@@ -19,7 +21,6 @@ from tests.review.fakes import done, points, started, window_done
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from napari_nunext.store import Event
     from napari_nunext.ui.app import App
@@ -215,6 +216,32 @@ def test_the_keys_are_shown_on_demand(app: App) -> None:
     assert sheet.isVisible()
     QTest.keyClick(sheet, Qt.Key_Escape)
     assert not sheet.isVisible()
+
+
+def test_the_menu_exports_the_nuclei_of_the_image_in_every_format(
+    app: App, server: FakeServer, spin: Spin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search(app, server, spin)
+    (menu,) = (
+        action.menu()
+        for action in app.dock.header.menu.actions()
+        if action.text().startswith("Export nuclei")
+    )
+    suggested: list[str] = []
+
+    def choose(_parent: QWidget, _title: str, name: str, kinds: str) -> tuple[str, str]:
+        suggested.append(Path(name).name)
+        return str(tmp_path / "exported" / Path(name).name), kinds
+
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", choose)
+    (tmp_path / "exported").mkdir()
+    for action, each in zip(menu.actions(), export_formats(), strict=True):
+        assert action.text() == f"{each.words}\N{HORIZONTAL ELLIPSIS}"
+        action.trigger()
+        written = tmp_path / "exported" / suggested[-1]
+        assert written.suffix == each.suffix
+        spin(written.exists)
+        written.unlink()
 
 
 def test_a_category_is_renamed_merged_and_deleted_from_its_menu(

@@ -9,7 +9,6 @@ and what the review says of it as its attributes.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,19 +26,11 @@ if TYPE_CHECKING:
     from napari_nunext.core.marks import MarkedNucleus
     from napari_nunext.core.shapes.masks import Mask
     from napari_nunext.store.entries import ImageEntry
-    from napari_nunext.store.exports.files import Exportable
-
-
-@dataclass(frozen=True, slots=True)
-class CocoImage:
-    """An image and the nuclei to write for it."""
-
-    entry: ImageEntry
-    nuclei: Sequence[Exportable]
+    from napari_nunext.store.exports.files import ImageNuclei
 
 
 def write_coco(
-    path: Path, images: Sequence[CocoImage], *, categories: Sequence[Category] = ()
+    path: Path, images: Sequence[ImageNuclei], *, categories: Sequence[Category] = ()
 ) -> None:
     """Write `coco_instances`, whole or not at all.
 
@@ -55,7 +46,7 @@ def write_coco(
 
 
 def write_coco_results(
-    path: Path, images: Sequence[CocoImage], *, categories: Sequence[Category] = ()
+    path: Path, images: Sequence[ImageNuclei], *, categories: Sequence[Category] = ()
 ) -> int:
     """Write `coco_results`, whole or not at all, and return how many nuclei have no outline.
 
@@ -73,7 +64,7 @@ def write_coco_results(
 
 
 def coco_results(
-    images: Sequence[CocoImage], *, categories: Sequence[Category] = ()
+    images: Sequence[ImageNuclei], *, categories: Sequence[Category] = ()
 ) -> list[dict[str, Any]]:
     """The nuclei that stand as COCO results, the form in which detections are scored.
 
@@ -111,7 +102,7 @@ def _names(
 
 
 def coco_instances(
-    images: Sequence[CocoImage], *, categories: Sequence[Category] = ()
+    images: Sequence[ImageNuclei], *, categories: Sequence[Category] = ()
 ) -> dict[str, Any]:
     """Images and nuclei as a COCO instances document.
 

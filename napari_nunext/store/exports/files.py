@@ -6,6 +6,7 @@ import errno
 import os
 import tempfile
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -19,8 +20,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import TextIO
 
+    from napari_nunext.store.entries import ImageEntry
+
 Exportable: TypeAlias = Nucleus | ReviewedNucleus
 """Nuclei as a model gave them, or as people left them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageNuclei:
+    """An image and the nuclei to write for it."""
+
+    entry: ImageEntry
+    nuclei: Sequence[Exportable]
 
 
 def as_marked(nuclei: Sequence[Exportable]) -> list[MarkedNucleus]:

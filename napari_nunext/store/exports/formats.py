@@ -1,0 +1,136 @@
+"""Formats in which nuclei leave a project, declared once each.
+
+A format is an `ExportFormat` in `_OURS`, or in a package of its own that names it in the entry
+point group `GROUP`. The command line and the window read them from here. Training data is none of
+them: it is a folder with images and a manifest (`store.exports.training`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from napari_nunext.core.errors import InputError, NunextError, StoreError
+from napari_nunext.core.process.offered import offered
+from napari_nunext.store.exports.coco import write_coco, write_coco_results
+from napari_nunext.store.exports.csv import write_csv
+from napari_nunext.store.exports.geojson import write_geojson
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from napari_nunext.core.nuclei import Category
+    from napari_nunext.store.exports.files import ImageNuclei
+
+GROUP = "napari_nunext.exports"
+"""Entry points of other packages, each an `ExportFormat`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportFormat:
+    """A kind of file that holds nuclei."""
+
+    name: str
+    """On the command line: ``"csv"``."""
+    words: str
+    """For people: ``"Table (CSV)"``."""
+    suffix: str
+    """Of its files, in lower case with the dot."""
+    write: Callable[[Path, Sequence[ImageNuclei], Sequence[Category]], str]
+    """Write a file whole or not at all (`files.replacing`), and say what it has no room for; empty
+    where it holds everything. The categories are the project's, with their colours."""
+    one_file: str = ""
+    """Name of the file that holds all images of a project; empty where each image has a file of its
+    own, and `write` is given one image at a time."""
+
+
+def export_formats() -> tuple[ExportFormat, ...]:
+    """All of them: ours, then those of other packages by name."""
+    return _OURS + _others()[0]
+
+
+def export_format(name: str) -> ExportFormat:
+    """The format of this name.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    for each in export_formats():
+        if each.name == name:
+            return each
+    known = ", ".join(each.name for each in export_formats())
+    raise InputError(" ".join((f"There is no export format {name!r}; use {known}.", *_others()[1])))
+
+
+def write_nuclei(
+    format_: ExportFormat,
+    path: Path,
+    images: Sequence[ImageNuclei],
+    categories: Sequence[Category],
+) -> str:
+    """Write a file of nuclei, and return what it has no room for, in words.
+
+    Raises
+    ------
+    StoreError
+        If the file cannot be written, or the format fails in whatever way.
+    """
+    try:
+        return format_.write(path, images, categories)
+    except NunextError:
+        raise
+    except Exception as error:  # may be somebody else's code
+        raise StoreError(
+            f"{path.name} was not written: the export format {format_.name} failed "
+            f"({type(error).__name__}: {error}). Choose another format."
+        ) from error
+
+
+@lru_cache(maxsize=1)
+def _others() -> tuple[tuple[ExportFormat, ...], tuple[str, ...]]:
+    """The formats of other packages, and a sentence on each that cannot be used."""
+    return offered(GROUP, "export format", _checked)
+
+
+def _checked(made: object) -> ExportFormat:
+    if not isinstance(made, ExportFormat):
+        raise TypeError(f"it is a {type(made).__name__}, not an ExportFormat")
+    if made.name in {"training", *(each.name for each in _OURS)}:
+        raise ValueError(f"its name {made.name!r} is taken")
+    if len(made.suffix) < 2 or not made.suffix.startswith("."):
+        raise ValueError(f"its suffix is {made.suffix!r}; expected one like '.csv'")
+    return made
+
+
+def _geojson(path: Path, images: Sequence[ImageNuclei], categories: Sequence[Category]) -> str:
+    (image,) = images
+    write_geojson(path, image.nuclei, categories=categories, masks=True)
+    return ""
+
+
+def _csv(path: Path, images: Sequence[ImageNuclei], _: Sequence[Category]) -> str:
+    (image,) = images
+    write_csv(path, image.nuclei, mpp=image.entry.mpp, image=image.entry.name)
+    return ""
+
+
+def _coco(path: Path, images: Sequence[ImageNuclei], categories: Sequence[Category]) -> str:
+    write_coco(path, images, categories=categories)
+    return ""
+
+
+def _coco_results(path: Path, images: Sequence[ImageNuclei], categories: Sequence[Category]) -> str:
+    left_out = write_coco_results(path, images, categories=categories)
+    return f"{left_out} nuclei without an outline are left out" if left_out else ""
+
+
+_OURS = (
+    ExportFormat("geojson", "QuPath (GeoJSON)", ".geojson", _geojson),
+    ExportFormat("csv", "Table (CSV)", ".csv", _csv),
+    ExportFormat("coco", "COCO instances", ".json", _coco, "instances.json"),
+    ExportFormat("coco-results", "COCO results", ".json", _coco_results, "results.json"),
+)
