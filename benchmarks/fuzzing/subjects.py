@@ -157,7 +157,7 @@ def _project_payload(rng: random.Random) -> bytes:
         named = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
         tables = [name for (name,) in named]
         for _ in range(rng.choice((1, 1, 2))):
-            table = rng.choice([*tables, "event", "event", "run", "prediction_mask"])
+            table = rng.choice([*tables, "event", "event", "run", "run_window", "window_masks"])
             columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
             rows = [row for (row,) in database.execute(f"SELECT rowid FROM {table}")]
             if not rows:

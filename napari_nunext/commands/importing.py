@@ -28,6 +28,7 @@ from napari_nunext.store.imports.outside import (
     using,
     usual_role,
 )
+from napari_nunext.store.tables.migrations import copied_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -117,6 +118,8 @@ def import_files(
         )
     failed = 0
     with Project.open(path, annotator=annotator, create=creates) as project:
+        if project.copy_of_before is not None:
+            tell(copied_words(path, project.copy_of_before))
         importer = _Importer(project, options, image_file, tell)
         for file in _files(files, project):
             try:

@@ -13,7 +13,7 @@ import numpy as np
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.nuclei import Nucleus, points_of
 from napari_nunext.core.shapes.mask_column import MaskColumn
-from napari_nunext.core.uids import UID_BYTES, UidIndex, as_uids
+from napari_nunext.core.uids import UidIndex, as_uids, as_uuids
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -92,17 +92,16 @@ class Predictions(Sequence[Nucleus]):
         )
 
     def __iter__(self) -> Iterator[Nucleus]:
-        raw = self.uids.tobytes()
-        columns = (self.points_xy.tolist(), self.category.tolist(), self.confidence.tolist())
-        for row, ((x_px, y_px), category, sure) in enumerate(zip(*columns, strict=True)):
-            yield Nucleus(
-                UUID(bytes=raw[row * UID_BYTES : (row + 1) * UID_BYTES]),
-                x_px,
-                y_px,
-                self.names[category],
-                sure if sure == sure else None,
-                self.masks[row],
-            )
+        columns = (
+            as_uuids(self.uids),
+            self.points_xy.tolist(),
+            self.category.tolist(),
+            self.confidence.tolist(),
+            self.masks,
+        )
+        for uid, (x_px, y_px), category, sure, mask in zip(*columns, strict=True):
+            sureness = sure if sure == sure else None
+            yield Nucleus(uid, x_px, y_px, self.names[category], sureness, mask)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence):

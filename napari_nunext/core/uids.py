@@ -26,6 +26,12 @@ def as_uids(uids: Iterable[UUID]) -> Uids:
     return np.frombuffer(raw, dtype=np.uint8).reshape(-1, UID_BYTES)
 
 
+def as_uuids(uids: Uids) -> list[UUID]:
+    """Inverse of `as_uids`."""
+    raw = uids.tobytes()
+    return [UUID(bytes=raw[at : at + UID_BYTES]) for at in range(0, len(raw), UID_BYTES)]
+
+
 class UidIndex:
     """Leads from the bytes of UUIDs to the rows in which they stand."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import StoreError
 from napari_nunext.review.model import Notice
+from napari_nunext.store.tables.migrations import copied_words
 from napari_nunext.store.tables.wholeness import lost_log_words
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Soundness:
     def look(self) -> None:
         """Look at a project that was just opened, and say what is wrong with it."""
         project = self._session.project
-        self._session.background.run(lambda: _at_opening(project), self._tell)
+        self._session.background.run(lambda: at_opening(project), self._tell)
 
     def untold(self) -> Notice | None:
         """What was found while an image was being opened, once."""
@@ -61,18 +62,23 @@ class Soundness:
         else:
             act()
 
-    def _tell(self, problem: str) -> None:
-        if not problem:
+    def _tell(self, notice: Notice | None) -> None:
+        if notice is None:
             return
-        notice = Notice(problem, "error")
         if self._session.model.loading:  # the image that is being opened clears all notices
             self._untold = notice
         else:
             self._session.notify(notice)
 
 
-def _at_opening(project: Project) -> str:
-    return lost_log_words(project.path.name) if project.lost_log else _broken(project)
+def at_opening(project: Project) -> Notice | None:
+    """What a person should know of a project that was just opened; None where all is well."""
+    problem = lost_log_words(project.path.name) if project.lost_log else _broken(project)
+    if problem:
+        return Notice(problem, "error")
+    if project.copy_of_before is not None:
+        return Notice(copied_words(project.path, project.copy_of_before))
+    return None
 
 
 def _broken(project: Project) -> str:

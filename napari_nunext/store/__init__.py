@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from napari_nunext.store import events
-from napari_nunext.store.entries import ImageEntry, Run, RunInfo
+from napari_nunext.store.entries import ImageEntry, Run, RunInfo, RunWindow
 from napari_nunext.store.events import Event, grouped
 from napari_nunext.store.project import Project
 from napari_nunext.store.state.folding import Comment, ReviewedNucleus
@@ -21,6 +21,7 @@ __all__ = [
     "ReviewedNucleus",
     "Run",
     "RunInfo",
+    "RunWindow",
     "events",
     "grouped",
 ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.formats.records import SPLITS
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from napari_nunext.core.formats.records import Split
-    from napari_nunext.core.nuclei import Nucleus
 
 RunStatus: TypeAlias = Literal["running", "complete", "cancelled", "interrupted"]
+WindowFinish: TypeAlias = Literal["end", "limit"]
+"""How a window ended: by itself, or cut off at the most nuclei that the model lists."""
 FINAL_STATUSES: tuple[RunStatus, ...] = ("complete", "cancelled", "interrupted")
 
 MPP_SOURCES = ("file", "user", "assumed")
@@ -154,11 +156,26 @@ class Run:
     """Predictions the server took back at a seam: another sighting stands for that nucleus."""
 
 
-def check_prediction(nucleus: Nucleus) -> None:
-    """Raise `InputError` unless the nucleus is what a model may say."""
-    if not (math.isfinite(nucleus.x_px) and math.isfinite(nucleus.y_px)):
+@dataclass(frozen=True, slots=True)
+class RunWindow:
+    """What a run found in a window, once it is done with it."""
+
+    number: int
+    """Of the window in the run's plan, from 0."""
+    nuclei: Predictions
+    """All that was found there, whatever the seams made of it; their uids are those of
+    `napari_nunext.core.uids.uids_in_windows`."""
+    finish: WindowFinish = "end"
+
+
+def check_predictions(nuclei: Predictions) -> None:
+    """Raise `InputError` unless the nuclei are what a model may say."""
+    far = ~np.isfinite(nuclei.points_xy).all(axis=1)
+    if far.any():
+        x_px, y_px = nuclei.points_xy[far][0].tolist()
+        raise InputError(f"A prediction lies at ({x_px}, {y_px}); expected finite pixels.")
+    odd = (nuclei.confidence < 0) | (nuclei.confidence > 1)
+    if odd.any():
         raise InputError(
-            f"A prediction lies at ({nucleus.x_px}, {nucleus.y_px}); expected finite pixels."
+            f"A prediction has confidence {nuclei.confidence[odd][0]}; expected 0 to 1."
         )
-    if nucleus.confidence is not None and not 0 <= nucleus.confidence <= 1:
-        raise InputError(f"A prediction has confidence {nucleus.confidence}; expected 0 to 1.")

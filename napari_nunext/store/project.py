@@ -14,6 +14,8 @@ from uuid import UUID, uuid4
 from sqlalchemy import select
 
 from napari_nunext.core.errors import InputError, StoreError
+from napari_nunext.core.predictions import Predictions
+from napari_nunext.core.uids import as_uids
 from napari_nunext.store import events as event_of
 from napari_nunext.store.entries import Run
 from napari_nunext.store.state.state import FieldState, events_of, for_every_image
@@ -21,14 +23,21 @@ from napari_nunext.store.tables import journal, runs, schema, settings
 from napari_nunext.store.tables.database import Database, Mode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
     from sqlalchemy import Connection
 
     from napari_nunext.core.nuclei import Category, Nucleus
     from napari_nunext.core.shapes.masks import Mask
-    from napari_nunext.store.entries import ImageEntry, Origin, RunInfo, RunStatus
+    from napari_nunext.store.entries import (
+        ImageEntry,
+        Origin,
+        RunInfo,
+        RunStatus,
+        RunWindow,
+        WindowFinish,
+    )
     from napari_nunext.store.events import Event
     from napari_nunext.store.tables.journal import Gesture
 
@@ -58,12 +67,15 @@ class Project:
         Whether it is open for writing.
     lost_log : bool
         Whether it was opened without its newest changes, as far as that can be known.
+    copy_of_before : Path or None
+        Where a project of an earlier version is kept as it was, if this opening carried it up.
     """
 
     def __init__(self, database: Database, annotator: str, clock: Callable[[], datetime]) -> None:
         self.path = database.path
         self.mode = database.mode
         self.lost_log = database.lost_log
+        self.copy_of_before = database.copy_of_before
         self.annotator = annotator
         self.database = database
         self._clock = clock
@@ -232,29 +244,49 @@ class Project:
             runs.start(connection, run)
         return run.run_id
 
-    def add_predictions(self, run_id: str, nuclei: Sequence[Nucleus]) -> None:
-        """Append predictions of a running run. They never change afterwards."""
+    def add_windows(self, run_id: str, windows: Sequence[RunWindow]) -> None:
+        """Record windows that a running run is done with, also those in which it found nothing.
+
+        They never change afterwards.
+
+        Raises
+        ------
+        StoreError
+            If one is recorded already.
+        InputError
+            If a nucleus is not what a model may say, or its uid is not that of its place.
+        """
         with self._writing() as connection:
-            runs.check_is_running(connection, run_id)
-            runs.add_predictions(connection, run_id, nuclei)
+            runs.while_running(connection, run_id).add(windows)
+
+    def windows_done(self, run_id: str) -> dict[int, WindowFinish]:
+        """The windows that a run is done with, by number, and how each ended."""
+        with self.database.reading() as connection:
+            return runs.windows_done(connection, run_id)
+
+    def add_predictions(self, run_id: str, nuclei: Iterable[Nucleus]) -> None:
+        """Append predictions of a running run that come from no window, as those of a file do.
+
+        They keep their uids, and never change afterwards.
+        """
+        with self._writing() as connection:
+            runs.while_running(connection, run_id).add_unplaced(Predictions.of(nuclei))
 
     def hide_predictions(self, run_id: str, uids: Collection[UUID]) -> None:
         """Record that the server took predictions back at a seam."""
         with self._writing() as connection:
-            runs.check_is_running(connection, run_id)
-            runs.hide(connection, run_id, uids)
+            runs.while_running(connection, run_id).hide(as_uids(uids))
 
     def set_masks(self, run_id: str, masks: Mapping[UUID, Mask]) -> None:
         """Record masks of a running run's predictions."""
         with self._writing() as connection:
-            runs.check_is_running(connection, run_id)
-            runs.add_masks(connection, run_id, masks)
+            runs.while_running(connection, run_id).add_masks(masks)
 
     def finish_run(self, run_id: str, status: RunStatus) -> None:
         """Close a run as ``"complete"``, ``"cancelled"`` or ``"interrupted"``."""
         runs.check_is_final(status)
         with self._writing() as connection:
-            runs.check_is_running(connection, run_id)
+            runs.while_running(connection, run_id)
             runs.finish(connection, status, self._clock(), run_id)
 
     def predictions(self, image_sha256: str) -> tuple[Run, ...]:

@@ -10,6 +10,7 @@ from napari_nunext.core.errors import InputError
 from napari_nunext.core.uids import (
     UidIndex,
     as_uids,
+    as_uuids,
     place_in_window,
     uid_in_window,
     uids_in_windows,
@@ -20,13 +21,9 @@ windows = st.dictionaries(
 )
 
 
-def uuids(uids):
-    return [UUID(bytes=uid.tobytes()) for uid in uids]
-
-
 @given(run=st.uuids().map(str) | st.text(), counts=windows)
 def test_a_uid_follows_from_run_window_and_place_and_leads_back(run, counts):
-    made = uuids(uids_in_windows(run, list(counts), list(counts.values())))
+    made = as_uuids(uids_in_windows(run, list(counts), list(counts.values())))
     places = [(window, place) for window, count in counts.items() for place in range(count)]
     assert made == [uid_in_window(run, *at) for at in places]
     assert [place_in_window(run, uid) for uid in made] == places

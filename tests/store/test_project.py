@@ -403,32 +403,39 @@ def test_an_older_project_is_brought_up_to_date_in_one_transaction_a_step(projec
         raise StoreError("half way")
 
     with pytest.raises(StoreError, match="half way"):
-        database(path, {2: add_note, 3: break_half_way})
+        database(path, {3: add_note, 4: break_half_way})
     with closing(sqlite3.connect(path)) as connection:
         columns = {row[1] for row in connection.execute("PRAGMA table_info(image)")}
         versions = [row[0] for row in connection.execute("SELECT version FROM migration")]
     assert "note" in columns
     assert "extra" not in columns
-    assert versions == [1, 2]
-    done = database(path, {2: add_note, 3: lambda connection: None})
+    assert versions == [2, 3]
+    done = database(path, {3: add_note, 4: lambda connection: None})
     with done.reading() as connection:
-        assert migrations.stored_version(connection) == 3
+        assert migrations.stored_version(connection) == 4
     done.close()
     with pytest.raises(StoreError, match="newer version"):
         reopened(path)
 
 
-def test_a_reader_does_not_migrate(project, path):
+def test_a_reader_carries_an_older_project_up_in_memory_alone(project, path):
+    project.append([events.flag_field(IMAGE)])
     project.close()
-    with pytest.raises(StoreError, match="older schema"):
-        Database(
-            path,
-            annotator="jd",
-            mode="r",
-            create=False,
-            clock=utc_now,
-            steps={2: lambda connection: None},
-        )
+    before = path.read_bytes()
+
+    def add_note(connection):
+        connection.exec_driver_sql("ALTER TABLE image ADD COLUMN note TEXT")
+
+    reader = Database(
+        path, annotator="jd", mode="r", create=False, clock=utc_now, steps={3: add_note}
+    )
+    with reader.reading() as one, reader.reading() as other:
+        for connection in (one, other):
+            assert migrations.stored_version(connection) == 3
+            assert connection.exec_driver_sql("SELECT note FROM image").all() == [(None,)]
+    reader.close()
+    assert path.read_bytes() == before
+    assert list(path.parent.glob("*.version-*")) == []
 
 
 def test_the_schema_is_also_postgresql():

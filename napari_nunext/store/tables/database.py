@@ -17,6 +17,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from urllib.parse import quote
+from uuid import uuid4
 
 from filelock import FileLock, Timeout
 from sqlalchemy import Connection, QueuePool, create_engine, delete, event, exc, insert
@@ -64,7 +65,7 @@ class Database:
     annotator : str
         Who opens it; told to whoever tries to write at the same time.
     mode : {"rw", "r"}
-        ``"r"`` takes no lock and writes nothing, not even a migration.
+        ``"r"`` takes no lock and writes nothing: an older project is carried up in memory.
     clock : callable
         Gives the time in UTC.
     steps : mapping
@@ -74,6 +75,8 @@ class Database:
     ----------
     lost_log : bool
         Whether it was opened without changes that were once beside it.
+    copy_of_before : Path or None
+        Where an older project is kept as it was before it was brought to this version's schema.
 
     Raises
     ------
@@ -97,6 +100,7 @@ class Database:
         self.mode = mode
         self._turn = threading.RLock()
         self._whole = False
+        self.copy_of_before: Path | None = None
         lost_log = lost_its_log(path)
         _check_file(path, may_create=mode == "rw" and create)
         self._lock = FileLock(
@@ -106,7 +110,7 @@ class Database:
             self._take_lock()
         self.lost_log = lost_log and (mode == "rw" or not self.is_being_written())
         try:
-            self.engine = _engine(path, mode)
+            self.engine = _engine(lambda: _connect(path, mode), logged=mode == "rw")
             with damage_told(path.name):
                 self._prepare(steps, clock)
                 if mode == "rw":
@@ -228,20 +232,27 @@ class Database:
         with self.engine.begin() as connection:
             found = migrations.stored_version(connection)
             version = migrations.check_version(found, newest, self.path.name)
-        if self.mode == "r":
-            if version < newest:
-                raise StoreError(
-                    f"{self.path.name} has an older schema ({version} of {newest}). Open it once "
-                    "for writing, which brings it up to date."
-                )
-            return
-        if version == 0:
+        if version == 0 and self.mode == "rw":
             with self.writing() as connection:
                 migrations.create(connection, clock())
             version = schema.SCHEMA_VERSION
-        for step in range(version + 1, newest + 1):
-            with self.writing() as connection:
-                migrations.apply_step(connection, step, steps[step], clock())
+        missing = {step: steps[step] for step in range(version + 1, newest + 1)}
+        if missing and self.mode == "r":
+            self._work_in_memory()
+            migrations.carry_up(self._transaction, missing, clock)
+        elif missing:
+            with migrations.kept_beside(self.path, version, self.backup) as copy:
+                migrations.carry_up(self.writing, missing, clock)
+            self.copy_of_before = copy
+
+    def _work_in_memory(self) -> None:
+        """Go on with a copy in memory, which lasts as long as the engine."""
+        name = f"file:/{uuid4()}?vfs=memdb"
+        self.engine.dispose()
+        self.engine = _engine(lambda: _connected(name), logged=False)
+        with closing(_connect(self.path, "r")) as source, closing(_connected(name)):
+            source.execute("VACUUM INTO ?", [name])  # a plain copy would need a log, as files do
+            self.engine.connect().close()  # which stays open in the pool, and the memory with it
 
     def _sign(self, annotator: str, now: datetime) -> None:
         with self.writing() as connection:
@@ -341,17 +352,13 @@ def _signed_by(path: Path) -> str:
     return f" by {annotator} on {host} (process {pid}, since {since})"
 
 
-def _engine(path: Path, mode: Mode) -> Engine:
-    engine = create_engine(
-        "sqlite://",
-        creator=lambda: _connect(path, mode),
-        poolclass=QueuePool,
-    )
+def _engine(connect: Callable[[], sqlite3.Connection], *, logged: bool) -> Engine:
+    engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool)
 
     @event.listens_for(engine, "connect")
     def configure(connection: sqlite3.Connection, _record: Any) -> None:
         connection.execute("PRAGMA foreign_keys = ON")
-        if mode == "rw":
+        if logged:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
 
@@ -368,8 +375,12 @@ def _connect(path: Path, mode: Mode) -> sqlite3.Connection:
     wal = path.with_name(path.name + "-wal")
     if mode == "r" and not wal.exists() and not os.access(path.parent, os.W_OK):
         query += "&immutable=1"  # in a read-only folder SQLite cannot make its shared memory file
+    return _connected(f"file:{quote(str(path.resolve()))}?{query}")
+
+
+def _connected(name: str) -> sqlite3.Connection:
     return sqlite3.connect(
-        f"file:{quote(str(path.resolve()))}?{query}",
+        name,
         uri=True,
         timeout=BUSY_TIMEOUT_S,
         isolation_level=None,  # transactions are begun by us, see _engine

@@ -1,11 +1,14 @@
 """Bringing a project to the schema of this version.
 
 A new project is created at the newest schema. An older one is carried up step by step; each step
-runs in the transaction that records it, so a step is either wholly done or not begun.
+runs in the transaction that records it, so a step is either wholly done or not begun. The project
+is copied before. Whoever only reads an older project carries up a copy in memory.
 """
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from itertools import chain, count
 from typing import TYPE_CHECKING, TypeAlias
 from uuid import uuid4
 
@@ -15,16 +18,19 @@ from napari_nunext import __version__
 from napari_nunext.core.errors import StoreError
 from napari_nunext.store.event import GENESIS_HASH
 from napari_nunext.store.tables import schema
+from napari_nunext.store.tables.version_2 import keep_windows_as_arrays
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
     from datetime import datetime
+    from pathlib import Path
 
     Step: TypeAlias = Callable[[Connection], None]
 
 SOFTWARE = f"napari-nunext {__version__}"
 
-STEPS: Mapping[int, Step] = {}
+STEPS: Mapping[int, Step] = {2: keep_windows_as_arrays}
 """The step that leads to each version after the first."""
 
 
@@ -53,10 +59,33 @@ def create(connection: Connection, now: datetime) -> None:
     _record(connection, schema.SCHEMA_VERSION, now)
 
 
-def apply_step(connection: Connection, version: int, step: Step, now: datetime) -> None:
-    """Take the step to `version` and record it, in the caller's transaction."""
-    step(connection)
-    _record(connection, version, now)
+def carry_up(
+    transaction: Callable[[], AbstractContextManager[Connection]],
+    steps: Mapping[int, Step],
+    clock: Callable[[], datetime],
+) -> None:
+    """Take steps and record them, each in a transaction of its own."""
+    for version, step in steps.items():
+        with transaction() as connection:
+            step(connection)
+            _record(connection, version, clock())
+
+
+@contextmanager
+def kept_beside(path: Path, version: int, back_up: Callable[[Path], None]) -> Iterator[Path]:
+    """Copy a project's file before it is carried up; the copy goes where that fails.
+
+    Its name does not end as those of projects: whoever opens the folder means the other one.
+    """
+    first = path.with_name(f"{path.name}.version-{version}")
+    more = (first.with_name(f"{first.name}-{number}") for number in count(2))
+    copy = next(free for free in chain([first], more) if not free.exists())
+    back_up(copy)
+    try:
+        yield copy
+    except BaseException:
+        copy.unlink()
+        raise
 
 
 def check_version(version: int | None, newest: int, name: str) -> int:
@@ -77,6 +106,14 @@ def check_version(version: int | None, newest: int, name: str) -> int:
             f"version reads up to {newest}). Update napari-nunext to open it."
         )
     return version
+
+
+def copied_words(path: Path, copy: Path) -> str:
+    """What to tell a person about the copy."""
+    return (
+        f"{path.name} was written by an earlier version of napari-nunext, and is now in the form "
+        f"of this one. As it was, it is kept beside it: {copy.name}."
+    )
 
 
 def _record(connection: Connection, version: int, now: datetime) -> None:

@@ -8,11 +8,13 @@ is what is read.
 from __future__ import annotations
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     Float,
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -20,7 +22,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 metadata = MetaData()
 
@@ -89,33 +91,43 @@ run = Table(
     Column("finished_utc", String(40)),
 )
 
-prediction = Table(
-    "prediction",
+run_window = Table(
+    "run_window",
     metadata,
-    Column("run_id", String(36), ForeignKey(run.c.run_id), primary_key=True),
     Column("position", Integer, primary_key=True, autoincrement=False),
-    Column("uid", String(36), nullable=False),
-    Column("x_px", Float(53), nullable=False),
-    Column("y_px", Float(53), nullable=False),
-    Column("category", Text, nullable=False),
-    Column("confidence", Float(53)),
-    UniqueConstraint("run_id", "uid"),
+    Column("run", Integer, ForeignKey(run.c.position), nullable=False),
+    Column("number", Integer),
+    Column("finish", String(20), nullable=False),
+    Column("n", Integer, nullable=False),
+    Column("names", Text, nullable=False),
+    Column("category", LargeBinary, nullable=False),
+    Column("xy", LargeBinary, nullable=False),
+    Column("confidence", LargeBinary, nullable=False),
+    Column("uids", LargeBinary),
+    UniqueConstraint("run", "number"),
 )
+"""Predictions of a run, a window a row, also where a window has none; `store.tables.windows` has
+the form. Nuclei that come from no window are in rows without a number, with their uids."""
 
-hidden_prediction = Table(
-    "hidden_prediction",
+window_masks = Table(
+    "window_masks",
     metadata,
-    Column("run_id", String(36), ForeignKey(run.c.run_id), primary_key=True),
-    Column("uid", String(36), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("run_window", Integer, ForeignKey(run_window.c.position), nullable=False, index=True),
+    Column("places", LargeBinary, nullable=False),
+    Column("masks", LargeBinary, nullable=False),
+    Column("crc32", BigInteger, nullable=False),
 )
+"""Masks of predictions of one row, as many as were drawn together."""
 
-prediction_mask = Table(
-    "prediction_mask",
+run_hidden = Table(
+    "run_hidden",
     metadata,
-    Column("run_id", String(36), ForeignKey(run.c.run_id), primary_key=True),
-    Column("uid", String(36), primary_key=True),
-    Column("mask", Text, nullable=False),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("run", Integer, ForeignKey(run.c.position), nullable=False, index=True),
+    Column("uids", LargeBinary, nullable=False),
 )
+"""Predictions that the server took back, as many as it did together."""
 
 event = Table(
     "event",
