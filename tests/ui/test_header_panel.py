@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_nunext.review.model import ItemStatus
 from napari_nunext.ui.napari_versions import canvas_widget_of
+from napari_nunext.ui.panels import image_list
 from napari_nunext.ui.panels.image_list import STATUS_WORDS, ImageList
 
 if TYPE_CHECKING:
@@ -78,6 +79,15 @@ def test_the_list_shows_every_image_with_its_status_and_jumps(study: App, spin: 
     QTest.keyClick(images._filter, Qt.Key.Key_Up)
     QTest.keyClick(images._filter, Qt.Key.Key_Return)
     spin(lambda: study.controller.model.queue.index == 0)
+
+
+def test_the_list_is_as_wide_as_its_words(study: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A larger font, or a screen at 150 %, makes them wider than the width that was planned."""
+    monkeypatch.setattr(image_list, "WIDTH_PX", 200)
+    rows = open_list(study)._rows
+    for column in (image_list.NAME, image_list.STATUS):
+        assert rows.columnWidth(column) >= rows.sizeHintForColumn(column)
+    assert rows.header().length() <= rows.viewport().width()
 
 
 def test_a_click_on_the_name_opens_the_list_and_a_click_there_the_image(

@@ -38,7 +38,7 @@ STATUS_WORDS: dict[ItemStatus, str] = {
 ROOM = 38
 """Characters of a name."""
 WIDTH_PX, FRAME_PX, ROW_PX = 450, 118, 24
-"""The pop-up's width, its height without rows, and the height of a row."""
+"""The pop-up's least width, its height without rows, and the height of a row."""
 MOST_ROWS = 14
 STEPS = {Qt.Key.Key_Up: -1, Qt.Key.Key_Down: 1, Qt.Key.Key_PageUp: -10, Qt.Key.Key_PageDown: 10}
 NAME, STATUS = 0, 1
@@ -82,8 +82,7 @@ class ImageList(QDialog):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(card)
-        rows = min(max(len(queue.items), 3), MOST_ROWS)
-        self.resize(WIDTH_PX, FRAME_PX + rows * ROW_PX)
+        self._fit()
         self._filter.textChanged.connect(self._narrow)
         self._rows.currentItemChanged.connect(self._describe)
         self._rows.itemClicked.connect(self._choose)
@@ -133,6 +132,16 @@ class ImageList(QDialog):
             made.setIcon(STATUS, icons[image.status])
             rows.addTopLevelItem(made)
         return rows
+
+    def _fit(self) -> None:
+        """Be as wide as the words: a large font or screen scale makes them wider than planned."""
+        rows, at_most = self._rows, min(max(len(self._queue.items), 3), MOST_ROWS)
+        self.ensurePolished()
+        words_px = sum(rows.sizeHintForColumn(column) for column in (NAME, STATUS))
+        frame_px = rows.width() - rows.viewport().width()
+        rows.setMinimumWidth(words_px + frame_px + rows.verticalScrollBar().sizeHint().width())
+        width_px = max(WIDTH_PX, self.minimumSizeHint().width())
+        self.resize(width_px, FRAME_PX + at_most * ROW_PX)
 
     def _listed(self) -> list[QTreeWidgetItem]:
         items = (self._rows.topLevelItem(i) for i in range(self._rows.topLevelItemCount()))
