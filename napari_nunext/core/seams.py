@@ -14,12 +14,17 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from napari_nunext.core.geometry import Box, as_points_xy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from napari_nunext.core.geometry import PointsXY
     from napari_nunext.core.tiling import WindowGrid
@@ -41,6 +46,18 @@ def reach_px(radius_px: float) -> float:
     It speaks for half the merging radius beyond its core; the rest is for rounding.
     """
     return 1.5 * radius_px + 1e-6
+
+
+def near_seams(points_xy: PointsXY, grid: WindowGrid, radius_px: float) -> NDArray[np.bool_]:
+    """Which points other windows may report too, or a rival of them; shape (N,).
+
+    Nothing that happens in another window changes the others.
+    """
+    reach = reach_px(radius_px)
+    corners = (np.array(signs) * reach for signs in product((-1, 1), repeat=2))
+    first, *others = (grid.holding(points_xy + corner) for corner in corners)
+    near: NDArray[np.bool_] = np.any([first != other for other in others], axis=0)
+    return near
 
 
 class SeamMerger:

@@ -11,7 +11,7 @@ import heapq
 import itertools
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, overload
 
@@ -125,7 +125,15 @@ class WindowGrid(Sequence[Window]):
 
         The order is made as far as somebody looks.
         """
-        return _Ordered(self, self._by_distance(*xy))
+        return self.without(frozenset(), near_xy=xy)
+
+    def without(
+        self, done: Collection[int], *, near_xy: tuple[float, float] | None = None
+    ) -> Sequence[Window]:
+        """The windows but those that are done, row by row, or nearest to a point first."""
+        order = iter(range(len(self))) if near_xy is None else self._by_distance(*near_xy)
+        left = (index for index in order if index not in done)
+        return _Ordered(self, left, len(self) - len(done))
 
     def _by_distance(self, x: float, y: float) -> Iterator[int]:
         """Indices, nearest first: the nearest window of each row, and behind it the row's next."""
@@ -143,13 +151,14 @@ class WindowGrid(Sequence[Window]):
 class _Ordered(Sequence[Window]):
     """Windows of a grid in another order, which is remembered as far as somebody has looked."""
 
-    def __init__(self, grid: WindowGrid, order: Iterator[int]) -> None:
+    def __init__(self, grid: WindowGrid, order: Iterator[int], length: int) -> None:
         self._grid = grid
         self._order = order
+        self._length = length
         self._known: list[int] = []
 
     def __len__(self) -> int:
-        return len(self._grid)
+        return self._length
 
     @overload
     def __getitem__(self, index: int) -> Window: ...

@@ -90,6 +90,14 @@ def place_in_window(run_id: str, uid: UUID) -> tuple[int, int] | None:
     return uid.int >> 30 & 0xFFFFFFFF, uid.int & 0x3FFFFFFF
 
 
+def windows_of(run_id: str, uids: Uids) -> NDArray[np.int64]:
+    """The window that each uid of a run stands for, shape (N,); -1 where it stands for none."""
+    halves = np.ascontiguousarray(uids).view(">u8").astype(np.uint64)
+    ours = (halves[:, 0] == np.uint64(_half_of_run(run_id))) & (halves[:, 1] >> np.uint64(62) == 2)
+    windows = halves[:, 1] >> np.uint64(30) & np.uint64(0xFFFFFFFF)
+    return np.where(ours, windows.astype(np.int64), -1)
+
+
 def _half_of_run(run_id: str) -> int:
     """The first 64 bits of the uids of a run: 60 of its hash, and the version among them."""
     said = int.from_bytes(hashlib.sha256(run_id.encode()).digest()[:8])

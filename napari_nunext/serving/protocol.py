@@ -5,11 +5,15 @@ Every message is a pydantic model, so that the server's OpenAPI document is the 
 
 `POST /v1/detect` answers with one JSON object a line (NDJSON), in this order: `Started`, then
 `Points`, `Hidden`, `WindowDone` and `Masks` as they come, then `Usage` and `Done`, or `Failed`.
-Every point has an index of its own within its stream; indices may skip. `Hidden` takes points back:
-at a seam, a surer sighting of the same nucleus replaced them. `Points` may show one of them again.
-The points that stand at `Done` are the result. `Masks` come region by region, of points that stand
-for good: no `Hidden` names them later. A run that is cancelled while it still waits for its
+Every point has an index of its own within its stream. `Hidden` takes points back: at a seam, a
+surer sighting of the same nucleus stands; it may name one at once. `Points` may show one of them
+again. The points that stand at `Done` are the result. `Masks` come region by region, of points that
+stand for good: no `Hidden` names them later. A run that is cancelled while it still waits for its
 turn sends only `Done`. Empty lines say that the server is alive; skip them.
+
+Who keeps the windows that are done, with all the points that they sent, can go on with a search
+that was broken off, by whatever: see `Resume`. Together both streams lead to what one undisturbed
+search leads to.
 """
 
 from __future__ import annotations
@@ -142,6 +146,34 @@ class Failed(Event):
 # Detection
 
 
+class Sighted(Message):
+    """A point that a window which is done had sent."""
+
+    window: int
+    x: Number
+    y: Number
+    category: str
+    confidence: Annotated[float, Field(ge=0, le=1)]
+    outlined: bool = False
+    """Whether its mask was sent as well."""
+
+
+class Resume(Message):
+    """Go on with a search that was broken off.
+
+    Where the server's plan is another by now, all is searched anew: `Started` says which.
+    """
+
+    plan: str
+    """As `Started` had it."""
+    done: list[int]
+    """The windows that were searched to their end."""
+    sighted: list[Sighted]
+    """What these had sent near their seams (`napari_nunext.core.seams.near_seams`), whether it
+    stood or not, and, where masks are wanted, all that has none. They have the indices 0, 1, ... in
+    this stream. After `Started`, `Points` and `Hidden` say of each whether it stands now."""
+
+
 class DetectRequest(JobRequest):
     """Find the nuclei of an image."""
 
@@ -151,6 +183,7 @@ class DetectRequest(JobRequest):
     """x0, y0, x1, y1, level-0 px; the whole image when None."""
     near: tuple[Number, Number] | None = None
     """x, y, level-0 px: what lies nearest is searched first; row by row when None."""
+    resume: Resume | None = None
     masks: bool = False
     segmenter: str | None = None
     """Id of a segmenter, where masks are wanted; the server's default when None."""
@@ -180,10 +213,15 @@ class Started(Event):
     merge_radius_um: float
     halo_um: float
     decoding: dict[str, Any]
+    plan: str = ""
+    """Tells searches apart that cut or see windows differently. Another name for: image and scale,
+    region, windows, models and what they are told."""
+    resumed: bool = False
+    """Whether it goes on with the search that the request names."""
 
 
 class Points(Event):
-    """Points of one window, as they are decoded."""
+    """Points of one window, as they are decoded, in the window's order."""
 
     event: Literal["points"] = "points"
     window: int
@@ -191,7 +229,7 @@ class Points(Event):
 
 
 class Hidden(Event):
-    """Points that a surer sighting of the same nucleus replaced."""
+    """Points that do not stand, for a surer sighting of the same nucleus does."""
 
     event: Literal["hidden"] = "hidden"
     indices: list[int]
@@ -249,6 +287,7 @@ class Done(Event):
 
     event: Literal["done"] = "done"
     points: int
+    """How many stand, of those with an index in this stream."""
     finish: Literal["complete", "cancelled"]
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_nunext.core.geometry import Box
-from napari_nunext.core.seams import SeamMerger
+from napari_nunext.core.seams import SeamMerger, near_seams
 from napari_nunext.core.tiling import plan_grid
 
 RADIUS_PX = 6.0
@@ -94,3 +94,19 @@ def test_a_twin_is_found_in_every_direction(angle, centre):
     merger.add(1, centre + apart[None], [0.9])
     merger.settle()
     assert merger.visible() == (1,)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_near_a_seam_is_what_another_window_may_report_or_have_a_rival_of(seed):
+    grid, told = sightings(seed, crowded=True)
+    merger = SeamMerger(RADIUS_PX, grid)
+    for window, points, _ in told:
+        others = [other.speaks_for(RADIUS_PX / 2) for other in grid if other.index != window]
+        rivalled = np.zeros(len(points), dtype=bool)
+        for box in others:
+            rivalled |= box.grown(RADIUS_PX - 1e-9).contains(points)
+        near = near_seams(points, grid, RADIUS_PX)
+        assert (near | ~rivalled).all()
+        settled = merger.add(window, points[~near], [0.5] * int((~near).sum())).settled
+        assert len(settled) == (~near).sum(), "what is not near is settled at once"

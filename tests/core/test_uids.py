@@ -14,6 +14,7 @@ from napari_nunext.core.uids import (
     place_in_window,
     uid_in_window,
     uids_in_windows,
+    windows_of,
 )
 
 windows = st.dictionaries(
@@ -27,6 +28,8 @@ def test_a_uid_follows_from_run_window_and_place_and_leads_back(run, counts):
     places = [(window, place) for window, count in counts.items() for place in range(count)]
     assert made == [uid_in_window(run, *at) for at in places]
     assert [place_in_window(run, uid) for uid in made] == places
+    strange = as_uids([uuid4(), *made, uid_in_window(run + "x", 0, 0)])
+    assert windows_of(run, strange).tolist() == [-1, *(window for window, _ in places), -1]
     assert len(set(made)) == len(made)
     assert all((uid.version, uid.variant) == (8, RFC_4122) for uid in made)
     assert all(place_in_window(run + "x", uid) is None for uid in made)

@@ -12,6 +12,8 @@ from napari_nunext.core.seams import SeamChange, SeamMerger
 from napari_nunext.models.detector import WindowPoints
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
     from numpy.typing import NDArray
 
     from napari_nunext.core.geometry import Box, PointsXY
@@ -84,6 +86,10 @@ class Gathering:
         self.windows_cut_off = 0
         self.tokens = 0
 
+    def __len__(self) -> int:
+        """How many sightings there are, whether they stand or not."""
+        return len(self._sightings)
+
     def __getitem__(self, index: int) -> Sighting:
         return self._sightings[index]
 
@@ -108,6 +114,34 @@ class Gathering:
                 Sighting(window.index, x, y, event.categories[i], event.confidence[i])
             )
         return self._merger.add(window.index, here[mine], [event.confidence[i] for i in mine])
+
+    def go_on(self, done: Collection[int], sightings: Sequence[Sighting]) -> list[int]:
+        """Take up a search that was broken off; before anything else is taken.
+
+        Parameters
+        ----------
+        done : collection of int
+            Windows that were searched to their end.
+        sightings : sequence of Sighting
+            What those reported near their seams (`napari_nunext.core.seams.near_seams`), whether
+            it stood or not, and whatever else is of interest.
+
+        Returns
+        -------
+        list of int
+            Those that stand for good.
+        """
+        settled: list[int] = []
+        for seen in sightings:
+            self._sightings.append(seen)
+            change = self._merger.add(
+                seen.window, np.array([(seen.x, seen.y)], dtype=np.float64), [seen.confidence]
+            )
+            settled += change.settled
+        for window in done:
+            settled += self._merger.end(window).settled
+        self.windows_done = len(done)
+        return settled
 
     def settle(self) -> SeamChange:
         """Nothing more is to come: what changes by that."""

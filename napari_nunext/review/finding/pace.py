@@ -79,7 +79,7 @@ class Pace:
         found = self._found
         if not found.outlines_wanted or not (found.outlined or found.searched):
             return 0
-        return len(found.standing)
+        return found.count
 
     def seconds_left(self) -> float | None:
         """Until the end of windows and outlines; None while the pace of either is not known.
@@ -110,4 +110,4 @@ class Pace:
         found = self._found
         if not found.windows_done:
             return 0.0
-        return len(found.standing) * max(found.windows / found.windows_done, 1.0)
+        return found.count * max(found.windows / found.windows_done, 1.0)

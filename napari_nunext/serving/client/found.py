@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
-from uuid import uuid4
+from typing import TYPE_CHECKING, Literal, TypeAlias
+from uuid import UUID, uuid4
 
 from napari_nunext.core.errors import ServerUnavailableError
 from napari_nunext.core.nuclei import UNCATEGORISED, Nucleus
@@ -14,15 +15,32 @@ from napari_nunext.serving.protocol import (
     Hidden,
     Masks,
     Points,
+    Resume,
+    Sighted,
     Started,
     WindowDone,
 )
 
 if TYPE_CHECKING:
-    from uuid import UUID
+    from collections.abc import Callable, Iterator, Sequence
 
     from napari_nunext.core.shapes.masks import Mask
     from napari_nunext.serving.protocol import DetectEvent
+
+Finish: TypeAlias = Literal["end", "limit"]
+"""How a window ends: by itself, or at the most nuclei that a model lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundWindow:
+    """A window that is done, with all that it saw."""
+
+    number: int
+    finish: Finish
+    nuclei: tuple[Nucleus, ...]
+    """In the window's order, those included that do not stand; without masks."""
+    hidden: tuple[UUID, ...]
+    """Those that do not stand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +48,71 @@ class FoundChange:
     """What an event changes."""
 
     shown: tuple[Nucleus, ...] = ()
+    """Nuclei that nobody has heard of yet; some may be hidden at once."""
     hidden: tuple[UUID, ...] = ()
-    """Nuclei that a surer sighting replaced."""
+    """Nuclei that do not stand: a surer sighting does."""
+    back: tuple[UUID, ...] = ()
+    """Nuclei that were hidden and stand again."""
     masks: dict[UUID, Mask] = field(default_factory=dict)
+    window: FoundWindow | None = None
+    """The window that has ended by it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A nucleus that a window which is done had seen."""
+
+    window: int
+    nucleus: Nucleus
+    stands: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What was kept of a search that was broken off, to go on with it."""
+
+    plan: str
+    windows: dict[int, Finish]
+    """The windows that are done, and how each ended."""
+    seen: tuple[Seen, ...]
+    """What the server has to know; see `napari_nunext.serving.protocol.Resume`."""
+    others: int = 0
+    """How many nuclei stand besides."""
+    others_outlined: int = 0
+    """How many of those have masks."""
+
+    def asked(self) -> Resume:
+        """As the server is asked."""
+        return Resume(
+            plan=self.plan,
+            done=list(self.windows),
+            sighted=[
+                Sighted(
+                    window=seen.window,
+                    x=seen.nucleus.x_px,
+                    y=seen.nucleus.y_px,
+                    category=seen.nucleus.category,
+                    confidence=seen.nucleus.confidence or 0.0,
+                    outlined=seen.nucleus.mask is not None,
+                )
+                for seen in self.seen
+            ],
+        )
+
+
+def any_uid(window: int, place: int) -> UUID:
+    """A uid for a nucleus that nobody will look for by its window and its place in that."""
+    return uuid4()
 
 
 @dataclass(slots=True)
 class Found:
     """What a stream amounts to so far."""
 
+    uid_of: Callable[[int, int], UUID] = any_uid
+    """Gives each nucleus its uid, by its window and its place in that."""
+    earlier: Earlier | None = None
+    """What the server was asked to go on with; it counts once the server says that it does."""
     started: Started | None = None
     """How it is made; None before the first event."""
     standing: dict[int, Nucleus] = field(default_factory=dict)
@@ -51,6 +125,15 @@ class Found:
     """How many nuclei have their masks."""
     finish: Literal["complete", "cancelled"] | None = None
     """How it ended; None before its last event."""
+    _hidden: dict[int, Nucleus] = field(default_factory=dict)
+    _open: dict[int, list[int]] = field(default_factory=dict)
+    """Indices of what the windows saw that are not done."""
+    _others: int = 0
+
+    @property
+    def count(self) -> int:
+        """How many nuclei stand."""
+        return len(self.standing) + self._others
 
     def take(self, event: DetectEvent) -> FoundChange:
         """Add an event of the stream.
@@ -63,18 +146,14 @@ class Found:
         match event:
             case Started():
                 self.started, self.windows = event, event.windows
+                if event.resumed and self.earlier is not None:
+                    self._go_on(self.earlier)
             case Points():
-                shown = {
-                    p.index: Nucleus(uuid4(), p.x, p.y, p.category or UNCATEGORISED, p.confidence)
-                    for p in event.points
-                }
-                self.standing |= shown
-                return FoundChange(shown=tuple(shown.values()))
+                return self._see(event)
             case Hidden():
-                return FoundChange(hidden=tuple(self.standing.pop(i).uid for i in event.indices))
+                return FoundChange(hidden=tuple(self._hide(event.indices)))
             case WindowDone():
-                self.windows_done = event.done
-                self.windows_cut_off += event.finish == "limit"
+                return self._end(event)
             case Masks():
                 drawn: dict[UUID, Mask] = {}
                 for mask in event.masks:
@@ -88,6 +167,54 @@ class Found:
             case Failed():
                 raise ServerUnavailableError(event.message)
         return FoundChange()
+
+    def _go_on(self, earlier: Earlier) -> None:
+        for index, seen in enumerate(earlier.seen):
+            (self.standing if seen.stands else self._hidden)[index] = seen.nucleus
+            self.outlined += seen.stands and seen.nucleus.mask is not None
+        self._others, self.windows_done = earlier.others, len(earlier.windows)
+        self.outlined += earlier.others_outlined
+        self.windows_cut_off = sum(finish == "limit" for finish in earlier.windows.values())
+
+    def _see(self, event: Points) -> FoundChange:
+        shown, back = [], []
+        for p in event.points:
+            if p.index in self.standing:
+                continue
+            if p.index in self._hidden:
+                self.standing[p.index] = self._hidden.pop(p.index)
+                back.append(self.standing[p.index].uid)
+                continue
+            here = self._open.setdefault(event.window, [])
+            uid = self.uid_of(event.window, len(here))
+            nucleus = Nucleus(uid, p.x, p.y, p.category or UNCATEGORISED, p.confidence)
+            self.standing[p.index] = nucleus
+            here.append(p.index)
+            shown.append(nucleus)
+        return FoundChange(shown=tuple(shown), back=tuple(back))
+
+    def _hide(self, indices: Sequence[int]) -> Iterator[UUID]:
+        for index in indices:
+            if index in self.standing:
+                self._hidden[index] = self.standing.pop(index)
+                yield self._hidden[index].uid
+
+    def _end(self, event: WindowDone) -> FoundChange:
+        self.windows_done = event.done
+        self.windows_cut_off += event.finish == "limit"
+        return FoundChange(window=self._window(event.window, event.finish))
+
+    def _window(self, number: int, finish: Finish) -> FoundWindow:
+        indices = self._open.pop(number, [])
+        lost = tuple(self._hidden[i].uid for i in indices if i in self._hidden)
+        known = ChainMap(self.standing, self._hidden)
+        return FoundWindow(number, finish, tuple(known[i] for i in indices), lost)
+
+    def unfinished(self) -> list[Nucleus]:
+        """What stands of the windows that are not done."""
+        return [
+            self.standing[i] for seen in self._open.values() for i in seen if i in self.standing
+        ]
 
     @property
     def searched(self) -> bool:

@@ -14,12 +14,13 @@ import numpy as np
 from napari_nunext.core.codec import CODEC_VERSION
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import Box, check_mpp
-from napari_nunext.core.seams import reach_px
+from napari_nunext.core.seams import SeamChange, reach_px
 from napari_nunext.models.detector import WindowPoints
 from napari_nunext.models.whole_image.gathering import MERGE_RADIUS_UM, Gathering
 from napari_nunext.models.whole_image.mask_regions import MaskRegions
 from napari_nunext.models.whole_image.masks import draw_masks, point_prompts, segmenter_windows
 from napari_nunext.models.whole_image.search import plan_image, search
+from napari_nunext.serving.jobs.resuming import plan_of, take_up
 from napari_nunext.serving.models.describe import completed
 from napari_nunext.serving.protocol import (
     Done,
@@ -37,12 +38,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from napari_nunext.core.geometry import PointsXY
-    from napari_nunext.core.seams import SeamChange
     from napari_nunext.core.tiling import Window, WindowGrid
     from napari_nunext.models.detector import Caller, Detector
     from napari_nunext.models.segmenter import Segmenter
     from napari_nunext.models.whole_image.search import WindowReader
-    from napari_nunext.serving.protocol import DetectEvent, DetectRequest, ModelInfo
+    from napari_nunext.serving.protocol import DetectEvent, DetectRequest, ModelInfo, Resume
 
 
 _Step = TypeVar("_Step")
@@ -120,25 +120,47 @@ def detect_events(
             cancelled,
             _Stopwatch(clock),
         )
+    model = completed(model, info)
+    plan = plan_of(
+        request,
+        region,
+        windows,
+        info,
+        model=model,
+        segmenter=segmenter_model,
+        merge_radius_um=merge_radius_um,
+    )
+    resume = request.resume
+    if resume is not None and resume.plan != plan:
+        resume = None
     yield Started(
         run=run,
-        model=completed(model, info),
+        model=model,
         segmenter=segmenter_model,
         windows=len(windows),
         codec_version=CODEC_VERSION,
         merge_radius_um=merge_radius_um,
         halo_um=info.halo_um,
         decoding=info.decoding,
+        plan=plan,
+        resumed=resume is not None,
     )
-    order = windows if request.near is None else windows.nearest_first(request.near)
+    if resume is not None:
+        standing = take_up(resume, windows, found)
+        yield from _told(found, SeamChange(shown=found.standing()), since=0)
+        if outlines is not None:
+            outlines.follow_earlier(resume, standing)
+    done = frozenset(resume.done if resume else ())
+    order = windows.without(done, near_xy=request.near)
     steps = search(image, detector, order, cancelled=cancelled, caller=caller)
     for said in searching.of(steps):
         if said is None:
             yield None
         else:
             window, event = said
+            known = len(found)
             change = found.take(window, event)
-            yield from _told(found, change)
+            yield from _told(found, change, since=known)
             if not isinstance(event, WindowPoints):
                 yield WindowDone(
                     window=window.index,
@@ -152,7 +174,7 @@ def detect_events(
         if outlines is not None:
             yield from outlines.draw_known(searching.seconds, caller)
     change = found.settle()
-    yield from _told(found, change)
+    yield from _told(found, change, since=len(found))
     complete = found.complete
     if outlines is not None and complete:
         outlines.follow(change, None)
@@ -186,11 +208,13 @@ def region_of(request: DetectRequest, image: WindowReader) -> Box:
     return region
 
 
-def _told(found: Gathering, change: SeamChange) -> Iterator[DetectEvent]:
+def _told(found: Gathering, change: SeamChange, *, since: int) -> Iterator[DetectEvent]:
+    """Say what changes, and of all sightings since a certain one that they are there."""
+    new = range(since, len(found))
     if change.hidden:
         yield Hidden(indices=list(change.hidden))
     by_window: dict[int, list[PointOut]] = {}
-    for index in change.shown:
+    for index in sorted({*new, *change.shown}):
         seen = found[index]
         point = PointOut(
             index=index, x=seen.x, y=seen.y, category=seen.category, confidence=seen.confidence
@@ -198,6 +222,8 @@ def _told(found: Gathering, change: SeamChange) -> Iterator[DetectEvent]:
         by_window.setdefault(seen.window, []).append(point)
     for window_index, points in by_window.items():
         yield Points(window=window_index, points=points)
+    if lost := sorted({*new} - {*change.shown}):
+        yield Hidden(indices=lost)
 
 
 class _Stopwatch:
@@ -245,7 +271,15 @@ class _Outlines:
         drawn = segmenter_windows(
             image, window_px=model.window_px, window_mpp=check_mpp(model.mpp), mpp=mpp
         )
+        self._windows = windows
         self._regions = MaskRegions(windows, drawn, reach_px(found.radius_px))
+
+    def follow_earlier(self, resume: Resume, standing: Sequence[int]) -> None:
+        """These stand for good of what was found before; those of them that have none get masks."""
+        bare = [index for index in standing if not resume.sighted[index].outlined]
+        self._regions.stand(bare, self._xy(bare))
+        for window in resume.done:
+            self._regions.end(self._windows[window])
 
     def follow(self, change: SeamChange, ended: Window | None) -> None:
         """Something was told of what is found, and perhaps a window has ended by it."""
@@ -288,4 +322,5 @@ class _Outlines:
             yield Masks(masks=[MaskOut.of(indices[m.index], m.mask, m.score) for m in drawn])
 
     def _xy(self, indices: Sequence[int]) -> PointsXY:
-        return np.array([(self._found[i].x, self._found[i].y) for i in indices])
+        xy = [(self._found[i].x, self._found[i].y) for i in indices]
+        return np.array(xy, dtype=np.float64).reshape(-1, 2)

@@ -1,0 +1,89 @@
+"""What a run that was broken off had found, as far as the server has to know it to go on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_nunext.core.seams import near_seams
+from napari_nunext.core.tiling import plan_grid
+from napari_nunext.core.uids import as_uids, windows_of
+from napari_nunext.serving.client.found import Earlier, Seen
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from napari_nunext.core.geometry import Box
+    from napari_nunext.core.tiling import WindowGrid
+    from napari_nunext.serving.client.found import Finish
+    from napari_nunext.serving.protocol import Started
+    from napari_nunext.store import Run, RunInfo
+
+
+def can_go_on(run: Run) -> bool:
+    """Whether a run was broken off, and says enough of itself to be gone on with."""
+    return run.status == "interrupted" and "plan" in run.info.extra
+
+
+def plan_in_extra(started: Started) -> dict[str, object]:
+    """What a run has to remember to be gone on with, for `RunInfo.extra`."""
+    return {
+        "merge_radius_um": started.merge_radius_um,
+        "halo_um": started.halo_um,
+        "windows": started.windows,
+        "plan": started.plan,
+    }
+
+
+def earlier_of(run: Run, image: Box, windows: Mapping[int, Finish]) -> Earlier:
+    """What to tell the server of a run.
+
+    Parameters
+    ----------
+    run : Run
+        One that `can_go_on`.
+    image : Box
+        All of the image, level-0 px.
+    windows : mapping of int to "end" or "limit"
+        The windows that are done, and how each ended.
+    """
+    nuclei, info = run.nuclei, run.info
+    window = windows_of(run.run_id, nuclei.uids)
+    done = np.isin(window, list(windows))
+    stands = nuclei.rows_of(as_uids(run.hidden))
+    standing = np.ones(len(nuclei), dtype=bool)
+    standing[stands[stands >= 0]] = False
+    radius_px = info.extra["merge_radius_um"] / info.mpp
+    wanted = near_seams(nuclei.points_xy, _grid(info, image), radius_px)
+    if info.segmenter is not None:
+        wanted |= standing & ~nuclei.masks.drawn
+    others = done & standing & ~wanted
+    rows = np.flatnonzero(done & wanted)
+    return Earlier(
+        plan=info.extra["plan"],
+        windows=dict(windows),
+        seen=tuple(
+            Seen(number, nucleus, stood)
+            for number, nucleus, stood in zip(
+                window[rows].tolist(), nuclei.at(rows), standing[rows].tolist(), strict=True
+            )
+        ),
+        others=int(others.sum()),
+        others_outlined=int((others & nuclei.masks.drawn).sum()),
+    )
+
+
+def _grid(info: RunInfo, image: Box) -> WindowGrid:
+    """The windows of the run, as the server cut them."""
+    model = info.model
+    assert model.window_px is not None
+    assert model.mpp is not None
+    return plan_grid(
+        info.region,
+        image,
+        window_px=model.window_px,
+        window_mpp=model.mpp,
+        halo_um=info.extra["halo_um"],
+        image_mpp=info.mpp,
+    )
