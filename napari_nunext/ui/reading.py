@@ -1,7 +1,8 @@
-"""napari's File > Open, and files of nuclei that are dropped on its canvas.
+"""napari's File > Open, and files that are dropped on its canvas.
 
 napari asks plugins to read a file into layers. Nuclei are no layers of their own: they join the
-review of their image, in the dock.
+review of their image, in the dock. What is dropped on the canvas is opened as if it were dropped on
+the dock, as far as it can be reviewed.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import napari
 from qtpy.QtCore import QEvent, QObject
 
 from napari_nunext.images.nuclei_files import JSON_SUFFIXES, NEVER_IMAGES, suffix_of
+from napari_nunext.ui.canvas.adopting import why_not_read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -53,7 +55,10 @@ def _paths(path: str | Sequence[str]) -> list[Path]:
 
 
 class DropWatch(QObject):
-    """Takes files of nuclei that are dropped on the canvas, which napari would not know.
+    """Takes files that are dropped on the canvas: those of nuclei, and images that can be reviewed.
+
+    napari would not know the former, and would draw the latter twice: once as it likes, and then,
+    when the review has them, as they are.
 
     Parameters
     ----------
@@ -83,13 +88,18 @@ class DropWatch(QObject):
             self._watched = None
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Take the drop in napari's place, where all of it is nuclei."""
+        """Take the drop in napari's place, where the review can take all of it."""
         if event.type() != QEvent.Type.Drop:
             return False
         urls = event.mimeData().urls()  # type: ignore[attr-defined]
         files = [Path(url.toLocalFile()) for url in urls if url.isLocalFile()]
-        if not files or any(suffix_of(file, NEVER_IMAGES) is None for file in files):
+        if not files or not all(map(_is_for_us, files)):
             return False
         event.acceptProposedAction()  # type: ignore[attr-defined]
         self._take(files)
         return True
+
+
+def _is_for_us(path: Path) -> bool:
+    """Whether a file is of nuclei, or an image whose header says that it can be reviewed."""
+    return suffix_of(path, NEVER_IMAGES) is not None or not why_not_read(path)
