@@ -194,7 +194,8 @@ def gestures(app: App) -> dict[str, Callable[[int], object]]:
         controller.set_region(Box(0, 0, side_px, side_px))
 
     def point_of(turn_: int) -> tuple[float, float]:
-        nucleus = model.table.nuclei[rows[turn_ + 20]].nucleus
+        (reviewed,) = model.table.nuclei_at([rows[turn_ + 20]])
+        nucleus = reviewed.nucleus
         controller.select([nucleus.uid])
         return nucleus.x_px, nucleus.y_px
 

@@ -6,6 +6,7 @@ import pytest
 
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.nuclei import Nucleus
+from napari_nunext.core.predictions import Predictions
 from napari_nunext.review.correcting import editing
 from napari_nunext.store import FieldState, events
 from tests.store.conftest import IMAGE
@@ -48,7 +49,7 @@ def predicted_state(*placed: tuple[float, float, float]) -> FieldState:
         status="complete",
         annotator="ab",
         started_utc=None,  # type: ignore[arg-type]
-        nuclei=tuple(Nucleus(uuid4(), x, y, confidence=sure) for x, y, sure in placed),
+        nuclei=Predictions.of(Nucleus(uuid4(), x, y, confidence=sure) for x, y, sure in placed),
     )
     return FieldState.fold([run], [events.use_run(IMAGE, run.run_id, Box(0, 0, 1000, 1000))])
 

@@ -24,7 +24,8 @@ def assert_same(model: ReviewModel) -> None:
     table, state = model.table, model.state
     assert state is not None
     nuclei = list(state.nuclei.values())
-    assert table.nuclei.tolist() == nuclei
+    assert table.nuclei_at(range(len(table))) == nuclei
+    assert table.uids_at(range(len(table))) == [n.uid for n in nuclei]
     assert table.points_xy.tolist() == [[n.nucleus.x_px, n.nucleus.y_px] for n in nuclei]
     assert [table.names[c] for c in table.category] == [n.nucleus.category for n in nuclei]
     assert table.is_sure(SURE_ABOVE).tolist() == [is_sure(n, SURE_ABOVE) for n in nuclei]
@@ -36,7 +37,7 @@ def assert_same(model: ReviewModel) -> None:
             assert box[:2] == [mask.x0_px, mask.y0_px]
             assert (box[2] - box[0], box[3] - box[1]) == (mask.width_px, mask.height_px)
     some = nuclei[::3]
-    assert table.nuclei[table.rows_of(some)].tolist() == some
+    assert table.nuclei_at(table.rows_of([n.uid for n in some])) == some
 
 
 def test_the_columns_follow_any_edits(rng: np.random.Generator) -> None:

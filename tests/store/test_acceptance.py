@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.store import Event, FieldState, Project, events
 from napari_nunext.store.exports.training import complete_regions
 from napari_nunext.store.state.acceptance import truth_in
-from napari_nunext.store.state.seen import Seen, Tally
+from napari_nunext.store.state.seen import Seen
 from tests.store.conftest import IMAGE, WHOLE, entry, predicted, run_info, ticking
 
 if TYPE_CHECKING:
@@ -283,7 +284,7 @@ class Desk(RuleBasedStateMachine):
         if hasattr(self, "state"):
             nuclei = self.state.nuclei.values()
             for region in self.state._tally.regions:
-                kept_up = Tally(self.state._tally).seen_in(region, self.state.nuclei)
+                kept_up = copy(self.state._tally).seen_in(region, self.state.nuclei)
                 assert kept_up == Seen.of(nuclei, region)
 
     def teardown(self) -> None:

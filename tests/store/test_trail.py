@@ -11,6 +11,7 @@ import pytest
 
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.nuclei import Category
+from napari_nunext.core.predictions import Predictions
 from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.store import FieldState, Run, events
 from tests.store.conftest import IMAGE, WHOLE, predicted, run_info
@@ -160,7 +161,7 @@ def test_to_undo_and_redo_costs_what_was_changed_and_not_the_whole_field(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     nuclei = [predicted(i, i) for i in range(20)]
-    run = Run(str(uuid4()), IMAGE, run_info(), "complete", "jd", NOW, tuple(nuclei))
+    run = Run(str(uuid4()), IMAGE, run_info(), "complete", "jd", NOW, Predictions.of(nuclei))
     used = events.use_run(IMAGE, run.run_id, WHOLE).stamped("jd", NOW)
     first = FieldState.fold([run], [used])
     monkeypatch.setattr(FieldState, "fold", refuse)

@@ -32,6 +32,8 @@ class MaskColumn(Sequence["Mask | None"]):
         self._packs = tuple(packs)
         self._ends = list(accumulate(len(pack) for pack in self._packs))
         self._number = number
+        self._boxes_px = np.empty((0, 4), dtype=np.int64)
+        """Of the masks in the first packs, as far as somebody has asked."""
 
     @classmethod
     def of(cls, masks: Iterable[Mask | None]) -> MaskColumn:
@@ -51,6 +53,15 @@ class MaskColumn(Sequence["Mask | None"]):
         """Which nuclei have a mask, shape (N,)."""
         return self._number >= 0
 
+    @property
+    def boxes_px(self) -> NDArray[np.int64]:
+        """Crop of each mask from corner to corner, x0, y0, x1, y1, shape (N, 4); 0 for no mask."""
+        new = self._packs[bisect_right(self._ends, len(self._boxes_px)) :]
+        if any(map(len, new)):
+            boxes = [box_of(mask) for pack in new for mask in pack]
+            self._boxes_px = np.concatenate((self._boxes_px, boxes))
+        return np.concatenate((self._boxes_px, np.zeros((1, 4), np.int64)))[self._number]
+
     def __len__(self) -> int:
         return len(self._number)
 
@@ -69,16 +80,27 @@ class MaskColumn(Sequence["Mask | None"]):
 
     def at(self, rows: NDArray[np.intp]) -> MaskColumn:
         """Those of some nuclei, in the order of `rows`."""
-        return MaskColumn(self._packs, self._number[rows])
+        return self._beside(self._packs, self._number[rows])
 
     def joined(self, other: MaskColumn) -> MaskColumn:
         """These, and then those of other nuclei."""
         before = self._ends[-1] if self._ends else 0
         theirs = np.where(other.drawn, other._number + before, -1)
-        return MaskColumn((*self._packs, *other._packs), np.concatenate([self._number, theirs]))
+        return self._beside((*self._packs, *other._packs), np.concatenate([self._number, theirs]))
 
     def replaced(self, rows: NDArray[np.intp], masks: Sequence[Mask]) -> MaskColumn:
         """These, with `masks` for the nuclei at `rows`."""
         number = self._number.copy()
         number[rows] = np.arange(len(rows)) + (self._ends[-1] if self._ends else 0)
-        return MaskColumn((*self._packs, masks), number)
+        return self._beside((*self._packs, masks), number)
+
+    def _beside(self, packs: tuple[Sequence[Mask], ...], number: NDArray[np.int64]) -> MaskColumn:
+        """A column of packs that begin with ours: what is known of them is not asked again."""
+        made = MaskColumn(packs, number)
+        made._boxes_px = self._boxes_px
+        return made
+
+
+def box_of(mask: Mask) -> tuple[int, int, int, int]:
+    """A mask's crop from corner to corner: x0, y0, x1, y1, level-0 px."""
+    return (mask.x0_px, mask.y0_px, mask.x0_px + mask.width_px, mask.y0_px + mask.height_px)

@@ -148,7 +148,7 @@ class Redrawing:
         x0, y0, x1, y1 = table.mask_boxes_px.T
         is_near = (x0 < right) & (x1 > left) & (y0 < bottom) & (y1 > top)
         is_near |= (x >= left) & (x < right) & (y >= top) & (y < bottom)
-        there = (n.nucleus for n in table.nuclei[is_near & ~table.rejected])
+        there = (n.nucleus for n in table.nuclei_at(np.flatnonzero(is_near & ~table.rejected)))
         return [n for n in there if n.uid != self.nucleus.uid]
 
 

@@ -67,7 +67,7 @@ def use_run(image_sha256: str, run_id: str, region: Box) -> Event:
 def _complete_region(fold: Fold, event: Event) -> None:
     new, seen = event.region, event.payload.get("seen")
     # Journals from before acceptances kept what was seen cannot tell: they are believed.
-    differs = seen is not None and not fold.tally.is_as_said(seen, new, fold.nuclei)
+    differs = seen is not None and not fold.is_as_seen(new, seen)
     kept = (a for a in fold.acceptances if a.region.clipped_to(new) != a.region)
     fold.acceptances = (*kept, Acceptance(new, event.annotator, changed=differs))
 

@@ -9,7 +9,7 @@ from uuid import uuid4
 from napari_nunext.core.nuclei import Nucleus
 from napari_nunext.store import checks
 from napari_nunext.store.event import EventKind, declare
-from napari_nunext.store.state.folding import ReviewedNucleus, recategorised
+from napari_nunext.store.state.nucleus_map import ReviewedNucleus, recategorised
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -25,7 +25,7 @@ def _add(fold: Fold, event: Event) -> None:
     p = event.payload
     nucleus = Nucleus(event.uid, float(p["x_px"]), float(p["y_px"]), p["category"], mask=event.mask)
     fold.deleted.pop(event.uid, None)
-    fold.put(event.uid, ReviewedNucleus(nucleus, touched=True, annotator=event.annotator))
+    fold.nuclei.place(ReviewedNucleus(nucleus, touched=True, annotator=event.annotator))
 
 
 ADD = declare(
@@ -93,7 +93,7 @@ def move(image_sha256: str, uid: UUID, x_px: float, y_px: float) -> Event:
 def _delete(fold: Fold, event: Event) -> None:
     gone = fold.about(event)
     if gone is not None:
-        fold.put(gone.uid, None)
+        fold.nuclei.put(gone.uid, None)
         fold.deleted[gone.uid] = gone.predicted_xy or (gone.nucleus.x_px, gone.nucleus.y_px)
 
 

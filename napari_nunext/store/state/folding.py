@@ -5,28 +5,27 @@ What an event of each kind does is declared with the kind, in `store.kinds`.
 
 from __future__ import annotations
 
-import gc
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import scipy
 
-from napari_nunext.core.nuclei import Nucleus, points_of
+from napari_nunext.core.predictions import as_uids
 from napari_nunext.store.event import KINDS
 from napari_nunext.store.state.acceptance import after_edit, after_run
+from napari_nunext.store.state.nucleus_map import Draft, ReviewedNucleus
 from napari_nunext.store.state.seen import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
     from datetime import datetime
     from uuid import UUID
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from napari_nunext.core.geometry import Box, PointsXY
     from napari_nunext.core.marks import Status
+    from napari_nunext.core.nuclei import Nucleus
     from napari_nunext.store.entries import Run
     from napari_nunext.store.event import Event
     from napari_nunext.store.state.acceptance import Acceptance
@@ -34,33 +33,6 @@ if TYPE_CHECKING:
 REPEAT_RADIUS_UM = 2.0
 """A prediction this close to a correction says again what was corrected. Less than the radius of a
 lymphocyte, so that a neighbour is not taken for a repetition."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReviewedNucleus:
-    """A nucleus as it stands after review."""
-
-    nucleus: Nucleus
-    run_id: str | None = None
-    """The run that predicted it; None where a person placed it."""
-    touched: bool = False
-    """Whether any event of a person is about it."""
-    status: Status = "unreviewed"
-    flagged: bool = False
-    annotator: str | None = None
-    """Who touched it last."""
-    predicted_xy: tuple[float, float] | None = None
-    """Where the model put it, level-0 px; None where a person placed it."""
-
-    @property
-    def uid(self) -> UUID:
-        """Its identity."""
-        return self.nucleus.uid
-
-    @property
-    def is_human(self) -> bool:
-        """Whether a person placed it."""
-        return self.run_id is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +73,10 @@ class Base:
     aliases: dict[str, str]
     """What the model's categories are called, where they were renamed before."""
 
-    def admits(self, nuclei: Sequence[Nucleus]) -> NDArray[np.bool_]:
+    def admits(self, points_xy: PointsXY) -> NDArray[np.bool_]:
         """Which predictions lie in the region and repeat no correction, shape (N,)."""
-        points_xy = points_of(nuclei)
         admitted = self.region.contains(points_xy)
-        if self.blockers is not None and len(nuclei):
+        if self.blockers is not None and len(points_xy):
             distance_px, _ = self.blockers.query(points_xy)
             admitted &= distance_px > self.radius_px
         return admitted
@@ -126,45 +97,6 @@ def renamed(aliases: dict[str, str], event: Event) -> dict[str, str]:
     return {old: new for old, new in followed.items() if old != p["to"]}
 
 
-def as_predicted(run_id: str, nucleus: Nucleus, aliases: dict[str, str]) -> ReviewedNucleus:
-    """A prediction that nobody touched."""
-    if nucleus.category in aliases:
-        nucleus = recategorised(nucleus, aliases[nucleus.category])
-    return ReviewedNucleus(nucleus, run_id, predicted_xy=(nucleus.x_px, nucleus.y_px))
-
-
-# Built outright: `dataclasses.replace` would double the time of a refold.
-
-
-def recategorised(n: Nucleus, category: str) -> Nucleus:
-    """The same nucleus of another category."""
-    return Nucleus(n.uid, n.x_px, n.y_px, category, n.confidence, n.mask)
-
-
-def _called(n: ReviewedNucleus, category: str) -> ReviewedNucleus:
-    """The same nucleus under another name of its category."""
-    nucleus = recategorised(n.nucleus, category)
-    return ReviewedNucleus(
-        nucleus, n.run_id, n.touched, n.status, n.flagged, n.annotator, n.predicted_xy
-    )
-
-
-@contextmanager
-def _no_search_for_garbage() -> Iterator[None]:
-    """Have Python not look for garbage while many objects are made that will stay.
-
-    It would, every few hundred objects, and sometimes through all there are: with 100,000 nuclei
-    that takes longer than to make them.
-    """
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
-
-
 class Fold:
     """The state of an image while events are applied to it, in the order of the journal.
 
@@ -179,7 +111,7 @@ class Fold:
     def __init__(self, runs: dict[str, Run], named: frozenset[UUID] = frozenset()) -> None:
         self.runs = runs
         self._named = named
-        self.nuclei: dict[UUID, ReviewedNucleus] = {}
+        self.nuclei = Draft()
         self.deleted: dict[UUID, tuple[float, float]] = {}
         self.bases: tuple[Base, ...] = ()
         self.acceptances: tuple[Acceptance, ...] = ()
@@ -216,28 +148,6 @@ class Fold:
         self.acceptances, self.flagged = marks.acceptances, marks.flagged
         self.comments, self.said = marks.comments, marks.said
 
-    def put(self, uid: UUID, nucleus: ReviewedNucleus | None) -> None:
-        """Let a nucleus stand as it is now; None takes it away.
-
-        Nothing but this and `put_all` changes `nuclei`.
-        """
-        self.tally.note(uid, self.nuclei.get(uid))
-        if nucleus is None:
-            self.nuclei.pop(uid, None)
-        else:
-            self.nuclei[uid] = nucleus
-
-    def put_all(
-        self, nuclei: dict[UUID, ReviewedNucleus], before: dict[UUID, ReviewedNucleus]
-    ) -> None:
-        """The same for many, which stood like this before."""
-        self.tally.note_all(before)
-        self.nuclei.update(nuclei)
-
-    def of_category(self, name: str) -> dict[UUID, ReviewedNucleus]:
-        """The nuclei of a category."""
-        return {uid: n for uid, n in self.nuclei.items() if n.nucleus.category == name}
-
     def about(self, event: Event) -> ReviewedNucleus | None:
         """The nucleus that an event is about; None where it is not there."""
         return None if event.uid is None else self.nuclei.get(event.uid)
@@ -262,7 +172,7 @@ class Fold:
             event.annotator,
             old.predicted_xy,
         )
-        self.put(new.uid, new)
+        self.nuclei.put(new.uid, new)
 
     def say(self, name: str, value: Any) -> None:
         """Let a mark of the image, which has no field of its own, be this; compared, not changed.
@@ -271,34 +181,37 @@ class Fold:
         """
         self.said = {**self.said, name: value}
 
+    def is_as_seen(self, region: Box, seen: dict[str, Any]) -> bool:
+        """Whether what stands in a region is what an event says that somebody saw."""
+        return self.tally.is_as_said(seen, region, self.nuclei.finished())
+
     # The field
 
     def use(self, run: Run, region: Box) -> None:
         """Make what a run found the base of a region; what people touched stays."""
         radius_px = REPEAT_RADIUS_UM / run.info.mpp
         base = Base(run.run_id, region, radius_px, self._blockers(radius_px), self.aliases)
-        untouched = [n.nucleus for n in self.nuclei.values() if not n.touched]
-        inside = region.contains(points_of(untouched))
-        for nucleus, is_inside in zip(untouched, inside, strict=True):
-            if is_inside:
-                self.put(nucleus.uid, None)
-        absent = (run.hidden - self._named) | self.nuclei.keys() | self.deleted.keys()
-        for nucleus, admitted in zip(run.nuclei, base.admits(run.nuclei).tolist(), strict=True):
-            if admitted and nucleus.uid not in absent:
-                self.put(nucleus.uid, as_predicted(run.run_id, nucleus, self.aliases))
+        nuclei, said = self.nuclei, run.nuclei
+        nuclei.let_go(nuclei.untouched & region.contains(nuclei.ground.said.points_xy))
+        nuclei.settle()
+        absent = as_uids((*(run.hidden - self._named), *self.deleted))
+        is_new = base.admits(said.points_xy) & ~nuclei.hold(said.uids)
+        rows = said.rows_of(absent)
+        is_new[rows[rows >= 0]] = False
+        nuclei.grow(said, np.flatnonzero(is_new), run.run_id, self.runs, aliases=self.aliases)
         self.bases = (*self.bases, base)
         self.acceptances = after_run(self.acceptances, region)
 
     def _blockers(self, radius_px: float) -> scipy.spatial.cKDTree | None:
         corrections: list[tuple[float, float]] = []
-        for n in self.nuclei.values():
-            if n.touched:
-                here = (n.nucleus.x_px, n.nucleus.y_px)
-                corrections.append(here)
-                if n.predicted_xy is not None and n.predicted_xy != here:
-                    corrections.append(n.predicted_xy)
-        untouched_xy = points_of([n.nucleus for n in self.nuclei.values() if not n.touched])
-        corrections += self._lasting_deletions(untouched_xy, radius_px)
+        for n in self.nuclei.touched():
+            here = (n.nucleus.x_px, n.nucleus.y_px)
+            corrections.append(here)
+            if n.predicted_xy is not None and n.predicted_xy != here:
+                corrections.append(n.predicted_xy)
+        if self.deleted:
+            untouched_xy = self.nuclei.ground.said.points_xy[self.nuclei.untouched]
+            corrections += self._lasting_deletions(untouched_xy, radius_px)
         return scipy.spatial.cKDTree(corrections) if corrections else None
 
     def _lasting_deletions(
@@ -306,7 +219,7 @@ class Fold:
     ) -> list[tuple[float, float]]:
         """Deletions other than those of a duplicate, whose twin still stands untouched."""
         deletions = list(self.deleted.values())
-        if not deletions or len(untouched_xy) == 0:
+        if len(untouched_xy) == 0:
             return deletions
         distance_px, _ = scipy.spatial.cKDTree(untouched_xy).query(deletions)
         return [xy for xy, d in zip(deletions, distance_px, strict=True) if d > radius_px]
@@ -316,9 +229,5 @@ class Fold:
     def call(self, event: Event) -> None:
         """A nucleus of a renamed category is the same nucleus: nobody has touched it by that."""
         self.aliases = renamed(self.aliases, event)
-        if event.kind != "rename_category":
-            return
-        name, to = event.payload["name"], event.payload["to"]
-        before = self.of_category(name)
-        with _no_search_for_garbage():
-            self.put_all({uid: _called(n, to) for uid, n in before.items()}, before)
+        if event.kind == "rename_category":
+            self.nuclei.rename(event.payload["name"], event.payload["to"])

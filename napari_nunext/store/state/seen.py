@@ -22,16 +22,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nunext.core.nuclei import points_of
-from napari_nunext.store.state.acceptance import is_truth, truth_in
+from napari_nunext.store.state.acceptance import truth_in
+from napari_nunext.store.state.changes import changes
+from napari_nunext.store.state.nucleus_map import NucleusMap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from uuid import UUID
 
     from napari_nunext.core.geometry import Box
     from napari_nunext.core.nuclei import Nucleus
     from napari_nunext.core.shapes.masks import Mask
-    from napari_nunext.store.state.folding import ReviewedNucleus
+    from napari_nunext.store.state.nucleus_map import ReviewedNucleus
 
 VERSION = 2
 """Of the digest in events; those of the first version, one hash of all nuclei, say none."""
@@ -68,84 +69,38 @@ class Seen:
 
 
 class Tally:
-    """What stands in some regions, while nuclei change.
+    """What stands in some regions, from state to state of one image.
 
-    Changes are only noted, and counted in when it is asked for: what changes twice counts once, and
-    what was taken back not at all.
-
-    Parameters
-    ----------
-    other : Tally, optional
-        What was known before; it stays as it is.
+    It keeps the nuclei that it knew last, and counts in what differs when it is asked: what changed
+    twice counts once, and what was taken back not at all.
     """
 
-    def __init__(self, other: Tally | None = None) -> None:
-        # One assignment replaces both: it may be asked for in another thread than it is copied in.
-        self._known: tuple[dict[Box, Seen], dict[UUID, ReviewedNucleus | None]] = ({}, {})
-        """What stood in each region, and what has changed since, as it stood then."""
-        if other is not None:
-            seen, before = other._known
-            self._known = (dict(seen), dict(before))
+    def __init__(self) -> None:
+        # One assignment replaces both: threads may ask at once.
+        self._known: tuple[dict[Box, Seen], NucleusMap] = ({}, NucleusMap())
+        """What stood in each region, and the nuclei then."""
 
     @property
     def regions(self) -> tuple[Box, ...]:
         """Those that are kept up."""
         return tuple(self._known[0])
 
-    def note(self, uid: UUID, before: ReviewedNucleus | None) -> None:
-        """Know that a nucleus changes, which stood like this."""
-        if self._known[0]:
-            self._known[1].setdefault(uid, before)
-
-    def note_all(self, before: Mapping[UUID, ReviewedNucleus | None]) -> None:
-        """The same for many."""
-        seen, known = self._known
-        if seen:
-            self._known = (seen, {**before, **known})
-
-    def seen_in(self, region: Box, nuclei: Mapping[UUID, ReviewedNucleus]) -> Seen:
-        """What stands in one region; it is kept up from now on.
-
-        `nuclei` are all that stand anywhere now.
-        """
+    def seen_in(self, region: Box, nuclei: NucleusMap) -> Seen:
+        """What stands in a region; it is kept up from now on."""
         seen, before = self._known
-        if before:
-            seen = _kept_up(seen, before, nuclei)
+        if seen and nuclei is not before:
+            gone, come = changes(before, nuclei)
+            seen = {known: each.replaced(known, gone, come) for known, each in seen.items()}
         if region not in seen:
-            seen = {**seen, region: Seen.of(nuclei.values(), region)}
-        self._known = (seen, {})
+            seen = {**seen, region: Seen.of(nuclei.within(region), region)}
+        self._known = (seen, nuclei)
         return seen[region]
 
-    def is_as_said(
-        self, said: Mapping[str, Any], region: Box, nuclei: Mapping[UUID, ReviewedNucleus]
-    ) -> bool:
+    def is_as_said(self, said: Mapping[str, Any], region: Box, nuclei: NucleusMap) -> bool:
         """Whether what stands in a region is what an event says, in any version."""
         if "version" in said:
             return said == self.seen_in(region, nuclei).to_json()
-        return said == _first_version(nuclei.values(), region)
-
-
-def _kept_up(
-    seen: Mapping[Box, Seen],
-    before: Mapping[UUID, ReviewedNucleus | None],
-    after: Mapping[UUID, ReviewedNucleus],
-) -> dict[Box, Seen]:
-    """What stands in each region after some nuclei, as they stood `before`, may have changed."""
-    gone, come = [], []
-    for uid, old in before.items():
-        new = after.get(uid)
-        if old is not None and new is not None and _are_alike(old, new):
-            continue
-        if old is not None:
-            gone.append(old)
-        if new is not None:
-            come.append(new)
-    return {region: each.replaced(region, gone, come) for region, each in seen.items()}
-
-
-def _are_alike(one: ReviewedNucleus, other: ReviewedNucleus) -> bool:
-    """Whether two say the same of what stands; a quick look that may miss it."""
-    return one.nucleus is other.nucleus and is_truth(one) == is_truth(other)
+        return said == _first_version(nuclei.within(region), region)
 
 
 def _digest(nucleus: Nucleus) -> int:

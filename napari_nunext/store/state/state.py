@@ -27,19 +27,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from napari_nunext.core.nuclei import points_of
+import numpy as np
+
+from napari_nunext.core.predictions import Predictions
 from napari_nunext.core.uids import as_uids
 from napari_nunext.store.event import KINDS
 from napari_nunext.store.gestures import History, histories_after
 from napari_nunext.store.state.acceptance import Acceptance, may_depend_on
-from napari_nunext.store.state.folding import (
-    Base,
-    Comment,
-    Fold,
-    Marks,
-    ReviewedNucleus,
-    as_predicted,
-)
+from napari_nunext.store.state.folding import Base, Comment, Fold, Marks
 from napari_nunext.store.state.seen import Tally
 from napari_nunext.store.state.trail import Recorder, Trail
 
@@ -47,11 +42,12 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from uuid import UUID
 
-    from napari_nunext.core.geometry import Box
+    from napari_nunext.core.geometry import Box, PointsXY
     from napari_nunext.core.nuclei import Nucleus
     from napari_nunext.core.shapes.masks import Mask
     from napari_nunext.store.entries import Run, RunStatus
     from napari_nunext.store.event import Event
+    from napari_nunext.store.state.nucleus_map import Draft, NucleusMap
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +57,8 @@ class FieldState:
     Two states are equal when they show the same thing and undo the same gestures.
     """
 
-    nuclei: dict[UUID, ReviewedNucleus]
-    """What stands, rejected nuclei included, by uid. Treated as immutable."""
+    nuclei: NucleusMap
+    """What stands, rejected nuclei included, by uid."""
     acceptances: tuple[Acceptance, ...]
     """What people accepted, in the order they did."""
     flagged: bool
@@ -105,8 +101,8 @@ class FieldState:
     def apply(self, *events: Event) -> FieldState:
         """The state after `events`, equal to folding everything again.
 
-        An edit, and the undo or redo of a gesture that nothing later depends on, cost a copy of a
-        dictionary; `use_run` and an event about a hidden prediction fold again.
+        An edit, and the undo or redo of a gesture that nothing later depends on, cost a copy of
+        what people touched; `use_run` and an event about a hidden prediction fold again.
         """
         all_events = (*self.events, *events)
         if len(events) == 1 and events[0].kind in ("undo", "redo"):
@@ -125,13 +121,7 @@ class FieldState:
     def _refolded(self, runs: dict[str, Run], events: Sequence[Event]) -> FieldState:
         """The state folded from the beginning; what is known to stand in regions is kept up."""
         new = FieldState.fold(runs.values(), events)
-        if not self._tally.regions:
-            return new
-        tally = Tally(self._tally)
-        was, now = self.nuclei, new.nuclei
-        tally.note_all({uid: old for uid, old in was.items() if now.get(uid) is not old})
-        tally.note_all({uid: None for uid in now if uid not in was})
-        return replace(new, _tally=tally)
+        return replace(new, _tally=self._tally) if self._tally.regions else new
 
     def _needs_refold(self, event: Event) -> bool:
         return KINDS[event.kind].reach == "everything" or (
@@ -164,9 +154,11 @@ class FieldState:
         fold.marks = step.marks
         if step.aliases is not None:
             fold.aliases = step.aliases
-            fold.put_all(step.renamed, {uid: fold.nuclei[uid] for uid in step.renamed})
+            fold.nuclei.call(step.called)
+            for touched in step.renamed:
+                fold.nuclei.put(touched.uid, touched)
         for uid, (nucleus, deleted_xy) in step.nuclei.items():
-            fold.put(uid, nucleus)
+            fold.nuclei.put(uid, nucleus)
             if deleted_xy is None:
                 fold.deleted.pop(uid, None)
             else:
@@ -195,7 +187,7 @@ class FieldState:
         trail: Trail,
     ) -> FieldState:
         return cls(
-            nuclei=fold.nuclei,
+            nuclei=fold.nuclei.finished(),
             acceptances=fold.acceptances,
             flagged=fold.flagged,
             comments=fold.comments,
@@ -214,13 +206,13 @@ class FieldState:
 
     def _thawed(self) -> Fold:
         fold = Fold(self.runs)
-        fold.nuclei = dict(self.nuclei)
+        fold.nuclei = self.nuclei.edited()
         fold.deleted = dict(self.deleted)
         fold.bases = self.bases
         fold.marks = Marks(self.acceptances, self.flagged, self.comments, self.said)
         fold.aliases = self._aliases
         fold.imports = self._imports
-        fold.tally = Tally(self._tally)
+        fold.tally = self._tally
         return fold
 
     # What is truth
@@ -254,63 +246,49 @@ class FieldState:
         """The state that knows `run`; nothing of it shows before a `use_run`."""
         return self._refolded({**self.runs, run.run_id: run}, self.events)
 
-    def with_predictions(self, run_id: str, nuclei: Sequence[Nucleus]) -> FieldState:
+    def with_predictions(self, run_id: str, nuclei: Iterable[Nucleus]) -> FieldState:
         """The state with further predictions of a run, equal to folding everything again."""
-        run = self.runs[run_id]
-        runs = {**self.runs, run_id: replace(run, nuclei=run.nuclei.joined(nuclei))}
+        run, new = self.runs[run_id], Predictions.of(nuclei)
+        runs = {**self.runs, run_id: replace(run, nuclei=run.nuclei.joined(new))}
         base = self._latest_use(run_id)
-        if (
-            base is None
-            or base.aliases is not self._aliases
-            or any(n.uid in run.hidden for n in nuclei)
-        ):
+        is_hidden = (new.rows_of(as_uids(run.hidden)) >= 0).any()
+        if base is None or base.aliases is not self._aliases or is_hidden:
             return self._refolded(runs, self.events)
-        admitted = base.admits(nuclei)
-        if may_depend_on(self.acceptances, points_of(nuclei)[admitted]):
+        rows = np.flatnonzero(base.admits(new.points_xy))
+        if may_depend_on(self.acceptances, new.points_xy[rows]):
             return self._refolded(runs, self.events)
-        new = {
-            n.uid: as_predicted(run_id, n, base.aliases)
-            for n, ok in zip(nuclei, admitted, strict=True)
-            if ok
-        }
-        return self._streamed(runs, {**self.nuclei, **new}, new)
+        now = self.nuclei.edited()
+        now.grow(new, rows, run_id, runs, aliases=base.aliases, first=len(run.nuclei))
+        return self._streamed(runs, now, {n.uid for n in new})
 
     def with_hidden(self, run_id: str, uids: Collection[UUID]) -> FieldState:
         """The state after the server took predictions back; touched nuclei stay."""
         run = self.runs[run_id]
         hidden = run.hidden | frozenset(uids)
         runs = {**self.runs, run_id: replace(run, hidden=hidden)}
-        here = [n for n in run.nuclei if n.uid in hidden]
-        if self._latest_use(run_id) is None or may_depend_on(self.acceptances, points_of(here)):
+        here_xy = _places_of(run, hidden)
+        if self._latest_use(run_id) is None or may_depend_on(self.acceptances, here_xy):
             return self._refolded(runs, self.events)
-        gone = {uid for uid in uids if uid in self.nuclei and not self.nuclei[uid].touched}
-        kept = {uid: n for uid, n in self.nuclei.items() if uid not in gone}
-        return self._streamed(runs, kept, uids)
+        now = self.nuclei.edited()
+        now.hide(as_uids(uids))
+        return self._streamed(runs, now, uids)
 
     def with_masks(self, run_id: str, masks: Mapping[UUID, Mask]) -> FieldState:
         """The state with masks for predictions of a run, equal to folding everything again."""
         run = self.runs[run_id]
-        nuclei = run.nuclei.with_masks(masks)
-        runs = {**self.runs, run_id: replace(run, nuclei=nuclei)}
-        shown = [self.nuclei[uid] for uid in masks if uid in self.nuclei]
-        rows = nuclei.rows_of(as_uids(masks))
-        outlined_xy = nuclei.points_xy[rows[rows >= 0]]
-        if any(n.touched for n in shown) or may_depend_on(self.acceptances, outlined_xy):
+        runs = {**self.runs, run_id: replace(run, nuclei=run.nuclei.with_masks(masks))}
+        if not masks.keys().isdisjoint(n.uid for n in self.nuclei.touched()) or may_depend_on(
+            self.acceptances, _places_of(run, masks)
+        ):
             return self._refolded(runs, self.events)
-        new = {n.uid: replace(n, nucleus=replace(n.nucleus, mask=masks[n.uid])) for n in shown}
-        return self._streamed(runs, {**self.nuclei, **new}, masks)
+        now = self.nuclei.edited()
+        now.outline(masks)
+        return self._streamed(runs, now, masks)
 
-    def _streamed(
-        self,
-        runs: dict[str, Run],
-        nuclei: dict[UUID, ReviewedNucleus],
-        uids: Collection[UUID],
-    ) -> FieldState:
+    def _streamed(self, runs: dict[str, Run], now: Draft, uids: Collection[UUID]) -> FieldState:
         """The state after a run has said more of the nuclei `uids`."""
         trail = self._trail.beside_stream(uids, len(self.events))
-        tally = Tally(self._tally)
-        tally.note_all({uid: self.nuclei.get(uid) for uid in uids})
-        return replace(self, runs=runs, nuclei=nuclei, _trail=trail, _tally=tally)
+        return replace(self, runs=runs, nuclei=now.finished(), _trail=trail)
 
     def with_finished(self, run_id: str, status: RunStatus) -> FieldState:
         """The state that knows how a run ended; it shows the same."""
@@ -351,6 +329,12 @@ class FieldState:
 
     def _history(self, annotator: str) -> History:
         return self.histories.get(annotator, History())
+
+
+def _places_of(run: Run, uids: Iterable[UUID]) -> PointsXY:
+    """Where those of some nuclei lie that are predictions of a run."""
+    rows = run.nuclei.rows_of(as_uids(uids))
+    return run.nuclei.points_xy[rows[rows >= 0]]
 
 
 def events_of(events: Iterable[Event], annotators: Collection[str] | None) -> tuple[Event, ...]:

@@ -7,7 +7,7 @@ replaced. A `Trail` knows what that was, and when it will not do.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from napari_nunext.store.event import KINDS
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from napari_nunext.store.event import Event
-    from napari_nunext.store.state.folding import Fold, Marks, ReviewedNucleus
+    from napari_nunext.store.state.folding import Fold, Marks
+    from napari_nunext.store.state.nucleus_map import ReviewedNucleus
 
     Entry: TypeAlias = tuple[ReviewedNucleus | None, tuple[float, float] | None]
     """A nucleus as it stood, and where it lay if it was deleted."""
@@ -40,8 +41,10 @@ class Step:
     """The field's marks as they were."""
     aliases: dict[str, str] | None = None
     """What had become of categories' names, where it changed that; None where it did not."""
-    renamed: dict[UUID, ReviewedNucleus] = field(default_factory=dict)
-    """Those of a category that it renamed, as they were; none of its events is about them."""
+    called: tuple[str, ...] = ()
+    """What the categories of untouched nuclei were called, where it changed names."""
+    renamed: tuple[ReviewedNucleus, ...] = ()
+    """Touched nuclei whose category it renamed, as they were; none of its events is about them."""
 
     def may_hold_any(self, uids: Collection[UUID]) -> bool:
         """Whether what it replaced depends on any of these nuclei; an acceptance does on all."""
@@ -125,9 +128,10 @@ class Recorder:
             self._since = at + 1
             return
         if renames:
-            is_new_name = event.kind == "rename_category"
-            old = fold.of_category(event.payload["name"]) if is_new_name else {}
-            self._steps.append(Step(event.group, at, {}, fold.marks, fold.aliases, old))
+            name = event.payload["name"]
+            old = tuple(n for n in fold.nuclei.touched() if n.nucleus.category == name)
+            called = fold.nuclei.ground.called
+            self._steps.append(Step(event.group, at, {}, fold.marks, fold.aliases, called, old))
         elif last is None:
             self._steps.append(Step(event.group, at, {}, fold.marks))
         else:

@@ -64,14 +64,14 @@ class Drawn:
 
     def uids(self, points: Iterable[int]) -> list[UUID]:
         """Identities of the nuclei that some points stand for."""
-        return [n.uid for n in self.table.nuclei[self.rows[list(points)]]]
+        return self.table.uids_at(self.rows[list(points)])
 
     def is_as(self, other: Drawn) -> bool:
         """Whether both show the same."""
         return (
-            np.array_equal(self.table.ids[self.rows], other.table.ids[other.rows])
-            and np.array_equal(self.colors, other.colors)
-            and np.array_equal(self.sure, other.sure)
+            np.array_equal(self.table.uids[self.rows], other.table.uids[other.rows])
+            and np.array_equal(self.places_rc, other.places_rc)
+            and self.looks_like(other)
         )
 
     def looks_like(self, other: Drawn) -> bool:

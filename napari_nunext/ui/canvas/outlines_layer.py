@@ -63,7 +63,8 @@ class Painted:
 
     def masks(self, chosen: NDArray[np.bool_]) -> list[Mask]:
         """Some of the masks."""
-        return [n.nucleus.mask for n in self.table.nuclei[self.rows[chosen]]]
+        masks = (n.nucleus.mask for n in self.table.nuclei_at(self.rows[chosen]))
+        return [mask for mask in masks if mask is not None]
 
 
 class OutlinesLayer:
@@ -200,14 +201,11 @@ class OutlinesLayer:
         label = {c.name: min(i, COLORS) for i, c in enumerate(self._model.categories, start=1)}
         labels_of = np.array([label.get(name, COLORS) for name in table.names], dtype=np.uint8)
         labels = labels_of[table.category]
-        state, selected = self._model.state, self._model.selected
-        if state is not None and selected:
-            nuclei = [state.nuclei[uid] for uid in selected if uid in state.nuclei]
-            labels[table.rows_of(nuclei)] = SELECTED
+        labels[table.rows_of(self._model.selected)] = SELECTED
         shown = (table.mask_ids != 0) & ~table.rejected & ~table.is_of(hidden)
         draft = self._model.draft
-        if state is not None and draft is not None and draft.uid in state.nuclei:
-            shown[table.rows_of([state.nuclei[draft.uid]])] = False
+        if draft is not None:
+            shown[table.rows_of([draft.uid])] = False
         rows = np.flatnonzero(shown)
         mask_ids, first = np.unique(table.mask_ids[rows], return_index=True)
         rows = rows[first]

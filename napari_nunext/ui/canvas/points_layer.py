@@ -175,11 +175,10 @@ class NucleiLayer:
 
     def _rows_selected(self, drawn: Drawn) -> set[int]:
         """Which points stand for what is selected in the review."""
-        state, selected = self._model.state, self._model.selected
-        if state is None or not selected:
+        if not self._model.selected:
             return set()
-        nuclei = [state.nuclei[uid] for uid in selected if uid in state.nuclei]
-        return set(np.flatnonzero(np.isin(drawn.rows, drawn.table.rows_of(nuclei))).tolist())
+        rows = drawn.table.rows_of(self._model.selected)
+        return set(np.flatnonzero(np.isin(drawn.rows, rows, assume_unique=True)).tolist())
 
     def show_tool(self) -> None:
         """Let the mouse do what the user chose."""

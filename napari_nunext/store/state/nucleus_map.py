@@ -1,0 +1,385 @@
+"""The nuclei of a state: columns of what runs said, and over them what people touched.
+
+Most nuclei of a large field are as a run said them. They stay rows of arrays, and are objects for
+as long as somebody looks at them. An edit copies what people touched, and none of the rows; a new
+name of a category changes a table of names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import ItemsView, Mapping, ValuesView
+from dataclasses import dataclass, replace
+from functools import cached_property
+from types import MappingProxyType
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from napari_nunext.core.nuclei import Nucleus, points_of
+from napari_nunext.core.predictions import Predictions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from uuid import UUID
+
+    from numpy.typing import NDArray
+
+    from napari_nunext.core.geometry import Box
+    from napari_nunext.core.marks import Status
+    from napari_nunext.core.predictions import Uids
+    from napari_nunext.core.shapes.masks import Mask
+
+Key = TypeVar("Key")
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewedNucleus:
+    """A nucleus as it stands after review."""
+
+    nucleus: Nucleus
+    run_id: str | None = None
+    """The run that predicted it; None where a person placed it."""
+    touched: bool = False
+    """Whether any event of a person is about it."""
+    status: Status = "unreviewed"
+    flagged: bool = False
+    annotator: str | None = None
+    """Who touched it last."""
+    predicted_xy: tuple[float, float] | None = None
+    """Where the model put it, level-0 px; None where a person placed it."""
+
+    @property
+    def uid(self) -> UUID:
+        """Its identity."""
+        return self.nucleus.uid
+
+    @property
+    def is_human(self) -> bool:
+        """Whether a person placed it."""
+        return self.run_id is None
+
+
+def recategorised(n: Nucleus, category: str) -> Nucleus:
+    """The same nucleus of another category."""
+    # Built outright: `dataclasses.replace` would double the time of a refold.
+    return Nucleus(n.uid, n.x_px, n.y_px, category, n.confidence, n.mask)
+
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """N nuclei as runs said them, in the order of the state. Never changes."""
+
+    said: Predictions
+    called: tuple[str, ...]
+    """What each of the categories in `said.names` is called now; two may be called the same."""
+    run_ids: tuple[str, ...]
+    """Of all runs over the image, in the order in which they were started."""
+    run: NDArray[np.int32]
+    """Place in `run_ids`, shape (N,); -1 where a person placed the nucleus: they touched it."""
+    place: NDArray[np.int64]
+    """Of the prediction in its run, shape (N,)."""
+
+    @classmethod
+    def bare(cls) -> Ground:
+        """Nobody said anything."""
+        nothing = np.empty(0, dtype=np.int64)
+        return cls(Predictions.of(), (), (), nothing.astype(np.int32), nothing)
+
+    def __len__(self) -> int:
+        return len(self.run)
+
+    def __getitem__(self, row: int) -> ReviewedNucleus:
+        if row not in self._made:
+            (self._made[row],) = self.nuclei(np.array([row]))
+        return self._made[row]
+
+    @cached_property
+    def _made(self) -> dict[int, ReviewedNucleus]:
+        """Those that somebody asked for one by one: the next question is often about them too."""
+        return {}
+
+    def nuclei(self, rows: NDArray[np.intp]) -> Iterator[ReviewedNucleus]:
+        """Make those of some rows, in that order."""
+        said = replace(self.said.at(rows), names=self.called)
+        for nucleus, run in zip(said, self.run[rows].tolist(), strict=True):
+            xy = (nucleus.x_px, nucleus.y_px)
+            yield ReviewedNucleus(nucleus, self.run_ids[run], predicted_xy=xy)
+
+    @cached_property
+    def mask_keys(self) -> NDArray[np.int64]:
+        """A number below 0 for each mask, of which no other run's has the same; 0 for no mask."""
+        keys = -((self.run.astype(np.int64) << 40) + self.place + 1)
+        return np.where(self.said.masks.drawn, keys, 0)
+
+    def at(self, rows: NDArray[np.intp]) -> Ground:
+        """Some rows."""
+        said = self.said.at(rows)
+        return replace(self, said=said, run=self.run[rows], place=self.place[rows])
+
+    def joined(
+        self, said: Predictions, run_ids: tuple[str, ...], run: int, place: NDArray[np.int64]
+    ) -> Ground:
+        """These rows, and then others; all are called what their categories are called now."""
+        both = with_names(self.said, self.called).joined(said)
+        runs = np.full(len(said), run, dtype=np.int32)
+        return Ground(
+            both,
+            both.names,
+            run_ids,
+            np.concatenate((self.run, runs)),
+            np.concatenate((self.place, place)),
+        )
+
+
+def with_names(said: Predictions, names: Sequence[str]) -> Predictions:
+    """The same predictions with other names of their categories, two of which may be the same."""
+    if tuple(names) == said.names:
+        return said
+    unique = tuple(dict.fromkeys(names))
+    codes = np.array([unique.index(name) for name in names], dtype=said.category.dtype)
+    return replace(said, category=codes[said.category], names=unique)
+
+
+class NucleusMap(Mapping["UUID", ReviewedNucleus]):
+    """The nuclei that stand, rejected ones included, by uid. Never changes.
+
+    The order is that of the journal: what a run said stands where the run was used, what a person
+    placed where they placed it. An edit leaves a nucleus in its place.
+
+    Parameters
+    ----------
+    ground : Ground, optional
+    changed : mapping of int to ReviewedNucleus or None, optional
+        What stands in the place of some rows of the ground, None for nothing. A person touched it.
+    added : mapping of UUID to ReviewedNucleus, optional
+        What stands behind all rows, in this order.
+    """
+
+    __slots__ = ("_added", "_changed", "_ground")
+
+    def __init__(
+        self,
+        ground: Ground | None = None,
+        changed: Mapping[int, ReviewedNucleus | None] = MappingProxyType({}),
+        added: Mapping[UUID, ReviewedNucleus] = MappingProxyType({}),
+    ) -> None:
+        self._ground = Ground.bare() if ground is None else ground
+        self._changed = dict(changed)
+        self._added = dict(added)
+
+    @property
+    def ground(self) -> Ground:
+        """What runs said."""
+        return self._ground
+
+    @property
+    def changed(self) -> Mapping[int, ReviewedNucleus | None]:
+        """What stands in the place of rows of the ground; None for nothing."""
+        return self._changed
+
+    @property
+    def added(self) -> Mapping[UUID, ReviewedNucleus]:
+        """What stands behind all rows."""
+        return self._added
+
+    # A mapping
+
+    def __getitem__(self, uid: UUID) -> ReviewedNucleus:
+        found = self.get(uid)
+        if found is None:
+            raise KeyError(uid)
+        return found
+
+    def get(self, uid: UUID, default: None = None) -> ReviewedNucleus | None:  # type: ignore[override]
+        """The nucleus with this uid; None where none stands."""
+        if uid in self._added:
+            return self._added[uid]
+        row = self._ground.said.row_of(uid)
+        if row is None:
+            return None
+        return self._changed[row] if row in self._changed else self._ground[row]
+
+    def __contains__(self, uid: object) -> bool:
+        if uid in self._added:
+            return True
+        row = self._ground.said.row_of(uid)  # type: ignore[arg-type]
+        return row is not None and self._changed.get(row, True) is not None
+
+    def __len__(self) -> int:
+        gone = sum(nucleus is None for nucleus in self._changed.values())
+        return len(self._ground) - gone + len(self._added)
+
+    def __iter__(self) -> Iterator[UUID]:
+        return (nucleus.uid for nucleus in self._all())
+
+    def values(self) -> ValuesView[ReviewedNucleus]:
+        """The nuclei, in order."""
+        return _Values(self)
+
+    def items(self) -> ItemsView[UUID, ReviewedNucleus]:
+        """The nuclei with their uids, in order."""
+        return _Items(self)
+
+    def _all(self) -> Iterator[ReviewedNucleus]:
+        yield from self.at(np.arange(len(self._ground)))
+        yield from self._added.values()
+
+    def at(self, rows: NDArray[np.intp]) -> Iterator[ReviewedNucleus]:
+        """What stands in some rows of the ground, in the order of `rows`."""
+        untouched = self.untouched[rows]
+        made = self._ground.nuclei(rows[untouched])
+        for row, is_untouched in zip(rows.tolist(), untouched.tolist(), strict=True):
+            nucleus = next(made) if is_untouched else self._changed[row]
+            if nucleus is not None:
+                yield nucleus
+
+    # Many at once
+
+    @property
+    def untouched(self) -> NDArray[np.bool_]:
+        """Which rows of the ground stand as a run said them, shape (N,)."""
+        rows = np.ones(len(self._ground), dtype=bool)
+        rows[list(self._changed)] = False
+        return rows
+
+    def touched(self) -> Iterator[ReviewedNucleus]:
+        """The nuclei that a person touched or placed."""
+        yield from (nucleus for nucleus in self._changed.values() if nucleus is not None)
+        yield from self._added.values()
+
+    def hold(self, uids: Uids) -> NDArray[np.bool_]:
+        """Which nuclei with these uids, shape (N, 16), stand; shape (N,)."""
+        stands = np.ones(len(self._ground) + 1, dtype=bool)
+        stands[[row for row, nucleus in self._changed.items() if nucleus is None]] = False
+        stands[-1] = False
+        held: NDArray[np.bool_] = stands[self._ground.said.rows_of(uids)]
+        if self._added and len(uids):
+            held |= Predictions.of(n.nucleus for n in self._added.values()).rows_of(uids) >= 0
+        return held
+
+    def within(self, region: Box) -> list[ReviewedNucleus]:
+        """The nuclei whose centroid lies in a region, in order."""
+        inside = region.contains(self._ground.said.points_xy) & self.untouched
+        inside[_inside(self._changed, region)] = True
+        added = [self._added[uid] for uid in _inside(self._added, region)]
+        return [*self.at(np.flatnonzero(inside)), *added]
+
+    def edited(self) -> Draft:
+        """A copy that can be changed."""
+        return Draft(self._ground, self._changed, self._added)
+
+
+class Draft(NucleusMap):
+    """The nuclei while they change."""
+
+    __slots__ = ()
+
+    def finished(self) -> NucleusMap:
+        """The nuclei as they are now."""
+        return NucleusMap(self._ground, self._changed, self._added)
+
+    def put(self, uid: UUID, nucleus: ReviewedNucleus | None) -> None:
+        """Let a nucleus stand as it is, in the place it has or had; None takes it away."""
+        row = None if uid in self._added else self._ground.said.row_of(uid)
+        if row is not None and nucleus is not None and not nucleus.touched:
+            self._changed.pop(row, None)  # the run said so
+        elif row is not None:
+            self._changed[row] = nucleus
+        elif nucleus is not None:
+            self._added[uid] = nucleus
+        else:
+            self._added.pop(uid, None)
+
+    def place(self, nucleus: ReviewedNucleus) -> None:
+        """Let a nucleus that did not stand be the last."""
+        self._added[nucleus.uid] = nucleus
+
+    def call(self, called: tuple[str, ...]) -> None:
+        """Give the categories of the ground other names, as `Ground.called` has them."""
+        self._ground = replace(self._ground, called=called)
+
+    def rename(self, name: str, to: str) -> None:
+        """Give a category another name."""
+        for n in [n for n in self.touched() if n.nucleus.category == name]:
+            self.put(n.uid, replace(n, nucleus=recategorised(n.nucleus, to)))
+        self.call(tuple(to if each == name else each for each in self._ground.called))
+
+    def let_go(self, rows: NDArray[np.bool_]) -> None:
+        """Let rows of the ground, shape (N,), and whatever stands in their place be no more."""
+        if not rows.any():
+            return
+        kept = ~rows
+        new_row = np.cumsum(kept) - 1
+        self._ground = self._ground.at(np.flatnonzero(kept))
+        self._changed = {
+            int(new_row[row]): nucleus for row, nucleus in self._changed.items() if kept[row]
+        }
+
+    def hide(self, uids: Uids) -> None:
+        """Let rows of these uids, shape (N, 16), be no more; what people touched stays."""
+        rows = self._ground.said.rows_of(uids)
+        hidden = np.zeros(len(self._ground), dtype=bool)
+        hidden[rows[rows >= 0]] = True
+        self.let_go(hidden & self.untouched)
+
+    def settle(self) -> None:
+        """Make a row of what was added, in front of all rows that come, and forget what is gone."""
+        gone = np.zeros(len(self._ground), dtype=bool)
+        gone[[row for row, nucleus in self._changed.items() if nucleus is None]] = True
+        self.let_go(gone)
+        added = list(self._added.values())
+        nobody = np.full(len(added), -1, dtype=np.int64)
+        first = len(self._ground)
+        placed = Predictions.of(n.nucleus for n in added)
+        self._ground = self._ground.joined(placed, self._ground.run_ids, -1, nobody)
+        self._changed |= dict(enumerate(added, start=first))
+        self._added = {}
+
+    def grow(
+        self,
+        said: Predictions,
+        rows: NDArray[np.intp],
+        run_id: str,
+        run_ids: Iterable[str],
+        *,
+        aliases: Mapping[str, str],
+        first: int = 0,
+    ) -> None:
+        """Let some rows of what a run said stand behind those that do.
+
+        Parameters
+        ----------
+        said : Predictions
+            What the run says, from its prediction number `first` on.
+        rows : ndarray
+        run_id : str
+        run_ids : iterable of str
+            Of all runs over the image, in the order in which they were started.
+        aliases : mapping of str to str
+            What the run's categories are called, where that is something else.
+        first : int
+        """
+        ids = tuple(run_ids)
+        new = with_names(said.at(rows), [aliases.get(name, name) for name in said.names])
+        self._ground = self._ground.joined(new, ids, ids.index(run_id), rows + first)
+
+    def outline(self, masks: Mapping[UUID, Mask]) -> None:
+        """Give rows of the ground masks."""
+        self._ground = replace(self._ground, said=self._ground.said.with_masks(masks))
+
+
+class _Values(ValuesView[ReviewedNucleus]):
+    def __iter__(self) -> Iterator[ReviewedNucleus]:
+        return self._mapping._all()  # type: ignore[attr-defined,no-any-return]
+
+
+class _Items(ItemsView["UUID", ReviewedNucleus]):
+    def __iter__(self) -> Iterator[tuple[UUID, ReviewedNucleus]]:
+        return ((n.uid, n) for n in self._mapping._all())  # type: ignore[attr-defined]
+
+
+def _inside(nuclei: Mapping[Key, ReviewedNucleus | None], region: Box) -> list[Key]:
+    """The keys of those nuclei that lie in a region."""
+    there = [(key, n.nucleus) for key, n in nuclei.items() if n is not None]
+    inside = region.contains(points_of([nucleus for _, nucleus in there])).tolist()
+    return [key for (key, _), is_inside in zip(there, inside, strict=True) if is_inside]
