@@ -16,6 +16,7 @@ from napari_nunext.review.fields import status_of
 from napari_nunext.review.history import History
 from napari_nunext.review.model import Notice, ReviewModel, SaveStatus
 from napari_nunext.review.soundness import Soundness
+from napari_nunext.review.table import NucleusTable
 from napari_nunext.review.writer import JournalWriter
 from napari_nunext.store import events
 from napari_nunext.store.categories import CategoryBook, fold_categories
@@ -181,13 +182,12 @@ class Session:
     def _put_state(self, sha256: str, state: FieldState) -> None:
         self._states[sha256] = state
         self._update_queue(sha256, state)
-        field = self.model.open_field
-        if field is None or field.entry.sha256 != sha256:
-            self._in_use[sha256] = frozenset(n.nucleus.category for n in state.nuclei.values())
+        if self.is_open(sha256):
+            self.model.state = state
+        table = self.model.table if self.is_open(sha256) else NucleusTable.empty().after(state)
+        self._in_use[sha256] = frozenset(name for name, count in table.counts().items() if count)
+        if not self.is_open(sha256):
             return
-        self.model.state = state
-        counts = self.model.table.counts()
-        self._in_use[sha256] = frozenset(name for name, count in counts.items() if count)
         self.model.selected = self.model.selected & state.nuclei.keys()
         self.show_history()
 

@@ -166,6 +166,14 @@ def test_any_walk_of_edits_is_that_of_a_dictionary(seed: int) -> None:
             np.array([(n.nucleus.x_px, n.nucleus.y_px) for n in plain.values()]).reshape(-1, 2)
         )
         assert now.within(region) == [n for n, ok in zip(plain.values(), inside, strict=True) if ok]
+        x, y, reach = *rng.uniform(0, 40, 2).tolist(), float(rng.integers(1, 12))
+        far = {u: np.hypot(n.nucleus.x_px - x, n.nucleus.y_px - y) for u, n in plain.items()}
+        near = [n.uid for n in now.near(x, y, reach)]
+        assert set(near) == {u for u in plain if far[u] <= reach}
+        assert near == sorted(near, key=far.__getitem__)
+        assert {n.uid for n in now.covering(x, y)} == {
+            u for u, n in plain.items() if n.nucleus.mask and n.nucleus.mask.covers(x, y)
+        }
         asked = [*walk.plain, *walk.gone, uuid4()]
         assert [uid in now for uid in asked] == [uid in plain for uid in asked]
         assert [now.get(uid) for uid in asked] == [plain.get(uid) for uid in asked]

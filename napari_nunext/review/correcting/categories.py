@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from napari_nunext.core.nuclei import Category
 from napari_nunext.review.colors import next_color
 from napari_nunext.review.model import Notice
+from napari_nunext.review.table import NucleusTable
 from napari_nunext.store import events
-from napari_nunext.store.state.acceptance import is_truth
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,4 +107,4 @@ class CategoryEditor:
 
 
 def _count(state: FieldState, name: str) -> int:
-    return sum(is_truth(n) and n.nucleus.category == name for n in state.nuclei.values())
+    return NucleusTable.empty().after(state).counts().get(name, 0)

@@ -51,5 +51,5 @@ def unseen_parts(state: FieldState, region: Box) -> list[Box]:
 
 
 def _touched(state: FieldState) -> PointsXY:
-    standing = [(n.nucleus.x_px, n.nucleus.y_px) for n in state.nuclei.values() if n.touched]
+    standing = [(n.nucleus.x_px, n.nucleus.y_px) for n in state.nuclei.touched()]
     return as_points_xy([*standing, *state.deleted.values()])

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
+from uuid import UUID
+
+import numpy as np
 
 from napari_nunext.store import events
 from napari_nunext.store.state.acceptance import is_truth
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from uuid import UUID
 
+    from numpy.typing import NDArray
+
+    from napari_nunext.core.geometry import PointsXY
     from napari_nunext.core.nuclei import Nucleus
     from napari_nunext.store import Event, FieldState, ReviewedNucleus
+    from napari_nunext.store.state.nucleus_map import NucleusMap
 
 BAND_PX = 64.0
 """Height of the bands in which unsure nuclei are visited, so that the view moves little."""
@@ -55,14 +61,11 @@ def nucleus_at(state: FieldState, x_px: float, y_px: float, reach_px: float) -> 
     Of those whose outline covers the place, or else whose point is in reach, it is the one with the
     nearest point. Rejected nuclei are not meant.
     """
-    standing = [n.nucleus for n in state.nuclei.values() if is_truth(n)]
-    covering = [n for n in standing if n.mask is not None and n.mask.covers(x_px, y_px)]
-    near = covering or [n for n in standing if _distance_px(n, x_px, y_px) <= reach_px]
-    return min(near, key=lambda n: _distance_px(n, x_px, y_px)).uid if near else None
-
-
-def _distance_px(nucleus: Nucleus, x_px: float, y_px: float) -> float:
-    return math.hypot(nucleus.x_px - x_px, nucleus.y_px - y_px)
+    covering = [n.nucleus for n in state.nuclei.covering(x_px, y_px) if is_truth(n)]
+    if covering:
+        return min(covering, key=lambda n: math.hypot(n.x_px - x_px, n.y_px - y_px)).uid
+    near = state.nuclei.near(x_px, y_px, reach_px)
+    return next((n.uid for n in near if is_truth(n)), None)
 
 
 def is_sure(nucleus: ReviewedNucleus, sure_above: float) -> bool:
@@ -73,8 +76,16 @@ def is_sure(nucleus: ReviewedNucleus, sure_above: float) -> bool:
 
 def unsure_in_order(state: FieldState, sure_above: float) -> list[UUID]:
     """The unsure nuclei in the order they are visited: bands from the top, left to right."""
-    unsure = [n.nucleus for n in state.nuclei.values() if not is_sure(n, sure_above)]
-    return [n.uid for n in sorted(unsure, key=lambda n: (n.y_px // BAND_PX, n.x_px, n.y_px))]
+    uids = state.nuclei.ground.said.uids[_unsure_rows(state.nuclei, sure_above)]
+    return [UUID(bytes=uid.tobytes()) for uid in uids]
+
+
+def _unsure_rows(nuclei: NucleusMap, sure_above: float) -> NDArray[np.intp]:
+    """Their rows in the ground, in this order: what a person touched is sure."""
+    said = nuclei.ground.said
+    rows = np.flatnonzero(nuclei.untouched & (said.confidence < sure_above))
+    x_px, y_px = said.points_xy[rows].T
+    return rows[np.lexsort((y_px, x_px, y_px // BAND_PX))]
 
 
 def neighbour_in_order(
@@ -84,18 +95,20 @@ def neighbour_in_order(
 
     `current` need not be unsure itself: its place counts. Without one, the order starts anew.
     """
-    order = unsure_in_order(state, sure_above)
-    if not order:
+    said = state.nuclei.ground.said
+    rows = _unsure_rows(state.nuclei, sure_above)
+    if not len(rows):
         return None
-    here = state.nuclei.get(current) if current is not None else None
-    if here is None:
-        return order[0 if step > 0 else -1]
+    here = None if current is None else state.nuclei.get(current)
+    chosen = rows if here is None else rows[_sides(said.points_xy[rows], here.nucleus) == step]
+    row = (chosen if len(chosen) else rows)[0 if step > 0 else -1]
+    return UUID(bytes=said.uids[row].tobytes())
 
-    def place(uid: UUID) -> tuple[float, float, float]:
-        n = state.nuclei[uid].nucleus
-        return (n.y_px // BAND_PX, n.x_px, n.y_px)
 
-    mine = place(here.uid)
-    if step > 0:
-        return next((uid for uid in order if place(uid) > mine), order[0])
-    return next((uid for uid in reversed(order) if place(uid) < mine), order[-1])
+def _sides(points_xy: PointsXY, nucleus: Nucleus) -> NDArray[np.float64]:
+    """Which places are visited before a nucleus, -1, and which after it, 1; shape (N,)."""
+    (x_px, y_px), n = points_xy.T, nucleus
+    sides: NDArray[np.float64] = np.sign(y_px // BAND_PX - n.y_px // BAND_PX)
+    for less in (x_px - n.x_px, y_px - n.y_px):
+        sides = np.where(sides == 0, np.sign(less), sides)
+    return sides

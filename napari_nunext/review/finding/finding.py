@@ -220,7 +220,7 @@ class Finder:
         return (
             bool(names)
             and [category.name for category in known] == [UNCATEGORISED]
-            and not (state and any(n.touched for n in state.nuclei.values()))
+            and not (state and any(state.nuclei.touched()))
         )
 
     def _conclude(self, search: Search, status: RunStatusName) -> int:

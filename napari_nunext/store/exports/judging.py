@@ -10,7 +10,7 @@ import numpy as np
 from napari_nunext.core.formats.records import JudgedPoint, Rollout
 from napari_nunext.core.nuclei import points_of
 from napari_nunext.core.scores.matching import match_points
-from napari_nunext.store.state.acceptance import is_truth
+from napari_nunext.store.state.acceptance import is_truth, truth_in
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -52,17 +52,10 @@ def judge(state: FieldState, crop: Box, mpp: float) -> Judged | None:
     if run is None:
         return None
     radius_px = HIT_RADIUS_UM / mpp
-    predictions = [n for n in run.nuclei if n.uid not in run.hidden]
-    inside = crop.contains(points_of(predictions))
-    predictions = [n for n, is_inside in zip(predictions, inside, strict=True) if is_inside]
+    inside = np.flatnonzero(crop.contains(run.nuclei.points_xy))
+    predictions = [n for n in run.nuclei.at(inside) if n.uid not in run.hidden]
     hits = {n.uid for n in predictions if _is_hit(state.nuclei.get(n.uid), n, radius_px)}
-    truth = [n for n in state.nuclei.values() if is_truth(n)]
-    in_crop = crop.contains(points_of([n.nucleus for n in truth]))
-    unclaimed = [
-        n.nucleus
-        for n, is_inside in zip(truth, in_crop, strict=True)
-        if is_inside and n.uid not in hits
-    ]
+    unclaimed = [n for n in truth_in(state.nuclei.within(crop), crop) if n.uid not in hits]
     unseen = [n for n in predictions if n.uid not in state.nuclei and n.uid not in state.deleted]
     matching = match_points(points_of(unseen), points_of(unclaimed), radius_px=radius_px)
     hits |= {unseen[i].uid for i in matching.pred_index}

@@ -47,7 +47,7 @@ from napari_nunext.core.formats.records import (
 )
 from napari_nunext.core.geometry import Box, as_points_xy
 from napari_nunext.core.identity import check_identity, file_sha256
-from napari_nunext.core.nuclei import default_categories, points_of
+from napari_nunext.core.nuclei import default_categories
 from napari_nunext.store.exports.files import marks_of
 from napari_nunext.store.exports.folders import check_target, new_export_folder
 from napari_nunext.store.exports.judging import Judged, judge
@@ -85,7 +85,7 @@ class CompleteRegion:
     @property
     def nuclei(self) -> list[Nucleus]:
         """The nuclei that are exported as truth, level-0 px."""
-        return truth_in(self.state.nuclei.values(), self.crop)
+        return truth_in(self.state.nuclei.within(self.crop), self.crop)
 
     @property
     def corrections(self) -> int:
@@ -289,11 +289,9 @@ def _write_region(
 
 def _inside(region: CompleteRegion) -> tuple[RecordNucleus, ...]:
     """The nuclei in the crop, rejected ones too, in its pixels, from top to bottom."""
-    nuclei = list(region.state.nuclei.values())
-    inside = region.crop.contains(points_of([n.nucleus for n in nuclei]))
-    kept = [n for n, is_inside in zip(nuclei, inside, strict=True) if is_inside]
-    kept.sort(key=lambda n: (n.nucleus.y_px, n.nucleus.x_px, n.uid.int))
-    return tuple(_in_crop(n, region.crop) for n in kept)
+    inside = region.state.nuclei.within(region.crop)
+    inside.sort(key=lambda n: (n.nucleus.y_px, n.nucleus.x_px, n.uid.int))
+    return tuple(_in_crop(n, region.crop) for n in inside)
 
 
 def _in_crop(reviewed: ReviewedNucleus, crop: Box) -> RecordNucleus:

@@ -7,14 +7,17 @@ name of a category changes a table of names.
 
 from __future__ import annotations
 
+import math
 from collections.abc import ItemsView, Mapping, ValuesView
 from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import itemgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from napari_nunext.core.geometry import Box
 from napari_nunext.core.nuclei import Nucleus, points_of
 from napari_nunext.core.predictions import Predictions
 
@@ -24,7 +27,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_nunext.core.geometry import Box
     from napari_nunext.core.marks import Status
     from napari_nunext.core.predictions import Uids
     from napari_nunext.core.shapes.masks import Mask
@@ -263,6 +265,24 @@ class NucleusMap(Mapping["UUID", ReviewedNucleus]):
         inside[_inside(self._changed, region)] = True
         added = [self._added[uid] for uid in _inside(self._added, region)]
         return [*self.at(np.flatnonzero(inside)), *added]
+
+    def near(self, x_px: float, y_px: float, radius_px: float) -> list[ReviewedNucleus]:
+        """The nuclei whose centroid is no further from a place, the nearest first."""
+        around = Box(x_px, y_px, x_px, y_px).grown(radius_px + 1)  # its far edges are not of it
+        reached = [
+            (distance_px, n)
+            for n in self.within(around)
+            if (distance_px := math.hypot(n.nucleus.x_px - x_px, n.nucleus.y_px - y_px))
+            <= radius_px
+        ]
+        return [n for _, n in sorted(reached, key=itemgetter(0))]
+
+    def covering(self, x_px: float, y_px: float) -> list[ReviewedNucleus]:
+        """The nuclei whose mask covers a place."""
+        x0, y0, x1, y1 = self._ground.said.masks.boxes_px.T
+        here = (x0 <= x_px) & (x_px < x1) & (y0 <= y_px) & (y_px < y1) & self.untouched
+        there = [*self._ground.nuclei(np.flatnonzero(here)), *self.touched()]
+        return [n for n in there if n.nucleus.mask and n.nucleus.mask.covers(x_px, y_px)]
 
     def edited(self) -> Draft:
         """A copy that can be changed."""
