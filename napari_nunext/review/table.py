@@ -10,23 +10,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import numpy as np
 
 from napari_nunext.core.nuclei import points_of
-from napari_nunext.core.predictions import as_uids
 from napari_nunext.core.shapes.mask_column import box_of
+from napari_nunext.core.uids import as_uids, as_uuids
 from napari_nunext.store.state.nucleus_map import NucleusMap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from uuid import UUID
 
     from numpy.typing import NDArray
 
     from napari_nunext.core.geometry import PointsXY
-    from napari_nunext.core.predictions import Uids
     from napari_nunext.core.shapes.masks import Mask
+    from napari_nunext.core.uids import Uids
     from napari_nunext.store import FieldState, ReviewedNucleus
     from napari_nunext.store.state.nucleus_map import Ground
 
@@ -219,8 +219,7 @@ class NucleusTable:
 
     def uids_at(self, rows: Iterable[int] | NDArray[np.intp]) -> list[UUID]:
         """The identities of the nuclei of some rows, in that order."""
-        chosen = self.uids[np.fromiter(rows, dtype=np.intp)]
-        return [UUID(bytes=uid.tobytes()) for uid in chosen]
+        return as_uuids(self.uids[np.fromiter(rows, dtype=np.intp)])
 
     def rows_of(self, uids: Iterable[UUID]) -> NDArray[np.intp]:
         """The rows of those of some nuclei that stand, ascending."""

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.nuclei import Nucleus
 from napari_nunext.core.predictions import Predictions
+from napari_nunext.core.shapes.mask_column import MaskColumn, box_of
 from napari_nunext.core.shapes.masks import Mask
+from napari_nunext.core.shapes.packed_masks import PackedMasks
 from napari_nunext.core.uids import as_uids
 
 places = st.floats(-1e6, 1e6, allow_nan=False)
@@ -111,3 +113,23 @@ def test_what_columns_cannot_tell_apart_is_refused():
         Predictions.of(many)
     assert Predictions.of(many[:-1])[-1].category == f"kind {2**16 - 1}"
     assert np.array_equal(Predictions.of(many[:9]).category, range(9))
+
+
+@given(first=lists, more=lists, data=st.data())
+def test_the_boxes_of_masks_are_known_without_the_masks(first, more, data):
+    def boxes(masks):
+        return [(0, 0, 0, 0) if m is None else box_of(m) for m in masks]
+
+    def columns(nuclei) -> MaskColumn:
+        packed = PackedMasks.of(n.mask for n in nuclei if n.mask is not None)
+        has_mask = np.array([n.mask is not None for n in nuclei], dtype=bool)
+        return MaskColumn([packed], np.where(has_mask, np.cumsum(has_mask) - 1, -1))
+
+    known = columns(first)
+    if data.draw(st.booleans()):  # asked before, and not again
+        assert known.boxes_px.tolist() == [list(box) for box in boxes(known)]
+    both = known.joined(MaskColumn.of(n.mask for n in more)).joined(columns(first))
+    rows = np.array(data.draw(st.lists(st.integers(0, max(len(both) - 1, 0)))), dtype=np.intp)
+    some = both.at(rows[: len(both) * len(rows)])
+    assert both.boxes_px.tolist() == [list(box) for box in boxes(both)]
+    assert some.boxes_px.tolist() == [list(box) for box in boxes(some)]

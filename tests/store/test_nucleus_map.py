@@ -12,8 +12,9 @@ import pytest
 
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.nuclei import Nucleus
-from napari_nunext.core.predictions import Predictions, as_uids
+from napari_nunext.core.predictions import Predictions
 from napari_nunext.core.shapes.masks import Mask
+from napari_nunext.core.uids import as_uids
 from napari_nunext.store.state.changes import changes
 from napari_nunext.store.state.nucleus_map import NucleusMap, ReviewedNucleus, recategorised
 from napari_nunext.store.state.seen import Seen, Tally

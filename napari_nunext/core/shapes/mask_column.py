@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
+from napari_nunext.core.shapes.packed_masks import PackedMasks
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -57,9 +59,8 @@ class MaskColumn(Sequence["Mask | None"]):
     def boxes_px(self) -> NDArray[np.int64]:
         """Crop of each mask from corner to corner, x0, y0, x1, y1, shape (N, 4); 0 for no mask."""
         new = self._packs[bisect_right(self._ends, len(self._boxes_px)) :]
-        if any(map(len, new)):
-            boxes = [box_of(mask) for pack in new for mask in pack]
-            self._boxes_px = np.concatenate((self._boxes_px, boxes))
+        if new:
+            self._boxes_px = np.concatenate((self._boxes_px, *map(_boxes_of, new)))
         return np.concatenate((self._boxes_px, np.zeros((1, 4), np.int64)))[self._number]
 
     def __len__(self) -> int:
@@ -99,6 +100,12 @@ class MaskColumn(Sequence["Mask | None"]):
         made = MaskColumn(packs, number)
         made._boxes_px = self._boxes_px
         return made
+
+
+def _boxes_of(pack: Sequence[Mask]) -> NDArray[np.int64]:
+    if isinstance(pack, PackedMasks):
+        return pack.boxes_px
+    return np.array([box_of(mask) for mask in pack], dtype=np.int64).reshape(-1, 4)
 
 
 def box_of(mask: Mask) -> tuple[int, int, int, int]:

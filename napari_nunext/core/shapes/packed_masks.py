@@ -16,6 +16,8 @@ from napari_nunext.core.shapes.masks import Mask
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from numpy.typing import NDArray
+
 _FRAME = np.dtype("<i8")
 """Of the five numbers before a mask's runs: x0, y0, height, width, how many runs there are."""
 _RUN = np.dtype("<u4")
@@ -56,9 +58,16 @@ class PackedMasks(Sequence[Mask]):
     def __getitem__(self, at: int | slice) -> Mask | tuple[Mask, ...]:
         return _unpacked(self.data, self.size)[at]
 
+    @property
+    def boxes_px(self) -> NDArray[np.int64]:
+        """Crop of each from corner to corner: x0, y0, x1, y1, shape (N, 4); no mask is made."""
+        frames, _ = _numbers(self.data, self.size)
+        x0, y0, height, width = frames[:, :4].T
+        return np.column_stack((x0, y0, x0 + width, y0 + height))
 
-@lru_cache(maxsize=_REMEMBERED)
-def _unpacked(data: bytes, size: int) -> tuple[Mask, ...]:
+
+def _numbers(data: bytes, size: int) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
+    """The frames of masks, shape (N, 5), and the runs of all."""
     decompress = zlib.decompressobj()
     try:
         raw = decompress.decompress(data, _MOST_BYTES)
@@ -72,7 +81,13 @@ def _unpacked(data: bytes, size: int) -> tuple[Mask, ...]:
         raise RecordError(
             f"{size} masks cannot be unpacked ({error}). Restore them from a copy."
         ) from error
-    ends = np.cumsum(lengths).tolist()
+    return frames, runs
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _unpacked(data: bytes, size: int) -> tuple[Mask, ...]:
+    frames, runs = _numbers(data, size)
+    ends = np.cumsum(frames[:, 4]).tolist()
     return tuple(
         Mask(x0_px, y0_px, height_px, width_px, tuple(runs[end - length : end].tolist()))
         for (x0_px, y0_px, height_px, width_px, length), end in zip(

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 import numpy as np
 
+from napari_nunext.core.uids import as_uuids
 from napari_nunext.store import events
 from napari_nunext.store.state.acceptance import is_truth
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from uuid import UUID
 
     from numpy.typing import NDArray
 
@@ -76,8 +77,7 @@ def is_sure(nucleus: ReviewedNucleus, sure_above: float) -> bool:
 
 def unsure_in_order(state: FieldState, sure_above: float) -> list[UUID]:
     """The unsure nuclei in the order they are visited: bands from the top, left to right."""
-    uids = state.nuclei.ground.said.uids[_unsure_rows(state.nuclei, sure_above)]
-    return [UUID(bytes=uid.tobytes()) for uid in uids]
+    return as_uuids(state.nuclei.ground.said.uids[_unsure_rows(state.nuclei, sure_above)])
 
 
 def _unsure_rows(nuclei: NucleusMap, sure_above: float) -> NDArray[np.intp]:
@@ -101,8 +101,8 @@ def neighbour_in_order(
         return None
     here = None if current is None else state.nuclei.get(current)
     chosen = rows if here is None else rows[_sides(said.points_xy[rows], here.nucleus) == step]
-    row = (chosen if len(chosen) else rows)[0 if step > 0 else -1]
-    return UUID(bytes=said.uids[row].tobytes())
+    row = int((chosen if len(chosen) else rows)[0 if step > 0 else -1])
+    return said[row].uid
 
 
 def _sides(points_xy: PointsXY, nucleus: Nucleus) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy
 
-from napari_nunext.core.predictions import as_uids
+from napari_nunext.core.uids import as_uids
 from napari_nunext.store.event import KINDS
 from napari_nunext.store.state.acceptance import after_edit, after_run
 from napari_nunext.store.state.nucleus_map import Draft, ReviewedNucleus

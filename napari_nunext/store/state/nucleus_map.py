@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.core.marks import Status
-    from napari_nunext.core.predictions import Uids
     from napari_nunext.core.shapes.masks import Mask
+    from napari_nunext.core.uids import Uids
 
 Key = TypeVar("Key")
 
