@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari_nunext.core.shapes.masks import Mask
     from napari_nunext.core.uids import Uids
     from napari_nunext.store import FieldState, ReviewedNucleus
-    from napari_nunext.store.state.nucleus_map import Ground
+    from napari_nunext.store.state.ground import Ground
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -10,7 +10,7 @@ from napari_nunext.store.entries import ImageEntry, Run, RunInfo, RunWindow
 from napari_nunext.store.events import Event, grouped
 from napari_nunext.store.project import Project
 from napari_nunext.store.state.folding import Comment
-from napari_nunext.store.state.nucleus_map import ReviewedNucleus
+from napari_nunext.store.state.reviewed import ReviewedNucleus
 from napari_nunext.store.state.state import FieldState
 
 __all__ = [

@@ -16,7 +16,8 @@ from napari_nunext.core.predictions import Predictions
 from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.core.uids import as_uids
 from napari_nunext.store.state.changes import changes
-from napari_nunext.store.state.nucleus_map import NucleusMap, ReviewedNucleus, recategorised
+from napari_nunext.store.state.nucleus_map import NucleusMap
+from napari_nunext.store.state.reviewed import ReviewedNucleus, recategorised
 from napari_nunext.store.state.seen import Seen, Tally
 
 if TYPE_CHECKING:

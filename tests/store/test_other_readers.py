@@ -18,7 +18,7 @@ from napari_nunext.store.exports.coco import (
 )
 from napari_nunext.store.exports.files import ImageNuclei
 from napari_nunext.store.exports.geojson import write_geojson
-from napari_nunext.store.state.nucleus_map import ReviewedNucleus
+from napari_nunext.store.state.reviewed import ReviewedNucleus
 from tests.store.conftest import entry, predicted
 
 SIDE = 40

@@ -16,7 +16,7 @@ from napari_nunext.core.geometry import Box
 from napari_nunext.core.nuclei import Nucleus
 from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.store import Project, events
-from napari_nunext.store.state.nucleus_map import ReviewedNucleus
+from napari_nunext.store.state.reviewed import ReviewedNucleus
 from napari_nunext.store.state.seen import Seen
 from tests.store.conftest import IMAGE, WHOLE
 

@@ -15,7 +15,7 @@ from napari_nunext.core.errors import RecordError
 from napari_nunext.core.nuclei import UNCATEGORISED, Nucleus
 from napari_nunext.images.formats import image_stem
 from napari_nunext.store.exports.geojson import write_geojson
-from napari_nunext.store.state.nucleus_map import ReviewedNucleus
+from napari_nunext.store.state.reviewed import ReviewedNucleus
 from nunext_training.cli import main
 from nunext_training.data.importers import IMPORTERS, importer_for
 from nunext_training.data.importers.base import NO_CATEGORIES

@@ -14,7 +14,7 @@ from napari_nunext.core.errors import StoreError
 from napari_nunext.core.marks import MarkedNucleus, Marks
 from napari_nunext.core.nuclei import Nucleus
 from napari_nunext.core.process.permissions import open_up
-from napari_nunext.store.state.nucleus_map import ReviewedNucleus
+from napari_nunext.store.state.reviewed import ReviewedNucleus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from napari_nunext.core.nuclei import Nucleus
     from napari_nunext.store.entries import ImageEntry, Origin, RunInfo
     from napari_nunext.store.project import Project
-    from napari_nunext.store.state.nucleus_map import ReviewedNucleus
+    from napari_nunext.store.state.reviewed import ReviewedNucleus
     from napari_nunext.store.state.state import FieldState
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from napari_nunext.core.nuclei import Nucleus
     from napari_nunext.store.entries import ImageEntry
     from napari_nunext.store.events import Event
-    from napari_nunext.store.state.nucleus_map import ReviewedNucleus
+    from napari_nunext.store.state.reviewed import ReviewedNucleus
     from napari_nunext.store.state.state import FieldState
 
 PLACE_TOLERANCE_PX = 0.006

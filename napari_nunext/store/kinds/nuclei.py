@@ -9,7 +9,7 @@ from uuid import uuid4
 from napari_nunext.core.nuclei import Nucleus
 from napari_nunext.store import checks
 from napari_nunext.store.event import EventKind, declare
-from napari_nunext.store.state.nucleus_map import ReviewedNucleus, recategorised
+from napari_nunext.store.state.reviewed import ReviewedNucleus, recategorised
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.geometry import Box, PointsXY
     from napari_nunext.core.nuclei import Nucleus
-    from napari_nunext.store.state.nucleus_map import ReviewedNucleus
+    from napari_nunext.store.state.reviewed import ReviewedNucleus
 
 
 @dataclass(frozen=True, slots=True)

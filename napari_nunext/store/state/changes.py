@@ -11,7 +11,9 @@ from napari_nunext.store.state.acceptance import is_truth
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_nunext.store.state.nucleus_map import Ground, NucleusMap, ReviewedNucleus
+    from napari_nunext.store.state.ground import Ground
+    from napari_nunext.store.state.nucleus_map import NucleusMap
+    from napari_nunext.store.state.reviewed import ReviewedNucleus
 
 
 def changes(

@@ -14,7 +14,8 @@ import scipy
 from napari_nunext.core.uids import as_uids
 from napari_nunext.store.event import KINDS
 from napari_nunext.store.state.acceptance import after_edit, after_run
-from napari_nunext.store.state.nucleus_map import Draft, ReviewedNucleus
+from napari_nunext.store.state.nucleus_map import Draft
+from napari_nunext.store.state.reviewed import ReviewedNucleus
 from napari_nunext.store.state.seen import Tally
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from napari_nunext.core.geometry import Box
     from napari_nunext.core.nuclei import Nucleus
     from napari_nunext.core.shapes.masks import Mask
-    from napari_nunext.store.state.nucleus_map import ReviewedNucleus
+    from napari_nunext.store.state.reviewed import ReviewedNucleus
 
 VERSION = 2
 """Of the digest in events; those of the first version, one hash of all nuclei, say none."""

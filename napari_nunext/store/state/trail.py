@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.store.event import Event
     from napari_nunext.store.state.folding import Fold, Marks
-    from napari_nunext.store.state.nucleus_map import ReviewedNucleus
+    from napari_nunext.store.state.reviewed import ReviewedNucleus
 
     Entry: TypeAlias = tuple[ReviewedNucleus | None, tuple[float, float] | None]
     """A nucleus as it stood, and where it lay if it was deleted."""
