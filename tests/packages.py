@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
+import tomllib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +16,6 @@ from napari_nunext.store.exports import formats as export_formats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 
 def forget_packages() -> None:
@@ -52,3 +54,18 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         file = getattr(sys.modules[name], "__file__", None) or ""
         if file.startswith(str(site)):
             del sys.modules[name]
+
+
+@pytest.fixture
+def documented(install: Callable[..., Path]) -> Callable[[str, str], None]:
+    """Install the module of docs/extending.md that is called so, by the entry point it names."""
+    page = (Path(__file__).parents[1] / "docs" / "extending.md").read_text("utf-8")
+
+    def install_documented(module: str, group: str) -> None:
+        (source,) = re.findall(rf"^```python\n(# {module}\.py\n.*?)^```", page, re.M | re.S)
+        (toml,) = re.findall(rf"^```toml\n(\S*{re.escape(group)}.*?)^```", page, re.M | re.S)
+        ((named, points),) = tomllib.loads(toml)["project"]["entry-points"].items()
+        lines = "".join(f"{name} = {target}\n" for name, target in points.items())
+        install(module.replace("_", "-"), "1.0", {f"{module}.py": source}, f"[{named}]\n{lines}")
+
+    return install_documented

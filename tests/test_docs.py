@@ -23,6 +23,7 @@ DOCUMENTS = sorted(
     for pattern in ("*.md", "docs/**/*.md", "training/**/*.md", "benchmarks/**/*.md")
     for path in ROOT.glob(pattern)
 )
+TRAINING = "training/nunext_training"
 CLIS = {"napari-nunext": "napari_nunext.cli", "nunext-train": "nunext_training.cli"}
 
 document = pytest.mark.parametrize(
@@ -157,6 +158,25 @@ def test_every_extra_exists(path: Path) -> None:
         for extra in extras.split(",")
     }
     assert asked <= set(project["optional-dependencies"])
+
+
+@document
+def test_every_test_that_is_named_exists(path: Path) -> None:
+    named = re.findall(r"`(tests/[\w/]+(?:\.py)?)`", path.read_text("utf-8"))
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_every_module_of_the_way_of_a_tile_exists() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    way = page.partition("## The way of a tile")[2].partition("\n## ")[0]
+    named = re.findall(r"`((?:\w+\.)+\w+)`", way)
+    assert len(named) > 10
+
+    def is_there(name: str) -> bool:
+        places = (ROOT / base / name.replace(".", "/") for base in ("napari_nunext", TRAINING))
+        return any(place.with_suffix(".py").is_file() for place in places)
+
+    assert [name for name in named if not is_there(name)] == []
 
 
 def test_the_changelog_begins_with_this_version() -> None:

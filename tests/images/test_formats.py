@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,18 +24,13 @@ if TYPE_CHECKING:
 
     Install = Callable[..., Path]
 
-PAGE = (Path(__file__).parents[2] / "docs" / "extending.md").read_text("utf-8")
 ENTRY = "[napari_nunext.readers]\n"
 
 
 @pytest.fixture
-def qoi(install: Install) -> None:
+def qoi(documented: Callable[[str, str], None]) -> None:
     """The reader of docs/extending.md, installed."""
-    (source,) = re.findall(r"^```python\n(# qoi_tiles.py\n.*?)^```", PAGE, re.M | re.S)
-    (toml,) = re.findall(r"^```toml\n(\S*napari_nunext.readers.*?)^```", PAGE, re.M | re.S)
-    ((group, points),) = tomllib.loads(toml)["project"]["entry-points"].items()
-    lines = "".join(f"{name} = {target}\n" for name, target in points.items())
-    install("qoi-tiles", "1.0", {"qoi_tiles.py": source}, f"[{group}]\n{lines}")
+    documented("qoi_tiles", "napari_nunext.readers")
 
 
 def write_qoi(path: Path, rgb: np.ndarray) -> Path:

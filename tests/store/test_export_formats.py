@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import tomllib
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,21 +20,17 @@ from tests.store.conftest import IMAGE, WHOLE, entry, predicted, run_info
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     Install = Callable[..., Path]
 
-PAGE = (Path(__file__).parents[2] / "docs" / "extending.md").read_text("utf-8")
 ENTRY = "[napari_nunext.exports]\n"
 
 
 @pytest.fixture
-def point_list(install: Install) -> None:
+def point_list(documented: Callable[[str, str], None]) -> None:
     """The export of docs/extending.md, installed."""
-    (source,) = re.findall(r"^```python\n(# point_list.py\n.*?)^```", PAGE, re.M | re.S)
-    (toml,) = re.findall(r"^```toml\n(\S*napari_nunext.exports.*?)^```", PAGE, re.M | re.S)
-    ((group, points),) = tomllib.loads(toml)["project"]["entry-points"].items()
-    lines = "".join(f"{name} = {target}\n" for name, target in points.items())
-    install("point-list", "1.0", {"point_list.py": source}, f"[{group}]\n{lines}")
+    documented("point_list", "napari_nunext.exports")
 
 
 @pytest.mark.usefixtures("point_list")

@@ -40,9 +40,7 @@ def write_coco(
         If the disk is full or the folder cannot be written.
     """
     data = coco_instances(images, categories=categories)
-    with replacing(path) as file:
-        json.dump(data, file, ensure_ascii=False, allow_nan=False)
-        file.write("\n")
+    _write(path, data)
 
 
 def write_coco_results(
@@ -56,11 +54,15 @@ def write_coco_results(
         If the disk is full or the folder cannot be written.
     """
     results = coco_results(images, categories=categories)
-    with replacing(path) as file:
-        json.dump(results, file, ensure_ascii=False, allow_nan=False)
-        file.write("\n")
+    _write(path, results)
     standing = sum(n.marks.stands for image in images for n in as_marked(image.nuclei))
     return standing - len(results)
+
+
+def _write(path: Path, data: Any) -> None:
+    with replacing(path) as file:
+        json.dump(data, file, ensure_ascii=False, allow_nan=False)
+        file.write("\n")
 
 
 def coco_results(
