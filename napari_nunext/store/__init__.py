@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from napari_nunext.store import events
-from napari_nunext.store.entries import ImageEntry, Run, RunInfo, RunWindow
+from napari_nunext.store.entries import ImageEntry, Run, RunFound, RunInfo, RunWindow
 from napari_nunext.store.events import Event, grouped
 from napari_nunext.store.project import Project
 from napari_nunext.store.state.folding import Comment
@@ -21,6 +21,7 @@ __all__ = [
     "Project",
     "ReviewedNucleus",
     "Run",
+    "RunFound",
     "RunInfo",
     "RunWindow",
     "events",

@@ -14,10 +14,12 @@ from napari_nunext.core.model_description import ModelDescription, run_in_one_fo
 from napari_nunext.core.predictions import Predictions
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
     from napari_nunext.core.formats.records import Split
+    from napari_nunext.core.shapes.masks import Mask
 
 RunStatus: TypeAlias = Literal["running", "complete", "cancelled", "interrupted"]
 WindowFinish: TypeAlias = Literal["end", "limit"]
@@ -166,6 +168,20 @@ class RunWindow:
     """All that was found there, whatever the seams made of it; their uids are those of
     `napari_nunext.core.uids.uids_in_windows`."""
     finish: WindowFinish = "end"
+
+
+@dataclass(frozen=True, slots=True)
+class RunFound:
+    """What a run has found since it was last recorded."""
+
+    windows: Sequence[RunWindow] = ()
+    """Those that it is done with since."""
+    hidden: Collection[UUID] = ()
+    """Predictions that the server took back at a seam."""
+    back: Collection[UUID] = ()
+    """Predictions that it had taken back, and that stand again."""
+    masks: Mapping[UUID, Mask] = field(default_factory=dict)
+    """Of predictions that have none yet."""
 
 
 def check_predictions(nuclei: Predictions) -> None:

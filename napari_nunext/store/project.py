@@ -15,7 +15,6 @@ from sqlalchemy import select
 
 from napari_nunext.core.errors import InputError, StoreError
 from napari_nunext.core.predictions import Predictions
-from napari_nunext.core.uids import as_uids
 from napari_nunext.store import events as event_of
 from napari_nunext.store.entries import Run
 from napari_nunext.store.state.state import FieldState, events_of, for_every_image
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from napari_nunext.store.entries import (
         ImageEntry,
         Origin,
+        RunFound,
         RunInfo,
         RunStatus,
         RunWindow,
@@ -275,19 +275,31 @@ class Project:
     def hide_predictions(self, run_id: str, uids: Collection[UUID]) -> None:
         """Record that the server took predictions back at a seam."""
         with self._writing() as connection:
-            runs.while_running(connection, run_id).hide(as_uids(uids))
+            runs.while_running(connection, run_id).turn(uids, stand=False)
 
     def set_masks(self, run_id: str, masks: Mapping[UUID, Mask]) -> None:
         """Record masks of a running run's predictions."""
         with self._writing() as connection:
             runs.while_running(connection, run_id).add_masks(masks)
 
+    def add_found(self, run_id: str, found: RunFound) -> None:
+        """Record at once what a running run has found since the last time."""
+        with self._writing() as connection:
+            runs.while_running(connection, run_id).add_found(found)
+
+    def go_on_with_run(self, run_id: str) -> None:
+        """Open an interrupted run again, without what its unfinished windows had found."""
+        with self._writing() as connection:
+            runs.go_on(connection, run_id)
+
     def finish_run(self, run_id: str, status: RunStatus) -> None:
-        """Close a run as ``"complete"``, ``"cancelled"`` or ``"interrupted"``."""
+        """Close a run as ``"complete"``, ``"cancelled"`` or ``"interrupted"``.
+
+        An interrupted one may be cancelled later: it is not to go on then.
+        """
         runs.check_is_final(status)
         with self._writing() as connection:
-            runs.while_running(connection, run_id)
-            runs.finish(connection, status, self._clock(), run_id)
+            runs.finish(connection, run_id, status, self._clock())
 
     def predictions(self, image_sha256: str) -> tuple[Run, ...]:
         """The runs over an image, with all they predicted, in the order they were started.
@@ -371,7 +383,7 @@ class Project:
 
     def _close_runs_left_open(self) -> None:
         with self._writing() as connection:
-            runs.finish(connection, "interrupted", self._clock())
+            runs.interrupt_all(connection, self._clock())
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:

@@ -50,6 +50,7 @@ HURT = {
     "uids that are cut off": "UPDATE run_window SET uids = substr(uids, 1, 17)",
     "uids that are twins": "UPDATE run_window SET uids = zeroblob(32) WHERE number IS NULL",
     "uid of none that was hidden": "UPDATE run_hidden SET uids = substr(uids, 1, 15)",
+    "neither hidden nor standing": "UPDATE run_hidden SET stand = 'x'",
     "masks of text": "UPDATE window_masks SET masks = '[]'",
     "masks that are cut off": "UPDATE window_masks SET masks = substr(masks, 1, 20)",
     "masks of other nuclei": "UPDATE window_masks SET places = x'01000000'",

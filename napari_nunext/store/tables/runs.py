@@ -35,15 +35,28 @@ def start(connection: Connection, run: Run) -> None:
     )
 
 
-def finish(
-    connection: Connection, status: RunStatus, now: datetime, run_id: str | None = None
-) -> None:
-    """Close a run, or all that are open."""
+def finish(connection: Connection, run_id: str, status: RunStatus, now: datetime) -> None:
+    """Close a run; one that was broken off may still be given up.
+
+    Raises
+    ------
+    StoreError
+        If there is no such run, or it is finished.
+    """
+    if status == "cancelled":
+        _with_status(connection, run_id, "running", "interrupted")
+    else:
+        while_running(connection, run_id)
+    table = schema.run
+    ended = update(table).where(table.c.run_id == run_id)
+    connection.execute(ended.values(status=status, finished_utc=now.isoformat()))
+
+
+def interrupt_all(connection: Connection, now: datetime) -> None:
+    """Close the runs that are open, as broken off."""
     table = schema.run
     change = update(table).where(table.c.status == "running")
-    if run_id is not None:
-        change = change.where(table.c.run_id == run_id)
-    connection.execute(change.values(status=status, finished_utc=now.isoformat()))
+    connection.execute(change.values(status="interrupted", finished_utc=now.isoformat()))
 
 
 def interrupted(runs: Sequence[Run]) -> tuple[Run, ...]:
@@ -69,15 +82,35 @@ def while_running(connection: Connection, run_id: str) -> Windows:
     StoreError
         If there is no such run, or it is finished.
     """
+    return _with_status(connection, run_id, "running")
+
+
+def _with_status(connection: Connection, run_id: str, *expected: RunStatus) -> Windows:
     table = schema.run.c
     found = connection.execute(
         select(table.position, table.status).where(table.run_id == run_id)
     ).first()
     if found is None:
         raise StoreError(f"There is no run {run_id} in this project.")
-    if found.status != "running":
-        raise StoreError(f"Run {run_id} is {found.status}; its predictions can no longer change.")
+    if found.status not in expected:
+        can = "change" if "running" in expected else "go on"
+        raise StoreError(f"Run {run_id} is {found.status}; its predictions can no longer {can}.")
     return Windows(connection, run_id, found.position)
+
+
+def go_on(connection: Connection, run_id: str) -> None:
+    """Open a run again that was broken off, without what it found in windows that are not done.
+
+    Raises
+    ------
+    StoreError
+        If there is no such run, or it ended otherwise.
+    """
+    _with_status(connection, run_id, "interrupted").drop_unplaced()
+    table = schema.run
+    connection.execute(
+        update(table).where(table.c.run_id == run_id).values(status="running", finished_utc=None)
+    )
 
 
 def windows_done(connection: Connection, run_id: str) -> dict[int, WindowFinish]:

@@ -125,9 +125,10 @@ run_hidden = Table(
     metadata,
     Column("position", Integer, primary_key=True, autoincrement=False),
     Column("run", Integer, ForeignKey(run.c.position), nullable=False, index=True),
+    Column("stand", Integer, nullable=False),
     Column("uids", LargeBinary, nullable=False),
 )
-"""Predictions that the server took back, as many as it did together."""
+"""Predictions that the server took back, as many as it did together, or that stand again."""
 
 event = Table(
     "event",

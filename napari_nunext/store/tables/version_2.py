@@ -14,7 +14,6 @@ from sqlalchemy import Column, Connection, Float, Integer, MetaData, String, Tab
 from napari_nunext.core.nuclei import Nucleus
 from napari_nunext.core.predictions import Predictions
 from napari_nunext.core.shapes.masks import Mask
-from napari_nunext.core.uids import as_uids
 from napari_nunext.store.tables import schema
 from napari_nunext.store.tables.windows import Windows
 
@@ -60,7 +59,7 @@ def keep_windows_as_arrays(connection: Connection) -> None:
         windows = Windows(connection, run_id, position)
         windows.add_unplaced(Predictions.of(_nuclei(connection, run_id)))
         hidden = select(_hidden.c.uid).where(_hidden.c.run_id == run_id).order_by(_hidden.c.uid)
-        windows.hide(as_uids(UUID(uid) for uid in connection.scalars(hidden)))
+        windows.turn([UUID(uid) for uid in connection.scalars(hidden)], stand=False)
     _before.drop_all(connection)
 
 

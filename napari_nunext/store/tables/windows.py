@@ -14,7 +14,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import Connection, Row, delete, select
 
 from napari_nunext.core.errors import RecordError, StoreError
 from napari_nunext.core.predictions import Predictions
@@ -28,18 +28,18 @@ from napari_nunext.core.uids import (
     uids_in_windows,
 )
 from napari_nunext.store.entries import RunWindow, check_predictions
-from napari_nunext.store.tables import schema
+from napari_nunext.store.tables import hidden, schema
+from napari_nunext.store.tables.rows import append_rows, as_array
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from uuid import UUID
 
     from numpy.typing import NDArray
-    from sqlalchemy import Table
 
     from napari_nunext.core.shapes.masks import Mask
     from napari_nunext.core.uids import Uids
-    from napari_nunext.store.entries import WindowFinish
+    from napari_nunext.store.entries import RunFound, WindowFinish
 
 BATCH = 256
 """Nuclei in a row that come from no window: their masks are unpacked together."""
@@ -132,7 +132,7 @@ class Windows:
             for position, places in self._connection.execute(
                 query.where(table.c.run_window.in_(part))
             ):
-                masked += len(found[position].keys() & set(_array(places, _PLACE).tolist()))
+                masked += len(found[position].keys() & set(as_array(places, _PLACE).tolist()))
         unknown = len(masks) - sum(map(len, found.values()))
         if unknown or masked:
             raise StoreError(
@@ -141,10 +141,23 @@ class Windows:
             )
         self._insert_masks(found)
 
-    def hide(self, uids: Uids) -> None:
-        """Record that the server took predictions back."""
-        if len(uids):
-            self._append(schema.run_hidden, [{"run": self._run, "uids": uids.tobytes()}])
+    def add_found(self, found: RunFound) -> None:
+        """Record what was found since the last time; errors are those of the parts."""
+        self.add(found.windows)
+        self.turn(found.hidden, stand=False)
+        self.turn(found.back, stand=True)
+        self.add_masks(found.masks)
+
+    def turn(self, uids: Collection[UUID], *, stand: bool) -> None:
+        """Record that the server took predictions back, or that they stand again."""
+        hidden.turn(self._connection, self._run, as_uids(uids), stand=stand)
+
+    def drop_unplaced(self) -> None:
+        """Forget what was found in windows that are not done: they are searched again."""
+        rows, masks = schema.run_window, schema.window_masks
+        unplaced = select(rows.c.position).where(self._mine, rows.c.number.is_(None))
+        self._connection.execute(delete(masks).where(masks.c.run_window.in_(unplaced)))
+        self._connection.execute(delete(rows).where(self._mine, rows.c.number.is_(None)))
 
     # Reading
 
@@ -179,10 +192,8 @@ class Windows:
         return nuclei
 
     def hidden(self) -> Uids:
-        """What the server took back, shape (N, 16)."""
-        table = schema.run_hidden.c
-        blobs = self._connection.scalars(select(table.uids).where(table.run == self._run))
-        return _array(b"".join(blobs), np.dtype(np.uint8)).reshape(-1, UID_BYTES)
+        """What the server took back for good, shape (N, 16)."""
+        return hidden.read(self._connection, self._run)
 
     # Inside
 
@@ -207,7 +218,7 @@ class Windows:
                     "uids": nuclei.uids.tobytes() if number is None else None,
                 }
             )
-        first = self._append(schema.run_window, rows)
+        first = append_rows(self._connection, schema.run_window, rows)
         drawn = {
             first + at: {
                 place: mask
@@ -233,16 +244,7 @@ class Windows:
                     "crc32": zlib.crc32(packed, zlib.crc32(places)),
                 }
             )
-        self._append(schema.window_masks, rows)
-
-    def _append(self, table: Table, rows: Sequence[dict[str, Any]]) -> int:
-        """Write rows after the last one of the project; the position of the first."""
-        first = (self._connection.scalar(select(func.max(table.c.position))) or 0) + 1
-        if rows:
-            self._connection.execute(
-                insert(table), [row | {"position": first + at} for at, row in enumerate(rows)]
-            )
-        return first
+        append_rows(self._connection, schema.window_masks, rows)
 
     def _numbered(self, numbers: Sequence[int]) -> Iterator[tuple[int, int, int]]:
         """Of these windows, those that are there: number, position, how many nuclei."""
@@ -265,7 +267,9 @@ class Windows:
         where = np.empty((counts.sum(), 2), dtype=np.int64)
         where[:, 0] = np.repeat(np.array([position for position, _ in rows], np.int64), counts)
         where[:, 1] = np.arange(len(where)) - np.repeat(np.cumsum(counts) - counts, counts)
-        return where, _array(b"".join(uids for _, uids in rows), np.dtype(np.uint8)).reshape(-1, 16)
+        return where, as_array(b"".join(uids for _, uids in rows), np.dtype(np.uint8)).reshape(
+            -1, 16
+        )
 
     def _located(self, masks: Mapping[UUID, Mask]) -> dict[int, dict[int, Mask]]:
         """Masks by the position of the row of their nucleus, and its place there."""
@@ -323,7 +327,7 @@ class Windows:
         blobs = [getattr(row, name) for row in rows]
         if [len(blob) for blob in blobs] != (counts * width * kind.itemsize).tolist():
             raise ValueError(f"{name} of a window of run {self._run_id} has another length")
-        return _array(b"".join(blobs), kind)
+        return as_array(b"".join(blobs), kind)
 
     def _all_uids(self, rows: Sequence[Row[Any]], counts: NDArray[np.int64]) -> Uids:
         placed = np.array([row.uids is None for row in rows])
@@ -351,7 +355,7 @@ class Windows:
         starts = np.cumsum(counts) - counts
         at = {row.position: place for place, row in enumerate(rows)}
         many = np.array([len(pack.places) // _PLACE.itemsize for pack in packs], dtype=np.int64)
-        places = _array(b"".join(pack.places for pack in packs), _PLACE).astype(np.int64)
+        places = as_array(b"".join(pack.places for pack in packs), _PLACE).astype(np.int64)
         window = np.repeat(np.array([at[pack.run_window] for pack in packs], np.int64), many)
         told = [pack.crc32 for pack in packs]
         if (
@@ -368,10 +372,6 @@ class Windows:
             ],
             number,
         )
-
-
-def _array(data: bytes, kind: np.dtype[Any]) -> NDArray[Any]:
-    return np.frombuffer(data, dtype=kind).astype(kind.newbyteorder("="), copy=False)
 
 
 def _parts(values: Sequence[int]) -> Iterator[Sequence[int]]:
