@@ -240,7 +240,12 @@ class Event:
             "annotator": self.annotator,
             "at_utc": None if self.at_utc is None else self.at_utc.isoformat(),
         }
-        return hashlib.sha256(f"{previous_hash}\n{_canonical(body)}".encode()).hexdigest()
+        return chained_hash(previous_hash, body)
+
+
+def chained_hash(previous_hash: str, body: Mapping[str, Any]) -> str:
+    """SHA-256, hex, over the previous event's hash and an event's fields as canonical JSON."""
+    return hashlib.sha256(f"{previous_hash}\n{_canonical(body)}".encode()).hexdigest()
 
 
 def _canonical(value: Any) -> str:

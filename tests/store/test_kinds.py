@@ -82,3 +82,30 @@ def test_the_documented_kind_is_written_read_folded_undone_redone_and_refused_wh
     engine.dispose()
     with Project.open(path, annotator="ada") as project, pytest.raises(StoreError, match="damaged"):
         project.state(IMAGE)
+
+
+def test_a_kind_of_a_newer_version_is_no_damage(rate_stain, tmp_path):
+    path = tmp_path / "a.nunext"
+    with Project.open(path, annotator="ada") as project:
+        project.add_image(entry())
+        project.append([events.flag_field(IMAGE, True)])
+        project.append([rate_stain(IMAGE, {"stars": 4})])
+    kind = KINDS.pop("rate_stain")
+    try:
+        with Project.open(path, annotator="ada") as project:
+            assert project.verify() == 2, "nobody changed it"
+            with pytest.raises(
+                StoreError, match=r"Event 2 .*'rate_stain'.* newer version wrote it"
+            ):
+                project.state(IMAGE)
+        engine = create_engine(f"sqlite:///{path}")
+        with engine.begin() as connection:
+            connection.execute(text("UPDATE event SET kind = 'rate_stone' WHERE seq = 2"))
+        engine.dispose()
+        with Project.open(path, annotator="ada") as project:
+            with pytest.raises(StoreError, match="does not verify at event 2"):
+                project.verify()
+            with pytest.raises(StoreError, match="damaged"):
+                project.state(IMAGE)
+    finally:
+        KINDS["rate_stain"] = kind

@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, insert, select, update
 
 from napari_nunext.core.errors import MALFORMED, InputError, StoreError
-from napari_nunext.store.event import GENESIS_HASH, Event, undoable_kinds
+from napari_nunext.store.event import GENESIS_HASH, KINDS, Event, chained_hash, undoable_kinds
 from napari_nunext.store.tables import schema
 
 if TYPE_CHECKING:
@@ -116,11 +116,7 @@ def verify(connection: Connection) -> int:
     previous, seq = GENESIS_HASH, 0
     for row in connection.execute(select(schema.event).order_by(schema.event.c.seq)):
         seq += 1
-        if (
-            row.seq != seq
-            or row.previous_hash != previous
-            or _hash_as_stored(row, previous) != row.hash
-        ):
+        if row.seq != seq or row.previous_hash != previous or _hash_of(row) != row.hash:
             raise StoreError(
                 f"The journal does not verify at event {seq}: it was changed outside "
                 "napari-nunext. Restore the project from a copy."
@@ -135,11 +131,21 @@ def verify(connection: Connection) -> int:
     return seq
 
 
-def _hash_as_stored(row: Row[tuple[object, ...]], previous: str) -> str | None:
-    """The hash that this row should have; None where it is no event at all."""
+def _hash_of(row: Row[tuple[object, ...]]) -> str | None:
+    """The hash that this row should have, be its kind known or not; None where it is no event."""
     try:
-        return _event(row).chained_hash(previous)
-    except StoreError:
+        body = {
+            "seq": row.seq,
+            "kind": row.kind,
+            "image_sha256": row.image_sha256,
+            "uid": row.uid,
+            "group": row.gesture,
+            "payload": json.loads(row.payload),
+            "annotator": row.annotator,
+            "at_utc": row.at_utc,
+        }
+        return chained_hash(row.previous_hash, body)
+    except MALFORMED:
         return None
 
 
@@ -159,6 +165,12 @@ def _row(event: Event) -> dict[str, object]:
 
 
 def _event(row: Row[tuple[object, ...]]) -> Event:
+    if row.kind not in KINDS and _hash_of(row) == row.hash:
+        raise StoreError(
+            f"Event {row.seq} of the journal is a {row.kind!r}, which this version of "
+            "napari-nunext does not know: a newer version wrote it. Update napari-nunext to open "
+            "the project."
+        )
     try:
         return Event(
             kind=row.kind,
