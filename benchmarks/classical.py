@@ -22,7 +22,7 @@ from scipy import ndimage
 from benchmarks._harness import REPO_ROOT, Claim, measure, report
 from napari_nunext.core.scores.metrics import DetectionCase, score_detections
 from napari_nunext.core.shapes.masks import label_image
-from napari_nunext.images import open_image
+from napari_nunext.images import open_tile
 from napari_nunext.models.classical.masks import segment_points
 from napari_nunext.models.classical.points import detect_nuclei
 
@@ -68,7 +68,7 @@ def brca_cases(root: Path, split: str) -> Iterator[DetectionCase]:
     """Detections beside truth for each tile of a split of BRCA-M2C."""
     for name in (root / f"{split}.txt").read_text(encoding="utf-8").split():
         rows = np.loadtxt(root / "labels" / f"{name}_gt_class_coords.txt", ndmin=2)
-        tile = open_image(root / "images" / f"{name}.png", mpp=BRCA_MPP)
+        tile = open_tile(root / "images" / f"{name}.png", mpp=BRCA_MPP)
         points_xy, _ = detect_nuclei(tile.rgb, mpp=BRCA_MPP)
         yield DetectionCase(points_xy, rows[:, 1::-1] + 0.5, BRCA_MPP)
 
@@ -84,7 +84,7 @@ def mask_floor(root: Path) -> PanopticScore:
         centres_rc = np.array(ndimage.center_of_mass(true > 0, true, wanted))
         areas = np.bincount(true.ravel())[1:]
         mpp = MEDIAN_NUCLEUS_UM / float(np.median(2 * np.sqrt(areas / np.pi)))
-        rgb = open_image(path).rgb
+        rgb = open_tile(path).rgb
         masks = segment_points(rgb, centres_rc[:, ::-1] + 0.5, mpp=mpp)
         score.add(label_image([m.mask for m in masks], *true.shape), true)
     return score
@@ -104,7 +104,7 @@ def main() -> None:
     }
     masks = mask_floor(bowl)
     first = (brca / "val.txt").read_text(encoding="utf-8").split()[0]
-    field = np.tile(open_image(brca / "images" / f"{first}.png").rgb, (3, 3, 1))[:1000, :1000]
+    field = np.tile(open_tile(brca / "images" / f"{first}.png").rgb, (3, 3, 1))[:1000, :1000]
     timing = measure(lambda: detect_nuclei(field, mpp=BRCA_MPP), repeats=5)
     val_f1 = scores["val, gated"].overall.f1
     report(

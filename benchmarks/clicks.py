@@ -17,6 +17,7 @@ import numpy as np
 
 from benchmarks._harness import Claim, report
 from benchmarks.serving import tile
+from napari_nunext.images.tile import tile_of_rgb
 from napari_nunext.models.sam.build import build_sam
 from napari_nunext.serving.client.local_server import LocalServer
 from napari_nunext.serving.protocol import MaskPrompt, PromptPoint, SegmentRequest
@@ -40,7 +41,7 @@ class Clicker:
 
     def __init__(self, client: Client, rgb: NDArray[np.uint8], mpp: float, segmenter: str) -> None:
         self._client = client
-        self._sha256 = client.put_image(rgb)
+        self._sha256 = client.put_image(tile_of_rgb(rgb, "clicked"))
         self._mpp = mpp
         self._segmenter = segmenter
 

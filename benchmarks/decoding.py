@@ -23,7 +23,7 @@ from transformers import LogitsProcessor, LogitsProcessorList
 
 from benchmarks._harness import Claim, peak_memory_gb, report
 from benchmarks.serving import MPP, first_points_s
-from napari_nunext.images import read_window
+from napari_nunext.images.tile import tile_of_rgb
 from napari_nunext.models.checkpoints.loading import load_checkpoint
 from napari_nunext.models.detector import WindowPoints
 from napari_nunext.models.next_point.decoder import end_by_majority, last_position
@@ -38,25 +38,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.core.codec import Codec
-    from napari_nunext.core.geometry import Box
+    from napari_nunext.core.source import WindowReader
     from napari_nunext.models.checkpoints.loading import LoadedCheckpoint
 
 CHECKPOINT = BUNDLED_WEIGHTS / "nunext-small"
 SIDE_PX = 1000
 SEQUENTIAL_WINDOWS = 12
 REPEATS = 5
-
-
-class Tile:
-    """An image in memory."""
-
-    def __init__(self, rgb: NDArray[np.uint8]) -> None:
-        self._rgb = rgb
-        self.height_px, self.width_px = rgb.shape[:2]
-
-    def read_window(self, box: Box, out_px: int) -> NDArray[np.uint8]:
-        """The box resampled, white beyond the image."""
-        return read_window(self._rgb, box, out_px)
 
 
 class Grammar(LogitsProcessor):
@@ -91,7 +79,7 @@ def sequential_s(checkpoint: LoadedCheckpoint, windows: list[NDArray[np.uint8]])
     return time.perf_counter() - began
 
 
-def first_point_s(image: Tile, detector: NextPointDetector) -> float:
+def first_point_s(image: WindowReader, detector: NextPointDetector) -> float:
     """Seconds to the first point of a tile, in process."""
     windows = plan_image(image, detector.info, mpp=MPP)
     began = time.perf_counter()
@@ -102,7 +90,7 @@ def first_point_s(image: Tile, detector: NextPointDetector) -> float:
 
 
 def against_generate(
-    image: Tile, checkpoint: LoadedCheckpoint, detector: NextPointDetector
+    image: WindowReader, checkpoint: LoadedCheckpoint, detector: NextPointDetector
 ) -> tuple[list[float], list[float]]:
     """Seconds of the tile, and of a window of `generate`, by turns."""
     windows = plan_image(image, detector.info, mpp=MPP)
@@ -121,12 +109,15 @@ def server_over_process(
     rgb: NDArray[np.uint8], folder: Path, detector: NextPointDetector
 ) -> tuple[float, list[float]]:
     """Time through the server in that of the same search in process, and first points there."""
-    image, ratios = Tile(rgb), []
+    image, ratios = tile_of_rgb(rgb, "tile"), []
     with LocalServer([folder], threads=torch.get_num_threads()) as server:
         client = server.client()
-        sha256 = client.put_image(rgb)
+        sha256 = client.put_image(image)
         request = DetectRequest(image=sha256, mpp=MPP, model=folder.name)
-        first = [first_points_s(client, rgb, folder.name) for _ in range(REPEATS + 1)]
+        first = [
+            first_points_s(client, tile_of_rgb(rgb, "tile"), folder.name)
+            for _ in range(REPEATS + 1)
+        ]
         for _ in range(REPEATS):
             began = time.perf_counter()
             detect_image(image, detector, mpp=MPP)
@@ -141,7 +132,7 @@ def measure(folder: Path) -> None:
     """Measure a checkpoint."""
     rng = np.random.default_rng(0)
     rgb = synthesise(rng, height_px=SIDE_PX, width_px=SIDE_PX, mpp=MPP).rgb
-    image = Tile(rgb)
+    image = tile_of_rgb(rgb, "tile")
     checkpoint = load_checkpoint(folder, to_decode=True)
     detector = NextPointDetector.from_loaded(checkpoint)
     first_point_s(image, detector)

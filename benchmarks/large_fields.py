@@ -113,7 +113,7 @@ def write_field(folder: Path, nuclei: int, rng: np.random.Generator) -> tuple[Pa
     rgb = np.tile(tissue, (repeats, repeats, 1))[:side_px, :side_px]
     Image.fromarray(rgb).save(path, compress_level=1)
     project_path = folder / "field.nunext"
-    sha256 = open_image(path, mpp=MPP).sha256
+    sha256 = open_image(path, mpp=MPP).id
     whole = Box.of_image(side_px, side_px)
     info = RunInfo(
         model=ModelDescription("Benchmark", "benchmark", kind="detector", id="benchmark"),

@@ -20,6 +20,7 @@ import numpy as np
 
 from benchmarks._harness import Claim, report
 from benchmarks.serving import MPP, tile
+from napari_nunext.images.tile import tile_of_rgb
 from napari_nunext.serving.client.client import Client
 from napari_nunext.serving.http.keys import add_key
 from napari_nunext.serving.protocol import (
@@ -69,20 +70,21 @@ def many_fields(
     url: str, keys: list[str], rgb: NDArray[np.uint8]
 ) -> tuple[list[float], list[float]]:
     """Seconds of every person's answers, and of the clicks of one, with a batch under way."""
+    image = tile_of_rgb(rgb, "field")
     fields: list[float] = []
     clicks: list[float] = []
     over = threading.Event()
 
     def person(key: str) -> None:
         with Client(url, key) as client:
-            request = DetectRequest(image=client.put_image(rgb), mpp=MPP, model="classical")
+            request = DetectRequest(image=client.put_image(image), mpp=MPP, model="classical")
             together.wait()
             for _ in range(REQUESTS_EACH):
                 fields.append(ask(client, request))
 
     def batch() -> None:
         with Client(url, keys[0]) as client:
-            sha256 = client.put_image(np.tile(tile(), (2, 2, 1)))
+            sha256 = client.put_image(tile_of_rgb(np.tile(tile(), (2, 2, 1)), "batch"))
             request = DetectRequest(image=sha256, mpp=MPP, model="classical", priority="batch")
             together.wait()
             while not over.is_set():
@@ -91,7 +93,7 @@ def many_fields(
     def clicker() -> None:
         with Client(url, keys[0]) as client:
             prompt = MaskPrompt(points=[PromptPoint(x=100, y=100)])
-            request = SegmentRequest(image=client.put_image(rgb), mpp=MPP, prompts=[prompt])
+            request = SegmentRequest(image=client.put_image(image), mpp=MPP, prompts=[prompt])
             together.wait()
             for _ in range(CLICKS):
                 began = time.perf_counter()

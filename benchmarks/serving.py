@@ -18,7 +18,7 @@ from PIL import Image
 from skimage.data import immunohistochemistry
 
 from benchmarks._harness import Claim, measure, report
-from napari_nunext.core.identity import pixels_sha256
+from napari_nunext.images.tile import tile_of_rgb
 from napari_nunext.models.checkpoints.build import build_checkpoint
 from napari_nunext.serving.client.local_server import LocalServer
 from napari_nunext.serving.protocol import DetectRequest, Points
@@ -26,6 +26,7 @@ from napari_nunext.serving.protocol import DetectRequest, Points
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_nunext.core.source import ImageSource
     from napari_nunext.serving.client.client import Client
 
 TILE_PX = 1000
@@ -40,12 +41,12 @@ def tile() -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(mirrored))
 
 
-def first_points_s(client: Client, rgb: NDArray[np.uint8], model: str) -> float:
+def first_points_s(client: Client, image: ImageSource, model: str) -> float:
     """Seconds from upload and request to the first points. The rest of the run is cancelled."""
-    sha256 = pixels_sha256(rgb)  # known since the image was opened
+    sha256 = image.id  # known since the image was opened
     run = str(uuid4())
     began = time.perf_counter()
-    client.put_image(rgb, sha256=sha256)
+    client.put_image(image)
     took = None
     for event in client.detect(DetectRequest(image=sha256, mpp=MPP, model=model, run=run)):
         if took is None and isinstance(event, Points):
@@ -66,9 +67,9 @@ def main() -> None:
             start_s = time.perf_counter() - began
             client = server.client()
             rgb = tile()
-            tiles = [np.roll(rgb, 7 * i, axis=1) for i in range(REPEATS + 1)]
+            tiles = [tile_of_rgb(np.roll(rgb, 7 * i, axis=1), "tile") for i in range(REPEATS + 1)]
             cold_s, *warm_s = (first_points_s(client, t, "tiny") for t in tiles)
-            sha256 = client.put_image(rgb)
+            sha256 = client.put_image(tiles[0])
             classical = DetectRequest(image=sha256, mpp=MPP, model="classical")
             whole = measure(lambda: list(client.detect(classical)), repeats=REPEATS)
             with_masks = classical.model_copy(update={"masks": True})

@@ -22,7 +22,7 @@ import ray
 
 from napari_nunext.commands.detect import output_files
 from napari_nunext.core.errors import CalibrationError, InputError, NunextError
-from napari_nunext.core.geometry import Box
+from napari_nunext.core.geometry import check_mpp
 from napari_nunext.core.nuclei import Nucleus
 from napari_nunext.images import find_images, open_image
 from napari_nunext.models.catalog import Catalog
@@ -35,6 +35,7 @@ from napari_nunext.store.exports.geojson import write_geojson
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from napari_nunext.core.source import ImageSource
     from napari_nunext.core.tiling import WindowGrid
     from napari_nunext.models.detector import Detector, WindowEvent
     from napari_nunext.models.whole_image.gathering import Detections
@@ -103,7 +104,7 @@ class Finder:
 
 
 def find_nuclei(
-    images: Sequence[tuple[Path, float]],
+    images: Sequence[ImageSource],
     model: Model,
     *,
     workers: int = 2,
@@ -114,8 +115,8 @@ def find_nuclei(
 
     Parameters
     ----------
-    images : sequence of (Path, float)
-        Files, and the micrometres per pixel of each.
+    images : sequence of ImageSource
+        Files, each with its scale.
     model : Model
     workers : int
         Processes, each with the detector in memory.
@@ -131,15 +132,14 @@ def find_nuclei(
     """
     info = model.info()
     gatherings: dict[str, tuple[WindowGrid, Gathering]] = {}
-    for path, mpp in images:
-        image = open_image(path)
+    for image in images:
+        mpp = check_mpp(image.scale.mpp, image.name)
         windows = plan_image(image, info, mpp=mpp)
-        whole = Box.of_image(image.width_px, image.height_px)
-        gatherings[str(path)] = windows, Gathering(whole, windows, mpp=mpp)
+        gatherings[str(image.path)] = windows, Gathering(image.box, windows, mpp=mpp)
     rows = [
-        {"image": str(path), "mpp": mpp, "window": index}
-        for path, mpp in images
-        for index in range(len(gatherings[str(path)][0]))
+        {"image": str(image.path), "mpp": image.scale.mpp, "window": index}
+        for image in images
+        for index in range(len(gatherings[str(image.path)][0]))
     ]
     if rows:
         searched = ray.data.from_items(rows).map_batches(
@@ -154,7 +154,7 @@ def find_nuclei(
             windows, gathering = gatherings[row["image"]]
             for event in _unpacked(row["found"], row["window"]):
                 gathering.take(windows[row["window"]], event)
-    return {path: gatherings[str(path)][1].result() for path, _ in images}
+    return {Path(path): gathering.result() for path, (_, gathering) in gatherings.items()}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -173,7 +173,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         paths = find_images(args.paths)
         targets = output_files(paths, args.out)
-        images = [(path, _scale(path, args.mpp)) for path in paths]
+        images = [_with_scale(open_image(path, mpp=args.mpp)) for path in paths]
         model = Model(args.model, tuple(args.models))
         categories = model.info().categories
         args.out.mkdir(parents=True, exist_ok=True)
@@ -198,14 +198,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _scale(path: Path, mpp: float | None) -> float:
-    found = open_image(path, mpp=mpp).mpp
-    if found is None:
+def _with_scale(image: ImageSource) -> ImageSource:
+    if image.scale.mpp is None:
         raise CalibrationError(
-            f"{path.name} does not say its scale. Give the micrometres per pixel, "
+            f"{image.name} does not say its scale. Give the micrometres per pixel, "
             "for example --mpp 0.5 (20x) or --mpp 0.25 (40x)."
         )
-    return found
+    return image
 
 
 def _nuclei(found: Detections) -> Iterable[Nucleus]:

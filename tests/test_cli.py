@@ -412,12 +412,12 @@ def project(tile, tmp_path) -> Path:
     with Project.open(path, annotator="ann") as project:
         project.add_image(
             ImageEntry(
-                image.sha256, str(tile), image.name, image.width_px, image.height_px, 0.5, "user"
+                image.id, str(tile), image.name, image.width_px, image.height_px, 0.5, "user"
             )
         )
-        added = [events.add(image.sha256, float(x), float(y), "Nucleus") for x, y in DISCS_XY[:2]]
+        added = [events.add(image.id, float(x), float(y), "Nucleus") for x, y in DISCS_XY[:2]]
         whole = Box.of_image(image.width_px, image.height_px)
-        project.append([*added, events.complete_region(image.sha256, whole)])
+        project.append([*added, events.complete_region(image.id, whole)])
     return path
 
 
@@ -500,11 +500,11 @@ def test_two_images_that_were_swapped_by_name_are_refused(run, project, tile, tm
     with Project.open(project, annotator="ann") as opened:
         opened.add_image(
             ImageEntry(
-                image.sha256, str(other), other.name, image.width_px, image.height_px, 0.5, "user"
+                image.id, str(other), other.name, image.width_px, image.height_px, 0.5, "user"
             )
         )
         whole = Box.of_image(image.width_px, image.height_px)
-        opened.append([events.complete_region(image.sha256, whole)])
+        opened.append([events.complete_region(image.id, whole)])
     assert run("export", project, "--out", tmp_path / "export")[0] == 0
     aside = tmp_path / "aside.png"
     tile.rename(aside)
@@ -532,9 +532,7 @@ def add_image(project: Path, path: Path) -> None:
         Image.fromarray(discs()[:, :, ::-1].copy()).save(path)
         image = open_image(path)
         opened.add_image(
-            ImageEntry(
-                image.sha256, str(path), path.name, image.width_px, image.height_px, 0.5, "user"
-            )
+            ImageEntry(image.id, str(path), path.name, image.width_px, image.height_px, 0.5, "user")
         )
 
 

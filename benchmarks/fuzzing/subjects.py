@@ -17,7 +17,7 @@ from benchmarks.fuzzing import mutations, samples
 from benchmarks.fuzzing.command_lines import make_command, run_command
 from napari_nunext.core.formats.json_lines import read_jsonl
 from napari_nunext.core.formats.records import PreferenceRecord, RftRecord, SftRecord
-from napari_nunext.images import open_image
+from napari_nunext.images import open_tile
 from napari_nunext.images.nuclei_files import read_nuclei
 
 if TYPE_CHECKING:
@@ -48,9 +48,9 @@ class Subject:
 
 
 def _decode(path: Path) -> None:
-    image = open_image(path)
+    image = open_tile(path)
     assert image.rgb.shape == (image.height_px, image.width_px, 3)
-    assert len(image.sha256) == 64
+    assert len(image.id) == 64
 
 
 def _nuclei(path: Path) -> None:

@@ -8,14 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_nunext.commands.resuming import DoneBefore, Wanted
-from napari_nunext.commands.scales import check_scales, check_that_some_have_scale, scale_of
+from napari_nunext.commands.scales import (
+    check_scales,
+    check_that_some_have_scale,
+    open_all,
+    scale_of,
+)
 from napari_nunext.core.errors import (
     InputError,
     NunextError,
 )
 from napari_nunext.core.geometry import check_mpp
 from napari_nunext.core.nuclei import Category
-from napari_nunext.images import find_images, open_image
+from napari_nunext.images import find_images
 from napari_nunext.images.formats import image_stem
 from napari_nunext.models.checkpoints.description import describe
 from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
@@ -28,8 +33,9 @@ from napari_nunext.store.exports.geojson import write_geojson
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from napari_nunext.commands.scales import Opened
     from napari_nunext.core.process.precision import Precision
-    from napari_nunext.images import TileImage
+    from napari_nunext.core.source import ImageSource
     from napari_nunext.serving.client.client import Client
     from napari_nunext.serving.protocol import ModelInfo, Started
 
@@ -104,16 +110,17 @@ def detect_images(
     """
     if options.mpp is not None:
         check_mpp(options.mpp, "--mpp")
-    images = find_images(paths)
-    targets = output_files(images, options.out_dir)
+    files = find_images(paths)
+    targets = output_files(files, options.out_dir)
+    images = open_all(files)
     if options.mpp is None:
-        check_that_some_have_scale(images)
+        check_that_some_have_scale(images.values())
     folder = _model_folder(options.model)
     options.out_dir.mkdir(parents=True, exist_ok=True)
     model_paths = (*options.model_paths, *([folder] if folder else []))
     with LocalServer(model_paths, precision=options.precision) as server:
         model = _find_model(server.client(), options.model, folder)
-        check_scales(images, options.mpp, model, is_meant)
+        check_scales(images.values(), options.mpp, model, is_meant)
         batch = _Batch(images, targets, options, model, say, progress)
         try:
             return batch.search(server)
@@ -128,7 +135,7 @@ class _Batch:
 
     def __init__(
         self,
-        images: Sequence[Path],
+        images: dict[Path, Opened],
         targets: dict[Path, Path],
         options: DetectOptions,
         model: ModelInfo,
@@ -136,6 +143,7 @@ class _Batch:
         progress: Callable[[Progress], None],
     ) -> None:
         self._images = images
+        self._total = len(images)
         self._targets = targets
         self._options = options
         self._model = model
@@ -147,12 +155,15 @@ class _Batch:
     def search(self, server: LocalServer) -> list[Path]:
         """Search all, and return the images that could not be searched."""
         failed, known = [], 0
-        for number, path in enumerate(self._images, start=1):
+        for number, path in enumerate(list(self._images), start=1):
+            image = self._images.pop(path)  # its pixels are let go of when it is done
             try:
-                known += not self._search(server, path, number)
+                if isinstance(image, NunextError):
+                    raise image
+                known += not self._search(server, image, self._targets[path], number)
                 self._done += 1
             except (NunextError, OSError) as error:
-                if len(self._images) == 1:
+                if self._total == 1:
                     raise
                 failed.append(path)
                 said = str(error)
@@ -167,16 +178,15 @@ class _Batch:
     def where_it_stands(self) -> str:
         """What there is when a person has stopped it."""
         return (
-            f"Stopped. {_images(self._done)} of {len(self._images)} are in "
+            f"Stopped. {_images(self._done)} of {self._total} are in "
             f"{self._options.out_dir}; the same command goes on from there."
         )
 
-    def _search(self, server: LocalServer, path: Path, number: int) -> bool:
+    def _search(self, server: LocalServer, image: ImageSource, target: Path, number: int) -> bool:
         """Search an image; False if that had been done before."""
-        image, target = open_image(path), self._targets[path]
         mpp = scale_of(image, self._options.mpp, self._say)
         wanted = Wanted(
-            image.sha256,
+            image.id,
             self._model.id,
             self._model.checkpoint_sha256,
             mpp,
@@ -191,7 +201,7 @@ class _Batch:
 
         def tell(found: Found) -> None:
             done, windows, nuclei = found.windows_done, found.windows, len(found.standing)
-            self._progress(Progress(path.name, number, len(self._images), done, windows, nuclei))
+            self._progress(Progress(image.name, number, self._total, done, windows, nuclei))
 
         # Asked for anew each time: a server that died is then started again.
         found = _detect(server.client(), image, mpp, self._model.id, self._options, self._say, tell)
@@ -258,7 +268,7 @@ def _find_model(client: Client, model: str | None, folder: Path | None) -> Model
 
 def _detect(
     client: Client,
-    image: TileImage,
+    image: ImageSource,
     mpp: float,
     model_id: str,
     options: DetectOptions,
@@ -269,7 +279,7 @@ def _detect(
         say(f"{image.name}: {note}")
     patience = Patience(lambda words: say(f"{image.name}: {words}"))
     request = DetectRequest(
-        image=client.put_image(image.rgb, sha256=image.sha256, patience=patience),
+        image=client.put_image(image, patience=patience),
         mpp=mpp,
         model=model_id,
         masks=options.masks,

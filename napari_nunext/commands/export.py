@@ -84,7 +84,7 @@ def export_project(
             _check_is_sound(project)
         finder = ImageFinder(image_folders, beside=path.parent)
         if wanted is None:
-            manifest = export_training(project, out_dir, open_pixels=finder.pixels, flavour=flavour)
+            manifest = export_training(project, out_dir, images=finder.find, flavour=flavour)
             counts = ", ".join(f"{what} {n}" for what, n in manifest.counts.items())
             alike = unmerged_words(c["name"] for c in manifest.categories)
             return Written(f"{out_dir}: {counts}", notes=(alike,) if alike else ())

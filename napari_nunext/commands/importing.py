@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from napari_nunext.core.errors import ImageError, InputError, NunextError, RecordError, StoreError
 from napari_nunext.core.identity import file_sha256
 from napari_nunext.core.nuclei import nuclei_in_words
-from napari_nunext.images import ImageFinder, open_image
+from napari_nunext.images import ImageFinder, Tile, open_image
 from napari_nunext.images.nuclei_files import (
     SUFFIXES,
     NucleiOfImage,
@@ -33,7 +33,6 @@ from napari_nunext.store.tables.migrations import copied_words
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from napari_nunext.images import TileImage
     from napari_nunext.store import ImageEntry
     from napari_nunext.store.categories import CategoryBook
     from napari_nunext.store.imports.outside import Intake, Role, Taken
@@ -165,15 +164,15 @@ class _Importer:
         name, images = self._options.image, self._project.images()
         if image_file is not None:
             image = open_image(image_file, mpp=self._options.mpp)
-            known = next((e for e in images if e.sha256 == image.sha256), None)
+            known = next((e for e in images if e.sha256 == image.id), None)
             if known is not None:
                 return known
-            if image.mpp is None:
+            if image.scale.mpp is None:
                 raise InputError(
                     f"{image_file.name} does not say its scale, and is not in the project yet. "
                     "Give the micrometres per pixel, for example --mpp 0.5 (20x)."
                 )
-            entry = entry_of(image, image_file.absolute(), image.mpp)
+            entry = entry_of(image, image_file.absolute(), image.scale.mpp)
             return entry if self._options.dry_run else self._project.add_image(entry)
         if not name:
             return None
@@ -191,16 +190,17 @@ class _Importer:
         what = f"{part.path.name}: {part.image}" if part.said else part.path.name
         return _one(images_named(part.image, self._project.images()), what)
 
-    def _pixels(self, stem: str) -> TileImage | None:
+    def _pixels(self, stem: str) -> Tile | None:
         """The image that a file of labels is of; None where its file is not found."""
         images = self._project.images()
         found = [self._chosen] if self._chosen else images_named(stem, images)
         if len(found) != 1 or found[0] is None:
             return None
         try:
-            return self._finder.find(found[0])
+            image = self._finder.find(found[0])
         except (ImageError, OSError):
             return None
+        return image if isinstance(image, Tile) else None
 
     def take(self, part: NucleiOfImage) -> None:
         """Take in what a file holds of an image."""

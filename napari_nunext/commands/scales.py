@@ -9,14 +9,28 @@ from napari_nunext.core.plausible import scale_doubt
 from napari_nunext.images import open_image
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
+    from typing import TypeAlias
 
-    from napari_nunext.images import TileImage
+    from napari_nunext.core.source import ImageSource
     from napari_nunext.serving.protocol import ModelInfo
 
+    Opened: TypeAlias = ImageSource | NunextError
 
-def scale_of(image: TileImage, mpp: float | None, say: Callable[[str], None]) -> float:
+
+def open_all(paths: Sequence[Path]) -> dict[Path, Opened]:
+    """Images by their files, each opened once; in the place of one that cannot be, why not."""
+    images: dict[Path, Opened] = {}
+    for path in paths:
+        try:
+            images[path] = open_image(path)
+        except NunextError as error:
+            images[path] = error
+    return images
+
+
+def scale_of(image: ImageSource, mpp: float | None, say: Callable[[str], None]) -> float:
     """Micrometres per pixel of an image: what the person says, else what its file does.
 
     Raises
@@ -24,28 +38,29 @@ def scale_of(image: TileImage, mpp: float | None, say: Callable[[str], None]) ->
     CalibrationError
         If neither says anything.
     """
+    said = image.scale.mpp
     if mpp is None:
-        if image.mpp is None:
+        if said is None:
             raise CalibrationError(
                 f"{image.name} does not say its scale. Give the micrometres per pixel, "
                 "for example --mpp 0.5 (20x) or --mpp 0.25 (40x)."
             )
-        return image.mpp
-    if image.mpp is not None and abs(image.mpp / mpp - 1) > 0.01:
-        say(f"{image.name} says {image.mpp:g} um/px, but --mpp {mpp:g} is used as you asked.")
+        return said
+    if said is not None and abs(said / mpp - 1) > 0.01:
+        say(f"{image.name} says {said:g} um/px, but --mpp {mpp:g} is used as you asked.")
     return mpp
 
 
-def check_that_some_have_scale(images: Sequence[Path]) -> None:
+def check_that_some_have_scale(images: Collection[Opened]) -> None:
     """Save the user a complaint about each of a hundred images."""
     missing: list[CalibrationError] = []
-    for path in images:
+    for image in images:
+        if isinstance(image, NunextError):
+            return  # said when its turn comes
         try:
-            scale_of(open_image(path), None, lambda _: None)
+            scale_of(image, None, lambda _: None)
         except CalibrationError as error:
             missing.append(error)
-        except NunextError:
-            return  # said when its turn comes
         else:
             return
     if len(missing) == 1:
@@ -57,7 +72,7 @@ def check_that_some_have_scale(images: Sequence[Path]) -> None:
 
 
 def check_scales(
-    images: Sequence[Path],
+    images: Collection[Opened],
     mpp: float | None,
     model: ModelInfo,
     is_meant: Callable[[str], bool],
@@ -70,20 +85,21 @@ def check_scales(
         If one is not meant.
     """
     doubts = []
-    for path in images:
+    for image in images:
+        if isinstance(image, NunextError):
+            continue  # said when its turn comes
         try:
-            image = open_image(path)
             doubt = scale_doubt(
                 scale_of(image, mpp, lambda _: None),
-                image.width_px,
-                image.height_px,
+                round(image.box.width),
+                round(image.box.height),
                 model_mpp=model.mpp,
                 window_px=model.window_px,
             )
         except NunextError:
-            continue  # said when its turn comes
+            continue  # so is this
         if doubt:
-            doubts.append(f"{path.name}: {doubt}")
+            doubts.append(f"{image.name}: {doubt}")
     if not doubts:
         return
     others = len(doubts) - 1

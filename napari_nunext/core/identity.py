@@ -1,8 +1,14 @@
-"""Content hashes: an image or checkpoint is known by what it holds, not by where it lies."""
+"""Content hashes: an image or checkpoint is known by what it holds, not by where it lies.
+
+The id of an image has 64 characters. That of a tile is the SHA-256 of its pixels (`pixels_sha256`),
+hex. That of an image of another kind, whose pixels are too many to be hashed, begins with a tag
+that says what was hashed, and a hyphen: ``ab1-3f02...``. So two kinds are never taken for another.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
 from typing import TYPE_CHECKING
 
@@ -14,6 +20,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+
+IMAGE_ID = "(?:[a-z][a-z0-9]*-)?[0-9a-f]+"
+"""Pattern of an image's id, which has `IMAGE_ID_LENGTH` characters."""
+IMAGE_ID_LENGTH = 64
 
 
 def pixels_sha256(rgb: NDArray[np.uint8]) -> str:
@@ -34,18 +45,22 @@ def pixels_sha256(rgb: NDArray[np.uint8]) -> str:
     return digest.hexdigest()
 
 
-def check_identity(rgb: NDArray[np.uint8], sha256: str, name: str) -> None:
-    """Raise `OtherImageError`, naming the file, unless these are the pixels of `sha256`.
+def is_image_id(text: str) -> bool:
+    """Whether a text may be the id of an image."""
+    return len(text) == IMAGE_ID_LENGTH and re.fullmatch(IMAGE_ID, text) is not None
+
+
+def check_identity(found_id: str, known_id: str, name: str) -> None:
+    """Raise `OtherImageError` unless an image that was found is the one that is known.
 
     Parameters
     ----------
-    rgb : ndarray of uint8, shape (H, W, 3)
-    sha256 : str
-        What `pixels_sha256` gave for the image that is meant.
+    found_id, known_id : str
+        Their ids (`napari_nunext.core.source.ImageSource.id`).
     name : str
-        The file, as the person knows it.
+        The file that was found, as the person knows it.
     """
-    if pixels_sha256(rgb) != sha256:
+    if found_id != known_id:
         raise OtherImageError(
             f"{name} is not the image that was reviewed: its pixels are others (it was changed, "
             "overwritten, or swapped with another). Put the original image back."

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from napari_nunext.images.find import find_images
-from napari_nunext.images.formats import ImageFormat, image_stem, open_image
+from napari_nunext.images.formats import ImageFormat, image_stem, open_image, open_tile
 from napari_nunext.images.identified import ImageFinder
-from napari_nunext.images.scale import Scale
-from napari_nunext.images.source import ImageSource
-from napari_nunext.images.tile import TileImage
+from napari_nunext.images.tile import Tile
 from napari_nunext.images.window import read_window
 
 __all__ = [
     "ImageFinder",
     "ImageFormat",
-    "ImageSource",
-    "Scale",
-    "TileImage",
+    "Tile",
     "find_images",
     "image_stem",
     "open_image",
+    "open_tile",
     "read_window",
 ]

@@ -16,13 +16,13 @@ from napari_nunext.core.errors import ImageError
 from napari_nunext.core.process.offered import offered
 from napari_nunext.core.sentences import is_text
 from napari_nunext.images.picture import reading
-from napari_nunext.images.tile import tile_of
+from napari_nunext.images.tile import Tile, tile_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from os import PathLike
 
-    from napari_nunext.images.tile import TileImage
+    from napari_nunext.core.source import ImageSource
 
 GROUP = "napari_nunext.readers"
 """Entry points of other packages, each an `ImageFormat`."""
@@ -40,7 +40,7 @@ class ImageFormat:
     """Of its files, in lower case with the dot, the most usual first."""
     is_in: Callable[[bytes], bool]
     """Whether a file is one, told by its first `HEAD_BYTES` bytes."""
-    open: Callable[[Path], TileImage]
+    open: Callable[[Path], ImageSource]
     """Read the header; the pixels are read when they are wanted. Raises `ImageError`."""
     is_lossless: bool = True
     """Whether pixels come back as they were; others are not recommended."""
@@ -75,7 +75,7 @@ def image_stem(path: PurePath) -> str:
     return path.name[: -len(max(found, key=len))] if found else path.name
 
 
-def open_image(path: str | PathLike[str], *, mpp: float | None = None) -> TileImage:
+def open_image(path: str | PathLike[str], *, mpp: float | None = None) -> ImageSource:
     """Open an image file, told by its content rather than its suffix.
 
     Parameters
@@ -83,7 +83,7 @@ def open_image(path: str | PathLike[str], *, mpp: float | None = None) -> TileIm
     path : path-like
     mpp : float, optional
         Micrometres per pixel; prevails over what the file says. Where neither says, the scale is
-        None, and it is for the caller to ask or to assume (`TileImage.with_scale`).
+        None, and it is for the caller to ask or to assume (`ImageSource.with_scale`).
 
     Raises
     ------
@@ -103,6 +103,22 @@ def open_image(path: str | PathLike[str], *, mpp: float | None = None) -> TileIm
     best = in_a_row(each.name for each in _OURS if each.is_lossless)
     words = f"{path.name} is not a {format_names()} image. Convert it to one, best {best}."
     raise ImageError(" ".join((words, *_others()[1])))
+
+
+def open_tile(path: str | PathLike[str], *, mpp: float | None = None) -> Tile:
+    """As `open_image`, for what needs all pixels at once: labels, and images to learn from.
+
+    Raises
+    ------
+    ImageError
+        Also if the image is no tile.
+    """
+    image = open_image(path, mpp=mpp)
+    if not isinstance(image, Tile):
+        raise ImageError(
+            f"{image.name} is larger than fits into memory; expected a tile. Cut it into tiles."
+        )
+    return image
 
 
 def in_a_row(names: Iterable[str], joined_by: str = "or") -> str:
@@ -144,13 +160,13 @@ def _checked(made: object) -> ImageFormat:
     return made
 
 
-def _open_with_pillow(path: Path) -> TileImage:
+def _open_with_pillow(path: Path) -> Tile:
     from napari_nunext.images.pillow import read_pillow
 
     return tile_of(path, read_pillow(path))
 
 
-def _open_tiff(path: Path) -> TileImage:
+def _open_tiff(path: Path) -> Tile:
     from napari_nunext.images.tiff import read_tiff  # tifffile takes its time to import
 
     return tile_of(path, read_tiff(path))

@@ -22,16 +22,14 @@ from napari_nunext.core.errors import (
     NunextError,
     OtherImageError,
 )
+from napari_nunext.core.geometry import Box
 from napari_nunext.core.identity import check_identity
 from napari_nunext.images.formats import is_image_name, open_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from napari_nunext.images.tile import TileImage
+    from napari_nunext.core.source import ImageSource
 
 
 class KnownImage(Protocol):
@@ -86,7 +84,7 @@ class ImageFinder:
         self._beside = beside
         self._hashes: dict[Path, str] = {}
 
-    def find(self, known: KnownImage) -> TileImage:
+    def find(self, known: KnownImage) -> ImageSource:
         """The image, read and checked.
 
         Raises
@@ -105,7 +103,7 @@ class ImageFinder:
         if path.is_file():
             image = open_image(path)
             _check_size(image, known)
-            check_identity(image.rgb, known.sha256, str(path))
+            check_identity(image.id, known.sha256, str(path))
             return image
         near = [] if self._beside is None else list(_images_in(self._beside))
         found = self._among(known, near)
@@ -118,28 +116,24 @@ class ImageFinder:
             )
         return found
 
-    def pixels(self, known: KnownImage) -> NDArray[np.uint8]:
-        """The same image's pixels, uint8, shape (H, W, 3)."""
-        return self.find(known).rgb
-
-    def _among(self, known: KnownImage, paths: list[Path]) -> TileImage | None:
+    def _among(self, known: KnownImage, paths: list[Path]) -> ImageSource | None:
         named = [path for path in paths if path.name == known.name]
         others = [path for path in paths if path.name != known.name]
         return next((image for image in self._matching(known, [*named, *others])), None)
 
-    def _matching(self, known: KnownImage, paths: Iterable[Path]) -> Iterator[TileImage]:
-        size_px = known.width_px, known.height_px
+    def _matching(self, known: KnownImage, paths: Iterable[Path]) -> Iterator[ImageSource]:
+        whole = Box.of_image(known.width_px, known.height_px)
         for path in paths:
             if self._hashes.get(path, known.sha256) != known.sha256:
                 continue
             try:
                 image = open_image(path)
-                if (image.width_px, image.height_px) != size_px:
+                if image.box != whole:
                     continue
-                self._hashes[path] = image.sha256
+                self._hashes[path] = image.id
             except (NunextError, OSError):
                 continue  # what cannot be read is not the image that is looked for
-            if image.sha256 == known.sha256:
+            if image.id == known.sha256:
                 yield image
 
 
@@ -175,7 +169,9 @@ def look_for(known: Iterable[KnownImage], finder: ImageFinder) -> Whereabouts:
     whereabouts = Whereabouts()
     for image in known:
         try:
-            whereabouts.found[image.sha256] = finder.find(image).path
+            path = finder.find(image).path
+            assert path is not None  # it was opened from there
+            whereabouts.found[image.sha256] = path
         except ImageMissingError as error:
             whereabouts.missing[image.sha256] = str(error)
         except (NunextError, OSError) as error:
@@ -183,12 +179,12 @@ def look_for(known: Iterable[KnownImage], finder: ImageFinder) -> Whereabouts:
     return whereabouts
 
 
-def _check_size(image: TileImage, known: KnownImage) -> None:
+def _check_size(image: ImageSource, known: KnownImage) -> None:
     """Say of another size what is plain to see, before all of it is read."""
-    if (image.width_px, image.height_px) != (known.width_px, known.height_px):
+    if image.box != Box.of_image(known.width_px, known.height_px):
         raise OtherImageError(
-            f"{image.path} is not the image that was reviewed: it is {image.width_px} x "
-            f"{image.height_px} px, that one was {known.width_px} x {known.height_px} px. "
+            f"{image.path} is not the image that was reviewed: it is {image.box.width:g} x "
+            f"{image.box.height:g} px, that one was {known.width_px} x {known.height_px} px. "
             "Put the original image back."
         )
 

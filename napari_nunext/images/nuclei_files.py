@@ -35,7 +35,7 @@ from napari_nunext.images.picture import quiet_readers
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    from napari_nunext.images.tile import TileImage
+    from napari_nunext.images.tile import Tile
 
 JSON_SUFFIXES = (".geojson", ".json", ".geojson.gz", ".json.gz")
 TABLE_SUFFIXES = (".csv",)
@@ -153,7 +153,7 @@ def _may_be_image(path: Path) -> bool:
 
 
 def read_nuclei(
-    path: Path, image_of: Callable[[str], TileImage | None] = lambda stem: None
+    path: Path, image_of: Callable[[str], Tile | None] = lambda stem: None
 ) -> tuple[NucleiOfImage, ...]:
     """What a file holds, image by image; a table and a COCO file may be of several.
 
@@ -195,7 +195,7 @@ def read_nuclei(
     )
 
 
-def read_nuclei_of_one(path: Path, image: TileImage | None = None) -> NucleiOfImage:
+def read_nuclei_of_one(path: Path, image: Tile | None = None) -> NucleiOfImage:
     """What a file holds of the one image that it is named after; parameters as `read_nuclei`.
 
     Raises

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.core.geometry import Box
-    from napari_nunext.images.tile import TileImage
+    from napari_nunext.core.source import ImageSource
 
 Windows: TypeAlias = "BoundedCache[tuple[str, Box, int], NDArray[np.uint8]]"
 """Pixels by image, box and side. Resampling 2000 px to 1000 takes longer than a mask may."""
@@ -27,20 +27,19 @@ class RememberedWindows:
 
     Parameters
     ----------
-    image : TileImage
+    image : ImageSource
     windows : Windows
         May be shared by many images.
     """
 
-    def __init__(self, image: TileImage, windows: Windows) -> None:
+    def __init__(self, image: ImageSource, windows: Windows) -> None:
         self._image = image
         self._windows = windows
-        self.width_px = image.width_px
-        self.height_px = image.height_px
+        self.box = image.box
 
     def read_window(self, box: Box, out_px: int) -> NDArray[np.uint8]:
-        """As `TileImage.read_window`; the array is shared, and read-only."""
-        key = self._image.sha256, box, out_px
+        """As `ImageSource.read_window`; the array is shared, and read-only."""
+        key = self._image.id, box, out_px
         window = self._windows.get(key)
         if window is None:
             window = self._image.read_window(box, out_px)

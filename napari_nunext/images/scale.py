@@ -1,15 +1,9 @@
-"""Physical scale: micrometres per pixel, and who says so."""
+"""The scale that files give: pixel sizes, in whatever unit they are spelled."""
 
 from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
-
-from napari_nunext.core.geometry import check_mpp
-
-ScaleSource: TypeAlias = Literal["file", "user", "assumed"]
 
 FILE_MPP_RANGE = (0.05, 5.0)
 """A resolution tag outside this is not a microscope's: 72, 96 or 300 dpi are an editor's default
@@ -36,18 +30,6 @@ _UM_OF_UNIT |= {
 }
 _MICRO_SIGNS = re.compile("\u00b5|\u03bc|\\\\u00b5")
 """The micro sign, the Greek letter, and the sign as ImageJ escapes it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """Micrometres per level-0 pixel and where the figure comes from; both None when unknown."""
-
-    mpp: float | None = None
-    source: ScaleSource | None = None
-
-    def __post_init__(self) -> None:
-        if self.mpp is not None:
-            check_mpp(self.mpp)
 
 
 def um_of_unit(unit: str) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import Box, check_mpp
 from napari_nunext.core.identity import pixels_sha256
+from napari_nunext.core.source import Scale
 from napari_nunext.images.picture import Picture, reading
-from napari_nunext.images.scale import Scale
 from napari_nunext.images.window import read_window
 
 if TYPE_CHECKING:
@@ -21,14 +23,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_nunext.images.scale import ScaleSource
+    from napari_nunext.core.source import ScaleSource
 
 
 class _Pixels:
     """The pixels of a picture and their hash, each made once, when first wanted, by any thread."""
 
-    def __init__(self, path: Path, picture: Picture) -> None:
-        self._path = path
+    def __init__(self, name: str, picture: Picture) -> None:
+        self._name = name
         self._picture = picture
         self._lock = threading.Lock()
         self._rgb: NDArray[np.uint8] | None = None
@@ -37,7 +39,7 @@ class _Pixels:
     def rgb(self) -> NDArray[np.uint8]:
         with self._lock:
             if self._rgb is None:
-                with reading(self._path):
+                with reading(Path(self._name)):
                     rgb = self._decoded()
                 rgb.flags.writeable = False
                 self._rgb = rgb
@@ -66,25 +68,24 @@ class _Pixels:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class TileImage:
-    """An image that fits into memory, with its scale; an `ImageSource`.
+class Tile:
+    """An image that fits into memory; an `ImageSource`.
 
-    The header was read when it was opened; `rgb`, `sha256` and `read_window` read the pixels on
-    first use and raise `ImageError` where they are damaged.
+    The header was read when it was opened. All pixels are read when some are wanted first.
     """
 
-    path: Path
+    name: str
+    path: Path | None
     width_px: int
     height_px: int
     scale: Scale
     notes: tuple[str, ...]
-    """What was done to show it as 8-bit RGB, and why its scale was not taken; one phrase each."""
     _pixels: _Pixels
 
     @property
-    def name(self) -> str:
-        """File name, to show."""
-        return self.path.name
+    def id(self) -> str:
+        """Hash of size and pixels; see `napari_nunext.core.identity.pixels_sha256`."""
+        return self._pixels.sha256()
 
     @property
     def mpp(self) -> float | None:
@@ -102,67 +103,89 @@ class TileImage:
         return Box.of_image(self.width_px, self.height_px)
 
     @property
+    def levels(self) -> tuple[float, ...]:
+        """One alone."""
+        return (1.0,)
+
+    @property
     def orientation(self) -> int:
         """How the stored pixels were turned to be shown, as EXIF and TIFF number it; 1 for not."""
         return self._pixels.orientation
 
     @property
-    def decoding_bytes(self) -> int:
+    def reading_bytes(self) -> int:
         """Most memory that reading the pixels takes, by the header; 0 where it is not known."""
         return self._pixels.decoding_bytes
+
+    @property
+    def held_bytes(self) -> int:
+        """All pixels."""
+        return 3 * self.width_px * self.height_px
 
     @property
     def rgb(self) -> NDArray[np.uint8]:
         """Pixels, shape (height_px, width_px, 3), read-only, upright (EXIF orientation)."""
         return self._pixels.rgb()
 
-    @property
-    def sha256(self) -> str:
-        """Hash of size and pixels; see `napari_nunext.core.identity.pixels_sha256`."""
-        return self._pixels.sha256()
-
     def read_window(self, box: Box, out_px: int) -> NDArray[np.uint8]:
         """Pixels of `box` as ``(out_px, out_px, 3)``; see `napari_nunext.images.window`."""
         return read_window(self.rgb, box, out_px)
 
-    def with_scale(self, mpp: float, source: ScaleSource) -> TileImage:
-        """The same image, pixels shared, at another scale.
+    def read_region(self, box: Box, level: int = 0) -> NDArray[np.uint8]:
+        """Pixels that `box` touches, a view; see `ImageSource.read_region`."""
+        inside = box.clipped_to(self.box)
+        if level != 0 or not (inside.width and inside.height):
+            raise InputError(
+                f"{self.name} has no pixels in {box.as_tuple()} at level {level}; expected a part "
+                f"of {self.box.as_tuple()} at level 0."
+            )
+        if inside == self.box:
+            return self.rgb  # the same array each time
+        rows = slice(math.floor(inside.y0), math.ceil(inside.y1))
+        return self.rgb[rows, math.floor(inside.x0) : math.ceil(inside.x1)]
 
-        Raises
-        ------
-        CalibrationError
-            If `mpp` is implausible.
-        """
+    def with_scale(self, mpp: float, source: ScaleSource) -> Tile:
+        """The same image, pixels shared, at another scale; see `ImageSource.with_scale`."""
         return replace(self, scale=Scale(check_mpp(mpp, self.name), source))
 
 
-def tile_of(path: Path, picture: Picture) -> TileImage:
+def tile_of(path: Path, picture: Picture) -> Tile:
     """The image of a file whose header was read."""
-    return TileImage(
-        path,
-        picture.width_px,
-        picture.height_px,
-        Scale(picture.mpp, None if picture.mpp is None else "file"),
-        picture.notes,
-        _Pixels(path, picture),
-    )
+    return _tile(path.name, path, picture)
 
 
 def image_from_pixels(
-    path: str | PathLike[str],
+    name: str | PathLike[str],
     width_px: int,
     height_px: int,
     decode: Callable[[], NDArray[np.uint8]],
-) -> TileImage:
+) -> Tile:
     """An image that is no file of its own, such as one of many in an array.
 
     Parameters
     ----------
-    path : path-like
-        Names it.
+    name : str or path-like
     width_px, height_px : int
     decode : callable
         Gives the pixels, a new array of shape (height_px, width_px, 3); called once, when they are
         first wanted.
     """
-    return tile_of(Path(path), Picture(width_px, height_px, None, (), decode))
+    return _tile(Path(name).name, None, Picture(width_px, height_px, None, (), decode))
+
+
+def tile_of_rgb(rgb: NDArray[np.uint8], name: str) -> Tile:
+    """An image in memory, shape (H, W, 3), copied when it is first read."""
+    height_px, width_px = rgb.shape[:2]
+    return image_from_pixels(name, width_px, height_px, rgb.copy)
+
+
+def _tile(name: str, path: Path | None, picture: Picture) -> Tile:
+    return Tile(
+        name,
+        path,
+        picture.width_px,
+        picture.height_px,
+        Scale(picture.mpp, None if picture.mpp is None else "file"),
+        picture.notes,
+        _Pixels(name, picture),
+    )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from napari_nunext.images import TileImage
+    from napari_nunext.core.source import ImageSource
     from napari_nunext.review.model import ItemStatus
     from napari_nunext.review.writer import JournalWriter
     from napari_nunext.store import FieldState, Project
@@ -54,20 +54,20 @@ def load_field(
     if mpp is not None and mpp != known.mpp:
         writer.call(lambda: project.set_scale(known.sha256, mpp, "user"))
         known = replace(known, mpp=mpp, mpp_source="user")
-    field, state = OpenField(known, image.rgb, tuple(image.notes)), project.state(known.sha256)
+    field, state = OpenField(known, image), project.state(known.sha256)
     state.seen_in(field.box)  # here, and kept up from here: to accept the field is then no work
     return LoadedField(field, state)
 
 
-def entry_of(image: TileImage, path: Path, default_mpp: float) -> ImageEntry:
+def entry_of(image: ImageSource, path: Path, default_mpp: float) -> ImageEntry:
     """An image as a project knows it; where nobody says its scale, that is marked as assumed."""
     assumed = image.scale.mpp is None
     return ImageEntry(
-        sha256=image.sha256,
+        sha256=image.id,
         path=str(path),
         name=image.name,
-        width_px=image.width_px,
-        height_px=image.height_px,
+        width_px=round(image.box.width),
+        height_px=round(image.box.height),
         mpp=default_mpp if image.scale.mpp is None else image.scale.mpp,
         mpp_source="assumed" if assumed else str(image.scale.source),
         patient=patient_of(image.name),

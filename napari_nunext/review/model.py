@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from psygnal import SignalGroupDescriptor
 
-from napari_nunext.core.geometry import Box
 from napari_nunext.review.table import NucleusTable
 
 if TYPE_CHECKING:
@@ -22,10 +21,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from uuid import UUID
 
-    import numpy as np
-    from numpy.typing import NDArray
-
+    from napari_nunext.core.geometry import Box
     from napari_nunext.core.nuclei import Category
+    from napari_nunext.core.source import ImageSource
     from napari_nunext.review.learning.comparing import Comparison, Lesson
     from napari_nunext.review.outlining.hand import Draft
     from napari_nunext.serving.protocol import Health, ModelInfo
@@ -117,15 +115,12 @@ class OpenField:
     """The image under review."""
 
     entry: ImageEntry
-    rgb: NDArray[np.uint8]
-    """Pixels, shape (H, W, 3)."""
-    notes: tuple[str, ...] = ()
-    """What had to be converted when it was read, one sentence each."""
+    source: ImageSource
 
     @property
     def box(self) -> Box:
         """All of it, level-0 px."""
-        return Box.of_image(self.entry.width_px, self.entry.height_px)
+        return self.source.box
 
 
 @dataclass(frozen=True, slots=True)

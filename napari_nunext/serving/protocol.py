@@ -23,12 +23,17 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
+from napari_nunext.core.identity import IMAGE_ID, IMAGE_ID_LENGTH
 from napari_nunext.core.model_description import ModelDescription
 from napari_nunext.core.nuclei import Category
 from napari_nunext.core.sentences import without_folders
 from napari_nunext.core.shapes.masks import Mask
 
 Sha256: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+ImageId: TypeAlias = Annotated[
+    str,
+    Field(pattern=f"^{IMAGE_ID}$", min_length=IMAGE_ID_LENGTH, max_length=IMAGE_ID_LENGTH),
+]
 Number: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]
 RunId: TypeAlias = Annotated[str, Field(min_length=1, max_length=64)]
 Sentence: TypeAlias = Annotated[str, AfterValidator(without_folders)]
@@ -89,7 +94,7 @@ class Health(Message):
 class ImageStored(Message):
     """Reply of ``PUT /v1/images/{sha256}``."""
 
-    sha256: Sha256
+    sha256: ImageId
     width_px: int
     height_px: int
 
@@ -107,7 +112,7 @@ class Problem(Message):
 class JobRequest(Message):
     """What every job is asked: something about an image that was uploaded before."""
 
-    image: Sha256
+    image: ImageId
     mpp: MppField
     run: RunId | None = None
     """The caller's id for it, by which it can be cancelled."""

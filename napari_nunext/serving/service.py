@@ -23,7 +23,7 @@ from napari_nunext.serving.protocol import Failed, Health
 from napari_nunext.serving.refusals import Refusal, busy, draining, too_large_to_decode
 
 if TYPE_CHECKING:
-    from napari_nunext.images import TileImage
+    from napari_nunext.core.source import ImageSource
     from napari_nunext.serving.jobs.kind import Kind
     from napari_nunext.serving.jobs.work import Work
     from napari_nunext.serving.models.images import Upload
@@ -100,7 +100,7 @@ class Service:
         """Load the default detector, when nothing else is to be done."""
         self._worker.submit(at_one_go(self._shelf.preload))
 
-    def image(self, sha256: str) -> TileImage:
+    def image(self, sha256: str) -> ImageSource:
         """An image that was uploaded; `Refusal` 404 where it is not there (any more)."""
         image = self.images.get(sha256)
         if image is None:
@@ -113,7 +113,7 @@ class Service:
 
     # What is asked of it
 
-    async def put_image(self, body: bytes, sha256: str) -> TileImage:
+    async def put_image(self, body: bytes, sha256: str) -> ImageSource:
         """Decode an image file and keep it.
 
         Raises
@@ -135,9 +135,9 @@ class Service:
         self.images.put(sha256, image)
         return image
 
-    async def _decode(self, upload: Upload, sha256: str) -> TileImage:
+    async def _decode(self, upload: Upload, sha256: str) -> ImageSource:
         """Decode when there is memory for it; who hangs up meanwhile takes none any more."""
-        needed = upload.image.decoding_bytes
+        needed = upload.image.reading_bytes
         try:
             if needed > self._decoding.capacity_bytes:
                 raise too_large_to_decode(needed, self._decoding.capacity_bytes)
@@ -154,7 +154,7 @@ class Service:
         work.add_done_callback(lambda _: self._decoding.give_back(needed))
         return await asyncio.shield(work)
 
-    async def _decode_in_turn(self, upload: Upload, sha256: str) -> TileImage:
+    async def _decode_in_turn(self, upload: Upload, sha256: str) -> ImageSource:
         async with self._decoders:
             return await asyncio.to_thread(upload.decode, sha256)
 

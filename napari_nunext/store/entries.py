@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.formats.records import SPLITS
 from napari_nunext.core.geometry import Box, check_mpp
+from napari_nunext.core.identity import is_image_id
 from napari_nunext.core.model_description import ModelDescription, run_in_one_form
 from napari_nunext.core.predictions import Predictions
+from napari_nunext.core.source import ScaleSource
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -26,7 +28,7 @@ WindowFinish: TypeAlias = Literal["end", "limit"]
 """How a window ended: by itself, or cut off at the most nuclei that the model lists."""
 FINAL_STATUSES: tuple[RunStatus, ...] = ("complete", "cancelled", "interrupted")
 
-MPP_SOURCES = ("file", "user", "assumed")
+MPP_SOURCES: tuple[ScaleSource, ...] = get_args(ScaleSource)
 """Where a scale comes from: the file's metadata, a person, or the default of the preferences."""
 
 
@@ -44,7 +46,7 @@ class ImageEntry:
     """An image of the project, known by its content."""
 
     sha256: str
-    """Content hash (`napari_nunext.core.identity`), hex."""
+    """Its id (`napari_nunext.core.identity`): for a tile, the SHA-256 of its pixels, hex."""
     path: str
     """Where it was last opened. Files may move; the hash stays."""
     name: str
@@ -58,7 +60,7 @@ class ImageEntry:
     """Key of training splits, or None where it is not known."""
 
     def __post_init__(self) -> None:
-        if len(self.sha256) != 64 or not set(self.sha256) <= set("0123456789abcdef"):
+        if not is_image_id(self.sha256):
             raise InputError(
                 f"Image hash {self.sha256!r} is not a SHA-256; expected 64 hex digits."
             )

@@ -26,6 +26,7 @@ with warnings.catch_warnings():
 from napari_nunext.core.errors import RequestRejectedError
 from napari_nunext.core.identity import pixels_sha256
 from napari_nunext.images import open_image
+from napari_nunext.images.tile import tile_of_rgb
 from napari_nunext.models.classical.adapters import ClassicalDetector
 from napari_nunext.models.whole_image.search import detect_image
 from napari_nunext.serving.client.client import Client
@@ -91,7 +92,7 @@ def test_requests_find_their_image_whichever_replica_answers(urls: str, tissue: 
     answers = set()
     for _ in range(10):
         with Client(urls, TOKEN) as client:  # a connection of its own, to be routed anew
-            sha256 = client.put_image(rgb)
+            sha256 = client.put_image(tile_of_rgb(rgb, "tile"))
             events = list(client.detect(DetectRequest(image=sha256, mpp=0.5, model="classical")))
         last = events[-1]
         assert isinstance(last, Done)
@@ -117,7 +118,10 @@ def test_windows_that_were_shared_out_give_what_one_process_finds(
     Image.fromarray(tissue).save(paths[0])
     Image.fromarray(tissue[:300, :400]).save(paths[1])
     results = find_nuclei(
-        [(path, 0.5) for path in paths], Model("classical"), workers=2, windows_at_once=2
+        [open_image(path, mpp=0.5) for path in paths],
+        Model("classical"),
+        workers=2,
+        windows_at_once=2,
     )
     for path in paths:
         alone = detect_image(open_image(path), ClassicalDetector(), mpp=0.5)

@@ -11,16 +11,16 @@ from napari_nunext.images.remembered import RememberedWindows, new_windows
 from napari_nunext.images.tile import image_from_pixels
 
 if TYPE_CHECKING:
-    from napari_nunext.images.tile import TileImage
+    from napari_nunext.images.tile import Tile
 
 
 @pytest.fixture
-def image(rng: np.random.Generator) -> TileImage:
+def image(rng: np.random.Generator) -> Tile:
     rgb = rng.integers(0, 255, (40, 60, 3), dtype=np.uint8)
     return image_from_pixels(pixels_sha256(rgb), 60, 40, rgb.copy)
 
 
-def test_a_window_is_read_once_and_is_that_of_the_image(image: TileImage) -> None:
+def test_a_window_is_read_once_and_is_that_of_the_image(image: Tile) -> None:
     windows = new_windows(10_000)
     box = Box(3, 5, 35, 37)
     first = RememberedWindows(image, windows).read_window(box, 16)
@@ -31,7 +31,7 @@ def test_a_window_is_read_once_and_is_that_of_the_image(image: TileImage) -> Non
 
 
 def test_images_boxes_and_sizes_are_not_mistaken_for_each_other(
-    image: TileImage, rng: np.random.Generator
+    image: Tile, rng: np.random.Generator
 ) -> None:
     windows = new_windows(10_000)
     rgb = rng.integers(0, 255, (40, 60, 3), dtype=np.uint8)

@@ -5,7 +5,8 @@ import math
 import pytest
 
 from napari_nunext.core.errors import CalibrationError
-from napari_nunext.images.scale import Scale, mpp_of_pixel_size, um_of_unit
+from napari_nunext.core.source import Scale
+from napari_nunext.images.scale import mpp_of_pixel_size, um_of_unit
 
 
 @pytest.mark.parametrize("size", [0.0, -1.0, math.nan, math.inf, 0.049, 5.01, 84.7])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_nunext.core.errors import CalibrationError, ImageError
+from napari_nunext.core.errors import CalibrationError, ImageError, InputError
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.identity import pixels_sha256
 from napari_nunext.images import image_stem, open_image
@@ -81,14 +81,14 @@ def test_a_renamed_or_reencoded_copy_is_the_same_image(tmp_path: Path, png: Path
     original = open_image(png)
     copy = tmp_path / "other name.tif"
     Image.fromarray(original.rgb).save(copy, compression="tiff_lzw")
-    assert open_image(copy).sha256 == original.sha256 == pixels_sha256(original.rgb)
+    assert open_image(copy).id == original.id == pixels_sha256(original.rgb)
 
 
 def test_one_changed_pixel_is_another_image(tmp_path: Path, png: Path, rgb: np.ndarray) -> None:
     rgb[3, 4, 1] ^= 1
     changed = tmp_path / "changed.png"
     Image.fromarray(rgb).save(changed)
-    assert open_image(changed).sha256 != open_image(png).sha256
+    assert open_image(changed).id != open_image(png).id
 
 
 def test_the_users_scale_prevails_and_is_marked(png: Path, tmp_path: Path, rgb: np.ndarray) -> None:
@@ -191,3 +191,34 @@ def test_flipped_byte_in_a_png_is_noticed(png: Path) -> None:
     png.write_bytes(content)
     with pytest.raises(ImageError, match="damaged"):
         _ = open_image(png).rgb
+
+
+@pytest.mark.parametrize(
+    ("box", "rows", "columns"),
+    [
+        (Box(0, 0, 60, 40), slice(None), slice(None)),
+        (Box(10, 5, 20, 7), slice(5, 7), slice(10, 20)),
+        (Box(10.2, 5.9, 19.1, 6.1), slice(5, 7), slice(10, 20)),
+        (Box(-50, 30, 5, 90), slice(30, 40), slice(0, 5)),
+    ],
+)
+def test_a_region_is_the_whole_pixels_that_a_box_touches(
+    png: Path, rgb: np.ndarray, box: Box, rows: slice, columns: slice
+) -> None:
+    region = open_image(png).read_region(box)
+    np.testing.assert_array_equal(region, rgb[rows, columns])
+    assert not region.flags.writeable
+
+
+def test_a_tile_is_held_once_whoever_reads_all_of_it(png: Path) -> None:
+    image = open_image(png)
+    assert image.read_region(image.box) is image.read_region(image.box.grown(9))
+    assert (image.levels, image.held_bytes) == ((1.0,), 3 * 60 * 40)
+
+
+@pytest.mark.parametrize(
+    ("box", "level"), [(Box(60, 0, 70, 40), 0), (Box(5, 5, 5, 9), 0), (Box(0, 0, 60, 40), 1)]
+)
+def test_a_region_without_pixels_is_refused(png: Path, box: Box, level: int) -> None:
+    with pytest.raises(InputError, match=r"tile\.png has no pixels .* at level 0"):
+        open_image(png).read_region(box, level)

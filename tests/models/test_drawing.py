@@ -50,7 +50,7 @@ class Glass:
     """An image of nothing, which counts how often it is read."""
 
     def __init__(self, width_px: int, height_px: int):
-        self.width_px, self.height_px = width_px, height_px
+        self.box = Box.of_image(width_px, height_px)
 
     def read_window(self, box, out_px):
         return np.zeros((out_px, out_px, 3), dtype=np.uint8)

@@ -18,7 +18,7 @@ class Canvas:
 
     def __init__(self, rgb):
         self.rgb = rgb
-        self.height_px, self.width_px = rgb.shape[:2]
+        self.box = Box.of_image(*rgb.shape[1::-1])
 
     def read_window(self, box, out_px):
         return read_window(self.rgb, box, out_px)

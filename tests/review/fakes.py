@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from napari_nunext.core.source import ImageSource
     from napari_nunext.serving.client.patience import Patience
 
 CATEGORIES = (("Lymphocyte", (86, 180, 233)), ("Stromal", (0, 158, 115)))
@@ -142,12 +143,10 @@ class FakeClient:
         self._answer()
         return self.offered
 
-    def put_image(
-        self, rgb: object, *, sha256: str | None = None, patience: object = None
-    ) -> str | None:
+    def put_image(self, image: ImageSource, *, patience: object = None) -> str:
         self._answer()
-        self.images.append(sha256)
-        return sha256
+        self.images.append(image.id)
+        return image.id
 
     def cancel(self, run: str) -> bool:
         self.cancelled.append(run)

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 
 from napari_nunext.store import Project
@@ -51,7 +50,7 @@ def test_opening_a_folder_queues_its_images_and_shows_the_first(
     assert field is not None
     assert field.entry.name == "a_0.98.24.png"
     assert (field.entry.mpp, field.entry.mpp_source) == (0.5, "assumed")
-    assert field.rgb.shape == (64, 80, 3)
+    assert field.source.read_region(field.box).shape == (64, 80, 3)
 
 
 def test_a_scale_set_by_the_user_is_kept_and_no_longer_assumed(opened: ReviewController) -> None:
@@ -383,4 +382,5 @@ def test_names_of_any_kind_open(
 ) -> None:
     controller.open_paths([tile_path(name)])
     assert controller.model.open_field.entry.name == name
-    assert np.asarray(controller.model.open_field.rgb).ndim == 3
+    field = controller.model.open_field
+    assert field.source.read_region(field.box).ndim == 3

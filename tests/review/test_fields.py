@@ -8,6 +8,7 @@ import pytest
 from napari_nunext.core.errors import RecordError
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.identity import pixels_sha256
+from napari_nunext.images.tile import tile_of_rgb
 from napari_nunext.review.fields import harvest, patient_of, queue_items, status_of
 from napari_nunext.store import FieldState, Project, events
 from napari_nunext.store.exports.training import export_training
@@ -92,22 +93,24 @@ def test_a_field_is_done_exactly_when_it_is_exported_as_truth(
 @pytest.mark.parametrize("seed", range(8))
 def test_what_is_counted_is_what_is_exported(seed: int, tmp_path: Path) -> None:
     rng = np.random.default_rng(seed)
-    pixels = {}
+    tiles = {}
     with Project.open(tmp_path / "p.nunext", annotator="ab") as project:
         for number in range(3):
             rgb = rng.integers(0, 256, (80, 100, 3), dtype=np.uint8)
             sha256 = pixels_sha256(rgb)
-            pixels[sha256] = rgb
+            tiles[sha256] = tile_of_rgb(rgb, "tile")
             project.add_image(entry(sha256, patient=f"patient {number % 2}"))
             review_at_random(project, sha256, rng)
         counted = harvest(project)
         if not counted.fields:
             with pytest.raises(RecordError, match="No region is complete"):
-                export_training(project, tmp_path / "out", open_pixels=lambda e: pixels[e.sha256])
+                export_training(
+                    project,
+                    tmp_path / "out",
+                    images=lambda e: tiles[e.sha256],
+                )
             return
-        manifest = export_training(
-            project, tmp_path / "out", open_pixels=lambda e: pixels[e.sha256]
-        )
+        manifest = export_training(project, tmp_path / "out", images=lambda e: tiles[e.sha256])
     exported = tuple(manifest.counts[what] for what in ("corrections", "images", "nuclei"))
     assert (counted.corrections, counted.fields, counted.nuclei) == exported
 

@@ -103,7 +103,8 @@ def test_what_was_reviewed_on_other_pixels_is_neither_trained_on_nor_exported(
     reviewed: ReviewController, trainer: FakeTrainer, tmp_path: Path
 ) -> None:
     path = reviewed.model.queue.items[0].path
-    Image.fromarray(reviewed.model.open_field.rgb[::-1].copy()).save(path)
+    field = reviewed.model.open_field
+    Image.fromarray(field.source.read_region(field.box)[::-1].copy()).save(path)
     reviewed.improver.train()
     assert reviewed.model.training.phase == "failed"
     assert path.name in reviewed.model.training.words

@@ -13,6 +13,7 @@ from PIL import Image
 from napari_nunext import __version__
 from napari_nunext.core.errors import RequestRejectedError, ServerUnavailableError
 from napari_nunext.core.identity import pixels_sha256
+from napari_nunext.images.tile import tile_of_rgb
 from napari_nunext.models.catalog import CatalogEntry
 from napari_nunext.serving.client.client import Client
 from napari_nunext.serving.protocol import (
@@ -127,11 +128,11 @@ def test_models_are_listed_with_defaults_and_with_what_is_wrong(server):
 
 
 def test_an_image_is_sent_once(server, rgb):
-    sha256 = server.client.put_image(rgb)
+    sha256 = server.client.put_image(tile_of_rgb(rgb, "tile"))
     assert sha256 == pixels_sha256(rgb)
     assert raw(server, "HEAD", f"/v1/images/{sha256}").status_code == 200
     assert raw(server, "HEAD", f"/v1/images/{SHA}").status_code == 404
-    assert server.client.put_image(rgb) == sha256
+    assert server.client.put_image(tile_of_rgb(rgb, "tile")) == sha256
 
 
 def test_pixels_that_are_not_those_of_the_hash_are_refused(server, rgb):
@@ -180,7 +181,9 @@ def test_a_body_beyond_the_limit_is_refused(start, announced):
 
 def test_images_used_longest_ago_make_room(start, rgb):
     server = start(image_store_bytes=2 * rgb.nbytes + 10)
-    first, second, third = (server.client.put_image(np.roll(rgb, i, axis=0)) for i in range(3))
+    first, second, third = (
+        server.client.put_image(tile_of_rgb(np.roll(rgb, i, axis=0), "tile")) for i in range(3)
+    )
     known = [raw(server, "HEAD", f"/v1/images/{h}").status_code for h in (first, second, third)]
     assert known == [404, 200, 200]
     with pytest.raises(RequestRejectedError, match="Send it again") as caught:
@@ -191,14 +194,14 @@ def test_images_used_longest_ago_make_room(start, rgb):
 def test_an_image_larger_than_the_store_is_refused(start, rgb):
     server = start(image_store_bytes=rgb.nbytes - 1)
     with pytest.raises(RequestRejectedError, match="does not fit"):
-        server.client.put_image(rgb)
+        server.client.put_image(tile_of_rgb(rgb, "tile"))
 
 
 # Detection
 
 
 def test_the_classical_detector_finds_the_discs_and_draws_them(server, rgb):
-    sha256 = server.client.put_image(rgb)
+    sha256 = server.client.put_image(tile_of_rgb(rgb, "tile"))
     events = list(server.client.detect(DetectRequest(image=sha256, mpp=0.5, masks=True)))
     assert isinstance(events[0], Started)
     assert events[0].model.id == "classical"
@@ -217,7 +220,7 @@ def test_the_classical_detector_finds_the_discs_and_draws_them(server, rgb):
 
 def test_points_arrive_while_the_run_goes_on(server, rgb):
     slow = server.catalog.detectors["slow"]
-    sha256 = server.client.put_image(rgb)
+    sha256 = server.client.put_image(tile_of_rgb(rgb, "tile"))
     stream = server.client.detect(DetectRequest(image=sha256, mpp=0.5, model="slow"))
     started = next(stream)
     assert started.windows > 2
@@ -233,7 +236,7 @@ def test_points_arrive_while_the_run_goes_on(server, rgb):
 
 def test_hanging_up_stops_the_run(server, rgb):
     slow = server.catalog.detectors["slow"]
-    sha256 = server.client.put_image(rgb)
+    sha256 = server.client.put_image(tile_of_rgb(rgb, "tile"))
     stream = server.client.detect(DetectRequest(image=sha256, mpp=0.5, model="slow"))
     next(stream)
     stream.close()
@@ -242,7 +245,7 @@ def test_hanging_up_stops_the_run(server, rgb):
 
 def test_cancelling_keeps_what_was_found(server, rgb):
     slow = server.catalog.detectors["slow"]
-    sha256 = server.client.put_image(rgb)
+    sha256 = server.client.put_image(tile_of_rgb(rgb, "tile"))
     stream = server.client.detect(DetectRequest(image=sha256, mpp=0.5, model="slow", run="mine"))
     next(stream)
     slow.allowed.release()
@@ -256,7 +259,7 @@ def test_cancelling_keeps_what_was_found(server, rgb):
 
 
 def test_a_run_that_was_cancelled_before_it_arrived_does_nothing(server, rgb):
-    sha256 = server.client.put_image(rgb)
+    sha256 = server.client.put_image(tile_of_rgb(rgb, "tile"))
     assert not server.client.cancel("early")
     request = DetectRequest(image=sha256, mpp=0.5, model="slow", run="early")
     assert list(server.client.detect(request)) == [Done(points=0, finish="cancelled")]
@@ -264,7 +267,7 @@ def test_a_run_that_was_cancelled_before_it_arrived_does_nothing(server, rgb):
 
 
 def test_an_error_of_a_model_ends_the_run_and_not_the_server(server, rgb):
-    sha256 = server.client.put_image(rgb)
+    sha256 = server.client.put_image(tile_of_rgb(rgb, "tile"))
     events = list(server.client.detect(DetectRequest(image=sha256, mpp=0.5, model="broken")))
     assert isinstance(events[1], Points)
     failed = events[-1]
@@ -277,7 +280,7 @@ def test_an_error_of_a_model_ends_the_run_and_not_the_server(server, rgb):
 
 def test_a_run_that_takes_too_long_is_stopped(start, rgb):
     server = start(max_run_s=0.2)
-    sha256 = server.client.put_image(rgb)
+    sha256 = server.client.put_image(tile_of_rgb(rgb, "tile"))
     *_, last = server.client.detect(DetectRequest(image=sha256, mpp=0.5, model="slow"))
     assert isinstance(last, Failed)
     assert last.code == "time_limit"
@@ -285,7 +288,7 @@ def test_a_run_that_takes_too_long_is_stopped(start, rgb):
 
 def test_silence_is_broken_by_empty_lines(start, rgb):
     server = start(keepalive_s=0.05)
-    sha256 = server.client.put_image(rgb)
+    sha256 = server.client.put_image(tile_of_rgb(rgb, "tile"))
     body = {"image": sha256, "mpp": 0.5, "model": "slow", "run": "quiet"}
     lines = []
     with (
@@ -303,7 +306,7 @@ def test_silence_is_broken_by_empty_lines(start, rgb):
 def test_one_run_at_a_time_and_a_full_queue_says_so(start, rgb):
     server = start(waiting_jobs=1)
     slow = server.catalog.detectors["slow"]
-    sha256 = server.client.put_image(rgb)
+    sha256 = server.client.put_image(tile_of_rgb(rgb, "tile"))
 
     def request(run):
         return DetectRequest(image=sha256, mpp=0.5, model="slow", run=run)
@@ -340,7 +343,7 @@ def test_one_run_at_a_time_and_a_full_queue_says_so(start, rgb):
 
 
 def test_an_id_in_use_is_refused(server, rgb):
-    sha256 = server.client.put_image(rgb)
+    sha256 = server.client.put_image(tile_of_rgb(rgb, "tile"))
     request = DetectRequest(image=sha256, mpp=0.5, model="slow", run="same")
     stream = server.client.detect(request)
     next(stream)
@@ -371,7 +374,7 @@ def test_a_request_that_cannot_be_served_is_refused_with_the_reason(
     server, rgb, change, status, said
 ):
     server.catalog.problems["old"] = "old has no weights. Copy it again."
-    body = {"image": server.client.put_image(rgb), "mpp": 0.5} | change
+    body = {"image": server.client.put_image(tile_of_rgb(rgb, "tile")), "mpp": 0.5} | change
     got, _, message = problem(raw(server, "POST", "/v1/detect", json=body))
     assert got == status
     assert said in message
@@ -392,7 +395,7 @@ def test_json_that_does_not_parse_is_refused(server):
 
 
 def test_each_prompt_gets_its_mask(server, rgb):
-    sha256 = server.client.put_image(rgb)
+    sha256 = server.client.put_image(tile_of_rgb(rgb, "tile"))
     prompts = [
         MaskPrompt(points=[PromptPoint(x=x, y=y)]) for x, y in [(24, 24), (100, 70), (70, 30)]
     ]
@@ -414,7 +417,7 @@ def test_each_prompt_gets_its_mask(server, rgb):
     ],
 )
 def test_a_prompt_that_points_nowhere_is_refused(server, rgb, prompt, said):
-    sha256 = server.client.put_image(rgb)
+    sha256 = server.client.put_image(tile_of_rgb(rgb, "tile"))
     with pytest.raises(RequestRejectedError, match=said):
         server.client.segment(SegmentRequest(image=sha256, mpp=0.5, prompts=[prompt]))
 
@@ -427,7 +430,7 @@ def test_a_broken_segmenter_is_told_in_a_sentence(server, rgb):
             raise RuntimeError("no ink")
 
     server.catalog.segmenters["broken"] = Broken()
-    sha256 = server.client.put_image(rgb)
+    sha256 = server.client.put_image(tile_of_rgb(rgb, "tile"))
     prompts = [MaskPrompt(points=[PromptPoint(x=10, y=10)])]
     with pytest.raises(RequestRejectedError, match="no ink") as caught:
         server.client.segment(
@@ -441,7 +444,7 @@ def test_a_broken_segmenter_is_told_in_a_sentence(server, rgb):
 
 def test_logs_hold_neither_tokens_nor_hashes_nor_names(server, rgb, caplog):
     caplog.set_level("INFO", logger="napari_nunext")
-    sha256 = server.client.put_image(rgb)
+    sha256 = server.client.put_image(tile_of_rgb(rgb, "tile"))
     list(server.client.detect(DetectRequest(image=sha256, mpp=0.5, model="broken")))
     assert "Traceback" in caplog.text
     for secret in (sha256, "a-token-for-tests"):
@@ -468,7 +471,11 @@ def test_a_model_whose_process_is_away_says_when_to_ask_again(server, rgb):
     info = server.catalog.detectors["slow"].info
     away = CatalogEntry("nuclei", "detector", info, problem="It starts.", passing=True)
     server.catalog.entries = lambda: [*entries(), away]
-    body = {"image": server.client.put_image(rgb), "mpp": 0.5, "model": "nuclei"}
+    body = {
+        "image": server.client.put_image(tile_of_rgb(rgb, "tile")),
+        "mpp": 0.5,
+        "model": "nuclei",
+    }
     response = raw(server, "POST", "/v1/detect", json=body)
     assert problem(response) == (503, "model_away", "It starts.")
     assert response.headers["Retry-After"] == "5"
@@ -483,6 +490,6 @@ def test_a_run_that_loses_its_models_process_says_so(server, rgb):
             raise ServerUnavailableError("The vLLM server does not answer.")
 
     server.catalog.detectors["lost"] = Lost()
-    sha256 = server.client.put_image(rgb)
+    sha256 = server.client.put_image(tile_of_rgb(rgb, "tile"))
     *_, last = server.client.detect(DetectRequest(image=sha256, mpp=0.5, model="lost"))
     assert (last.code, last.message) == ("model_away", "The vLLM server does not answer.")

@@ -10,6 +10,7 @@ from PIL import Image
 
 from napari_nunext.core.errors import RequestRejectedError
 from napari_nunext.images import open_image
+from napari_nunext.images.tile import tile_of_rgb
 from napari_nunext.serving.models.budget import Budget
 from napari_nunext.serving.models.images import Upload
 from tests.waiting import PATIENCE_S, wait_for
@@ -69,7 +70,7 @@ KINDS = {
 def test_what_decoding_takes_is_known_before(kind, tmp_path):
     path = tmp_path / "a.png"
     KINDS[kind](np.zeros((40, 50, 3), np.uint8)).save(path)
-    assert 40 * 50 * 17 <= open_image(path).decoding_bytes <= 40 * 50 * 40
+    assert 40 * 50 * 17 <= open_image(path).reading_bytes <= 40 * 50 * 40
 
 
 @pytest.fixture
@@ -93,13 +94,13 @@ def budget_of(server) -> Budget:
 
 def needed(rgb, tmp_path) -> int:
     Image.fromarray(rgb).save(tmp_path / "a.png")
-    return open_image(tmp_path / "a.png").decoding_bytes
+    return open_image(tmp_path / "a.png").reading_bytes
 
 
 def test_an_image_that_takes_more_memory_than_there_is_is_refused_in_words(start, rgb, tmp_path):
     server = start(max_decoding_bytes=needed(rgb, tmp_path) - 1)
     with pytest.raises(RequestRejectedError, match="Decoding the image would take") as caught:
-        server.client.put_image(rgb)
+        server.client.put_image(tile_of_rgb(rgb, "tile"))
     assert caught.value.status == 413
     assert budget_of(server).used_bytes == 0
 
@@ -107,7 +108,7 @@ def test_an_image_that_takes_more_memory_than_there_is_is_refused_in_words(start
 def test_an_image_waits_until_there_is_memory(start, rgb, held, tmp_path):
     began, go_on = held
     server = start(max_decoding_bytes=needed(rgb, tmp_path), max_silence_s=60)
-    images = [np.roll(rgb, i, axis=0) for i in range(3)]
+    images = [tile_of_rgb(np.roll(rgb, i, axis=0), "tile") for i in range(3)]
     threads = [threading.Thread(target=server.client.put_image, args=(i,)) for i in images]
     for thread in threads:
         thread.start()
@@ -124,11 +125,11 @@ def test_an_image_waits_until_there_is_memory(start, rgb, held, tmp_path):
 def test_who_waits_too_long_is_told_to_come_again(start, rgb, held, tmp_path):
     began, _ = held
     server = start(max_decoding_bytes=needed(rgb, tmp_path), max_upload_s=2.0)
-    first = threading.Thread(target=lambda: server.client.put_image(rgb))
+    first = threading.Thread(target=lambda: server.client.put_image(tile_of_rgb(rgb, "tile")))
     first.start()
     assert began.acquire(timeout=PATIENCE_S)
     with pytest.raises(RequestRejectedError, match="too much to do") as caught:
-        server.client.put_image(np.roll(rgb, 1, axis=0))
+        server.client.put_image(tile_of_rgb(np.roll(rgb, 1, axis=0), "tile"))
     assert caught.value.status == 429
     held[1].set()
     first.join(PATIENCE_S)
@@ -137,7 +138,7 @@ def test_who_waits_too_long_is_told_to_come_again(start, rgb, held, tmp_path):
 def test_who_hangs_up_while_waiting_takes_no_memory(start, rgb, held, tmp_path):
     began, go_on = held
     server = start(max_decoding_bytes=needed(rgb, tmp_path))
-    first = threading.Thread(target=server.client.put_image, args=(rgb,))
+    first = threading.Thread(target=server.client.put_image, args=(tile_of_rgb(rgb, "tile"),))
     first.start()
     assert began.acquire(timeout=PATIENCE_S)
     body = (tmp_path / "a.png").read_bytes()

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from napari_nunext.images.tile import tile_of_rgb
 from napari_nunext.serving.client import local_server as launcher
 from napari_nunext.serving.client.local_server import LocalServer
 from napari_nunext.serving.protocol import DetectRequest, Done, Points, Started
@@ -35,7 +36,9 @@ def test_a_checkpoint_is_served_and_a_foreign_one_is_listed_with_the_reason(fold
         assert [c.name for c in nano.categories] == ["Lymphocyte", "Tumour"]
         assert nano.parameters > 100_000
 
-        request = DetectRequest(image=client.put_image(rgb), mpp=0.5, model="nano", run="r")
+        request = DetectRequest(
+            image=client.put_image(tile_of_rgb(rgb, "tile")), mpp=0.5, model="nano", run="r"
+        )
         points = []
         for event in client.detect(request):
             if isinstance(event, Started):

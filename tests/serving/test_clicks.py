@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from napari_nunext.core.errors import RequestRejectedError
 from napari_nunext.core.shapes.masks import Mask
+from napari_nunext.images.tile import tile_of_rgb
 from napari_nunext.models.catalog import Catalog
 from napari_nunext.models.sam.build import build_sam
 from napari_nunext.models.sam.embeddings import new_embeddings
@@ -55,7 +56,7 @@ def sam(catalog, folder):
 
 @pytest.fixture
 def click(server, sam, rgb):
-    sha256 = server.client.put_image(rgb)
+    sha256 = server.client.put_image(tile_of_rgb(rgb, "tile"))
 
     def click(*clicks):
         points = [PromptPoint(x=x, y=y, positive=on_it) for x, y, on_it in clicks]
@@ -84,7 +85,10 @@ def test_the_window_under_further_clicks_is_looked_at_once(server, sam, click):
 
 def test_what_a_run_has_drawn_is_remembered_for_clicks(server, sam, rgb, click):
     request = DetectRequest(
-        image=server.client.put_image(rgb), mpp=0.5, masks=True, segmenter="sam"
+        image=server.client.put_image(tile_of_rgb(rgb, "tile")),
+        mpp=0.5,
+        masks=True,
+        segmenter="sam",
     )
     masks = [m for e in server.client.detect(request) if isinstance(e, Masks) for m in e.masks]
     assert masks
@@ -96,7 +100,7 @@ def test_what_a_run_has_drawn_is_remembered_for_clicks(server, sam, rgb, click):
 
 def test_memory_for_embeddings_is_bounded(server, sam, rgb):
     for shift in range(5):
-        sha256 = server.client.put_image(np.roll(rgb, shift, axis=0))
+        sha256 = server.client.put_image(tile_of_rgb(np.roll(rgb, shift, axis=0), "tile"))
         prompts = [MaskPrompt(points=[PromptPoint(x=24, y=24)])]
         server.client.segment(
             SegmentRequest(image=sha256, mpp=0.5, prompts=prompts, segmenter="sam")
@@ -157,7 +161,7 @@ def many_clicks(sha256):
 
 def test_hanging_up_on_a_segmentation_frees_the_model_within_one_step(server, deaf, rgb, caplog):
     caplog.set_level("INFO", logger="napari_nunext")
-    body = json.dumps(many_clicks(server.client.put_image(rgb)))
+    body = json.dumps(many_clicks(server.client.put_image(tile_of_rgb(rgb, "tile"))))
     headers = {"Authorization": server.client._http.headers["Authorization"]}
     headers["Content-Type"] = "application/json"
     with closing(http.client.HTTPConnection(server.url.removeprefix("http://"))) as connection:
@@ -173,7 +177,9 @@ def test_a_segmentation_that_takes_too_long_is_ended_for_good(start, deaf, rgb):
     server = start(max_segment_s=0.3)
     with pytest.raises(RequestRejectedError, match=r"longer than 0\.3 s") as caught:
         server.client.segment(
-            SegmentRequest.model_validate(many_clicks(server.client.put_image(rgb)))
+            SegmentRequest.model_validate(
+                many_clicks(server.client.put_image(tile_of_rgb(rgb, "tile")))
+            )
         )
     assert caught.value.status == 503
     assert caught.value.retry_s is None, "the same again would take as long"

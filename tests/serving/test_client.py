@@ -18,6 +18,7 @@ from napari_nunext.core.errors import (
     ServerUnavailableError,
 )
 from napari_nunext.core.identity import pixels_sha256
+from napari_nunext.images.tile import tile_of_rgb
 from napari_nunext.serving.client.client import Client
 from napari_nunext.serving.client.patience import Patience
 from napari_nunext.serving.protocol import DetectRequest, Done, SegmentRequest
@@ -149,12 +150,12 @@ def test_pixels_are_sent_losslessly_and_only_if_the_server_lacks_them(rng):
         return httpx.Response(200, json={"sha256": sha256, "width_px": 17, "height_px": 13})
 
     client = client_of(answer)
-    sha256 = client.put_image(rgb)
+    sha256 = client.put_image(tile_of_rgb(rgb, "tile"))
     assert sha256 == pixels_sha256(rgb)
     with Image.open(io.BytesIO(stored[sha256])) as sent:
         np.testing.assert_array_equal(np.asarray(sent), rgb)
     stored[sha256] = b"kept"
-    assert client.put_image(rgb, sha256=sha256) == sha256
+    assert client.put_image(tile_of_rgb(rgb, "tile")) == sha256
     assert stored[sha256] == b"kept"
 
 

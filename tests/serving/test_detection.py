@@ -43,7 +43,7 @@ class Oracle:
 
     def __init__(self, truth_xy, width_px, height_px, *, window_px=64, mpp=0.5, jitter_px=0.0):
         self.truth_xy = truth_xy
-        self.width_px, self.height_px = width_px, height_px
+        self.box = Box.of_image(width_px, height_px)
         self.info = DetectorInfo(
             "Oracle",
             "fake",

@@ -18,6 +18,7 @@ from pydantic import Field
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.shapes.masks import Mask
+from napari_nunext.images.tile import tile_of_rgb
 from napari_nunext.models.segmenter import ScoredMask, SegmenterInfo
 from napari_nunext.serving.jobs.kind import Kind, Outcome, Prepared
 from napari_nunext.serving.jobs.kinds import KINDS
@@ -77,7 +78,7 @@ class Count(Kind[CountRequest]):
     answer = Annotated[Counted | CountDone | Failed, Field(discriminator="event")]
 
     async def prepare(self, request, image):
-        if request.upto > image.width_px:
+        if request.upto > image.box.width:
             raise InputError("The image is not so wide.")
         unbegun = CountDone(finish="cancelled")
         return Prepared("the abacus", partial(self._steps, request.upto), unbegun)
@@ -189,7 +190,7 @@ def asked(request, start, catalog, rgb):
     catalog.detectors["gated"] = GatedDetector(catalog.detectors["slow"], gate)
     catalog.segmenters["gated"] = GatedSegmenter(gate)
     server = start(drain_s=60)
-    asked = Asked(server, request.param, server.client.put_image(rgb), gate)
+    asked = Asked(server, request.param, server.client.put_image(tile_of_rgb(rgb, "tile")), gate)
     yield asked
     gate.allowed.release(1000)
     asked.http.close()
@@ -314,7 +315,12 @@ class TestAnyJob:
 
 def test_what_does_not_fit_the_image_is_refused(start, rgb):
     server = start()
-    asked = Asked(server, "count", server.client.put_image(rgb), gates.setdefault("count", Gate()))
+    asked = Asked(
+        server,
+        "count",
+        server.client.put_image(tile_of_rgb(rgb, "tile")),
+        gates.setdefault("count", Gate()),
+    )
     answer = asked.http.post("/v1/count", json=asked.body | {"upto": 10_000})
     assert (answer.status_code, answer.json()["message"]) == (422, "The image is not so wide.")
     asked.http.close()

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from napari_nunext.core.errors import ServerUnavailableError
+from napari_nunext.images.tile import tile_of_rgb
 from napari_nunext.serving.client import local_server as launcher
 from napari_nunext.serving.client.local_server import LocalServer
 from napari_nunext.serving.protocol import DetectRequest, Points, WindowDone
@@ -41,7 +42,7 @@ def test_it_serves_until_it_is_stopped(rgb, monkeypatch):
     assert server.alive
     assert server.url.startswith("http://127.0.0.1:")
     assert "classical" in {m.id for m in client.models()}
-    sha256 = client.put_image(rgb)
+    sha256 = client.put_image(tile_of_rgb(rgb, "tile"))
     *_, last = client.detect(DetectRequest(image=sha256, mpp=0.5, model="classical"))
     assert last.points == 4
     process = server._process
@@ -67,7 +68,7 @@ def test_a_server_that_dies_in_the_middle_leaves_what_it_found_and_can_be_starte
     tiles = np.tile(rgb, (12, 12, 1))
     with LocalServer() as server:
         first_pid = server.pid
-        sha256 = server.client().put_image(tiles)
+        sha256 = server.client().put_image(tile_of_rgb(tiles, "tile"))
         stream = server.client().detect(
             DetectRequest(image=sha256, mpp=0.5, masks=True, model="classical")
         )
@@ -83,7 +84,7 @@ def test_a_server_that_dies_in_the_middle_leaves_what_it_found_and_can_be_starte
         assert not server.alive
         client = server.client()
         assert server.pid != first_pid
-        sha256 = client.put_image(rgb)
+        sha256 = client.put_image(tile_of_rgb(rgb, "tile"))
         *_, last = client.detect(DetectRequest(image=sha256, mpp=0.5, model="classical"))
         assert last.points == 4
 

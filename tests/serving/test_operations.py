@@ -20,6 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from napari_nunext.core.errors import InputError, RequestRejectedError
 from napari_nunext.core.identity import pixels_sha256
+from napari_nunext.images.tile import tile_of_rgb
 from napari_nunext.models.detector import WindowEnd, WindowPoints
 from napari_nunext.serving.client.client import Client
 from napari_nunext.serving.health.failures import failure, is_disk_full, is_out_of_memory
@@ -129,7 +130,7 @@ def test_json_has_a_limit_of_its_own(start):
 def test_too_much_of_all_together_is_refused_for_the_moment(start, rgb):
     server = start(max_held_bytes=10)
     with pytest.raises(RequestRejectedError) as caught:
-        server.client.put_image(rgb)
+        server.client.put_image(tile_of_rgb(rgb, "tile"))
     assert caught.value.status == 429
 
 
@@ -149,7 +150,7 @@ def test_an_upload_that_dribbles_is_ended(start):
 def test_an_image_of_too_many_pixels_is_refused_by_its_header(start, rgb):
     server = start(max_image_pixels=rgb.shape[0] * rgb.shape[1] - 1)
     with pytest.raises(RequestRejectedError, match="million pixels") as caught:
-        server.client.put_image(rgb)
+        server.client.put_image(tile_of_rgb(rgb, "tile"))
     assert caught.value.status == 422
 
 
@@ -171,7 +172,7 @@ def test_one_users_requests_do_not_fill_the_queue_for_others(start, rgb, tmp_pat
     bo, _ = add_key(keys, "bo")
     server = start(keys_file=keys, waiting_jobs=8, waiting_per_user=1)
     slow = server.catalog.detectors["slow"]
-    sha256 = server.client.put_image(rgb)
+    sha256 = server.client.put_image(tile_of_rgb(rgb, "tile"))
 
     def ask(http):
         return http.stream(
@@ -193,7 +194,7 @@ def test_one_users_requests_do_not_fill_the_queue_for_others(start, rgb, tmp_pat
 def test_behind_a_proxy_on_this_machine_shares_go_by_the_callers_address(start, rgb):
     server = start(waiting_per_user=1)
     slow = server.catalog.detectors["slow"]
-    sha256 = server.client.put_image(rgb)
+    sha256 = server.client.put_image(tile_of_rgb(rgb, "tile"))
 
     def ask(http, address):
         body = {"image": sha256, "mpp": 0.5, "model": "slow"}
@@ -210,7 +211,7 @@ def test_behind_a_proxy_on_this_machine_shares_go_by_the_callers_address(start, 
 
 
 def test_a_small_request_does_not_wait_for_the_end_of_a_large_one(server, deaf, rgb):
-    sha256 = server.client.put_image(rgb)
+    sha256 = server.client.put_image(tile_of_rgb(rgb, "tile"))
     large = server.client.detect(
         DetectRequest(image=sha256, mpp=0.5, model="deaf", priority="batch")
     )
@@ -234,7 +235,7 @@ def test_a_small_request_does_not_wait_for_the_end_of_a_large_one(server, deaf, 
 
 
 def test_hanging_up_frees_the_model_within_one_step(server, deaf, rgb):
-    sha256 = server.client.put_image(rgb)
+    sha256 = server.client.put_image(tile_of_rgb(rgb, "tile"))
     stream = server.client.detect(DetectRequest(image=sha256, mpp=0.5, model="deaf", run="gone"))
     next(stream)
     assert deaf.entered.wait(PATIENCE_S)
@@ -250,7 +251,7 @@ def test_hanging_up_frees_the_model_within_one_step(server, deaf, rgb):
 def test_who_waits_too_long_is_told(start, rgb, monkeypatch):
     server = start(runs_at_once=1)
     slow = server.catalog.detectors["slow"]
-    sha256 = server.client.put_image(rgb)
+    sha256 = server.client.put_image(tile_of_rgb(rgb, "tile"))
     request = DetectRequest(image=sha256, mpp=0.5, model="slow")
     first = server.client.detect(request)
     next(first)
@@ -289,7 +290,7 @@ class Failing:
 def test_a_model_that_breaks_is_said_in_words_and_others_go_on(server, rgb, error, code):
     catalog = server.catalog
     catalog.detectors["failing"] = Failing(catalog.detectors["slow"], error)
-    sha256 = server.client.put_image(rgb)
+    sha256 = server.client.put_image(tile_of_rgb(rgb, "tile"))
     *_, last = server.client.detect(DetectRequest(image=sha256, mpp=0.5, model="failing"))
     assert isinstance(last, Failed)
     assert last.code == code
@@ -315,13 +316,13 @@ def test_a_full_disk_is_said_when_an_image_is_sent(server, rgb, monkeypatch):
 
     monkeypatch.setattr(server.process._service.images, "take_in", full)
     with pytest.raises(RequestRejectedError, match="disk") as caught:
-        server.client.put_image(rgb)
+        server.client.put_image(tile_of_rgb(rgb, "tile"))
     assert caught.value.status == 507
 
 
 def test_a_model_that_hangs_ends_the_server_and_its_callers_are_told(start, deaf, rgb):
     server = start(max_step_s=0.3)
-    sha256 = server.client.put_image(rgb)
+    sha256 = server.client.put_image(tile_of_rgb(rgb, "tile"))
     *_, last = server.client.detect(DetectRequest(image=sha256, mpp=0.5, model="deaf"))
     assert isinstance(last, Failed)
     assert last.code == "hangs"
@@ -357,7 +358,7 @@ def test_the_server_says_what_is_wrong_with_it(change, said):
 def test_told_to_end_it_finishes_what_runs_and_refuses_what_is_new(start, rgb):
     server = start(drain_s=60)
     slow = server.catalog.detectors["slow"]
-    sha256 = server.client.put_image(rgb)
+    sha256 = server.client.put_image(tile_of_rgb(rgb, "tile"))
     stream = server.client.detect(DetectRequest(image=sha256, mpp=0.5, model="slow"))
     windows = next(stream).windows
     server.process.handle_exit(signal.SIGTERM, None)
@@ -380,7 +381,7 @@ def test_told_to_end_it_finishes_what_runs_and_refuses_what_is_new(start, rgb):
 
 def test_what_does_not_end_in_time_is_stopped_and_keeps_what_it_found(start, rgb):
     server = start(drain_s=0.2)
-    sha256 = server.client.put_image(rgb)
+    sha256 = server.client.put_image(tile_of_rgb(rgb, "tile"))
     stream = server.client.detect(DetectRequest(image=sha256, mpp=0.5, model="slow"))
     next(stream)
     server.process.handle_exit(signal.SIGTERM, None)
@@ -395,7 +396,7 @@ def test_what_does_not_end_in_time_is_stopped_and_keeps_what_it_found(start, rgb
 
 def test_a_request_is_logged_without_what_it_was_about(server, rgb, caplog):
     caplog.set_level("DEBUG", logger="napari_nunext")
-    sha256 = server.client.put_image(rgb)
+    sha256 = server.client.put_image(tile_of_rgb(rgb, "tile"))
     list(server.client.detect(DetectRequest(image=sha256, mpp=0.5)))
     with httpx.Client(base_url=server.url, trust_env=False) as stranger:
         stranger.get("/patients/jane-doe.tif")
@@ -430,7 +431,7 @@ def test_json_logs_are_one_line_each_with_their_traceback():
 
 
 def test_figures_count_what_happened(server, rgb):
-    sha256 = server.client.put_image(rgb)
+    sha256 = server.client.put_image(tile_of_rgb(rgb, "tile"))
     assert sha256 == pixels_sha256(rgb)
     for _ in range(2):
         list(server.client.detect(DetectRequest(image=sha256, mpp=0.5)))

@@ -15,6 +15,7 @@ from napari_nunext.core.formats.export_folder import read_export
 from napari_nunext.core.formats.flavours import FLAVOURS
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.identity import pixels_sha256
+from napari_nunext.images.tile import tile_of_rgb
 from napari_nunext.store import Project, events
 from napari_nunext.store.exports.training import export_training
 from tests.store.conftest import WHOLE, entry, predicted, run_info, ticking
@@ -28,12 +29,12 @@ CROP = Box(10, 20, 70, 60)
 @pytest.fixture
 def export(path, tmp_path):
     """``export(flavour)``: of two patients, one kept aside, with corrected predictions."""
-    rgb = {}
+    tiles = {}
     with Project.open(path, annotator="jd", clock=ticking()) as project:
         for seed in range(2):
             pixels = np.random.default_rng(seed).integers(0, 256, (80, 100, 3), dtype=np.uint8)
             sha = pixels_sha256(pixels)
-            rgb[sha] = pixels
+            tiles[sha] = tile_of_rgb(pixels, f"{seed}.png")
             project.add_image(entry(sha, name=f"{seed}.png", patient=f"patient {seed}"))
             run = project.start_run(sha, run_info(WHOLE))
             wrong = predicted(50, 50)
@@ -45,7 +46,7 @@ def export(path, tmp_path):
 
         def write(flavour):
             out = tmp_path / "export"
-            export_training(project, out, open_pixels=lambda i: rgb[i.sha256], flavour=flavour)
+            export_training(project, out, images=lambda e: tiles[e.sha256], flavour=flavour)
             return out
 
         yield write

@@ -24,7 +24,8 @@ from napari_nunext.core.identity import pixels_sha256
 from napari_nunext.core.marks import STATUSES, MarkedNucleus, Marks
 from napari_nunext.core.nuclei import Nucleus, default_categories, points_of
 from napari_nunext.core.shapes.masks import Mask
-from napari_nunext.images.tile import image_from_pixels
+from napari_nunext.images import open_image
+from napari_nunext.images.tile import image_from_pixels, tile_of_rgb
 from napari_nunext.store import Project, ReviewedNucleus, events
 from napari_nunext.store.entries import Origin
 from napari_nunext.store.exports.coco import write_coco
@@ -196,7 +197,7 @@ def test_a_training_export_that_is_taken_back(tmp_path_factory, review):
         said = [event for n in review for event in _events(sha, n)]
         one.append([*said, events.complete_region(sha, whole)])
         before = one.state(sha).nuclei
-        export_training(one, folder / "export", open_pixels=lambda _: PIXELS)
+        export_training(one, folder / "export", images=lambda _: tile_of_rgb(PIXELS, "tile"))
     (record,) = read_export(folder / "export").sft
     true = {n.uid for n in review if n.status != "rejected"}
     assert {UUID(n.uid) for n in record.nuclei} == true
@@ -282,7 +283,7 @@ def taken_back(folder, export, name):
     with Project.open(folder / f"{name}.nunext", annotator="xy") as project:
         import_training(project, export)
         out = folder / name
-        export_training(project, out, open_pixels=lambda e: np.asarray(Image.open(e.path)))
+        export_training(project, out, images=lambda e: open_image(e.path))
     return out
 
 
@@ -315,7 +316,7 @@ def test_further_images_join_the_side_of_their_patient_and_are_dealt_out_else(tm
         published(3, Origin("p-00112233445566aa", "train"), 1),
     ]
     write_export(images, tmp_path / "e", categories=default_categories(CATEGORIES), origin="x")
-    pixels = {pixels_sha256(rgb): rgb for rgb in GREY}
+    tiles = {pixels_sha256(rgb): tile_of_rgb(rgb, "grey") for rgb in GREY}
     with Project.open(tmp_path / "p.nunext", annotator="xy") as project:
         import_training(project, tmp_path / "e")
         for index, whose in ((4, "p-00112233445566aa"), (5, "Doe, Jane"), (6, "Roe, Richard")):
@@ -323,7 +324,10 @@ def test_further_images_join_the_side_of_their_patient_and_are_dealt_out_else(tm
             project.add_image(entry(sha, width_px=7, height_px=6, mpp=MPP, patient=whose))
             project.append([events.complete_region(sha, Box(0, 0, 7, 6))])
         export_training(
-            project, tmp_path / "again", open_pixels=lambda e: pixels[e.sha256], val_fraction=0
+            project,
+            tmp_path / "again",
+            images=lambda e: tiles[e.sha256],
+            val_fraction=0,
         )
         origins = project.origins()
     sides = {r.source.image_sha256: r.source for r in read_export(tmp_path / "again").sft}

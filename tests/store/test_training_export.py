@@ -15,6 +15,8 @@ from napari_nunext.core.geometry import Box
 from napari_nunext.core.identity import file_sha256, pixels_sha256
 from napari_nunext.core.nuclei import Category
 from napari_nunext.core.shapes.masks import Mask
+from napari_nunext.images import ImageFinder
+from napari_nunext.images.tile import tile_of_rgb
 from napari_nunext.store import Project, events
 from napari_nunext.store.exports import folders
 from napari_nunext.store.exports.splits import pseudonym, split_of
@@ -39,8 +41,8 @@ class Lab:
         self.rgb[sha256] = rgb
         return self.project.add_image(entry(sha256, **({"name": f"Jane Doe {seed}.svs"} | more)))
 
-    def open_pixels(self, image):
-        return self.rgb[image.sha256]
+    def find(self, image):
+        return tile_of_rgb(self.rgb[image.sha256], image.name)
 
     def predict(self, sha256, nuclei, *, status="complete", region=WHOLE, **info):
         run = self.project.start_run(sha256, run_info(region, **info))
@@ -50,7 +52,7 @@ class Lab:
         return run
 
     def export(self, out, **more):
-        return export_training(self.project, out, open_pixels=self.open_pixels, **more)
+        return export_training(self.project, out, images=self.find, **more)
 
 
 @pytest.fixture
@@ -226,13 +228,11 @@ def test_only_the_chosen_annotators_corrections_count(lab, path, tmp_path):
             (["jd"], [[10, 10]]),
             (["xy"], [[30, 10]]),
         ]:
-            export_training(other, tmp_path / "export", open_pixels=lab.open_pixels, annotators=who)
+            export_training(other, tmp_path / "export", images=lab.find, annotators=who)
             (record,) = read_export(tmp_path / "export").sft
             assert record.points_xy.tolist() == places
         with pytest.raises(RecordError, match="No region is complete"):
-            export_training(
-                other, tmp_path / "none", open_pixels=lab.open_pixels, annotators=["zz"]
-            )
+            export_training(other, tmp_path / "none", images=lab.find, annotators=["zz"])
 
 
 # Splits
@@ -349,7 +349,7 @@ def test_an_image_that_is_not_the_reviewed_one_is_refused(reviewed, tmp_path):
     with pytest.raises(ImageError, match=r"Jane Doe 0\.svs is not the image that was reviewed"):
         lab.export(tmp_path / "export")
     with pytest.raises(RecordError, match=r"Jane Doe 0\.svs cannot be read"):
-        export_training(lab.project, tmp_path / "export", open_pixels=gone)
+        export_training(lab.project, tmp_path / "export", images=gone)
     with pytest.raises(InputError, match="held-out share"):
         lab.export(tmp_path / "export", val_fraction=1.0)
 
@@ -381,11 +381,7 @@ def test_exporting_an_import_gives_the_same_nuclei_again(reviewed, tmp_path):
         assert import_training(second, tmp_path / "first") == Imported(4, nuclei, 0)
         assert import_training(second, tmp_path / "first") == Imported(0, 0, 4)
 
-        def open_pixels(image):
-            with Image.open(image.path) as png:
-                return np.asarray(png)
-
-        export_training(second, tmp_path / "again", open_pixels=open_pixels, val_fraction=0.5)
+        export_training(second, tmp_path / "again", images=ImageFinder().find, val_fraction=0.5)
         assert second.state(second.images()[0].sha256).undo_steps("xy") == 1
     again = read_export(tmp_path / "again")
     assert again.manifest.categories == first.manifest.categories

@@ -61,7 +61,8 @@ def assert_drawn(app: QuickApp) -> None:
     assert places_in_list == sorted(places_in_list)
     assert all(is_placed(layer, MPP) for layer in ours(app))
     image, outlines = ours(app)[:2]
-    assert image.data is app.controller.model.open_field.rgb
+    field = app.controller.model.open_field
+    assert image.data is field.source.read_region(field.box)
     masks = {
         (round(n.nucleus.x_px), round(n.nucleus.y_px))
         for n in state_of(app).nuclei.values()

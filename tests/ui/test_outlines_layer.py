@@ -8,6 +8,7 @@ import numpy as np
 
 from napari_nunext.core.nuclei import Category
 from napari_nunext.core.shapes.masks import Mask
+from napari_nunext.images.tile import tile_of_rgb
 from napari_nunext.review.model import OpenField, ReviewModel
 from napari_nunext.review.outlining.hand import Draft
 from napari_nunext.store import FieldState, ImageEntry, events
@@ -24,7 +25,7 @@ def showing(state: FieldState) -> ReviewModel:
 
 def open_field() -> OpenField:
     entry = ImageEntry(IMAGE, "t.png", "t.png", SIDE, SIDE, 0.5, "user")
-    return OpenField(entry, np.zeros((SIDE, SIDE, 3), np.uint8))
+    return OpenField(entry, tile_of_rgb(np.zeros((SIDE, SIDE, 3), np.uint8), "t.png"))
 
 
 def disc(x: int, y: int, radius: int = 6) -> Mask:

@@ -188,7 +188,7 @@ class Walker:
         for name, layer in names.items():
             if not layer.name.startswith(name):
                 yield f"{name} is called {layer.name}"
-        if image.data is not shown.rgb:
+        if image.data is not shown.source.read_region(shown.box):
             yield "the image is another"
         if nuclei.visible != model.points or outlines.visible != model.outlines:
             yield "the eye and the tick differ"

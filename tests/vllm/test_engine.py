@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_nunext.images.tile import tile_of_rgb
 from napari_nunext.models.detector import WindowEnd
 from napari_nunext.models.next_point.detector import NextPointDetector
 from napari_nunext.models.next_point.sampling import Sampling
@@ -205,7 +206,7 @@ def test_a_server_before_an_engine_that_dies_says_so_and_goes_on(points, windows
             url = re.search(r"http://\S+", process.stdout.readline())
             assert url is not None
             client = stack.enter_context(Client(url[0], token.read_text()))
-            request = DetectRequest(image=client.put_image(rgb), mpp=MPP)
+            request = DetectRequest(image=client.put_image(tile_of_rgb(rgb, "tile")), mpp=MPP)
             (model,) = (m for m in client.models() if m.default and m.kind == "detector")
             assert (model.id, model.family) == ("points", "qwen2_5_vl")
             before = _found(client.detect(request))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.core.shapes.masks import Mask
-    from napari_nunext.images.tile import TileImage
+    from napari_nunext.images.tile import Tile
 
 SUFFIXES = (".png", ".tif", ".tiff", ".npy")
 """Of the files that are read, in lower case."""
@@ -38,7 +38,7 @@ class LabelImage:
     """How it was read, where that is not plain: a phrase for each."""
 
 
-def read_labels(path: Path, image: TileImage | None = None) -> LabelImage:
+def read_labels(path: Path, image: Tile | None = None) -> LabelImage:
     """Read the nuclei of a label image file.
 
     Labels of an image that EXIF turns are turned with it: others draw on its stored pixels. A
@@ -48,7 +48,7 @@ def read_labels(path: Path, image: TileImage | None = None) -> LabelImage:
     ----------
     path : Path
         PNG, TIFF or NPY.
-    image : TileImage, optional
+    image : Tile, optional
         The image that the labels are of, where it is known.
 
     Raises
@@ -128,7 +128,7 @@ def split_binary(labels: NDArray[Any]) -> tuple[NDArray[Any], str | None]:
     return pieces, f"a mask of one label; its {n} separate pieces are read as {n} nuclei"
 
 
-def turned_with(labels: NDArray[Any], image: TileImage) -> tuple[NDArray[Any], str | None]:
+def turned_with(labels: NDArray[Any], image: Tile) -> tuple[NDArray[Any], str | None]:
     """Labels (H, W) as their image is shown, and a word on that; those of another size stay."""
     shown = (image.height_px, image.width_px)
     stored = shown[::-1] if image.orientation in (5, 6, 7, 8) else shown
@@ -137,7 +137,7 @@ def turned_with(labels: NDArray[Any], image: TileImage) -> tuple[NDArray[Any], s
     return oriented(labels, image.orientation), f"{ORIENTATION_NOTE}, as its image is"
 
 
-def check_fits(labels: NDArray[Any], image: TileImage, what: str) -> None:
+def check_fits(labels: NDArray[Any], image: Tile, what: str) -> None:
     """Refuse a label image (H, W) of another size than its image; `what` names its file.
 
     Raises

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.core.geometry import PointsXY
+    from napari_nunext.core.source import WindowReader
     from napari_nunext.core.tiling import Window, WindowGrid
     from napari_nunext.models.segmenter import Segmenter
-    from napari_nunext.models.whole_image.search import WindowReader
 
 HALO_UM = 10.0
 """The radius of a very large nucleus."""
@@ -51,10 +51,9 @@ def segmenter_windows(
     window_mpp, mpp : float
         Micrometres per pixel of its windows, and of level 0.
     """
-    whole = Box.of_image(image.width_px, image.height_px)
     return plan_grid(
-        whole,
-        whole,
+        image.box,
+        image.box,
         window_px=window_px,
         window_mpp=window_mpp,
         halo_um=halo_um(window_px * window_mpp),
@@ -106,7 +105,6 @@ def draw_masks(
     if not prompts:
         return
     info = segmenter.info
-    whole = Box.of_image(image.width_px, image.height_px)
     grid = segmenter_windows(image, window_px=info.window_px, window_mpp=info.mpp, mpp=mpp)
     for window, members in _by_window(grid, prompts):
         if cancelled():
@@ -117,7 +115,7 @@ def draw_masks(
         answers = segmenter.segment(pixels, asked, cancelled=cancelled)
         # Not strict: a cancelled segmenter stops short.
         for index, answer in zip(members, answers, strict=False):
-            mask = to_level0(answer.mask, window, whole)
+            mask = to_level0(answer.mask, window, image.box)
             if mask.area_px:
                 drawn.append(DrawnMask(index, mask, min(max(answer.score, 0.0), 1.0)))
         if drawn:

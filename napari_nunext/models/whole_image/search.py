@@ -8,38 +8,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, overload
 
-from napari_nunext.core.geometry import Box
 from napari_nunext.core.tiling import plan_grid
 from napari_nunext.models.detector import Caller, SharedDetector
 from napari_nunext.models.whole_image.gathering import MERGE_RADIUS_UM, Gathering
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Protocol
 
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_nunext.core.geometry import Box
+    from napari_nunext.core.source import WindowReader
     from napari_nunext.core.tiling import Window, WindowGrid
     from napari_nunext.models.detector import Detector, DetectorInfo, WindowEvent
     from napari_nunext.models.whole_image.gathering import Detections
-
-    class WindowReader(Protocol):
-        """As much of an image as detection needs."""
-
-        @property
-        def width_px(self) -> int:
-            """Width, level-0 px."""
-            ...
-
-        @property
-        def height_px(self) -> int:
-            """Height, level-0 px."""
-            ...
-
-        def read_window(self, box: Box, out_px: int) -> NDArray[np.uint8]:
-            """The box resampled to ``(out_px, out_px, 3)``, white beyond the image."""
-            ...
 
 
 FIRST_WINDOWS = 2
@@ -78,8 +61,7 @@ def detect_image(
     CalibrationError
         If a scale is implausible.
     """
-    whole = Box.of_image(image.width_px, image.height_px)
-    region = whole if region is None else region.clipped_to(whole)
+    region = image.box if region is None else region.clipped_to(image.box)
     windows = plan_image(image, detector.info, mpp=mpp, region=region)
     found = Gathering(region, windows, mpp=mpp, merge_radius_um=merge_radius_um)
     for said in search(image, detector, windows, cancelled=cancelled):
@@ -92,10 +74,9 @@ def plan_image(
     image: WindowReader, info: DetectorInfo, *, mpp: float, region: Box | None = None
 ) -> WindowGrid:
     """The windows in which a detector sees an image, or a region of it, row by row."""
-    whole = Box.of_image(image.width_px, image.height_px)
     return plan_grid(
-        whole if region is None else region,
-        whole,
+        image.box if region is None else region,
+        image.box,
         window_px=info.window_px,
         window_mpp=info.mpp,
         halo_um=info.halo_um,

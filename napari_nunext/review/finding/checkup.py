@@ -15,7 +15,7 @@ import numpy as np
 
 from napari_nunext import __version__
 from napari_nunext.core.errors import ServerError
-from napari_nunext.core.identity import pixels_sha256
+from napari_nunext.images.tile import tile_of_rgb
 from napari_nunext.review.model import Check, Checkup
 from napari_nunext.serving.protocol import DetectRequest, Done, Failed
 
@@ -139,7 +139,7 @@ def _trial(client: Client, model: ModelInfo) -> Check:
     began = time.perf_counter()
     last = None
     rgb = trial_rgb()
-    sha256 = client.put_image(rgb, sha256=pixels_sha256(rgb))
+    sha256 = client.put_image(tile_of_rgb(rgb, "trial"))
     for event in client.detect(DetectRequest(image=sha256, mpp=TRIAL_MPP, model=model.id)):
         last = event
     if isinstance(last, Failed):

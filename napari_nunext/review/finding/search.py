@@ -146,7 +146,7 @@ class Search:
         self._client = client
         entry = self._field.entry
         self._say("Sending the image")
-        client.put_image(self._field.rgb, sha256=entry.sha256, patience=self._patience)
+        client.put_image(self._field.source, patience=self._patience)
         if self._stopped.is_set():
             return "cancelled"
         request = protocol.DetectRequest(

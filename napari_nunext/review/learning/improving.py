@@ -93,7 +93,7 @@ class Improver:
         project = self._session.project
         self._session.writer.call(lambda: None)
         finder = ImageFinder(beside=project.path.parent)
-        return export_training(project, folder, open_pixels=finder.pixels)
+        return export_training(project, folder, images=finder.find)
 
     def train(self, steps: int | None = None) -> None:
         """Train the chosen model further; a small new one where it has no weights here."""

@@ -178,7 +178,7 @@ class Opener:
         self._model.loading = ""
         self._reading = None
         passed, self._passed = self._passed, None
-        notes = " ".join(loaded.field.notes)
+        notes = " ".join(loaded.field.source.notes)
         untold = self._session.soundness.untold() or self._other_pixels(index, loaded)
         self._model.notice = untold or passed or (Notice(notes) if notes else None)
         self._model.queue = replace(self._model.queue, index=index)

@@ -159,7 +159,7 @@ class Outliner:
     ) -> list[Mask | None]:
         """A mask for the clicks on each nucleus, or None where no pixel is left."""
         client, entry = self._server.client(), field.entry
-        client.put_image(field.rgb, sha256=entry.sha256)
+        client.put_image(field.source)
         reply = client.segment(
             protocol.SegmentRequest(
                 image=entry.sha256,

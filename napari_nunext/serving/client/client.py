@@ -23,7 +23,6 @@ from napari_nunext.core.errors import (
     ServerError,
     ServerUnavailableError,
 )
-from napari_nunext.core.identity import pixels_sha256
 from napari_nunext.serving.addresses import is_loopback
 from napari_nunext.serving.client.patience import Waiting
 from napari_nunext.serving.protocol import (
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_nunext.core.source import ImageSource
     from napari_nunext.serving.client.patience import Patience
     from napari_nunext.serving.protocol import DetectEvent, JobRequest
 
@@ -114,38 +114,30 @@ class Client:
         """Every detector and segmenter, also those that cannot be served (see their `problem`)."""
         return self._ask(ModelList, "GET", "/v1/models").models
 
-    def put_image(
-        self,
-        rgb: NDArray[np.uint8],
-        *,
-        sha256: str | None = None,
-        patience: Patience | None = None,
-    ) -> str:
+    def put_image(self, image: ImageSource, *, patience: Patience | None = None) -> str:
         """Upload an image, losslessly, unless the server still has it.
 
         Parameters
         ----------
-        rgb : ndarray of uint8, shape (H, W, 3)
-        sha256 : str, optional
-            Its `pixels_sha256`, where that is known already.
+        image : ImageSource
         patience : Patience, optional
             For a server that is busy.
 
         Returns
         -------
         str
-            The hash, by which requests name the image.
+            Its id, by which requests name it.
         """
-        sha256 = sha256 or pixels_sha256(rgb)
+        path = f"/v1/images/{image.id}"
         with self._failures():
-            known = self._http.head(f"/v1/images/{sha256}")
+            known = self._http.head(path)
         if known.status_code == httpx.codes.OK:
-            return sha256
+            return image.id
         return self._ask(
             ImageStored,
             "PUT",
-            f"/v1/images/{sha256}",
-            content=_png(rgb),
+            path,
+            content=_png(image.read_region(image.box)),
             timeout_s=WORK_TIMEOUT_S,
             patience=patience,
         ).sha256

@@ -20,10 +20,10 @@ from napari_nunext.serving.protocol import (
     Cancelled,
     CancelRequest,
     Health,
+    ImageId,
     ImageStored,
     ModelList,
     Problem,
-    Sha256,
 )
 from napari_nunext.serving.service import Service
 
@@ -97,7 +97,7 @@ def models(service: Services) -> ModelList:
 
 
 @router.head("/v1/images/{sha256}")
-async def has_image(sha256: Sha256, service: Services) -> Response:
+async def has_image(sha256: ImageId, service: Services) -> Response:
     """200 if the server has the image, else 404."""
     service.image(sha256)
     return Response()
@@ -112,10 +112,11 @@ async def has_image(sha256: Sha256, service: Services) -> Response:
         }
     },
 )
-async def put_image(sha256: Sha256, request: Request, service: Services) -> ImageStored:
+async def put_image(sha256: ImageId, request: Request, service: Services) -> ImageStored:
     """Upload a PNG, JPEG or TIFF file. The hash is that of its RGB pixels."""
     image = await while_listened_to(request, service.put_image(await request.body(), sha256))
-    return ImageStored(sha256=sha256, width_px=image.width_px, height_px=image.height_px)
+    width_px, height_px = round(image.box.width), round(image.box.height)
+    return ImageStored(sha256=sha256, width_px=width_px, height_px=height_px)
 
 
 @router.post("/v1/cancel")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from starlette.middleware import Middleware
 
-from napari_nunext.images.tile import image_from_pixels
+from napari_nunext.images.tile import tile_of_rgb
 from napari_nunext.serving.http.jobs import job_path
 
 if TYPE_CHECKING:
@@ -111,9 +111,7 @@ class _Joined:
             logger.warning("an image cannot be fetched from the other processes: %s", error)
             return
         if rgb is not None:
-            height_px, width_px = rgb.shape[:2]
-            image = image_from_pixels(sha256, width_px, height_px, rgb.copy)
-            self._service.images.put(sha256, image)
+            self._service.images.put(sha256, tile_of_rgb(rgb, sha256))
 
     async def _bring_named(self, body: bytes) -> None:
         sha256 = _field(body, "image")
@@ -137,7 +135,7 @@ class _Joined:
                 image = self._service.images.get(sha256)
                 if image is not None:
                     try:
-                        await self._peers.share(sha256, image.rgb)
+                        await self._peers.share(sha256, image.read_region(image.box))
                     except ConnectionError as error:
                         logger.warning("an image is not shared: %s", error)
             await send(message)

@@ -20,7 +20,7 @@ from napari_nunext.serving.refusals import Refusal, busy
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-    from napari_nunext.images import TileImage
+    from napari_nunext.core.source import ImageSource
     from napari_nunext.serving.health.metrics import Metrics
     from napari_nunext.serving.jobs.kind import Kind, Outcome, Prepared, Steps
     from napari_nunext.serving.protocol import JobRequest
@@ -54,7 +54,7 @@ class Desk:
         self._cancelled_early: OrderedDict[str, None] = OrderedDict()
 
     async def begin(
-        self, kind: Kind[Any], request: JobRequest, image: TileImage, user: str
+        self, kind: Kind[Any], request: JobRequest, image: ImageSource, user: str
     ) -> Work:
         """Put a job in the queue; errors are those of `Service.begin`."""
         prepared = await kind.prepare(request, image)

@@ -19,7 +19,7 @@ from napari_nunext.serving.protocol import (
 )
 
 if TYPE_CHECKING:
-    from napari_nunext.images import TileImage
+    from napari_nunext.core.source import ImageSource
     from napari_nunext.serving.jobs.fair_queue import Urgency
     from napari_nunext.serving.jobs.kind import Steps
     from napari_nunext.serving.jobs.work import Work
@@ -33,7 +33,7 @@ class Detect(Kind[DetectRequest]):
     request = DetectRequest
     answer = DetectEvent
 
-    async def prepare(self, request: DetectRequest, image: TileImage) -> Prepared:
+    async def prepare(self, request: DetectRequest, image: ImageSource) -> Prepared:
         """Choose detector and segmenter; `InputError` for a region outside the image."""
         region_of(request, image)
         model = await asyncio.to_thread(self._shelf.choose, "detector", request.model)
@@ -61,7 +61,7 @@ class Detect(Kind[DetectRequest]):
     def _steps(
         self,
         request: DetectRequest,
-        image: TileImage,
+        image: ImageSource,
         model: ModelInfo,
         segmenter: ModelInfo | None,
         work: Work,

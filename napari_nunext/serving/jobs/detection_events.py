@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from napari_nunext.core.geometry import PointsXY
+    from napari_nunext.core.source import WindowReader
     from napari_nunext.core.tiling import Window, WindowGrid
     from napari_nunext.models.detector import Caller, Detector
     from napari_nunext.models.segmenter import Segmenter
-    from napari_nunext.models.whole_image.search import WindowReader
     from napari_nunext.serving.protocol import DetectEvent, DetectRequest, ModelInfo, Resume
 
 
@@ -196,14 +196,13 @@ def region_of(request: DetectRequest, image: WindowReader) -> Box:
     InputError
         If it is inside out, or does not touch the image.
     """
-    whole = Box.of_image(image.width_px, image.height_px)
     if request.region is None:
-        return whole
-    region = Box.from_sequence(request.region).clipped_to(whole)
+        return image.box
+    region = Box.from_sequence(request.region).clipped_to(image.box)
     if region.width == 0 or region.height == 0:
         raise InputError(
-            f"The region {request.region} lies outside the image of {image.width_px} x "
-            f"{image.height_px} pixels. Draw it on the image."
+            f"The region {request.region} lies outside the image of {image.box.width:g} x "
+            f"{image.box.height:g} pixels. Draw it on the image."
         )
     return region
 

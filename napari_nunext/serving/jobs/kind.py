@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, Ty
 from napari_nunext.serving.protocol import Failed, JobRequest, Message
 
 if TYPE_CHECKING:
-    from napari_nunext.images import TileImage
+    from napari_nunext.core.source import ImageSource
     from napari_nunext.serving.health.metrics import Metrics
     from napari_nunext.serving.jobs.fair_queue import Urgency
     from napari_nunext.serving.jobs.work import Work
@@ -75,7 +75,7 @@ class Kind(ABC, Generic[R]):
         self._metrics = metrics
 
     @abstractmethod
-    async def prepare(self, request: R, image: TileImage) -> Prepared:
+    async def prepare(self, request: R, image: ImageSource) -> Prepared:
         """Check a request and choose its models; in the event loop's thread.
 
         Raises

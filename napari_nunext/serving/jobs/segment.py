@@ -17,7 +17,7 @@ from napari_nunext.serving.jobs.kind import Kind, Outcome, Prepared
 from napari_nunext.serving.protocol import Failed, MaskOut, SegmentReply, SegmentRequest
 
 if TYPE_CHECKING:
-    from napari_nunext.images import TileImage
+    from napari_nunext.core.source import ImageSource
     from napari_nunext.serving.health.metrics import Metrics
     from napari_nunext.serving.jobs.fair_queue import Urgency
     from napari_nunext.serving.jobs.kind import Steps
@@ -47,7 +47,7 @@ class Segment(Kind[SegmentRequest]):
         super().__init__(shelf, metrics)
         self._windows = new_windows(WINDOWS_BYTES)
 
-    async def prepare(self, request: SegmentRequest, image: TileImage) -> Prepared:
+    async def prepare(self, request: SegmentRequest, image: ImageSource) -> Prepared:
         """Choose a segmenter; `InputError` for a prompt that is empty or outside the image."""
         prompts = [_checked_prompt(prompt, image) for prompt in request.prompts]
         model = await asyncio.to_thread(self._shelf.choose, "segmenter", request.segmenter)
@@ -71,7 +71,7 @@ class Segment(Kind[SegmentRequest]):
         )
 
     def _steps(
-        self, image: TileImage, prompts: list[Prompt], mpp: float, model: ModelInfo, work: Work
+        self, image: ImageSource, prompts: list[Prompt], mpp: float, model: ModelInfo, work: Work
     ) -> Steps:
         seen = RememberedWindows(image, self._windows)
         segmenter = self._shelf.take_segmenter(model.id)
@@ -85,16 +85,16 @@ class Segment(Kind[SegmentRequest]):
         return Outcome(SegmentReply(masks=masks, segmenter=model.id), "complete")
 
 
-def _checked_prompt(prompt: MaskPrompt, image: TileImage) -> Prompt:
+def _checked_prompt(prompt: MaskPrompt, image: ImageSource) -> Prompt:
     points_xy = np.array([(p.x, p.y) for p in prompt.points], dtype=np.float64).reshape(-1, 2)
     box = None if prompt.box is None else Box.from_sequence(prompt.box)
     if box is None and len(points_xy) == 0:
         raise InputError("A prompt has neither a point nor a box; expected at least one.")
     corners = () if box is None else ((box.x0, box.y0), (box.x1, box.y1))
     for x, y in (*points_xy.tolist(), *corners):
-        if not (0 <= x <= image.width_px and 0 <= y <= image.height_px):
+        if not (0 <= x <= image.box.x1 and 0 <= y <= image.box.y1):
             raise InputError(
-                f"A prompt at ({x:g}, {y:g}) lies outside the image of {image.width_px} x "
-                f"{image.height_px} pixels. Prompt inside it."
+                f"A prompt at ({x:g}, {y:g}) lies outside the image of {image.box.width:g} x "
+                f"{image.box.height:g} pixels. Prompt inside it."
             )
     return Prompt(points_xy, tuple(p.positive for p in prompt.points), box)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import ImageError
 from napari_nunext.core.process.bounded import BoundedCache
-from napari_nunext.images import open_image
+from napari_nunext.images import open_tile
 from napari_nunext.images.picture import MAX_PIXELS
 
 if TYPE_CHECKING:
-    from napari_nunext.images import TileImage
+    from napari_nunext.core.source import ImageSource
+    from napari_nunext.images import Tile
 
 MIB = 2**20
 
@@ -34,7 +35,9 @@ class ImageStore:
 
     def __init__(self, capacity_bytes: int, max_pixels: int = MAX_PIXELS) -> None:
         self._max_pixels = max_pixels
-        self._images: BoundedCache[str, TileImage] = BoundedCache(capacity_bytes, _size_bytes)
+        self._images: BoundedCache[str, ImageSource] = BoundedCache(
+            capacity_bytes, lambda image: image.held_bytes
+        )
 
     def __len__(self) -> int:
         return len(self._images)
@@ -44,11 +47,11 @@ class ImageStore:
         """Pixels kept now."""
         return self._images.size_bytes
 
-    def get(self, sha256: str) -> TileImage | None:
+    def get(self, sha256: str) -> ImageSource | None:
         """The image, or None where it is not there (any more)."""
         return self._images.get(sha256)
 
-    def put(self, sha256: str, image: TileImage) -> None:
+    def put(self, sha256: str, image: ImageSource) -> None:
         """Keep an image; those used longest ago make room."""
         self._images.put(sha256, image)
 
@@ -68,7 +71,7 @@ class ImageStore:
             raise
         return upload
 
-    def _check(self, image: TileImage) -> None:
+    def _check(self, image: Tile) -> None:
         if image.width_px * image.height_px > self._max_pixels:
             raise ImageError(
                 f"The image of {image.width_px} x {image.height_px} pixels is larger than the "
@@ -76,7 +79,7 @@ class ImageStore:
                 "Send a smaller region of it."
             )
         room_bytes = self._images.capacity_bytes
-        if _size_bytes(image) > room_bytes:
+        if image.held_bytes > room_bytes:
             raise ImageError(
                 f"The image of {image.width_px} x {image.height_px} pixels does not fit into "
                 f"the {room_bytes / MIB:.0f} MiB that this server keeps images in. "
@@ -92,12 +95,12 @@ class Upload:
         try:
             path = Path(self._folder.name, "the upload")
             path.write_bytes(body)
-            self.image = open_image(path)
+            self.image = open_tile(path)
         except BaseException:
             self.close()
             raise
 
-    def decode(self, sha256: str) -> TileImage:
+    def decode(self, sha256: str) -> Tile:
         """Decode it entirely, check what it is, and close it.
 
         Raises
@@ -108,7 +111,7 @@ class Upload:
             If it is not the image of `sha256`.
         """
         try:
-            actual = self.image.sha256  # decodes: the file is not needed afterwards
+            actual = self.image.id  # decodes: the file is not needed afterwards
         finally:
             self.close()
         if actual != sha256:
@@ -121,7 +124,3 @@ class Upload:
     def close(self) -> None:
         """Remove the file."""
         self._folder.cleanup()
-
-
-def _size_bytes(image: TileImage) -> int:
-    return 3 * image.width_px * image.height_px

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.formats.flavours import Flavour
     from napari_nunext.core.nuclei import Nucleus
+    from napari_nunext.core.source import ImageSource
     from napari_nunext.store.entries import ImageEntry, Origin, RunInfo
     from napari_nunext.store.project import Project
     from napari_nunext.store.state.reviewed import ReviewedNucleus
@@ -126,7 +127,7 @@ def export_training(
     project: Project,
     out_dir: Path,
     *,
-    open_pixels: Callable[[ImageEntry], NDArray[np.uint8]],
+    images: Callable[[ImageEntry], ImageSource],
     annotators: Collection[str] | None = None,
     split_seed: int = 0,
     val_fraction: float = 0.2,
@@ -141,8 +142,8 @@ def export_training(
     project : Project
     out_dir : Path
         Created; an earlier export there is replaced, anything else is left alone.
-    open_pixels : callable
-        Gives the RGB pixels of an image, uint8, shape (H, W, 3). Called once for each image.
+    images : callable
+        Opens an image of the project, such as `ImageFinder.find`. Called once for each.
     annotators : collection of str, optional
         Whose corrections count; everyone's when None.
     split_seed : int
@@ -186,11 +187,11 @@ def export_training(
     )
     with new_export_folder(out_dir) as folder:
         records = _Records()
-        pixels: tuple[str, NDArray[np.uint8]] | None = None
+        image: ImageSource | None = None
         for done, region in enumerate(regions, start=1):
-            if pixels is None or pixels[0] != region.entry.sha256:
-                pixels = (region.entry.sha256, _checked_pixels(region.entry, open_pixels))
-            _write_region(region, pixels[1], origins[region.entry.sha256], folder, records)
+            if image is None or image.id != region.entry.sha256:
+                image = _checked_image(region.entry, images)
+            _write_region(region, image, origins[region.entry.sha256], folder, records)
             progress(done, len(regions))
         counts = _write_records(records, folder)
         if flavour is not None:
@@ -237,17 +238,15 @@ def _whole_pixels(box: Box) -> Box | None:
     return Box(x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None
 
 
-def _checked_pixels(
-    entry: ImageEntry, open_pixels: Callable[[ImageEntry], NDArray[np.uint8]]
-) -> NDArray[np.uint8]:
+def _checked_image(entry: ImageEntry, images: Callable[[ImageEntry], ImageSource]) -> ImageSource:
     try:
-        rgb = open_pixels(entry)
+        image = images(entry)
     except OSError as error:
         raise RecordError(
             f"{entry.name} cannot be read ({error.strerror}). Open it again where it lies now."
         ) from error
-    check_identity(rgb, entry.sha256, entry.name)
-    return rgb
+    check_identity(image.id, entry.sha256, entry.name)
+    return image
 
 
 # One region
@@ -255,15 +254,14 @@ def _checked_pixels(
 
 def _write_region(
     region: CompleteRegion,
-    rgb: NDArray[np.uint8],
+    opened: ImageSource,
     origin: Origin,
     folder: Path,
     records: _Records,
 ) -> None:
     crop = region.crop
-    rows, columns = slice(int(crop.y0), int(crop.y1)), slice(int(crop.x0), int(crop.x1))
     image = f"{IMAGES_FOLDER}/{region.name}.png"
-    Image.fromarray(np.ascontiguousarray(rgb[rows, columns])).save(folder / image)
+    Image.fromarray(np.ascontiguousarray(opened.read_region(crop))).save(folder / image)
     inside = _inside(region)
     truth = tuple(n for n in inside if n.marks.stands)
     rejected = tuple(n for n in inside if not n.marks.stands)

@@ -12,6 +12,7 @@ from napari_nunext.ui.canvas.drawings import (
     image_drawing,
     nuclei_drawing,
     outlines_drawing,
+    pixels_of,
     region_drawing,
 )
 from napari_nunext.ui.canvas.guarding import LayerGuard
@@ -121,7 +122,7 @@ class Canvas:
         if field is None:
             self._clear()
             return
-        other_pixels = self._shown is None or self._shown.rgb is not field.rgb
+        other_pixels = self._shown is None or self._shown.source is not field.source
         with self._guard.our_change():
             self._guard.put_back()
             if self.image is None:
@@ -166,7 +167,7 @@ class Canvas:
 
     def _add_layers(self, field: OpenField) -> None:
         mpp = field.entry.mpp
-        self.image = Image(field.rgb, name=field.entry.name, rgb=True, **placement(mpp))
+        self.image = Image(pixels_of(field), name=field.entry.name, rgb=True, **placement(mpp))
         self.outlines = OutlinesLayer(self._model, field)
         self.nuclei = NucleiLayer(self._controller, mpp)
         self._mouse = OutlineMouse(self._viewer, self._controller, self.nuclei.layer)
@@ -179,7 +180,7 @@ class Canvas:
     def _change_image(self, field: OpenField) -> None:
         mpp, image = field.entry.mpp, self.image
         assert image is not None
-        image.data = field.rgb
+        image.data = pixels_of(field)
         image.visible = True
         self._guard.keep_name(image, field.entry.name)
         place(image, mpp)

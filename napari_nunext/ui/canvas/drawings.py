@@ -10,7 +10,9 @@ from napari_nunext.ui.canvas.points_layer import MODES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
     from napari.layers import Image, Layer, Shapes
+    from numpy.typing import NDArray
 
     from napari_nunext.review.model import OpenField, ReviewModel
     from napari_nunext.ui.canvas.outlines_layer import OutlinesLayer
@@ -19,17 +21,22 @@ if TYPE_CHECKING:
 OUTLINES_EVENTS = frozenset({"data", "colormap", "contour", "show_selected_label", "labels_update"})
 
 
+def pixels_of(field: OpenField) -> NDArray[np.uint8]:
+    """What the image layer shows: the same array as long as the image is open."""
+    return field.source.read_region(field.box)
+
+
 def image_drawing(layer: Image, model: ReviewModel) -> Drawing:
     """The image under review, as it was read."""
 
     def redraw() -> None:
-        layer.data = _field_of(model).rgb
+        layer.data = pixels_of(_field_of(model))
 
     return Drawing(
         layer=layer,
         name=_field_of(model).entry.name,
         may_be_untrue=lambda event: event == "data",
-        is_true=lambda: layer.data is _field_of(model).rgb,
+        is_true=lambda: layer.data is pixels_of(_field_of(model)),
         redraw=redraw,
         has_mode=_moves_the_view,
         rest=lambda: _rest(layer),

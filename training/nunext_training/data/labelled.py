@@ -12,7 +12,7 @@ from napari_nunext.core.codec import UNKNOWN_CATEGORY
 from napari_nunext.core.errors import InputError, RecordError
 from napari_nunext.core.nuclei import UNCATEGORISED
 from napari_nunext.core.spelling import one_spelling
-from napari_nunext.images import open_image
+from napari_nunext.images import open_tile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_nunext.core.geometry import Box, PointsXY
     from napari_nunext.core.marks import Marks
     from napari_nunext.core.shapes.masks import Mask
-    from napari_nunext.images import TileImage
+    from napari_nunext.images import Tile
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -63,14 +63,14 @@ class LabelledImage:
     """How its labels were read, where that is not plain: a sentence for each."""
     unsorted: tuple[str, ...] = ()
     """What the source says of each nucleus that no category of the data set stands for."""
-    opener: Callable[[], TileImage] | None = None
+    opener: Callable[[], Tile] | None = None
     """Opens an image that is no file of its own; `path` then only tells it from others."""
 
-    def open(self) -> TileImage:
+    def open(self) -> Tile:
         """The image, at `mpp`."""
         if self.opener is not None:
             return self.opener().with_scale(self.mpp, "user")
-        return open_image(self.path, mpp=self.mpp)
+        return open_tile(self.path, mpp=self.mpp)
 
     @property
     def complete_masks(self) -> tuple[Mask, ...] | None:

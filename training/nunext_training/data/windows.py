@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.core.geometry import PointsXY
-    from napari_nunext.images import TileImage
+    from napari_nunext.images import Tile
     from nunext_training.data.labelled import LabelledImage
     from nunext_training.data.painting import Painter
     from nunext_training.data.verdicts import JudgedWindow
@@ -85,9 +85,9 @@ class _ImageCache:
     def __init__(self, size_bytes: int = BYTES_IN_MEMORY) -> None:
         self._size_bytes = size_bytes
         self._held_bytes = 0
-        self._images: OrderedDict[Path, TileImage] = OrderedDict()
+        self._images: OrderedDict[Path, Tile] = OrderedDict()
 
-    def open(self, image: LabelledImage) -> TileImage:
+    def open(self, image: LabelledImage) -> Tile:
         if image.path not in self._images:
             opened = self._images[image.path] = image.open()
             self._held_bytes += _rgb_bytes(opened)
@@ -97,7 +97,7 @@ class _ImageCache:
         return self._images[image.path]
 
 
-def _rgb_bytes(image: TileImage) -> int:
+def _rgb_bytes(image: Tile) -> int:
     return image.width_px * image.height_px * 3
 
 

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from napari_nunext.core.geometry import PointsXY
     from napari_nunext.core.scores.instances import Labels
     from napari_nunext.core.shapes.masks import Mask
-    from napari_nunext.images import TileImage
+    from napari_nunext.images import Tile
     from napari_nunext.models.segmenter import Segmenter
     from nunext_training.data.labelled import LabelledImage
     from nunext_training.evaluation.predictions import Prediction
 
 
 def draw_instances(
-    image: TileImage,
+    image: Tile,
     points_xy: PointsXY,
     categories: Sequence[str],
     segmenter: Segmenter,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.geometry import PointsXY
     from napari_nunext.core.shapes.masks import Mask
-    from napari_nunext.images import TileImage
+    from napari_nunext.images import Tile
     from nunext_training.data.labelled import LabelledImage
 
 
@@ -64,13 +64,13 @@ def predictions_of(images: Sequence[LabelledImage], files: Mapping[str, Path]) -
     return [of(image) for image in images]
 
 
-def read_prediction(path: Path, image: TileImage | None = None) -> Prediction:
+def read_prediction(path: Path, image: Tile | None = None) -> Prediction:
     """Read GeoJSON (points and polygons) or a label image, whose points are its centroids.
 
     Parameters
     ----------
     path : Path
-    image : TileImage, optional
+    image : Tile, optional
         The image that it is of: labels are turned as that is, and have its size.
 
     Raises

@@ -84,7 +84,7 @@ def _scored(evaluation: Evaluation) -> list[_Scored]:
     return [
         _Scored(
             outcome,
-            (outcome.image.image_sha256 or outcome.image.open().sha256)[:16],
+            (outcome.image.image_sha256 or outcome.image.open().id)[:16],
             match_points(
                 outcome.prediction.points_xy,
                 outcome.image.points_xy,

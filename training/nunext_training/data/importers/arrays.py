@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_nunext.images import TileImage
+    from napari_nunext.images import Tile
 
 
 def load_array(path: Path) -> NDArray[Any]:
@@ -32,7 +32,7 @@ def load_array(path: Path) -> NDArray[Any]:
     return array
 
 
-def open_slice(path: Path, index: int, name: str) -> TileImage:
+def open_slice(path: Path, index: int, name: str) -> Tile:
     """One image of an array (N, H, W, 3) with values of 0..255, mostly as floats."""
     height, width = load_array(path).shape[1:3]
 

@@ -38,7 +38,7 @@ from napari_nunext.core.errors import CalibrationError, RecordError
 from napari_nunext.core.formats.csv_table import read_rows
 from napari_nunext.core.formats.records import SPLITS, RecordNucleus
 from napari_nunext.core.nuclei import points_of
-from napari_nunext.images import open_image
+from napari_nunext.images import open_tile
 from napari_nunext.images.formats import image_stem
 from napari_nunext.images.nuclei_files import read_nuclei_of_one
 from nunext_training.data.importers.base import Importer
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from napari_nunext.core.geometry import PointsXY
     from napari_nunext.core.marks import MarkedNucleus, Marks
     from napari_nunext.core.shapes.masks import Mask
-    from napari_nunext.images import TileImage
+    from napari_nunext.images import Tile
     from napari_nunext.images.nuclei_files import NucleiOfImage
     from nunext_training.data.importers.base import Member
 
@@ -109,7 +109,7 @@ def _read_list(path: Path) -> dict[str, dict[str, str]]:
 
 def _read_image(path: Path, part: Part, said: dict[str, str], mpp: float | None) -> LabelledImage:
     name = image_stem(path)
-    image = open_image(path, mpp=mpp)
+    image = open_tile(path, mpp=mpp)
     if image.mpp is None:
         raise CalibrationError(
             f"{path.name} does not say its scale. Import with the micrometres per pixel, for "
@@ -150,7 +150,7 @@ class _Labels:
     notes: tuple[str, ...] = ()
 
 
-def _read_labels(found: Path | NucleiOfImage, image: TileImage) -> _Labels:
+def _read_labels(found: Path | NucleiOfImage, image: Tile) -> _Labels:
     if isinstance(found, Path) and found.suffix.lower() == MAT_SUFFIX:
         return _of_mat(found, image)
     read = read_nuclei_of_one(found, image) if isinstance(found, Path) else found
@@ -158,7 +158,7 @@ def _read_labels(found: Path | NucleiOfImage, image: TileImage) -> _Labels:
     return replace(_of_marked(read.nuclei), notes=notes)
 
 
-def _of_mat(path: Path, image: TileImage) -> _Labels:
+def _of_mat(path: Path, image: Tile) -> _Labels:
     """Labels as HoVer-Net wants them; the number of a kind is its name."""
     labels, *kinds = read_mat(path, "inst_map", perhaps=["type_map"])
     check_fits(labels, image, path.name)

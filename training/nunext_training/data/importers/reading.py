@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari_nunext.core.formats.records import Split
     from napari_nunext.core.geometry import PointsXY
     from napari_nunext.core.shapes.masks import Mask
-    from napari_nunext.images import TileImage
+    from napari_nunext.images import Tile
 
 
 _MAT_ERRORS = (
@@ -176,7 +176,7 @@ def nuclei_in_image(
     points_xy: Sequence[tuple[float, float]],
     masks: Sequence[Mask | None],
     categories: Sequence[str],
-    image: TileImage,
+    image: Tile,
 ) -> tuple[PointedNuclei, int]:
     """Nuclei of outlines that may hang over an image, and how many lie beyond it.
 

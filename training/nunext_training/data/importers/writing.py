@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_nunext.core.nuclei import Category
-    from napari_nunext.images import TileImage
+    from napari_nunext.images import Tile
     from nunext_training.data.labelled import LabelledImage
 
 logger = logging.getLogger(__name__)
@@ -104,11 +104,11 @@ def _write(
     repeated = []
     for done, (image, key) in enumerate(zip(images, keys, strict=True), start=1):
         opened = image.open()
-        if opened.sha256 in records:  # published data sets do hold images twice
+        if opened.id in records:  # published data sets do hold images twice
             repeated.append(image.name)
         else:
-            name = f"{key}-{opened.sha256[:8]}" if key.casefold() in shared else key
-            records[opened.sha256] = _write_image(image, opened, folder, f"{origin}-{name}", name)
+            name = f"{key}-{opened.id[:8]}" if key.casefold() in shared else key
+            records[opened.id] = _write_image(image, opened, folder, f"{origin}-{name}", name)
         progress(done, len(images))
     if repeated:
         logger.warning(
@@ -138,7 +138,7 @@ def key_of(name: str, *, public: bool) -> str:
 
 
 def _write_image(
-    image: LabelledImage, opened: TileImage, folder: Path, record_id: str, name: str
+    image: LabelledImage, opened: Tile, folder: Path, record_id: str, name: str
 ) -> SftRecord:
     extent = Box.of_image(opened.width_px, opened.height_px)
     outside = np.flatnonzero(~extent.contains(image.points_xy))
@@ -161,7 +161,7 @@ def _write_image(
         nuclei=_nuclei(image),
         rejected=_inside(image.rejected, extent),
         source=Source(
-            image_sha256=opened.sha256,
+            image_sha256=opened.id,
             region=extent,
             mpp=image.mpp,
             mpp_source=image.mpp_source,

@@ -26,7 +26,7 @@ import numpy as np
 from napari_nunext.core.errors import RecordError
 from napari_nunext.core.nuclei import default_categories
 from napari_nunext.core.shapes.masks import masks_of
-from napari_nunext.images import open_image
+from napari_nunext.images import open_tile
 from nunext_training.data.importers.base import Importer
 from nunext_training.data.importers.reading import check_fits, pseudonym, read_label_image, read_mat
 from nunext_training.data.labelled import LabelledImage
@@ -127,7 +127,7 @@ def _masks_of_points(
     if path is None:
         return (), ()
     labels = read_mat(path, "inst_map")[0] if path.suffix == ".mat" else read_label_image(path)
-    check_fits(labels, open_image(image), f"masks/{path.name}")
+    check_fits(labels, open_tile(image), f"masks/{path.name}")
     drawn = masks_of(labels)
     masks = []
     for x, y in points:

@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import RecordError
-from napari_nunext.images import open_image
+from napari_nunext.images import open_tile
 from nunext_training.data.importers.base import NO_CATEGORIES, Importer
 from nunext_training.data.importers.reading import (
     check_fits,
@@ -73,7 +73,7 @@ def _members(folder: Path, mpp: float | None = None) -> list[Member]:
 
 def _read_image(path: Path, labels: Path, mpp: float | None) -> LabelledImage:
     values = read_label_image(labels)
-    check_fits(values, open_image(path), f"{labels.parent.name}/{labels.name}")
+    check_fits(values, open_tile(path), f"{labels.parent.name}/{labels.name}")
     nuclei = nuclei_of_labels(values)
     organ = re.match(r"Human_([A-Za-z]+)_\d+$", path.stem)
     return LabelledImage(

@@ -22,7 +22,7 @@ from napari_nunext.core.errors import RecordError
 from napari_nunext.core.formats.csv_table import read_rows
 from napari_nunext.core.nuclei import UNCATEGORISED, default_categories
 from napari_nunext.core.shapes.masks import masks_of
-from napari_nunext.images import open_image
+from napari_nunext.images import open_tile
 from nunext_training.data.importers.base import Importer
 from nunext_training.data.importers.reading import (
     LabelledNuclei,
@@ -117,7 +117,7 @@ def _read_image(
 
 def _read_nuclei(path: Path, image: Path) -> tuple[LabelledNuclei, tuple[str, ...]]:
     inst_map, ids, classes = read_mat(path, "inst_map", "id", "class")
-    check_fits(inst_map, open_image(image), path.name)
+    check_fits(inst_map, open_tile(image), path.name)
     if ids.size != classes.size:
         raise RecordError(f"{path.name} has {ids.size} ids and {classes.size} classes.")
     kinds = dict(zip(np.ravel(ids).tolist(), np.ravel(classes).tolist(), strict=True))

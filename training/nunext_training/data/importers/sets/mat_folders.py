@@ -27,7 +27,7 @@ import numpy as np
 
 from napari_nunext.core.errors import RecordError
 from napari_nunext.core.nuclei import default_categories
-from napari_nunext.images import open_image
+from napari_nunext.images import open_tile
 from nunext_training.data.importers.base import NO_CATEGORIES, Importer
 from nunext_training.data.importers.reading import (
     check_fits,
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.core.formats.records import Split
-    from napari_nunext.images import TileImage
+    from napari_nunext.images import Tile
     from nunext_training.data.importers.base import Member
 
 MPP_40X = 0.25
@@ -120,7 +120,8 @@ def _members(layout: _Layout, folder: Path, mpp: float | None = None) -> list[Me
 def _read_image(layout: _Layout, path: Path, split: Split, mpp: float | None) -> LabelledImage:
     name, is_text = _stem(path), path.suffix == ".txt"
     folder = path.parent if is_text else path.parent.parent / "Images"
-    image = open_image(image_beside(folder, name, path.name))
+    image_path = image_beside(folder, name, path.name)
+    image = open_tile(image_path)
     if is_text:
         nuclei = nuclei_of_labels(_read_text(path, image))
     elif layout.kinds:
@@ -134,7 +135,7 @@ def _read_image(layout: _Layout, path: Path, split: Split, mpp: float | None) ->
         nuclei = nuclei_of_labels(labels)
     return LabelledImage(
         name=name,
-        path=image.path,
+        path=image_path,
         mpp=layout.mpp_of(name) if mpp is None else mpp,
         mpp_source=layout.mpp_source if mpp is None else "user",
         points_xy=nuclei.points_xy,
@@ -155,7 +156,7 @@ def _refuse_kinds(kinds: list[NDArray[Any]], layout: _Layout, path: Path) -> Non
         )
 
 
-def _read_text(path: Path, image: TileImage) -> NDArray[np.int64]:
+def _read_text(path: Path, image: Tile) -> NDArray[np.int64]:
     """A mask as the challenges wrote it: width and height, then a label a line, row by row."""
     size = (image.width_px, image.height_px)
     try:

@@ -29,7 +29,7 @@ from napari_nunext.core.formats.records import RecordNucleus
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.marks import Marks
 from napari_nunext.core.nuclei import default_categories
-from napari_nunext.images import open_image
+from napari_nunext.images import open_tile
 from nunext_training.data.importers.base import Importer
 from nunext_training.data.importers.reading import dealt, pseudonym
 from nunext_training.data.labelled import LabelledImage
@@ -115,7 +115,7 @@ def _read_image(
 ) -> LabelledImage:
     if path is None:
         raise RecordError(f"{file_name} is missing; the list of MIDOG names it.")
-    image = open_image(path, mpp=mpp)
+    image = open_tile(path, mpp=mpp)
     extent = Box.of_image(image.width_px, image.height_px)
     unknown = {kind for kind, _ in boxes} - {_MITOTIC, *_LOOKALIKE}
     if unknown:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import RecordError
 from napari_nunext.core.nuclei import UNCATEGORISED, default_categories
-from napari_nunext.images import image_stem, open_image
+from napari_nunext.images import image_stem, open_tile
 from nunext_training.data.importers.base import Importer
 from nunext_training.data.importers.image_scope import annotations_in, kinds_in, read_regions
 from nunext_training.data.importers.reading import image_beside, nuclei_of_masks, patient_of
@@ -55,7 +55,8 @@ def _members(folder: Path, mpp: float | None = None) -> list[Member]:
 
 
 def _read_image(path: Path, folder: Path, mpp: float | None) -> LabelledImage:
-    image = open_image(image_beside(path.parent, path.stem, path.name, ".svs"))
+    image_path = image_beside(path.parent, path.stem, path.name, ".svs")
+    image = open_tile(image_path)
     left_out: Counter[str] = Counter()
     masks, kinds = [], []
     for region in read_regions(path):
@@ -70,8 +71,8 @@ def _read_image(path: Path, folder: Path, mpp: float | None) -> LabelledImage:
     categories = [_OF_KIND.get(kind.casefold(), UNCATEGORISED) for kind in kinds]
     nuclei = nuclei_of_masks(masks, categories)
     return LabelledImage(
-        name=image_stem(image.path),
-        path=image.path,
+        name=image_stem(image_path),
+        path=image_path,
         mpp=MPP if mpp is None else mpp,
         mpp_source="user",
         points_xy=nuclei.points_xy,

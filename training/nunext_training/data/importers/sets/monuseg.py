@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import RecordError
 from napari_nunext.core.nuclei import UNCATEGORISED
-from napari_nunext.images import open_image
+from napari_nunext.images import open_tile
 from nunext_training.data.importers.base import NO_CATEGORIES, Importer
 from nunext_training.data.importers.image_scope import annotations_in, read_regions
 from nunext_training.data.importers.reading import image_beside, nuclei_of_masks, patient_of
@@ -50,7 +50,7 @@ def _read_image(path: Path, folder: Path, mpp: float | None) -> LabelledImage:
     tissue_images = path.parent.parent / "Tissue Images"
     beside = tissue_images if tissue_images.is_dir() else path.parent
     image_path = image_beside(beside, path.stem, path.name)
-    image = open_image(image_path)
+    image = open_tile(image_path)
     regions = read_regions(path)
     kinds = sorted({region.kind for region in regions} - {""})
     if kinds:

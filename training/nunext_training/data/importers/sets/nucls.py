@@ -23,7 +23,7 @@ from napari_nunext.core.errors import RecordError
 from napari_nunext.core.formats.csv_table import read_columns, read_rows
 from napari_nunext.core.nuclei import UNCATEGORISED, default_categories
 from napari_nunext.core.shapes.polygons import mask_of_rings
-from napari_nunext.images import open_image
+from napari_nunext.images import open_tile
 from nunext_training.data.importers.base import Importer
 from nunext_training.data.importers.reading import dealt, nuclei_in_image, patient_of
 from nunext_training.data.labelled import LabelledImage
@@ -100,7 +100,7 @@ def _read_image(
         points.append(point)
         masks.append(mask)
         categories.append(row.get("main_classification") or row.get("raw_classification") or "")
-    nuclei, outside = nuclei_in_image(points, masks, categories, open_image(image_path))
+    nuclei, outside = nuclei_in_image(points, masks, categories, open_tile(image_path))
     patient = patient_of(path.stem, path.stem)
     kinds = [KINDS.get(c.lower(), UNCATEGORISED) for c in nuclei.categories]
     return LabelledImage(

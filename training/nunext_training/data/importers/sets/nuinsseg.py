@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import RecordError
-from napari_nunext.images import open_image
+from napari_nunext.images import open_tile
 from nunext_training.data.importers.base import NO_CATEGORIES, Importer
 from nunext_training.data.importers.reading import (
     check_fits,
@@ -68,7 +68,7 @@ def _read_image(path: Path, mpp: float | None) -> LabelledImage:
     if found is None:
         raise RecordError(f"{organ.name}/{LABELS[0]}/{path.stem}.tif is missing.")
     labels = read_label_image(found)
-    check_fits(labels, open_image(path), f"{organ.name}/{found.parent.name}/{found.name}")
+    check_fits(labels, open_tile(path), f"{organ.name}/{found.parent.name}/{found.name}")
     nuclei = nuclei_of_labels(labels)
     patient = pseudonym(f"nuinsseg/{organ.name}")
     return LabelledImage(

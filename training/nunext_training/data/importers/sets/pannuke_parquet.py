@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.core.formats.records import Split
-    from napari_nunext.images import TileImage
+    from napari_nunext.images import Tile
     from nunext_training.data.importers.base import Member
 
 MPP = 0.25
@@ -213,7 +213,7 @@ def _decoded(cell: Any, what: str, mode: str) -> NDArray[np.uint8]:
         raise RecordError(f"{what} holds no picture ({error}). Download the file again.") from error
 
 
-def _opened(place: _Place, name: str, what: str, width_px: int, height_px: int) -> TileImage:
+def _opened(place: _Place, name: str, what: str, width_px: int, height_px: int) -> Tile:
     def decode() -> NDArray[np.uint8]:
         return _decoded(place.cell("image"), what, "RGB").copy()
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from napari_nunext.core.errors import RecordError
 from napari_nunext.core.formats.geojson import read_noted_geojson
 from napari_nunext.core.nuclei import UNCATEGORISED, default_categories
-from napari_nunext.images import open_image
+from napari_nunext.images import open_tile
 from nunext_training.data.importers.base import Importer
 from nunext_training.data.importers.reading import dealt, nuclei_in_image, pseudonym
 from nunext_training.data.labelled import LabelledImage
@@ -72,7 +72,7 @@ def _read_image(path: Path, image_path: Path | None, mpp: float | None) -> Label
     name = path.name.removesuffix(_SUFFIX)
     if image_path is None:
         raise RecordError(f"{path.name} has no image: expected {name}.tif.")
-    image = open_image(image_path, mpp=mpp)
+    image = open_tile(image_path, mpp=mpp)
     read = read_noted_geojson(path, masks=True)
     found = [n.nucleus for n in read.nuclei]
     nuclei, outside = nuclei_in_image(

@@ -17,7 +17,7 @@ import numpy as np
 from scipy import ndimage
 
 from napari_nunext.core.errors import RecordError
-from napari_nunext.images import open_image
+from napari_nunext.images import open_tile
 from nunext_training.data.importers.base import NO_CATEGORIES, Importer
 from nunext_training.data.importers.reading import check_fits, nuclei_of_labels, pseudonym
 from nunext_training.data.labelled import LabelledImage
@@ -49,7 +49,7 @@ def _read_image(path: Path, mpp: float | None) -> LabelledImage:
     slide = path.parent.name.removeprefix("Slide_")
     truth = path.parent.parent / f"GT_{slide}" / path.name
     mask = _read_mask(truth)
-    check_fits(mask, open_image(path), f"{truth.parent.name}/{truth.name}")
+    check_fits(mask, open_tile(path), f"{truth.parent.name}/{truth.name}")
     labels, _ = ndimage.label(mask, structure=np.ones((3, 3)))
     nuclei = nuclei_of_labels(labels)
     return LabelledImage(
