@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.core.codec import Codec
-    from napari_nunext.core.source import WindowReader
+    from napari_nunext.core.image.source import WindowReader
     from napari_nunext.models.checkpoints.loading import LoadedCheckpoint
 
 CHECKPOINT = BUNDLED_WEIGHTS / "nunext-small"

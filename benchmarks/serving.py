@@ -26,7 +26,7 @@ from napari_nunext.serving.protocol import DetectRequest, Points
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_nunext.core.source import ImageSource
+    from napari_nunext.core.image.source import ImageSource
     from napari_nunext.serving.client.client import Client
 
 TILE_PX = 1000

@@ -35,7 +35,7 @@ from napari_nunext.store.exports.geojson import write_geojson
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from napari_nunext.core.source import ImageSource
+    from napari_nunext.core.image.source import ImageSource
     from napari_nunext.core.tiling import WindowGrid
     from napari_nunext.models.detector import Detector, WindowEvent
     from napari_nunext.models.whole_image.gathering import Detections

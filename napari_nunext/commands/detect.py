@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from napari_nunext.commands.scales import Opened
+    from napari_nunext.core.image.source import ImageSource
     from napari_nunext.core.process.precision import Precision
-    from napari_nunext.core.source import ImageSource
     from napari_nunext.serving.client.client import Client
     from napari_nunext.serving.protocol import ModelInfo, Started
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import CalibrationError, NunextError
-from napari_nunext.core.plausible import scale_doubt
+from napari_nunext.core.image.plausible import scale_doubt
 from napari_nunext.images import open_image
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TypeAlias
 
-    from napari_nunext.core.source import ImageSource
+    from napari_nunext.core.image.source import ImageSource
     from napari_nunext.serving.protocol import ModelInfo
 
     Opened: TypeAlias = ImageSource | NunextError

@@ -56,7 +56,7 @@ def check_identity(found_id: str, known_id: str, name: str) -> None:
     Parameters
     ----------
     found_id, known_id : str
-        Their ids (`napari_nunext.core.source.ImageSource.id`).
+        Their ids (`napari_nunext.core.image.source.ImageSource.id`).
     name : str
         The file that was found, as the person knows it.
     """

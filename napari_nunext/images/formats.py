@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from os import PathLike
 
-    from napari_nunext.core.source import ImageSource
+    from napari_nunext.core.image.source import ImageSource
 
 GROUP = "napari_nunext.readers"
 """Entry points of other packages, each an `ImageFormat`."""

@@ -29,7 +29,7 @@ from napari_nunext.images.formats import is_image_name, open_image
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from napari_nunext.core.source import ImageSource
+    from napari_nunext.core.image.source import ImageSource
 
 
 class KnownImage(Protocol):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.core.geometry import Box
-    from napari_nunext.core.source import ImageSource
+    from napari_nunext.core.image.source import ImageSource
 
 Windows: TypeAlias = "BoundedCache[tuple[str, Box, int], NDArray[np.uint8]]"
 """Pixels by image, box and side. Resampling 2000 px to 1000 takes longer than a mask may."""

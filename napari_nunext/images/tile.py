@@ -13,7 +13,7 @@ import numpy as np
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import Box, check_mpp
 from napari_nunext.core.identity import pixels_sha256
-from napari_nunext.core.source import Scale
+from napari_nunext.core.image.source import Scale
 from napari_nunext.images.picture import Picture, reading
 from napari_nunext.images.window import read_window
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_nunext.core.source import ScaleSource
+    from napari_nunext.core.image.source import ScaleSource
 
 
 class _Pixels:

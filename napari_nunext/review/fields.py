@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from napari_nunext.core.source import ImageSource
+    from napari_nunext.core.image.source import ImageSource
     from napari_nunext.review.model import ItemStatus
     from napari_nunext.review.writer import JournalWriter
     from napari_nunext.store import FieldState, Project

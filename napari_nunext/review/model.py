@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from napari_nunext.core.geometry import Box
+    from napari_nunext.core.image.source import ImageSource
     from napari_nunext.core.nuclei import Category
-    from napari_nunext.core.source import ImageSource
     from napari_nunext.review.learning.comparing import Comparison, Lesson
     from napari_nunext.review.outlining.hand import Draft
     from napari_nunext.serving.protocol import Health, ModelInfo

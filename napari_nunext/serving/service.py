@@ -23,7 +23,7 @@ from napari_nunext.serving.protocol import Failed, Health
 from napari_nunext.serving.refusals import Refusal, busy, draining, too_large_to_decode
 
 if TYPE_CHECKING:
-    from napari_nunext.core.source import ImageSource
+    from napari_nunext.core.image.source import ImageSource
     from napari_nunext.serving.jobs.kind import Kind
     from napari_nunext.serving.jobs.work import Work
     from napari_nunext.serving.models.images import Upload

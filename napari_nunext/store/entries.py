@@ -11,9 +11,9 @@ from napari_nunext.core.errors import InputError
 from napari_nunext.core.formats.records import SPLITS
 from napari_nunext.core.geometry import Box, check_mpp
 from napari_nunext.core.identity import is_image_id
+from napari_nunext.core.image.source import ScaleSource
 from napari_nunext.core.model_description import ModelDescription, run_in_one_form
 from napari_nunext.core.predictions import Predictions
-from napari_nunext.core.source import ScaleSource
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from napari_nunext.core.errors import CalibrationError
 from napari_nunext.core.geometry import MPP_RANGE, Box
-from napari_nunext.core.plausible import MOST_WINDOWS, scale_doubt
+from napari_nunext.core.image.plausible import MOST_WINDOWS, scale_doubt
 from napari_nunext.core.tiling import plan_grid
 
 MODEL = {"model_mpp": 0.5, "window_px": 128}

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from napari_nunext.core.errors import CalibrationError
-from napari_nunext.core.source import Scale
+from napari_nunext.core.image.source import Scale
 from napari_nunext.images.scale import mpp_of_pixel_size, um_of_unit
 
 

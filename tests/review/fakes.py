@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from napari_nunext.core.source import ImageSource
+    from napari_nunext.core.image.source import ImageSource
     from napari_nunext.serving.client.patience import Patience
 
 CATEGORIES = (("Lymphocyte", (86, 180, 233)), ("Stromal", (0, 158, 115)))

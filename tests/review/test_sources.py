@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from napari_nunext.core.errors import OtherImageError
-from napari_nunext.core.source import Scale
+from napari_nunext.core.image.source import Scale
 from napari_nunext.images import formats
 from napari_nunext.images.identified import ImageFinder
 from napari_nunext.store.exports.training import export_training
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_nunext.core.geometry import Box
-    from napari_nunext.core.source import ImageSource
+    from napari_nunext.core.image.source import ImageSource
     from napari_nunext.review.controller import ReviewController
     from tests.review.fakes import FakeServer
 

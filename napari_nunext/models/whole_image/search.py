@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.core.geometry import Box
-    from napari_nunext.core.source import WindowReader
+    from napari_nunext.core.image.source import WindowReader
     from napari_nunext.core.tiling import Window, WindowGrid
     from napari_nunext.models.detector import Detector, DetectorInfo, WindowEvent
     from napari_nunext.models.whole_image.gathering import Detections

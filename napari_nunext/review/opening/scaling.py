@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import NunextError
 from napari_nunext.core.geometry import Box, check_mpp
-from napari_nunext.core.plausible import scale_doubt
+from napari_nunext.core.image.plausible import scale_doubt
 from napari_nunext.review.background import in_words
 from napari_nunext.review.model import Notice
 

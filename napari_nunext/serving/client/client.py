@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_nunext.core.source import ImageSource
+    from napari_nunext.core.image.source import ImageSource
     from napari_nunext.serving.client.patience import Patience
     from napari_nunext.serving.protocol import DetectEvent, JobRequest
 

@@ -20,7 +20,7 @@ from napari_nunext.serving.refusals import Refusal, busy
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-    from napari_nunext.core.source import ImageSource
+    from napari_nunext.core.image.source import ImageSource
     from napari_nunext.serving.health.metrics import Metrics
     from napari_nunext.serving.jobs.kind import Kind, Outcome, Prepared, Steps
     from napari_nunext.serving.protocol import JobRequest

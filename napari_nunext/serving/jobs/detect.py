@@ -19,7 +19,7 @@ from napari_nunext.serving.protocol import (
 )
 
 if TYPE_CHECKING:
-    from napari_nunext.core.source import ImageSource
+    from napari_nunext.core.image.source import ImageSource
     from napari_nunext.serving.jobs.fair_queue import Urgency
     from napari_nunext.serving.jobs.kind import Steps
     from napari_nunext.serving.jobs.work import Work

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from napari_nunext.core.geometry import PointsXY
-    from napari_nunext.core.source import WindowReader
+    from napari_nunext.core.image.source import WindowReader
     from napari_nunext.core.tiling import Window, WindowGrid
     from napari_nunext.models.detector import Caller, Detector
     from napari_nunext.models.segmenter import Segmenter

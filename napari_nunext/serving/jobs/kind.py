@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, Ty
 from napari_nunext.serving.protocol import Failed, JobRequest, Message
 
 if TYPE_CHECKING:
-    from napari_nunext.core.source import ImageSource
+    from napari_nunext.core.image.source import ImageSource
     from napari_nunext.serving.health.metrics import Metrics
     from napari_nunext.serving.jobs.fair_queue import Urgency
     from napari_nunext.serving.jobs.work import Work

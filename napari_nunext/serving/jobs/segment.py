@@ -17,7 +17,7 @@ from napari_nunext.serving.jobs.kind import Kind, Outcome, Prepared
 from napari_nunext.serving.protocol import Failed, MaskOut, SegmentReply, SegmentRequest
 
 if TYPE_CHECKING:
-    from napari_nunext.core.source import ImageSource
+    from napari_nunext.core.image.source import ImageSource
     from napari_nunext.serving.health.metrics import Metrics
     from napari_nunext.serving.jobs.fair_queue import Urgency
     from napari_nunext.serving.jobs.kind import Steps

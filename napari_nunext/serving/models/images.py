@@ -12,7 +12,7 @@ from napari_nunext.images import open_tile
 from napari_nunext.images.picture import MAX_PIXELS
 
 if TYPE_CHECKING:
-    from napari_nunext.core.source import ImageSource
+    from napari_nunext.core.image.source import ImageSource
     from napari_nunext.images import Tile
 
 MIB = 2**20

@@ -60,8 +60,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.core.formats.flavours import Flavour
+    from napari_nunext.core.image.source import ImageSource
     from napari_nunext.core.nuclei import Nucleus
-    from napari_nunext.core.source import ImageSource
     from napari_nunext.store.entries import ImageEntry, Origin, RunInfo
     from napari_nunext.store.project import Project
     from napari_nunext.store.state.reviewed import ReviewedNucleus
