@@ -107,7 +107,7 @@ def search(
     asks: int = 10**9,
 ) -> Iterator[tuple[DetectEvent, FoundChange]]:
     """Search, or go on, and pause once the search has asked so often whether it may go on."""
-    earlier = kept.earlier(Box.of_image(oracle.width_px, oracle.height_px))
+    earlier = kept.earlier(oracle.box)
     found = Found(lambda window, place: uid_in_window(RUN, window, place), earlier)
     asked = iter(range(10**9))
     request = DetectRequest(
