@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_nunext.core.errors import InputError
-from napari_nunext.core.geometry import Box
 from napari_nunext.core.predictions import Predictions
 from napari_nunext.core.uids import uid_in_window
 from napari_nunext.models.whole_image.search import plan_image
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from uuid import UUID
 
-    from napari_nunext.core.geometry import PointsXY
+    from napari_nunext.core.geometry import Box, PointsXY
     from napari_nunext.core.nuclei import Nucleus
     from napari_nunext.core.shapes.masks import Mask
     from napari_nunext.serving.client.found import Finish, FoundChange
