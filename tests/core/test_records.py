@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_nunext.core.answers import NUCLEUS_INSTRUCTION, points_text
+from napari_nunext.core.answers.points import NUCLEUS_INSTRUCTION, points_text
 from napari_nunext.core.errors import RecordError
 from napari_nunext.core.formats.json_lines import read_jsonl, write_jsonl
 from napari_nunext.core.formats.records import (

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_nunext.core.answers import points_text
+from napari_nunext.core.answers.points import points_text
 from napari_nunext.core.formats.export_folder import read_export
 from napari_nunext.core.formats.flavours import FLAVOURS
 from napari_nunext.core.geometry import Box

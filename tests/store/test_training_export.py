@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_nunext.core.answers import NUCLEUS_INSTRUCTION
+from napari_nunext.core.answers.points import NUCLEUS_INSTRUCTION
 from napari_nunext.core.errors import ImageError, InputError, RecordError, StoreError
 from napari_nunext.core.formats.export_folder import read_export
 from napari_nunext.core.geometry import Box

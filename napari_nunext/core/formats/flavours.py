@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from napari_nunext.core.answers import points_text
+from napari_nunext.core.answers.points import points_text
 from napari_nunext.core.formats.records import SPLITS, PreferenceRecord, RftRecord, SftRecord
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import torch
 from transformers import AutoModelForImageTextToText
 
-from napari_nunext.core.answers import NUCLEUS_INSTRUCTION
+from napari_nunext.core.answers.points import NUCLEUS_INSTRUCTION
 from napari_nunext.core.errors import CheckpointError
 from napari_nunext.models.checkpoints.new_tokens import (
     Choices,

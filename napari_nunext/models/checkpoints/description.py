@@ -13,7 +13,7 @@ import os
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from napari_nunext.core.answers import NUCLEUS_INSTRUCTION
+from napari_nunext.core.answers.points import NUCLEUS_INSTRUCTION
 from napari_nunext.core.codec import Codec
 from napari_nunext.core.errors import CalibrationError, CheckpointError
 from napari_nunext.core.geometry import check_mpp

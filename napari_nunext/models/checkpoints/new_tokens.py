@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import torch
 
-from napari_nunext.core.answers import NUCLEUS_INSTRUCTION
+from napari_nunext.core.answers.points import NUCLEUS_INSTRUCTION
 from napari_nunext.core.codec import (
     SEPARATOR_TEXT,
     Codec,

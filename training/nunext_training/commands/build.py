@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_nunext.core.answers import NUCLEUS_INSTRUCTION
+from napari_nunext.core.answers.points import NUCLEUS_INSTRUCTION
 from napari_nunext.core.process.options import mpp, positive
 
 if TYPE_CHECKING:

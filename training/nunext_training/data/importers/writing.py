@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from napari_nunext import __version__
-from napari_nunext.core.answers import NUCLEUS_INSTRUCTION, points_text
+from napari_nunext.core.answers.points import NUCLEUS_INSTRUCTION, points_text
 from napari_nunext.core.errors import RecordError
 from napari_nunext.core.formats.json_lines import write_jsonl
 from napari_nunext.core.formats.records import (
