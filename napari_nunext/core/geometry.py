@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 
 from napari_nunext.core.errors import CalibrationError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -43,6 +43,25 @@ def as_points_xy(points: ArrayLike) -> PointsXY:
     if not np.isfinite(array).all():
         raise InputError("Points contain NaN or infinity; expected finite pixel coordinates.")
     return array
+
+
+class Place(Protocol):
+    """Anything that lies at one point: a nucleus of a record, a judged point, a click."""
+
+    @property
+    def x(self) -> float:
+        """Pixels."""
+        ...
+
+    @property
+    def y(self) -> float:
+        """Pixels."""
+        ...
+
+
+def points_at(places: Iterable[Place]) -> PointsXY:
+    """Where these lie, in their order, shape (N, 2)."""
+    return np.array([(place.x, place.y) for place in places], dtype=np.float64).reshape(-1, 2)
 
 
 def check_mpp(mpp: float | None, what: str = "The image") -> float:

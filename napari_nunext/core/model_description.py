@@ -53,7 +53,7 @@ class ModelDescription:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
-        categories = [{"name": c.name, "color": list(c.color)} for c in self.categories]
+        categories = [category.to_json() for category in self.categories]
         return self.said() | {"categories": categories, "metrics": list(self.metrics)}
 
     @classmethod
@@ -119,17 +119,12 @@ def model_and_run(source: dict[str, Any]) -> tuple[ModelDescription | None, dict
     return ModelDescription.from_json(model) if model else None, run
 
 
-def _category(data: dict[str, Any]) -> Category:
-    red, green, blue = (int(v) for v in data["color"])
-    return Category(str(data["name"]), (red, green, blue))
-
-
 _CONVERT: dict[str, Any] = {
     "name": str,
     "family": str,
     "id": str,
     "checkpoint_sha256": str,
-    "categories": lambda values: tuple(_category(c) for c in values),
+    "categories": lambda values: tuple(map(Category.from_json, values)),
     "mpp": float,
     "window_px": int,
     "parameters": int,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from napari_nunext.core.geometry import PointsXY
     from napari_nunext.core.shapes.masks import Mask
@@ -35,6 +35,16 @@ class Category:
 
     name: str
     color: tuple[int, int, int]
+
+    def to_json(self) -> dict[str, Any]:
+        """``{"name": ..., "color": [r, g, b]}``."""
+        return {"name": self.name, "color": list(self.color)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Category:
+        """Inverse of `to_json`; raises one of `core.errors.MALFORMED` where it is no category."""
+        red, green, blue = (int(value) for value in data["color"])
+        return cls(str(data["name"]), (red, green, blue))
 
 
 def default_categories(names: Iterable[str]) -> tuple[Category, ...]:

@@ -26,7 +26,7 @@ from napari_nunext.core.formats.records import (
     RftRecord,
     SftRecord,
 )
-from napari_nunext.core.geometry import Box
+from napari_nunext.core.geometry import Box, points_at
 from napari_nunext.core.identity import file_sha256
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ class _Reader:
         if image not in self.sizes:
             self.sizes[image] = png_size(self.folder / image)
         width_px, height_px = self.sizes[image]
-        points_xy = np.array([(p.x, p.y) for p in points], dtype=np.float64).reshape(-1, 2)
+        points_xy = points_at(points)
         outside = np.flatnonzero(~Box.of_image(width_px, height_px).contains(points_xy))
         if outside.size:
             x, y = points_xy[outside[0]]

@@ -26,6 +26,7 @@ import numpy as np
 
 from napari_nunext.core.answers.points import points_text
 from napari_nunext.core.formats.records import SPLITS, PreferenceRecord, RftRecord, SftRecord
+from napari_nunext.core.geometry import points_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -171,4 +172,4 @@ def _in_raster_order(record: SftRecord) -> list[list[float]]:
 
 def _points(record: SftRecord | RftRecord) -> Any:
     nuclei = record.nuclei if isinstance(record, SftRecord) else record.solution
-    return np.array([(n.x, n.y) for n in nuclei], dtype=np.float64).reshape(-1, 2)
+    return points_at(nuclei)

@@ -15,10 +15,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-import numpy as np
-
 from napari_nunext.core.errors import MALFORMED, RecordError
-from napari_nunext.core.geometry import Box, check_mpp
+from napari_nunext.core.geometry import Box, check_mpp, points_at
 from napari_nunext.core.marks import UNMARKED, Marks
 from napari_nunext.core.model_description import ModelDescription, model_and_run
 from napari_nunext.core.shapes.masks import Mask
@@ -191,7 +189,7 @@ class SftRecord:
     @property
     def points_xy(self) -> PointsXY:
         """True centroids, shape (N, 2), pixels of the record's image."""
-        return np.array([(n.x, n.y) for n in self.nuclei], dtype=np.float64).reshape(-1, 2)
+        return points_at(self.nuclei)
 
     @property
     def categories(self) -> tuple[str, ...]:

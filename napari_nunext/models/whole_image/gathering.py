@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_nunext.core.geometry import check_mpp
+from napari_nunext.core.geometry import check_mpp, points_at
 from napari_nunext.core.seams import SeamChange, SeamMerger
 from napari_nunext.models.detector import WindowPoints
 
@@ -157,7 +157,7 @@ class Gathering:
         found = [self._sightings[i] for i in self.standing()]
         found.sort(key=lambda sighting: sighting.window)
         return Detections(
-            np.array([(s.x, s.y) for s in found], dtype=np.float64).reshape(-1, 2),
+            points_at(found),
             tuple(s.category for s in found),
             np.array([s.confidence for s in found], dtype=np.float64),
             self.windows_cut_off,

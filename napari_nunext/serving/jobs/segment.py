@@ -6,10 +6,8 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from napari_nunext.core.errors import InputError
-from napari_nunext.core.geometry import Box
+from napari_nunext.core.geometry import Box, points_at
 from napari_nunext.images.remembered import RememberedWindows, new_windows
 from napari_nunext.models.segmenter import Prompt
 from napari_nunext.models.whole_image.masks import draw_masks
@@ -86,7 +84,7 @@ class Segment(Kind[SegmentRequest]):
 
 
 def _checked_prompt(prompt: MaskPrompt, image: ImageSource) -> Prompt:
-    points_xy = np.array([(p.x, p.y) for p in prompt.points], dtype=np.float64).reshape(-1, 2)
+    points_xy = points_at(prompt.points)
     box = None if prompt.box is None else Box.from_sequence(prompt.box)
     if box is None and len(points_xy) == 0:
         raise InputError("A prompt has neither a point nor a box; expected at least one.")

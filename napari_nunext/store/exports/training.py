@@ -45,9 +45,9 @@ from napari_nunext.core.formats.records import (
     assistant_message,
     user_message,
 )
-from napari_nunext.core.geometry import Box, as_points_xy
+from napari_nunext.core.geometry import Box, as_points_xy, points_at
 from napari_nunext.core.identity import check_identity, file_sha256
-from napari_nunext.core.nuclei import default_categories
+from napari_nunext.core.nuclei import Category, default_categories
 from napari_nunext.store.exports.files import marks_of
 from napari_nunext.store.exports.folders import check_target, new_export_folder
 from napari_nunext.store.exports.judging import Judged, judge
@@ -56,8 +56,6 @@ from napari_nunext.store.state.acceptance import is_truth, truth_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
-
-    from numpy.typing import NDArray
 
     from napari_nunext.core.formats.flavours import Flavour
     from napari_nunext.core.image.source import ImageSource
@@ -271,7 +269,7 @@ def _write_region(
     if judged is not None and judged.run.info.model.prompt is not None:
         instruction = judged.run.info.model.prompt
     prompt = (user_message(instruction),)
-    reply = (assistant_message(points_text(_points(truth))),)
+    reply = (assistant_message(points_text(points_at(truth))),)
     messages = (*prompt, *reply)
     records.corrections += region.corrections
     records.sft.append(SftRecord(region.name, (image,), messages, truth, source, rejected))
@@ -302,10 +300,6 @@ def _in_crop(reviewed: ReviewedNucleus, crop: Box) -> RecordNucleus:
         mask=None if mask is None else mask.moved(-int(crop.x0), -int(crop.y0)),
         marks=replace(marks_of(reviewed), annotator=None, origin=None),
     )
-
-
-def _points(nuclei: Sequence[RecordNucleus]) -> NDArray[np.float64]:
-    return np.array([(n.x, n.y) for n in nuclei], dtype=np.float64).reshape(-1, 2)
 
 
 def _source(region: CompleteRegion, origin: Origin, judged: Judged | None) -> Source:
@@ -362,7 +356,7 @@ def _categories(project: Project, records: _Records) -> tuple[dict[str, Any], ..
     known = {c.name: c.color for c in project.categories()}
     used = dict.fromkeys(n.category for r in records.sft for n in (*r.nuclei, *r.rejected))
     everything = default_categories([*known, *(name for name in used if name not in known)])
-    return tuple({"name": c.name, "color": list(known.get(c.name, c.color))} for c in everything)
+    return tuple(Category(c.name, known.get(c.name, c.color)).to_json() for c in everything)
 
 
 def _hashes(folder: Path) -> dict[str, str]:

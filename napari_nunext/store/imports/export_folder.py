@@ -78,8 +78,7 @@ def _add_categories(project: Project, export: Export) -> None:
 
 def _category(data: dict[str, Any]) -> Category:
     try:
-        red, green, blue = data["color"]
-        return Category(str(data["name"]), (int(red), int(green), int(blue)))
+        return Category.from_json(data)
     except MALFORMED as error:
         raise RecordError(
             f"Category {data} of the export is not a name and a colour. Export again."

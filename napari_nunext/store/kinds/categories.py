@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from napari_nunext.core.nuclei import Category
 from napari_nunext.store import checks
 from napari_nunext.store.event import EventKind, declare
 from napari_nunext.store.state.folding import Fold
@@ -11,12 +12,11 @@ from napari_nunext.store.state.folding import Fold
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_nunext.core.nuclei import Category
     from napari_nunext.store.event import Colors, Event
 
 
 def _with_one(colors: Colors, p: dict[str, Any]) -> Colors:
-    return {**colors, p["name"]: colors.get(p["name"]) or _color(p["color"])}
+    return {**colors, p["name"]: colors.get(p["name"]) or Category.from_json(p).color}
 
 
 ADD_CATEGORY = declare(
@@ -34,12 +34,11 @@ ADD_CATEGORY = declare(
 
 def add_category(category: Category) -> Event:
     """Tell a further kind of nucleus apart."""
-    payload = {"name": category.name, "color": list(category.color)}
-    return ADD_CATEGORY(None, payload)
+    return ADD_CATEGORY(None, category.to_json())
 
 
 def _recoloured(colors: Colors, p: dict[str, Any]) -> Colors:
-    return colors | ({p["name"]: _color(p["color"])} if p["name"] in colors else {})
+    return colors | ({p["name"]: Category.from_json(p).color} if p["name"] in colors else {})
 
 
 RECOLOR_CATEGORY = declare(
@@ -128,13 +127,8 @@ def learn_categories(categories: Sequence[Category]) -> Event:
 
 
 def _rows(categories: Sequence[Category]) -> list[dict[str, Any]]:
-    return [{"name": c.name, "color": list(c.color)} for c in categories]
+    return [category.to_json() for category in categories]
 
 
 def _colors(rows: list[dict[str, Any]]) -> Colors:
-    return {row["name"]: _color(row["color"]) for row in rows}
-
-
-def _color(values: list[int]) -> tuple[int, int, int]:
-    red, green, blue = values
-    return red, green, blue
+    return {category.name: category.color for category in map(Category.from_json, rows)}

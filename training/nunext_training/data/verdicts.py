@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_nunext.core.geometry import points_at
 from napari_nunext.core.scores.matching import match_points
 from napari_nunext.core.scores.metrics import MATCH_RADIUS_UM
 
@@ -54,7 +55,7 @@ class Verdicts:
         if image.rollout is None:
             return None
         points = image.rollout.points
-        points_xy = np.array([(p.x, p.y) for p in points], dtype=np.float64).reshape(-1, 2)
+        points_xy = points_at(points)
         hits = np.flatnonzero([p.verdict == "tp" for p in points])
         matching = match_points(
             points_xy[hits], image.points_xy, radius_px=MATCH_RADIUS_UM / image.mpp * _ROUNDING

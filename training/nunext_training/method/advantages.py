@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_nunext.core.geometry import points_at
 from napari_nunext.core.scores.metrics import DetectionScore
 from nunext_training.method.register import weighed
 from nunext_training.method.rewards import F1_ALONE, REWARDS, ScoredReply, SeenReply, within
@@ -207,7 +208,7 @@ def reply_from_verdicts(
     InputError
         If a category is not one of the codec's.
     """
-    points_xy = np.array([(p.x, p.y) for p in rollout.points]).reshape(-1, 2)
+    points_xy = points_at(rollout.points)
     categories = None
     if codec.has_categories:
         index = {name: i for i, name in enumerate(codec.category_names)}

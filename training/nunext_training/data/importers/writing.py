@@ -26,7 +26,7 @@ from napari_nunext.core.formats.records import (
     assistant_message,
     user_message,
 )
-from napari_nunext.core.geometry import Box
+from napari_nunext.core.geometry import Box, points_at
 from napari_nunext.core.identity import file_sha256
 from napari_nunext.core.marks import UNMARKED
 from napari_nunext.models.checkpoints.loading import new_folder
@@ -123,7 +123,7 @@ def _write(
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
         software=f"napari-nunext {__version__}",
         counts={"sft": len(records), "images": len(records), "nuclei": nuclei},
-        categories=tuple({"name": c.name, "color": list(c.color)} for c in categories),
+        categories=tuple(category.to_json() for category in categories),
         filters={"imported_from": origin},
         split_seed=0,
         files={p.relative_to(folder).as_posix(): file_sha256(p) for p in files},
@@ -188,5 +188,5 @@ def _nuclei(image: LabelledImage) -> tuple[RecordNucleus, ...]:
 
 
 def _inside(nuclei: Sequence[RecordNucleus], extent: Box) -> tuple[RecordNucleus, ...]:
-    points_xy = np.array([(n.x, n.y) for n in nuclei], dtype=np.float64).reshape(-1, 2)
+    points_xy = points_at(nuclei)
     return tuple(n for n, kept in zip(nuclei, extent.contains(points_xy), strict=True) if kept)
