@@ -186,14 +186,16 @@ class RunFound:
     """Of predictions that have none yet."""
 
 
-def check_predictions(nuclei: Predictions) -> None:
-    """Raise `InputError` unless the nuclei are what a model may say."""
-    far = ~np.isfinite(nuclei.points_xy).all(axis=1)
+def check_predictions(parts: Sequence[Predictions]) -> None:
+    """Raise `InputError` unless all nuclei are what a model may say."""
+    if not parts:
+        return
+    points_xy = np.concatenate([part.points_xy for part in parts])
+    confidence = np.concatenate([part.confidence for part in parts])
+    far = ~np.isfinite(points_xy).all(axis=1)
     if far.any():
-        x_px, y_px = nuclei.points_xy[far][0].tolist()
+        x_px, y_px = points_xy[far][0].tolist()
         raise InputError(f"A prediction lies at ({x_px}, {y_px}); expected finite pixels.")
-    odd = (nuclei.confidence < 0) | (nuclei.confidence > 1)
+    odd = (confidence < 0) | (confidence > 1)
     if odd.any():
-        raise InputError(
-            f"A prediction has confidence {nuclei.confidence[odd][0]}; expected 0 to 1."
-        )
+        raise InputError(f"A prediction has confidence {confidence[odd][0]}; expected 0 to 1.")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from napari_nunext.core.uids import UID_BYTES, as_uids, as_uuids
 from napari_nunext.store.tables import schema
-from napari_nunext.store.tables.rows import append_rows, as_array
+from napari_nunext.store.tables.window_form import uids_of
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -23,7 +23,7 @@ def turn(connection: Connection, run: int, uids: Uids, *, stand: bool) -> None:
     """Record that predictions of a run (its position) do not stand, or stand again."""
     if len(uids):
         row = {"run": run, "stand": int(stand), "uids": uids.tobytes()}
-        append_rows(connection, schema.run_hidden, [row])
+        connection.execute(insert(schema.run_hidden), row)
 
 
 def read(connection: Connection, run: int) -> Uids:
@@ -36,10 +36,7 @@ def read(connection: Connection, run: int) -> Uids:
     """
     table = schema.run_hidden.c
     query = select(table.stand, table.uids).where(table.run == run).order_by(table.position)
-    rows = [
-        (row.stand, as_array(row.uids, np.dtype(np.uint8)).reshape(-1, UID_BYTES))
-        for row in connection.execute(query)
-    ]
+    rows = [(row.stand, uids_of([row.uids])) for row in connection.execute(query)]
     if any(stand not in (0, 1) for stand, _ in rows):
         raise ValueError("predictions neither stand nor are they hidden")
     if not any(stand for stand, _ in rows):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from napari_nunext.core.errors import InputError, StoreError
 from napari_nunext.core.uids import as_uuids
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_nunext.store.entries import RunStatus, WindowFinish
+
+_STATUS = select(schema.run.c.position, schema.run.c.status).where(
+    schema.run.c.run_id == bindparam("run_id")
+)
+"""Of a run; made once, as it is asked before each write."""
 
 
 def start(connection: Connection, run: Run) -> None:
@@ -86,16 +91,11 @@ def while_running(connection: Connection, run_id: str) -> Windows:
 
 
 def _with_status(connection: Connection, run_id: str, *expected: RunStatus) -> Windows:
-    table = schema.run.c
-    found = connection.execute(
-        select(table.position, table.status).where(table.run_id == run_id)
-    ).first()
-    if found is None:
-        raise StoreError(f"There is no run {run_id} in this project.")
-    if found.status not in expected:
+    position, status = _found(connection, run_id)
+    if status not in expected:
         can = "change" if "running" in expected else "go on"
-        raise StoreError(f"Run {run_id} is {found.status}; its predictions can no longer {can}.")
-    return Windows(connection, run_id, found.position)
+        raise StoreError(f"Run {run_id} is {status}; its predictions can no longer {can}.")
+    return Windows(connection, run_id, position)
 
 
 def go_on(connection: Connection, run_id: str) -> None:
@@ -115,10 +115,15 @@ def go_on(connection: Connection, run_id: str) -> None:
 
 def windows_done(connection: Connection, run_id: str) -> dict[int, WindowFinish]:
     """The windows that a run is done with, by number, and how each ended."""
-    position = connection.scalar(select(schema.run.c.position).where(schema.run.c.run_id == run_id))
-    if position is None:
-        raise StoreError(f"There is no run {run_id} in this project.")
+    position, _ = _found(connection, run_id)
     return Windows(connection, run_id, position).done()
+
+
+def _found(connection: Connection, run_id: str) -> tuple[int, RunStatus]:
+    found = connection.execute(_STATUS, {"run_id": run_id}).first()
+    if found is None:
+        raise StoreError(f"There is no run {run_id} in this project.")
+    return found.position, found.status
 
 
 def read(connection: Connection, image_sha256: str) -> tuple[Run, ...]:

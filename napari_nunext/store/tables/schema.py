@@ -94,7 +94,7 @@ run = Table(
 run_window = Table(
     "run_window",
     metadata,
-    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("position", Integer, primary_key=True),
     Column("run", Integer, ForeignKey(run.c.position), nullable=False),
     Column("number", Integer),
     Column("finish", String(20), nullable=False),
@@ -112,7 +112,7 @@ the form. Nuclei that come from no window are in rows without a number, with the
 window_masks = Table(
     "window_masks",
     metadata,
-    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("position", Integer, primary_key=True),
     Column("run_window", Integer, ForeignKey(run_window.c.position), nullable=False, index=True),
     Column("places", LargeBinary, nullable=False),
     Column("masks", LargeBinary, nullable=False),
@@ -123,7 +123,7 @@ window_masks = Table(
 run_hidden = Table(
     "run_hidden",
     metadata,
-    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("position", Integer, primary_key=True),
     Column("run", Integer, ForeignKey(run.c.position), nullable=False, index=True),
     Column("stand", Integer, nullable=False),
     Column("uids", LargeBinary, nullable=False),
