@@ -265,9 +265,10 @@ class Project:
             return runs.windows_done(connection, run_id)
 
     def add_predictions(self, run_id: str, nuclei: Iterable[Nucleus]) -> None:
-        """Append predictions of a running run that come from no window, as those of a file do.
+        """Append predictions of a running run that are of no window, as those of a file are.
 
-        They keep their uids, and never change afterwards.
+        They keep their uids, and never change afterwards. What a window has found that is not done
+        may be recorded so, too; it goes when the run goes on.
         """
         with self._writing() as connection:
             runs.while_running(connection, run_id).add_unplaced(Predictions.of(nuclei))

@@ -67,7 +67,7 @@ class Windows:
         Raises
         ------
         StoreError
-            If one is there already.
+            If one is there already, or a nucleus of one.
         InputError
             If a nucleus is not what a model may say, or has another uid than it should.
         """
@@ -79,6 +79,7 @@ class Windows:
                 f"Nuclei of run {self._run_id} have other uids than follow from run, window and "
                 "place; see uids_in_windows."
             )
+        self._check_is_free(given)
         try:
             self._insert(
                 [window.nuclei for window in windows],
@@ -86,11 +87,11 @@ class Windows:
             )
         except exc.IntegrityError as error:
             raise StoreError(
-                f"A window of run {self._run_id} is in the project already; each is recorded once."
+                f"Run {self._run_id} is done with one of these already; a window is recorded once."
             ) from error
 
     def add_unplaced(self, nuclei: Predictions) -> None:
-        """Append nuclei that come from no window, and keep their uids.
+        """Append nuclei of no window, or of one that is not done, and keep their uids.
 
         Raises
         ------
@@ -99,15 +100,10 @@ class Windows:
         InputError
             If a nucleus is not what a model may say.
         """
-        _, earlier = self._unplaced()
-        if (
-            nuclei.by_uid.has_twins
-            or (UidIndex(earlier).rows_of(nuclei.uids) >= 0).any()
-            or (windows_of(self._run_id, nuclei.uids) >= 0).any()
-        ):
-            raise StoreError(
-                f"Run {self._run_id} would have two nuclei of one uid; each nucleus has its own."
-            )
+        done = set(windows_of(self._run_id, nuclei.uids).tolist()) - {-1}
+        if nuclei.by_uid.has_twins or self._numbered(sorted(done)):
+            raise self._twins()
+        self._check_is_free(nuclei.uids)
         parts = [nuclei[start : start + BATCH] for start in range(0, len(nuclei), BATCH)]
         self._insert(parts, [{"number": None, "finish": "end"}] * len(parts))
 
@@ -212,6 +208,17 @@ class Windows:
         query = select(table.position).where(self._mine).order_by(table.position.desc())
         return list(self._connection.scalars(query.limit(count)))[::-1]
 
+    def _check_is_free(self, uids: Uids) -> None:
+        """Raise `StoreError` where a nucleus of no window has one of the uids."""
+        _, unplaced = self._unplaced()
+        if len(unplaced) and (UidIndex(unplaced).rows_of(uids) >= 0).any():
+            raise self._twins()
+
+    def _twins(self) -> StoreError:
+        return StoreError(
+            f"Run {self._run_id} would have two nuclei of one uid; each nucleus has its own."
+        )
+
     def _numbered(self, numbers: Sequence[int]) -> list[Any]:
         """Number, position and count of those of these windows that are there."""
         table = schema.run_window.c
@@ -227,7 +234,7 @@ class Windows:
         table = schema.run_window.c
         query = select(table.position, table.n, table.uids)
         rows = self._connection.execute(
-            query.where(self._mine, table.uids.is_not(None)).order_by(table.position)
+            query.where(self._mine, table.number.is_(None)).order_by(table.position)
         ).all()
         where = [(row.position, place) for row in rows for place in range(row.n)]
         return where, uids_of([row.uids for row in rows])
