@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 from napari_nunext.images.formats import image_suffixes
 from napari_nunext.images.nuclei_files import SUFFIXES as NUCLEI_SUFFIXES
 from napari_nunext.places import PROJECT_SUFFIX
+from napari_nunext.review.connections import Connections
 from napari_nunext.store.exports.formats import export_formats
 from napari_nunext.ui.canvas.adopting import Adopter
 from napari_nunext.ui.canvas.canvas import Canvas
@@ -98,16 +99,17 @@ class NunextDock(QWidget):
         self.destroyed.connect(self._watch.finish)
         palette = palette_for(viewer.theme)
         self.canvas = Canvas(viewer, controller, self._may_draw)
-        self.header = HeaderPanel(controller)
+        self._connections = Connections()
+        self.header = HeaderPanel(controller, self._connections)
         self.tabs = Segments(["Review", "Improve"], role="tab")
-        self.review = ReviewPanel(controller, palette)
-        self.improve = ImprovePanel(controller, palette)
+        self.review = ReviewPanel(controller, palette, self._connections)
+        self.improve = ImprovePanel(controller, palette, self._connections)
         self.empty = EmptyPanel()
         self.samples = SampleOpener(controller)
-        self.notice = NoticeBar(self.model)
-        self.import_card = ImportCard(self.model)
+        self.notice = NoticeBar(self.model, self._connections)
+        self.import_card = ImportCard(self.model, self._connections)
         self._drops = DropWatch(self._open)
-        self.status = StatusLine(controller, palette)
+        self.status = StatusLine(controller, palette, self._connections)
         self.keys = Keys(
             controller, self.canvas, self.review, self.show_shortcuts, self.header.list_images
         )
@@ -166,10 +168,11 @@ class NunextDock(QWidget):
         self.review.finder.checkup_wanted.connect(self.show_checkup)
         self.improve.export_wanted.connect(self.choose_export)
         self.status.help.clicked.connect(self.show_shortcuts)
-        self.controller.locator.folder_wanted.connect(self.choose_folder_of_images)
-        self.model.events.open_field.connect(self._show_field)
-        self.model.events.project.connect(self._show_project)
-        self.viewer.events.theme.connect(self._follow_theme)
+        call, events = self._connections.call, self.model.events
+        call(self.choose_folder_of_images, self.controller.locator.folder_wanted)
+        call(self._show_field, events.open_field)
+        call(self._show_project, events.project)
+        call(self._follow_theme, self.viewer.events.theme)
 
     def _follow_theme(self) -> None:
         palette = palette_for(self.viewer.theme)
@@ -374,17 +377,9 @@ class NunextDock(QWidget):
     def _let_go(self) -> None:
         """Stop watching the viewer and the review."""
         self._bridge.close()
-        self.controller.locator.folder_wanted.disconnect(self.choose_folder_of_images)
-        self.model.events.open_field.disconnect(self._show_field)
-        self.model.events.project.disconnect(self._show_project)
-        self.viewer.events.theme.disconnect(self._follow_theme)
+        self._connections.cut()
         self._adopter.disconnect()
         self._drops.stop()
         self.canvas.disconnect()
-        for panel in (
-            *(self.header, self.review, self.improve, self.notice, self.status),
-            self.import_card,
-        ):
-            panel.disconnect_model()
         if self.isWindow():
             self.deleteLater()  # in no frame of the window's, which would take it along

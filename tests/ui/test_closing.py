@@ -249,3 +249,26 @@ def test_signals_are_those_of_before_once_the_application_has_ended() -> None:
     with quitting_on_terminate():
         assert signal.getsignal(signal.SIGTERM) is not before
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def listeners_of_the_window(app: App) -> list[str]:
+    """What of the window still hears of the review."""
+    news = {
+        name: getattr(app.controller.model.events, name) for name in app.controller.model.events
+    }
+    news["focus_requested"] = app.controller.focus_requested
+    news["folder_wanted"] = app.controller.locator.folder_wanted
+    heard = []
+    for name, emitter in news.items():
+        for slot in emitter._slots:
+            called = slot.dereference()
+            if called is not None and called.__module__.startswith("napari_nunext.ui"):
+                heard.append(f"{name}: {called.__qualname__}")
+    return heard
+
+
+def test_nothing_of_a_closed_window_hears_of_the_review(app: App) -> None:
+    app.dock.show_checkup()
+    assert len(listeners_of_the_window(app)) > 40
+    app.viewer.close()
+    assert listeners_of_the_window(app) == []

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Image
 
+from napari_nunext.review.connections import Connections
 from napari_nunext.review.model import Notice
 from napari_nunext.ui.canvas.drawings import (
     image_drawing,
@@ -65,24 +66,18 @@ class Canvas:
         self._mouse: OutlineMouse | None = None
         self._overlays: Overlays | None = None
         self._guard = LayerGuard(viewer, self._mpp, self._tell, may_draw)
-        for signal, slot in self._subscriptions():
-            signal.connect(slot)
-
-    def _subscriptions(self) -> tuple[tuple[Any, Callable[..., None]], ...]:
-        """The news that is drawn, and who draws it."""
-        events = self._model.events
-        return (
-            (events.open_field, self.show_field),
-            (events.state, self._redraw),
-            (events.sure_above, self._redraw),
-            (events.hidden_categories, self._redraw),
-            (events.categories, self._recolor),
-            (events.selected, self._select),
-            (events.tool, self._show_tool),
-            (events.draft, self._show_draft),
-            (self._controller.focus_requested, self.look_at),
-            (camera_of(self._viewer).events.center, self._see),
-        )
+        self._connections = Connections()
+        self._of_layers = Connections()
+        """Those of the layers that are there now."""
+        call, events = self._connections.call, self._model.events
+        call(self.show_field, events.open_field)
+        call(self._redraw, events.state, events.sure_above, events.hidden_categories)
+        call(self._recolor, events.categories)
+        call(self._select, events.selected)
+        call(self._show_tool, events.tool)
+        call(self._show_draft, events.draft)
+        call(self.look_at, controller.focus_requested)
+        call(self._see, camera_of(viewer).events.center)
 
     def layers(self) -> list[Layer]:
         """Our layers, bottom up."""
@@ -103,17 +98,13 @@ class Canvas:
         """Let go of the review."""
         self._guard.disconnect()
         self._disconnect_layers()
-        for signal, slot in self._subscriptions():
-            signal.disconnect(slot)
+        self._connections.cut()
 
     def _disconnect_layers(self) -> None:
         """Have our layers follow the review no longer."""
-        if self.nuclei is not None and self.outlines is not None:
-            self.nuclei.pacer.stop()
-            self.outlines.pacer.stop()
-        for held in (self.region, self._mouse, self._overlays):
-            if held is not None:
-                held.disconnect()
+        self._of_layers.cut()
+        if self.region is not None:
+            self.region.disconnect()
 
     # The open image
 
@@ -170,9 +161,13 @@ class Canvas:
         self.image = Image(pixels_of(field), name=field.entry.name, rgb=True, **placement(mpp))
         self.outlines = OutlinesLayer(self._model, field)
         self.nuclei = NucleiLayer(self._controller, mpp)
-        self._mouse = OutlineMouse(self._viewer, self._controller, self.nuclei.layer)
+        for drawn in (self.outlines, self.nuclei):
+            self._of_layers.stop(drawn.pacer.stop)
+        self._mouse = OutlineMouse(
+            self._viewer, self._controller, self.nuclei.layer, self._of_layers
+        )
         self._overlays = Overlays(
-            self._controller, self._guard, self.outlines.layer, self.nuclei.layer
+            self._controller, self._guard, self.outlines.layer, self.nuclei.layer, self._of_layers
         )
         self._watch()
         show_scale_bar(self._viewer)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
     from napari.viewer import Viewer
 
+    from napari_nunext.review.connections import Connections
     from napari_nunext.review.controller import ReviewController
 
 CLICK_PX = 3
@@ -40,9 +41,17 @@ class OutlineMouse:
     controller : ReviewController
     layer : Layer
         That of the nuclei.
+    connections : Connections
+        How long it hears of the review.
     """
 
-    def __init__(self, viewer: Viewer, controller: ReviewController, layer: Layer) -> None:
+    def __init__(
+        self,
+        viewer: Viewer,
+        controller: ReviewController,
+        layer: Layer,
+        connections: Connections,
+    ) -> None:
         self._viewer = viewer
         self._controller = controller
         self._model = controller.model
@@ -55,16 +64,9 @@ class OutlineMouse:
         layer.mouse_wheel_callbacks.append(self._on_wheel)
         layer.events.mode.connect(self.show)
         events = self._model.events
-        for event in (events.tool, events.outline_way, events.brush_um):
-            event.connect(self.show)
+        connections.call(self.show, events.tool, events.outline_way, events.brush_um)
+        connections.stop(lambda: self._keep_zoom_away(False))
         self.show()
-
-    def disconnect(self) -> None:
-        """Let go of the review, and of the viewer."""
-        events = self._model.events
-        for event in (events.tool, events.outline_way, events.brush_um):
-            event.disconnect(self.show)
-        self._keep_zoom_away(False)
 
     def show(self) -> None:
         """Let the cursor look, and the view follow, as the tool has it."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from napari.layers import Labels, Points
 
+    from napari_nunext.review.connections import Connections
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.ui.canvas.guarding import LayerGuard
 
@@ -21,10 +20,17 @@ class Overlays:
     controller : ReviewController
     guard : LayerGuard
     outlines, nuclei : Layer
+    connections : Connections
+        How long it hears of the review.
     """
 
     def __init__(
-        self, controller: ReviewController, guard: LayerGuard, outlines: Labels, nuclei: Points
+        self,
+        controller: ReviewController,
+        guard: LayerGuard,
+        outlines: Labels,
+        nuclei: Points,
+        connections: Connections,
     ) -> None:
         self._controller = controller
         self._model = controller.model
@@ -37,21 +43,10 @@ class Overlays:
         for layer in (outlines, nuclei):
             layer.events.visible.connect(self._on_visible)
             layer.events.opacity.connect(self._on_opacity)
-        for signal, slot in self._subscriptions():
-            signal.connect(slot)
-
-    def disconnect(self) -> None:
-        """Let go of the review."""
-        for signal, slot in self._subscriptions():
-            signal.disconnect(slot)
-
-    def _subscriptions(self) -> tuple[tuple[Any, Callable[..., None]], ...]:
         events = self._model.events
-        return (
-            (events.outlines, self._show_outlines),
-            (events.points, self._show_points),
-            (events.opacity, self._show_opacity),
-        )
+        connections.call(self._show_outlines, events.outlines)
+        connections.call(self._show_points, events.points)
+        connections.call(self._show_opacity, events.opacity)
 
     def hide(self, hidden: bool) -> None:
         """Show the tissue alone, or what the panel has ticked again."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QContextMenuEvent, QMouseEvent
 
     from napari_nunext.core.nuclei import Category
+    from napari_nunext.review.connections import Connections
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.ui.widgets.theme import Palette
 
@@ -78,7 +79,9 @@ class CategoryRow(QFrame):
 class CategoryList(QWidget):
     """All categories, and a way to add one."""
 
-    def __init__(self, controller: ReviewController, palette: Palette) -> None:
+    def __init__(
+        self, controller: ReviewController, palette: Palette, connections: Connections
+    ) -> None:
         super().__init__()
         self._controller = controller
         self._model = controller.model
@@ -98,10 +101,10 @@ class CategoryList(QWidget):
         self._add.clicked.connect(self._editor.ask)
         self._editor.entered.connect(controller.add_category)
         events = self._model.events
-        events.categories.connect(self._rebuild)
-        events.current_category.connect(self._show_current)
-        events.hidden_categories.connect(self._show_hidden)
-        events.state.connect(self._show_counts)
+        connections.call(self._rebuild, events.categories)
+        connections.call(self._show_current, events.current_category)
+        connections.call(self._show_hidden, events.hidden_categories)
+        connections.call(self._show_counts, events.state)
         self._rebuild()
 
     def set_palette(self, palette: Palette) -> None:
@@ -110,14 +113,6 @@ class CategoryList(QWidget):
         for made in self._rows:
             made.eye.set_palette(palette)
             made.more.set_palette(palette)
-
-    def disconnect_model(self) -> None:
-        """Let go of the review."""
-        events = self._model.events
-        events.categories.disconnect(self._rebuild)
-        events.current_category.disconnect(self._show_current)
-        events.hidden_categories.disconnect(self._show_hidden)
-        events.state.disconnect(self._show_counts)
 
     def counts(self) -> dict[str, str]:
         """The number shown beside each category."""

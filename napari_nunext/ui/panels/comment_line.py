@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from uuid import UUID
 
+    from napari_nunext.review.connections import Connections
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.review.model import OpenField
 
@@ -23,7 +24,7 @@ class CommentLine(EntryLine):
     A text that is half typed waits with its image while others are looked at, of whatever project.
     """
 
-    def __init__(self, controller: ReviewController) -> None:
+    def __init__(self, controller: ReviewController, connections: Connections) -> None:
         super().__init__(ON_FIELD)
         self._controller = controller
         self._model = controller.model
@@ -32,12 +33,8 @@ class CommentLine(EntryLine):
         """The project and the image that the line is about."""
         self._drafts: dict[tuple[Path | None, str], tuple[str, UUID | None]] = {}
         self.entered.connect(self._take)
-        self._model.events.open_field.connect(self._show_field)
+        connections.call(self._show_field, self._model.events.open_field)
         self._show_field(self._model.open_field)
-
-    def disconnect_model(self) -> None:
-        """Let go of the review."""
-        self._model.events.open_field.disconnect(self._show_field)
 
     def ask(self) -> None:
         """Let the user type about what is selected, or go on with what is half typed."""

@@ -24,6 +24,7 @@ from napari_nunext.ui.widgets.model_tip import model_tip
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_nunext.review.connections import Connections
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.review.model import RunStatus, ServerStatus
     from napari_nunext.ui.widgets.theme import Palette
@@ -41,7 +42,9 @@ class FindPanel(Card):
     checkup_wanted = Signal()
     """The user wants to know how the model server is."""
 
-    def __init__(self, controller: ReviewController, palette: Palette) -> None:
+    def __init__(
+        self, controller: ReviewController, palette: Palette, connections: Connections
+    ) -> None:
         super().__init__()
         self._controller = controller
         self._model = controller.model
@@ -62,12 +65,11 @@ class FindPanel(Card):
         self._where.chosen.connect(self._choose_where)
         self._find.clicked.connect(self.search)
         events = self._model.events
-        events.models.connect(self._show_models)
-        events.model_id.connect(self._show_models)
-        events.server.connect(self._show_server)
-        events.run.connect(self._show_run)
-        events.region.connect(self._show_region)
-        events.open_field.connect(self._show_ready)
+        connections.call(self._show_models, events.models, events.model_id)
+        connections.call(self._show_server, events.server)
+        connections.call(self._show_run, events.run)
+        connections.call(self._show_region, events.region)
+        connections.call(self._show_ready, events.open_field)
         self._show_models()
         self._show_server(self._model.server)
         self._show_run(self._model.run)
@@ -78,16 +80,6 @@ class FindPanel(Card):
         self._palette = palette
         self._bar.set_palette(palette)
         self._show_server(self._model.server)
-
-    def disconnect_model(self) -> None:
-        """Let go of the review."""
-        events = self._model.events
-        events.models.disconnect(self._show_models)
-        events.model_id.disconnect(self._show_models)
-        events.server.disconnect(self._show_server)
-        events.run.disconnect(self._show_run)
-        events.region.disconnect(self._show_region)
-        events.open_field.disconnect(self._show_ready)
 
     def search(self) -> None:
         """Search where the user chose."""

@@ -29,6 +29,7 @@ from napari_nunext.ui.widgets.controls import (
 from napari_nunext.ui.widgets.theme import DARK
 
 if TYPE_CHECKING:
+    from napari_nunext.review.connections import Connections
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.review.model import OpenField, Queue
     from napari_nunext.ui.widgets.theme import Palette
@@ -44,7 +45,7 @@ class HeaderPanel(Card):
     open_requested = Signal()
     """The user wants to choose files or a folder."""
 
-    def __init__(self, controller: ReviewController) -> None:
+    def __init__(self, controller: ReviewController, connections: Connections) -> None:
         super().__init__()
         self._controller = controller
         self._model = controller.model
@@ -80,10 +81,10 @@ class HeaderPanel(Card):
         self._scale.clicked.connect(self._edit_scale)
         self._previous.clicked.connect(controller.go_previous)
         self._next.clicked.connect(controller.go_next)
-        self._model.events.project.connect(self._show_project)
-        self._model.events.queue.connect(self._show_queue)
-        self._model.events.open_field.connect(self._show_field)
-        self._model.events.loading.connect(self._show_loading)
+        connections.call(self._show_project, self._model.events.project)
+        connections.call(self._show_queue, self._model.events.queue)
+        connections.call(self._show_field, self._model.events.open_field)
+        connections.call(self._show_loading, self._model.events.loading)
         self._show_project(self._model.project)
         self._show_queue(self._model.queue)
         self._show_field(self._model.open_field)
@@ -103,13 +104,6 @@ class HeaderPanel(Card):
         self._palette = palette
         for made in (self._more, self._previous, self._next, self._bar):
             made.set_palette(palette)
-
-    def disconnect_model(self) -> None:
-        """Let go of the review."""
-        self._model.events.project.disconnect(self._show_project)
-        self._model.events.queue.disconnect(self._show_queue)
-        self._model.events.open_field.disconnect(self._show_field)
-        self._model.events.loading.disconnect(self._show_loading)
 
     def _make_scale_editor(self) -> QWidget:
         self._spin = EntryNumber()

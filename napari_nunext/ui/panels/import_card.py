@@ -17,6 +17,7 @@ from napari_nunext.ui.widgets.controls import (
 )
 
 if TYPE_CHECKING:
+    from napari_nunext.review.connections import Connections
     from napari_nunext.review.model import Proposal, ReviewModel
     from napari_nunext.store.imports.outside import Role
 
@@ -30,7 +31,7 @@ TIPS: dict[Role, str] = {
 class ImportCard(Card):
     """Shows `ReviewModel.proposal`; gone when there is none."""
 
-    def __init__(self, model: ReviewModel) -> None:
+    def __init__(self, model: ReviewModel, connections: Connections) -> None:
         super().__init__()
         self._model = model
         self._title = Text(wraps=True)
@@ -50,12 +51,8 @@ class ImportCard(Card):
         buttons = row(*self.buttons.values(), self.cancel, gap_px=6)
         buttons.addStretch(1)
         self.body.addLayout(buttons)
-        model.events.proposal.connect(self._show)
+        connections.call(self._show, self._model.events.proposal)
         self._show(model.proposal)
-
-    def disconnect_model(self) -> None:
-        """Let go of the review."""
-        self._model.events.proposal.disconnect(self._show)
 
     def _show(self, proposal: Proposal | None) -> None:
         self.setVisible(proposal is not None)

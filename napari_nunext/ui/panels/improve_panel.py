@@ -14,6 +14,7 @@ from napari_nunext.ui.widgets.loss_plot import LossPlot
 from napari_nunext.ui.widgets.theme import SPACE_PX, icon
 
 if TYPE_CHECKING:
+    from napari_nunext.review.connections import Connections
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.review.model import Check, Harvest, TrainingStatus
     from napari_nunext.ui.widgets.theme import Palette
@@ -35,7 +36,9 @@ class ImprovePanel(QWidget):
 
     export_wanted = Signal()
 
-    def __init__(self, controller: ReviewController, palette: Palette) -> None:
+    def __init__(
+        self, controller: ReviewController, palette: Palette, connections: Connections
+    ) -> None:
         super().__init__()
         self._controller = controller
         self._model = controller.model
@@ -49,9 +52,9 @@ class ImprovePanel(QWidget):
         layout.addWidget(self._make_harvest_card())
         layout.addWidget(self._make_training_card())
         layout.addStretch(1)
-        self._model.events.harvest.connect(self._show_harvest)
-        self._model.events.training.connect(self._show_training)
-        self._model.events.model_id.connect(self._show_outcome)
+        connections.call(self._show_harvest, self._model.events.harvest)
+        connections.call(self._show_training, self._model.events.training)
+        connections.call(self._show_outcome, self._model.events.model_id)
         self._show_harvest(self._model.harvest)
         self._show_training(self._model.training)
 
@@ -61,12 +64,6 @@ class ImprovePanel(QWidget):
         self._plot.set_palette(palette)
         self._bar.set_palette(palette)
         self._show_harvest(self._model.harvest)
-
-    def disconnect_model(self) -> None:
-        """Let go of the review."""
-        self._model.events.harvest.disconnect(self._show_harvest)
-        self._model.events.training.disconnect(self._show_training)
-        self._model.events.model_id.disconnect(self._show_outcome)
 
     def _make_harvest_card(self) -> QWidget:
         card = Card("WHAT YOU TAUGHT")

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_nunext.ui.widgets.controls import Segments, Text
 
 if TYPE_CHECKING:
+    from napari_nunext.review.connections import Connections
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.review.model import OutlineWay
 
@@ -23,7 +24,7 @@ TIPS = (
 class OutlineWays(QWidget):
     """Click, Brush or Polygon, and what to do with the mouse."""
 
-    def __init__(self, controller: ReviewController) -> None:
+    def __init__(self, controller: ReviewController, connections: Connections) -> None:
         super().__init__()
         self._model = controller.model
         self._ways = Segments(["Click", "Brush", "Polygon"])
@@ -37,15 +38,8 @@ class OutlineWays(QWidget):
         layout.addWidget(self._words)
         self._ways.chosen.connect(lambda i: controller.hand.take(WAYS[i]))
         events = self._model.events
-        for event in (events.tool, events.outline_way, events.brush_um):
-            event.connect(self._show)
+        connections.call(self._show, events.tool, events.outline_way, events.brush_um)
         self._show()
-
-    def disconnect_model(self) -> None:
-        """Let go of the review."""
-        events = self._model.events
-        for event in (events.tool, events.outline_way, events.brush_um):
-            event.disconnect(self._show)
 
     def _show(self) -> None:
         way = self._model.outline_way

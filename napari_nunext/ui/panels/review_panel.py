@@ -16,6 +16,7 @@ from napari_nunext.ui.widgets.controls import Card, Segments, Text, button, row,
 from napari_nunext.ui.widgets.theme import SPACE_PX
 
 if TYPE_CHECKING:
+    from napari_nunext.review.connections import Connections
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.review.model import RunStatus, Tool
     from napari_nunext.ui.widgets.theme import Palette
@@ -32,13 +33,18 @@ TOOL_TIPS = (
 class ReviewPanel(QWidget):
     """All of the Review tab."""
 
-    def __init__(self, controller: ReviewController, palette: Palette) -> None:
+    def __init__(
+        self, controller: ReviewController, palette: Palette, connections: Connections
+    ) -> None:
         super().__init__()
         self._controller = controller
         self._model = controller.model
         self._was_searching = False
-        self.finder = FindPanel(controller, palette)
-        self.categories = CategoryList(controller, palette)
+        self.finder = FindPanel(controller, palette, connections)
+        self.categories = CategoryList(controller, palette, connections)
+        self._selection = SelectionLine(self._model, connections)
+        self._ways = OutlineWays(controller, connections)
+        self._comment = CommentLine(controller, connections)
         self.decisions = self._make_decisions()
         """What decides; the dock shows it below all that scrolls."""
         above = QWidget()
@@ -54,15 +60,14 @@ class ReviewPanel(QWidget):
         layout.setSpacing(SPACE_PX)
         layout.addWidget(scrolling(above))
         events = self._model.events
-        events.state.connect(self._show_state)
-        events.sure_above.connect(self._show_sure)
-        events.outlines.connect(self._show_outlines)
-        events.points.connect(self._show_points)
-        events.opacity.connect(self._show_opacity)
-        events.tool.connect(self._show_tool)
-        events.open_field.connect(self._show_state)
-        events.region.connect(self._show_decision)
-        events.run.connect(self._show_searched)
+        connections.call(self._show_state, events.state, events.open_field)
+        connections.call(self._show_sure, events.sure_above)
+        connections.call(self._show_outlines, events.outlines)
+        connections.call(self._show_points, events.points)
+        connections.call(self._show_opacity, events.opacity)
+        connections.call(self._show_tool, events.tool)
+        connections.call(self._show_decision, events.region)
+        connections.call(self._show_searched, events.run)
         self._show_state()
         self._show_sure()
 
@@ -70,24 +75,6 @@ class ReviewPanel(QWidget):
         """Follow the theme."""
         self.finder.set_palette(palette)
         self.categories.set_palette(palette)
-
-    def disconnect_model(self) -> None:
-        """Let go of the review."""
-        self.finder.disconnect_model()
-        self.categories.disconnect_model()
-        self._comment.disconnect_model()
-        self._selection.disconnect_model()
-        self._ways.disconnect_model()
-        events = self._model.events
-        events.state.disconnect(self._show_state)
-        events.sure_above.disconnect(self._show_sure)
-        events.outlines.disconnect(self._show_outlines)
-        events.points.disconnect(self._show_points)
-        events.opacity.disconnect(self._show_opacity)
-        events.tool.disconnect(self._show_tool)
-        events.open_field.disconnect(self._show_state)
-        events.region.disconnect(self._show_decision)
-        events.run.disconnect(self._show_searched)
 
     def ask_comment(self) -> None:
         """Open the line for a comment."""
@@ -102,7 +89,6 @@ class ReviewPanel(QWidget):
 
     def _make_nuclei_card(self) -> QWidget:
         card = Card("NUCLEI")
-        self._selection = SelectionLine(self._model)
         self._sure = QSlider(Qt.Orientation.Horizontal)
         self._sure.setRange(0, 100)
         self._sure.setFocusPolicy(Qt.FocusPolicy.TabFocus)
@@ -124,7 +110,6 @@ class ReviewPanel(QWidget):
         self._tools = Segments(["View", "Select", "Add", "Outline"])
         for i, tip in enumerate(TOOL_TIPS):
             self._tools.set_enabled(i, True, tip)
-        self._ways = OutlineWays(self._controller)
         card.body.addWidget(self._tools)
         card.body.addWidget(self._ways)
         card.body.addWidget(self.categories)
@@ -145,7 +130,6 @@ class ReviewPanel(QWidget):
         self._flag = button("Flag", tip="Mark for a second look  (F)")
         self._say = button("Comment", tip="On the field, or on the selected nucleus  (C)")
         self._flag.setCheckable(True)
-        self._comment = CommentLine(self._controller)
         self._said = Text(role="muted", wraps=True)
         self._note = Text(role="caution", wraps=True)
         self._reopen = button("Reopen", role="link", tip="Take back what is accepted in this field")

@@ -8,6 +8,7 @@ from napari_nunext.review.correcting.selection import selection_words
 from napari_nunext.ui.widgets.controls import Text
 
 if TYPE_CHECKING:
+    from napari_nunext.review.connections import Connections
     from napari_nunext.review.model import ReviewModel
 
 NOTHING = "Nothing selected"
@@ -16,19 +17,12 @@ NOTHING = "Nothing selected"
 class SelectionLine(Text):
     """Always there, so that nothing moves when something is selected."""
 
-    def __init__(self, model: ReviewModel) -> None:
+    def __init__(self, model: ReviewModel, connections: Connections) -> None:
         super().__init__(role="muted", wraps=True)
         self._model = model
         events = model.events
-        for event in (events.selected, events.state, events.sure_above):
-            event.connect(self._show)
+        connections.call(self._show, events.selected, events.state, events.sure_above)
         self._show()
-
-    def disconnect_model(self) -> None:
-        """Let go of the review."""
-        events = self._model.events
-        for event in (events.selected, events.state, events.sure_above):
-            event.disconnect(self._show)
 
     def _show(self) -> None:
         model = self._model

@@ -10,6 +10,7 @@ from napari_nunext.ui.bridge import Pacer
 from napari_nunext.ui.widgets.controls import IconButton, StatusDot, Text, button, row
 
 if TYPE_CHECKING:
+    from napari_nunext.review.connections import Connections
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.ui.widgets.theme import Palette
 
@@ -20,7 +21,9 @@ SHOW_EVERY_S = 0.3
 class StatusLine(QFrame):
     """Saved when; undo and redo; help."""
 
-    def __init__(self, controller: ReviewController, palette: Palette) -> None:
+    def __init__(
+        self, controller: ReviewController, palette: Palette, connections: Connections
+    ) -> None:
         super().__init__()
         self._model = controller.model
         self._palette = palette
@@ -38,10 +41,10 @@ class StatusLine(QFrame):
         self._undo.clicked.connect(controller.undo)
         self._redo.clicked.connect(controller.redo)
         self._pacer = Pacer(self._show_save, SHOW_EVERY_S)
-        self._model.events.save.connect(self._pacer.ask)
-        self._model.events.undo_steps.connect(self._show_history)
-        self._model.events.undo_words.connect(self._show_history)
-        self._model.events.can_redo.connect(self._show_history)
+        events = self._model.events
+        connections.call(self._pacer.ask, events.save)
+        connections.stop(self._pacer.stop)
+        connections.call(self._show_history, events.undo_steps, events.undo_words, events.can_redo)
         self._show_save()
         self._show_history()
 
@@ -51,14 +54,6 @@ class StatusLine(QFrame):
         for made in (self._undo, self._redo, self.help):
             made.set_palette(palette)
         self._show_save()
-
-    def disconnect_model(self) -> None:
-        """Let go of the review."""
-        self._model.events.save.disconnect(self._pacer.ask)
-        self._pacer.stop()
-        self._model.events.undo_steps.disconnect(self._show_history)
-        self._model.events.undo_words.disconnect(self._show_history)
-        self._model.events.can_redo.disconnect(self._show_history)
 
     def words(self) -> str:
         """What it says about saving."""

@@ -16,6 +16,7 @@ from napari_nunext.ui.widgets.controls import IconButton, Text, button, row, scr
 if TYPE_CHECKING:
     from qtpy.QtGui import QResizeEvent
 
+    from napari_nunext.review.connections import Connections
     from napari_nunext.review.model import Notice, ReviewModel
     from napari_nunext.ui.widgets.theme import Palette
 
@@ -26,7 +27,7 @@ TALLEST_PX = 84
 class NoticeBar(QFrame):
     """Shows `ReviewModel.notice`; gone when there is none."""
 
-    def __init__(self, model: ReviewModel) -> None:
+    def __init__(self, model: ReviewModel, connections: Connections) -> None:
         super().__init__()
         self._model = model
         self.setProperty("role", "notice")
@@ -57,16 +58,12 @@ class NoticeBar(QFrame):
         self._other.clicked.connect(self._do_other)
         self._more.clicked.connect(self._show_details)
         self._close.clicked.connect(self._dismiss)
-        model.events.notice.connect(self._show)
+        connections.call(self._show, self._model.events.notice)
         self._show(model.notice)
 
     def set_palette(self, palette: Palette) -> None:
         """Follow the theme."""
         self._close.set_palette(palette)
-
-    def disconnect_model(self) -> None:
-        """Let go of the review."""
-        self._model.events.notice.disconnect(self._show)
 
     def _show(self, notice: Notice | None) -> None:
         self.setVisible(notice is not None)
