@@ -19,7 +19,7 @@ from napari_nunext.store import events as event_of
 from napari_nunext.store.entries import Run
 from napari_nunext.store.state.state import FieldState, events_of, for_every_image
 from napari_nunext.store.tables import journal, runs, schema, settings
-from napari_nunext.store.tables.database import Database, Mode
+from napari_nunext.store.tables.database import Database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         WindowFinish,
     )
     from napari_nunext.store.events import Event
+    from napari_nunext.store.tables.connections import Mode
     from napari_nunext.store.tables.journal import Gesture
 
 logger = logging.getLogger(__name__)

@@ -105,6 +105,8 @@ def test_it_is_kept_beside_as_it_was_and_that_is_told_once(path):
             "of this one. As it was, it is kept beside it: p.nunext.version-1."
         )
     assert (tables(path), tables(copy)) == (set(), OLD_TABLES)
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA freelist_count").fetchone() == (0,)  # no room kept
     with opened(path) as project:
         assert project.copy_of_before is None
         assert at_opening(project) is None

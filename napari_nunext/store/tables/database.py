@@ -13,14 +13,12 @@ import os
 import socket
 import sqlite3
 import threading
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
-from urllib.parse import quote
-from uuid import uuid4
+from typing import TYPE_CHECKING, Literal
 
 from filelock import FileLock, Timeout
-from sqlalchemy import Connection, QueuePool, create_engine, delete, event, exc, insert
+from sqlalchemy import Connection, delete, exc, insert
 
 from napari_nunext.core.errors import (
     MALFORMED,
@@ -29,22 +27,22 @@ from napari_nunext.core.errors import (
     StoreError,
 )
 from napari_nunext.store.tables import migrations, schema
+from napari_nunext.store.tables.connections import (
+    BUSY_TIMEOUT_S,
+    connect,
+    engine_in_memory,
+    engine_of,
+)
 from napari_nunext.store.tables.wholeness import IN_LOG, WHOLE, copy_whole, lost_its_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
-    from sqlalchemy import Engine
-
+    from napari_nunext.store.tables.connections import Mode
     from napari_nunext.store.tables.migrations import Step
 
 logger = logging.getLogger(__name__)
-
-Mode: TypeAlias = Literal["rw", "r"]
-
-BUSY_TIMEOUT_S = 30.0
-"""How long a transaction waits for another process' (a copy, a virus scanner, a reader)."""
 
 LOCK_TIMEOUT_S = 0.5
 """Patience with a reader that looks whether anybody is writing (`Database.is_being_written`)."""
@@ -110,7 +108,7 @@ class Database:
             self._take_lock()
         self.lost_log = lost_log and (mode == "rw" or not self.is_being_written())
         try:
-            self.engine = _engine(lambda: _connect(path, mode), logged=mode == "rw")
+            self.engine = engine_of(path, mode)
             with damage_told(path.name):
                 self._prepare(steps, clock)
                 if mode == "rw":
@@ -157,7 +155,7 @@ class Database:
     def backup(self, target: Path) -> None:
         """Copy all of it, as it stands now, into one new file."""
         with translated_errors(target.name):
-            copy_whole(lambda: _connect(self.path, "r"), target, self.path.name)
+            copy_whole(lambda: connect(self.path, "r"), target, self.path.name)
 
     def is_being_written(self) -> bool:
         """Whether this or another process has the project open for writing."""
@@ -238,21 +236,23 @@ class Database:
             version = schema.SCHEMA_VERSION
         missing = {step: steps[step] for step in range(version + 1, newest + 1)}
         if missing and self.mode == "r":
-            self._work_in_memory()
+            self.engine.dispose()
+            self.engine = engine_in_memory(self.path)
             migrations.carry_up(self._transaction, missing, clock)
         elif missing:
             with migrations.kept_beside(self.path, version, self.backup) as copy:
                 migrations.carry_up(self.writing, missing, clock)
             self.copy_of_before = copy
+            self._give_back_room()
 
-    def _work_in_memory(self) -> None:
-        """Go on with a copy in memory, which lasts as long as the engine."""
-        name = f"file:/{uuid4()}?vfs=memdb"
-        self.engine.dispose()
-        self.engine = _engine(lambda: _connected(name), logged=False)
-        with closing(_connect(self.path, "r")) as source, closing(_connected(name)):
-            source.execute("VACUUM INTO ?", [name])  # a plain copy would need a log, as files do
-            self.engine.connect().close()  # which stays open in the pool, and the memory with it
+    def _give_back_room(self) -> None:
+        """Make the file as small as what is in it; where the disk is too full, it stays large."""
+        with (
+            suppress(StorageError),
+            translated_errors(self.path.name),
+            closing(self.engine.raw_connection()) as pooled,
+        ):
+            pooled.cursor().execute("VACUUM")
 
     def _sign(self, annotator: str, now: datetime) -> None:
         with self.writing() as connection:
@@ -329,7 +329,7 @@ def _check_file(path: Path, *, may_create: bool) -> None:
 
 def _check_is_project(path: Path) -> None:
     """Look without leaving a trace: switching a foreign database to WAL would change it."""
-    with damage_told(path.name), closing(_connect(path, "r")) as connection:
+    with damage_told(path.name), closing(connect(path, "r")) as connection:
         rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
     tables = {name for (name,) in rows}
     migrations.check_version(1 if not tables or "migration" in tables else None, 1, path.name)
@@ -338,7 +338,7 @@ def _check_is_project(path: Path) -> None:
 def _signed_by(path: Path) -> str:
     """Who has it open, and where, as the end of "is open for writing"."""
     try:
-        with translated_errors(path.name), closing(_connect(path, "r")) as connection:
+        with translated_errors(path.name), closing(connect(path, "r")) as connection:
             row = connection.execute(
                 "SELECT annotator, host, pid, since_utc FROM writer"
             ).fetchone()
@@ -350,39 +350,3 @@ def _signed_by(path: Path) -> str:
     if (pid, host) == (os.getpid(), socket.gethostname()):
         return " in another window of this application"
     return f" by {annotator} on {host} (process {pid}, since {since})"
-
-
-def _engine(connect: Callable[[], sqlite3.Connection], *, logged: bool) -> Engine:
-    engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool)
-
-    @event.listens_for(engine, "connect")
-    def configure(connection: sqlite3.Connection, _record: Any) -> None:
-        connection.execute("PRAGMA foreign_keys = ON")
-        if logged:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        immediate = connection.get_execution_options().get("immediate", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
-
-    return engine
-
-
-def _connect(path: Path, mode: Mode) -> sqlite3.Connection:
-    query = "mode=rwc" if mode == "rw" else "mode=ro"
-    wal = path.with_name(path.name + "-wal")
-    if mode == "r" and not wal.exists() and not os.access(path.parent, os.W_OK):
-        query += "&immutable=1"  # in a read-only folder SQLite cannot make its shared memory file
-    return _connected(f"file:{quote(str(path.resolve()))}?{query}")
-
-
-def _connected(name: str) -> sqlite3.Connection:
-    return sqlite3.connect(
-        name,
-        uri=True,
-        timeout=BUSY_TIMEOUT_S,
-        isolation_level=None,  # transactions are begun by us, see _engine
-        check_same_thread=False,  # the pool hands a connection to one thread at a time
-    )
