@@ -187,7 +187,8 @@ class NucleusTable:
         if len(rows) == len(ground) and not len(over):
             return ground
         made = np.empty((len(self), *ground.shape[1:]), ground.dtype)
-        np.take(ground, rows, axis=0, out=made[: len(rows)])
+        # A mode in which numpy does not take a copy first: all rows are there.
+        np.take(ground, rows, axis=0, out=made[: len(rows)], mode="clip")
         made[touched] = over[: len(touched)]
         made[len(rows) :] = over[len(touched) :]
         return made
@@ -251,7 +252,8 @@ def _mask_id(mask: Mask | None, ground: Ground, row: int) -> int:
     """The ground's number of a mask that a nucleus still has from there; else a new one."""
     if mask is None:
         return 0
-    return int(ground.mask_keys[row]) if row >= 0 and ground.said.masks[row] == mask else id(mask)
+    key = int(ground.mask_keys[row]) if row >= 0 else 0
+    return key if key and ground[row].nucleus.mask == mask else id(mask)
 
 
 def _old_rows(old: NDArray[np.int64], new: NDArray[np.int64]) -> NDArray[np.intp]:

@@ -35,7 +35,6 @@ class Walk:
         self.rng = rng
         self.map = NucleusMap()
         self.plain: dict[UUID, ReviewedNucleus] = {}
-        self.said = dict.fromkeys(RUNS, 0)
         self.gone: dict[UUID, ReviewedNucleus] = {}
 
     def step(self) -> None:
@@ -69,9 +68,8 @@ class Walk:
         rows = np.flatnonzero(self.rng.random(len(said)) < 0.8)
         now = self.map.edited()
         now.settle()
-        now.grow(Predictions.of(said), rows, run, RUNS, aliases=aliases, first=self.said[run])
+        now.grow(Predictions.of(said), rows, run, aliases)
         self.map = now.finished()
-        self.said[run] += len(said)
         for n in (said[row] for row in rows):
             n = recategorised(n, aliases.get(n.category, n.category))
             self.plain[n.uid] = ReviewedNucleus(n, run, predicted_xy=(n.x_px, n.y_px))
@@ -208,7 +206,7 @@ def test_what_changed_is_what_two_dictionaries_differ_in(seed: int) -> None:
 def test_a_rename_makes_no_nucleus_anew() -> None:
     said = Predictions.of(Nucleus(uuid4(), 1.0, i, "A", 0.5) for i in range(5))
     draft = NucleusMap().edited()
-    draft.grow(said, np.arange(5), RUNS[0], RUNS, aliases={})
+    draft.grow(said, np.arange(5), RUNS[0], {})
     before = draft.finished()
     draft.rename("A", "B")
     after = draft.finished()
@@ -222,7 +220,7 @@ def test_a_rename_makes_no_nucleus_anew() -> None:
 def test_what_nobody_touched_is_made_once_for_those_who_ask_by_name() -> None:
     said = Predictions.of([Nucleus(uuid4(), 1.0, 2.0, "A", 0.5)])
     draft = NucleusMap().edited()
-    draft.grow(said, np.arange(1), RUNS[0], RUNS, aliases={})
+    draft.grow(said, np.arange(1), RUNS[0], {})
     nuclei = draft.finished()
     assert nuclei[said[0].uid] is nuclei[said[0].uid]
     with pytest.raises(KeyError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING, overload
 
@@ -12,7 +13,7 @@ import numpy as np
 from napari_nunext.core.shapes.packed_masks import PackedMasks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -34,7 +35,7 @@ class MaskColumn(Sequence["Mask | None"]):
         self._packs = tuple(packs)
         self._ends = list(accumulate(len(pack) for pack in self._packs))
         self._number = number
-        self._boxes_px = np.empty((0, 4), dtype=np.int64)
+        self._known_boxes_px = np.empty((0, 4), dtype=np.int64)
         """Of the masks in the first packs, as far as somebody has asked."""
 
     @classmethod
@@ -55,13 +56,25 @@ class MaskColumn(Sequence["Mask | None"]):
         """Which nuclei have a mask, shape (N,)."""
         return self._number >= 0
 
-    @property
+    @cached_property
     def boxes_px(self) -> NDArray[np.int64]:
         """Crop of each mask from corner to corner, x0, y0, x1, y1, shape (N, 4); 0 for no mask."""
-        new = self._packs[bisect_right(self._ends, len(self._boxes_px)) :]
+        new = self._packs[bisect_right(self._ends, len(self._known_boxes_px)) :]
         if new:
-            self._boxes_px = np.concatenate((self._boxes_px, *map(_boxes_of, new)))
-        return np.concatenate((self._boxes_px, np.zeros((1, 4), np.int64)))[self._number]
+            self._known_boxes_px = np.concatenate((self._known_boxes_px, *map(_boxes_of, new)))
+        return np.concatenate((self._known_boxes_px, np.zeros((1, 4), np.int64)))[self._number]
+
+    def to_bytes(self, rows: NDArray[np.intp]) -> Iterator[bytes]:
+        """What `Mask.to_bytes` gives for the masks of some nuclei; nothing for no mask."""
+        pack, end, unpacked = -1, 0, [b""]
+        for number in self._number[rows].tolist():
+            if number < 0:
+                yield b""
+                continue
+            if not end - len(unpacked) <= number < end:
+                pack = bisect_right(self._ends, number)
+                end, unpacked = self._ends[pack], _bytes_of(self._packs[pack])
+            yield unpacked[number - end]
 
     def __len__(self) -> int:
         return len(self._number)
@@ -81,24 +94,32 @@ class MaskColumn(Sequence["Mask | None"]):
 
     def at(self, rows: NDArray[np.intp]) -> MaskColumn:
         """Those of some nuclei, in the order of `rows`."""
-        return self._beside(self._packs, self._number[rows])
+        return self._beside(self._number[rows])
 
     def joined(self, other: MaskColumn) -> MaskColumn:
         """These, and then those of other nuclei."""
-        before = self._ends[-1] if self._ends else 0
-        theirs = np.where(other.drawn, other._number + before, -1)
-        return self._beside((*self._packs, *other._packs), np.concatenate([self._number, theirs]))
+        theirs = np.where(other.drawn, other._number + self._size, -1)
+        return self._beside(np.concatenate([self._number, theirs]), other._packs)
 
     def replaced(self, rows: NDArray[np.intp], masks: Sequence[Mask]) -> MaskColumn:
         """These, with `masks` for the nuclei at `rows`."""
         number = self._number.copy()
-        number[rows] = np.arange(len(rows)) + (self._ends[-1] if self._ends else 0)
-        return self._beside((*self._packs, masks), number)
+        number[rows] = np.arange(len(rows)) + self._size
+        return self._beside(number, [masks])
 
-    def _beside(self, packs: tuple[Sequence[Mask], ...], number: NDArray[np.int64]) -> MaskColumn:
-        """A column of packs that begin with ours: what is known of them is not asked again."""
+    @property
+    def _size(self) -> int:
+        """How many masks the packs have."""
+        return self._ends[-1] if self._ends else 0
+
+    def _beside(
+        self, number: NDArray[np.int64], packs: Iterable[Sequence[Mask]] = ()
+    ) -> MaskColumn:
+        """A column of our packs and more: what is known of ours is not asked again."""
         made = MaskColumn(packs, number)
-        made._boxes_px = self._boxes_px
+        made._packs = (*self._packs, *made._packs)
+        made._ends = [*self._ends, *(self._size + end for end in made._ends)]
+        made._known_boxes_px = self._known_boxes_px
         return made
 
 
@@ -106,6 +127,12 @@ def _boxes_of(pack: Sequence[Mask]) -> NDArray[np.int64]:
     if isinstance(pack, PackedMasks):
         return pack.boxes_px
     return np.array([box_of(mask) for mask in pack], dtype=np.int64).reshape(-1, 4)
+
+
+def _bytes_of(pack: Sequence[Mask]) -> list[bytes]:
+    if isinstance(pack, PackedMasks):
+        return pack.to_bytes()
+    return [mask.to_bytes() for mask in pack]
 
 
 def box_of(mask: Mask) -> tuple[int, int, int, int]:

@@ -7,6 +7,7 @@ numbers wherever it lies on a slide. Runs are COCO's: column-major, starting wit
 from __future__ import annotations
 
 import math
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -145,6 +146,11 @@ class Mask:
             y0 - self.y0_px : max(y1, y0) - self.y0_px, x0 - self.x0_px : max(x1, x0) - self.x0_px
         ]
         return Mask.from_array(crop, x0, y0)
+
+    def to_bytes(self) -> bytes:
+        """Offset, height, width and runs as little-endian int64: equal where two masks are."""
+        numbers = (self.x0_px, self.y0_px, self.height_px, self.width_px, *self.counts)
+        return struct.pack(f"<{len(numbers)}q", *numbers)
 
     def to_json(self) -> dict[str, Any]:
         """``{"offset": [x0, y0], "size": [h, w], "counts": [...]}``; size and counts are COCO's."""

@@ -56,18 +56,38 @@ class PackedMasks(Sequence[Mask]):
     @overload
     def __getitem__(self, at: slice) -> tuple[Mask, ...]: ...
     def __getitem__(self, at: int | slice) -> Mask | tuple[Mask, ...]:
-        return _unpacked(self.data, self.size)[at]
+        if isinstance(at, slice):
+            return tuple(self[i] for i in range(self.size)[at])
+        frames, runs, ends = _unpacked(self.data, self.size)
+        x0_px, y0_px, height_px, width_px, length = frames[at].tolist()
+        end = int(ends[at])
+        return Mask(x0_px, y0_px, height_px, width_px, tuple(runs[end - length : end].tolist()))
 
     @property
     def boxes_px(self) -> NDArray[np.int64]:
         """Crop of each from corner to corner: x0, y0, x1, y1, shape (N, 4); no mask is made."""
-        frames, _ = _numbers(self.data, self.size)
-        x0, y0, height, width = frames[:, :4].T
+        x0, y0, height, width = _unpacked(self.data, self.size)[0][:, :4].T
         return np.column_stack((x0, y0, x0 + width, y0 + height))
 
+    def to_bytes(self) -> list[bytes]:
+        """What `Mask.to_bytes` gives for each; no mask is made."""
+        frames, runs, ends = _unpacked(self.data, self.size)
+        heads, tails = frames[:, :4].tobytes(), runs.astype(_FRAME).tobytes()
+        step, item = 4 * _FRAME.itemsize, _FRAME.itemsize
+        starts = (ends - frames[:, 4]) * item
+        return [
+            heads[at * step : (at + 1) * step] + tails[start:end]
+            for at, (start, end) in enumerate(
+                zip(starts.tolist(), (ends * item).tolist(), strict=True)
+            )
+        ]
 
-def _numbers(data: bytes, size: int) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
-    """The frames of masks, shape (N, 5), and the runs of all."""
+
+@lru_cache(maxsize=_REMEMBERED)
+def _unpacked(
+    data: bytes, size: int
+) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.int64]]:
+    """The frames of masks, shape (N, 5), the runs of all, and where those of each end."""
     decompress = zlib.decompressobj()
     try:
         raw = decompress.decompress(data, _MOST_BYTES)
@@ -81,16 +101,4 @@ def _numbers(data: bytes, size: int) -> tuple[NDArray[np.int64], NDArray[np.uint
         raise RecordError(
             f"{size} masks cannot be unpacked ({error}). Restore them from a copy."
         ) from error
-    return frames, runs
-
-
-@lru_cache(maxsize=_REMEMBERED)
-def _unpacked(data: bytes, size: int) -> tuple[Mask, ...]:
-    frames, runs = _numbers(data, size)
-    ends = np.cumsum(frames[:, 4]).tolist()
-    return tuple(
-        Mask(x0_px, y0_px, height_px, width_px, tuple(runs[end - length : end].tolist()))
-        for (x0_px, y0_px, height_px, width_px, length), end in zip(
-            frames.tolist(), ends, strict=True
-        )
-    )
+    return frames, runs, np.cumsum(lengths)

@@ -199,7 +199,7 @@ class Fold:
         is_new = base.admits(said.points_xy) & ~nuclei.hold(said.uids)
         rows = said.rows_of(absent)
         is_new[rows[rows >= 0]] = False
-        nuclei.grow(said, np.flatnonzero(is_new), run.run_id, self.runs, aliases=self.aliases)
+        nuclei.grow(said, np.flatnonzero(is_new), run.run_id, self.aliases)
         self.bases = (*self.bases, base)
         self.acceptances = after_run(self.acceptances, region)
 

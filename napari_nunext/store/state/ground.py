@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_nunext.core.predictions import Predictions
-from napari_nunext.store.state.reviewed import ReviewedNucleus
+from napari_nunext.store.state.reviewed import ReviewedNucleus, recategorised
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
+
+    from napari_nunext.core.nuclei import Nucleus
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,24 +27,21 @@ class Ground:
     called: tuple[str, ...]
     """What each of the categories in `said.names` is called now; two may be called the same."""
     run_ids: tuple[str, ...]
-    """Of all runs over the image, in the order in which they were started."""
-    run: NDArray[np.int32]
+    run: NDArray[np.intp]
     """Place in `run_ids`, shape (N,); -1 where a person placed the nucleus: they touched it."""
-    place: NDArray[np.int64]
-    """Of the prediction in its run, shape (N,)."""
 
     @classmethod
     def bare(cls) -> Ground:
         """Nobody said anything."""
-        nothing = np.empty(0, dtype=np.int64)
-        return cls(Predictions.of(), (), (), nothing.astype(np.int32), nothing)
+        return cls(Predictions.of(), (), (), np.empty(0, dtype=np.intp))
 
     def __len__(self) -> int:
         return len(self.run)
 
     def __getitem__(self, row: int) -> ReviewedNucleus:
         if row not in self._made:
-            (self._made[row],) = self.nuclei(np.array([row]))
+            nucleus = recategorised(self.said[row], self.called[self.said.category[row]])
+            self._made[row] = self._reviewed(nucleus, int(self.run[row]))
         return self._made[row]
 
     @cached_property
@@ -54,33 +53,35 @@ class Ground:
         """Make those of some rows, in that order."""
         said = replace(self.said.at(rows), names=self.called)
         for nucleus, run in zip(said, self.run[rows].tolist(), strict=True):
-            xy = (nucleus.x_px, nucleus.y_px)
-            yield ReviewedNucleus(nucleus, self.run_ids[run], predicted_xy=xy)
+            yield self._reviewed(nucleus, run)
+
+    def _reviewed(self, nucleus: Nucleus, run: int) -> ReviewedNucleus:
+        xy = (nucleus.x_px, nucleus.y_px)
+        return ReviewedNucleus(nucleus, self.run_ids[run], predicted_xy=xy)
 
     @cached_property
     def mask_keys(self) -> NDArray[np.int64]:
-        """A number below 0 for each mask, of which no other run's has the same; 0 for no mask."""
-        keys = -((self.run.astype(np.int64) << 40) + self.place + 1)
-        return np.where(self.said.masks.drawn, keys, 0)
+        """A number below 0 for each mask of a run, which no other has; 0 for no mask.
+
+        It follows from the uid alone: a run outlines a nucleus once.
+        """
+        first, second = np.ascontiguousarray(self.said.uids).view(">u8").astype(np.uint64).T
+        mixed = first * np.uint64(0x9E3779B97F4A7C15) + second * np.uint64(0xD1B54A32D192ED03)
+        keys = -(mixed >> np.uint64(1)).astype(np.int64) - 1
+        return np.where(self.said.masks.drawn & (self.run >= 0), keys, 0)
 
     def at(self, rows: NDArray[np.intp]) -> Ground:
         """Some rows."""
-        said = self.said.at(rows)
-        return replace(self, said=said, run=self.run[rows], place=self.place[rows])
+        return replace(self, said=self.said.at(rows), run=self.run[rows])
 
-    def joined(
-        self, said: Predictions, run_ids: tuple[str, ...], run: int, place: NDArray[np.int64]
-    ) -> Ground:
+    def joined(self, said: Predictions, run_id: str | None) -> Ground:
         """These rows, and then others; all are called what their categories are called now."""
         both = with_names(self.said, self.called).joined(said)
-        runs = np.full(len(said), run, dtype=np.int32)
-        return Ground(
-            both,
-            both.names,
-            run_ids,
-            np.concatenate((self.run, runs)),
-            np.concatenate((self.place, place)),
-        )
+        run_ids = self.run_ids
+        if run_id is not None and run_id not in run_ids:
+            run_ids = (*run_ids, run_id)
+        run = -1 if run_id is None else run_ids.index(run_id)
+        return Ground(both, both.names, run_ids, np.append(self.run, np.full(len(said), run)))
 
 
 def with_names(said: Predictions, names: Sequence[str]) -> Predictions:

@@ -23,7 +23,7 @@ from napari_nunext.store.state.ground import Ground, with_names
 from napari_nunext.store.state.reviewed import ReviewedNucleus, recategorised
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from uuid import UUID
 
     from numpy.typing import NDArray
@@ -240,40 +240,19 @@ class Draft(NucleusMap):
         gone[[row for row, nucleus in self._changed.items() if nucleus is None]] = True
         self.let_go(gone)
         added = list(self._added.values())
-        nobody = np.full(len(added), -1, dtype=np.int64)
-        first = len(self._ground)
-        placed = Predictions.of(n.nucleus for n in added)
-        self._ground = self._ground.joined(placed, self._ground.run_ids, -1, nobody)
-        self._changed |= dict(enumerate(added, start=first))
+        self._changed |= dict(enumerate(added, start=len(self._ground)))
+        self._ground = self._ground.joined(Predictions.of(n.nucleus for n in added), None)
         self._added = {}
 
     def grow(
-        self,
-        said: Predictions,
-        rows: NDArray[np.intp],
-        run_id: str,
-        run_ids: Iterable[str],
-        *,
-        aliases: Mapping[str, str],
-        first: int = 0,
+        self, said: Predictions, rows: NDArray[np.intp], run_id: str, aliases: Mapping[str, str]
     ) -> None:
         """Let some rows of what a run said stand behind those that do.
 
-        Parameters
-        ----------
-        said : Predictions
-            What the run says, from its prediction number `first` on.
-        rows : ndarray
-        run_id : str
-        run_ids : iterable of str
-            Of all runs over the image, in the order in which they were started.
-        aliases : mapping of str to str
-            What the run's categories are called, where that is something else.
-        first : int
+        `aliases` say what the run's categories are called, where that is something else.
         """
-        ids = tuple(run_ids)
         new = with_names(said.at(rows), [aliases.get(name, name) for name in said.names])
-        self._ground = self._ground.joined(new, ids, ids.index(run_id), rows + first)
+        self._ground = self._ground.joined(new, run_id)
 
     def outline(self, masks: Mapping[UUID, Mask]) -> None:
         """Give rows of the ground masks."""

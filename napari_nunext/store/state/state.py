@@ -258,7 +258,7 @@ class FieldState:
         if may_depend_on(self.acceptances, new.points_xy[rows]):
             return self._refolded(runs, self.events)
         now = self.nuclei.edited()
-        now.grow(new, rows, run_id, runs, aliases=base.aliases, first=len(run.nuclei))
+        now.grow(new, rows, run_id, base.aliases)
         return self._streamed(runs, now, {n.uid for n in new})
 
     def with_hidden(self, run_id: str, uids: Collection[UUID]) -> FieldState:
