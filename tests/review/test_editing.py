@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import pytest
@@ -10,6 +11,9 @@ from napari_nunext.core.predictions import Predictions
 from napari_nunext.review.correcting import editing
 from napari_nunext.store import FieldState, events
 from tests.store.conftest import IMAGE
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def state_with(*places: tuple[float, float]) -> tuple[FieldState, list[UUID]]:
@@ -86,3 +90,15 @@ def test_what_a_person_touched_is_sure(kind: str) -> None:
     }[kind]
     assert not editing.is_sure(state.nuclei[uid], 0.45)
     assert editing.is_sure(state.apply(event).nuclei[uid], 0.45)
+
+
+def test_to_step_from_any_place_is_to_go_along_the_order(rng: np.random.Generator) -> None:
+    places = [(*rng.uniform(0, 200, 2).tolist(), float(rng.random())) for _ in range(60)]
+    state = predicted_state(*places)
+    order = editing.unsure_in_order(state, 0.5)
+    for i, uid in enumerate(order):
+        assert editing.neighbour_in_order(state, 0.5, uid, 1) == order[(i + 1) % len(order)]
+        assert editing.neighbour_in_order(state, 0.5, uid, -1) == order[i - 1]
+    state = state.apply(*(events.accept(IMAGE, uid) for uid in order[1::2]))
+    for i, uid in enumerate(order[1::2]):
+        assert editing.neighbour_in_order(state, 0.5, uid, -1) == order[2 * i]

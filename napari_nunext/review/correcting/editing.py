@@ -77,14 +77,17 @@ def is_sure(nucleus: ReviewedNucleus, sure_above: float) -> bool:
 
 def unsure_in_order(state: FieldState, sure_above: float) -> list[UUID]:
     """The unsure nuclei in the order they are visited: bands from the top, left to right."""
-    return as_uuids(state.nuclei.ground.said.uids[_unsure_rows(state.nuclei, sure_above)])
+    said, rows = state.nuclei.ground.said, _unsure_rows(state.nuclei, sure_above)
+    return as_uuids(said.uids[_in_order(rows, said.points_xy)])
 
 
 def _unsure_rows(nuclei: NucleusMap, sure_above: float) -> NDArray[np.intp]:
-    """Their rows in the ground, in this order: what a person touched is sure."""
-    said = nuclei.ground.said
-    rows = np.flatnonzero(nuclei.untouched & (said.confidence < sure_above))
-    x_px, y_px = said.points_xy[rows].T
+    """Their rows in the ground: what a person touched is sure."""
+    return np.flatnonzero(nuclei.untouched & (nuclei.ground.said.confidence < sure_above))
+
+
+def _in_order(rows: NDArray[np.intp], points_xy: PointsXY) -> NDArray[np.intp]:
+    x_px, y_px = points_xy[rows].T
     return rows[np.lexsort((y_px, x_px, y_px // BAND_PX))]
 
 
@@ -95,14 +98,16 @@ def neighbour_in_order(
 
     `current` need not be unsure itself: its place counts. Without one, the order starts anew.
     """
-    said = state.nuclei.ground.said
-    rows = _unsure_rows(state.nuclei, sure_above)
+    said, rows = state.nuclei.ground.said, _unsure_rows(state.nuclei, sure_above)
+    here = None if current is None else state.nuclei.get(current)
+    if here is not None:
+        chosen = rows[_sides(said.points_xy[rows], here.nucleus) == step]
+        rows = chosen if len(chosen) else rows
     if not len(rows):
         return None
-    here = None if current is None else state.nuclei.get(current)
-    chosen = rows if here is None else rows[_sides(said.points_xy[rows], here.nucleus) == step]
-    row = int((chosen if len(chosen) else rows)[0 if step > 0 else -1])
-    return said[row].uid
+    bands = said.points_xy[rows, 1] // BAND_PX  # those of one band are put in order, not all
+    band, at = (bands.min(), 0) if step > 0 else (bands.max(), -1)
+    return said[int(_in_order(rows[bands == band], said.points_xy)[at])].uid
 
 
 def _sides(points_xy: PointsXY, nucleus: Nucleus) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,8 @@ import numpy as np
 from napari_nunext.store.state.acceptance import is_truth
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
     from numpy.typing import NDArray
 
     from napari_nunext.store.state.ground import Ground
@@ -16,9 +19,26 @@ if TYPE_CHECKING:
     from napari_nunext.store.state.reviewed import ReviewedNucleus
 
 
-def changes(
-    before: NucleusMap, after: NucleusMap
-) -> tuple[list[ReviewedNucleus], list[ReviewedNucleus]]:
+@dataclass(frozen=True, eq=False, slots=True)
+class Part:
+    """Some nuclei of a state."""
+
+    ground: Ground
+    rows: NDArray[np.intp]
+    """Of the ground: nobody touched them."""
+    touched: Collection[ReviewedNucleus]
+
+    @classmethod
+    def all_of(cls, nuclei: NucleusMap) -> Part:
+        """All that stand."""
+        return cls(nuclei.ground, np.flatnonzero(nuclei.untouched), tuple(nuclei.touched()))
+
+    def __iter__(self) -> Iterator[ReviewedNucleus]:
+        yield from self.ground.nuclei(self.rows)
+        yield from self.touched
+
+
+def changes(before: NucleusMap, after: NucleusMap) -> tuple[Part, Part]:
     """The nuclei that stood before and are gone or other, and those that have come or are other.
 
     A nucleus is other where its place, category or mask is, or where it was rejected.
@@ -29,8 +49,8 @@ def changes(
         del gone[uid], come[uid]
     gone_rows, come_rows = _other_rows(before, after)
     return (
-        [*before.ground.nuclei(gone_rows), *gone.values()],
-        [*after.ground.nuclei(come_rows), *come.values()],
+        Part(before.ground, gone_rows, gone.values()),
+        Part(after.ground, come_rows, come.values()),
     )
 
 
@@ -42,7 +62,9 @@ def _are_alike(one: ReviewedNucleus, other: ReviewedNucleus) -> bool:
 def _other_rows(before: NucleusMap, after: NucleusMap) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Untouched rows of each that do not stand alike and untouched in the other."""
     one, other = before.ground, after.ground
-    stood, stands = before.untouched.copy(), after.untouched.copy()
+    stood, stands = before.untouched, after.untouched
+    if one is other:
+        return np.flatnonzero(stood & ~stands), np.flatnonzero(stands & ~stood)
     rows = np.flatnonzero(stands)
     was = rows if one.said is other.said else one.said.rows_of(other.said.uids[rows])
     rows, was = rows[was >= 0], was[was >= 0]
