@@ -116,5 +116,18 @@ class Streaming(RuleBasedStateMachine):
                 assert last.run_id == n.run_id
 
 
+def test_a_seam_does_not_hide_what_an_event_named_before_it_was_shown():
+    nucleus = predicted(0, 5)
+    run = Run(str(uuid4()), IMAGE, run_info(), "running", "jd", NOW)
+    state = FieldState.fold().with_run(run).with_predictions(run.run_id, [nucleus])
+    state = state.apply(
+        events.move(IMAGE, nucleus.uid, 0, 0),  # it is not there yet: nothing moves
+        events.use_run(IMAGE, run.run_id, Box(0, 0, 30, 10)),
+    )
+    state = state.with_hidden(run.run_id, [nucleus.uid])
+    assert nucleus.uid in state.nuclei
+    assert state == FieldState.fold(state.runs.values(), state.events)
+
+
 TestStreaming = Streaming.TestCase
 TestStreaming.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nunext.core.predictions import Predictions
-from napari_nunext.core.uids import as_uids
+from napari_nunext.core.uids import as_uids, as_uuids
 from napari_nunext.store.event import KINDS
 from napari_nunext.store.gestures import History, histories_after
 from napari_nunext.store.state.acceptance import Acceptance, may_depend_on
@@ -259,18 +259,19 @@ class FieldState:
             return self._refolded(runs, self.events)
         now = self.nuclei.edited()
         now.grow(new, rows, run_id, base.aliases)
-        return self._streamed(runs, now, {n.uid for n in new})
+        return self._streamed(runs, now, as_uuids(new.uids))
 
     def with_hidden(self, run_id: str, uids: Collection[UUID]) -> FieldState:
         """The state after the server took predictions back; touched nuclei stay."""
         run = self.runs[run_id]
-        hidden = run.hidden | frozenset(uids)
-        runs = {**self.runs, run_id: replace(run, hidden=hidden)}
-        here_xy = _places_of(run, hidden)
-        if self._latest_use(run_id) is None or may_depend_on(self.acceptances, here_xy):
+        runs = {**self.runs, run_id: replace(run, hidden=run.hidden.union(uids))}
+        if self._latest_use(run_id) is None or may_depend_on(
+            self.acceptances, _places_of(run, uids)
+        ):
             return self._refolded(runs, self.events)
         now = self.nuclei.edited()
-        now.hide(as_uids(uids))
+        named = {event.uid for event in self.in_force()}
+        now.hide(as_uids(uid for uid in uids if uid not in named))
         return self._streamed(runs, now, uids)
 
     def with_masks(self, run_id: str, masks: Mapping[UUID, Mask]) -> FieldState:
