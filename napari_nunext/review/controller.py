@@ -167,8 +167,16 @@ class ReviewController:
             box = field.box if region is None else region.clipped_to(field.box)
             self.scaler.before_search(lambda: self.finder.find(box))
 
+    def pause(self) -> None:
+        """Stop the search so that it can go on."""
+        self.finder.pause()
+
+    def go_on(self) -> None:
+        """Go on with the search of the open image that was paused, or broken off by a crash."""
+        self.finder.go_on()
+
     def stop(self) -> None:
-        """Stop the search; what was found stays."""
+        """Stop the search, or give up the paused one; what was found stays."""
         self.finder.stop()
 
     # Correcting
@@ -349,7 +357,7 @@ class ReviewController:
         if self._closed:
             return True
         self._closed = True
-        self.finder.stop()
+        self.finder.pause()
         self.improver.stop()
         self.switcher.close()
         saved = self.session.writer.close(timeout_s)

@@ -136,7 +136,7 @@ class ServerStatus:
 class RunStatus:
     """How the search for nuclei is going."""
 
-    phase: Literal["idle", "starting", "running", "stopping"] = "idle"
+    phase: Literal["idle", "starting", "running", "pausing", "stopping"] = "idle"
     found: int = 0
     windows_done: int = 0
     windows: int = 0
@@ -156,6 +156,15 @@ class RunStatus:
     def busy(self) -> bool:
         """Whether a run holds the model."""
         return self.phase != "idle"
+
+
+@dataclass(frozen=True, slots=True)
+class PausedSearch:
+    """A search of the open image that was broken off and can go on."""
+
+    run_id: str
+    windows_done: int
+    windows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,6 +331,7 @@ class ReviewModel:
     opacity: float = 1.0
     """Of points and outlines."""
     run: RunStatus = field(default_factory=RunStatus)
+    paused_search: PausedSearch | None = None
     save: SaveStatus = field(default_factory=SaveStatus)
     harvest: Harvest = field(default_factory=Harvest)
     training: TrainingStatus = field(default_factory=TrainingStatus)

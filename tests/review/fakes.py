@@ -85,9 +85,11 @@ def started(windows: int = 1, **changes: Any) -> protocol.Started:
     )
 
 
-def points(*xy: tuple[float, float], first: int = 0, confidence: float = 0.9) -> protocol.Points:
+def points(
+    *xy: tuple[float, float], first: int = 0, confidence: float = 0.9, window: int = 0
+) -> protocol.Points:
     return protocol.Points(
-        window=0,
+        window=window,
         points=[
             protocol.PointOut(
                 index=first + i, x=x, y=y, category="Lymphocyte", confidence=confidence

@@ -85,7 +85,7 @@ def test_streamed_points_are_the_state_and_are_recorded(
         started(windows=2),
         points((10, 10), (20, 20)),
         window_done(1, 2),
-        points((40, 30), first=2, confidence=0.3),
+        points((40, 30), first=2, confidence=0.3, window=1),
         window_done(2, 2),
         done(3),
     ]

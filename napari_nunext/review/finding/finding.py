@@ -4,28 +4,35 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from napari_nunext.core.errors import ServerUnavailableError
 from napari_nunext.core.nuclei import UNCATEGORISED, Category
 from napari_nunext.review.background import in_words
 from napari_nunext.review.colors import in_free_colors
 from napari_nunext.review.finding.checkup import examine
-from napari_nunext.review.finding.search import Search
+from napari_nunext.review.finding.pausing import PauseWatch, paused_run
+from napari_nunext.review.finding.search import Search, Wanted
 from napari_nunext.review.model import Check, Checkup, Notice, RunStatus, ServerStatus
 from napari_nunext.store import events
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from uuid import UUID
 
     from napari_nunext.core.geometry import Box
     from napari_nunext.review.finding.search import SearchNews
     from napari_nunext.review.finding.servers import ModelServer
     from napari_nunext.review.session import Session
     from napari_nunext.serving.protocol import ModelInfo
+    from napari_nunext.store import Run
     from napari_nunext.store.entries import RunStatus as RunStatusName
 
 MIB = 2**20
+ANEW_WORDS = (
+    "The model, its settings or the image's scale are others than when the search was paused: "
+    "all is searched anew."
+)
 
 
 class Finder:
@@ -37,6 +44,9 @@ class Finder:
         self._server = server
         self._search: Search | None = None
         self._wanted_model = ""
+        self._seen_before: frozenset[UUID] = frozenset()
+        """What a search that goes on may find again, of which people said something."""
+        self._pauses = PauseWatch(session)
         session.left.connect(self._forget)
 
     def _forget(self) -> None:
@@ -127,6 +137,15 @@ class Finder:
 
     def find(self, region: Box) -> None:
         """Search a region of the open image; nothing while a search is under way."""
+        model = self._model
+        self._begin(Wanted(region, model.model_id, model.outlines, near_xy=model.view_xy))
+
+    def go_on(self) -> None:
+        """Go on with the search of the open image that was broken off, if there is one."""
+        if (run := paused_run(self._model.state)) is not None:
+            self._begin(Wanted.again(run, self._model.view_xy))
+
+    def _begin(self, wanted: Wanted) -> None:
         field = self._model.open_field
         if field is None or self._model.run.busy:
             return
@@ -137,10 +156,7 @@ class Finder:
             session.project,
             session.writer,
             field,
-            region,
-            model_id=self._model.model_id,
-            masks=self._model.outlines,
-            near_xy=self._model.view_xy,
+            wanted,
             tell=lambda news: background.on_main(
                 lambda: self._take_news(search, field.entry.sha256, news)
             ),
@@ -152,49 +168,87 @@ class Finder:
             lambda error: self._run_failed(search, error),
         )
 
+    def pause(self) -> None:
+        """Stop the search so that it can go on later, in another session too."""
+        self._end("pausing")
+
     def stop(self) -> None:
-        """Stop the search; what was found stays."""
-        search = self._search
-        if search is None or not self._model.run.busy:
+        """Stop the search, or give up the one that is paused; what was found stays."""
+        if self._model.run.busy:
+            self._end("stopping")
             return
-        run = self._model.run
-        self._model.run = replace(run, phase="stopping", seconds_left=None)
-        self._session.background.run(search.stop)
+        run = paused_run(self._model.state)
+        if run is None:
+            return
+        session, run_id = self._session, run.run_id
+        session.writer.submit(lambda: session.project.finish_run(run_id, "cancelled"))
+        ended = session.state_of(run.image_sha256).with_finished(run_id, "cancelled")
+        session.show_state(run.image_sha256, ended)
+
+    def _end(self, phase: Literal["pausing", "stopping"]) -> None:
+        search, run = self._search, self._model.run
+        if search is None or not run.busy:
+            return
+        self._model.run = replace(run, phase=phase, seconds_left=None)
+        self._session.background.run(lambda: search.stop(to_go_on=phase == "pausing"))
 
     def _take_news(self, search: Search, sha256: str, news: SearchNews) -> None:
         if news.waiting:
             if self._model.run.phase == "starting":
                 self._model.run = replace(self._model.run, waiting=news.waiting)
             return
-        session = self._session
-        state = session.state_of(sha256)
         if news.started is not None:
-            self.learn_categories([c.name for c in news.started.info.model.categories])
-            session.show_state(sha256, state.with_run(news.started))
-            region = news.started.info.region
-            session.commit(sha256, [events.use_run(sha256, news.started.run_id, region)])
+            self._take_run(search, news.started, resumed=news.resumed)
         else:
-            if news.nuclei:
-                state = state.with_predictions(search.run_id, news.nuclei)
-            if news.hidden:
-                state = state.with_hidden(search.run_id, news.hidden)
-            if news.masks:
-                state = state.with_masks(search.run_id, news.masks)
-            if news.nuclei or news.hidden or news.masks:
-                session.show_state(sha256, state)
+            self._show_found(search.run_id, sha256, news)
         run = self._model.run
         self._model.run = replace(
             run,
-            phase="stopping" if run.phase == "stopping" else "running",
+            phase=run.phase if run.phase in ("pausing", "stopping") else "running",
             waiting="",
-            found=run.found + len(news.nuclei) - len(news.hidden),
+            found=news.found,
             windows_done=news.windows_done,
-            windows=news.windows or run.windows,
+            windows=news.windows,
             outlines_done=news.outlines_done,
             outlines=news.outlines,
             progress=news.progress,
-            seconds_left=news.seconds_left,
+            seconds_left=news.seconds_left if run.phase in ("starting", "running") else None,
         )
+
+    def _take_run(self, search: Search, started: Run, *, resumed: bool) -> None:
+        session, sha256 = self._session, started.image_sha256
+        state = session.state_of(sha256)
+        self.learn_categories([c.name for c in started.info.model.categories])
+        if resumed:
+            kept = {nucleus.uid for nucleus in started.nuclei}
+            dropped = {n.uid for n in state.runs[started.run_id].nuclei} - kept
+            self._seen_before = frozenset(dropped & {event.uid for event in state.events})
+        else:
+            self._seen_before = frozenset()
+            if search.wanted.run is not None:
+                session.notify(Notice(ANEW_WORDS))
+        session.show_state(sha256, state.with_run(started))
+        if not resumed:
+            region = started.info.region
+            session.commit(sha256, [events.use_run(sha256, started.run_id, region)])
+
+    def _show_found(self, run_id: str, sha256: str, news: SearchNews) -> None:
+        session = self._session
+        before = state = session.state_of(sha256)
+        if news.nuclei and not self._seen_before.isdisjoint(n.uid for n in news.nuclei):
+            # People said something of them before the search was broken off.
+            run = state.runs[run_id]
+            state = state.with_run(replace(run, nuclei=run.nuclei.joined(news.nuclei)))
+        elif news.nuclei:
+            state = state.with_predictions(run_id, news.nuclei)
+        if news.hidden:
+            state = state.with_hidden(run_id, news.hidden)
+        if news.back:
+            state = state.with_back(run_id, news.back)
+        if news.masks:
+            state = state.with_masks(run_id, news.masks)
+        if state is not before:
+            session.show_state(sha256, state)
 
     def learn_categories(self, names: Sequence[str]) -> None:
         """Add what a model or a file distinguishes to the project's categories."""
@@ -227,6 +281,7 @@ class Finder:
         """Let the state know how the search ended, and return how many nuclei it found."""
         found, self._search = self._model.run.found, None
         if search.run_id:
+            self._pauses.learn(search.run_id, search.found.windows_done)
             state = self._session.state_of(search.image_sha256)
             ended = state.with_finished(search.run_id, status)
             self._session.show_state(search.image_sha256, ended)
@@ -238,7 +293,7 @@ class Finder:
         self._model.server = ServerStatus("ready", "ready", self._model.server.details)
         if status == "cancelled":
             self._session.notify(Notice(f"Stopped. The {found} nuclei found so far stay."))
-        elif not found:
+        elif status == "complete" and not found:
             self._session.notify(Notice("No nuclei were found here.", "warning"))
 
     def _run_failed(self, search: Search, error: BaseException) -> None:

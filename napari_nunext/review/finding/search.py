@@ -1,21 +1,26 @@
 """One search for nuclei: the server's stream becomes recorded predictions and news for the window.
 
-Runs in a background thread. Points are handed on at most some ten times a second, in batches, so
-that drawing them costs the main thread little; each batch goes to the journal before it is shown.
-A stream that breaks keeps what came before: the run is then marked as interrupted.
+Runs in a background thread. What is found is handed on at most some ten times a second, in batches,
+so that drawing it costs the main thread little. Windows are recorded as soon as they are done; a
+search that was broken off, by a person, by the server or by a crash, goes on with the others.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-from uuid import uuid4
+from uuid import UUID, uuid4
+
+import numpy as np
 
 from napari_nunext.core.errors import RequestRejectedError
+from napari_nunext.core.uids import uid_in_window, windows_of
+from napari_nunext.review.finding.earlier import earlier_of, plan_in_extra
 from napari_nunext.review.finding.pace import Pace
+from napari_nunext.review.finding.recording import Recording
 from napari_nunext.serving import protocol
 from napari_nunext.serving.client.found import Found
 from napari_nunext.serving.client.patience import Patience
@@ -23,7 +28,6 @@ from napari_nunext.store import Run, RunInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from uuid import UUID
 
     from napari_nunext.core.geometry import Box
     from napari_nunext.core.nuclei import Nucleus
@@ -38,16 +42,52 @@ BATCH_S = 0.1
 """Shortest pause between two batches of points."""
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to search, and with what."""
+
+    region: Box
+    """Level-0 px."""
+    model_id: str
+    """The detector; the server's default if empty."""
+    masks: bool
+    """Whether outlines are wanted too."""
+    segmenter_id: str | None = None
+    near_xy: tuple[float, float] | None = None
+    """What lies nearest to this place is searched first, level-0 px."""
+    run: Run | None = None
+    """A run that was broken off, to go on with it if that can be."""
+
+    @classmethod
+    def again(cls, run: Run, near_xy: tuple[float, float] | None) -> Wanted:
+        """The same that a run was asked for."""
+        model, segmenter = run.info.model, run.info.segmenter
+        return cls(
+            region=run.info.region,
+            model_id=model.id,
+            masks=segmenter is not None,
+            segmenter_id=None if segmenter is None else segmenter.id,
+            near_xy=near_xy,
+            run=run,
+        )
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SearchNews:
     """What happened since the last news."""
 
     started: Run | None = None
     """The run, in the first news alone."""
+    resumed: bool = False
+    """Whether it goes on with one that is in use already."""
     nuclei: tuple[Nucleus, ...] = ()
     hidden: tuple[UUID, ...] = ()
     """Nuclei that a surer sighting replaced."""
+    back: tuple[UUID, ...] = ()
+    """Nuclei that were hidden and stand again."""
     masks: dict[UUID, Mask] = field(default_factory=dict)
+    found: int = 0
+    """How many nuclei stand."""
     windows_done: int = 0
     windows: int = 0
     outlines_done: int = 0
@@ -69,14 +109,7 @@ class Search:
         Where the predictions are recorded, and the thread that records them.
     open_field : OpenField
         The image.
-    region : Box
-        What of it to search, level-0 px.
-    model_id : str
-        The detector.
-    masks : bool
-        Whether outlines are wanted too.
-    near_xy : (float, float), optional
-        What lies nearest to this place is searched first, level-0 px.
+    wanted : Wanted
     tell : callable
         Told every `SearchNews`, from the background thread, in order.
     """
@@ -86,30 +119,26 @@ class Search:
         project: Project,
         writer: JournalWriter,
         open_field: OpenField,
-        region: Box,
+        wanted: Wanted,
         *,
-        model_id: str,
-        masks: bool,
-        near_xy: tuple[float, float] | None = None,
         tell: Callable[[SearchNews], None],
     ) -> None:
         self._project = project
         self._writer = writer
         self._field = open_field
-        self._region = region
-        self._masks_wanted = masks
-        self._near_xy = near_xy
-        self._model_id = model_id
+        self.wanted = wanted
         self._tell = tell
         self._client: Client | None = None
         self._stopped = threading.Event()
+        self._ends_as: RunStatus = "cancelled"
         self._patience = Patience(lambda words: tell(SearchNews(waiting=words)), self._stopped)
         self.token = str(uuid4())
         self.run_id = ""
-        self._found = Found()
-        self._pace = Pace(self._found)
+        self.found = Found(lambda window, place: uid_in_window(self.run_id, window, place))
+        self._pace = Pace(self.found)
+        self._recording = Recording("")
         self._nuclei: list[Nucleus] = []
-        self._hidden: list[UUID] = []
+        self._stands: dict[UUID, bool] = {}
         self._masks: dict[UUID, Mask] = {}
         self._told = 0.0
 
@@ -118,14 +147,26 @@ class Search:
         """The image that is searched."""
         return self._field.entry.sha256
 
-    def stop(self) -> None:
-        """Stop at the next step; what was found stays. Safe from any thread."""
+    def stop(self, *, to_go_on: bool = False) -> None:
+        """Stop at the next step; what was found stays. Safe from any thread.
+
+        Parameters
+        ----------
+        to_go_on : bool
+            Whether it may go on later.
+        """
+        self._ends_as = "interrupted" if to_go_on else "cancelled"
         self._stopped.set()
         if self._client is not None:
             self._client.cancel(self.token)
 
     def work(self, connect: Callable[[], Client]) -> RunStatus:
-        """Search until the end, and return how it ended: ``"complete"`` or ``"cancelled"``.
+        """Search until the end, and return how it ended.
+
+        Returns
+        -------
+        str
+            ``"complete"``, or, if it was stopped, ``"cancelled"`` or ``"interrupted"``.
 
         Raises
         ------
@@ -139,7 +180,7 @@ class Search:
             return self._search(connect())
         except RequestRejectedError:
             if self._stopped.is_set() and not self.run_id:  # while it waited for its turn
-                return "cancelled"
+                return self._ends_as
             raise
 
     def _search(self, client: Client) -> RunStatus:
@@ -148,25 +189,38 @@ class Search:
         self._say("Sending the image")
         client.put_image(self._field.source, patience=self._patience)
         if self._stopped.is_set():
-            return "cancelled"
-        request = protocol.DetectRequest(
-            image=entry.sha256,
-            mpp=entry.mpp,
-            model=self._model_id or None,
-            region=self._region.as_tuple(),
-            near=self._near_xy,
-            masks=self._masks_wanted,
-            run=self.token,
-        )
+            return self._ends_as
+        request = self._request()
         status: RunStatus = "interrupted"
         self._say("Getting the model ready")
         try:
             for event in client.detect(request, patience=self._patience):
                 self._take(event)
-            status = self._found.finish or status
+            if self.found.finish == "complete":
+                status = "complete"
+            elif self._stopped.is_set():
+                status = self._ends_as
         finally:
             self._conclude(status)
         return status
+
+    def _request(self) -> protocol.DetectRequest:
+        wanted, run = self.wanted, self.wanted.run
+        if run is not None:
+            run_id = run.run_id
+            done = self._writer.call(lambda: self._project.windows_done(run_id))
+            self.found.earlier = earlier_of(run, self._field.box, done)
+        return protocol.DetectRequest(
+            image=self._field.entry.sha256,
+            mpp=self._field.entry.mpp,
+            model=wanted.model_id or None,
+            region=wanted.region.as_tuple(),
+            near=wanted.near_xy,
+            resume=None if self.found.earlier is None else self.found.earlier.asked(),
+            masks=wanted.masks,
+            segmenter=wanted.segmenter_id,
+            run=self.token,
+        )
 
     def _say(self, waits_for: str) -> None:
         """Tell what the search waits for, until it begins."""
@@ -174,14 +228,16 @@ class Search:
 
     def _take(self, event: protocol.DetectEvent) -> None:
         outlines_before = self._pace.outlines
-        change = self._found.take(event)
+        change = self.found.take(event)
         self._pace.take(event)
-        self._nuclei += change.shown
-        self._hidden += change.hidden
-        self._masks |= change.masks
         if isinstance(event, protocol.Started):
             self._start(event)
-        elif (
+            return
+        self._recording.take(change)
+        self._nuclei += change.shown
+        self._stands |= dict.fromkeys(change.hidden, False) | dict.fromkeys(change.back, True)
+        self._masks |= change.masks
+        if (
             # That it goes on with outlines is said at once: the first may take its time.
             (self._pace.outlines and not outlines_before)
             or time.monotonic() - self._told >= BATCH_S
@@ -189,60 +245,76 @@ class Search:
             self._pass_on()
 
     def _start(self, event: protocol.Started) -> None:
-        entry, model, segmenter = self._field.entry, event.model, event.segmenter
+        earlier = self.found.earlier
+        if event.resumed and self.wanted.run is not None and earlier is not None:
+            run = self._go_on(self.wanted.run, list(earlier.windows))
+        else:
+            run = self._begin(event)
+        self.run_id = run.run_id
+        self._tell(replace(self._news(), started=run, resumed=event.resumed))
+
+    def _begin(self, event: protocol.Started) -> Run:
+        entry, segmenter = self._field.entry, event.segmenter
         info = RunInfo(
-            model=model.brief(),
+            model=event.model.brief(),
             decoding=event.decoding,
             mpp=entry.mpp,
             codec_version=event.codec_version,
-            region=self._region,
+            region=self.wanted.region,
             segmenter=None if segmenter is None else segmenter.brief(),
-            extra={
-                "merge_radius_um": event.merge_radius_um,
-                "halo_um": event.halo_um,
-                "windows": event.windows,
-            },
+            extra=plan_in_extra(event),
         )
-        self.run_id = self._writer.call(lambda: self._project.start_run(entry.sha256, info))
-        run = Run(
-            run_id=self.run_id,
+        run_id = self._writer.call(lambda: self._project.start_run(entry.sha256, info))
+        self._recording = Recording(run_id)
+        return Run(
+            run_id=run_id,
             image_sha256=entry.sha256,
             info=info,
             status="running",
             annotator=self._project.annotator,
             started_utc=datetime.now(UTC),
         )
-        self._tell(SearchNews(started=run, windows=event.windows))
+
+    def _go_on(self, run: Run, done: list[int]) -> Run:
+        """The run as it is without what its unfinished windows had found."""
+        self._writer.call(lambda: self._project.go_on_with_run(run.run_id))
+        self._recording = Recording(run.run_id, done)
+        rows = np.flatnonzero(np.isin(windows_of(run.run_id, run.nuclei.uids), done))
+        return replace(run, status="running", nuclei=run.nuclei.at(rows))
+
+    def _news(self) -> SearchNews:
+        """How far it is."""
+        return SearchNews(
+            found=self.found.count,
+            windows_done=self.found.windows_done,
+            windows=self.found.windows,
+            outlines_done=self.found.outlined,
+            outlines=self._pace.outlines,
+            progress=self._pace.progress,
+            seconds_left=self._pace.seconds_left(),
+        )
 
     def _pass_on(self) -> None:
         """Record and tell what has gathered."""
         self._told = time.monotonic()
-        nuclei, hidden, masks = tuple(self._nuclei), tuple(self._hidden), self._masks
-        self._nuclei, self._hidden, self._masks = [], [], {}
         run_id, project = self.run_id, self._project
-        if nuclei:
-            self._writer.submit(lambda: project.add_predictions(run_id, nuclei))
-        if hidden:
-            self._writer.submit(lambda: project.hide_predictions(run_id, hidden))
-        if masks:
-            self._writer.submit(lambda: project.set_masks(run_id, masks))
-        self._tell(
-            SearchNews(
-                nuclei=nuclei,
-                hidden=hidden,
-                masks=masks,
-                windows_done=self._found.windows_done,
-                windows=self._found.windows,
-                outlines_done=self._found.outlined,
-                outlines=self._pace.outlines,
-                progress=self._pace.progress,
-                seconds_left=self._pace.seconds_left(),
-            )
+        if (due := self._recording.due()) is not None:
+            self._writer.submit(lambda: project.add_found(run_id, due))
+        news = replace(
+            self._news(),
+            nuclei=tuple(self._nuclei),
+            hidden=tuple(uid for uid, stands in self._stands.items() if not stands),
+            back=tuple(uid for uid, stands in self._stands.items() if stands),
+            masks=self._masks,
         )
+        self._nuclei, self._stands, self._masks = [], {}, {}
+        self._tell(news)
 
     def _conclude(self, status: RunStatus) -> None:
         if not self.run_id:
             return
         self._pass_on()
-        run_id, project = self.run_id, self._project
+        run_id, project, left = self.run_id, self._project, self.found.unfinished()
+        if left:
+            self._writer.submit(lambda: project.add_predictions(run_id, left))
         self._writer.submit(lambda: project.finish_run(run_id, status))

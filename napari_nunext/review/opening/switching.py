@@ -158,7 +158,7 @@ class Switcher:
                 )
             )
             return
-        self._finder.stop()
+        self._finder.pause()
         self._improver.stop()
         self._is_under_way = True
         self._model.loading = name

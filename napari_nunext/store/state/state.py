@@ -274,6 +274,12 @@ class FieldState:
         now.hide(as_uids(uid for uid in uids if uid not in named))
         return self._streamed(runs, now, uids)
 
+    def with_back(self, run_id: str, uids: Collection[UUID]) -> FieldState:
+        """The state after predictions stand again that the server had taken back; that is rare."""
+        run = self.runs[run_id]
+        back = replace(run, hidden=run.hidden - frozenset(uids))
+        return self._refolded({**self.runs, run_id: back}, self.events)
+
     def with_masks(self, run_id: str, masks: Mapping[UUID, Mask]) -> FieldState:
         """The state with masks for predictions of a run, equal to folding everything again."""
         run = self.runs[run_id]

@@ -1,4 +1,4 @@
-"""Which model, where, and the one primary button: find nuclei, or stop."""
+"""Which model, where, and the one primary button: find nuclei, or pause, go on, stop."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ class FindPanel(Card):
         events = self._model.events
         connections.call(self._show_models, events.models, events.model_id)
         connections.call(self._show_server, events.server)
-        connections.call(self._show_run, events.run)
+        connections.call(self._show_run, events.run, events.paused_search)
         connections.call(self._show_region, events.region)
         connections.call(self._show_ready, events.open_field)
         self._show_models()
         self._show_server(self._model.server)
-        self._show_run(self._model.run)
+        self._show_run()
         self._show_region()
 
     def set_palette(self, palette: Palette) -> None:
@@ -91,14 +91,18 @@ class FindPanel(Card):
         self._bar = ThinBar()
         self._image = Text(role="muted", wraps=True)
         self._words = Text(wraps=True)
-        self._stop = button("Stop", tip="Stop now; what was found stays")
+        self._pause = button("Pause", tip="Stop for now; Go on takes it up again, in days too")
+        self._pause.clicked.connect(self._controller.pause)
+        self._go_on = button("Go on", role="primary", tip="Search the windows that are left")
+        self._go_on.clicked.connect(self._controller.go_on)
+        self._stop = button("Stop", tip="Stop for good; what was found stays")
         self._stop.clicked.connect(self._controller.stop)
         made = QWidget()
         layout = QVBoxLayout(made)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(6)
         layout.addWidget(self._image)
-        layout.addLayout(row(self._words, self._stop, stretch=0))
+        layout.addLayout(row(self._words, self._pause, self._go_on, self._stop, stretch=0))
         layout.addWidget(self._bar)
         return made
 
@@ -167,15 +171,25 @@ class FindPanel(Card):
             return "Draw a region first"
         return ""
 
-    def _show_run(self, run: RunStatus) -> None:
-        self._find.setVisible(not run.busy)
-        self._progress.setVisible(run.busy)
-        self._where.setEnabled(not run.busy)
-        self._models.setEnabled(not run.busy)
-        self._stop.setEnabled(run.phase != "stopping")
-        self._bar.show_progress(run.progress or 0.0, 0 if run.progress is None else 1)
+    def _show_run(self) -> None:
+        run = self._model.run
+        paused = None if run.busy else self._model.paused_search
+        self._find.setVisible(not run.busy and paused is None)
+        self._progress.setVisible(run.busy or paused is not None)
+        self._where.setEnabled(not run.busy and paused is None)
+        self._models.setEnabled(not run.busy and paused is None)
+        self._pause.setVisible(run.busy)
+        self._go_on.setVisible(paused is not None)
+        for end in (self._pause, self._stop):
+            end.setEnabled(run.phase not in ("pausing", "stopping"))
+        self._image.setVisible(run.busy)
         self._image.setText("" if run.image is None else self._name_of(run.image))
-        self._words.setText(run_words(run))
+        if paused is not None:
+            self._bar.show_progress(paused.windows_done, paused.windows)
+            self._words.setText(f"Paused at {paused.windows_done} of {paused.windows} windows")
+        else:
+            self._bar.show_progress(run.progress or 0.0, 0 if run.progress is None else 1)
+            self._words.setText(run_words(run))
 
 
 def run_words(run: RunStatus) -> str:
@@ -183,8 +197,8 @@ def run_words(run: RunStatus) -> str:
     if run.phase == "starting":
         return run.waiting or "Starting\N{HORIZONTAL ELLIPSIS}"
     words = f"{run.found} {'nucleus' if run.found == 1 else 'nuclei'}"
-    if run.phase == "stopping":
-        return f"{words}, stopping\N{HORIZONTAL ELLIPSIS}"
+    if run.phase in ("pausing", "stopping"):
+        return f"{words}, {run.phase}\N{HORIZONTAL ELLIPSIS}"
     if run.seconds_left is None and run.windows_done < run.windows:
         words += f", {run.windows_done} of {run.windows} windows"
     if run.outlines:

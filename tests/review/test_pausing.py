@@ -1,0 +1,331 @@
+"""Pause, go on, stop and crash in the review, on a server that really searches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_nunext.core.errors import ServerUnavailableError
+from napari_nunext.core.uids import place_in_window
+from napari_nunext.review.correcting.coverage import unseen_parts
+from napari_nunext.serving.jobs.detection_events import detect_events
+from napari_nunext.serving.protocol import Masks, WindowDone
+from napari_nunext.store import Project
+from tests.review.fakes import FakeClient, FakeServer, model_info, review_on
+from tests.serving.test_detection import SEGMENTER, Oracle, Squares
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from napari_nunext.review.controller import ReviewController
+    from napari_nunext.serving.protocol import DetectRequest
+
+WIDTH, HEIGHT, WINDOWS = 230, 190, 20
+
+
+class Searching(FakeClient):
+    """Searches with a detector that knows the nuclei; `after` is called after every event."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        rng = np.random.default_rng(5)
+        self.truth = rng.uniform((0, 0), (WIDTH, HEIGHT), (160, 2))
+        self.after: Callable[[Any], None] = lambda event: None
+        self.model = model_info(window_px=64, mpp=0.5)
+        self.searched: list[int] = []
+
+    def detect(self, request: DetectRequest, *, patience: object = None) -> Iterator[Any]:
+        self._answer()
+        self.requests.append(request)
+        ticks = iter(range(10**9))
+        oracle = Oracle(self.truth, WIDTH, HEIGHT, jitter_px=3.0)
+        for event in detect_events(
+            oracle,
+            request,
+            oracle,
+            Squares().take if request.masks else None,
+            run=request.run or "",
+            model=self.model,
+            segmenter_model=SEGMENTER if request.masks else None,
+            cancelled=lambda: request.run in self.cancelled,
+            clock=lambda: float(next(ticks)),
+        ):
+            if isinstance(event, WindowDone):
+                self.searched.append(event.window)
+            yield event
+            self.after(event)
+
+    def once(self, kind: type, number: int, act: Callable[[], None]) -> None:
+        """Act after so many events of a kind."""
+        seen = 0
+
+        def after(event: Any) -> None:
+            nonlocal seen
+            seen += isinstance(event, kind)
+            if isinstance(event, kind) and seen == number:
+                act()
+
+        self.after = after
+
+
+class SearchingServer(FakeServer):
+    """A server around it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fake = Searching()
+
+
+@pytest.fixture
+def server() -> SearchingServer:
+    return SearchingServer()
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    path = tmp_path / "tile.png"
+    Image.fromarray(np.full((HEIGHT, WIDTH, 3), 200, np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture
+def reviews(
+    tmp_path: Path, server: SearchingServer, image: Path
+) -> Iterator[Callable[[str], ReviewController]]:
+    """Open the image in a review of its own project."""
+    made: list[ReviewController] = []
+
+    def open_in(name: str) -> ReviewController:
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        controller = review_on(folder, server)
+        made.append(controller)
+        controller.finder.connect()
+        controller.open_paths([image])
+        controller.set_scale(0.5)
+        return controller
+
+    yield open_in
+    for controller in made:
+        controller.close()
+
+
+def standing(controller: ReviewController) -> list[tuple[Any, ...]]:
+    """The nuclei on the screen, which have to be those of the project."""
+    sha256 = controller.model.open_field.entry.sha256
+    shown = {u: n.nucleus for u, n in controller.model.state.nuclei.items()}
+    stored = controller.session.project.state(sha256).nuclei
+    assert shown == {u: n.nucleus for u, n in stored.items()}
+    return sorted((n.x_px, n.y_px, n.confidence or 0.0, str(n.mask)) for n in shown.values())
+
+
+@pytest.fixture
+def undisturbed(reviews: Callable[[str], ReviewController]) -> list[tuple[Any, ...]]:
+    controller = reviews("undisturbed")
+    controller.find_nuclei()
+    return standing(controller)
+
+
+def status(controller: ReviewController) -> list[str]:
+    sha256 = controller.model.open_field.entry.sha256
+    return [run.status for run in controller.session.project.predictions(sha256)]
+
+
+def test_a_paused_search_goes_on_to_the_nuclei_of_an_undisturbed_one(
+    reviews: Callable[[str], ReviewController],
+    server: SearchingServer,
+    undisturbed: list[tuple[Any, ...]],
+) -> None:
+    controller = reviews("paused")
+    model = controller.model
+    server.fake.searched.clear()
+    for number, kind in ((3, WindowDone), (1, Masks), (4, WindowDone), (2, Masks)):
+        server.fake.once(kind, number, controller.pause)
+        if model.paused_search is None:
+            controller.find_nuclei()
+        else:
+            controller.go_on()
+        assert status(controller) == ["interrupted"]
+        assert not model.run.busy
+        assert model.paused_search is not None
+        done, windows = model.paused_search.windows_done, model.paused_search.windows
+        assert len(server.fake.searched) == done < windows == WINDOWS
+        standing(controller)
+    server.fake.after = lambda event: None
+    controller.go_on()
+    assert status(controller) == ["complete"]
+    assert model.paused_search is None
+    assert standing(controller) == undisturbed
+    assert sorted(server.fake.searched) == list(range(WINDOWS)), "each window once"
+    assert model.undo_steps == 1, "one search"
+
+
+def test_a_server_that_dies_and_a_window_that_is_killed_leave_a_search_that_goes_on(
+    reviews: Callable[[str], ReviewController],
+    server: SearchingServer,
+    undisturbed: list[tuple[Any, ...]],
+    tmp_path: Path,
+) -> None:
+    controller = reviews("dies")
+
+    def die() -> None:
+        raise ServerUnavailableError("The model server stopped.")
+
+    server.fake.once(WindowDone, 5, die)
+    controller.find_nuclei()
+    assert controller.model.notice.action_label == "Restart"
+    assert controller.model.paused_search.windows_done == 5
+
+    class Killed(BaseException):
+        pass
+
+    def kill() -> None:
+        raise Killed
+
+    server.fake.once(Masks, 2, kill)
+    with pytest.raises(Killed):
+        controller.go_on()
+    controller.session.project.close()  # as a process that ends lets go of it
+    with Project.open(tmp_path / "dies" / "review.nunext", annotator="ab") as project:
+        assert project.predictions(project.images()[0].sha256)[0].status == "interrupted"
+    server.fake.after = lambda event: None
+    again = reviews("dies")
+    assert again.model.paused_search.windows_done > 5
+    again.go_on()
+    assert status(again) == ["complete"]
+    assert standing(again) == undisturbed
+
+
+def test_what_people_did_meanwhile_stays(
+    reviews: Callable[[str], ReviewController], server: SearchingServer
+) -> None:
+    controller = reviews("edited")
+    server.fake.once(WindowDone, 9, controller.pause)
+    controller.find_nuclei()
+    nuclei = [n.nucleus for n in controller.model.state.nuclei.values()]
+    moved, deleted, *_ = nuclei
+    controller.move_nuclei({moved.uid: (moved.x_px + 1, moved.y_px)})
+    controller.delete_nuclei([deleted.uid])
+    controller.add_nucleus(120.0, 90.0)
+    server.fake.after = lambda event: None
+    controller.go_on()
+    assert status(controller) == ["complete"]
+    now = controller.model.state.nuclei
+    assert now[moved.uid].nucleus.x_px == moved.x_px + 1
+    assert deleted.uid not in now
+    assert sum((n.nucleus.x_px, n.nucleus.y_px) == (120.0, 90.0) for n in now.values()) == 1
+    standing(controller)
+
+
+def test_a_nucleus_of_a_window_that_was_not_done_keeps_what_people_said_of_it(
+    reviews: Callable[[str], ReviewController], server: SearchingServer
+) -> None:
+    controller = reviews("half")
+    number = 0
+
+    def die_within(event: Any) -> None:
+        nonlocal number
+        number += event.event == "points"
+        if number == 30:
+            raise ServerUnavailableError("The model server stopped.")
+
+    server.fake.after = die_within
+    controller.find_nuclei()
+    project, run_id = controller.session.project, controller.model.paused_search.run_id
+    half = project.predictions(project.images()[0].sha256)[0].nuclei[-1]
+    assert place_in_window(run_id, half.uid)[0] not in project.windows_done(run_id)
+    assert half.uid in controller.model.state.nuclei
+    controller.move_nuclei({half.uid: (half.x_px + 1.5, half.y_px)})
+    server.fake.after = lambda event: None
+    controller.go_on()
+    assert controller.model.state.nuclei[half.uid].nucleus.x_px == half.x_px + 1.5
+    standing(controller)
+
+
+def test_a_paused_field_was_not_searched_whole_and_accepting_it_says_so(
+    reviews: Callable[[str], ReviewController], server: SearchingServer
+) -> None:
+    controller = reviews("accepted")
+    server.fake.once(WindowDone, 9, controller.pause)
+    controller.find_nuclei()
+    box = controller.model.open_field.box
+    assert unseen_parts(controller.model.state, box) == [box]
+    controller.decider.accept()
+    assert "was neither searched to its end" in controller.model.notice.words
+    controller.model.notice.action()
+    assert controller.model.state.complete == (box,)
+    server.fake.after = lambda event: None
+    controller.go_on()
+    assert controller.model.state.complete == ()
+    assert controller.model.state.changed == (box,), "it is to be looked at again"
+
+
+def test_a_search_that_is_stopped_or_given_up_does_not_go_on(
+    reviews: Callable[[str], ReviewController], server: SearchingServer
+) -> None:
+    controller = reviews("stopped")
+    server.fake.once(WindowDone, 9, controller.stop)
+    controller.find_nuclei()
+    assert status(controller) == ["cancelled"]
+    assert controller.model.paused_search is None
+    server.fake.once(WindowDone, 9, controller.pause)
+    controller.find_nuclei()
+    found = standing(controller)
+    controller.stop()
+    assert status(controller) == ["cancelled", "cancelled"]
+    assert controller.model.paused_search is None
+    assert standing(controller) == found
+    controller.go_on()
+    assert len(server.fake.requests) == 2
+
+
+def test_another_model_or_scale_searches_anew_and_says_so(
+    reviews: Callable[[str], ReviewController], server: SearchingServer
+) -> None:
+    controller = reviews("other")
+    server.fake.once(WindowDone, 9, controller.pause)
+    controller.find_nuclei()
+    server.fake.after = lambda event: None
+    server.fake.model = model_info(window_px=64, mpp=0.5, checkpoint_sha256="cd" * 32)
+    server.fake.searched.clear()
+    controller.go_on()
+    assert sorted(server.fake.searched) == list(range(WINDOWS))
+    assert status(controller) == ["interrupted", "complete"]
+    assert "searched anew" in controller.model.notice.words
+    assert controller.model.paused_search is None
+    standing(controller)
+
+
+def test_only_the_open_image_offers_to_go_on_and_undo_takes_the_offer_away(
+    reviews: Callable[[str], ReviewController], server: SearchingServer, tmp_path: Path
+) -> None:
+    controller = reviews("two")
+    server.fake.once(WindowDone, 9, controller.pause)
+    controller.find_nuclei()
+    paused = controller.model.paused_search
+    other = tmp_path / "other.png"
+    Image.fromarray(np.full((HEIGHT, WIDTH, 3), 100, np.uint8)).save(other)
+    controller.open_paths([other])
+    assert controller.model.paused_search is None
+    controller.go_on()
+    assert len(server.fake.requests) == 1
+    controller.go_previous()
+    assert controller.model.paused_search == paused
+    controller.undo()
+    assert controller.model.paused_search is None
+    controller.redo()
+    assert controller.model.paused_search == paused
+
+
+def test_closing_the_window_pauses(
+    reviews: Callable[[str], ReviewController], server: SearchingServer
+) -> None:
+    controller = reviews("closed")
+    server.fake.once(WindowDone, 9, controller.close)
+    controller.find_nuclei()
+    again = reviews("closed")
+    assert again.model.paused_search.windows_done == 9
