@@ -185,7 +185,6 @@ class Search:
 
     def _search(self, client: Client) -> RunStatus:
         self._client = client
-        entry = self._field.entry
         self._say("Sending the image")
         client.put_image(self._field.source, patience=self._patience)
         if self._stopped.is_set():
