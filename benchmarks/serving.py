@@ -18,6 +18,7 @@ from PIL import Image
 from skimage.data import immunohistochemistry
 
 from benchmarks._harness import Claim, measure, report
+from napari_nunext.images import open_image
 from napari_nunext.images.tile import tile_of_rgb
 from napari_nunext.models.checkpoints.build import build_checkpoint
 from napari_nunext.serving.client.local_server import LocalServer
@@ -57,6 +58,21 @@ def first_points_s(client: Client, image: ImageSource, model: str) -> float:
     return took
 
 
+def upload_s(client: Client, image: ImageSource) -> float:
+    """Seconds until the server has an image, whose id was known since it was opened."""
+    _ = image.id
+    began = time.perf_counter()
+    client.put_image(image)
+    return time.perf_counter() - began
+
+
+def opened(folder: Path, rgb: NDArray[np.uint8]) -> ImageSource:
+    """A tile as the app has it: opened from a file."""
+    path = folder / f"{uuid4()}.png"
+    Image.fromarray(rgb).save(path)
+    return open_image(path)
+
+
 def main() -> None:
     """Measure."""
     with TemporaryDirectory() as folder:
@@ -67,9 +83,12 @@ def main() -> None:
             start_s = time.perf_counter() - began
             client = server.client()
             rgb = tile()
-            tiles = [tile_of_rgb(np.roll(rgb, 7 * i, axis=1), "tile") for i in range(REPEATS + 1)]
-            cold_s, *warm_s = (first_points_s(client, t, "tiny") for t in tiles)
-            sha256 = client.put_image(tiles[0])
+            shifted = [np.roll(rgb, 7 * i, axis=1) for i in range(3 * REPEATS + 1)]
+            files = [opened(Path(folder), shifted.pop()) for _ in range(2 * REPEATS + 1)]
+            file_s = [upload_s(client, files.pop()) for _ in range(REPEATS)]
+            rows_s = [upload_s(client, tile_of_rgb(each, "tile")) for each in shifted]
+            cold_s, *warm_s = (first_points_s(client, t, "tiny") for t in files)
+            sha256 = client.put_image(files[0])
             classical = DetectRequest(image=sha256, mpp=MPP, model="classical")
             whole = measure(lambda: list(client.detect(classical)), repeats=REPEATS)
             with_masks = classical.model_copy(update={"masks": True})
@@ -85,6 +104,8 @@ def main() -> None:
             "first_points_cold_s": cold_s,
             "classical_tile_with_masks_s": masks.median_s,
             "first_points_warm_s": warm_s,
+            "upload_from_file_s": file_s,
+            "upload_in_rows_s": rows_s,
         },
     )
 

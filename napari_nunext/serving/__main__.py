@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from napari_nunext.core.errors import NunextError
 from napari_nunext.core.process.precision import PRECISIONS
 from napari_nunext.models.catalog import Catalog
-from napari_nunext.serving.client.local_server import TOKEN_VARIABLE
+from napari_nunext.serving.client.local_server import FILES_KEY_VARIABLE, TOKEN_VARIABLE
 from napari_nunext.serving.process.logs import start_logging
 from napari_nunext.serving.process.serve import serve
 from napari_nunext.serving.process.supervisor import BAD_INPUT, HANGS, INTERRUPTED
@@ -54,7 +54,8 @@ def main() -> int:
     try:
         if args.listen_fd is None:
             token = os.environ.pop(TOKEN_VARIABLE, None)
-            settings = ServerSettings(token=token, precision=args.dtype)
+            files_key = os.environ.pop(FILES_KEY_VARIABLE, "")
+            settings = ServerSettings(token=token, files_key=files_key, precision=args.dtype)
             listening = None
         else:
             settings = ServerSettings.from_json(_first_line())

@@ -34,6 +34,9 @@ ImageId: TypeAlias = Annotated[
     str,
     Field(pattern=f"^{IMAGE_ID}$", min_length=IMAGE_ID_LENGTH, max_length=IMAGE_ID_LENGTH),
 ]
+FILES_KEY_HEADER = "X-Nunext-Files-Key"
+"""Who shows the right one may name files of the server's machine."""
+
 Number: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]
 RunId: TypeAlias = Annotated[str, Field(min_length=1, max_length=64)]
 Sentence: TypeAlias = Annotated[str, AfterValidator(without_folders)]
@@ -91,8 +94,15 @@ class Health(Message):
     """What the server finds wrong with itself, a sentence each: memory, disk, its model."""
 
 
+class FileOffer(Message):
+    """Body of ``POST /v1/files``: where an image lies that the server may read itself."""
+
+    sha256: ImageId
+    path: Annotated[str, Field(min_length=1, max_length=4096)]
+
+
 class ImageStored(Message):
-    """Reply of ``PUT /v1/images/{sha256}``."""
+    """Reply of ``PUT /v1/images/{sha256}`` and ``POST /v1/files``."""
 
     sha256: ImageId
     width_px: int

@@ -54,6 +54,20 @@ def too_large_to_decode(needed_bytes: int, limit_bytes: int) -> Refusal:
     )
 
 
+def may_not_name_files() -> Refusal:
+    """Files are named by who may not, or to a server that takes none."""
+    return Refusal(
+        403, "no_files", "This model server reads no files for its callers. Send the image."
+    )
+
+
+def file_not_taken() -> Refusal:
+    """A file that was named is not there, or not what was said. No word of where it lies."""
+    return Refusal(
+        422, "file_not_taken", "The model server cannot take this image from its file. Send it."
+    )
+
+
 def too_slow(limit_s: float) -> Refusal:
     """The body did not arrive in time."""
     return Refusal(

@@ -9,6 +9,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_nunext import __version__
+from napari_nunext.core.errors import ImageError
 from napari_nunext.serving.health.device import device_name, resident_bytes
 from napari_nunext.serving.health.failures import failure
 from napari_nunext.serving.health.metrics import Metrics
@@ -17,16 +18,25 @@ from napari_nunext.serving.jobs.desk import Desk
 from napari_nunext.serving.jobs.kinds import KINDS
 from napari_nunext.serving.jobs.worker import at_one_go
 from napari_nunext.serving.models.budget import Budget
-from napari_nunext.serving.models.images import ImageStore
+from napari_nunext.serving.models.images import ImageStore, Upload
 from napari_nunext.serving.models.shelf import Shelf
 from napari_nunext.serving.protocol import Failed, Health
-from napari_nunext.serving.refusals import Refusal, busy, draining, too_large_to_decode
+from napari_nunext.serving.refusals import (
+    Refusal,
+    busy,
+    draining,
+    file_not_taken,
+    too_large_to_decode,
+)
+from napari_nunext.serving.rows import ArrivingRows
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
     from napari_nunext.core.image.source import ImageSource
     from napari_nunext.serving.jobs.kind import Kind
     from napari_nunext.serving.jobs.work import Work
-    from napari_nunext.serving.models.images import Upload
     from napari_nunext.serving.models.shelf import ModelCatalog
     from napari_nunext.serving.protocol import JobRequest, ModelInfo
     from napari_nunext.serving.settings import ServerSettings
@@ -135,17 +145,66 @@ class Service:
         self.images.put(sha256, image)
         return image
 
+    async def take_file(self, path: Path, sha256: str) -> ImageSource:
+        """Read an image from a file of this machine, and keep it.
+
+        Raises
+        ------
+        Refusal
+            422 when it is not this image or cannot be read, whatever the reason: the caller can
+            send its pixels. Else as `put_image`.
+        """
+        self._refuse_if_draining()
+        try:
+            upload = await asyncio.to_thread(self.images.take_file, path)
+            image = await self._decode(upload, sha256)
+        except (ImageError, OSError) as error:
+            raise file_not_taken() from error
+        self.images.put(sha256, image)
+        return image
+
+    async def put_rows(self, body: AsyncIterator[bytes], sha256: str) -> ImageSource:
+        """Decode an image as its rows come (`napari_nunext.serving.rows`), and keep it.
+
+        Raises
+        ------
+        Refusal, ImageError
+            As `put_image`.
+        """
+        self._refuse_if_draining()
+        rows, needed = ArrivingRows(), 0
+        try:
+            async for part in body:
+                rows.add(part)
+                if not needed and rows.size_px is not None:
+                    width_px, height_px = rows.size_px
+                    self.images.check_size(width_px, height_px, 3 * width_px * height_px)
+                    await self._take_memory(rows.needed_bytes)
+                    needed = rows.needed_bytes
+                if needed and rows.has_block:
+                    async with self._decoders:
+                        await asyncio.to_thread(rows.decode)
+            image = await asyncio.to_thread(Upload(rows.image()).decode, sha256)
+        finally:
+            self._decoding.give_back(needed)
+        self.images.put(sha256, image)
+        return image
+
+    async def _take_memory(self, needed: int) -> None:
+        """Wait for memory to decode in. It has to be given back."""
+        if needed > self._decoding.capacity_bytes:
+            raise too_large_to_decode(needed, self._decoding.capacity_bytes)
+        try:
+            async with asyncio.timeout(self.settings.max_upload_s):
+                await self._decoding.take(needed)
+        except TimeoutError:
+            raise busy("all", 5) from None
+
     async def _decode(self, upload: Upload, sha256: str) -> ImageSource:
         """Decode when there is memory for it; who hangs up meanwhile takes none any more."""
         needed = upload.image.reading_bytes
         try:
-            if needed > self._decoding.capacity_bytes:
-                raise too_large_to_decode(needed, self._decoding.capacity_bytes)
-            try:
-                async with asyncio.timeout(self.settings.max_upload_s):
-                    await self._decoding.take(needed)
-            except TimeoutError:
-                raise busy("all", 5) from None
+            await self._take_memory(needed)
         except BaseException:
             upload.close()
             raise

@@ -43,6 +43,9 @@ class ServerSettings:
     """What callers must show. None makes up one, unless there are keys; see `secret`."""
     keys_file: Path | None = None
     """Keys of persons; see `napari_nunext.serving.http.keys`."""
+    files_key: str = field(default="", repr=False)
+    """What a caller must show, beside the token, to name files of this machine: of a server that
+    belongs to one program. Empty: nobody may."""
     max_body_bytes: int = 256 * MIB
     """Largest image file."""
     max_json_bytes: int = 32 * MIB
@@ -109,6 +112,11 @@ class ServerSettings:
             raise InputError(
                 f"Anyone who reaches {self.host} could use this server. Give a file that holds "
                 "a token (--token-file) or keys (--keys), or listen on 127.0.0.1."
+            )
+        if self.files_key and (len(self.files_key) < 16 or not is_loopback(self.host)):
+            raise InputError(
+                "Files of this machine may only be named to a server on 127.0.0.1, with a key of "
+                "at least 16 characters. Leave the key out: pixels are then sent."
             )
         if self.token is not None and len(self.token) < 16:
             raise InputError(

@@ -8,7 +8,6 @@ busy or about to be started again is waited for where the caller has the `Patien
 
 from __future__ import annotations
 
-import io
 import time
 from contextlib import closing, contextmanager
 from email.utils import parsedate_to_datetime
@@ -26,11 +25,13 @@ from napari_nunext.core.errors import (
 from napari_nunext.serving.addresses import is_loopback
 from napari_nunext.serving.client.patience import Waiting
 from napari_nunext.serving.protocol import (
+    FILES_KEY_HEADER,
     LAST_EVENTS,
     Cancelled,
     CancelRequest,
     DetectRequest,
     Event,
+    FileOffer,
     Health,
     ImageStored,
     ModelInfo,
@@ -40,12 +41,10 @@ from napari_nunext.serving.protocol import (
     SegmentRequest,
     detect_event,
 )
+from napari_nunext.serving.rows import MEDIA_TYPE, is_one_block, png_of, rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
-
-    import numpy as np
-    from numpy.typing import NDArray
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
     from napari_nunext.core.image.source import ImageSource
     from napari_nunext.serving.client.patience import Patience
@@ -71,6 +70,8 @@ class Client:
         For example ``"http://127.0.0.1:8123"``.
     token : str, optional
         The server's bearer token.
+    files_key : str, optional
+        What lets us name files of the server's machine: of a server that we started.
     transport : httpx.BaseTransport, optional
         What carries the requests; the network by default.
 
@@ -81,9 +82,15 @@ class Client:
     """
 
     def __init__(
-        self, url: str, token: str | None = None, *, transport: httpx.BaseTransport | None = None
+        self,
+        url: str,
+        token: str | None = None,
+        *,
+        files_key: str | None = None,
+        transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.url = _checked_url(url)
+        self._files_key = files_key
         address = httpx.URL(self.url)
         self._http = httpx.Client(
             base_url=self.url,
@@ -115,7 +122,10 @@ class Client:
         return self._ask(ModelList, "GET", "/v1/models").models
 
     def put_image(self, image: ImageSource, *, patience: Patience | None = None) -> str:
-        """Upload an image, losslessly, unless the server still has it.
+        """Give the server an image, losslessly, unless it still has it.
+
+        A server of ours reads the file itself, if it still is this image. Others are sent pixels,
+        some rows at a time, so that little of the image is held for it.
 
         Parameters
         ----------
@@ -131,16 +141,37 @@ class Client:
         path = f"/v1/images/{image.id}"
         with self._failures():
             known = self._http.head(path)
-        if known.status_code == httpx.codes.OK:
-            return image.id
-        return self._ask(
-            ImageStored,
-            "PUT",
-            path,
-            content=_png(image.read_region(image.box)),
-            timeout_s=WORK_TIMEOUT_S,
-            patience=patience,
-        ).sha256
+        if known.status_code != httpx.codes.OK and not self._offered(image, patience):
+            one = is_one_block(image)
+            self._ask(
+                ImageStored,
+                "PUT",
+                path,
+                body=lambda: png_of(image.read_region(image.box)) if one else rows_of(image),
+                headers={} if one else {"Content-Type": MEDIA_TYPE},
+                timeout_s=WORK_TIMEOUT_S,
+                patience=patience,
+            )
+        return image.id
+
+    def _offered(self, image: ImageSource, patience: Patience | None) -> bool:
+        """Whether the server has read the image from its file, which only our own may."""
+        if self._files_key is None or image.path is None:
+            return False
+        offer = FileOffer(sha256=image.id, path=str(image.path.absolute()))
+        try:
+            self._ask(
+                ImageStored,
+                "POST",
+                "/v1/files",
+                offer,
+                headers={FILES_KEY_HEADER: self._files_key},
+                timeout_s=WORK_TIMEOUT_S,
+                patience=patience,
+            )
+        except RequestRejectedError:
+            return False  # the file was moved or changed since, for example: pixels are sent
+        return True
 
     def detect(
         self, request: DetectRequest, *, patience: Patience | None = None
@@ -249,13 +280,15 @@ class Client:
         path: str,
         message: BaseModel | None = None,
         *,
-        content: bytes | None = None,
+        body: Callable[[], bytes | Iterator[bytes]] | None = None,
+        headers: Mapping[str, str] | None = None,
         timeout_s: float = ANSWER_TIMEOUT_S,
         patience: Patience | None = None,
     ) -> _Reply:
-        headers = {}
+        sent = dict(headers or {})
         if message is not None:
-            content, headers = message.model_dump_json(exclude_none=True).encode(), _JSON
+            body = message.model_dump_json(exclude_none=True).encode
+            sent |= _JSON
         waiting = Waiting(patience)
         while True:
             try:
@@ -263,8 +296,8 @@ class Client:
                     response = self._http.request(
                         method,
                         path,
-                        content=content,
-                        headers=headers,
+                        content=None if body is None else body(),
+                        headers=sent,
                         timeout=httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S),
                     )
                     if response.is_error:
@@ -308,15 +341,6 @@ def _checked_url(url: str) -> str:
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise InputError(f"{url!r} is not a server's address; expected http://host:port.")
     return str(parsed).rstrip("/")
-
-
-def _png(rgb: NDArray[np.uint8]) -> bytes:
-    from PIL import Image
-
-    file = io.BytesIO()
-    # The fastest compression: to a server on this machine, encoding is most of the upload.
-    Image.fromarray(rgb).save(file, format="PNG", compress_level=1)
-    return file.getvalue()
 
 
 def _rejection(response: httpx.Response) -> RequestRejectedError:

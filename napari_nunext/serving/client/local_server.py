@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 TOKEN_VARIABLE = "NAPARI_NUNEXT_TOKEN"
 """Environment variable in which a server that we start finds its token."""
+FILES_KEY_VARIABLE = "NAPARI_NUNEXT_FILES_KEY"
+"""And this is where it finds the key of who may name files to it: us alone."""
 START_TIMEOUT_S = 60.0
 """Later starts take about a second, but the first after an installation compiles every import."""
 STOP_TIMEOUT_S = 5.0
@@ -77,6 +79,7 @@ class LocalServer:
         self._closed = False
         self._launched = 0.0
         self.token = secrets.token_urlsafe(32)
+        self._files_key = secrets.token_urlsafe(32)
 
     def __enter__(self) -> Self:
         self.start()
@@ -144,7 +147,7 @@ class LocalServer:
                 # While the server starts; and whoever launches it has imported nothing yet.
                 from napari_nunext.serving.client.client import Client
 
-                client = Client(self._address(), self.token)
+                client = Client(self._address(), self.token, files_key=self._files_key)
                 self._client = client
                 client.health()
             except KeyboardInterrupt:
@@ -230,7 +233,11 @@ class LocalServer:
         )
 
     def _environment(self) -> dict[str, str]:
-        environment = os.environ | {TOKEN_VARIABLE: self.token, "PYTHONUNBUFFERED": "1"}
+        environment = os.environ | {
+            TOKEN_VARIABLE: self.token,
+            FILES_KEY_VARIABLE: self._files_key,
+            "PYTHONUNBUFFERED": "1",
+        }
         # Read when numpy and torch are imported, so too late for the child to set.
         names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
         return environment | dict.fromkeys(names, str(self._threads))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, FastAPI, Request, Response, Security
@@ -13,23 +15,28 @@ from fastapi.security import HTTPBearer
 from napari_nunext import __version__
 from napari_nunext.serving.http.callers import Services, while_listened_to
 from napari_nunext.serving.http.errors import answer_errors
-from napari_nunext.serving.http.gate import CALLER, Gate
+from napari_nunext.serving.http.gate import CALLER, LET_GO, Gate
 from napari_nunext.serving.http.jobs import add_job_routes
 from napari_nunext.serving.http.keys import Keyring
 from napari_nunext.serving.protocol import (
+    FILES_KEY_HEADER,
     Cancelled,
     CancelRequest,
+    FileOffer,
     Health,
     ImageId,
     ImageStored,
     ModelList,
     Problem,
 )
+from napari_nunext.serving.refusals import may_not_name_files
+from napari_nunext.serving.rows import MEDIA_TYPE as ROWS
 from napari_nunext.serving.service import Service
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from napari_nunext.core.image.source import ImageSource
     from napari_nunext.serving.models.shelf import ModelCatalog
     from napari_nunext.serving.settings import ServerSettings
 
@@ -108,15 +115,38 @@ async def has_image(sha256: ImageId, service: Services) -> Response:
     openapi_extra={
         "requestBody": {
             "required": True,
-            "content": {kind: {"schema": _BINARY} for kind in IMAGE_KINDS},
+            "content": {kind: {"schema": _BINARY} for kind in (*IMAGE_KINDS, ROWS)},
         }
     },
 )
 async def put_image(sha256: ImageId, request: Request, service: Services) -> ImageStored:
     """Upload a PNG, JPEG or TIFF file. The hash is that of its RGB pixels."""
-    image = await while_listened_to(request, service.put_image(await request.body(), sha256))
+    if request.headers.get("Content-Type") == ROWS:
+        return _stored(sha256, await service.put_rows(_parts(request), sha256))
+    work = service.put_image(await request.body(), sha256)
+    return _stored(sha256, await while_listened_to(request, work))
+
+
+async def _parts(request: Request) -> AsyncIterator[bytes]:
+    """A body as it comes; a part is let go of when the next is asked for."""
+    async for part in request.stream():
+        yield part
+        request.scope[LET_GO]()
+
+
+def _stored(sha256: str, image: ImageSource) -> ImageStored:
     width_px, height_px = round(image.box.width), round(image.box.height)
     return ImageStored(sha256=sha256, width_px=width_px, height_px=height_px)
+
+
+@router.post("/v1/files", include_in_schema=False)
+async def take_file(offer: FileOffer, request: Request, service: Services) -> ImageStored:
+    """Read an image from a file of this machine, for the program that this server belongs to."""
+    key, shown = service.settings.files_key, request.headers.get(FILES_KEY_HEADER, "")
+    if not (key and secrets.compare_digest(shown.encode(), key.encode())):
+        raise may_not_name_files()
+    work = service.take_file(Path(offer.path), offer.sha256)
+    return _stored(offer.sha256, await while_listened_to(request, work))
 
 
 @router.post("/v1/cancel")

@@ -39,6 +39,9 @@ IMAGES = "/v1/images/"
 CALLER = "napari_nunext.caller"
 """Key of the scope: the `Caller`, or None for a stranger."""
 
+LET_GO = "napari_nunext.let_go"
+"""Key of the scope: to be called when nothing is held any more of what was read of the body."""
+
 
 class Gate:
     """ASGI middleware. A body is not read before its sender is known, nor beyond the limits."""
@@ -88,15 +91,16 @@ class Gate:
             await refusal_response(too_large(limit))(scope, receive, send)
             return
         body = _Body(self, receive, limit, self._settings)
+        scope[LET_GO] = body.let_go
         try:
             await self._app(scope, body.receive, send)
         finally:
-            self._held_bytes -= body.size_bytes
+            body.let_go()
 
     def hold(self, more_bytes: int) -> None:
-        """Count what is read of a body; too much of all together is refused for the moment."""
+        """Count what is read of a body or let go of; too much of all is refused for the moment."""
         self._held_bytes += more_bytes
-        if self._held_bytes > self._settings.max_held_bytes:
+        if more_bytes > 0 and self._held_bytes > self._settings.max_held_bytes:
             raise busy("all", 5)
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
@@ -140,7 +144,13 @@ class _Body:
         self._now_s = asyncio.get_running_loop().time
         self._deadline_s = self._now_s() + settings.max_upload_s
         self._complete = False
-        self.size_bytes = 0
+        self._size_bytes = 0
+        self._held_bytes = 0
+
+    def let_go(self) -> None:
+        """Nothing of what was read is held any more."""
+        self._gate.hold(-self._held_bytes)
+        self._held_bytes = 0
 
     async def receive(self) -> Message:
         """The next message. After the body, what comes is that the caller hangs up."""
@@ -157,9 +167,10 @@ class _Body:
         if message["type"] == "http.disconnect":
             raise hung_up()  # no error of ours, and nobody is there to be told
         more_bytes = len(message.get("body", b""))
-        self.size_bytes += more_bytes
+        self._size_bytes += more_bytes
+        self._held_bytes += more_bytes
         self._complete = not message.get("more_body", False)
         self._gate.hold(more_bytes)
-        if self.size_bytes > self._limit_bytes:
+        if self._size_bytes > self._limit_bytes:
             raise too_large(self._limit_bytes)
         return message

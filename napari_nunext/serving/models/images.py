@@ -1,19 +1,21 @@
-"""Images that callers have uploaded, in memory, by the hash of their pixels."""
+"""Images that callers have sent or named, by their ids."""
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import ImageError
 from napari_nunext.core.process.bounded import BoundedCache
-from napari_nunext.images import open_tile
+from napari_nunext.images import open_image, open_tile
 from napari_nunext.images.picture import MAX_PIXELS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari_nunext.core.image.source import ImageSource
-    from napari_nunext.images import Tile
 
 MIB = 2**20
 
@@ -63,45 +65,83 @@ class ImageStore:
         ImageError
             If it cannot be read, is larger than allowed, or than the store.
         """
-        upload = Upload(body)
+        upload = Upload.of_body(body)
         try:
-            self._check(upload.image)
+            image = upload.image
+            self.check_size(round(image.box.width), round(image.box.height), image.held_bytes)
         except BaseException:
             upload.close()
             raise
         return upload
 
-    def _check(self, image: Tile) -> None:
-        if image.width_px * image.height_px > self._max_pixels:
+    def take_file(self, path: Path) -> Upload:
+        """Look at the header of a file of this machine, as `take_in` does.
+
+        Raises
+        ------
+        ImageError
+            Also if it is no regular file, or named from a folder of ours.
+        OSError
+            If it is not there, or may not be read.
+        """
+        # Anything else may never end, or wait for somebody.
+        if not (path.is_absolute() and stat.S_ISREG(path.stat().st_mode)):
+            raise ImageError("What was named is no regular file by its whole path.")
+        image = open_image(path)
+        if image.held_bytes > self._images.capacity_bytes:
+            raise ImageError("The image does not fit into the memory for images.")
+        return Upload(image)
+
+    def check_size(self, width_px: int, height_px: int, held_bytes: int) -> None:
+        """Refuse an image that is larger than allowed, or than there is room for.
+
+        Raises
+        ------
+        ImageError
+        """
+        if width_px * height_px > self._max_pixels:
             raise ImageError(
-                f"The image of {image.width_px} x {image.height_px} pixels is larger than the "
+                f"The image of {width_px} x {height_px} pixels is larger than the "
                 f"{self._max_pixels / 1e6:g} million pixels that this server takes. "
                 "Send a smaller region of it."
             )
         room_bytes = self._images.capacity_bytes
-        if image.held_bytes > room_bytes:
+        if held_bytes > room_bytes:
             raise ImageError(
-                f"The image of {image.width_px} x {image.height_px} pixels does not fit into "
+                f"The image of {width_px} x {height_px} pixels does not fit into "
                 f"the {room_bytes / MIB:.0f} MiB that this server keeps images in. "
                 "Send a smaller region of it."
             )
 
 
 class Upload:
-    """An image file that was sent, as a file until it is decoded. To be closed."""
+    """An image that was sent or named, until its id is checked. To be closed.
 
-    def __init__(self, body: bytes) -> None:
-        self._folder = TemporaryDirectory(prefix="nunext-", ignore_cleanup_errors=True)
+    Parameters
+    ----------
+    image : ImageSource
+    close : callable
+        Removes what it was sent as.
+    """
+
+    def __init__(self, image: ImageSource, close: Callable[[], None] = lambda: None) -> None:
+        self.image = image
+        self.close = close
+
+    @classmethod
+    def of_body(cls, body: bytes) -> Upload:
+        """An image file that was sent, kept as a file until it is decoded."""
+        folder = TemporaryDirectory(prefix="nunext-", ignore_cleanup_errors=True)
         try:
-            path = Path(self._folder.name, "the upload")
+            path = Path(folder.name, "the upload")
             path.write_bytes(body)
-            self.image = open_tile(path)
+            return cls(open_tile(path), folder.cleanup)
         except BaseException:
-            self.close()
+            folder.cleanup()
             raise
 
-    def decode(self, sha256: str) -> Tile:
-        """Decode it entirely, check what it is, and close it.
+    def decode(self, sha256: str) -> ImageSource:
+        """Read what it is known by, check that, and close it.
 
         Raises
         ------
@@ -120,7 +160,3 @@ class Upload:
                 f"{sha256[:12]}. Hash the RGB pixels as napari_nunext.core.identity does."
             )
         return self.image
-
-    def close(self) -> None:
-        """Remove the file."""
-        self._folder.cleanup()
