@@ -116,6 +116,17 @@ def test_it_is_kept_beside_as_it_was_and_that_is_told_once(path):
         assert project.copy_of_before == path.with_name("p.nunext.version-1-2")
 
 
+def test_it_has_the_tables_of_a_new_project(path, tmp_path):
+    def schema(file):
+        with closing(sqlite3.connect(file)) as database:
+            named = [name for (name,) in database.execute("SELECT name FROM sqlite_master")]
+            return {n: database.execute(f"PRAGMA table_info({n})").fetchall() for n in named}
+
+    opened(path).close()
+    Project.open(tmp_path / "new.nunext", annotator="jd").close()
+    assert schema(path) == schema(tmp_path / "new.nunext")
+
+
 KILLED = """
 import os, sys
 from napari_nunext.store import Project

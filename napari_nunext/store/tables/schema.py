@@ -1,8 +1,9 @@
 """The tables of a project, in SQL that SQLite and PostgreSQL share.
 
 Nothing here is ever updated but the image's path and scale, a run's status, the categories, the
-sign of who is writing, and the head of the journal. JSON is kept as text, so that what was hashed
-is what is read.
+sign of who is writing, and the head of the journal; and what windows had found that were not done
+goes when their run goes on. JSON is kept as text, so that what was hashed is what is read. A table
+that is new here is made for older projects too, in `migrations`.
 """
 
 from __future__ import annotations
