@@ -1,0 +1,92 @@
+"""What every answerer offers, whatever it is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_nunext.core.answers.answerer import AnswererAddress
+
+Finish: TypeAlias = Literal["stop", "length", "broken", "cancelled"]
+"""How a reply ended: by itself, at the most tokens, by a server that broke off, or by a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerSampling:
+    """How tokens are chosen."""
+
+    temperature: float = 0.0
+    seed: int | None = None
+    max_tokens: int = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A piece of a reply."""
+
+    text: str
+    reasoning: bool = False
+    """Whether the server sent it apart, as the model's thought."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A reply is over."""
+
+    finish: Finish
+    prompt_tokens: int | None = None
+    output_tokens: int | None = None
+    """As the server counted them; None where it does not tell."""
+
+
+class Answerer(Protocol):
+    """Answers questions about pictures."""
+
+    @property
+    def address(self) -> AnswererAddress:
+        """What it is, and its ways."""
+        ...
+
+    def problem(self) -> str | None:
+        """One sentence where it cannot be asked now. May take seconds."""
+        ...
+
+    def answer(
+        self,
+        rgb: NDArray[np.uint8],
+        prompt: str,
+        system: str,
+        sampling: AnswerSampling,
+        *,
+        cancelled: Callable[[], bool],
+    ) -> Iterator[Said | Ended | None]:
+        """Answer, piece by piece.
+
+        Parameters
+        ----------
+        rgb : ndarray of uint8, shape (H, W, 3)
+            Sent as it is, pixel by pixel.
+        prompt, system : str
+        sampling : AnswerSampling
+        cancelled : callable
+            Asked before every step.
+
+        Yields
+        ------
+        Said, Ended or None
+            None where nothing has come for a moment. `Ended` is the last.
+
+        Raises
+        ------
+        ServerUnavailableError
+            If it cannot be reached, or has too much to do; before anything was said.
+        RequestRejectedError
+            If it refuses, or is no such server.
+        """
+        ...

@@ -1,0 +1,59 @@
+"""Where an answerer is and what its ways are, as the command line says it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from napari_nunext.core.answers.answerer import AnswererAddress
+from napari_nunext.core.errors import InputError
+
+
+def test_the_short_form_has_safe_choices():
+    address = AnswererAddress.parse("qwen=http://127.0.0.1:11434/v1/#qwen2.5vl:3b")
+    assert address == AnswererAddress("qwen", "http://127.0.0.1:11434/v1", "qwen2.5vl:3b")
+    assert not address.may_train
+    assert (address.boxes, address.thought) == ("pixels", "tags")
+
+
+def test_options_follow_the_model():
+    address = AnswererAddress.parse(
+        "med-gemma=https://gpu.example.org:8000/v1#google/medgemma,may_train,"
+        "boxes=thousand_y_first,thought=gemma,patch_px=32"
+    )
+    assert address.may_train
+    assert address.boxes == "thousand_y_first"
+    assert address.thought == "gemma"
+    assert address.patch_px == 32
+    assert address.key_variable == "NAPARI_NUNEXT_KEY_MED_GEMMA"
+    assert address.host == "gpu.example.org"
+
+
+def test_it_survives_its_way_to_another_process_and_is_never_shown_with_its_key():
+    address = AnswererAddress("a", "http://h/v1", "m", key="secret")
+    assert AnswererAddress.from_json(json.loads(json.dumps(address.to_json()))) == address
+    assert "secret" not in repr(address)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("qwen", "no address and model"),
+        ("qwen=http://h/v1", "no address and model"),
+        ("qwen=ftp://h/v1#m", "no address and model"),
+        ("=http://h/v1#m", "cannot be the name"),
+        ("counts=http://h/v1#m", "cannot be the name"),
+        ("../x=http://h/v1#m", "cannot be the name"),
+        ("a=http://me:secret@h/v1#m", "NAPARI_NUNEXT_KEY_A"),
+        ("a=http://h/v1#m,boxes=inches", "expected one of pixels"),
+        ("a=http://h/v1#m,thought=aloud", "expected one of tags"),
+        ("a=http://h/v1#m,patch_px=0", "expected 1 to 224"),
+        ("a=http://h/v1#m,may_train=perhaps", "no option"),
+        ("a=http://h/v1#m,colour=red", "no option"),
+    ],
+)
+def test_what_is_wrong_is_said(text, words):
+    with pytest.raises(InputError, match=words) as caught:
+        AnswererAddress.parse(text)
+    assert "secret" not in str(caught.value)
