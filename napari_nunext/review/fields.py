@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from napari_nunext.images import open_image
 from napari_nunext.review.model import Check, Harvest, OpenField, QueueItem
 from napari_nunext.store import ImageEntry
-from napari_nunext.store.exports.training import complete_regions
+from napari_nunext.store.exports.regions import complete_regions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,13 +93,20 @@ def status_of(state: FieldState) -> ItemStatus:
     return "done" if state.truth_regions else "open"
 
 
+def status_in(project: Project, image_sha256: str) -> ItemStatus:
+    """The status of an image; what models found is read only where somebody vouches for it."""
+    said = project.state(image_sha256, no_runs=True)
+    is_enough = said.flagged or not said.acceptances
+    return status_of(said if is_enough else project.state(image_sha256))
+
+
 def queue_items(project: Project, paths: Sequence[Path]) -> tuple[QueueItem, ...]:
     """The queue for these files, with what the project already knows of them."""
     known = {entry.path: entry.sha256 for entry in project.images()}
     items = []
     for path in paths:
         sha256 = known.get(str(path))
-        status = "waiting" if sha256 is None else status_of(project.state(sha256))
+        status = "waiting" if sha256 is None else status_in(project, sha256)
         items.append(QueueItem(path, path.name, status, sha256=sha256 or ""))
     return tuple(items)
 
@@ -108,7 +115,7 @@ def harvest(project: Project) -> Harvest:
     """What people have done in this project, as training material: what an export would hold."""
     regions = complete_regions(project)
     corrections = sum(region.corrections for region in regions)
-    nuclei = sum(len(region.nuclei) for region in regions)
+    nuclei = sum(region.count for region in regions)
     patients = {region.entry.patient or region.entry.sha256 for region in regions}
     checks = _checks(len(regions), nuclei, len(patients))
     return Harvest(corrections, len(regions), nuclei, checks)

@@ -361,14 +361,18 @@ class Project:
         with self.database.reading() as connection:
             return journal.read_gestures(connection, self.annotator)
 
-    def state(self, image_sha256: str, annotators: Collection[str] | None = None) -> FieldState:
-        """The current state of an image, as the chosen annotators left it; None chooses all."""
+    def state(
+        self, image_sha256: str, annotators: Collection[str] | None = None, *, no_runs: bool = False
+    ) -> FieldState:
+        """The current state of an image, as the chosen annotators left it; None chooses all.
+
+        `no_runs` reads no predictions: whether acceptances still hold is not known then.
+        """
         with self.database.reading() as connection:
-            found = runs.read(connection, image_sha256)
-            events = journal.read(connection, image_sha256)
+            found = () if no_runs else runs.read(connection, image_sha256)
             shared = for_every_image(journal.read_of_project(connection))
-        events = tuple(sorted((*events, *shared), key=attrgetter("seq")))
-        return FieldState.fold(found, events_of(events, annotators))
+            events = (*journal.read(connection, image_sha256), *shared)
+        return FieldState.fold(found, events_of(sorted(events, key=attrgetter("seq")), annotators))
 
     def verify(self) -> int:
         """Check the journal's hash chain and return how many events it has.

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -9,15 +10,24 @@ from napari_nunext.core.errors import RecordError
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.identity import pixels_sha256
 from napari_nunext.images.tile import tile_of_rgb
-from napari_nunext.review.fields import harvest, patient_of, queue_items, status_of
+from napari_nunext.review.fields import (
+    harvest,
+    patient_of,
+    queue_items,
+    status_in,
+    status_of,
+)
 from napari_nunext.store import FieldState, Project, events
+from napari_nunext.store.exports.regions import CompleteRegion, complete_regions
 from napari_nunext.store.exports.training import export_training
 from tests.store.conftest import WHOLE, entry, predicted, run_info
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+    from uuid import UUID
 
+    from napari_nunext.core.nuclei import Nucleus
     from napari_nunext.review.controller import ReviewController
 
 
@@ -101,6 +111,11 @@ def test_what_is_counted_is_what_is_exported(seed: int, tmp_path: Path) -> None:
             tiles[sha256] = tile_of_rgb(rgb, "tile")
             project.add_image(entry(sha256, patient=f"patient {number % 2}"))
             review_at_random(project, sha256, rng)
+        statuses = {e.sha256: status_of(project.state(e.sha256)) for e in project.images()}
+        assert {sha256: status_in(project, sha256) for sha256 in tiles} == statuses
+        for region in complete_regions(project):
+            assert region.count == len(region.nuclei)
+            assert region.corrections == corrections_one_by_one(region)
         counted = harvest(project)
         if not counted.fields:
             with pytest.raises(RecordError, match="No region is complete"):
@@ -115,9 +130,24 @@ def test_what_is_counted_is_what_is_exported(seed: int, tmp_path: Path) -> None:
     assert (counted.corrections, counted.fields, counted.nuclei) == exported
 
 
+def corrections_one_by_one(region: CompleteRegion) -> int:
+    said = {n.uid: n for run in region.state.runs.values() for n in run.nuclei}
+    gone = [xy for uid, xy in region.state.deleted.items() if uid in said]
+    rejected = [n for n in region.state.nuclei.values() if n.status == "rejected"]
+    gone += [n.predicted_xy for n in rejected if n.predicted_xy is not None]
+    changed = [n for n in region.nuclei if replace(n, confidence=None) != as_said(n, said)]
+    return len(changed) + int(region.crop.contains(np.array(gone).reshape(-1, 2)).sum())
+
+
+def as_said(n: Nucleus, said: dict[UUID, Nucleus]) -> Nucleus | None:
+    return replace(said[n.uid], confidence=None) if n.uid in said else None
+
+
 def review_at_random(project: Project, sha256: str, rng: np.random.Generator) -> None:
     """Search, correct, accept, flag, undo, in any order."""
-    for step in rng.choice(["find", "edit", "edit", "edit", "accept", "flag", "undo"], size=14):
+    for step in rng.choice(
+        ["find", "edit", "edit", "edit", "accept", "flag", "undo", "name"], size=16
+    ):
         state = project.state(sha256)
         x0, y0 = rng.integers(0, 60, 2).tolist()
         region = WHOLE if rng.random() < 0.5 else Box(x0, y0, x0 + 35.5, y0 + 20)
@@ -130,6 +160,9 @@ def review_at_random(project: Project, sha256: str, rng: np.random.Generator) ->
                 project.add_predictions(run, found)
                 project.finish_run(run, "complete")
                 project.append([events.use_run(sha256, run, region)])
+            case "name":
+                one, other = rng.permutation(["Nucleus", "A", "B"])[:2].tolist()
+                project.append([events.rename_category(one, other)])
             case "edit" if uids:
                 uid = uids[rng.integers(len(uids))]
                 choices = [
@@ -181,3 +214,30 @@ def test_only_what_differs_from_the_model_in_accepted_regions_is_a_correction(
         project.append([events.complete_region(sha256, left, state.seen_in(left))])
         assert placed.uid in state.nuclei
         assert harvest(project).corrections == 5
+
+
+def test_the_status_of_what_nobody_vouches_for_is_told_without_what_models_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Project.open(tmp_path / "p.nunext", annotator="ab") as project:
+        known = {"plain": "5a" * 32, "flagged": "6b" * 32, "done": "7c" * 32}
+        for sha256 in known.values():
+            project.add_image(entry(sha256, path=f"/{sha256}.png"))
+            run = project.start_run(sha256, run_info(WHOLE))
+            project.add_predictions(run, [predicted(5, 5)])
+            project.append([events.use_run(sha256, run, WHOLE)])
+            project.append([events.complete_region(sha256, WHOLE)])
+        project.append([events.reopen_region(known["plain"], WHOLE)])
+        project.append([events.flag_field(known["flagged"])])
+        read: list[str] = []
+        state = Project.state
+
+        def watched(self: Project, sha256: str, *more: Any, no_runs: bool = False) -> Any:
+            read.extend([] if no_runs else [sha256])
+            return state(self, sha256, *more, no_runs=no_runs)
+
+        monkeypatch.setattr(Project, "state", watched)
+        statuses = [status_in(project, sha256) for sha256 in known.values()]
+        assert statuses == ["open", "flagged", "done"]
+        assert [region.entry.sha256 for region in complete_regions(project)] == [known["done"]]
+        assert set(read) == {known["done"]}

@@ -24,7 +24,7 @@ from napari_nunext.store.exports.coco import coco_instances
 from napari_nunext.store.exports.csv import write_csv
 from napari_nunext.store.exports.files import ImageNuclei
 from napari_nunext.store.exports.geojson import write_geojson
-from napari_nunext.store.exports.training import complete_regions
+from napari_nunext.store.exports.regions import complete_regions
 from tests.review.fakes import Later, done, points, review_on, square, started
 from tests.store.conftest import IMAGE
 

@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.store import Event, FieldState, Project, events
-from napari_nunext.store.exports.training import complete_regions
+from napari_nunext.store.exports.regions import complete_regions
 from napari_nunext.store.state.acceptance import truth_in
 from napari_nunext.store.state.seen import Seen
 from tests.store.conftest import IMAGE, WHOLE, entry, predicted, run_info, ticking

@@ -9,7 +9,7 @@ from psygnal import Signal
 
 from napari_nunext.images import ImageFinder
 from napari_nunext.images.identified import look_for
-from napari_nunext.review.fields import status_of
+from napari_nunext.review.fields import status_in
 from napari_nunext.review.model import Notice, QueueItem
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Locator:
         def look() -> tuple[Whereabouts, dict[str, ItemStatus]]:
             finder = ImageFinder([folder], beside=project.path.parent)
             looked = look_for([e for e in project.images() if e.sha256 in lost], finder)
-            return looked, {sha256: status_of(project.state(sha256)) for sha256 in looked.found}
+            return looked, {sha256: status_in(project, sha256) for sha256 in looked.found}
 
         self._session.notify(Notice(f"Looking in {folder.name}\N{HORIZONTAL ELLIPSIS}"))
         self._session.background.run(look, lambda found: self._take_found(*found))

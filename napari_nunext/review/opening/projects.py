@@ -10,7 +10,7 @@ from napari_nunext.core.errors import NunextError
 from napari_nunext.images import find_images
 from napari_nunext.images.identified import look_for
 from napari_nunext.places import PROJECT_SUFFIX
-from napari_nunext.review.fields import queue_items, status_of
+from napari_nunext.review.fields import queue_items, status_in
 from napari_nunext.review.history import History
 from napari_nunext.review.model import QueueItem
 from napari_nunext.store import Project
@@ -71,12 +71,11 @@ def _look_into(path: Path) -> Neighbour:
     try:
         with Project.open(path, annotator="reader", mode="r", create=False) as project:
             entries = project.images()
-            states = [project.state(entry.sha256) for entry in entries]
+            statuses = [status_in(project, entry.sha256) for entry in entries]
             touched = [bool(project.journal(entry.sha256)) for entry in entries]
     except NunextError as error:
         return Neighbour(path, problem=str(error))
-    accepted = sum(status_of(state) == "done" for state in states)
-    return Neighbour(path, len(states), sum(touched), accepted)
+    return Neighbour(path, len(entries), sum(touched), statuses.count("done"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -142,4 +141,4 @@ def _item(
     if path is None:
         problem = problems[entry.sha256]
         return QueueItem(Path(entry.path), entry.name, "unreadable", problem, entry.sha256)
-    return QueueItem(path, path.name, status_of(project.state(entry.sha256)), sha256=entry.sha256)
+    return QueueItem(path, path.name, status_in(project, entry.sha256), sha256=entry.sha256)

@@ -45,70 +45,23 @@ from napari_nunext.core.formats.records import (
     assistant_message,
     user_message,
 )
-from napari_nunext.core.geometry import Box, as_points_xy, points_at
+from napari_nunext.core.geometry import Box, points_at
 from napari_nunext.core.identity import check_identity, file_sha256
 from napari_nunext.core.nuclei import Category, default_categories
 from napari_nunext.store.exports.files import marks_of
 from napari_nunext.store.exports.folders import check_target, new_export_folder
 from napari_nunext.store.exports.judging import Judged, judge
+from napari_nunext.store.exports.regions import CompleteRegion, complete_regions
 from napari_nunext.store.exports.splits import origins_of
-from napari_nunext.store.state.acceptance import is_truth, truth_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from napari_nunext.core.formats.flavours import Flavour
     from napari_nunext.core.image.source import ImageSource
-    from napari_nunext.core.nuclei import Nucleus
     from napari_nunext.store.entries import ImageEntry, Origin, RunInfo
     from napari_nunext.store.project import Project
     from napari_nunext.store.state.reviewed import ReviewedNucleus
-    from napari_nunext.store.state.state import FieldState
-
-
-@dataclass(frozen=True, slots=True)
-class CompleteRegion:
-    """A region that becomes one image of the export."""
-
-    entry: ImageEntry
-    state: FieldState
-    crop: Box
-    """Level-0 px, whole numbers."""
-
-    @property
-    def name(self) -> str:
-        """File stem: says what pixels it shows, and nothing of whose they are."""
-        c = self.crop
-        return f"{self.entry.sha256[:16]}-{c.x0:.0f}-{c.y0:.0f}-{c.width:.0f}x{c.height:.0f}"
-
-    @property
-    def nuclei(self) -> list[Nucleus]:
-        """The nuclei that are exported as truth, level-0 px."""
-        return truth_in(self.state.nuclei.within(self.crop), self.crop)
-
-    @property
-    def corrections(self) -> int:
-        """In how many points the truth differs from what the models had shown here.
-
-        A nucleus counts that a person placed, moved, relabelled or outlined anew, and a prediction
-        that a person deleted or rejected. One that was only looked at or accepted does not.
-        """
-        said = {n.uid: n for run in self.state.runs.values() for n in run.nuclei}
-        changed = sum(_is_corrected(n, said.get(n.uid)) for n in self.nuclei)
-        gone = [xy for uid, xy in self.state.deleted.items() if uid in said]
-        gone += [
-            n.predicted_xy
-            for n in self.state.nuclei.values()
-            if not is_truth(n) and n.predicted_xy is not None
-        ]
-        return changed + int(self.crop.contains(as_points_xy(gone)).sum())
-
-
-def _is_corrected(now: Nucleus, said: Nucleus | None) -> bool:
-    if said is None:
-        return True
-    seen = (said.x_px, said.y_px, said.category, said.mask)
-    return (now.x_px, now.y_px, now.category, now.mask) != seen
 
 
 @dataclass(slots=True)
@@ -210,30 +163,6 @@ def export_training(
         text = json.dumps(manifest.to_json(), ensure_ascii=False, allow_nan=False, indent=2)
         (folder / MANIFEST_FILE).write_text(text + "\n", encoding="utf-8")
     return manifest
-
-
-def complete_regions(
-    project: Project, annotators: Collection[str] | None = None
-) -> list[CompleteRegion]:
-    """What of a project is truth, image by image, each region cut to whole pixels inside it.
-
-    Whatever shows or uses what people accepted goes through here, so that what is counted is what
-    is exported. A region of less than a pixel is left out.
-    """
-    regions: list[CompleteRegion] = []
-    for entry in project.images():
-        state = project.state(entry.sha256, annotators)
-        crops = (_whole_pixels(box.clipped_to(entry.box)) for box in state.truth_regions)
-        unique = dict.fromkeys(crop for crop in crops if crop is not None)
-        regions += [CompleteRegion(entry, state, crop) for crop in unique]
-    return regions
-
-
-def _whole_pixels(box: Box) -> Box | None:
-    """The largest box of whole pixels inside: beyond the region nobody looked."""
-    x0, y0 = np.ceil([box.x0, box.y0]).tolist()
-    x1, y1 = np.floor([box.x1, box.y1]).tolist()
-    return Box(x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None
 
 
 def _checked_image(entry: ImageEntry, images: Callable[[ImageEntry], ImageSource]) -> ImageSource:
