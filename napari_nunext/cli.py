@@ -82,8 +82,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--format",
         choices=_ExportFormats(),
+        metavar="FORMAT",  # argparse would look the choices up at once
         default="training",
-        help="training data of what is complete (default), or all nuclei in one of these formats",
+        help="what to write: training data of what is complete (default), or all nuclei; one of "
+        "%(choices)s",
     )
     command.add_argument(
         "--flavour",

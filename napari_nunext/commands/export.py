@@ -113,12 +113,12 @@ def _export_labels(
         raise OtherImageError(f"{wrong[0]} Nothing was written: no image is the reviewed one.")
     out_dir.mkdir(parents=True, exist_ok=True)
     categories = project.categories()
-    used = {c.name for c in categories}
+    used = dict.fromkeys(c.name for c in categories)
     left_out: list[str] = []
     for name, of_file in _files(kept, format_):
         images = [ImageNuclei(e, tuple(project.state(e.sha256).nuclei.values())) for e in of_file]
         left_out.append(write_nuclei(format_, out_dir / name, images, categories))
-        used.update(n.nucleus.category for image in images for n in as_marked(image.nuclei))
+        used |= dict.fromkeys(n.nucleus.category for i in images for n in as_marked(i.nuclei))
     words = f"{out_dir}: nuclei of {len(kept)} images"
     if looked.missing:
         words += f", {len(looked.missing)} of them not found and so not checked (--images DIR)"

@@ -7,9 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
+import scipy
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import Box, check_mpp
@@ -109,9 +107,13 @@ class NucleusField:
         """Chains of nuclei that are nearer than `LINK_UM` to the next, the largest first."""
         points_xy = self.nuclei.points_xy[indices]
         n = len(points_xy)
-        pairs = cKDTree(points_xy).query_pairs(LINK_UM / self.mpp, output_type="ndarray")
-        linked = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
-        _, label = connected_components(linked, directed=False)
+        pairs = scipy.spatial.cKDTree(points_xy).query_pairs(
+            LINK_UM / self.mpp, output_type="ndarray"
+        )
+        linked = scipy.sparse.coo_array(
+            (np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(n, n)
+        )
+        _, label = scipy.sparse.csgraph.connected_components(linked, directed=False)
         order = np.argsort(label, kind="stable")
         chains = np.split(indices[order], np.flatnonzero(np.diff(label[order])) + 1)
         return sorted((c for c in chains if len(c) >= LEAST_IN_CLUSTER), key=len, reverse=True)
