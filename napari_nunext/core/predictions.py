@@ -145,8 +145,7 @@ class Predictions(Sequence[Nucleus]):
 
     def row_of(self, uid: UUID) -> int | None:
         """Where the nucleus with this uid is; None where there is none."""
-        (row,) = self.rows_of(as_uids([uid])).tolist()
-        return row if row >= 0 else None
+        return self.by_uid.row_of(uid)
 
     def rows_of(self, uids: Uids) -> NDArray[np.intp]:
         """Where the nuclei with these uids are; -1 where there is none."""

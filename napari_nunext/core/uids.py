@@ -45,6 +45,13 @@ class UidIndex:
         """Whether a uid stands in two rows."""
         return bool((self._ordered[1:] == self._ordered[:-1]).any())
 
+    def row_of(self, uid: UUID) -> int | None:
+        """The row of one uid, the first where it stands in several; None where it is in none."""
+        key = uid.bytes.rstrip(b"\0")  # as numpy gives it back
+        at = int(self._ordered.searchsorted(key))
+        found = at < len(self._ordered) and self._ordered[at] == key
+        return int(self._order[at]) if found else None
+
     def rows_of(self, uids: Uids) -> NDArray[np.intp]:
         """The row of each uid, the first where it stands in several; -1 where it is in none."""
         wanted = _as_keys(uids)

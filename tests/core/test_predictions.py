@@ -133,3 +133,14 @@ def test_the_boxes_of_masks_are_known_without_the_masks(first, more, data):
     some = both.at(rows[: len(both) * len(rows)])
     assert both.boxes_px.tolist() == [list(box) for box in boxes(both)]
     assert some.boxes_px.tolist() == [list(box) for box in boxes(some)]
+
+
+@given(said=lists)
+def test_the_bytes_of_masks_are_known_without_the_masks(said):
+    drawn = np.array([n.mask is not None for n in said], dtype=bool)
+    packed = PackedMasks.of(n.mask for n in said if n.mask is not None)
+    packs = MaskColumn([packed], np.where(drawn, np.cumsum(drawn) - 1, -1))
+    both = packs.joined(MaskColumn.of(n.mask for n in said))
+    rows = np.arange(len(both))[::-1]
+    want = [b"" if mask is None else mask.to_bytes() for mask in both.at(rows)]
+    assert list(both.to_bytes(rows)) == want

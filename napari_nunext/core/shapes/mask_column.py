@@ -5,7 +5,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, overload
 
 import numpy as np
@@ -66,15 +67,18 @@ class MaskColumn(Sequence["Mask | None"]):
 
     def to_bytes(self, rows: NDArray[np.intp]) -> Iterator[bytes]:
         """What `Mask.to_bytes` gives for the masks of some nuclei; nothing for no mask."""
-        pack, end, unpacked = -1, 0, [b""]
-        for number in self._number[rows].tolist():
-            if number < 0:
-                yield b""
-                continue
-            if not end - len(unpacked) <= number < end:
-                pack = bisect_right(self._ends, number)
-                end, unpacked = self._ends[pack], _bytes_of(self._packs[pack])
-            yield unpacked[number - end]
+        numbers = self._number[rows]
+        drawn = self._bytes_of(numbers[numbers >= 0])
+        for number in numbers.tolist():
+            yield next(drawn) if number >= 0 else b""
+
+    def _bytes_of(self, numbers: NDArray[np.int64]) -> Iterator[bytes]:
+        packs = np.searchsorted(self._ends, numbers, side="right")
+        for pack, same in groupby(
+            zip(packs.tolist(), numbers.tolist(), strict=True), itemgetter(0)
+        ):
+            wanted = [number - self._ends[pack] for _, number in same]  # from the pack's end
+            yield from _bytes_of(self._packs[pack], wanted)
 
     def __len__(self) -> int:
         return len(self._number)
@@ -129,10 +133,10 @@ def _boxes_of(pack: Sequence[Mask]) -> NDArray[np.int64]:
     return np.array([box_of(mask) for mask in pack], dtype=np.int64).reshape(-1, 4)
 
 
-def _bytes_of(pack: Sequence[Mask]) -> list[bytes]:
+def _bytes_of(pack: Sequence[Mask], wanted: Sequence[int]) -> list[bytes]:
     if isinstance(pack, PackedMasks):
-        return pack.to_bytes()
-    return [mask.to_bytes() for mask in pack]
+        return pack.to_bytes(wanted)
+    return [pack[at].to_bytes() for at in wanted]
 
 
 def box_of(mask: Mask) -> tuple[int, int, int, int]:

@@ -13,6 +13,7 @@ from napari_nunext.store.state.reviewed import ReviewedNucleus, recategorised
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from uuid import UUID
 
     from numpy.typing import NDArray
 
@@ -47,6 +48,17 @@ class Ground:
     @cached_property
     def _made(self) -> dict[int, ReviewedNucleus]:
         """Those that somebody asked for one by one: the next question is often about them too."""
+        return {}
+
+    def row_of(self, uid: UUID) -> int | None:
+        """Where a nucleus stands; None where it does not."""
+        if uid not in self._found:
+            self._found[uid] = self.said.row_of(uid)
+        return self._found[uid]
+
+    @cached_property
+    def _found(self) -> dict[UUID, int | None]:
+        """What somebody asked for: a gesture asks for each of its nuclei many times."""
         return {}
 
     def nuclei(self, rows: NDArray[np.intp]) -> Iterator[ReviewedNucleus]:

@@ -88,7 +88,7 @@ class NucleusMap(Mapping["UUID", ReviewedNucleus]):
         """The nucleus with this uid; None where none stands."""
         if uid in self._added:
             return self._added[uid]
-        row = self._ground.said.row_of(uid)
+        row = self._ground.row_of(uid)
         if row is None:
             return None
         return self._changed[row] if row in self._changed else self._ground[row]
@@ -96,7 +96,7 @@ class NucleusMap(Mapping["UUID", ReviewedNucleus]):
     def __contains__(self, uid: object) -> bool:
         if uid in self._added:
             return True
-        row = self._ground.said.row_of(uid)  # type: ignore[arg-type]
+        row = self._ground.row_of(uid)  # type: ignore[arg-type]
         return row is not None and self._changed.get(row, True) is not None
 
     def __len__(self) -> int:
@@ -192,7 +192,7 @@ class Draft(NucleusMap):
 
     def put(self, uid: UUID, nucleus: ReviewedNucleus | None) -> None:
         """Let a nucleus stand as it is, in the place it has or had; None takes it away."""
-        row = None if uid in self._added else self._ground.said.row_of(uid)
+        row = None if uid in self._added else self._ground.row_of(uid)
         if row is not None and nucleus is not None and not nucleus.touched:
             self._changed.pop(row, None)  # the run said so
         elif row is not None:

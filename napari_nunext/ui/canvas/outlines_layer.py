@@ -213,18 +213,12 @@ class OutlinesLayer:
 
     def _trace(self, painted: Painted, chosen: NDArray[np.bool_]) -> None:
         """Find the rims of those masks that are not known yet."""
-        unknown = [
-            (mask_id, mask)
-            for mask_id, mask in zip(
-                painted.mask_ids[chosen].tolist(), painted.masks(chosen), strict=True
-            )
-            if mask_id not in self._rims
-        ]
-        height_px, width_px = self.layer.data.shape
-        rims = rims_of([mask for _, mask in unknown], height_px, width_px)
-        self._rims |= {
-            mask_id: (mask, rim) for (mask_id, mask), rim in zip(unknown, rims, strict=True)
-        }
+        unknown = chosen.copy()
+        unknown[chosen] = [key not in self._rims for key in painted.mask_ids[chosen].tolist()]
+        masks = painted.masks(unknown)
+        rims = rims_of(masks, *self.layer.data.shape)
+        keys = painted.mask_ids[unknown].tolist()
+        self._rims |= dict(zip(keys, zip(masks, rims, strict=True), strict=True))
 
     def _rims_of(
         self, painted: Painted, chosen: NDArray[np.bool_]
