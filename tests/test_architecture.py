@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -196,3 +197,18 @@ def test_nothing_loads_pickles(repo_root: Path) -> None:
         if (unsafe := unsafe_loads(path.read_text(encoding="utf-8")))
     }
     assert found == {}
+
+
+def test_all_but_labels_and_uploads_take_any_source(repo_root: Path) -> None:
+    asking_for_tiles = {
+        str(path.relative_to(repo_root / "napari_nunext"))
+        for path in (repo_root / "napari_nunext").rglob("*.py")
+        if "images" not in path.relative_to(repo_root / "napari_nunext").parts[:1]
+        if re.search(r"\b(open_tile|Tile)\b", path.read_text(encoding="utf-8"))
+    }
+    assert asking_for_tiles == {
+        "commands/importing.py",  # labels are turned as their tile is
+        "review/opening/taking.py",
+        "serving/models/images.py",
+        "serving/rows.py",
+    }

@@ -226,6 +226,22 @@ def test_detect_names_a_bad_image_and_searches_the_others(run, tile, tmp_path):
     assert [p.name for p in (tmp_path / "out").glob("[!.]*")] == ["A ö_0.9824.geojson"]
 
 
+@pytest.mark.usefixtures("served")
+def test_detect_opens_every_image_once(run, tile, tmp_path, monkeypatch):
+    opened = []
+
+    def noted(path, **more):
+        opened.append(path)
+        return open_image(path, **more)
+
+    for module in ("scales.open_image", "detect.open_image"):
+        monkeypatch.setattr(f"napari_nunext.commands.{module}", noted, raising=False)
+    shutil.copy(tile, tmp_path / "b.png")
+    files = [tile, tmp_path / "b.png"]
+    assert run(*DETECT, *files, "--mpp", "0.5", "--out", tmp_path / "out")[0] == 0
+    assert opened == files
+
+
 def test_detect_without_a_scale_says_what_to_give(run, tile, tmp_path):
     assert "--mpp 0.5" in complaint(run("detect", tile, "--out", tmp_path / "out"))
     shutil.copy(tile, tmp_path / "b.png")

@@ -33,6 +33,7 @@ from napari_nunext.store.tables.migrations import copied_words
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from napari_nunext.core.image.source import ImageSource
     from napari_nunext.store import ImageEntry
     from napari_nunext.store.categories import CategoryBook
     from napari_nunext.store.imports.outside import Intake, Role, Taken
@@ -158,12 +159,13 @@ class _Importer:
         self._options = options
         self._tell = tell
         self._finder = ImageFinder(options.image_folders, beside=project.path.parent)
+        self._opened: ImageSource | None = None
         self._chosen = self._chosen_entry(image_file)
 
     def _chosen_entry(self, image_file: Path | None) -> ImageEntry | None:
         name, images = self._options.image, self._project.images()
         if image_file is not None:
-            image = open_image(image_file, mpp=self._options.mpp)
+            image = self._opened = open_image(image_file, mpp=self._options.mpp)
             known = next((e for e in images if e.sha256 == image.id), None)
             if known is not None:
                 return known
@@ -197,7 +199,7 @@ class _Importer:
         if len(found) != 1 or found[0] is None:
             return None
         try:
-            image = self._finder.find(found[0])
+            image = self._opened or self._finder.find(found[0])
         except (ImageError, OSError):
             return None
         return image if isinstance(image, Tile) else None

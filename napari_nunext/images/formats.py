@@ -1,8 +1,8 @@
 """Formats of images: what a file may be, declared once each, and opened by what it holds.
 
-A format is an `ImageFormat` in `_OURS`, or in a package of its own that names it in the entry point
-group `GROUP`. Whatever lists suffixes, asks for files or speaks of formats reads them from here.
-What reads a format is imported when a file of it is opened.
+A format is an `ImageFormat` in `OUR_FORMATS`, or in a package of its own that names it in the entry
+point group `GROUP`. Whatever lists suffixes, asks for files or speaks of formats reads them from
+here. What reads a format is imported when a file of it is opened.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from napari_nunext.images.picture import reading
 from napari_nunext.images.tile import Tile, tile_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from os import PathLike
 
     from napari_nunext.core.image.source import ImageSource
@@ -48,7 +48,7 @@ class ImageFormat:
 
 def formats() -> tuple[ImageFormat, ...]:
     """All of them: ours, then those of other packages by name; the first that fits opens a file."""
-    return _OURS + _others()[0]
+    return OUR_FORMATS + _others()[0]
 
 
 def format_names(joined_by: str = "or") -> str:
@@ -75,7 +75,12 @@ def image_stem(path: PurePath) -> str:
     return path.name[: -len(max(found, key=len))] if found else path.name
 
 
-def open_image(path: str | PathLike[str], *, mpp: float | None = None) -> ImageSource:
+def open_image(
+    path: str | PathLike[str],
+    *,
+    mpp: float | None = None,
+    among: Sequence[ImageFormat] | None = None,
+) -> ImageSource:
     """Open an image file, told by its content rather than its suffix.
 
     Parameters
@@ -84,6 +89,9 @@ def open_image(path: str | PathLike[str], *, mpp: float | None = None) -> ImageS
     mpp : float, optional
         Micrometres per pixel; prevails over what the file says. Where neither says, the scale is
         None, and it is for the caller to ask or to assume (`ImageSource.with_scale`).
+    among : sequence of ImageFormat, optional
+        What the file may be; all by default. Of strangers' files, `OUR_FORMATS`: no code of another
+        package is to see them.
 
     Raises
     ------
@@ -94,18 +102,27 @@ def open_image(path: str | PathLike[str], *, mpp: float | None = None) -> ImageS
         If `mpp` is implausible.
     """
     path = Path(path)
+    known = formats() if among is None else among
     head = _head(path)
     with reading(path):
-        opened = (each.open(path) for each in formats() if each.is_in(head))
+        opened = (each.open(path) for each in known if each.is_in(head))
         image = next(opened, None)
     if image is not None:
         return image if mpp is None else image.with_scale(mpp, "user")
-    best = in_a_row(each.name for each in _OURS if each.is_lossless)
-    words = f"{path.name} is not a {format_names()} image. Convert it to one, best {best}."
-    raise ImageError(" ".join((words, *_others()[1])))
+    names, best = (
+        in_a_row(each.name for each in some)
+        for some in (known, [each for each in OUR_FORMATS if each.is_lossless])
+    )
+    words = f"{path.name} is not a {names} image. Convert it to one, best {best}."
+    raise ImageError(" ".join((words, *(_others()[1] if among is None else ()))))
 
 
-def open_tile(path: str | PathLike[str], *, mpp: float | None = None) -> Tile:
+def open_tile(
+    path: str | PathLike[str],
+    *,
+    mpp: float | None = None,
+    among: Sequence[ImageFormat] | None = None,
+) -> Tile:
     """As `open_image`, for what needs all pixels at once: labels, and images to learn from.
 
     Raises
@@ -113,7 +130,7 @@ def open_tile(path: str | PathLike[str], *, mpp: float | None = None) -> Tile:
     ImageError
         Also if the image is no tile.
     """
-    image = open_image(path, mpp=mpp)
+    image = open_image(path, mpp=mpp, among=among)
     if not isinstance(image, Tile):
         raise ImageError(
             f"{image.name} is larger than fits into memory; expected a tile. Cut it into tiles."
@@ -176,7 +193,7 @@ def _begins(*magic: bytes) -> Callable[[bytes], bool]:
     return lambda head: head.startswith(magic)
 
 
-_OURS = (
+OUR_FORMATS = (
     ImageFormat("PNG", (".png",), _begins(b"\x89PNG\r\n\x1a\n"), _open_with_pillow),
     ImageFormat(
         "JPEG", (".jpg", ".jpeg"), _begins(b"\xff\xd8\xff"), _open_with_pillow, is_lossless=False

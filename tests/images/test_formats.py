@@ -17,6 +17,7 @@ from napari_nunext.images import ImageFinder, find_images, image_stem, open_imag
 from napari_nunext.images.formats import format_names, formats, image_suffixes
 from napari_nunext.images.identified import look_for
 from napari_nunext.review.fields import entry_of
+from napari_nunext.serving.models.images import Upload
 from nunext_training.data.importers.reading import image_beside
 
 if TYPE_CHECKING:
@@ -64,6 +65,15 @@ def test_whatever_lists_or_names_formats_knows_the_new_one(
     assert image_beside(tmp_path, "b", "b.mat").name == "b.qoi"
     with pytest.raises(ImageError, match="is not a PNG, JPEG, TIFF or QOI image"):
         open_image(Path(__file__))
+
+
+@pytest.mark.usefixtures("qoi")
+def test_what_strangers_send_is_opened_by_our_own_readers_alone(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    path = write_qoi(tmp_path / "a.qoi", rng.integers(0, 256, (5, 8, 3), dtype=np.uint8))
+    with pytest.raises(ImageError, match=r"not a PNG, JPEG or TIFF image. .* best PNG or TIFF\.$"):
+        Upload.of_body(path.read_bytes())
 
 
 @pytest.mark.usefixtures("qoi")

@@ -65,7 +65,7 @@ def slides(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         formats.ImageFormat(f.name, f.suffixes, f.is_in, as_slide(f.open))
         for f in formats.formats()
     )
-    monkeypatch.setattr(formats, "_OURS", changed)
+    monkeypatch.setattr(formats, "OUR_FORMATS", changed)
     return opened
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,12 +12,15 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QMenu, QWidget
 
 from napari_nunext import places
 from napari_nunext.core.errors import StorageError
+from napari_nunext.images import nuclei_files
+from napari_nunext.images.formats import image_suffixes
 from napari_nunext.store import Project
 from napari_nunext.store.exports.formats import export_formats
 from napari_nunext.ui import samples
 from napari_nunext.ui.dock import IMPROVE, WIDTH_PX
 from napari_nunext.ui.panels.find_panel import REGION
 from napari_nunext.ui.shortcuts_sheet import ShortcutsSheet
+from napari_nunext.ui.widgets import asking
 from tests.review.fakes import done, points, started, window_done
 
 if TYPE_CHECKING:
@@ -271,3 +275,21 @@ def test_a_category_is_renamed_merged_and_deleted_from_its_menu(
     app.controller.undo()
     app.controller.undo()
     assert categories.counts() == {"Lymphocyte": found, "Stromal": "0"}
+
+
+def test_the_dialogs_offer_whatever_is_read(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, str] = {}
+
+    def nobody(_: object, title: str, __: str, kinds: str) -> tuple[list[str], str]:
+        asked[title] = kinds
+        return [], ""
+
+    monkeypatch.setattr(f"{asking.__name__}.QFileDialog.getOpenFileNames", nobody)
+    app.dock.choose_files()
+    app.dock.choose_nuclei()
+    patterns = {title: set(re.findall(r"\*(\.[\w.]+)", kinds)) for title, kinds in asked.items()}
+    assert patterns == {
+        "Open images": set(image_suffixes()),
+        "Import nuclei": set(nuclei_files.SUFFIXES),
+    }
+    assert all(kinds.endswith(";;All files (*)") for kinds in asked.values())

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from napari_nunext.core.identity import file_sha256
 from napari_nunext.core.nuclei import nuclei_in_words
 from napari_nunext.core.predictions import Predictions
-from napari_nunext.images import open_tile
+from napari_nunext.images import Tile, open_tile
 from napari_nunext.images.nuclei.label_images import CELLPOSE_MASKS
 from napari_nunext.images.nuclei.label_images import SUFFIXES as LABEL_SUFFIXES
 from napari_nunext.images.nuclei_files import (
@@ -35,7 +35,6 @@ from napari_nunext.store.imports.outside import ROLES, OutsideError, intake, tak
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_nunext.images import Tile
     from napari_nunext.images.nuclei_files import NucleiOfImage
     from napari_nunext.review.finding.finding import Finder
     from napari_nunext.review.model import QueueItem
@@ -124,7 +123,10 @@ class FileTaker:
 
         def image_of(stem: str) -> Tile:
             named = images_named(stem, items)
-            return open_tile(named[0].path if len(named) == 1 else here.path)
+            path = named[0].path if len(named) == 1 else here.path
+            if path == here.path and isinstance(field.source, Tile):
+                return field.source
+            return open_tile(path)
 
         def read() -> list[_Waiting]:
             return [

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from napari_nunext.core.errors import ImageError
 from napari_nunext.core.process.bounded import BoundedCache
 from napari_nunext.images import open_image, open_tile
+from napari_nunext.images.formats import OUR_FORMATS
 from napari_nunext.images.picture import MAX_PIXELS
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class Upload:
         try:
             path = Path(folder.name, "the upload")
             path.write_bytes(body)
-            return cls(open_tile(path), folder.cleanup)
+            return cls(open_tile(path, among=OUR_FORMATS), folder.cleanup)
         except BaseException:
             folder.cleanup()
             raise
