@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 from uuid import UUID
 
@@ -105,6 +106,7 @@ def windows_of(run_id: str, uids: Uids) -> NDArray[np.int64]:
     return np.where(ours, windows.astype(np.int64), -1)
 
 
+@lru_cache(maxsize=64)
 def _half_of_run(run_id: str) -> int:
     """The first 64 bits of the uids of a run: 60 of its hash, and the version among them."""
     said = int.from_bytes(hashlib.sha256(run_id.encode()).digest()[:8])

@@ -72,8 +72,12 @@ def model_info(**changes: Any) -> protocol.ModelInfo:
     return protocol.ModelInfo(**(fields | changes))
 
 
-def started(windows: int = 1, **changes: Any) -> protocol.Started:
+def started(
+    windows: int = 1, *, plan: str = "", resumed: bool = False, **changes: Any
+) -> protocol.Started:
     return protocol.Started(
+        plan=plan,
+        resumed=resumed,
         run="run",
         model=model_info(**changes),
         segmenter=None,

@@ -276,6 +276,7 @@ def test_a_search_that_is_stopped_or_given_up_does_not_go_on(
     controller.find_nuclei()
     found = standing(controller)
     controller.stop()
+    assert controller.model.notice.words == "Stopped. What was found so far stays."
     assert status(controller) == ["cancelled", "cancelled"]
     assert controller.model.paused_search is None
     assert standing(controller) == found

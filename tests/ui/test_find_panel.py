@@ -3,14 +3,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from qtpy.QtWidgets import QLabel, QPushButton
 
 from napari_nunext.review.model import RunStatus
 from napari_nunext.ui.napari_versions import camera_of
 from napari_nunext.ui.panels.find_panel import run_words
-from tests.review.fakes import done, started
+from tests.review.fakes import done, points, started, window_done
 from tests.ui.conftest import SIDE_PX
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_nunext.ui.app import App
     from tests.review.fakes import FakeServer
     from tests.ui.conftest import QuickApp
 
@@ -27,6 +32,7 @@ if TYPE_CHECKING:
             RunStatus("running", 12, 4, 4, 8.0, outlines_done=3, outlines=12),
             "12 nuclei, outlines 3 of 12, 8 s left",
         ),
+        (RunStatus("pausing", 12), "12 nuclei, pausing…"),
         (RunStatus("stopping", 12), "12 nuclei, stopping…"),
     ],
 )
@@ -49,3 +55,49 @@ def test_a_search_begins_where_one_looks(quick_app: QuickApp, server: FakeServer
         pytest.approx((30.0, 77.5)),
         pytest.approx((50.5, 10.5)),
     ]
+
+
+def test_pause_and_go_on_stand_where_find_stood(
+    app: App, server: FakeServer, spin: Callable[..., None]
+) -> None:
+    controller, panel = app.controller, app.dock.review.finder
+    model = controller.model
+
+    def offered() -> list[str]:
+        return [b.text() for b in panel.findChildren(QPushButton) if not b.isHidden()]
+
+    def press(label: str) -> None:
+        (named,) = [b for b in panel.findChildren(QPushButton) if b.text() == label]
+        assert not named.isHidden()
+        named.click()
+
+    while_searching: list[list[str]] = []
+
+    def press_pause() -> None:
+        while_searching.append(offered())
+        press("Pause")
+
+    def pause() -> None:  # in the search's thread
+        controller.session.background.on_main(press_pause)
+        wait_for(lambda: server.fake.cancelled)
+
+    server.fake.script = [
+        started(windows=4, plan="a plan"),
+        points((10, 10)),
+        window_done(1, 4),
+        pause,
+        done(1, "cancelled"),
+    ]
+    press("Find nuclei")
+    spin(lambda: model.paused_search)
+    assert {"Pause", "Stop"} <= set(while_searching[0])
+    assert "Go on" not in while_searching[0]
+    assert "Paused at 1 of 4 windows" in [label.text() for label in panel.findChildren(QLabel)]
+    assert {"Go on", "Stop"} <= set(offered())
+    assert not {"Pause", "Find nuclei"} & set(offered())
+    server.fake.script = [started(windows=4, plan="a plan", resumed=True), done(0)]
+    press("Go on")
+    spin(lambda: not model.run.busy and model.paused_search is None)
+    assert server.fake.requests[-1].resume is not None
+    assert server.fake.requests[-1].resume.done == [0]
+    assert "Find nuclei" in offered()

@@ -26,7 +26,7 @@ from napari_nunext.ui.canvas.layers import is_placed, to_napari
 from napari_nunext.ui.canvas.outlines_layer import OutlinesLayer
 from napari_nunext.ui.canvas.points_layer import MODES
 from napari_nunext.ui.widgets import asking
-from tests.review.fakes import done, points, square, started
+from tests.review.fakes import done, points, square, started, window_done
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -374,6 +374,28 @@ def _find(w: Walker) -> None:
     w.controller.find_nuclei()
 
 
+def _find_half(w: Walker) -> None:
+    w.server.fake.script = [
+        started(windows=2, plan="plan"),
+        points(*(w.place() for _ in range(FOUND))),
+        window_done(1, 2),
+        points(w.place(), first=FOUND, window=1),
+        done(FOUND, "cancelled"),
+    ]
+    w.controller.find_nuclei()
+
+
+def _go_on(w: Walker) -> None:
+    w.server.fake.script = [
+        started(windows=2, plan="plan", resumed=True),
+        points(*(w.place() for _ in range(FOUND)), first=10 * FOUND, window=1),
+        window_done(2, 2),
+        done(FOUND),
+    ]
+    if w.controller.model.paused_search is not None:
+        w.controller.go_on()
+
+
 def _hide_category(w: Walker) -> None:
     category = w.any_of(list(w.controller.model.categories))
     w.controller.show_category(category.name, bool(w.rng.integers(2)))
@@ -629,7 +651,9 @@ OUR_GESTURES: list[Callable[[Walker], None]] = [
     _categories,
     _delete,
     _find,
+    _find_half,
     _flag,
+    _go_on,
     _hide_category,
     _move,
     _outline,

@@ -184,6 +184,7 @@ class Finder:
         session.writer.submit(lambda: session.project.finish_run(run_id, "cancelled"))
         ended = session.state_of(run.image_sha256).with_finished(run_id, "cancelled")
         session.show_state(run.image_sha256, ended)
+        session.notify(Notice("Stopped. What was found so far stays."))
 
     def _end(self, phase: Literal["pausing", "stopping"]) -> None:
         search, run = self._search, self._model.run
