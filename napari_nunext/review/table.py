@@ -196,11 +196,9 @@ class NucleusTable:
     @cached_property
     def _rows(self) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
         """Rows of the ground that stand; where each row of it is here; where the touched are."""
-        gone = [row for row, nucleus in self.of.changed.items() if nucleus is None]
-        touched = [row for row, nucleus in self.of.changed.items() if nucleus is not None]
-        stands = np.ones(len(self.of.ground), dtype=bool)
-        stands[gone] = False
+        stands = self.of.stands
         place = np.where(stands, np.cumsum(stands) - 1, -1)
+        touched = [row for row, nucleus in self.of.changed.items() if nucleus is not None]
         return np.flatnonzero(stands), place, place[touched]
 
     # Nuclei

@@ -19,6 +19,7 @@ import numpy as np
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.nuclei import points_of
 from napari_nunext.core.predictions import Predictions
+from napari_nunext.core.uids import as_uuids
 from napari_nunext.store.state.ground import Ground, with_names
 from napari_nunext.store.state.reviewed import ReviewedNucleus, recategorised
 
@@ -100,11 +101,11 @@ class NucleusMap(Mapping["UUID", ReviewedNucleus]):
         return row is not None and self._changed.get(row, True) is not None
 
     def __len__(self) -> int:
-        gone = sum(nucleus is None for nucleus in self._changed.values())
-        return len(self._ground) - gone + len(self._added)
+        return int(self.stands.sum()) + len(self._added)
 
     def __iter__(self) -> Iterator[UUID]:
-        return (nucleus.uid for nucleus in self._all())
+        yield from as_uuids(self._ground.said.uids[self.stands])
+        yield from self._added
 
     def values(self) -> ValuesView[ReviewedNucleus]:
         """The nuclei, in order."""
@@ -136,6 +137,13 @@ class NucleusMap(Mapping["UUID", ReviewedNucleus]):
         rows[list(self._changed)] = False
         return rows
 
+    @property
+    def stands(self) -> NDArray[np.bool_]:
+        """In which rows of the ground anything stands, shape (N,)."""
+        rows = np.ones(len(self._ground), dtype=bool)
+        rows[[row for row, nucleus in self._changed.items() if nucleus is None]] = False
+        return rows
+
     def touched(self) -> Iterator[ReviewedNucleus]:
         """The nuclei that a person touched or placed."""
         yield from (nucleus for nucleus in self._changed.values() if nucleus is not None)
@@ -143,10 +151,7 @@ class NucleusMap(Mapping["UUID", ReviewedNucleus]):
 
     def hold(self, uids: Uids) -> NDArray[np.bool_]:
         """Which nuclei with these uids, shape (N, 16), stand; shape (N,)."""
-        stands = np.ones(len(self._ground) + 1, dtype=bool)
-        stands[[row for row, nucleus in self._changed.items() if nucleus is None]] = False
-        stands[-1] = False
-        held: NDArray[np.bool_] = stands[self._ground.said.rows_of(uids)]
+        held: NDArray[np.bool_] = np.append(self.stands, False)[self._ground.said.rows_of(uids)]
         if self._added and len(uids):
             held |= Predictions.of(n.nucleus for n in self._added.values()).rows_of(uids) >= 0
         return held
@@ -236,9 +241,7 @@ class Draft(NucleusMap):
 
     def settle(self) -> None:
         """Make a row of what was added, in front of all rows that come, and forget what is gone."""
-        gone = np.zeros(len(self._ground), dtype=bool)
-        gone[[row for row, nucleus in self._changed.items() if nucleus is None]] = True
-        self.let_go(gone)
+        self.let_go(~self.stands)
         added = list(self._added.values())
         self._changed |= dict(enumerate(added, start=len(self._ground)))
         self._ground = self._ground.joined(Predictions.of(n.nucleus for n in added), None)
