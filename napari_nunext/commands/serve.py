@@ -14,8 +14,9 @@ from napari_nunext.core.process.options import port, positive
 from napari_nunext.core.process.precision import PRECISION_HELP, PRECISIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
+    from napari_nunext.core.answers.answerer import AnswererAddress
     from napari_nunext.core.process.vllm_address import VllmAddress
     from napari_nunext.serving.settings import ServerSettings
 
@@ -53,6 +54,15 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NAME=N",
         help="any other limit of docs/server.md; may be given several times",
+    )
+
+    parser.add_argument(
+        "--answerer",
+        action="append",
+        default=[],
+        metavar="NAME=URL#MODEL",
+        help="a model of an OpenAI-compatible server, to be asked questions (see docs/ask.md); "
+        "its key is taken from NAPARI_NUNEXT_KEY_NAME; may be given several times",
     )
 
     vllm = parser.add_argument_group("a checkpoint that runs in vLLM (see docs/vllm.md)")
@@ -204,7 +214,26 @@ def _settings(args: argparse.Namespace) -> ServerSettings:
         token=token,
         keys_file=args.keys,
         precision=args.dtype,
+        answerers=answerers(args.answerer),
         **further | {name: value for name, value in limits.items() if value is not None},
+    )
+
+
+def answerers(texts: Sequence[str]) -> tuple[AnswererAddress, ...]:
+    """The answerers that a command line names, each with its key.
+
+    Raises
+    ------
+    InputError
+        If one cannot be used, or two have one name.
+    """
+    from napari_nunext.core.answers.answerer import AnswererAddress
+
+    found = [AnswererAddress.parse(text) for text in texts]
+    if len({address.name for address in found}) < len(found):
+        raise InputError("Two answerers have one name. Give each its own.")
+    return tuple(
+        replace(address, key=os.environ.get(address.key_variable) or None) for address in found
     )
 
 

@@ -17,6 +17,7 @@ from napari_nunext.serving.health.self_check import free_disk_bytes, free_memory
 from napari_nunext.serving.jobs.desk import Desk
 from napari_nunext.serving.jobs.kinds import KINDS
 from napari_nunext.serving.jobs.worker import at_one_go
+from napari_nunext.serving.models.answerers import Answerers
 from napari_nunext.serving.models.budget import Budget
 from napari_nunext.serving.models.images import ImageStore, Upload
 from napari_nunext.serving.models.shelf import Shelf
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_nunext.core.image.source import ImageSource
+    from napari_nunext.serving.ask_protocol import AnswererInfo
     from napari_nunext.serving.jobs.kind import Kind
     from napari_nunext.serving.jobs.work import Work
     from napari_nunext.serving.models.shelf import ModelCatalog
@@ -56,7 +58,7 @@ class Service:
         self.settings = settings
         self.images = ImageStore(settings.image_store_bytes, settings.max_image_pixels)
         self.metrics = Metrics()
-        self._shelf = Shelf(catalog)
+        self._shelf = Shelf(catalog, Answerers(settings.answerers))
         self._desk = Desk(settings, self.metrics)
         self._worker = self._desk.worker
         self.kinds: list[Kind[Any]] = [kind(self._shelf, self.metrics) for kind in KINDS]
@@ -105,6 +107,10 @@ class Service:
     def models(self) -> list[ModelInfo]:
         """Every model, looked for anew. Reads the disk: from any thread but the loop's."""
         return self._shelf.describe_all()
+
+    def answerers(self) -> list[AnswererInfo]:
+        """Every answerer, and whether it can be asked. Asks their servers: as `models`."""
+        return self._shelf.answerers.describe_all()
 
     def preload(self) -> None:
         """Load the default detector, when nothing else is to be done."""
@@ -274,7 +280,8 @@ class Service:
     def close(self) -> None:
         """Stop what runs, and end the worker. From any thread."""
         self.stop_runs()
-        self._worker.close()
+        self._desk.close()
+        self._shelf.answerers.close()
 
     def _refuse_if_draining(self) -> None:
         if self._draining:

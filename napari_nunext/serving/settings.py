@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_nunext.core.answers.answerer import AnswererAddress
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.process.precision import PRECISIONS
 from napari_nunext.core.process.vllm_address import VllmAddress
@@ -86,6 +87,10 @@ class ServerSettings:
     """All connections."""
     max_run_s: float = 6 * 3600.0
     """Longest run, from its first turn; a whole slide on a CPU takes hours."""
+    asks_at_once: int = 16
+    """Questions that wait for answerers at a time; these are in other processes."""
+    max_ask_s: float = 600.0
+    """Longest that a question may take, from its first turn."""
     max_wait_s: float = 1800.0
     """Longest wait for a first turn."""
     max_segment_s: float = 600.0
@@ -102,6 +107,8 @@ class ServerSettings:
     """Load the default detector at once, so that the first run need not wait for it."""
     vllm: VllmAddress | None = None
     """A vLLM whose models are served beside the others."""
+    answerers: tuple[AnswererAddress, ...] = field(default=(), repr=False)
+    """Models of other servers that answer questions."""
     died: str = ""
     """In words, how the server ended that this one replaces."""
     secret: str = field(init=False, repr=False)
@@ -142,6 +149,7 @@ class ServerSettings:
         values = {each.name: getattr(self, each.name) for each in fields(self) if each.init}
         values["keys_file"] = self.keys_file and str(self.keys_file)
         values["vllm"] = self.vllm and self.vllm.to_json()
+        values["answerers"] = [each.to_json() for each in self.answerers]
         return json.dumps(values)
 
     @classmethod
@@ -149,8 +157,10 @@ class ServerSettings:
         """What `to_json` wrote."""
         values = json.loads(text)
         keys_file, vllm = values.pop("keys_file"), values.pop("vllm")
+        answerers = values.pop("answerers")
         return cls(
             **values,
+            answerers=tuple(AnswererAddress.from_json(each) for each in answerers),
             keys_file=None if keys_file is None else Path(keys_file),
             vllm=None if vllm is None else VllmAddress.from_json(vllm),
         )

@@ -106,6 +106,8 @@ def test_the_openapi_document_describes_every_message(server):
         "/v1/images/{sha256}",
         "/v1/detect",
         "/v1/segment",
+        "/v1/answerers",
+        "/v1/ask",
         "/v1/cancel",
     }
     assert {"DetectRequest", "SegmentReply", "Problem"} <= set(document["components"]["schemas"])

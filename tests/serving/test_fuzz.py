@@ -20,7 +20,9 @@ from schemathesis.checks import (
     status_code_conformance,
 )
 
+from napari_nunext.core.answers.answerer import AnswererAddress
 from napari_nunext.images.tile import tile_of_rgb
+from napari_nunext.serving.ask_protocol import ask_event
 from napari_nunext.serving.protocol import Done, Failed, Problem, detect_event
 from tests.waiting import PATIENCE_S
 
@@ -40,6 +42,8 @@ OPERATIONS = [
     ("POST", "/v1/detect"),
     ("POST", "/v1/cancel"),
     ("POST", "/v1/segment"),
+    ("GET", "/v1/answerers"),
+    ("POST", "/v1/ask"),
 ]
 MODES = [schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE]
 
@@ -59,7 +63,8 @@ def test_every_operation_is_fuzzed(server):
 
 @pytest.mark.parametrize("mode", MODES, ids=["valid", "invalid"])
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
-def test_no_request_breaks_the_server(server, rgb, method, path, mode):
+def test_no_request_breaks_the_server(start, rgb, method, path, mode):
+    server = start(answerers=(AnswererAddress("away", "http://127.0.0.1:9/v1", "vlm"),))
     known = server.client.put_image(tile_of_rgb(rgb, "tile"))
     header = server.client._http.headers["Authorization"]
     operation = described(server)[path][method]
@@ -83,6 +88,8 @@ def test_no_request_breaks_the_server(server, rgb, method, path, mode):
                 case.body["image"] = known
             if path == "/v1/detect" and valid:
                 case.body |= {"model": "classical", "segmenter": None}
+            if path == "/v1/ask" and valid:
+                case.body |= {"answerer": "away"}
         response = case.call(
             base_url=server.url, headers={"Authorization": header}, timeout=PATIENCE_S
         )
@@ -96,6 +103,11 @@ def test_no_request_breaks_the_server(server, rgb, method, path, mode):
             event = detect_event.validate_json(last)
             assert isinstance(event, Done | Failed)
             assert not (isinstance(event, Failed) and event.code == "model_failed")
+        elif path == "/v1/ask":
+            *_, last = filter(None, response.content.splitlines())
+            event = ask_event.validate_json(last)
+            assert isinstance(event, Failed)
+            assert event.code == "model_away"
 
     server.catalog.detectors = {"classical": server.catalog.detectors["classical"]}
     ask()

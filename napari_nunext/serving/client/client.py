@@ -23,6 +23,7 @@ from napari_nunext.core.errors import (
     ServerUnavailableError,
 )
 from napari_nunext.serving.addresses import is_loopback
+from napari_nunext.serving.ask_protocol import AnswererList, ask_event
 from napari_nunext.serving.client.patience import Waiting
 from napari_nunext.serving.protocol import (
     FILES_KEY_HEADER,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
 
     from napari_nunext.core.image.source import ImageSource
+    from napari_nunext.serving.ask_protocol import AnswererInfo, AskEvent, AskRequest
     from napari_nunext.serving.client.patience import Patience
     from napari_nunext.serving.protocol import DetectEvent, JobRequest
 
@@ -249,6 +251,19 @@ class Client:
         raise ServerUnavailableError(
             "The model server stopped in the middle of its answer. What it sent before is kept."
         )
+
+    def answerers(self) -> list[AnswererInfo]:
+        """Models that answer questions; none at a server of an earlier version."""
+        try:
+            return self._ask(AnswererList, "GET", "/v1/answerers").answerers
+        except RequestRejectedError as error:
+            if error.status == httpx.codes.NOT_FOUND:
+                return []
+            raise
+
+    def ask(self, request: AskRequest, *, patience: Patience | None = None) -> Iterator[AskEvent]:
+        """Ask a question, yielding every event as it comes; see `detect`."""
+        return self._events("/v1/ask", request, ask_event, patience)
 
     def cancel(self, run: str) -> bool:
         """Stop a job at its next step; what was streamed before stays.

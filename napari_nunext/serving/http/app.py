@@ -13,6 +13,7 @@ from fastapi.responses import PlainTextResponse
 from fastapi.security import HTTPBearer
 
 from napari_nunext import __version__
+from napari_nunext.serving.ask_protocol import AnswererList
 from napari_nunext.serving.http.callers import Services, while_listened_to
 from napari_nunext.serving.http.errors import answer_errors
 from napari_nunext.serving.http.gate import CALLER, LET_GO, Gate
@@ -101,6 +102,12 @@ async def metrics(service: Services) -> str:
 def models(service: Services) -> ModelList:
     """Every detector and segmenter, looked for anew."""
     return ModelList(models=service.models())
+
+
+@router.get("/v1/answerers")
+def answerers(service: Services) -> AnswererList:
+    """Every model that answers questions, and whether it can be asked now."""
+    return AnswererList(answerers=service.answerers())
 
 
 @router.head("/v1/images/{sha256}")

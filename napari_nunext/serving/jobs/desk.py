@@ -44,9 +44,10 @@ class Desk:
     def __init__(self, settings: ServerSettings, metrics: Metrics) -> None:
         self._settings = settings
         self._metrics = metrics
-        self.worker = ModelWorker(
-            settings.waiting_jobs, settings.waiting_per_user, at_once=settings.runs_at_once
-        )
+        limits = settings.waiting_jobs, settings.waiting_per_user
+        self.worker = ModelWorker(*limits, at_once=settings.runs_at_once)
+        self.apart = ModelWorker(*limits, at_once=settings.asks_at_once)
+        """For jobs that only wait for another process."""
         self.out_of_memory = False
         """Whether the last work ended for want of memory."""
         self._open: dict[str, Work] = {}
@@ -79,7 +80,7 @@ class Desk:
 
         work.job = Job(steps, user, urgency)
         try:
-            self.worker.submit(work.job)
+            (self.apart if prepared.apart else self.worker).submit(work.job)
         except WorkerBusyError as error:
             raise busy(error.whose, error.retry_s) from None
         self._open[work.id] = work
@@ -108,7 +109,8 @@ class Desk:
     @property
     def busy(self) -> bool:
         """Whether anything runs, waits, or has yet to be read by its caller."""
-        return bool(self._open or self.worker.under_way or self.worker.waiting)
+        workers = (self.worker, self.apart)
+        return bool(self._open) or any(each.under_way or each.waiting for each in workers)
 
     def end_all(self, last: Failed) -> None:
         """End all answers with these words. From any thread."""
@@ -125,13 +127,22 @@ class Desk:
         work.cancel()
         if work.job is None:
             return
-        if self.worker.withdraw(work.job):
+        if self._withdraw(work.job):
             work.end(work.unbegun)
         else:
             self.worker.hurry(work.job)
 
+    def close(self) -> None:
+        """End the threads, once their work was stopped. From any thread."""
+        self.worker.close()
+        self.apart.close()
+
+    def _withdraw(self, job: Job) -> bool:
+        """Take back a job that has not begun, wherever it waits."""
+        return self.worker.withdraw(job) or self.apart.withdraw(job)
+
     def _waited_too_long(self, work: Work) -> None:
-        if work.job is not None and self.worker.withdraw(work.job):
+        if work.job is not None and self._withdraw(work.job):
             wait_s = self._settings.max_wait_s
             message = f"The model was busy for {wait_s:g} s. Try again later."
             work.end(Failed(code="busy", message=message))

@@ -48,6 +48,9 @@ class Prepared:
     it raises becomes the last event."""
     unbegun: Message
     """The last event where it was cancelled before its turn."""
+    apart: bool = False
+    """Whether another process does the work, and the steps only wait for it: they then take turns
+    of their own, and hold up no model."""
 
 
 class Kind(ABC, Generic[R]):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from napari_nunext.serving.jobs.ask import Ask
 from napari_nunext.serving.jobs.detect import Detect
 from napari_nunext.serving.jobs.segment import Segment
 
 if TYPE_CHECKING:
     from napari_nunext.serving.jobs.kind import Kind
 
-KINDS: list[type[Kind[Any]]] = [Detect, Segment]
+KINDS: list[type[Kind[Any]]] = [Detect, Segment, Ask]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari_nunext.models.packages.plugins import Kind
     from napari_nunext.models.sam.embeddings import Embeddings
     from napari_nunext.models.segmenter import Segmenter
+    from napari_nunext.serving.models.answerers import Answerers
     from napari_nunext.serving.protocol import ModelInfo
 
 logger = logging.getLogger(__name__)
@@ -71,10 +72,12 @@ class Shelf:
     Parameters
     ----------
     catalog : ModelCatalog
+    answerers : Answerers
     """
 
-    def __init__(self, catalog: ModelCatalog) -> None:
+    def __init__(self, catalog: ModelCatalog, answerers: Answerers) -> None:
         self._catalog = catalog
+        self.answerers = answerers
         self.loading = False
         """Whether a checkpoint is brought into memory."""
         self.loaded: tuple[str, ...] = ()

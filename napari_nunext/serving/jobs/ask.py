@@ -1,0 +1,196 @@
+"""A question as a job."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+from napari_nunext.core.answers.boxes import boxes_of
+from napari_nunext.core.answers.budget import SentPicture
+from napari_nunext.core.answers.prompts import SYSTEM, Question
+from napari_nunext.core.answers.reply import choice_of, parse_reply
+from napari_nunext.core.errors import InputError
+from napari_nunext.core.geometry import Box
+from napari_nunext.models.answerers.answerer import AnswerSampling, Ended, Said
+from napari_nunext.models.answerers.picture import draw
+from napari_nunext.serving.ask_protocol import (
+    AnswerBoxOut,
+    Answered,
+    AskDone,
+    AskEvent,
+    AskRequest,
+    AskStarted,
+    AskText,
+)
+from napari_nunext.serving.jobs.kind import Kind, Outcome, Prepared
+from napari_nunext.serving.models.answerers import describe
+from napari_nunext.serving.protocol import Failed
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_nunext.core.image.source import ImageSource
+    from napari_nunext.models.answerers.answerer import Answerer
+    from napari_nunext.serving.jobs.fair_queue import Urgency
+    from napari_nunext.serving.jobs.kind import Steps
+    from napari_nunext.serving.jobs.work import Work
+    from napari_nunext.serving.settings import ServerSettings
+
+
+class Ask(Kind[AskRequest]):
+    """Ask an answerer about a region. Hanging up stops it."""
+
+    name = "ask"
+    request = AskRequest
+    answer = AskEvent
+
+    async def prepare(self, request: AskRequest, image: ImageSource) -> Prepared:
+        """Choose the answerer; `InputError` for what cannot be asked, or lies outside the image."""
+        question = Question(request.task, request.question, request.options, request.organ)
+        answerer = self._shelf.answerers.choose(request.answerer)
+        sent = SentPicture.of(_region(request, image), request.budget, answerer.address.patch_px)
+        return Prepared(
+            answerer.address.name,
+            partial(self._steps, request, question, image, sent, answerer),
+            unbegun=AskDone(answers=0, finish="cancelled"),
+            apart=True,
+        )
+
+    def urgency(self, request: AskRequest) -> Urgency:
+        """As the request says."""
+        return request.priority
+
+    def limit_s(self, settings: ServerSettings) -> float:
+        """The longest that an answerer may take, all samples together."""
+        return settings.max_ask_s
+
+    def too_long(self, limit_s: float) -> Failed:
+        """What is said when an answer takes too long."""
+        return Failed(
+            code="time_limit",
+            message=f"The answer was stopped after {limit_s:g} s, the most this server allows. "
+            "What was said is kept.",
+        )
+
+    def _steps(
+        self,
+        request: AskRequest,
+        question: Question,
+        image: ImageSource,
+        sent: SentPicture,
+        answerer: Answerer,
+        work: Work,
+    ) -> Steps:
+        region, patch = sent.region, sent.patch_px
+        rows, columns = (round(side / patch) or 1 for side in (region.height, region.width))
+        yield AskStarted(
+            run=work.id,
+            answerer=describe(answerer.address),
+            prompt=question.prompt,
+            system=SYSTEM,
+            region=region.as_tuple(),
+            sent_px=(sent.width_px, sent.height_px),
+            image_tokens=sent.image_tokens,
+            region_tokens=rows * columns,
+        )
+        rgb = draw(image, sent)
+        answers = 0
+        while answers < request.samples and not work.cancelled():
+            answered = yield from self._sample(
+                request, question, sent, answerer, rgb, answers, work
+            )
+            yield answered
+            answers += 1
+        finish: Literal["cancelled", "complete"] = "cancelled" if work.cancelled() else "complete"
+        return Outcome(AskDone(answers=answers, finish=finish), finish)
+
+    def _sample(
+        self,
+        request: AskRequest,
+        question: Question,
+        sent: SentPicture,
+        answerer: Answerer,
+        rgb: NDArray[np.uint8],
+        sample: int,
+        work: Work,
+    ) -> Generator[AskText | None, None, Answered]:
+        seed = None if request.seed is None else request.seed + sample
+        sampling = AnswerSampling(request.temperature, seed, request.max_tokens)
+        heard: dict[bool, list[str]] = {False: [], True: []}
+        ended = Ended("broken")
+        for said in answerer.answer(
+            rgb, question.prompt, SYSTEM, sampling, cancelled=work.cancelled
+        ):
+            if isinstance(said, Ended):
+                ended = said
+            elif isinstance(said, Said):
+                heard[said.reasoning].append(said.text)
+                yield AskText(
+                    sample=sample, part="reasoning" if said.reasoning else "text", text=said.text
+                )
+            else:
+                yield None
+        self._metrics.tokens.labels("image").inc(sent.image_tokens)
+        self._metrics.tokens.labels("output").inc(ended.output_tokens or 0)
+        text, reasoning = ("".join(heard[apart]) for apart in (False, True))
+        return _answered(sample, text, reasoning, question, sent, answerer, ended)
+
+
+def _region(request: AskRequest, image: ImageSource) -> Box:
+    """The part of the image that is asked about."""
+    if request.region is None:
+        return image.box
+    asked = Box.from_sequence(request.region)
+    region = asked.clipped_to(image.box)
+    if region.width < 1 or region.height < 1:
+        raise InputError(
+            f"The region {asked.as_tuple()} holds no pixel of the image "
+            f"{image.box.as_tuple()}. Choose one that lies in it."
+        )
+    return region
+
+
+def _answered(
+    sample: int,
+    raw: str,
+    reasoning: str,
+    question: Question,
+    sent: SentPicture,
+    answerer: Answerer,
+    ended: Ended,
+) -> Answered:
+    reply = parse_reply(raw, reasoning=reasoning, thought=answerer.address.thought)
+    read = boxes_of(reply.answer, sent, answerer.address.boxes)
+    return Answered(
+        sample=sample,
+        raw=raw,
+        reasoning=reasoning,
+        think=reply.think,
+        answer=reply.answer,
+        failure=None if reply.failure is None else reply.failure.reason,
+        choice=choice_of(reply.answer, question.options),
+        boxes=[AnswerBoxOut(box=b.box.as_tuple(), label=b.label) for b in read.boxes],
+        boxes_left_out=dict(read.left_out),
+        finish=ended.finish,
+        prompt_tokens=ended.prompt_tokens,
+        output_tokens=ended.output_tokens,
+        notes=_notes(sent, ended),
+    )
+
+
+def _notes(sent: SentPicture, ended: Ended) -> list[str]:
+    notes = []
+    if ended.finish == "length":
+        notes.append("The answer was cut off at the most tokens. Allow more of them.")
+    elif ended.finish == "broken":
+        notes.append("The answerer broke off in the middle of its answer. Ask again.")
+    # Prompt tokens are those of the picture and of the words.
+    if ended.prompt_tokens is not None and ended.prompt_tokens < sent.image_tokens:
+        notes.append(
+            f"The answerer read {ended.prompt_tokens} tokens, fewer than the {sent.image_tokens} "
+            "of the picture: it has shrunk it, and boxes may be off."
+        )
+    return notes

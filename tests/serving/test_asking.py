@@ -1,0 +1,298 @@
+"""Questions at a server: the stream, what an answer is kept with, and everything a job has."""
+
+from __future__ import annotations
+
+import threading
+
+import httpx
+import numpy as np
+import pytest
+
+from napari_nunext.commands.serve import answerers
+from napari_nunext.core.answers.answerer import AnswererAddress
+from napari_nunext.core.answers.prompts import SYSTEM
+from napari_nunext.core.errors import InputError, RequestRejectedError
+from napari_nunext.images.tile import tile_of_rgb
+from napari_nunext.serving.ask_protocol import Answered, AskDone, AskRequest, AskStarted, AskText
+from napari_nunext.serving.protocol import DetectRequest, Done, Failed
+from napari_nunext.serving.settings import ServerSettings
+from tests.answering import EXACT, MODEL, chat_server, deltas
+from tests.waiting import PATIENCE_S, wait_for
+
+KEY = "a-key-that-nobody-may-see"
+
+
+@pytest.fixture
+def fake():
+    with chat_server() as fake:
+        yield fake
+
+
+@pytest.fixture
+def serve(start, fake):
+    """A server with the fake as its answerer."""
+
+    def serve(**fields):
+        limits = fields.pop("settings", {})
+        return start(
+            answerers=(AnswererAddress("vlm", fake.url, MODEL, key=KEY, **fields),), **limits
+        )
+
+    return serve
+
+
+@pytest.fixture
+def image(rgb):
+    return tile_of_rgb(rgb, "tile")  # 128 x 96 px
+
+
+class Question:
+    """A question under way in a thread."""
+
+    def __init__(self, client, request):
+        self.heard = []
+        self.thread = threading.Thread(target=lambda: self.heard.extend(client.ask(request)))
+        self.thread.start()
+
+    def events(self):
+        self.thread.join(PATIENCE_S)
+        assert not self.thread.is_alive()
+        return self.heard
+
+
+def asked(server, image, **fields):
+    return AskRequest(
+        **{"image": server.client.put_image(image), "mpp": 0.5, "answerer": "vlm"}
+        | {"question": "Which nuclei dominate?"}
+        | fields
+    )
+
+
+def test_an_answer_streams_and_is_read_by_the_grammar(serve, fake, image):
+    server = serve()
+    request = asked(server, image, options=["tumour", "lymphocyte"])
+    started, *pieces, answered, done = server.client.ask(request)
+    assert isinstance(started, AskStarted)
+    assert started.prompt == "Which nuclei dominate? (A) tumour, (B) lymphocyte"
+    assert started.system == SYSTEM
+    assert all(isinstance(piece, AskText) for piece in pieces)
+    assert "".join(piece.text for piece in pieces) == EXACT
+    assert isinstance(answered, Answered)
+    assert (answered.raw, answered.think) == (EXACT, "many small dark nuclei")
+    assert (answered.answer, answered.choice, answered.failure) == ("lymphocyte", 1, None)
+    assert (answered.prompt_tokens, answered.output_tokens, answered.notes) == (300, 12, [])
+    assert done == AskDone(answers=1, finish="complete")
+
+
+def test_the_picture_that_is_sent_is_the_one_that_is_counted(serve, fake, image):
+    server = serve()
+    started, *_ = server.client.ask(asked(server, image, region=[8, 16, 120, 500], budget=6))
+    assert started.region == (8, 16, 120, 96)
+    width_px, height_px = started.sent_px
+    assert fake.picture().shape == (height_px, width_px, 3)
+    assert started.image_tokens == width_px * height_px // 28**2 <= 6
+    assert started.region_tokens == 4 * 3
+
+
+def test_boxes_come_back_in_level_0_pixels(serve, fake, image):
+    fake.deltas = deltas("<think>x</think><answer>[[500, 0, 1000, 1000], [9, 9, 9]]</answer>")
+    server = serve(boxes="thousand")
+    request = asked(
+        server, image, task="lesions", question="tumour", organ="breast", region=[8, 16, 108, 96]
+    )
+    (answered,) = (each for each in server.client.ask(request) if isinstance(each, Answered))
+    assert [box.box for box in answered.boxes] == [pytest.approx((58, 16, 108, 96))]
+
+
+def test_samples_are_answers_of_their_own(serve, fake, image):
+    server = serve()
+    events = list(server.client.ask(asked(server, image, samples=3, temperature=1.0, seed=7)))
+    assert [each.sample for each in events if isinstance(each, Answered)] == [0, 1, 2]
+    assert [body["seed"] for body in fake.asked] == [7, 8, 9]
+    assert events[-1].answers == 3
+
+
+def test_a_picture_that_was_shrunk_on_the_way_is_noticed(serve, fake, image):
+    fake.usage = {"prompt_tokens": 9, "completion_tokens": 2}
+    *_, answered, _ = (server := serve()).client.ask(asked(server, image))
+    assert "read 9 tokens, fewer than the 15" in answered.notes[0]
+
+
+def test_half_an_answer_is_kept_and_said(serve, fake, image):
+    fake.breaks, fake.deltas = True, deltas("<think>many")
+    *_, answered, done = (server := serve()).client.ask(asked(server, image))
+    assert (answered.think, answered.failure, answered.finish) == ("many", "cut off", "broken")
+    assert "broke off" in answered.notes[0]
+    assert done.finish == "complete"
+
+
+@pytest.mark.parametrize(("status", "code"), [(401, "cannot_run"), (429, "model_away")])
+def test_a_refusal_is_the_last_event_and_never_holds_the_key(serve, fake, image, status, code):
+    fake.status = status
+    *_, last = (server := serve()).client.ask(asked(server, image))
+    assert isinstance(last, Failed)
+    assert last.code == code
+    assert KEY not in last.message
+
+
+def test_stopping_keeps_what_came(serve, fake, image):
+    fake.go_on.clear()
+    server = serve()
+    question = Question(server.client, asked(server, image, run="mine"))
+    wait_for(lambda: any(isinstance(each, AskText) for each in question.heard))
+    assert server.client.cancel("mine")
+    *_, answered, done = question.events()
+    assert (answered.raw, answered.finish) == (EXACT[:9], "cancelled")
+    assert done == AskDone(answers=1, finish="cancelled")
+    assert fake.hung_up.wait(PATIENCE_S)
+
+
+def test_hanging_up_stops_it(serve, fake, image):
+    fake.go_on.clear()
+    server = serve()
+    stream = server.client.ask(asked(server, image))
+    while not isinstance(next(stream), AskText):
+        pass
+    stream.close()
+    assert fake.hung_up.wait(PATIENCE_S)
+    wait_for(lambda: not server.process._service.busy)
+
+
+def test_a_question_that_waits_holds_up_no_model(serve, fake, image):
+    fake.go_on.clear()
+    server = serve()
+    question = Question(server.client, asked(server, image))
+    wait_for(lambda: any(isinstance(each, AskText) for each in question.heard))
+    request = DetectRequest(image=server.client.put_image(image), mpp=0.5, model="classical")
+    *_, found = server.client.detect(request)
+    assert isinstance(found, Done)
+    assert question.thread.is_alive()
+    fake.go_on.set()
+    assert question.events()[-1].finish == "complete"
+
+
+def test_questions_wait_together(serve, fake, image):
+    fake.go_on.clear()
+    server = serve()
+    questions = [Question(server.client, asked(server, image)) for _ in range(3)]
+    wait_for(lambda: len(fake.asked) == 3)
+    fake.go_on.set()
+    assert all(each.events()[-1].finish == "complete" for each in questions)
+
+
+def test_beyond_the_limit_questions_are_refused(serve, fake, image):
+    fake.go_on.clear()
+    server = serve(settings={"asks_at_once": 1, "waiting_jobs": 1})
+    first = Question(server.client, asked(server, image))
+    wait_for(lambda: len(fake.asked) == 1)
+    # Of one caller one more may wait.
+    second = Question(server.client, asked(server, image))
+    wait_for(lambda: server.process._service._desk.apart.waiting == 1)
+    with pytest.raises(RequestRejectedError) as refused:
+        list(server.client.ask(asked(server, image)))
+    assert refused.value.status == 429
+    fake.go_on.set()
+    assert first.events()[-1].finish == second.events()[-1].finish == "complete"
+
+
+def test_an_answer_that_takes_too_long_is_stopped_and_kept(serve, fake, image):
+    fake.go_on.clear()
+    server = serve(settings={"max_ask_s": 0.2})
+    *before, last = server.client.ask(asked(server, image))
+    assert not any(isinstance(each, AskDone | Failed) for each in before)
+    assert (last.event, last.code) == ("failed", "time_limit")
+
+
+def test_a_server_that_ends_stops_its_questions(serve, fake, image):
+    fake.go_on.clear()
+    server = serve()
+    question = Question(server.client, asked(server, image))
+    wait_for(lambda: any(isinstance(each, AskText) for each in question.heard))
+    server.process.stop()
+    assert question.events()[-1].finish == "cancelled"
+
+
+def test_figures_count_questions(serve, fake, image):
+    server = serve()
+    list(server.client.ask(asked(server, image)))
+    headers = server.client._http.headers
+    text = httpx.get(f"{server.url}/metrics", headers=headers, trust_env=False).text
+    assert 'nunext_jobs_total{kind="ask",outcome="complete"} 1.0' in text
+    assert 'nunext_tokens_total{kind="output"} 12.0' in text
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "words"),
+    [
+        ({"answerer": "other"}, 404, "Choose one of: vlm"),
+        ({"region": [500, 500, 600, 600]}, 422, "holds no pixel"),
+        ({"question": " "}, 422, "give a question"),
+        ({"task": "subtype", "options": ["one"]}, 422, "two categories"),
+        ({"task": "lesions", "question": "tumour"}, 422, "an organ"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(serve, image, fields, status, words):
+    server = serve()
+    with pytest.raises(RequestRejectedError, match=words) as refused:
+        list(server.client.ask(asked(server, image, **fields)))
+    assert refused.value.status == status
+
+
+def test_without_a_key_nothing_is_asked_or_told(serve, fake, image):
+    server = serve()
+    body = asked(server, image).model_dump_json()
+    for answer in (
+        httpx.post(f"{server.url}/v1/ask", content=body, trust_env=False),
+        httpx.get(f"{server.url}/v1/answerers", trust_env=False),
+    ):
+        assert answer.status_code == 401
+    assert fake.asked == []
+
+
+def test_answerers_are_listed_apart_from_models_and_never_with_their_key(serve, fake):
+    server = serve(may_train=True, boxes="thousand")
+    (info,) = server.client.answerers()
+    assert (info.id, info.model, info.host, info.local) == ("vlm", MODEL, "127.0.0.1", True)
+    assert (info.may_train, info.boxes, info.problem) == (True, "thousand", None)
+    assert KEY not in info.model_dump_json()
+    assert {model.kind for model in server.client.models()} == {"detector", "segmenter"}
+
+
+def test_an_answerer_that_is_away_says_so(start):
+    server = start(answerers=(AnswererAddress("vlm", "http://127.0.0.1:9/v1", MODEL),))
+    assert "does not answer" in server.client.answerers()[0].problem
+
+
+def test_a_server_without_answerers_says_how_to_have_one(server, image):
+    assert server.client.answerers() == []
+    with pytest.raises(RequestRejectedError, match="--answerer"):
+        list(server.client.ask(asked(server, image)))
+
+
+def test_the_command_line_gives_each_answerer_its_own_key(monkeypatch):
+    monkeypatch.setenv("NAPARI_NUNEXT_KEY_FAR", KEY)
+    near, far = answerers(["near=http://127.0.0.1:1/v1#m", "far=https://h/v1#m,may_train"])
+    assert (near.key, far.key) == (None, KEY)
+    with pytest.raises(InputError, match="one name"):
+        answerers(["a=http://h/v1#m", "a=http://h/v1#n"])
+
+
+def test_settings_bring_answerers_to_another_process_and_show_no_key():
+    settings = ServerSettings(answerers=(AnswererAddress("a", "http://h/v1", "m", key=KEY),))
+    assert ServerSettings.from_json(settings.to_json()).answerers == settings.answerers
+    assert KEY not in repr(settings)
+
+
+def test_boxes_of_a_region_lie_in_the_region(serve, fake, image, rng):
+    boxes = rng.uniform(-100, 300, (40, 4)).round(1).tolist()
+    fake.deltas = deltas(f"<think></think><answer>{boxes}</answer>")
+    server = serve()
+    (answered,) = (
+        each
+        for each in server.client.ask(asked(server, image, region=[10, 10, 90, 70]))
+        if isinstance(each, Answered)
+    )
+    corners = np.array([box.box for box in answered.boxes]).reshape(-1, 2, 2)
+    assert (corners >= (10, 10)).all()
+    assert (corners <= (90, 70)).all()
+    assert len(answered.boxes) + sum(answered.boxes_left_out.values()) == 40
