@@ -5,7 +5,6 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from napari_nunext.models.answerers.chat import ChatAnswerer
 from napari_nunext.serving.addresses import is_loopback
 from napari_nunext.serving.ask_protocol import AnswererInfo
 from napari_nunext.serving.refusals import Refusal
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.answers.answerer import AnswererAddress
     from napari_nunext.models.answerers.answerer import Answerer
+    from napari_nunext.models.answerers.chat import ChatAnswerer
 
 
 class Answerers:
@@ -27,7 +27,11 @@ class Answerers:
     """
 
     def __init__(self, addresses: Sequence[AnswererAddress]) -> None:
-        self._answerers = {address.name: ChatAnswerer(address) for address in addresses}
+        self._answerers: dict[str, ChatAnswerer] = {}
+        if addresses:  # else nothing is to be imported before the server listens
+            from napari_nunext.models.answerers.chat import ChatAnswerer
+
+            self._answerers = {address.name: ChatAnswerer(address) for address in addresses}
 
     def describe_all(self) -> list[AnswererInfo]:
         """Every answerer; asks each of their servers, all at once. Not for the loop's thread."""
