@@ -51,9 +51,9 @@ def formats() -> tuple[ImageFormat, ...]:
     return OUR_FORMATS + _others()[0]
 
 
-def format_names(joined_by: str = "or") -> str:
+def format_names() -> str:
     """Their names in a sentence: ``"PNG, JPEG or TIFF"``."""
-    return in_a_row((each.name for each in formats()), joined_by)
+    return in_a_row(each.name for each in formats())
 
 
 def image_suffixes() -> tuple[str, ...]:
@@ -138,10 +138,10 @@ def open_tile(
     return image
 
 
-def in_a_row(names: Iterable[str], joined_by: str = "or") -> str:
-    """Names as a sentence lists them."""
+def in_a_row(names: Iterable[str]) -> str:
+    """Names of which one counts, as a sentence lists them."""
     *most, last = names
-    return f"{', '.join(most)} {joined_by} {last}" if most else last
+    return f"{', '.join(most)} or {last}" if most else last
 
 
 def _head(path: Path) -> bytes:

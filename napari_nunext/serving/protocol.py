@@ -98,7 +98,7 @@ class FileOffer(Message):
     """Body of ``POST /v1/files``: where an image lies that the server may read itself."""
 
     sha256: ImageId
-    path: Annotated[str, Field(min_length=1, max_length=4096)]
+    path: Annotated[str, Field(min_length=1, max_length=32_768)]
 
 
 class ImageStored(Message):

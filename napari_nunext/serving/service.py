@@ -9,7 +9,6 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_nunext import __version__
-from napari_nunext.core.errors import ImageError
 from napari_nunext.serving.health.device import device_name, resident_bytes
 from napari_nunext.serving.health.failures import failure
 from napari_nunext.serving.health.metrics import Metrics
@@ -164,7 +163,7 @@ class Service:
         try:
             upload = await asyncio.to_thread(self.images.take_file, path)
             image = await self._decode(upload, sha256)
-        except (ImageError, OSError) as error:
+        except (ValueError, OSError) as error:  # an ImageError is the first
             raise file_not_taken() from error
         self.images.put(sha256, image)
         return image

@@ -6,6 +6,8 @@ import os
 import struct
 import sys
 import tracemalloc
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -26,7 +28,6 @@ from napari_nunext.serving.settings import ServerSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from napari_nunext.core.image.source import ImageSource
 
@@ -139,6 +140,14 @@ def test_a_file_that_is_not_the_image_any_more_is_not_taken_and_its_pixels_are_s
     assert sent == ["POST files", "PUT images"]
     kept = shelf_of(server).get(sha256)
     np.testing.assert_array_equal(kept.read_region(kept.box), rgb)
+
+
+@pytest.mark.parametrize("name", ["a/" * 3000, "a\0b"], ids=["long", "no name"])
+def test_a_path_that_no_file_can_have_is_no_crash(name, own, path, rgb):
+    server, client, sent = own
+    client.put_image(replace(open_image(path), path=Path(f"/{name}")))
+    assert sent == ["POST files", "PUT images"]
+    assert len(shelf_of(server)) == 1
 
 
 def offer(server, path: Path, sha256: str, **headers: str) -> httpx.Response:
