@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from napari_nunext import __version__
 from napari_nunext.commands.serve import add_key, add_serve, key_command, serve_command
 from napari_nunext.core.errors import InputError, NunextError
-from napari_nunext.core.process.options import BAD_INPUT, Parser, mpp, one_line
+from napari_nunext.core.process.options import BAD_INPUT, Parser, mpp, number, one_line, positive
 from napari_nunext.core.process.precision import PRECISION_HELP, PRECISIONS
 
 if TYPE_CHECKING:
@@ -75,6 +75,42 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_models(command)
     command.set_defaults(command=_detect)
+
+    command = commands.add_parser("ask", help="ask about an image; answers are JSON, one a line")
+    command.add_argument("image", type=Path, metavar="IMAGE")
+    command.add_argument("--question", default="", help="in English; of lesions, their category")
+    command.add_argument("--options", nargs="+", default=(), help="to choose from; of a subtype")
+    command.add_argument(
+        "--task", choices=("question", "subtype", "lesions"), default="question", help="(question)"
+    )
+    command.add_argument("--organ", default="", help="in which lesions are looked for")
+    command.add_argument(
+        "--region", nargs=4, type=number, metavar=("X0", "Y0", "X1", "Y1"), help="level-0 pixels"
+    )
+    command.add_argument(
+        "--list",
+        type=Path,
+        metavar="FILE",
+        help="JSON Lines of questions with their regions, in place of one (see docs/ask.md)",
+    )
+    command.add_argument(
+        "--answerer",
+        default="counts",
+        help="counts, from the nuclei (default); or an answerer of a model server",
+    )
+    command.add_argument(
+        "--project", type=Path, help="whose nuclei count (default: they are looked for first)"
+    )
+    command.add_argument(
+        "--server",
+        metavar="URL",
+        default="http://127.0.0.1:8123",
+        help="model server of the answerer; its token is taken from NAPARI_NUNEXT_TOKEN",
+    )
+    command.add_argument("--budget", type=positive, default=256, help="image tokens (256)")
+    command.add_argument("--mpp", type=mpp, help="micrometres per pixel of the image")
+    _add_models(command)
+    command.set_defaults(command=_ask_image)
 
     command = commands.add_parser("export", help="export a review project")
     command.add_argument("project", type=Path, help="the project's file")
@@ -220,6 +256,25 @@ def _detect(args: argparse.Namespace) -> int:
         _say(f"Not searched: {names}.")
         return BAD_INPUT
     return 0
+
+
+def _ask_image(args: argparse.Namespace) -> int:
+    import json
+
+    from napari_nunext.commands.ask import AskOptions, ask_image, question_of, read_list
+
+    options = AskOptions(
+        args.answerer, args.project, args.mpp, args.server, args.budget, tuple(args.models)
+    )
+    asked = [question_of(args)] if args.list is None else read_list(args.list)
+    failed = ask_image(
+        args.image,
+        asked,
+        options,
+        tell=lambda said: _tell(json.dumps(said, ensure_ascii=False)),
+        say=_say,
+    )
+    return BAD_INPUT if failed else 0
 
 
 class _ExportFormats:

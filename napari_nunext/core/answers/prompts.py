@@ -12,7 +12,7 @@ from napari_nunext.core.sentences import is_text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-AskTask: TypeAlias = Literal["question", "subtype", "lesions", "allocate"]
+AskTask: TypeAlias = Literal["question", "subtype", "lesions"]
 
 SYSTEM = (
     "A conversation between User and Assistant. The user asks a question, and the assistant solves "
@@ -53,7 +53,9 @@ class Question:
             "subtype": ("two categories or more", "".join(self.options[1:])),
             "lesions": ("a category of lesions and an organ", self.text and self.organ),
         }
-        what, there = needed.get(self.task, ("", "there"))
+        if self.task not in needed:
+            raise InputError(f"The task is {self.task!r}; expected one of {', '.join(needed)}.")
+        what, there = needed[self.task]
         if not there.strip():
             raise InputError(f"Nothing can be asked yet; give {what}.")
         if not all(option.strip() for option in self.options):
