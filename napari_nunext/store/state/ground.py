@@ -82,6 +82,13 @@ class Ground:
         keys = -(mixed >> np.uint64(1)).astype(np.int64) - 1
         return np.where(self.said.masks.drawn & (self.run >= 0), keys, 0)
 
+    def calling(self, called: tuple[str, ...]) -> Ground:
+        """The same rows, whose categories are called something else."""
+        made = replace(self, called=called)
+        same = ("mask_keys", "_found")  # what is known of the rows does not hang on names
+        made.__dict__.update({name: self.__dict__[name] for name in same if name in self.__dict__})
+        return made
+
     def at(self, rows: NDArray[np.intp]) -> Ground:
         """Some rows."""
         return replace(self, said=self.said.at(rows), run=self.run[rows])

@@ -213,7 +213,7 @@ class Draft(NucleusMap):
 
     def call(self, called: tuple[str, ...]) -> None:
         """Give the categories of the ground other names, as `Ground.called` has them."""
-        self._ground = replace(self._ground, called=called)
+        self._ground = self._ground.calling(called)
 
     def rename(self, name: str, to: str) -> None:
         """Give a category another name."""

@@ -26,5 +26,5 @@ class SelectionLine(Text):
 
     def _show(self) -> None:
         model = self._model
-        words = selection_words(model.state, model.selected, model.sure_above)
+        words = selection_words(model.table, model.selected, model.sure_above)
         self.setText(words or NOTHING)
