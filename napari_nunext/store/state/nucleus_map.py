@@ -21,7 +21,7 @@ from napari_nunext.core.nuclei import points_of
 from napari_nunext.core.predictions import Predictions
 from napari_nunext.core.uids import as_uuids
 from napari_nunext.store.state.ground import Ground, with_names
-from napari_nunext.store.state.reviewed import ReviewedNucleus, recategorised
+from napari_nunext.store.state.reviewed import ReviewedNucleus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -211,15 +211,16 @@ class Draft(NucleusMap):
         """Let a nucleus that did not stand be the last."""
         self._added[nucleus.uid] = nucleus
 
-    def call(self, called: tuple[str, ...]) -> None:
-        """Give the categories of the ground other names, as `Ground.called` has them."""
-        self._ground = self._ground.calling(called)
-
     def rename(self, name: str, to: str) -> None:
         """Give a category another name."""
-        for n in [n for n in self.touched() if n.nucleus.category == name]:
-            self.put(n.uid, replace(n, nucleus=recategorised(n.nucleus, to)))
-        self.call(tuple(to if each == name else each for each in self._ground.called))
+        called = tuple(to if each == name else each for each in self._ground.called)
+        self._ground = self._ground.calling(called)
+        for row, nucleus in self._changed.items():
+            if nucleus is not None and nucleus.nucleus.category == name:
+                self._changed[row] = nucleus.of_category(to)
+        for uid, nucleus in self._added.items():
+            if nucleus.nucleus.category == name:
+                self._added[uid] = nucleus.of_category(to)
 
     def let_go(self, rows: NDArray[np.bool_]) -> None:
         """Let rows of the ground, shape (N,), and whatever stands in their place be no more."""

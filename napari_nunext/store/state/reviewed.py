@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.nuclei import Nucleus
@@ -38,6 +38,10 @@ class ReviewedNucleus:
     def is_human(self) -> bool:
         """Whether a person placed it."""
         return self.run_id is None
+
+    def of_category(self, category: str) -> ReviewedNucleus:
+        """The same nucleus, whose category is called something else."""
+        return replace(self, nucleus=recategorised(self.nucleus, category))
 
 
 def recategorised(n: Nucleus, category: str) -> Nucleus:

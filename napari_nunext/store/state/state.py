@@ -152,11 +152,8 @@ class FieldState:
         if step is None or any(self._is_hidden(uid) for uid in step.nuclei):
             return None
         fold.marks = step.marks
-        if step.aliases is not None:
-            fold.aliases = step.aliases
-            fold.nuclei.call(step.called)
-            for touched in step.renamed:
-                fold.nuclei.put(touched.uid, touched)
+        if step.aliases is not None and step.before is not None:
+            fold.aliases, fold.nuclei = step.aliases, step.before.edited()
         for uid, (nucleus, deleted_xy) in step.nuclei.items():
             fold.nuclei.put(uid, nucleus)
             if deleted_xy is None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.store.event import Event
     from napari_nunext.store.state.folding import Fold, Marks
+    from napari_nunext.store.state.nucleus_map import NucleusMap
     from napari_nunext.store.state.reviewed import ReviewedNucleus
 
     Entry: TypeAlias = tuple[ReviewedNucleus | None, tuple[float, float] | None]
@@ -41,10 +42,8 @@ class Step:
     """The field's marks as they were."""
     aliases: dict[str, str] | None = None
     """What had become of categories' names, where it changed that; None where it did not."""
-    called: tuple[str, ...] = ()
-    """What the categories of untouched nuclei were called, where it changed names."""
-    renamed: tuple[ReviewedNucleus, ...] = ()
-    """Touched nuclei whose category it renamed, as they were; none of its events is about them."""
+    before: NucleusMap | None = None
+    """All nuclei as they were, where it changed that: a new name may be every nucleus'."""
 
     def may_hold_any(self, uids: Collection[UUID]) -> bool:
         """Whether what it replaced depends on any of these nuclei; an acceptance does on all."""
@@ -128,10 +127,8 @@ class Recorder:
             self._since = at + 1
             return
         if renames:
-            name = event.payload["name"]
-            old = tuple(n for n in fold.nuclei.touched() if n.nucleus.category == name)
-            called = fold.nuclei.ground.called
-            self._steps.append(Step(event.group, at, {}, fold.marks, fold.aliases, called, old))
+            before = fold.nuclei.finished()
+            self._steps.append(Step(event.group, at, {}, fold.marks, fold.aliases, before))
         elif last is None:
             self._steps.append(Step(event.group, at, {}, fold.marks))
         else:
