@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from napari_nunext.core.errors import ServerUnavailableError
 from napari_nunext.core.nuclei import UNCATEGORISED, Category
+from napari_nunext.core.uids import as_uuids
 from napari_nunext.review.background import in_words
 from napari_nunext.review.colors import in_free_colors
 from napari_nunext.review.finding.checkup import examine
@@ -180,8 +181,8 @@ class Finder:
         run = paused_run(self._model.state)
         if run is None:
             return
-        session, run_id = self._session, run.run_id
-        session.writer.submit(lambda: session.project.finish_run(run_id, "cancelled"))
+        session, project, run_id = self._session, self._session.project, run.run_id
+        session.writer.submit(lambda: project.finish_run(run_id, "cancelled"))
         ended = session.state_of(run.image_sha256).with_finished(run_id, "cancelled")
         session.show_state(run.image_sha256, ended)
         session.notify(Notice("Stopped. What was found so far stays."))
@@ -221,9 +222,9 @@ class Finder:
         state = session.state_of(sha256)
         self.learn_categories([c.name for c in started.info.model.categories])
         if resumed:
-            kept = {nucleus.uid for nucleus in started.nuclei}
-            dropped = {n.uid for n in state.runs[started.run_id].nuclei} - kept
-            self._seen_before = frozenset(dropped & {event.uid for event in state.events})
+            before = state.runs[started.run_id].nuclei.uids
+            dropped = as_uuids(before[started.nuclei.rows_of(before) < 0])
+            self._seen_before = frozenset(dropped) & {event.uid for event in state.events}
         else:
             self._seen_before = frozenset()
             if search.wanted.run is not None:
