@@ -267,7 +267,10 @@ def _counted(asked: Asked, field: NucleusField) -> dict[str, Any]:
         "think": said.think,
         "choice": said.choice,
         "boxes": [{"box": list(b.box.as_tuple()), "label": b.label} for b in said.boxes],
-        "evidence": [str(uid) for uid in said.evidence],
+        "evidence": [
+            {"uid": str(uid), "x": x, "y": y}
+            for uid, (x, y) in zip(said.evidence, said.places_xy, strict=True)
+        ],
     }
 
 

@@ -68,7 +68,8 @@ def test_the_nuclei_of_a_project_answer(run, tile, project):
     )  # fmt: skip
     assert code == 0
     assert (said["answer"], said["choice"], said["answered"]) == ("lymphocyte", 1, True)
-    assert len(said["evidence"]) == len(set(map(UUID, said["evidence"]))) == 3
+    assert [(each["x"], each["y"]) for each in said["evidence"]] == [(10, 10), (12, 60), (20, 30)]
+    assert len({UUID(each["uid"]) for each in said["evidence"]}) == 3
     assert (said["image"], said["answerer"], said["region"]) == ("tile.png", "counts", None)
 
 

@@ -55,6 +55,8 @@ class CountsAnswer:
     boxes: tuple[AnswerBox, ...] = ()
     evidence: tuple[UUID, ...] = ()
     """The nuclei that it rests on."""
+    places_xy: tuple[tuple[float, float], ...] = ()
+    """Their centroids, level-0 px."""
     choice: int | None = None
     """Which option."""
     answered: bool = True
@@ -99,6 +101,7 @@ def answer_from_counts(question: Question, field: NucleusField) -> CountsAnswer:
         " ".join([found.figures, *_remarks(asked, found, field)]),
         found.boxes,
         tuple(as_uuids(field.nuclei.uids[found.indices])),
+        tuple((x, y) for x, y in field.nuclei.points_xy[found.indices].tolist()),
         choice,
     )
 

@@ -49,7 +49,7 @@ class Question:
 
     def __post_init__(self) -> None:
         needed = {
-            "question": ("a question", self.text),
+            "question": ("a question", self.text.strip("? ")),
             "subtype": ("two categories or more", "".join(self.options[1:])),
             "lesions": ("a category of lesions and an organ", self.text and self.organ),
         }

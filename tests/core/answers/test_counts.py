@@ -180,6 +180,7 @@ def test_an_empty_field_has_answers_too():
 def test_the_evidence_is_the_nuclei_that_count(field):
     said = ask(field, "How many tumour cells are there?")
     assert said.evidence == tuple(UUID(int=i) for i in (6, 7, 8))
+    assert said.places_xy[0] == pytest.approx((700, 1000))
     assert '"tumour" was taken for Tumour or epithelial.' in said.think
     assert ask(field, "Where are most lymphocytes?").evidence == tuple(
         UUID(int=i) for i in range(6)

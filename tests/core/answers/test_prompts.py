@@ -62,6 +62,8 @@ def test_text_is_put_on_one_line_and_kept_as_it_is_otherwise():
     ("fields", "words"),
     [
         ({"task": "question", "text": "  "}, "give a question"),
+        ({"task": "question", "text": " ??"}, "give a question"),
+        ({"task": "poem", "text": "x"}, "expected one of question"),
         ({"task": "subtype", "options": ("one",)}, "two categories"),
         ({"task": "lesions", "text": "tumour"}, "an organ"),
         ({"task": "question", "text": "?" * 100_000}, "100000 characters"),
