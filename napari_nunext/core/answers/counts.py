@@ -85,10 +85,12 @@ def answer_from_counts(question: Question, field: NucleusField) -> CountsAnswer:
     asked = _asked(question, field)
     if isinstance(asked, Declined):
         return _declined(asked.why)
-    if asked.measure == "ki67" and not all(
-        _marked(field, sign) for sign in ("positive", "negative")
-    ):
-        return _declined("A Ki-67 index needs categories of positive and of negative nuclei.")
+    if asked.measure == "ki67":
+        signs = [_marked(field, sign) for sign in ("positive", "negative")]
+        if not all(signs):
+            return _declined("A Ki-67 index needs categories of positive and of negative nuclei.")
+        if set(asked.categories) - {name for marked in signs for name in marked}:
+            return _declined("The Ki-67 index here is that of all nuclei, not of some categories.")
     found = _FINDERS[asked.measure](asked, question, field)
     choice = _choice(found, question.options)
     answer = found.said

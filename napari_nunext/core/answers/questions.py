@@ -101,6 +101,7 @@ PLAIN = _all_of(
 _OF_MEASURES = frozenset(re.findall(r"[a-z0-9-]+", " ".join(pattern for _, pattern in _MEASURES)))
 _NUMBERS = {word: i for i, word in enumerate(("two", "three", "four", "five", "six"), start=2)}
 _BOUND = re.compile(r"(at least|at most|more than|over|fewer than|less than) (\d+)")
+_JOINING = _all_of("and or than")
 _COMPARING = _all_of("more fewer less least than over")
 
 
@@ -129,14 +130,15 @@ class Declined:
 def understand(question: str, categories: Sequence[str]) -> Asked | Declined:
     """What `question` asks, where these categories are told apart."""
     words = _words(question)
-    named, loosely, rest = _named(words, categories)
+    spoken = _spoken(words, categories)
+    named = tuple(dict.fromkeys(name for kind in spoken.kinds for name in kind))
     text = " ".join(words)
     measure = next((m for m, pattern in _MEASURES if re.search(rf"\b({pattern})\b", text)), None)
     if measure is None:
         return Declined("The question asks for nothing that nuclei can be counted for.")
     bound = _BOUND.search(text)
     known = PLAIN | _OF_MEASURES | ({bound[2]} if bound else frozenset())
-    if unknown := [word for word in rest if word not in known]:
+    if unknown := [word for word in spoken.rest if word not in known]:
         quoted = ", ".join(f'"{word}"' for word in dict.fromkeys(unknown))
         told_apart = ", ".join(categories) or "none"
         return Declined(f"What does {quoted} mean here? The categories are: {told_apart}.")
@@ -147,9 +149,12 @@ def understand(question: str, categories: Sequence[str]) -> Asked | Declined:
         or (compares and not bound and measure not in ("more", "dominant"))
     ):
         return Declined("What is to be compared? Name two categories, or a category and a number.")
+    if len(set(spoken.kinds)) > 1 and not _JOINING & set(spoken.rest):
+        # "positive tumour nuclei" are those that are both, and no category says so.
+        return Declined(f"Nuclei that are both are not told apart: {', '.join(named)}.")
     if bound is None:
-        return Asked(measure, named, loosely=loosely)
-    return Asked(measure, named, bound[1], int(bound[2]), loosely)
+        return Asked(measure, named, loosely=spoken.loosely)
+    return Asked(measure, named, bound[1], int(bound[2]), spoken.loosely)
 
 
 def _words(text: str) -> list[str]:
@@ -187,11 +192,19 @@ def means(name: str, word: str) -> bool:
     return any(_concept(word) == _concept(each) for each in telling_words(name))
 
 
-def _named(
-    words: list[str], categories: Sequence[str]
-) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...], list[str]]:
-    """Categories that the words name, loosely named ones, and the words that name none."""
-    named: dict[str, None] = {}
+@dataclass(frozen=True, slots=True)
+class _Spoken:
+    """The words of a question, by what they do."""
+
+    kinds: tuple[tuple[str, ...], ...]
+    """The categories that each word names which names some."""
+    loosely: tuple[tuple[str, str], ...]
+    rest: tuple[str, ...]
+    """Words that name none."""
+
+
+def _spoken(words: list[str], categories: Sequence[str]) -> _Spoken:
+    kinds: list[tuple[str, ...]] = []
     loosely: list[tuple[str, str]] = []
     rest: list[str] = []
     left = list(words)
@@ -200,15 +213,16 @@ def _named(
     while left:
         whole = next(((n, name) for n, name in spelled if n and left[: len(n)] == n), None)
         if whole is not None and whole[0] != ["nucleus"]:
-            named[whole[1]] = None
+            kinds.append((whole[1],))
             del left[: len(whole[0])]
             continue
         word = left.pop(0)
-        meant = [] if word in PLAIN else [name for name in categories if means(name, word)]
+        meant = () if word in PLAIN else tuple(name for name in categories if means(name, word))
         for name in meant:
-            named[name] = None
             if len({_concept(each) for each in telling_words(name)}) > 1:
                 loosely.append((word, name))
-        if not meant:
+        if meant:
+            kinds.append(meant)
+        else:
             rest.append(word)
-    return tuple(named), tuple(loosely), rest
+    return _Spoken(tuple(kinds), tuple(dict.fromkeys(loosely)), tuple(rest))

@@ -204,6 +204,29 @@ def test_a_ki67_index_is_positive_among_stained_nuclei():
     assert len(said.evidence) == 3
 
 
+@pytest.mark.parametrize(
+    ("question", "why"),
+    [
+        ("What is the Ki-67 index of the tumour?", "not of some categories"),
+        ("How many positive tumour nuclei are there?", "both are not told apart"),
+        ("What percentage of tumour nuclei are positive?", "both are not told apart"),
+    ],
+)
+def test_nuclei_that_are_two_things_at_once_are_not_guessed(question, why):
+    rows = [(0.1, 0.1, "Positive"), (0.2, 0.2, "Negative"), (0.3, 0.3, "Tumour")]
+    said = ask(NucleusField.of(nuclei(*rows), REGION, MPP), question)
+    assert not said.answered
+    assert why in said.answer
+
+
+def test_a_word_of_several_categories_counts_them_all():
+    rows = [(0.1, 0.1, "Tumour positive"), (0.2, 0.2, "Tumour negative"), (0.3, 0.3, "Stromal")]
+    field = NucleusField.of(nuclei(*rows), REGION, MPP)
+    assert ask(field, "How many tumour nuclei are there?").answer == "2"
+    assert ask(field, "How many tumour positive nuclei are there?").answer == "1"
+    assert ask(field, "What is the Ki-67 index?").answer == "50.0 %"
+
+
 def test_unsure_nuclei_are_mentioned():
     field = NucleusField.of(nuclei(*ROWS, confidence=0.3), REGION, MPP)
     assert "11 of these nuclei have a confidence under 0.5." in ask(field, "How many nuclei?").think
