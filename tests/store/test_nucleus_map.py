@@ -225,3 +225,19 @@ def test_what_nobody_touched_is_made_once_for_those_who_ask_by_name() -> None:
     assert nuclei[said[0].uid] is nuclei[said[0].uid]
     with pytest.raises(KeyError):
         nuclei[uuid4()]
+
+
+def test_each_mask_has_a_number_of_its_own_and_keeps_it() -> None:
+    uids = [uuid4() for _ in range(200)]
+    said = [Nucleus(uid, 1.0, 2.0, "A", 0.5, SQUARE) for uid in uids]
+    moved = [replace(n, mask=SQUARE.moved(1, 0)) for n in said]
+
+    def keys(nuclei: list[Nucleus]) -> list[int]:
+        draft = NucleusMap().edited()
+        draft.grow(Predictions.of(nuclei), np.arange(len(nuclei)), RUNS[0], {})
+        return draft.finished().ground.mask_keys.tolist()
+
+    assert len({*keys(said), *keys(moved)}) == 400
+    assert max(keys(said)) < 0
+    assert keys(said[::-1]) == keys(said)[::-1]
+    assert keys([replace(n, mask=None) for n in said]) == [0] * 200

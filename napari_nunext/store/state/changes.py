@@ -71,7 +71,7 @@ def _other_rows(before: NucleusMap, after: NucleusMap) -> tuple[NDArray[np.intp]
     alike = (
         stood[was]
         & (one.said.points_xy[was] == other.said.points_xy[rows]).all(axis=1)
-        & (one.said.masks.drawn[was] == other.said.masks.drawn[rows])  # outlined once
+        & (one.mask_keys[was] == other.mask_keys[rows])
         & _are_of_one_category(one, was, other, rows)
     )
     stood[was[alike]] = False

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.nuclei import Nucleus
 
+_MIXERS = np.random.default_rng(0).integers(2**64, size=6, dtype=np.uint64) | np.uint64(1)
+"""Odd, so that no two numbers become the same when one is multiplied."""
+
 
 @dataclass(frozen=True, eq=False)
 class Ground:
@@ -75,10 +78,12 @@ class Ground:
     def mask_keys(self) -> NDArray[np.int64]:
         """A number below 0 for each mask of a run, which no other has; 0 for no mask.
 
-        It follows from the uid alone: a run outlines a nucleus once.
+        It follows from uid and box: a run outlines a nucleus once, but one that goes on after it
+        was broken off may give the uid of a window that was not done to another nucleus.
         """
-        first, second = np.ascontiguousarray(self.said.uids).view(">u8").astype(np.uint64).T
-        mixed = first * np.uint64(0x9E3779B97F4A7C15) + second * np.uint64(0xD1B54A32D192ED03)
+        halves = np.ascontiguousarray(self.said.uids).view(">u8").astype(np.uint64)
+        numbers = np.column_stack((halves, self.said.masks.boxes_px.astype(np.uint64)))
+        mixed = (numbers * _MIXERS).sum(axis=1, dtype=np.uint64)
         keys = -(mixed >> np.uint64(1)).astype(np.int64) - 1
         return np.where(self.said.masks.drawn & (self.run >= 0), keys, 0)
 
