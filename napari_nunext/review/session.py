@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from psygnal import Signal
 
 from napari_nunext.core.nuclei import UNCATEGORISED, Category, default_categories
+from napari_nunext.core.uids import as_uids
 from napari_nunext.review.background import Background
 from napari_nunext.review.colors import next_color
 from napari_nunext.review.fields import status_of
@@ -255,9 +256,19 @@ class Session:
         old = self._states[sha256]
         self._follow(stamped)
         self.show_state(sha256, state)
+        self._keep_what_is_named(old, stamped)
         self.writer.submit(partial(self.project.append, stamped))
         if (state.acceptances, state.flagged) != (old.acceptances, old.flagged):
             self.truth_changed.emit()
+
+    def _keep_what_is_named(self, state: FieldState, stamped: Sequence[Event]) -> None:
+        """Record the predictions that events are about, of windows still being searched, first."""
+        uids = as_uids(event.uid for event in stamped if event.uid is not None)
+        for run in state.runs.values():
+            if run.status == "running":
+                rows = run.nuclei.rows_of(uids)
+                nuclei = run.nuclei.at(rows[rows >= 0])
+                self.writer.submit(partial(self.project.keep_unfinished, run.run_id, nuclei))
 
     def _follow(self, stamped: Sequence[Event]) -> None:
         for _, gesture in groupby(stamped, key=lambda event: id(event.group)):

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.nuclei import Category, Nucleus
     from napari_nunext.core.shapes.masks import Mask
+    from napari_nunext.core.uids import Uids
     from napari_nunext.store.entries import (
         ImageEntry,
         Origin,
@@ -246,17 +247,7 @@ class Project:
         return run.run_id
 
     def add_windows(self, run_id: str, windows: Sequence[RunWindow]) -> None:
-        """Record windows that a running run is done with, also those in which it found nothing.
-
-        They never change afterwards.
-
-        Raises
-        ------
-        StoreError
-            If one is recorded already.
-        InputError
-            If a nucleus is not what a model may say, or its uid is not that of its place.
-        """
+        """Record windows that a running run is done with; errors are those of `Windows.add`."""
         with self._writing() as connection:
             runs.while_running(connection, run_id).add(windows)
 
@@ -268,11 +259,18 @@ class Project:
     def add_predictions(self, run_id: str, nuclei: Iterable[Nucleus]) -> None:
         """Append predictions of a running run that are of no window, as those of a file are.
 
-        They keep their uids, and never change afterwards. What a window has found that is not done
-        may be recorded so, too; it goes when the run goes on.
+        They keep their uids, and never change afterwards.
         """
         with self._writing() as connection:
             runs.while_running(connection, run_id).add_unplaced(Predictions.of(nuclei))
+
+    def keep_unfinished(self, run_id: str, nuclei: Iterable[Nucleus]) -> None:
+        """Record what a running run found in windows that it is not done with; twice is once.
+
+        It goes when the run goes on, but for what an event is about: record it before the event.
+        """
+        with self._writing() as connection:
+            runs.while_running(connection, run_id).keep(Predictions.of(nuclei))
 
     def hide_predictions(self, run_id: str, uids: Collection[UUID]) -> None:
         """Record that the server took predictions back at a seam."""
@@ -289,10 +287,13 @@ class Project:
         with self._writing() as connection:
             runs.while_running(connection, run_id).add_found(found)
 
-    def go_on_with_run(self, run_id: str) -> None:
-        """Open an interrupted run again, without what its unfinished windows had found."""
+    def go_on_with_run(self, run_id: str) -> Uids:
+        """Open an interrupted run again, without what its unfinished windows had found.
+
+        What an event is about stays; the uids of that are returned, shape (N, 16).
+        """
         with self._writing() as connection:
-            runs.go_on(connection, run_id)
+            return runs.go_on(connection, run_id)
 
     def finish_run(self, run_id: str, status: RunStatus) -> None:
         """Close a run as ``"complete"``, ``"cancelled"`` or ``"interrupted"``.

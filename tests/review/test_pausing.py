@@ -11,6 +11,7 @@ from PIL import Image
 from napari_nunext.core.errors import ServerUnavailableError
 from napari_nunext.core.uids import place_in_window
 from napari_nunext.review.correcting.coverage import unseen_parts
+from napari_nunext.review.finding import search
 from napari_nunext.serving.jobs.detection_events import detect_events
 from napari_nunext.serving.protocol import Masks, WindowDone
 from napari_nunext.store import Project
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from napari_nunext.core.nuclei import Nucleus
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.serving.protocol import DetectRequest
 
@@ -37,12 +39,13 @@ class Searching(FakeClient):
         self.after: Callable[[Any], None] = lambda event: None
         self.model = model_info(window_px=64, mpp=0.5)
         self.searched: list[int] = []
+        self.jitter_px = 3.0
 
     def detect(self, request: DetectRequest, *, patience: object = None) -> Iterator[Any]:
         self._answer()
         self.requests.append(request)
         ticks = iter(range(10**9))
-        oracle = Oracle(self.truth, WIDTH, HEIGHT, jitter_px=3.0)
+        oracle = Oracle(self.truth, WIDTH, HEIGHT, jitter_px=self.jitter_px)
         for event in detect_events(
             oracle,
             request,
@@ -244,6 +247,76 @@ def test_a_nucleus_of_a_window_that_was_not_done_keeps_what_people_said_of_it(
     controller.go_on()
     assert controller.model.state.nuclei[half.uid].nucleus.x_px == half.x_px + 1.5
     standing(controller)
+
+
+@pytest.mark.parametrize("how", ["paused", "killed"])
+def test_what_people_said_of_half_a_window_is_of_no_other_nucleus_when_it_is_searched_again(
+    how: str,
+    reviews: Callable[[str], ReviewController],
+    server: SearchingServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server.fake.jitter_px = 0.5
+    apart = np.stack(np.meshgrid(np.arange(5, WIDTH, 11), np.arange(5, HEIGHT, 11)), -1)
+    server.fake.truth = np.random.default_rng(7).permutation(apart.reshape(-1, 2).astype(float))
+    monkeypatch.setattr(search, "BATCH_S", 0.0)
+    controller = reviews("torn")
+    said: list[Nucleus] = []
+
+    class Killed(BaseException):
+        pass
+
+    def speak(event: Any) -> None:
+        runs = controller.model.state.runs.values()
+        if said or event.event != "points" or not runs:
+            return
+        (run,) = runs
+        done = controller.session.project.windows_done(run.run_id)
+        half = [n for n in run.nuclei if place_in_window(run.run_id, n.uid)[0] not in done]
+        if len(half) < 6:
+            return
+        said.extend(half[:3])
+        moved, deleted, relabelled = said
+        controller.move_nuclei({moved.uid: (moved.x_px + 3, moved.y_px)})
+        controller.delete_nuclei([deleted.uid])
+        controller.relabel_nuclei([relabelled.uid], "Odd")
+        if how == "paused":
+            controller.pause()
+            return
+        monkeypatch.setattr(search.Search, "_conclude", lambda self, status: None)
+        raise Killed
+
+    server.fake.after = speak
+    if how == "paused":
+        controller.find_nuclei()
+    else:
+        with pytest.raises(Killed):
+            controller.find_nuclei()
+        controller.session.project.close()  # as a process that ends lets go of it
+        monkeypatch.undo()
+        controller = reviews("torn")
+    server.fake.after = lambda event: None
+    moved, deleted, relabelled = said
+
+    def check() -> None:
+        nuclei = controller.model.state.nuclei
+        assert nuclei[moved.uid].nucleus.x_px == moved.x_px + 3
+        assert nuclei[relabelled.uid].nucleus.category == "Odd"
+        assert nuclei[relabelled.uid].nucleus.x_px == relabelled.x_px
+        assert {n.uid for n in nuclei.values() if n.touched} == {moved.uid, relabelled.uid}
+        for gone in (moved, deleted):
+            assert nuclei.near(gone.x_px, gone.y_px, 2.0) == []
+
+    check()
+    server.fake.truth = server.fake.truth[::-1]  # each window says the same in another order
+    controller.go_on()
+    assert status(controller) == ["complete"]
+    check()
+    standing(controller)
+    whole = reviews("whole")
+    whole.find_nuclei()
+    assert len(controller.model.state.nuclei) == len(whole.model.state.nuclei) - 1
 
 
 def test_a_paused_field_was_not_searched_whole_and_accepting_it_says_so(

@@ -9,8 +9,8 @@ from napari_nunext.core.errors import StoreError
 from napari_nunext.core.nuclei import Nucleus
 from napari_nunext.core.predictions import Predictions
 from napari_nunext.core.shapes.masks import Mask
-from napari_nunext.core.uids import uid_in_window
-from napari_nunext.store import Project, RunFound, RunWindow
+from napari_nunext.core.uids import as_uuids, uid_in_window
+from napari_nunext.store import Project, RunFound, RunWindow, events
 from tests.store.conftest import IMAGE, entry, run_info
 
 
@@ -84,6 +84,35 @@ def test_a_run_goes_on_without_what_unfinished_windows_had_found(path, how):
     (run,) = project.predictions(IMAGE)
     assert (run.status, run.hidden) == ("complete", {part.uid})
     assert [n.uid for n in run.nuclei] == [one.uid, part.uid]
+    project.close()
+
+
+def test_what_was_said_of_half_a_window_keeps_its_nucleus(path):
+    project, run_id = begun(path)
+    named, lost, masked, whole = (
+        seen(run_id, window, (1, 2), (3, 4))[place]
+        for window, place in ((1, 1), (1, 0), (2, 0), (3, 0))
+    )
+    square = Mask.from_array(np.ones((2, 2), dtype=bool), 1, 1)
+    project.keep_unfinished(run_id, [named, lost, masked, whole])
+    project.set_masks(run_id, {masked.uid: square})
+    project.add_windows(run_id, [window(3, [whole])])
+    project.append([events.delete(IMAGE, named.uid), events.flag_nucleus(IMAGE, masked.uid, True)])
+    project.finish_run(run_id, "interrupted")
+    kept = project.go_on_with_run(run_id)
+    assert set(as_uuids(kept)) == {named.uid, masked.uid}
+    (run,) = project.predictions(IMAGE)
+    assert {n.uid: n.mask for n in run.nuclei} == {
+        named.uid: None,
+        masked.uid: square,
+        whole.uid: None,
+    }
+    again = seen(run_id, 1, (5, 5), (6, 6), (7, 7))[2:]
+    project.add_windows(run_id, [window(1, again), window(2, [])])
+    project.finish_run(run_id, "interrupted")
+    project.go_on_with_run(run_id)
+    (run,) = project.predictions(IMAGE)
+    assert {n.uid for n in run.nuclei} == {named.uid, masked.uid, whole.uid, again[0].uid}
     project.close()
 
 

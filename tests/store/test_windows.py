@@ -111,13 +111,14 @@ def test_nuclei_of_a_window_have_the_uids_of_their_places(project, run):
     others = {
         "of another window": replace(right, number=2),
         "of another run": found(str(uuid4()), 1, (1, 1)),
-        "in another order": replace(right, nuclei=right.nuclei[::-1]),
         "of their own": RunWindow(1, Predictions.of([predicted(1, 1)])),
     }
     for window in others.values():
-        with pytest.raises(InputError, match="other uids than follow"):
+        with pytest.raises(InputError, match="uids of another run or window"):
             project.add_windows(run, [window])
     assert project.windows_done(run) == {}
+    project.add_windows(run, [replace(right, nuclei=right.nuclei[::-1])])
+    assert said(project) == list(right.nuclei[::-1]), "in any order, with the uids kept"
 
 
 def test_a_run_has_no_two_nuclei_of_one_uid(project, run):
@@ -129,10 +130,15 @@ def test_a_run_has_no_two_nuclei_of_one_uid(project, run):
         with pytest.raises(StoreError, match="two nuclei of one uid"):
             project.add_predictions(run, again)
     part_of_a_window = Nucleus(uid_in_window(run, 1, 0), 1, 1)
-    project.add_predictions(run, [part_of_a_window])
-    with pytest.raises(StoreError, match="two nuclei of one uid"):
-        project.add_windows(run, [found(run, 1, (1, 1))])
-    assert said(project)[2:] == [part_of_a_window]
+    project.keep_unfinished(run, [part_of_a_window])
+    project.keep_unfinished(run, [part_of_a_window, of_a_window])
+    whole = found(run, 1, (1, 1), (4, 4))
+    project.add_windows(run, [whole])
+    assert said(project)[2:] == [part_of_a_window, whole.nuclei[1]], "kept once"
+    project.keep_unfinished(run, whole.nuclei)
+    assert len(said(project)) == 4
+    project.set_masks(run, {n.uid: DOT for n in whole.nuclei})
+    assert [n.mask for n in said(project)[2:]] == [DOT, DOT]
 
 
 @settings(

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_nunext.core.seams import near_seams
 from napari_nunext.core.tiling import plan_grid
-from napari_nunext.core.uids import as_uids, windows_of
-from napari_nunext.serving.client.found import Earlier, Seen
+from napari_nunext.core.uids import as_uids, as_uuids, place_in_window, windows_of
+from napari_nunext.serving.client.found import Earlier, Held, Seen
+from napari_nunext.store.state.folding import REPEAT_RADIUS_UM
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
+
     from napari_nunext.core.geometry import Box
+    from napari_nunext.core.nuclei import Nucleus
     from napari_nunext.core.tiling import WindowGrid
     from napari_nunext.serving.client.found import Finish
     from napari_nunext.serving.protocol import Started
@@ -72,6 +77,34 @@ def earlier_of(run: Run, image: Box, windows: Mapping[int, Finish]) -> Earlier:
         others=int(others.sum()),
         others_outlined=int((others & nuclei.masks.drawn).sum()),
     )
+
+
+def held_of(run: Run, is_unfinished: NDArray[np.bool_], is_held: NDArray[np.bool_]) -> Held:
+    """What stays of the windows of a run that are searched again.
+
+    Parameters
+    ----------
+    run : Run
+    is_unfinished : ndarray of bool, shape (N,)
+        Which of its nuclei were found in windows that are not done.
+    is_held : ndarray of bool, shape (N,)
+        Which of them somebody said something of.
+    """
+    nuclei: dict[int, list[Nucleus]] = defaultdict(list)
+    places = 0
+    uids = as_uuids(run.nuclei.uids[is_unfinished])
+    for uid, nucleus, stays in zip(
+        uids,
+        run.nuclei.at(np.flatnonzero(is_unfinished)),
+        is_held[is_unfinished].tolist(),
+        strict=True,
+    ):
+        at = place_in_window(run.run_id, uid)
+        if at is not None:
+            places = max(places, at[1] + 1)
+            if stays:
+                nuclei[at[0]].append(nucleus)
+    return Held(nuclei, REPEAT_RADIUS_UM / run.info.mpp, places)
 
 
 def _grid(info: RunInfo, image: Box) -> WindowGrid:

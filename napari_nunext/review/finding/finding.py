@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal
 
 from napari_nunext.core.errors import ServerUnavailableError
 from napari_nunext.core.nuclei import UNCATEGORISED, Category
-from napari_nunext.core.uids import as_uuids
 from napari_nunext.review.background import in_words
 from napari_nunext.review.colors import in_free_colors
 from napari_nunext.review.finding.checkup import examine
@@ -19,7 +18,6 @@ from napari_nunext.store import events
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from uuid import UUID
 
     from napari_nunext.core.geometry import Box
     from napari_nunext.review.finding.search import SearchNews
@@ -45,7 +43,6 @@ class Finder:
         self._server = server
         self._search: Search | None = None
         self._wanted_model = ""
-        self._seen_before: frozenset[UUID] = frozenset()
         """What a search that goes on may find again, of which people said something."""
         self._pauses = PauseWatch(session)
         session.left.connect(self._forget)
@@ -221,14 +218,8 @@ class Finder:
         session, sha256 = self._session, started.image_sha256
         state = session.state_of(sha256)
         self.learn_categories([c.name for c in started.info.model.categories])
-        if resumed:
-            before = state.runs[started.run_id].nuclei.uids
-            dropped = as_uuids(before[started.nuclei.rows_of(before) < 0])
-            self._seen_before = frozenset(dropped) & {event.uid for event in state.events}
-        else:
-            self._seen_before = frozenset()
-            if search.wanted.run is not None:
-                session.notify(Notice(ANEW_WORDS))
+        if not resumed and search.wanted.run is not None:
+            session.notify(Notice(ANEW_WORDS))
         session.show_state(sha256, state.with_run(started))
         if not resumed:
             region = started.info.region
@@ -237,11 +228,7 @@ class Finder:
     def _show_found(self, run_id: str, sha256: str, news: SearchNews) -> None:
         session = self._session
         before = state = session.state_of(sha256)
-        if news.nuclei and not self._seen_before.isdisjoint(n.uid for n in news.nuclei):
-            # People said something of them before the search was broken off.
-            run = state.runs[run_id]
-            state = state.with_run(replace(run, nuclei=run.nuclei.joined(news.nuclei)))
-        elif news.nuclei:
+        if news.nuclei:
             state = state.with_predictions(run_id, news.nuclei)
         if news.hidden:
             state = state.with_hidden(run_id, news.hidden)

@@ -17,8 +17,8 @@ from uuid import UUID, uuid4
 import numpy as np
 
 from napari_nunext.core.errors import RequestRejectedError
-from napari_nunext.core.uids import uid_in_window, windows_of
-from napari_nunext.review.finding.earlier import earlier_of, plan_in_extra
+from napari_nunext.core.uids import UidIndex, uid_in_window, windows_of
+from napari_nunext.review.finding.earlier import earlier_of, held_of, plan_in_extra
 from napari_nunext.review.finding.pace import Pace
 from napari_nunext.review.finding.recording import Recording
 from napari_nunext.serving import protocol
@@ -275,11 +275,15 @@ class Search:
         )
 
     def _go_on(self, run: Run, done: list[int]) -> Run:
-        """The run as it is without what its unfinished windows had found."""
-        self._writer.call(lambda: self._project.go_on_with_run(run.run_id))
+        """The run as it is without what its unfinished windows had found; what is named stays."""
+        named = self._writer.call(lambda: self._project.go_on_with_run(run.run_id))
         self._recording = Recording(run.run_id, done)
-        rows = np.flatnonzero(np.isin(windows_of(run.run_id, run.nuclei.uids), done))
-        return replace(run, status="running", nuclei=run.nuclei.at(rows))
+        is_done = np.isin(windows_of(run.run_id, run.nuclei.uids), done)
+        is_held = UidIndex(named).rows_of(run.nuclei.uids) >= 0
+        self.found.hold(held_of(run, ~is_done, is_held))
+        return replace(
+            run, status="running", nuclei=run.nuclei.at(np.flatnonzero(is_done | is_held))
+        )
 
     def _news(self) -> SearchNews:
         """How far it is."""
@@ -315,5 +319,5 @@ class Search:
         self._pass_on()
         run_id, project, left = self.run_id, self._project, self.found.unfinished()
         if left:
-            self._writer.submit(lambda: project.add_predictions(run_id, left))
+            self._writer.submit(lambda: project.keep_unfinished(run_id, left))
         self._writer.submit(lambda: project.finish_run(run_id, status))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import ChainMap
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -100,6 +101,31 @@ class Earlier:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What stays of windows that are searched again: people said something of it.
+
+    What such a window sees in the place of one of these is that one. Everything else it sees has a
+    uid that nobody has used: what was said of a nucleus is never taken for another's.
+    """
+
+    nuclei: dict[int, list[Nucleus]]
+    """By window; they leave as they are seen again."""
+    radius_px: float
+    """How far apart two sightings of one nucleus may be."""
+    places: int
+    """How many places of every such window are used up."""
+
+    def let_go(self, window: int, x_px: float, y_px: float) -> Nucleus | None:
+        """The nucleus that lies there, which is held no longer; None where none does."""
+        here = self.nuclei.get(window, [])
+        near = min(here, key=lambda n: math.hypot(n.x_px - x_px, n.y_px - y_px), default=None)
+        if near is None or math.hypot(near.x_px - x_px, near.y_px - y_px) > self.radius_px:
+            return None
+        here.remove(near)
+        return near
+
+
 def any_uid(window: int, place: int) -> UUID:
     """A uid for a nucleus that nobody will look for by its window and its place in that."""
     return uuid4()
@@ -125,6 +151,7 @@ class Found:
     """How many nuclei have their masks."""
     finish: Literal["complete", "cancelled"] | None = None
     """How it ended; None before its last event."""
+    _held: Held = field(default_factory=lambda: Held({}, 0.0, 0))
     _hidden: dict[int, Nucleus] = field(default_factory=dict)
     _open: dict[int, list[int]] = field(default_factory=dict)
     """Indices of what the windows saw that are not done."""
@@ -134,6 +161,10 @@ class Found:
     def count(self) -> int:
         """How many nuclei stand."""
         return len(self.standing) + self._others
+
+    def hold(self, held: Held) -> None:
+        """Know nuclei of windows that are searched again: what is seen there is one of them."""
+        self._held = held
 
     def take(self, event: DetectEvent) -> FoundChange:
         """Add an event of the stream.
@@ -185,8 +216,12 @@ class Found:
                 self.standing[p.index] = self._hidden.pop(p.index)
                 back.append(self.standing[p.index].uid)
                 continue
+            held = self._held.let_go(event.window, p.x, p.y)
+            if held is not None:
+                self.standing[p.index] = held
+                continue
             here = self._open.setdefault(event.window, [])
-            uid = self.uid_of(event.window, len(here))
+            uid = self.uid_of(event.window, self._held.places + len(here))
             nucleus = Nucleus(uid, p.x, p.y, p.category or UNCATEGORISED, p.confidence)
             self.standing[p.index] = nucleus
             here.append(p.index)

@@ -55,6 +55,16 @@ def read(connection: Connection, image_sha256: str) -> tuple[Event, ...]:
     return tuple(_event(row) for row in connection.execute(query))
 
 
+def named(connection: Connection, image_sha256: str) -> list[UUID]:
+    """The nuclei of an image that events are about."""
+    table = schema.event.c
+    query = select(table.uid).distinct()
+    found = connection.scalars(
+        query.where(table.image_sha256 == image_sha256, table.uid.is_not(None))
+    )
+    return [UUID(uid) for uid in found]
+
+
 def read_gestures(connection: Connection, annotator: str) -> list[Gesture]:
     """What one person did and took back, in the order it was written.
 

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from napari_nunext.core.errors import InputError, StoreError
-from napari_nunext.core.uids import as_uuids
+from napari_nunext.core.uids import as_uids, as_uuids
 from napari_nunext.store.entries import FINAL_STATUSES, Run, RunInfo
-from napari_nunext.store.tables import schema
+from napari_nunext.store.tables import journal, schema
 from napari_nunext.store.tables.windows import Windows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_nunext.core.uids import Uids
     from napari_nunext.store.entries import RunStatus, WindowFinish
 
 _STATUS = select(schema.run.c.position, schema.run.c.status).where(
@@ -98,19 +99,27 @@ def _with_status(connection: Connection, run_id: str, *expected: RunStatus) -> W
     return Windows(connection, run_id, position)
 
 
-def go_on(connection: Connection, run_id: str) -> None:
+def go_on(connection: Connection, run_id: str) -> Uids:
     """Open a run again that was broken off, without what it found in windows that are not done.
+
+    Returns
+    -------
+    ndarray, shape (N, 16)
+        The uids of what it found in them and keeps: people said something of it.
 
     Raises
     ------
     StoreError
         If there is no such run, or it ended otherwise.
     """
-    _with_status(connection, run_id, "interrupted").drop_unplaced()
-    table = schema.run
+    windows, table = _with_status(connection, run_id, "interrupted"), schema.run
+    image_sha256 = connection.scalar(select(table.c.image_sha256).where(table.c.run_id == run_id))
+    assert image_sha256 is not None
+    kept = windows.drop_unfinished(as_uids(journal.named(connection, image_sha256)))
     connection.execute(
         update(table).where(table.c.run_id == run_id).values(status="running", finished_utc=None)
     )
+    return kept
 
 
 def windows_done(connection: Connection, run_id: str) -> dict[int, WindowFinish]:

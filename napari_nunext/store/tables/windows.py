@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sqlalchemy import Connection, delete, exc, insert, select
 
 from napari_nunext.core.errors import InputError, StoreError
+from napari_nunext.core.shapes.mask_column import MaskColumn
 from napari_nunext.core.uids import UidIndex, as_uids, place_in_window, uids_in_windows, windows_of
 from napari_nunext.store.entries import check_predictions
 from napari_nunext.store.tables import hidden, schema
@@ -67,28 +69,46 @@ class Windows:
         Raises
         ------
         StoreError
-            If one is there already, or a nucleus of one.
+            If one is there already.
         InputError
-            If a nucleus is not what a model may say, or has another uid than it should.
+            If a nucleus is not what a model may say, or its uid is not of the run and the window.
         """
-        numbers = [window.number for window in windows]
-        given = np.concatenate([as_uids(()), *(window.nuclei.uids for window in windows)])
-        counts = [len(window.nuclei) for window in windows]
-        if not np.array_equal(given, uids_in_windows(self._run_id, numbers, counts)):
-            raise InputError(
-                f"Nuclei of run {self._run_id} have other uids than follow from run, window and "
-                "place; see uids_in_windows."
-            )
-        self._check_is_free(given)
+        _, kept = self._unplaced()
         try:
             self._insert(
-                [window.nuclei for window in windows],
+                [self._besides(kept, window) for window in windows],
                 [{"number": window.number, "finish": window.finish} for window in windows],
             )
         except exc.IntegrityError as error:
             raise StoreError(
                 f"Run {self._run_id} is done with one of these already; a window is recorded once."
             ) from error
+
+    def _besides(self, kept: Uids, window: RunWindow) -> Predictions:
+        """The nuclei of a window but those that were kept before it was done."""
+        nuclei = window.nuclei
+        if (windows_of(self._run_id, nuclei.uids) != window.number).any():
+            raise InputError(
+                f"Nuclei of run {self._run_id} have uids of another run or window than "
+                f"{window.number}; see uids_in_windows."
+            )
+        if nuclei.by_uid.has_twins:
+            raise self._twins()
+        if not len(kept):
+            return nuclei
+        return nuclei.at(np.flatnonzero(UidIndex(kept).rows_of(nuclei.uids) < 0))
+
+    def keep(self, nuclei: Predictions) -> None:
+        """Append those nuclei of windows that are not done which are not there yet.
+
+        They get their masks as all others do.
+        """
+        numbers = windows_of(self._run_id, nuclei.uids)
+        done = [row.number for row in self._numbered(np.unique(numbers).tolist())]
+        _, kept = self._unplaced()
+        is_there = np.isin(numbers, done) | (UidIndex(kept).rows_of(nuclei.uids) >= 0)
+        new = nuclei.at(np.flatnonzero(~is_there))
+        self._insert_unplaced(replace(new, masks=MaskColumn.without_any(len(new))))
 
     def add_unplaced(self, nuclei: Predictions) -> None:
         """Append nuclei of no window, or of one that is not done, and keep their uids.
@@ -103,9 +123,10 @@ class Windows:
         done = set(windows_of(self._run_id, nuclei.uids).tolist()) - {-1}
         if nuclei.by_uid.has_twins or self._numbered(sorted(done)):
             raise self._twins()
-        self._check_is_free(nuclei.uids)
-        parts = [nuclei[start : start + BATCH] for start in range(0, len(nuclei), BATCH)]
-        self._insert(parts, [{"number": None, "finish": "end"}] * len(parts))
+        _, kept = self._unplaced()
+        if len(kept) and (UidIndex(kept).rows_of(nuclei.uids) >= 0).any():
+            raise self._twins()
+        self._insert_unplaced(nuclei)
 
     def add_masks(self, masks: Mapping[UUID, Mask]) -> None:
         """Record masks of predictions, each of which gets at most one.
@@ -141,12 +162,29 @@ class Windows:
         """Record that the server took predictions back, or that they stand again."""
         hidden.turn(self._connection, self._run, as_uids(uids), stand=stand)
 
-    def drop_unplaced(self) -> None:
-        """Forget what was found in windows that are not done: they are searched again."""
+    def drop_unfinished(self, named: Uids) -> Uids:
+        """Forget what was found in windows that are not done: they are searched again.
+
+        Parameters
+        ----------
+        named : ndarray, shape (N, 16)
+            Nuclei that stay nevertheless: somebody has said something of them.
+
+        Returns
+        -------
+        ndarray, shape (M, 16)
+            Those of them that were found in such windows.
+        """
         rows, masks = schema.run_window, schema.window_masks
-        unplaced = select(rows.c.position).where(self._mine, rows.c.number.is_(None))
+        is_unplaced = rows.c.number.is_(None)
+        nuclei = self.predictions(is_unplaced)
+        of_done = np.isin(windows_of(self._run_id, nuclei.uids), list(self.done()))
+        is_named = UidIndex(named).rows_of(nuclei.uids) >= 0
+        unplaced = select(rows.c.position).where(self._mine, is_unplaced)
         self._connection.execute(delete(masks).where(masks.c.run_window.in_(unplaced)))
-        self._connection.execute(delete(rows).where(self._mine, rows.c.number.is_(None)))
+        self._connection.execute(delete(rows).where(self._mine, is_unplaced))
+        self._insert_unplaced(nuclei.at(np.flatnonzero(of_done | is_named)))
+        return nuclei.uids[is_named & ~of_done]
 
     # Reading
 
@@ -157,16 +195,16 @@ class Windows:
         rows = self._connection.execute(query.order_by(table.number))
         return {row.number: row.finish for row in rows}
 
-    def predictions(self) -> Predictions:
-        """All that the run said, in the order in which it was recorded."""
+    def predictions(self, *which: ColumnElement[bool]) -> Predictions:
+        """What the run said, all or in these rows, in the order in which it was recorded."""
         window, masks = schema.run_window, schema.window_masks
         rows = self._connection.execute(
-            select(window).where(self._mine).order_by(window.c.position)
+            select(window).where(self._mine, *which).order_by(window.c.position)
         ).all()
         drawn = self._connection.execute(
             select(masks)
             .join(window, window.c.position == masks.c.run_window)
-            .where(self._mine)
+            .where(self._mine, *which)
             .order_by(masks.c.position)
         ).all()
         return predictions_of(self._run_id, rows, drawn)
@@ -181,7 +219,9 @@ class Windows:
         """Write nuclei, a row a part, with the other columns of that row."""
         check_predictions(parts)
         rows = [
-            columns_of(nuclei, with_uids=columns["number"] is None) | columns | {"run": self._run}
+            columns_of(nuclei, with_uids=self._needs_uids(columns["number"], nuclei))
+            | columns
+            | {"run": self._run}
             for nuclei, columns in zip(parts, more, strict=True)
         ]
         if rows:
@@ -196,6 +236,17 @@ class Windows:
                 }
             )
 
+    def _insert_unplaced(self, nuclei: Predictions) -> None:
+        parts = [nuclei[start : start + BATCH] for start in range(0, len(nuclei), BATCH)]
+        self._insert(parts, [{"number": None, "finish": "end"}] * len(parts))
+
+    def _needs_uids(self, number: int | None, nuclei: Predictions) -> bool:
+        """Whether uids have to be kept, for they do not follow from run, window and place."""
+        if number is None:
+            return True
+        follow = uids_in_windows(self._run_id, [number], [len(nuclei)])
+        return not np.array_equal(nuclei.uids, follow)
+
     def _insert_masks(self, masks: Mapping[int, Mapping[int, Mask]]) -> None:
         """Record the masks of nuclei by the position of their row and their place in it."""
         rows = [mask_columns_of(drawn) | {"run_window": at} for at, drawn in masks.items() if drawn]
@@ -208,21 +259,15 @@ class Windows:
         query = select(table.position).where(self._mine).order_by(table.position.desc())
         return list(self._connection.scalars(query.limit(count)))[::-1]
 
-    def _check_is_free(self, uids: Uids) -> None:
-        """Raise `StoreError` where a nucleus of no window has one of the uids."""
-        _, unplaced = self._unplaced()
-        if len(unplaced) and (UidIndex(unplaced).rows_of(uids) >= 0).any():
-            raise self._twins()
-
     def _twins(self) -> StoreError:
         return StoreError(
             f"Run {self._run_id} would have two nuclei of one uid; each nucleus has its own."
         )
 
     def _numbered(self, numbers: Sequence[int]) -> list[Any]:
-        """Number, position and count of those of these windows that are there."""
+        """Number, position, count and uids of those of these windows that are there."""
         table = schema.run_window.c
-        query = select(table.number, table.position, table.n).where(self._mine)
+        query = select(table.number, table.position, table.n, table.uids).where(self._mine)
         return [
             row
             for part in _parts(numbers)
@@ -242,26 +287,36 @@ class Windows:
     def _located(self, masks: Mapping[UUID, Mask]) -> dict[int, dict[int, Mask]]:
         """The masks of known nuclei, by the position of their row and their place in it."""
         found: dict[int, dict[int, Mask]] = defaultdict(dict)
-        by_number: dict[int, dict[int, Mask]] = defaultdict(dict)
-        unplaced: dict[UUID, Mask] = {}
+        by_number: dict[int, dict[UUID, Mask]] = defaultdict(dict)
+        others: dict[UUID, Mask] = {}
         for uid, mask in masks.items():
             at = place_in_window(self._run_id, uid)
-            if at is None:
-                unplaced[uid] = mask
-            else:
-                by_number[at[0]][at[1]] = mask
+            (others if at is None else by_number[at[0]])[uid] = mask
         for row in self._numbered(list(by_number)):
-            for place, mask in by_number[row.number].items():
-                if place < row.n:
+            mine = by_number.pop(row.number)
+            for (uid, mask), place in zip(mine.items(), self._places(row, mine), strict=True):
+                if place >= 0:
                     found[row.position][place] = mask
-        if unplaced:
+                else:
+                    others[uid] = mask
+        for mine in by_number.values():
+            others |= mine
+        if others:
             where, uids = self._unplaced()
-            rows = UidIndex(uids).rows_of(as_uids(unplaced)).tolist()
-            for at, mask in zip(rows, unplaced.values(), strict=True):
-                if at >= 0:
-                    position, place = where[at]
+            rows = UidIndex(uids).rows_of(as_uids(others)).tolist()
+            for at_row, mask in zip(rows, others.values(), strict=True):
+                if at_row >= 0:
+                    position, place = where[at_row]
                     found[position][place] = mask
         return found
+
+    def _places(self, row: Any, uids: Collection[UUID]) -> list[int]:
+        """The place of each nucleus in the row of its window; -1 where it is not there."""
+        if row.uids is not None:
+            places: list[int] = UidIndex(uids_of([row.uids])).rows_of(as_uids(uids)).tolist()
+            return places
+        said = (place_in_window(self._run_id, uid) for uid in uids)
+        return [at[1] if at is not None and at[1] < row.n else -1 for at in said]
 
 
 def _parts(values: Sequence[int]) -> Iterator[Sequence[int]]:
