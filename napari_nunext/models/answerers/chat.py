@@ -204,6 +204,8 @@ class ChatAnswerer:
             transport=self._transport,
             # A key and a patient's tissue go where the address says, not where a redirect does.
             follow_redirects=False,
+            # Reading the authorities' certificates takes a while, and http has no use for them.
+            verify=self.address.url.startswith("https:"),
             trust_env=False,
         )
 
