@@ -8,6 +8,8 @@ from uuid import UUID, uuid4
 
 import numpy as np
 
+from napari_nunext.core.sentences import counted
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -88,7 +90,7 @@ def identity_of(said: object, seen: set[UUID]) -> tuple[UUID, bool]:
 
 def nuclei_in_words(count: int) -> str:
     """``1 nucleus``, ``2 nuclei``."""
-    return f"{count} nucleus" if count == 1 else f"{count} nuclei"
+    return counted(count, "nucleus", "nuclei")
 
 
 def points_of(nuclei: Sequence[Nucleus]) -> PointsXY:

@@ -29,3 +29,8 @@ def without_folders(sentence: str) -> str:
     "[Errno 2] No such file or directory: 'config.json'"
     """
     return _PLAIN.sub("", _QUOTED.sub(r"\1\2\1", sentence))
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """``1 field``, ``2 fields``; `many` where more than one is not said with an s."""
+    return f"{number} {one if number == 1 else many or one + 's'}"

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from napari_nunext.core.nuclei import nuclei_in_words
+from napari_nunext.core.sentences import counted
 from napari_nunext.images import open_image
 from napari_nunext.review.model import Check, Harvest, OpenField, QueueItem
 from napari_nunext.store import ImageEntry
@@ -123,8 +125,8 @@ def harvest(project: Project) -> Harvest:
 
 def _checks(fields: int, nuclei: int, patients: int) -> tuple[Check, ...]:
     return (
-        Check(fields > 0, _count(fields, "accepted field") if fields else "Accept a field first"),
-        Check(nuclei > 0, f"{_count(nuclei, 'nucleus', 'nuclei')} to learn from"),
+        Check(fields > 0, counted(fields, "accepted field") if fields else "Accept a field first"),
+        Check(nuclei > 0, f"{nuclei_in_words(nuclei)} to learn from"),
         Check(
             patients > 1,
             "Several patients: some are kept aside to test on"
@@ -133,7 +135,3 @@ def _checks(fields: int, nuclei: int, patients: int) -> tuple[Check, ...]:
             needed=False,
         ),
     )
-
-
-def _count(number: int, one: str, many: str | None = None) -> str:
-    return f"{number} {one if number == 1 else many or one + 's'}"

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from napari_nunext.core.geometry import Box
     from napari_nunext.core.image.source import ImageSource
     from napari_nunext.core.nuclei import Category
-    from napari_nunext.review.learning.comparing import Comparison, Lesson
-    from napari_nunext.review.outlining.hand import Draft
+    from napari_nunext.review.drafts import Draft
+    from napari_nunext.review.outcome import Comparison, Lesson
     from napari_nunext.serving.protocol import Health, ModelInfo
     from napari_nunext.store import FieldState, ImageEntry
     from napari_nunext.store.imports.outside import Role

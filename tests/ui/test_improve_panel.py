@@ -10,8 +10,8 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_nunext.core.scores.metrics import DetectionReport, DetectionScore
-from napari_nunext.review.learning.comparing import Comparison, Lesson
 from napari_nunext.review.model import TrainingStatus
+from napari_nunext.review.outcome import Comparison, Lesson
 from napari_nunext.ui.dock import IMPROVE, WIDTH_PX
 from napari_nunext.ui.widgets.figures_table import NO_FIGURE, FiguresTable
 from napari_nunext.ui.widgets.model_chooser import ModelChooser, elision

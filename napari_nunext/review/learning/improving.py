@@ -9,12 +9,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_nunext.core.nuclei import UNCATEGORISED
+from napari_nunext.core.nuclei import UNCATEGORISED, nuclei_in_words
+from napari_nunext.core.sentences import counted
 from napari_nunext.images import ImageFinder
 from napari_nunext.places import BUNDLED_WEIGHTS
 from napari_nunext.review.background import in_words
 from napari_nunext.review.fields import harvest
-from napari_nunext.review.learning.comparing import compare, counted, lesson_of, nuclei
+from napari_nunext.review.learning.comparing import compare, lesson_of
 from napari_nunext.review.learning.model_names import NEW, folder_name, model_name
 from napari_nunext.review.learning.training import FIRST, FURTHER, Trainer, TrainingStep
 from napari_nunext.review.model import Harvest, Notice, TrainingStatus
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.formats.records import Manifest
     from napari_nunext.review.finding.finding import Finder
-    from napari_nunext.review.learning.comparing import Comparison
     from napari_nunext.review.model import TrainingPhase
+    from napari_nunext.review.outcome import Comparison
     from napari_nunext.review.session import Session
     from napari_nunext.serving.protocol import ModelInfo
 
@@ -263,4 +264,4 @@ def _name(model: ModelInfo | None) -> str:
 def _exported(manifest: Manifest, folder: Path) -> str:
     """What an export holds, by its own count."""
     fields = counted(manifest.counts["images"], "field")
-    return f"Exported {fields} with {nuclei(manifest.counts['nuclei'])} to {folder}."
+    return f"Exported {fields} with {nuclei_in_words(manifest.counts['nuclei'])} to {folder}."

@@ -7,20 +7,19 @@ that cannot be meant as it was drawn stays open.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from napari_nunext.core.shapes.painting import NOTHING, joined, segment_of_stroke, without
 from napari_nunext.review.correcting import editing
+from napari_nunext.review.drafts import Draft
 from napari_nunext.review.model import Notice
 from napari_nunext.review.outlining.redrawing import Redrawing, Redrawn, outlined_by, room_for
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from napari_nunext.core.geometry import Box
     from napari_nunext.core.nuclei import Nucleus
-    from napari_nunext.core.shapes.masks import Mask
     from napari_nunext.review.model import OpenField, OutlineWay
     from napari_nunext.review.session import Session
 
@@ -35,25 +34,6 @@ STEP = 1.25
 CHOOSE_FIRST = "Click on a nucleus first, then correct its outline."
 GONE = "The nucleus is no longer there: nothing was drawn."
 GIVEN_UP = "The polygon that was begun was given up."
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Draft:
-    """An outline that is being drawn."""
-
-    image_sha256: str
-    uid: UUID
-    kind: Literal["painting", "erasing", "polygon"]
-    mask: Mask
-    """The outline as it would be now, level-0 px."""
-    room: Box
-    """Where it may lie, level-0 px."""
-    places_xy: tuple[Place, ...] = ()
-    """Corners of the polygon, or where the brush was last; level-0 px."""
-    stroke: Mask = NOTHING
-    """What the brush has passed."""
-    chose: bool = False
-    """Whether the nucleus was selected as the stroke began."""
 
 
 class Hand:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QWidget
 
-from napari_nunext.review.learning.comparing import shown
+from napari_nunext.review.outcome import shown
 from napari_nunext.ui.widgets.controls import Text, set_property
 
 if TYPE_CHECKING:
     from napari_nunext.core.scores.matching import Method
     from napari_nunext.core.scores.metrics import DetectionScore
-    from napari_nunext.review.learning.comparing import Comparison, Line
+    from napari_nunext.review.outcome import Comparison, Line
 
 HEADINGS = ("F1", "Nuclei", "Before", "New")
 """The first says how points were matched, too, and within what radius."""
