@@ -19,6 +19,7 @@ LASTS = {"sleep", "qWait"}
 WAITS = {"wait", "join", "acquire", "communicate"}
 
 LASTING = {
+    "answering.py": "a stand-in speaks now and then",
     "models/vllm/conftest.py": "a stand-in computes for a while",
     "serving/conftest.py": "a stand-in looks up while it works",
     "serving/test_jobs.py": "the turn of a job has to be over",

@@ -267,8 +267,9 @@ class Session:
         for run in state.runs.values():
             if run.status == "running":
                 rows = run.nuclei.rows_of(uids)
-                nuclei = run.nuclei.at(rows[rows >= 0])
-                self.writer.submit(partial(self.project.keep_unfinished, run.run_id, nuclei))
+                if (rows >= 0).any():
+                    nuclei = run.nuclei.at(rows[rows >= 0])
+                    self.writer.submit(partial(self.project.keep_unfinished, run.run_id, nuclei))
 
     def _follow(self, stamped: Sequence[Event]) -> None:
         for _, gesture in groupby(stamped, key=lambda event: id(event.group)):

@@ -265,12 +265,13 @@ class Project:
             runs.while_running(connection, run_id).add_unplaced(Predictions.of(nuclei))
 
     def keep_unfinished(self, run_id: str, nuclei: Iterable[Nucleus]) -> None:
-        """Record what a running run found in windows that it is not done with; twice is once.
+        """Record what a run found in windows that it is not done with; twice is once.
 
         It goes when the run goes on, but for what an event is about: record it before the event.
+        A run that has ended has recorded it all.
         """
         with self._writing() as connection:
-            runs.while_running(connection, run_id).keep(Predictions.of(nuclei))
+            runs.keep(connection, run_id, Predictions.of(nuclei))
 
     def hide_predictions(self, run_id: str, uids: Collection[UUID]) -> None:
         """Record that the server took predictions back at a seam."""

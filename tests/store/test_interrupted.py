@@ -99,6 +99,7 @@ def test_what_was_said_of_half_a_window_keeps_its_nucleus(path):
     project.add_windows(run_id, [window(3, [whole])])
     project.append([events.delete(IMAGE, named.uid), events.flag_nucleus(IMAGE, masked.uid, True)])
     project.finish_run(run_id, "interrupted")
+    project.keep_unfinished(run_id, [named])  # said late: it has all that there was
     kept = project.go_on_with_run(run_id)
     assert set(as_uuids(kept)) == {named.uid, masked.uid}
     (run,) = project.predictions(IMAGE)

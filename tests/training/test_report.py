@@ -223,7 +223,7 @@ def test_the_report_needs_nothing_but_itself_and_names_nobody(images, tmp_path):
     assert [image["f1"] for image in data["per_image"]] == pytest.approx(
         [2 * 2 / (3 + 3), 0.0, 0.0]
     )
-    assert data["per_image"][0]["image"] == images[0].open().sha256[:16]
+    assert data["per_image"][0]["image"] == images[0].open().id[:16]
     assert data["instances"]["pq"] == evaluation.instances.pq
     assert "| Breast |" in (out / "report.md").read_text()
 

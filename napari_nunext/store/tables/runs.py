@@ -18,6 +18,7 @@ from napari_nunext.store.tables.windows import Windows
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_nunext.core.predictions import Predictions
     from napari_nunext.core.uids import Uids
     from napari_nunext.store.entries import RunStatus, WindowFinish
 
@@ -89,6 +90,13 @@ def while_running(connection: Connection, run_id: str) -> Windows:
         If there is no such run, or it is finished.
     """
     return _with_status(connection, run_id, "running")
+
+
+def keep(connection: Connection, run_id: str, nuclei: Predictions) -> None:
+    """Record what was found in windows that are not done, while the run is."""
+    position, status = _found(connection, run_id)
+    if status == "running":
+        Windows(connection, run_id, position).keep(nuclei)
 
 
 def _with_status(connection: Connection, run_id: str, *expected: RunStatus) -> Windows:
