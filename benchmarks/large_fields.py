@@ -182,21 +182,21 @@ def gestures(app: App) -> dict[str, Callable[[int], object]]:
         return act
 
     def relabel(_: int) -> None:
-        controller.choose_category(other)
+        controller.categories.choose(other)
 
     def delete(_: int) -> None:
-        controller.delete_nuclei(model.selected)
+        controller.correct.delete(model.selected)
 
     def draw_region(turn_: int) -> None:
         field = model.open_field
         assert field is not None
         side_px = field.box.width / 3 + turn_
-        controller.set_region(Box(0, 0, side_px, side_px))
+        controller.view.set_region(Box(0, 0, side_px, side_px))
 
     def point_of(turn_: int) -> tuple[float, float]:
         (reviewed,) = model.table.nuclei_at([rows[turn_ + 20]])
         nucleus = reviewed.nucleus
-        controller.select([nucleus.uid])
+        controller.view.select([nucleus.uid])
         return nucleus.x_px, nucleus.y_px
 
     def begin_stroke(turn_: int) -> None:
@@ -208,17 +208,17 @@ def gestures(app: App) -> dict[str, Callable[[int], object]]:
         controller.hand.move(x + 2 * RADIUS_PX, y)
 
     looks = {
-        "hide_category": lambda _: controller.show_category(other, False),
-        "show_category": lambda _: controller.show_category(other, True),
-        "sure_above": lambda turn_: controller.set_sure_above(0.2 + 0.5 * (turn_ % 2)),
+        "hide_category": lambda _: controller.categories.show(other, False),
+        "show_category": lambda _: controller.categories.show(other, True),
+        "sure_above": lambda turn_: controller.view.set_sure_above(0.2 + 0.5 * (turn_ % 2)),
         "select_1000": select(1000),
         "select_one": select(1),
         "select_another": select(1, 1),
         "begin_stroke": begin_stroke,
         "paint_on": paint_on,
-        "lay_brush_down": lambda _: controller.choose_tool("look"),
+        "lay_brush_down": lambda _: controller.view.choose_tool("look"),
         "draw_region": draw_region,
-        "drop_region": lambda _: controller.set_region(None),
+        "drop_region": lambda _: controller.view.set_region(None),
     }
     edits = {
         "relabel_1000": relabel,
@@ -228,11 +228,11 @@ def gestures(app: App) -> dict[str, Callable[[int], object]]:
         "move_one": lambda turn_: drag(layer, rows[turn_ + 10]),
         "delete_one": delete,
         "end_stroke": lambda _: controller.hand.lift(clicked=False),
-        "flag": lambda _: controller.flag_field(),
-        "comment": lambda _: controller.comment("Odd."),
-        "accept": lambda _: controller.accept_field(),
+        "flag": lambda _: controller.correct.flag(),
+        "comment": lambda _: controller.correct.comment("Odd."),
+        "accept": lambda _: controller.decide.accept(),
         "relabel_accepted": relabel,
-        "accept_region": lambda _: controller.accept_field(),
+        "accept_region": lambda _: controller.decide.accept(),
         "recolor_category": lambda turn_: controller.categories.recolor(other, (turn_, 2, 3)),
         "merge_category": lambda _: controller.categories.merge(other, CATEGORIES[0].name),
         "rename_category": lambda turn_: controller.categories.rename(
@@ -248,14 +248,14 @@ def gestures(app: App) -> dict[str, Callable[[int], object]]:
         *("draw_region", "accept_region", "drop_region", "reopen"),
         *("recolor_category", "merge_category", "unmerge_category", "rename_category"),
     ]
-    again = {"unflag": edits["flag"], "reopen": lambda _: controller.reopen_field()}
-    again |= {"unmerge_category": lambda _: controller.undo()}
+    again = {"unflag": edits["flag"], "reopen": lambda _: controller.decide.reopen()}
+    again |= {"unmerge_category": lambda _: controller.history.undo()}
     acts: dict[str, Callable[[int], object]] = {}
     for what in order:
         acts[what] = (looks | edits | again)[what]
         if what in edits:
-            acts[f"undo_{what}"] = lambda _: controller.undo()
-            acts[f"redo_{what}"] = lambda _: controller.redo()
+            acts[f"undo_{what}"] = lambda _: controller.history.undo()
+            acts[f"redo_{what}"] = lambda _: controller.history.redo()
     return acts
 
 
@@ -270,7 +270,7 @@ def measure(
         turn(lambda: model.state is not None and len(model.state.nuclei) == nuclei)
         wait_until_quiet()
         turn(lambda: model.server.phase in ("ready", "failed"))
-        app.controller.set_outlines(True)
+        app.controller.view.show_outlines(True)
         wait_until_quiet()
         global renderer
         renderer = gl_renderer(app)

@@ -153,13 +153,13 @@ def correct(app: App) -> None:
         x, y = (float(v) for v in rng.uniform(10, TILE_PX - 10, 2))
         match i % 4:
             case 0:
-                controller.add_nucleus(x, y)
+                controller.correct.add(x, y)
             case 1:
-                controller.move_nuclei({uids[i]: (x, y)})
+                controller.correct.move({uids[i]: (x, y)})
             case 2:
-                controller.delete_nuclei([uids[-i - 1]])
+                controller.correct.delete([uids[-i - 1]])
             case _:
-                controller.undo()
+                controller.history.undo()
 
     for i in range(CORRECTIONS):
         QTimer.singleShot(BETWEEN_CORRECTIONS_MS * i, lambda i=i: one(i))
@@ -186,18 +186,18 @@ def measure_blocks(app: App, heart: Heartbeat, folder: Path) -> dict[str, Block]
     geojson, export = folder / "out.geojson", folder / "export"
     return {
         "idle": heart.measure(lambda: None, lambda: True),
-        "finding": heart.measure(controller.find_nuclei, is_saved),
-        "finding again": heart.measure(controller.find_nuclei, is_saved),
+        "finding": heart.measure(controller.find.search, is_saved),
+        "finding again": heart.measure(controller.find.search, is_saved),
         "correcting": heart.measure(
             lambda: correct(app), is_saved, CORRECTIONS * BETWEEN_CORRECTIONS_MS / 1000
         ),
-        "accepting": heart.measure(controller.accept_field, is_saved),
+        "accepting": heart.measure(controller.decide.accept, is_saved),
         "exporting GeoJSON": heart.measure(
-            lambda: controller.export_nuclei(geojson, export_format("geojson")),
+            lambda: controller.export.nuclei(geojson, export_format("geojson")),
             notice_names(geojson),
         ),
         "exporting training data": heart.measure(
-            lambda: controller.export_training(export), notice_names(export)
+            lambda: controller.export.training(export), notice_names(export)
         ),
     }
 
@@ -216,7 +216,7 @@ def main() -> None:
         turn(lambda: model.open_field is not None)
         usable_s = time.perf_counter() - began
         turn(lambda: bool(model.model_id))
-        app.controller.finder.choose_model("classical")
+        app.controller.find.choose_model("classical")
         turn_for(SETTLE_S)
         renderer = gl_renderer(app)
         blocks = measure_blocks(app, Heartbeat(application), folder)

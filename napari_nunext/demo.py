@@ -149,7 +149,7 @@ class ScriptedLoop:
         """Search the whole tile; returns how many places the chosen model pointed at."""
         model_id = self._model.model_id
         begun = time.monotonic()
-        self._controller.find_nuclei()
+        self._controller.find.search()
         self._wait("the search to start", lambda m: m.run.busy, 30)
         self._wait("the search to end", lambda m: not m.run.busy, 180)
         seconds = time.monotonic() - begun
@@ -176,9 +176,9 @@ class ScriptedLoop:
         false = np.setdiff1d(np.arange(len(nuclei)), matching.pred_index)
         missed = np.setdiff1d(np.arange(len(true_xy)), matching.true_index)
         for name in dict.fromkeys(true_categories):
-            controller.add_category(name)
+            controller.categories.add(name)
         deleted = [nuclei[i] for i in false.tolist()]
-        controller.delete_nuclei(deleted)
+        controller.correct.delete(deleted)
         relabelled = []
         for name in dict.fromkeys(true_categories):
             wrong = [
@@ -186,18 +186,18 @@ class ScriptedLoop:
                 for uid, j in pairs
                 if true_categories[j] == name and state.nuclei[uid].nucleus.category != name
             ]
-            controller.relabel_nuclei(wrong, name)
+            controller.correct.relabel(wrong, name)
             relabelled += wrong
         moved, place = pairs[0]
-        controller.move_nuclei({moved: _at(true_xy, place)})
+        controller.correct.move({moved: _at(true_xy, place)})
         added = []
         for j in missed.tolist():
-            controller.choose_category(true_categories[j])
-            added.append(controller.add_nucleus(*_at(true_xy, j)))
-        controller.undo()
+            controller.categories.choose(true_categories[j])
+            added.append(controller.correct.add(*_at(true_xy, j)))
+        controller.history.undo()
         if added and added[-1] in self._state.nuclei:
             raise DemoError("Undo did not take the last nucleus back.")
-        controller.redo()
+        controller.history.redo()
         done = {
             "relabelled": [str(uid) for uid in relabelled],
             "deleted": [str(uid) for uid in deleted],
@@ -210,11 +210,11 @@ class ScriptedLoop:
 
     def _accept_and_export(self, corrected: dict[str, list[str]]) -> None:
         controller = self._controller
-        controller.accept_field()
+        controller.decide.accept()
         self._wait("the review to be saved", lambda m: m.save.phase == "saved", 30)
         geojson = self._out / "detections.geojson"
-        controller.export_nuclei(geojson, export_format("geojson"))
-        controller.export_training(self._out / "export")
+        controller.export.nuclei(geojson, export_format("geojson"))
+        controller.export.training(self._out / "export")
         self._wait("the exports", lambda _: geojson.is_file(), 60)
         manifest = self._out / "export" / "manifest.json"
         self._wait("the training data", lambda _: manifest.is_file(), 60)
@@ -248,7 +248,7 @@ class ScriptedLoop:
         self._say(f"Exported {len(exported)} nuclei: exactly those on the screen")
 
     def _train(self) -> None:
-        self._controller.improver.train(steps=TRAINING_STEPS)
+        self._controller.learn.train(steps=TRAINING_STEPS)
         ended = ("done", "failed", "stopped")  # it begins once the project was checked
         self._wait("training", lambda m: m.training.phase in ended, 600)
         training = self._model.training
@@ -271,7 +271,7 @@ class ScriptedLoop:
         checkpoint = self._model.training.checkpoint
         assert checkpoint is not None
         before = {uid: n.nucleus for uid, n in self._state.nuclei.items() if n.touched}
-        self._controller.improver.use()
+        self._controller.learn.use()
         self._wait("the new model", lambda m: m.model_id == checkpoint.name, 60)
         found = self._find()
         after = {uid: n.nucleus for uid, n in self._state.nuclei.items()}

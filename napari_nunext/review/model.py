@@ -1,8 +1,8 @@
 """What the window shows: one evented model made of frozen snapshots.
 
 `ReviewModel` has one attribute for each thing that a panel draws. Setting an attribute to a new
-snapshot emits ``model.events.<attribute>``; nothing is ever changed in place. Only the controller
-sets attributes, and only on the main thread.
+snapshot emits ``model.events.<attribute>``; nothing is ever changed in place. Only the parts
+of the review set attributes, and only on the main thread.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the parts of the controller share: the model, the project, its writer and the states."""
+"""What the parts of the review share: the model, the project, its writer and the states."""
 
 from __future__ import annotations
 

@@ -104,9 +104,9 @@ def main(
     if image_folders:
         file = next((path for path in meant if is_project(path)), None) or Path(project or "")
         images = [path for path in meant if path != file]
-        dock.controller.switcher.open(file, images=images, folders=image_folders)
+        dock.controller.open.project(file, images=images, folders=image_folders)
     elif meant:
-        dock.controller.open_paths(meant)
+        dock.controller.open.paths(meant)
     app = App(viewer, dock)
     if block:
         app.run()

@@ -169,7 +169,7 @@ class NunextDock(QWidget):
         self.improve.export_wanted.connect(self.choose_export)
         self.status.help.clicked.connect(self.show_shortcuts)
         call, events = self._connections.call, self.model.events
-        call(self.choose_folder_of_images, self.controller.locator.folder_wanted)
+        call(self.choose_folder_of_images, self.controller.locate.folder_wanted)
         call(self._show_field, events.open_field)
         call(self._show_project, events.project)
         call(self._follow_theme, self.viewer.events.theme)
@@ -186,7 +186,7 @@ class NunextDock(QWidget):
         self._stack.setCurrentIndex(index)
         self._show_decisions()
         if index == IMPROVE:
-            self.controller.improver.refresh()
+            self.controller.learn.refresh()
 
     def _show_decisions(self) -> None:
         is_reviewing = self._stack.currentIndex() == REVIEW
@@ -198,7 +198,7 @@ class NunextDock(QWidget):
 
     def show_checkup(self) -> None:
         """Check the way to the model, and show how it goes."""
-        self.controller.finder.check()
+        self.controller.find.check()
         self._show_beside(CheckupSheet(self, self.controller, palette_for(self.viewer.theme)))
 
     def _show_beside(self, sheet: QWidget) -> None:
@@ -222,7 +222,7 @@ class NunextDock(QWidget):
     def _show_project(self, project: Path | None) -> None:
         """Count anew what another project gives to learn from, where that is in sight."""
         if project is not None and self._stack.currentIndex() == IMPROVE:
-            self.controller.improver.refresh()
+            self.controller.learn.refresh()
 
     def _draw_region(self) -> None:
         self.canvas.draw_region()
@@ -252,20 +252,20 @@ class NunextDock(QWidget):
         kinds = kinds_of("Review projects", [PROJECT_SUFFIX])
         path = ask_for_file(self, "Open a review project", kinds)
         if path is not None:
-            self.controller.switcher.open(path)
+            self.controller.open.project(path)
 
     def choose_folder_of_images(self) -> None:
         """Ask where the project's images lie that are not found."""
         folder = ask_for_folder(self, "Where the images of this project lie now")
         if folder is not None:
-            self.controller.locator.find_images(folder)
+            self.controller.locate.find_images(folder)
 
     def choose_nuclei(self) -> None:
         """Ask for files of nuclei."""
         kinds = kinds_of("Nuclei: GeoJSON, JSON, CSV, ROIs, label images", NUCLEI_SUFFIXES)
         paths = ask_for_files(self, "Import nuclei", kinds)
         if paths:
-            self.controller.import_nuclei(paths)
+            self.controller.imports.take(paths)
 
     def choose_nuclei_export(self, format_: ExportFormat) -> None:
         """Ask where to write the open image's nuclei."""
@@ -279,13 +279,13 @@ class NunextDock(QWidget):
             kinds=f"{format_.words} (*{format_.suffix})",
         )
         if path is not None:
-            self.controller.export_nuclei(path, format_)
+            self.controller.export.nuclei(path, format_)
 
     def choose_export(self) -> None:
         """Ask where to write the training data."""
         folder = ask_where(self, "Export training data to a new folder")
         if folder is not None:
-            self.controller.export_training(folder)
+            self.controller.export.training(folder)
 
     def choose_copy(self, name: str) -> Path | None:
         """Ask where to save a copy of an image that is no file."""
@@ -307,7 +307,7 @@ class NunextDock(QWidget):
 
     def _open(self, paths: Sequence[Path]) -> None:
         if paths:
-            self.controller.open_paths(paths)
+            self.controller.open.paths(paths)
 
     # Closing
 

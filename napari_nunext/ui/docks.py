@@ -64,7 +64,7 @@ def make_dock(
     dock = _new_dock(wanted, project, mpp, server, started)
     _docks.append(dock)
     dock.on_shut_down(lambda: _docks.remove(dock))
-    dock.controller.finder.connect()
+    dock.controller.find.connect()
     return dock
 
 

@@ -69,8 +69,8 @@ class Keys(QObject):
             *self._looking(),
         )
         self._qt_keys: dict[int, Callable[[], None]] = {
-            Qt.Key.Key_Tab: controller.next_unsure,
-            Qt.Key.Key_Backtab: lambda: controller.next_unsure(-1),
+            Qt.Key.Key_Tab: controller.view.next_unsure,
+            Qt.Key.Key_Backtab: lambda: controller.view.next_unsure(-1),
             Qt.Key.Key_Question: show_help,
             Qt.Key.Key_Plus: lambda: controller.hand.resize_brush(1),
             Qt.Key.Key_Equal: lambda: controller.hand.resize_brush(1),  # the same without Shift
@@ -115,9 +115,13 @@ class Keys(QObject):
     def _correcting(self) -> tuple[Binding, ...]:
         c, hand, group = self._controller, self._controller.hand, "Correct"
         return (
-            Binding(("A",), "A", "Add nuclei: click", lambda: c.toggle_tool("add"), group),
+            Binding(("A",), "A", "Add nuclei: click", lambda: c.view.toggle_tool("add"), group),
             Binding(
-                ("S",), "S", "Select, move: click, drag", lambda: c.toggle_tool("select"), group
+                ("S",),
+                "S",
+                "Select, move: click, drag",
+                lambda: c.view.toggle_tool("select"),
+                group,
             ),
             Binding(
                 ("O",), "O", "Outline: click in it, Shift out", lambda: hand.toggle("click"), group
@@ -135,7 +139,9 @@ class Keys(QObject):
             Binding(("D", "Delete", "Backspace"), "D", "Delete the selected", self._delete, group),
             Binding((), "1 \N{EN DASH} 9", "Category of new and selected", _nothing, group),
             Binding(("Control-Z",), "Ctrl Z", "Undo", self._undo, group),
-            Binding(("Control-Shift-Z", "Control-Y"), "Ctrl Shift Z", "Redo", c.redo, group),
+            Binding(
+                ("Control-Shift-Z", "Control-Y"), "Ctrl Shift Z", "Redo", c.history.redo, group
+            ),
             Binding(("Control-V",), "", "", _nothing, ""),  # napari would paste without telling
         )
 
@@ -152,10 +158,10 @@ class Keys(QObject):
         c, group = self._controller, "Decide"
         return (
             Binding(("Enter",), "Enter", "Accept the field, go on", self._accept, group),
-            Binding(("F",), "F", "Flag for a second look", c.flag_field, group),
+            Binding(("F",), "F", "Flag for a second look", c.correct.flag, group),
             Binding(("C",), "C", "Comment", self._panel.ask_comment, group),
-            Binding(("[",), "[", "Previous field", c.go_previous, group),
-            Binding(("]",), "]", "Next field", c.go_next, group),
+            Binding(("[",), "[", "Previous field", c.images.previous, group),
+            Binding(("]",), "]", "Next field", c.images.next, group),
             Binding(("J",), "J", "Jump: all images", self._list_images, group),
         )
 
@@ -173,7 +179,7 @@ class Keys(QObject):
         def choose() -> None:
             categories = self._controller.model.categories
             if number <= len(categories):
-                self._controller.choose_category(categories[number - 1].name)
+                self._controller.categories.choose(categories[number - 1].name)
 
         return choose
 
@@ -181,23 +187,23 @@ class Keys(QObject):
 
     def _rest(self) -> None:
         if not self._controller.hand.give_up():
-            self._controller.choose_tool("look")
-            self._controller.select(())
+            self._controller.view.choose_tool("look")
+            self._controller.view.select(())
 
     def _delete(self) -> None:
         if not self._controller.hand.take_back():
-            self._controller.delete_nuclei(self._controller.model.selected)
+            self._controller.correct.delete(self._controller.model.selected)
 
     def _undo(self) -> None:
         if not self._controller.hand.take_back():
-            self._controller.undo()
+            self._controller.history.undo()
 
     def _accept(self) -> None:
         if not self._controller.hand.finish():
-            self._controller.accept_field()
+            self._controller.decide.accept()
 
     def _toggle_outlines(self) -> None:
-        self._controller.set_outlines(not self._controller.model.outlines)
+        self._controller.view.show_outlines(not self._controller.model.outlines)
 
     def _peek(self, layer: Layer) -> Iterator[None]:
         self._is_peeking = True

@@ -46,7 +46,7 @@ def take_nuclei(path: str | Sequence[str]) -> list[tuple[None]]:
             viewer.window.add_plugin_dock_widget("napari-nunext", "NuNext")
         dock = open_dock(viewer)
         if dock is not None:
-            dock.controller.import_nuclei(_paths(path))
+            dock.controller.imports.take(_paths(path))
     return NO_LAYER
 
 

@@ -50,7 +50,7 @@ class SampleOpener:
     def _take(self, paths: Sequence[Path]) -> None:
         self._busy = False
         self._controller.model.notice = None
-        self._controller.open_paths(paths)
+        self._controller.open.paths(paths)
 
     def _failed(self, error: BaseException) -> None:
         self._busy = False

@@ -47,7 +47,7 @@ def controller(tmp_path: Path, server: FakeServer) -> Iterator[ReviewController]
 @pytest.fixture
 def opened(controller: ReviewController, tile_path: Callable[[str], Path]) -> ReviewController:
     """The same with one tile open and a model chosen."""
-    controller.finder.connect()
-    controller.open_paths([tile_path("TCGA-A1-A0SP tile.png")])
+    controller.find.connect()
+    controller.open.paths([tile_path("TCGA-A1-A0SP tile.png")])
     assert controller.model.open_field is not None
     return controller

@@ -20,14 +20,14 @@ def two(
     controller: ReviewController, server: FakeServer, tile_path: Callable[[str], Path]
 ) -> ReviewController:
     """Two images, each with three lymphocytes that were found; the second is open."""
-    controller.finder.connect()
+    controller.find.connect()
     folder = tile_path("a.png").parent
     tile_path("b.png")
-    controller.open_paths([folder])
+    controller.open.paths([folder])
     server.fake.script = [started(), points((10, 10), (30, 20), (50, 40)), done(3)]
     for index in (0, 1):
-        controller.go_to(index)
-        controller.find_nuclei()
+        controller.images.go_to(index)
+        controller.find.search()
     return controller
 
 
@@ -40,7 +40,7 @@ def carried(controller: ReviewController) -> list[list[str]]:
     found = []
     project = controller.session.project
     for index in range(len(controller.model.queue.items)):
-        controller.go_to(index)
+        controller.images.go_to(index)
         field, state = controller.model.open_field, controller.model.state
         assert field is not None
         assert state is not None
@@ -55,10 +55,10 @@ def test_a_category_is_renamed_on_every_image_and_back_again(two: ReviewControll
     assert names(two) == ["TIL", "Stromal"]
     assert carried(two) == [["TIL"] * 3] * 2
     assert not any(n.touched for n in two.model.state.nuclei.values())
-    two.undo()
+    two.history.undo()
     assert names(two) == ["Lymphocyte", "Stromal"]
     assert carried(two) == [["Lymphocyte"] * 3] * 2
-    two.redo()
+    two.history.redo()
     assert carried(two) == [["TIL"] * 3] * 2
 
 
@@ -66,7 +66,7 @@ def test_a_search_after_a_renaming_gives_the_new_name(
     two: ReviewController, server: FakeServer
 ) -> None:
     two.categories.rename("Lymphocyte", "TIL")
-    two.find_nuclei()
+    two.find.search()
     assert names(two) == ["TIL", "Stromal"]
     assert carried(two)[1] == ["TIL"] * 3
 
@@ -77,7 +77,7 @@ def test_a_category_is_merged_and_its_nuclei_with_it(two: ReviewController) -> N
     assert names(two) == ["Stromal"]
     assert two.model.current_category == "Stromal"
     assert carried(two) == [["Stromal"] * 3] * 2
-    two.undo()
+    two.history.undo()
     assert names(two) == ["Lymphocyte", "Stromal"]
     assert carried(two) == [["Lymphocyte"] * 3] * 2
 
@@ -93,8 +93,8 @@ def test_a_name_that_is_taken_asks_whether_to_merge(two: ReviewController) -> No
 
 def test_a_name_may_be_given_again_once_its_category_has_another(two: ReviewController) -> None:
     two.categories.rename("Lymphocyte", "TIL")
-    two.add_category("Lymphocyte")
-    two.add_nucleus(5, 5)
+    two.categories.add("Lymphocyte")
+    two.correct.add(5, 5)
     assert carried(two) == [["TIL"] * 3, ["Lymphocyte", "TIL", "TIL", "TIL"]]
 
 
@@ -102,17 +102,17 @@ def test_undo_after_an_edit_elsewhere_takes_the_renaming_from_all_images_alike(
     two: ReviewController,
 ) -> None:
     two.categories.rename("Lymphocyte", "TIL")
-    two.go_to(0)
-    two.add_nucleus(5, 5)
-    two.undo()
-    two.undo()
+    two.images.go_to(0)
+    two.correct.add(5, 5)
+    two.history.undo()
+    two.history.undo()
     assert names(two) == ["Lymphocyte", "Stromal"]
     assert carried(two) == [["Lymphocyte"] * 3] * 2
 
 
 def test_colours_are_never_repeated_and_can_be_changed(two: ReviewController) -> None:
     for i in range(12):
-        two.add_category(f"Kind {i}")
+        two.categories.add(f"Kind {i}")
     colors = [category.color for category in two.model.categories]
     assert len(set(colors)) == len(colors) == 14
     assert set(OKABE_ITO) <= set(colors)
@@ -121,14 +121,14 @@ def test_colours_are_never_repeated_and_can_be_changed(two: ReviewController) ->
     two.categories.recolor("Kind 4", (1, 2, 3))
     assert "Kind 3 has this colour already" in two.model.notice.words
     assert two.model.categories[6].color != (1, 2, 3)
-    two.undo()
+    two.history.undo()
     assert [category.color for category in two.model.categories] == colors
 
 
 def test_an_acceptance_outlives_a_renaming(two: ReviewController) -> None:
     field = two.model.open_field
-    two.accept_field()
-    two.go_to(1)
+    two.decide.accept()
+    two.images.go_to(1)
     assert two.model.state.complete
     two.categories.rename("Lymphocyte", "TIL")
     assert two.model.state.complete
@@ -136,18 +136,18 @@ def test_an_acceptance_outlives_a_renaming(two: ReviewController) -> None:
 
 
 def test_all_of_it_is_there_in_a_later_session(two: ReviewController, tmp_path: Path) -> None:
-    two.add_category("Mitosis")
+    two.categories.add("Mitosis")
     two.categories.rename("Lymphocyte", "TIL")
     two.categories.recolor("TIL", (9, 9, 9))
     shown = two.model.categories
     expected = carried(two)
     two.close()
     later = review_on(tmp_path, FakeServer())
-    later.open_paths([tmp_path / "tiles"])
+    later.open.paths([tmp_path / "tiles"])
     assert later.model.categories == shown
     assert carried(later) == expected
-    later.undo()
-    later.undo()
+    later.history.undo()
+    later.history.undo()
     assert names(later) == ["Lymphocyte", "Stromal", "Mitosis"]
     later.close()
 
@@ -164,33 +164,33 @@ def colors_of_all(controller: ReviewController) -> dict[str, tuple[int, int, int
 def test_a_nucleus_placed_before_the_first_search_keeps_a_listed_category(
     controller: ReviewController, server: FakeServer, tile_path: Callable[[str], Path]
 ) -> None:
-    controller.finder.connect()
+    controller.find.connect()
     tile_path("b.png")
-    controller.open_paths([tile_path("a.png").parent])
-    controller.add_nucleus(20, 20)
-    controller.go_next()  # the search is of another image: nothing there is touched
+    controller.open.paths([tile_path("a.png").parent])
+    controller.correct.add(20, 20)
+    controller.images.next()  # the search is of another image: nothing there is touched
     server.fake.script = [started(), points((10, 10)), done(1)]
-    controller.find_nuclei()
+    controller.find.search()
     assert names(controller) == ["Lymphocyte", "Stromal", UNCATEGORISED]
-    controller.go_previous()
+    controller.images.previous()
     assert colors_of_all(controller).keys() == {UNCATEGORISED}
 
 
 def test_a_nucleus_whose_default_category_went_meanwhile_comes_back_listed(
     opened: ReviewController, server: FakeServer
 ) -> None:
-    opened.add_nucleus(20, 20)
-    opened.undo()
+    opened.correct.add(20, 20)
+    opened.history.undo()
     server.fake.script = [started(), points((10, 10)), done(1)]
-    opened.find_nuclei()
+    opened.find.search()
     assert names(opened) == ["Lymphocyte", "Stromal"]
-    uid = opened.add_nucleus(50, 50)
+    uid = opened.correct.add(50, 50)
     assert opened.model.state.nuclei[uid].nucleus.category == "Lymphocyte"  # the first of the list
-    opened.undo()
+    opened.history.undo()
     sha256 = opened.model.open_field.entry.sha256
     opened.session.commit(sha256, [events.add(sha256, 40, 40, UNCATEGORISED)])
     assert colors_of_all(opened).keys() == {"Lymphocyte", UNCATEGORISED}
-    opened.undo()
+    opened.history.undo()
     assert names(opened) == ["Lymphocyte", "Stromal"]
 
 
@@ -204,7 +204,7 @@ def test_what_is_listed_because_it_is_in_use_is_recoloured_renamed_and_undone_li
     opened.categories.rename("Mitosis", "Mitotic figure")
     assert colors_of_all(opened) == {"Mitotic figure": (1, 2, 3)}
     assert "Mitosis" not in names(opened)
-    opened.undo()
+    opened.history.undo()
     assert colors_of_all(opened) == {"Mitosis": (1, 2, 3)}
     assert opened.session.project.categories() == opened.model.categories
 
@@ -212,7 +212,7 @@ def test_what_is_listed_because_it_is_in_use_is_recoloured_renamed_and_undone_li
 def test_the_nuclei_of_a_category_are_counted_in_the_whole_project(two: ReviewController) -> None:
     said: list[tuple[int, int]] = []
     first = next(iter(two.model.state.nuclei))
-    two.relabel_nuclei([first], "Stromal")
+    two.correct.relabel([first], "Stromal")
     two.categories.count("Lymphocyte", lambda *counts: said.append(counts))
     two.categories.count("Stromal", lambda *counts: said.append(counts))
     two.categories.rename("Lymphocyte", "TIL")

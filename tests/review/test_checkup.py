@@ -145,10 +145,10 @@ def test_the_window_is_told_in_the_end(controller: ReviewController, server: Fak
     server.fake.script = [protocol.Failed(code="out_of_memory", message="It needs more memory.")]
     phases = []
     controller.model.events.checkup.connect(lambda news: phases.append(news.phase))
-    controller.finder.check()
+    controller.find.check()
     assert phases == ["running", "done"]
     assert controller.model.checkup.words == "1 thing to mend."
     assert controller.model.server.phase == "failed"
     server.fake.down = True
-    controller.finder.check()
+    controller.find.check()
     assert controller.model.server.words == "not running"

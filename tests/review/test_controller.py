@@ -43,7 +43,7 @@ def test_opening_a_folder_queues_its_images_and_shows_the_first(
 ) -> None:
     folder = tile_path("b 2.png").parent
     tile_path("a_0.98.24.png")
-    controller.open_paths([folder])
+    controller.open.paths([folder])
     assert [item.name for item in controller.model.queue.items] == ["a_0.98.24.png", "b 2.png"]
     assert controller.model.queue.index == 0
     field = controller.model.open_field
@@ -54,7 +54,7 @@ def test_opening_a_folder_queues_its_images_and_shows_the_first(
 
 
 def test_a_scale_set_by_the_user_is_kept_and_no_longer_assumed(opened: ReviewController) -> None:
-    opened.set_scale(0.25)
+    opened.scale.set(0.25)
     field = opened.model.open_field
     assert field is not None
     assert (field.entry.mpp, field.entry.mpp_source) == (0.25, "user")
@@ -63,7 +63,7 @@ def test_a_scale_set_by_the_user_is_kept_and_no_longer_assumed(opened: ReviewCon
 
 
 def test_an_absurd_scale_is_refused_in_words(opened: ReviewController) -> None:
-    opened.set_scale(500)
+    opened.scale.set(500)
     assert opened.model.notice is not None
     assert "500 um/px" in opened.model.notice.words
     assert opened.model.open_field.entry.mpp == 0.5
@@ -71,7 +71,7 @@ def test_an_absurd_scale_is_refused_in_words(opened: ReviewController) -> None:
 
 def test_the_scale_given_at_the_start_prevails(tmp_path: Path, tile_path: MakeTile) -> None:
     made = review_on(tmp_path, FakeServer(), mpp=0.33)
-    made.open_paths([tile_path("t.png")])
+    made.open.paths([tile_path("t.png")])
     assert made.model.open_field.entry.mpp == 0.33
     assert made.model.open_field.entry.mpp_source == "user"
     made.close()
@@ -85,7 +85,7 @@ def spoil(path: Path) -> Path:
 def test_an_unreadable_first_image_is_marked_and_passed(
     controller: ReviewController, tile_path: MakeTile
 ) -> None:
-    controller.open_paths([spoil(tile_path("bad.png")), tile_path("good.png")])
+    controller.open.paths([spoil(tile_path("bad.png")), tile_path("good.png")])
     assert controller.model.open_field.entry.name == "good.png"
     bad, good = controller.model.queue.items
     assert (bad.status, good.status) == ("unreadable", "open")
@@ -98,23 +98,23 @@ def test_unreadable_images_block_neither_the_way_on_nor_the_way_back(
     controller: ReviewController, tile_path: MakeTile
 ) -> None:
     names = ("a.png", "bad1.png", "bad2.png", "d.png", "e bad.png")
-    controller.open_paths([tile_path(name).parent for name in names[:1]])
+    controller.open.paths([tile_path(name).parent for name in names[:1]])
     paths = [tile_path(name) for name in names[1:]]
     for path in paths:
         if "bad" in path.name:
             spoil(path)
-    controller.open_paths(paths)
+    controller.open.paths(paths)
     assert controller.model.queue.index == 3, "the first of the new ones that can be read"
-    controller.go_previous()
+    controller.images.previous()
     assert controller.model.queue.index == 0
-    controller.go_next()
+    controller.images.next()
     assert controller.model.queue.index == 3
-    controller.go_next()
+    controller.images.next()
     assert controller.model.queue.index == 3, "nothing readable follows"
     assert controller.model.queue.items[4].status == "unreadable"
     assert controller.model.loading == ""
-    controller.add_nucleus(10, 10)
-    controller.accept_field()
+    controller.correct.add(10, 10)
+    controller.decide.accept()
     assert [i.status for i in controller.model.queue.items] == [
         "open",
         "unreadable",
@@ -129,13 +129,13 @@ def test_an_unreadable_image_that_is_chosen_says_why_and_is_tried_again(
 ) -> None:
     bad, good = tile_path("bad.png"), tile_path("good.png")
     whole = bad.read_bytes()
-    controller.open_paths([spoil(bad), good])
+    controller.open.paths([spoil(bad), good])
     controller.model.notice = None
-    controller.go_to(0)
+    controller.images.go_to(0)
     assert controller.model.queue.index == 1
     assert "bad.png" in controller.model.notice.words
     bad.write_bytes(whole)
-    controller.go_to(0)
+    controller.images.go_to(0)
     assert controller.model.open_field.entry.name == "bad.png"
     assert controller.model.queue.items[0].status == "open"
 
@@ -143,7 +143,7 @@ def test_an_unreadable_image_that_is_chosen_says_why_and_is_tried_again(
 def test_a_folder_of_unreadable_images_ends_in_words(
     controller: ReviewController, tile_path: MakeTile
 ) -> None:
-    controller.open_paths([spoil(tile_path("a.png")), spoil(tile_path("b.png"))])
+    controller.open.paths([spoil(tile_path("a.png")), spoil(tile_path("b.png"))])
     assert controller.model.open_field is None
     assert [item.status for item in controller.model.queue.items] == ["unreadable"] * 2
     assert "b.png" in controller.model.notice.words
@@ -152,7 +152,7 @@ def test_a_folder_of_unreadable_images_ends_in_words(
 def test_nothing_to_open_is_said_in_one_sentence(
     controller: ReviewController, tmp_path: Path
 ) -> None:
-    controller.open_paths([tmp_path / "missing.png"])
+    controller.open.paths([tmp_path / "missing.png"])
     assert controller.model.notice is not None
     assert "missing.png" in controller.model.notice.words
     assert controller.model.loading == ""
@@ -162,7 +162,7 @@ def test_a_project_that_is_open_elsewhere_is_said_in_words(
     controller: ReviewController, tmp_path: Path, tile_path: MakeTile
 ) -> None:
     with Project.open(tmp_path / "review.nunext", annotator="someone"):
-        controller.open_paths([tile_path("t.png")])
+        controller.open.paths([tile_path("t.png")])
         assert controller.model.open_field is None
         assert controller.model.notice is not None
         assert "another window of this application" in controller.model.notice.words
@@ -174,13 +174,13 @@ def test_a_project_that_is_open_elsewhere_is_said_in_words(
 def test_every_gesture_is_in_the_journal_and_comes_back_when_reopened(
     opened: ReviewController, tmp_path: Path
 ) -> None:
-    a = opened.add_nucleus(10.25, 20.5)
-    b = opened.add_nucleus(30, 40)
-    c = opened.add_nucleus(50, 60)
-    opened.move_nuclei({a: (11, 21)})
-    opened.add_category("Plasma cell")
-    opened.relabel_nuclei([b], "Plasma cell")
-    opened.delete_nuclei([c])
+    a = opened.correct.add(10.25, 20.5)
+    b = opened.correct.add(30, 40)
+    c = opened.correct.add(50, 60)
+    opened.correct.move({a: (11, 21)})
+    opened.categories.add("Plasma cell")
+    opened.correct.relabel([b], "Plasma cell")
+    opened.correct.delete([c])
     expected = [(11.0, 21.0, "Nucleus"), (30.0, 40.0, "Plasma cell")]
     assert places(the_state(opened)) == expected
     assert places(saved_state(opened)) == expected
@@ -194,36 +194,36 @@ def test_every_gesture_is_in_the_journal_and_comes_back_when_reopened(
 
 
 def test_undo_and_redo_walk_through_gestures(opened: ReviewController) -> None:
-    uids = [opened.add_nucleus(x, 10) for x in (10, 20, 30)]
-    opened.delete_nuclei(uids[:2])
+    uids = [opened.correct.add(x, 10) for x in (10, 20, 30)]
+    opened.correct.delete(uids[:2])
     assert opened.model.undo_steps == 4
-    opened.undo()
+    opened.history.undo()
     assert len(the_state(opened).nuclei) == 3, "a lasso delete is one step"
     assert opened.model.can_redo
-    opened.redo()
+    opened.history.redo()
     assert len(the_state(opened).nuclei) == 1
     assert not opened.model.can_redo
     for _ in range(10):
-        opened.undo()
+        opened.history.undo()
     assert the_state(opened).nuclei == {}
     assert opened.model.undo_steps == 0
     assert places(saved_state(opened)) == []
 
 
 def test_a_category_key_relabels_what_is_selected_and_new_nuclei(opened: ReviewController) -> None:
-    opened.add_category("Stromal")
-    a = opened.add_nucleus(10, 10)
-    opened.select([a])
-    opened.choose_category("Nucleus")
+    opened.categories.add("Stromal")
+    a = opened.correct.add(10, 10)
+    opened.view.select([a])
+    opened.categories.choose("Nucleus")
     assert the_state(opened).nuclei[a].nucleus.category == "Nucleus"
-    b = opened.add_nucleus(20, 20)
+    b = opened.correct.add(20, 20)
     assert the_state(opened).nuclei[b].nucleus.category == "Nucleus"
 
 
 def test_what_is_deleted_is_no_longer_selected(opened: ReviewController) -> None:
-    a, b = opened.add_nucleus(10, 10), opened.add_nucleus(20, 20)
-    opened.select([a, b])
-    opened.delete_nuclei([a])
+    a, b = opened.correct.add(10, 10), opened.correct.add(20, 20)
+    opened.view.select([a, b])
+    opened.correct.delete([a])
     assert opened.model.selected == {b}
 
 
@@ -233,44 +233,44 @@ def test_what_is_deleted_is_no_longer_selected(opened: ReviewController) -> None
 def test_accepting_completes_the_whole_field_and_goes_on(
     controller: ReviewController, tile_path: MakeTile
 ) -> None:
-    controller.open_paths([tile_path("a.png"), tile_path("b.png")])
-    controller.add_nucleus(10, 10)
-    controller.accept_field()
+    controller.open.paths([tile_path("a.png"), tile_path("b.png")])
+    controller.correct.add(10, 10)
+    controller.decide.accept()
     queue = controller.model.queue
     assert (queue.index, queue.done) == (1, 1)
     assert [item.status for item in queue.items] == ["done", "open"]
     assert (controller.model.harvest.fields, controller.model.harvest.nuclei) == (1, 1)
     assert controller.model.harvest.ready
-    controller.go_previous()
+    controller.images.previous()
     (box,) = the_state(controller).complete
     assert box.as_tuple() == (0, 0, 80, 64)
-    controller.reopen_field()
+    controller.decide.reopen()
     assert controller.model.queue.done == 0
     assert not controller.model.harvest.ready
 
 
 def test_flags_and_comments_are_kept(opened: ReviewController) -> None:
-    uid = opened.add_nucleus(5, 5)
-    opened.flag_field()
-    opened.comment("  blurred here ")
-    opened.comment("mitosis?", uid)
-    opened.comment("   ")
+    uid = opened.correct.add(5, 5)
+    opened.correct.flag()
+    opened.correct.comment("  blurred here ")
+    opened.correct.comment("mitosis?", uid)
+    opened.correct.comment("   ")
     state = saved_state(opened)
     assert state.flagged
     assert [(c.text, c.uid) for c in state.comments] == [("blurred here", None), ("mitosis?", uid)]
     assert opened.model.queue.items[0].status == "flagged"
-    opened.flag_field()
+    opened.correct.flag()
     assert not saved_state(opened).flagged
 
 
 def test_coming_back_to_an_image_shows_what_was_done_there(
     controller: ReviewController, tile_path: MakeTile
 ) -> None:
-    controller.open_paths([tile_path("a.png"), tile_path("b.png")])
-    controller.add_nucleus(10, 10)
-    controller.go_next()
+    controller.open.paths([tile_path("a.png"), tile_path("b.png")])
+    controller.correct.add(10, 10)
+    controller.images.next()
     assert the_state(controller).nuclei == {}
-    controller.go_previous()
+    controller.images.previous()
     assert places(the_state(controller)) == [(10.0, 10.0, "Nucleus")]
 
 
@@ -278,20 +278,20 @@ def test_the_next_unsure_nucleus_is_selected_and_looked_at(
     opened: ReviewController, server: FakeServer
 ) -> None:
     looked: list[tuple[float, float]] = []
-    opened.focus_requested.connect(lambda x, y: looked.append((x, y)))
+    opened.view.focus_requested.connect(lambda x, y: looked.append((x, y)))
     server.fake.script = [
         started(),
         points((10, 10), confidence=0.9),
         points((30, 12), (60, 11), first=1, confidence=0.2),
         done(3),
     ]
-    opened.find_nuclei()
-    opened.next_unsure()
-    opened.next_unsure()
-    opened.next_unsure(-1)
+    opened.find.search()
+    opened.view.next_unsure()
+    opened.view.next_unsure()
+    opened.view.next_unsure(-1)
     assert looked == [(30, 12), (60, 11), (30, 12)]
-    opened.set_sure_above(0.1)
-    opened.next_unsure()
+    opened.view.set_sure_above(0.1)
+    opened.view.next_unsure()
     assert opened.model.notice is not None
     assert "No unsure" in opened.model.notice.words
 
@@ -300,8 +300,8 @@ def test_the_next_unsure_nucleus_is_selected_and_looked_at(
 
 
 def test_geojson_holds_the_nuclei_as_they_stand(opened: ReviewController, tmp_path: Path) -> None:
-    uid = opened.add_nucleus(10.5, 20.25)
-    opened.export_nuclei(tmp_path / "out.geojson", export_format("geojson"))
+    uid = opened.correct.add(10.5, 20.25)
+    opened.export.nuclei(tmp_path / "out.geojson", export_format("geojson"))
     (feature,) = json.loads((tmp_path / "out.geojson").read_text())["features"]
     assert feature["id"] == str(uid)
     assert feature["geometry"]["coordinates"] == [10.5, 20.25]
@@ -311,15 +311,15 @@ def test_geojson_holds_the_nuclei_as_they_stand(opened: ReviewController, tmp_pa
 def test_geojson_is_not_written_beside_a_file_that_holds_other_pixels(
     opened: ReviewController, tile_path: MakeTile, tmp_path: Path
 ) -> None:
-    opened.add_nucleus(10.5, 20.25)
+    opened.correct.add(10.5, 20.25)
     name = opened.model.open_field.entry.name
     tile_path(name)  # another image, in its place
-    opened.export_nuclei(tmp_path / "out.geojson", export_format("geojson"))
+    opened.export.nuclei(tmp_path / "out.geojson", export_format("geojson"))
     assert not (tmp_path / "out.geojson").exists()
     assert name in opened.model.notice.words
     assert "not the image that was reviewed" in opened.model.notice.words
     Path(opened.model.open_field.entry.path).unlink()
-    opened.export_nuclei(tmp_path / "out.geojson", export_format("geojson"))
+    opened.export.nuclei(tmp_path / "out.geojson", export_format("geojson"))
     assert (tmp_path / "out.geojson").exists()
     assert "not checked" in opened.model.notice.words
 
@@ -328,15 +328,15 @@ def test_the_training_export_holds_exactly_the_corrections(
     opened: ReviewController, server: FakeServer, tmp_path: Path
 ) -> None:
     server.fake.script = [started(), points((10, 10), (30, 30), (50, 50)), done(3)]
-    opened.find_nuclei()
+    opened.find.search()
     first, second, third = the_state(opened).nuclei
-    opened.delete_nuclei([first])
-    opened.move_nuclei({second: (32.0, 31.0)})
-    opened.relabel_nuclei([third], "Stromal")
-    opened.choose_category("Stromal")
-    opened.add_nucleus(70, 20)
-    opened.accept_field()
-    opened.export_training(tmp_path / "export")
+    opened.correct.delete([first])
+    opened.correct.move({second: (32.0, 31.0)})
+    opened.correct.relabel([third], "Stromal")
+    opened.categories.choose("Stromal")
+    opened.correct.add(70, 20)
+    opened.decide.accept()
+    opened.export.training(tmp_path / "export")
     (line,) = (tmp_path / "export" / "sft.jsonl").read_text().splitlines()
     exported = {(n["x"], n["y"], n["category"]) for n in json.loads(line)["nuclei"]}
     assert exported == {(32, 31, "Lymphocyte"), (50, 50, "Stromal"), (70, 20, "Stromal")}
@@ -345,7 +345,7 @@ def test_the_training_export_holds_exactly_the_corrections(
 def test_exporting_before_anything_is_accepted_says_what_to_do(
     opened: ReviewController, tmp_path: Path
 ) -> None:
-    opened.export_training(tmp_path / "export")
+    opened.export.training(tmp_path / "export")
     assert opened.model.notice.level == "error"
     assert not (tmp_path / "export").exists()
 
@@ -353,7 +353,7 @@ def test_exporting_before_anything_is_accepted_says_what_to_do(
 def test_closing_lets_go_of_the_project_and_the_server(
     opened: ReviewController, server: FakeServer, tmp_path: Path
 ) -> None:
-    opened.add_nucleus(1, 1)
+    opened.correct.add(1, 1)
     assert opened.close()
     assert server.stopped
     with Project.open(tmp_path / "review.nunext", annotator="cd") as project:
@@ -361,18 +361,18 @@ def test_closing_lets_go_of_the_project_and_the_server(
 
 
 def test_every_method_is_harmless_before_an_image_is_open(controller: ReviewController) -> None:
-    controller.find_nuclei()
-    controller.stop()
-    controller.undo()
-    controller.redo()
-    controller.accept_field()
-    controller.flag_field()
-    controller.next_unsure()
-    controller.go_next()
-    controller.comment("x")
-    controller.set_scale(0.5)
-    controller.improver.refresh()
-    controller.improver.train()
+    controller.find.search()
+    controller.find.stop()
+    controller.history.undo()
+    controller.history.redo()
+    controller.decide.accept()
+    controller.correct.flag()
+    controller.view.next_unsure()
+    controller.images.next()
+    controller.correct.comment("x")
+    controller.scale.set(0.5)
+    controller.learn.refresh()
+    controller.learn.train()
     assert controller.model.notice is None
 
 
@@ -380,7 +380,7 @@ def test_every_method_is_harmless_before_an_image_is_open(controller: ReviewCont
 def test_names_of_any_kind_open(
     controller: ReviewController, tile_path: MakeTile, name: str
 ) -> None:
-    controller.open_paths([tile_path(name)])
+    controller.open.paths([tile_path(name)])
     assert controller.model.open_field.entry.name == name
     field = controller.model.open_field
     assert field.source.read_region(field.box).ndim == 3

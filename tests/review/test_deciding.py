@@ -32,14 +32,14 @@ def state_of(controller: ReviewController) -> FieldState:
 
 
 def decision(controller: ReviewController) -> Decision:
-    return controller.decider.decision()
+    return controller.decide.decision()
 
 
 def search(
     controller: ReviewController, server: FakeServer, *xy, region: Box | None = None
 ) -> None:
     server.fake.script = [started(), points(*xy), done(len(xy))]
-    controller.find_nuclei(region)
+    controller.find.search(region)
 
 
 def answer(controller: ReviewController) -> None:
@@ -60,7 +60,7 @@ def test_a_searched_field_is_accepted_without_a_question(
 ) -> None:
     search(opened, server, (10, 10), (30, 30))
     assert decision(opened).label == "Accept field"
-    opened.accept_field()
+    opened.decide.accept()
     assert words(opened) == ""
     assert state_of(opened).complete == (FIELD,)
     assert decision(opened).reopens
@@ -70,7 +70,7 @@ def test_finding_after_accepting_takes_the_field_out_of_truth_until_it_is_accept
     opened: ReviewController, server: FakeServer, tmp_path: Path
 ) -> None:
     search(opened, server, (10, 10))
-    opened.accept_field()
+    opened.decide.accept()
     assert opened.model.harvest.fields == 1
     search(opened, server, (20, 20), (30, 30))
     assert state_of(opened).changed == (FIELD,)
@@ -78,9 +78,9 @@ def test_finding_after_accepting_takes_the_field_out_of_truth_until_it_is_accept
     assert opened.model.harvest.fields == 0
     assert decision(opened).label == "Accept field again"
     assert decision(opened).note == CHANGED_WORDS
-    opened.export_training(tmp_path / "out")
+    opened.export.training(tmp_path / "out")
     assert "changed since it was accepted" in words(opened)
-    opened.accept_field()
+    opened.decide.accept()
     assert opened.model.queue.items[0].status == "done"
     assert (opened.model.harvest.fields, opened.model.harvest.nuclei) == (1, 2)
     assert decision(opened).note == ""
@@ -90,10 +90,10 @@ def test_ones_own_edits_and_their_undo_keep_the_acceptance(
     opened: ReviewController, server: FakeServer
 ) -> None:
     search(opened, server, (10, 10))
-    opened.accept_field()
-    uid = opened.add_nucleus(40, 40)
-    opened.move_nuclei({uid: (41, 41)})
-    opened.undo()
+    opened.decide.accept()
+    uid = opened.correct.add(40, 40)
+    opened.correct.move({uid: (41, 41)})
+    opened.history.undo()
     assert state_of(opened).complete == (FIELD,)
     assert opened.model.queue.items[0].status == "done"
 
@@ -104,7 +104,7 @@ def test_accepting_waits_for_a_search_and_offers_to_stop_it(
     seen: list[tuple[str, str]] = []
 
     def accept() -> None:
-        opened.accept_field()
+        opened.decide.accept()
         seen.append((decision(opened).label, words(opened)))
         answer(opened)
 
@@ -115,14 +115,14 @@ def test_accepting_waits_for_a_search_and_offers_to_stop_it(
         accept,
         done(1, "cancelled"),
     ]
-    opened.find_nuclei()
+    opened.find.search()
     (label, said), *more = seen
     assert not more
     assert label == "Accept after search"
     assert "still running" in said
     assert server.fake.cancelled, "the button stops it"
     assert state_of(opened).acceptances == ()
-    opened.accept_field()
+    opened.decide.accept()
     assert "neither searched to its end" in words(opened), "it was stopped: part is not searched"
     assert state_of(opened).acceptances == ()
     answer(opened)
@@ -133,16 +133,16 @@ def test_accepting_waits_for_a_search_and_offers_to_stop_it(
 def test_a_search_of_another_field_keeps_nobody_from_accepting_this_one(
     controller: ReviewController, server: FakeServer, tile_path: Callable[[str], Path]
 ) -> None:
-    controller.finder.connect()
-    controller.open_paths([tile_path("a.png"), tile_path("b.png"), tile_path("c.png")])
+    controller.find.connect()
+    controller.open.paths([tile_path("a.png"), tile_path("b.png"), tile_path("c.png")])
     statuses = []
 
     def go_on_and_accept() -> None:
-        controller.go_next()
-        controller.add_nucleus(5, 5)
-        controller.accept_field()
-        controller.go_to(0)
-        controller.accept_field()
+        controller.images.next()
+        controller.correct.add(5, 5)
+        controller.decide.accept()
+        controller.images.go_to(0)
+        controller.decide.accept()
         statuses.extend(item.status for item in controller.model.queue.items)
 
     server.fake.script = [
@@ -152,9 +152,9 @@ def test_a_search_of_another_field_keeps_nobody_from_accepting_this_one(
         points((30, 30), first=1),
         done(2),
     ]
-    controller.find_nuclei()
+    controller.find.search()
     assert statuses == ["open", "done", "open"]
-    controller.accept_field()
+    controller.decide.accept()
     assert [item.status for item in controller.model.queue.items] == ["done", "done", "open"]
 
 
@@ -163,9 +163,9 @@ def test_a_search_that_did_not_end_has_searched_nothing(
     opened: ReviewController, server: FakeServer, ending: object
 ) -> None:
     server.fake.script = [started(), points((10, 10)), ending]
-    opened.find_nuclei()
+    opened.find.search()
     assert unsearched_parts(state_of(opened), FIELD) == [FIELD]
-    opened.accept_field()
+    opened.decide.accept()
     assert state_of(opened).acceptances == ()
     assert "neither searched to its end" in words(opened)
 
@@ -173,18 +173,18 @@ def test_a_search_that_did_not_end_has_searched_nothing(
 def test_an_empty_field_is_accepted_only_when_it_is_meant_and_asked_once(
     opened: ReviewController, server: FakeServer
 ) -> None:
-    opened.accept_field()
-    opened.accept_field()
+    opened.decide.accept()
+    opened.decide.accept()
     assert state_of(opened).acceptances == ()
     assert "No nuclei are marked in this field" in words(opened)
     answer(opened)
     assert state_of(opened).complete == (FIELD,)
-    opened.reopen_field()
-    opened.accept_field()
+    opened.decide.reopen()
+    opened.decide.accept()
     assert state_of(opened).complete == (FIELD,), "the same is not asked twice"
-    opened.undo()
+    opened.history.undo()
     search(opened, server)
-    opened.accept_field()
+    opened.decide.accept()
     assert words(opened) == "There are no nuclei in this field. Is that so?", "another question"
     assert state_of(opened).acceptances == ()
 
@@ -194,9 +194,9 @@ def test_an_answer_that_comes_after_something_changed_asks_anew(
 ) -> None:
     search(opened, server, (10, 10), region=HERE)
     opened.model.region = None
-    opened.accept_field()
+    opened.decide.accept()
     late = opened.model.notice
-    opened.delete_nuclei(state_of(opened).nuclei)
+    opened.correct.delete(state_of(opened).nuclei)
     late.action()
     assert state_of(opened).acceptances == ()
     assert words(opened) != late.words
@@ -205,16 +205,16 @@ def test_an_answer_that_comes_after_something_changed_asks_anew(
 def test_what_was_drawn_and_searched_is_what_is_accepted(
     opened: ReviewController, server: FakeServer
 ) -> None:
-    opened.set_region(HERE)
+    opened.view.set_region(HERE)
     assert decision(opened).label == "Accept field", "nobody has looked there yet"
     search(opened, server, (10, 10), region=HERE)
     assert decision(opened).label == "Accept region"
     assert "drawn region" in decision(opened).tip
-    opened.accept_field()
+    opened.decide.accept()
     assert state_of(opened).complete == (HERE,)
-    opened.set_region(None)
+    opened.view.set_region(None)
     assert (decision(opened).label, decision(opened).note) == ("Accept field", PARTLY_WORDS)
-    opened.accept_field()
+    opened.decide.accept()
     assert "Part of this field was neither searched" in words(opened)
     answer(opened)
     assert state_of(opened).complete == (FIELD,)
@@ -224,12 +224,12 @@ def test_a_flagged_field_says_why_it_is_not_done(
     opened: ReviewController, server: FakeServer
 ) -> None:
     search(opened, server, (10, 10))
-    opened.accept_field()
-    opened.flag_field()
+    opened.decide.accept()
+    opened.correct.flag()
     assert opened.model.queue.done == 0
     assert opened.model.harvest.fields == 0
     assert decision(opened).note == FLAGGED_WORDS
-    opened.flag_field()
+    opened.correct.flag()
     assert opened.model.queue.done == 1
     assert opened.model.harvest.fields == 1
 
@@ -238,9 +238,9 @@ def test_accepting_again_what_is_accepted_writes_nothing(
     opened: ReviewController, server: FakeServer
 ) -> None:
     search(opened, server, (10, 10))
-    opened.accept_field()
+    opened.decide.accept()
     steps = opened.model.undo_steps
-    opened.accept_field()
+    opened.decide.accept()
     assert opened.model.undo_steps == steps
 
 
@@ -255,7 +255,7 @@ def test_the_parts_nobody_searched_are_every_pixel_nobody_searched(
         region = Box(x0, y0, min(x0 + width, 80), min(y0 + height, 64))
         ended = bool(rng.random() < 0.6)
         server.fake.script = [started(), done(0, "complete" if ended else "cancelled")]
-        opened.find_nuclei(region)
+        opened.find.search(region)
         searched[y0 : int(region.y1), x0 : int(region.x1)] = ended
     left = np.zeros_like(searched)
     for part in unsearched_parts(state_of(opened), FIELD):
@@ -264,7 +264,7 @@ def test_the_parts_nobody_searched_are_every_pixel_nobody_searched(
         left[rows, columns] = True
     assert (left == ~searched).all()
     for part in unsearched_parts(state_of(opened), FIELD):
-        opened.add_nucleus((part.x0 + part.x1) / 2, (part.y0 + part.y1) / 2)
+        opened.correct.add((part.x0 + part.x1) / 2, (part.y0 + part.y1) / 2)
     assert unseen_parts(state_of(opened), FIELD) == []
 
 
@@ -272,26 +272,26 @@ def test_undo_takes_back_the_acceptance_on_the_image_before_and_goes_there(
     controller: ReviewController, tile_path: Callable[[str], Path], tmp_path: Path
 ) -> None:
     paths = [tile_path("a.png"), tile_path("b.png")]
-    controller.open_paths(paths)
-    controller.add_nucleus(10, 10)
-    controller.accept_field()
+    controller.open.paths(paths)
+    controller.correct.add(10, 10)
+    controller.decide.accept()
     assert controller.model.queue.index == 1
-    controller.undo()
+    controller.history.undo()
     assert controller.model.queue.index == 0
     assert state_of(controller).acceptances == ()
-    controller.redo()
+    controller.history.redo()
     assert state_of(controller).complete == (FIELD,)
-    controller.go_next()
-    controller.undo()
-    controller.undo()
+    controller.images.next()
+    controller.history.undo()
+    controller.history.undo()
     assert (controller.model.queue.index, state_of(controller).nuclei) == (0, {})
-    controller.redo()
-    controller.redo()
+    controller.history.redo()
+    controller.history.redo()
     controller.close()
     again = review_on(tmp_path, FakeServer())
-    again.open_paths([paths[1], paths[0]])
+    again.open.paths([paths[1], paths[0]])
     assert (again.model.queue.index, again.model.undo_steps) == (0, 2)
-    again.undo()
+    again.history.undo()
     assert again.model.queue.index == 1
     assert state_of(again).acceptances == ()
     assert len(state_of(again).nuclei) == 1

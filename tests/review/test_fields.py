@@ -47,10 +47,10 @@ def test_a_later_session_sees_which_images_are_done(
     controller: ReviewController, tile_path: Callable[[str], Path]
 ) -> None:
     paths = [tile_path("a.png"), tile_path("b.png"), tile_path("c.png")]
-    controller.open_paths(paths)
-    controller.add_nucleus(10, 10)
-    controller.accept_field()
-    controller.flag_field()
+    controller.open.paths(paths)
+    controller.correct.add(10, 10)
+    controller.decide.accept()
+    controller.correct.flag()
     statuses = [item.status for item in queue_items(controller.session.project, paths)]
     assert statuses == ["done", "flagged", "waiting"]
 
@@ -58,17 +58,17 @@ def test_a_later_session_sees_which_images_are_done(
 def test_the_harvest_counts_corrections_and_only_accepted_nuclei(
     controller: ReviewController, tile_path: Callable[[str], Path]
 ) -> None:
-    controller.open_paths([tile_path("TCGA-A1-A0SP.png"), tile_path("TCGA-A2-A0SQ.png")])
-    gone = controller.add_nucleus(10, 10)
-    controller.add_nucleus(20, 20)
-    controller.delete_nuclei([gone])
-    controller.accept_field()
-    controller.add_nucleus(5, 5)
+    controller.open.paths([tile_path("TCGA-A1-A0SP.png"), tile_path("TCGA-A2-A0SQ.png")])
+    gone = controller.correct.add(10, 10)
+    controller.correct.add(20, 20)
+    controller.correct.delete([gone])
+    controller.decide.accept()
+    controller.correct.add(5, 5)
     counted = harvest(controller.session.project)
     assert (counted.corrections, counted.fields, counted.nuclei) == (1, 1, 1)
     assert [check.passed for check in counted.checks] == [True, True, False]
     assert counted.ready
-    controller.accept_field()
+    controller.decide.accept()
     assert all(check.passed for check in harvest(controller.session.project).checks)
 
 

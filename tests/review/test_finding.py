@@ -48,13 +48,13 @@ def test_a_model_that_cannot_be_served_is_not_chosen(
         model_info(problem="nunext.json is missing."),
         model_info(id="classical", default=False),
     ]
-    controller.finder.connect()
+    controller.find.connect()
     assert controller.model.model_id == "classical"
 
 
 def test_health_is_told_in_words(controller: ReviewController, server: FakeServer) -> None:
     server.fake.script = [started(), done(0)]
-    controller.finder.check()
+    controller.find.check()
     assert controller.model.checkup.well
     assert controller.model.server.words == "ready on cpu"
     assert "256 MiB" in controller.model.server.details
@@ -64,7 +64,7 @@ def test_a_server_that_is_down_is_said_with_one_button_that_helps(
     controller: ReviewController, server: FakeServer
 ) -> None:
     server.fake.down = True
-    controller.finder.connect()
+    controller.find.connect()
     assert controller.model.server.phase == "failed"
     notice = controller.model.notice
     assert notice is not None
@@ -89,7 +89,7 @@ def test_streamed_points_are_the_state_and_are_recorded(
         window_done(2, 2),
         done(3),
     ]
-    opened.find_nuclei()
+    opened.find.search()
     assert shown(opened) == {(10, 10), (20, 20), (40, 30)}
     assert stored_points(opened) == shown(opened)
     (run,) = stored_runs(opened)
@@ -106,9 +106,9 @@ def test_streamed_points_are_the_state_and_are_recorded(
 
 def test_what_is_in_view_is_searched_first(opened: ReviewController, server: FakeServer) -> None:
     server.fake.script = [started(), done(0)]
-    opened.find_nuclei()
+    opened.find.search()
     opened.model.view_xy = (60.0, 12.5)
-    opened.find_nuclei()
+    opened.find.search()
     assert [request.near for request in server.fake.requests] == [None, (60.0, 12.5)]
 
 
@@ -122,7 +122,7 @@ def test_points_taken_back_at_a_seam_are_not_shown(
         points((11, 10), first=2, confidence=0.95),
         done(2),
     ]
-    opened.find_nuclei()
+    opened.find.search()
     assert shown(opened) == {(20, 20), (11, 10)} == stored_points(opened)
 
 
@@ -135,7 +135,7 @@ def test_masks_reach_their_nuclei(opened: ReviewController, server: FakeServer) 
         protocol.Masks(masks=[protocol.MaskOut(index=0, score=0.9, **fields)]),
         done(2),
     ]
-    opened.find_nuclei()
+    opened.find.search()
     masks = {n.nucleus.x_px: n.nucleus.mask for n in opened.model.state.nuclei.values()}
     assert masks == {10: mask, 20: None}
 
@@ -146,8 +146,8 @@ def test_the_export_for_qupath_keeps_outlines(
     mask = Mask.from_array(np.ones((4, 6), bool), x0_px=8, y0_px=9)
     drawn = protocol.MaskOut(index=0, score=0.9, **mask.to_json())
     server.fake.script = [started(), points((10, 10)), protocol.Masks(masks=[drawn]), done(1)]
-    opened.find_nuclei()
-    opened.export_nuclei(tmp_path / "out.geojson", export_format("geojson"))
+    opened.find.search()
+    opened.export.nuclei(tmp_path / "out.geojson", export_format("geojson"))
     (found,) = read_geojson(tmp_path / "out.geojson", masks=True)
     assert found.mask == mask
 
@@ -167,7 +167,7 @@ def test_progress_names_its_image_and_counts_outlines(
         protocol.Masks(masks=[protocol.MaskOut(index=0, score=0.9, **found)]),
         done(2),
     ]
-    opened.find_nuclei()
+    opened.find.search()
     path = opened.model.queue.items[0].path
     assert {run.image for run in seen if run.busy} == {path}
     at_the_end = [(r.outlines_done, r.outlines) for r in seen if r.windows_done]
@@ -186,7 +186,7 @@ def test_a_server_that_dies_keeps_its_points_and_marks_the_run(
         points((10, 10), (20, 20)),
         ServerUnavailableError("The model server stopped in the middle of its answer."),
     ]
-    opened.find_nuclei()
+    opened.find.search()
     assert shown(opened) == {(10, 10), (20, 20)} == stored_points(opened)
     assert [run.status for run in stored_runs(opened)] == ["interrupted"]
     notice = opened.model.notice
@@ -203,7 +203,7 @@ def test_a_backend_that_breaks_keeps_its_points_as_well(
         points((10, 10)),
         protocol.Failed(code="backend", message="Out of memory."),
     ]
-    opened.find_nuclei()
+    opened.find.search()
     assert shown(opened) == {(10, 10)}
     assert [run.status for run in stored_runs(opened)] == ["interrupted"]
     assert "Out of memory." in opened.model.notice.details
@@ -213,7 +213,7 @@ def test_a_refusal_is_said_in_the_servers_own_words(
     opened: ReviewController, server: FakeServer
 ) -> None:
     server.fake.script = [RequestRejectedError("There is no model 'small'.", 404)]
-    opened.find_nuclei()
+    opened.find.search()
     assert opened.model.notice.words == "There is no model 'small'."
     assert stored_runs(opened) == ()
 
@@ -222,10 +222,10 @@ def test_stopping_keeps_what_was_found(opened: ReviewController, server: FakeSer
     server.fake.script = [
         started(windows=9),
         points((10, 10)),
-        opened.stop,
+        opened.find.stop,
         done(1, "cancelled"),
     ]
-    opened.find_nuclei()
+    opened.find.search()
     assert server.fake.cancelled == [server.fake.requests[0].run]
     assert [run.status for run in stored_runs(opened)] == ["cancelled"]
     assert shown(opened) == {(10, 10)}
@@ -238,7 +238,7 @@ def test_a_search_whose_turn_has_not_come_says_what_it_waits_for(
     opened.model.events.run.connect(seen.append)
     words = "The model server has too much to do at the moment. Asking again in 5 s."
     server.fake.script = [words, started(), points((10, 10)), done(1)]
-    opened.find_nuclei()
+    opened.find.search()
     starting = [run.waiting for run in seen if run.phase == "starting"]
     assert starting[-1] == words
     assert all(starting[1:]), "it always says what it waits for"
@@ -250,16 +250,16 @@ def test_a_search_whose_turn_has_not_come_says_what_it_waits_for(
 def test_a_search_stopped_while_it_waits_is_no_failure(
     opened: ReviewController, server: FakeServer
 ) -> None:
-    server.fake.script = ["Busy.", opened.stop, RequestRejectedError("Busy.", 429, 5.0)]
-    opened.find_nuclei()
+    server.fake.script = ["Busy.", opened.find.stop, RequestRejectedError("Busy.", 429, 5.0)]
+    opened.find.search()
     assert opened.model.run.phase == "idle"
     assert opened.model.notice.level != "error"
     assert stored_runs(opened) == ()
 
 
 def test_a_second_search_waits_for_the_first(opened: ReviewController, server: FakeServer) -> None:
-    server.fake.script = [started(), opened.find_nuclei, points((10, 10)), done(1)]
-    opened.find_nuclei()
+    server.fake.script = [started(), opened.find.search, points((10, 10)), done(1)]
+    opened.find.search()
     assert len(server.fake.requests) == 1
 
 
@@ -267,11 +267,11 @@ def test_a_rerun_neither_destroys_nor_repeats_corrections(
     opened: ReviewController, server: FakeServer
 ) -> None:
     server.fake.script = [started(), points((10, 10), (30, 30), (60, 50)), done(3)]
-    opened.find_nuclei()
+    opened.find.search()
     by_x = {n.nucleus.x_px: uid for uid, n in opened.model.state.nuclei.items()}
-    opened.delete_nuclei([by_x[10]])
-    opened.move_nuclei({by_x[30]: (33.0, 30.0)})
-    opened.find_nuclei()
+    opened.correct.delete([by_x[10]])
+    opened.correct.move({by_x[30]: (33.0, 30.0)})
+    opened.find.search()
     assert shown(opened) == {(33, 30), (60, 50)}
 
 
@@ -279,12 +279,12 @@ def test_the_models_categories_replace_the_placeholder_but_never_a_persons(
     opened: ReviewController, server: FakeServer
 ) -> None:
     server.fake.script = [started(), points((10, 10)), done(1)]
-    opened.find_nuclei()
+    opened.find.search()
     assert [c.name for c in opened.model.categories] == ["Lymphocyte", "Stromal"]
     assert opened.model.categories[0].color == (86, 180, 233)
     assert opened.model.current_category == "Lymphocyte"
-    opened.add_category("Plasma cell")
-    opened.find_nuclei()
+    opened.categories.add("Plasma cell")
+    opened.find.search()
     names = ["Lymphocyte", "Stromal", "Plasma cell"]
     assert [c.name for c in opened.model.categories] == names
     assert [c.name for c in opened.session.project.categories()] == names
@@ -294,7 +294,7 @@ def test_a_drawn_region_is_clipped_to_the_image(
     opened: ReviewController, server: FakeServer
 ) -> None:
     server.fake.script = [started(), done(0)]
-    opened.find_nuclei(Box(40, 30, 500, 500))
+    opened.find.search(Box(40, 30, 500, 500))
     assert server.fake.requests[0].region == (40, 30, 80, 64)
     assert opened.model.notice.words == "No nuclei were found here."
 
@@ -303,8 +303,8 @@ def test_a_run_that_is_undone_vanishes_and_comes_back(
     opened: ReviewController, server: FakeServer
 ) -> None:
     server.fake.script = [started(), points((10, 10)), done(1)]
-    opened.find_nuclei()
-    opened.undo()
+    opened.find.search()
+    opened.history.undo()
     assert shown(opened) == set()
-    opened.redo()
+    opened.history.redo()
     assert shown(opened) == {(10, 10)}

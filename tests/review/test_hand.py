@@ -81,9 +81,9 @@ def boxed(x0: int, y0: int, x1: int, y1: int) -> Mask:
 @pytest.fixture
 def nucleus(opened: ReviewController) -> UUID:
     """A selected nucleus without an outline; the brush is in the hand, 3 px in radius."""
-    uid = opened.add_nucleus(*POINT)
+    uid = opened.correct.add(*POINT)
     opened.hand.take("brush")
-    opened.select([uid])
+    opened.view.select([uid])
     assert (opened.model.brush_um, opened.model.open_field.entry.mpp) == (3.0, 0.5)
     return uid
 
@@ -114,9 +114,9 @@ def test_a_first_stroke_begins_an_outline_and_is_one_durable_gesture(
     journal = opened.session.project.journal(sha256)
     assert [e.kind for e in journal] == ["add", "edit_mask"]
     assert opened.session.project.state(sha256).nuclei[nucleus].nucleus.mask == mask
-    opened.undo()
+    opened.history.undo()
     assert mask_of(opened, nucleus) is None
-    opened.redo()
+    opened.history.redo()
     assert mask_of(opened, nucleus) == mask
     reviewed = opened.model.state.nuclei[nucleus]
     assert (reviewed.touched, reviewed.annotator) == (True, "ab")
@@ -142,18 +142,18 @@ def test_undo_finds_a_stroke_on_another_image_and_after_reopening(
     stroke(opened, (35.0, 20.0), (40.0, 20.0))
     after = mask_of(opened, outlined)
     assert after != before
-    opened.open_paths([tile_path("b.png")])
+    opened.open.paths([tile_path("b.png")])
     assert opened.model.queue.index == 1
-    opened.undo()
+    opened.history.undo()
     assert opened.model.queue.index == 0
     assert mask_of(opened, outlined) == before
-    opened.redo()
+    opened.history.redo()
     opened.close()
     again = review_on(tmp_path, server)
-    again.finder.connect()
-    again.open_paths([first])
+    again.find.connect()
+    again.open.paths([first])
     assert mask_of(again, outlined) == after
-    again.undo()
+    again.history.undo()
     assert mask_of(again, outlined) == before
     again.close()
 
@@ -173,7 +173,7 @@ def test_a_polygon_replaces_the_outline(opened: ReviewController, outlined: UUID
 
 
 def test_the_brush_is_as_large_in_every_scale(opened: ReviewController, nucleus: UUID) -> None:
-    opened.set_scale(0.25)
+    opened.scale.set(0.25)
     stroke(opened, POINT)
     assert mask_of(opened, nucleus) == disc(*POINT, radius=6)
     for _ in range(3):
@@ -234,11 +234,11 @@ def test_another_tool_or_image_gives_a_polygon_up_and_says_so(
     opened.hand.take("polygon")
     opened.hand.put_corner(28, 18)
     if leave == "tool":
-        opened.choose_tool("select")
+        opened.view.choose_tool("select")
     elif leave == "way":
         opened.hand.take("brush")
     else:
-        opened.open_paths([tile_path("b.png")])
+        opened.open.paths([tile_path("b.png")])
     assert opened.model.draft is None
     assert said(opened.model) == hand.GIVEN_UP
 
@@ -246,13 +246,13 @@ def test_another_tool_or_image_gives_a_polygon_up_and_says_so(
 def test_another_scale_leaves_a_polygon_open(opened: ReviewController, outlined: UUID) -> None:
     opened.hand.take("polygon")
     opened.hand.put_corner(28, 18)
-    opened.set_scale(0.25)
+    opened.scale.set(0.25)
     assert opened.hand.is_drawing
 
 
 def test_a_nucleus_that_is_gone_by_then_is_said(opened: ReviewController, outlined: UUID) -> None:
     opened.hand.press(38.0, 20.0, erases=False)
-    opened.delete_nuclei([outlined])
+    opened.correct.delete([outlined])
     opened.hand.lift(clicked=False)
     assert said(opened.model) == hand.GONE
 
@@ -283,7 +283,7 @@ def test_without_a_nucleus_the_hand_says_what_to_do(opened: ReviewController) ->
 def test_a_stroke_that_begins_on_a_nucleus_draws_that_where_none_is_selected(
     opened: ReviewController, outlined: UUID
 ) -> None:
-    opened.select([])
+    opened.view.select([])
     stroke(opened, (35.0, 20.0), (42.0, 20.0))
     assert opened.model.selected == {outlined}
     assert mask_of(opened, outlined).covers(44.0, 20.0)
@@ -292,8 +292,8 @@ def test_a_stroke_that_begins_on_a_nucleus_draws_that_where_none_is_selected(
 def test_a_click_on_another_nucleus_selects_it_and_a_stroke_across_it_does_not(
     opened: ReviewController, outlined: UUID
 ) -> None:
-    other = opened.add_nucleus(40.5, 20.5)
-    opened.select([outlined])
+    other = opened.correct.add(40.5, 20.5)
+    opened.view.select([outlined])
     before = opened.model.state
     stroke(opened, (40.5, 20.5))
     assert opened.model.selected == {other}
@@ -363,7 +363,7 @@ def test_a_point_whose_place_is_erased_moves_to_what_is_left_in_the_same_gesture
     assert (nucleus.x_px, nucleus.y_px) == (25.5, 20.0)
     assert said(opened.model) == redrawing.POINT_MOVED
     assert opened.model.undo_steps == steps + 2
-    opened.undo()
+    opened.history.undo()
     nucleus = opened.model.state.nuclei[outlined].nucleus
     assert (nucleus.x_px, nucleus.y_px) == POINT
 
@@ -376,7 +376,7 @@ def test_an_outline_that_is_all_erased_leaves_the_point(
     assert said(opened.model) == redrawing.ALL_ERASED
     stroke(opened, POINT, erases=True)
     assert said(opened.model) == redrawing.NOTHING_TO_ERASE
-    opened.undo()
+    opened.history.undo()
     assert mask_of(opened, outlined) == boxed(24, 16, 36, 24)
 
 
@@ -391,8 +391,8 @@ def test_what_changes_nothing_is_no_gesture(opened: ReviewController, outlined: 
 
 
 def test_an_outline_ends_at_the_edge_of_the_image(opened: ReviewController) -> None:
-    uid = opened.add_nucleus(2.5, 2.5)
-    opened.select([uid])
+    uid = opened.correct.add(2.5, 2.5)
+    opened.view.select([uid])
     opened.hand.take("brush")
     stroke(opened, (2.5, 2.5), (-20.0, 2.5), (2.5, -9.0))
     mask = mask_of(opened, uid)
@@ -406,12 +406,12 @@ def test_an_outline_ends_at_the_edge_of_the_image(opened: ReviewController) -> N
 def test_neighbours_keep_their_pixels_and_it_is_said(
     opened: ReviewController, outlined: UUID
 ) -> None:
-    other = opened.add_nucleus(44.5, 20.5)
-    opened.select([other])
+    other = opened.correct.add(44.5, 20.5)
+    opened.view.select([other])
     opened.hand.take("polygon")
     polygon(opened, (38, 14), (50, 14), (50, 27), (38, 27))
     assert said(opened.model) == ""
-    opened.select([outlined])
+    opened.view.select([outlined])
     opened.hand.take("brush")
     stroke(opened, (34.0, 20.0), (40.0, 20.0))
     assert said(opened.model) == redrawing.OVERLAPS
@@ -452,8 +452,8 @@ def test_a_polygon_of_no_pixel_stays_open(
 def test_a_polygon_round_another_nucleus_stays_open_and_says_why(
     opened: ReviewController, outlined: UUID
 ) -> None:
-    other = opened.add_nucleus(50.5, 40.5)
-    opened.select([outlined])
+    other = opened.correct.add(50.5, 40.5)
+    opened.view.select([outlined])
     opened.hand.take("polygon")
     polygon(opened, (45, 35), (56, 35), (56, 46), (45, 46))
     assert said(opened.model) == redrawing.OF_ANOTHER
@@ -482,7 +482,7 @@ def test_a_click_after_a_stroke_leaves_the_rest_as_it_was_drawn(
     opened: ReviewController, server: FakeServer, outlined: UUID
 ) -> None:
     server.fake.outline = lambda clicks: square(38.5, 20.5, 8)
-    opened.correct_outline(38.5, 20.5, inside=True)
+    opened.outline.click(38.5, 20.5, inside=True)
     mask = mask_of(opened, outlined)
     assert mask == boxed(24, 16, 42, 24)
     asked = server.fake.segmented[-1].prompts[0].points
@@ -493,9 +493,9 @@ def test_a_search_does_not_touch_an_outline_that_a_person_drew(
     opened: ReviewController, server: FakeServer
 ) -> None:
     server.fake.script = [started(), points((40.5, 30.5)), done(1)]
-    opened.find_nuclei()
+    opened.find.search()
     (uid,) = opened.model.state.nuclei
-    opened.select([uid])
+    opened.view.select([uid])
     opened.hand.take("brush")
     stroke(opened, (40.5, 30.5))
     drawn = mask_of(opened, uid)
@@ -503,7 +503,7 @@ def test_a_search_does_not_touch_an_outline_that_a_person_drew(
     (run_id,) = state.runs
     late = state.with_masks(run_id, {uid: square(40.5, 30.5, 20)})
     assert late.nuclei[uid].nucleus.mask == drawn
-    opened.find_nuclei()
+    opened.find.search()
     assert mask_of(opened, uid) == drawn
 
 
@@ -511,9 +511,9 @@ def test_a_nucleus_moved_off_a_drawn_outline_gets_a_new_one_as_after_clicks(
     opened: ReviewController, server: FakeServer, outlined: UUID
 ) -> None:
     server.fake.outline = lambda clicks: square(clicks[0].x, clicks[0].y)
-    opened.move_nuclei({outlined: (28.5, 18.5)})
+    opened.correct.move({outlined: (28.5, 18.5)})
     assert mask_of(opened, outlined) == boxed(24, 16, 36, 24), "still on it"
-    opened.move_nuclei({outlined: (60.5, 40.5)})
+    opened.correct.move({outlined: (60.5, 40.5)})
     assert mask_of(opened, outlined) == square(60.5, 40.5)
 
 
@@ -529,12 +529,12 @@ def slow(
     """A review whose outlines come when `later` catches up, with one nucleus that waits for one."""
     made = review_on(tmp_path, server, later)
     server.fake.outline = lambda clicks: square(clicks[0].x, clicks[0].y, 20)
-    made.finder.connect()
-    made.open_paths([tile_path("a.png")])
+    made.find.connect()
+    made.open.paths([tile_path("a.png")])
     later.catch_up()
-    uid = made.add_nucleus(*POINT)
+    uid = made.correct.add(*POINT)
     made.hand.take("brush")
-    made.select([uid])
+    made.view.select([uid])
     yield made
     made.close()
 
@@ -574,7 +574,7 @@ def test_an_answer_to_clicks_before_a_stroke_is_dropped(
     slow: ReviewController, later: Later
 ) -> None:
     (uid,) = slow.model.selected
-    slow.correct_outline(34.5, 20.5, inside=True)
+    slow.outline.click(34.5, 20.5, inside=True)
     stroke(slow, POINT)
     later.catch_up()
     assert mask_of(slow, uid) == disc(*POINT)
@@ -587,13 +587,13 @@ def test_a_drawn_outline_goes_out_as_a_correction_of_its_person(
     opened: ReviewController, server: FakeServer, tmp_path: Path
 ) -> None:
     server.fake.script = [started(), points((40.5, 30.5), (60.5, 50.5)), done(2)]
-    opened.find_nuclei()
+    opened.find.search()
     uid, _ = opened.model.state.nuclei
-    opened.select([uid])
+    opened.view.select([uid])
     opened.hand.take("polygon")
     polygon(opened, (30, 24), (50, 22), (46, 40), (33, 38))
     mask = mask_of(opened, uid)
-    opened.accept_field()
+    opened.decide.accept()
     (region,) = complete_regions(opened.session.project)
     assert region.corrections == 1
     assert [n.mask for n in region.nuclei if n.uid == uid] == [mask]
@@ -703,8 +703,8 @@ def test_any_strokes_polygons_undo_and_redo_are_as_counted_pixel_by_pixel(
     @settings(phases=[Phase.generate], max_examples=60)
     @given(steps)
     def check(taken: list[tuple[str, list[Place]]]) -> None:
-        uid = opened.add_nucleus(*POINT)
-        opened.select([uid])
+        uid = opened.correct.add(*POINT)
+        opened.view.select([uid])
         hand_.take("brush")
         if with_outline:
             polygon(opened, (24, 16), (36, 16), (36, 24), (24, 24))
@@ -712,10 +712,10 @@ def test_any_strokes_polygons_undo_and_redo_are_as_counted_pixel_by_pixel(
         for kind, way in taken:
             if kind in ("undo", "redo"):
                 if kind == "undo" and at > 0:
-                    opened.undo()
+                    opened.history.undo()
                     at -= 1
                 elif kind == "redo" and at + 1 < len(known):
-                    opened.redo()
+                    opened.history.redo()
                     at += 1
             else:
                 before, point = known[at]
@@ -737,7 +737,7 @@ def test_any_strokes_polygons_undo_and_redo_are_as_counted_pixel_by_pixel(
                     known = [*known[: at + 1], (wanted, (n.x_px, n.y_px))]
                     at += 1
             np.testing.assert_array_equal(as_pixels(mask_of(opened, uid)), known[at][0])
-        opened.delete_nuclei([uid])
+        opened.correct.delete([uid])
 
     check()
     sha256 = opened.model.open_field.entry.sha256

@@ -27,10 +27,10 @@ def reviewed(tmp_path: Path, tile_path: Callable[[str], Path]) -> list[Path]:
     """Three images, a nucleus placed in each, in this order, in a session that has ended."""
     paths = [tile_path(name) for name in NAMES]
     controller = review_on(tmp_path, FakeServer())
-    controller.open_paths(paths)
+    controller.open.paths(paths)
     for _ in paths:
-        controller.add_nucleus(20, 20)
-        controller.go_next()
+        controller.correct.add(20, 20)
+        controller.images.next()
     controller.close()
     return paths
 
@@ -58,23 +58,23 @@ def test_an_unreadable_image_in_the_middle_is_said_and_passed_and_keeps_its_plac
     reviewed: list[Path], again: ReviewController
 ) -> None:
     whole = spoil(reviewed[1])
-    again.open_paths(reviewed)
-    again.undo()
+    again.open.paths(reviewed)
+    again.history.undo()
     assert left(again) == {"a.png": 1, "b.png": 1, "c.png": 0}
-    again.undo()
+    again.history.undo()
     words = again.model.notice.words
     assert "b.png" in words
     assert "Undo again passes that image" in words
     assert left(again) == {"a.png": 1, "b.png": 1, "c.png": 0}
-    again.undo()
+    again.history.undo()
     assert left(again) == {"a.png": 0, "b.png": 1, "c.png": 0}
     assert (again.model.undo_steps, again.model.can_redo) == (0, True)
     reviewed[1].write_bytes(whole)
-    again.go_to(1)
-    again.undo()
+    again.images.go_to(1)
+    again.history.undo()
     assert left(again) == {"a.png": 0, "b.png": 0, "c.png": 0}
     for expected in ("b.png", "a.png", "c.png"):  # as they were taken back, the last first
-        again.redo()
+        again.history.redo()
         assert again.model.open_field.entry.name == expected
     assert left(again) == {"a.png": 1, "b.png": 1, "c.png": 1}
 
@@ -90,10 +90,10 @@ def test_undo_has_the_last_word_whatever_else_is_read_while_it_waits(
         while posted:
             posted.pop(0)()
 
-    controller.open_paths(reviewed)
+    controller.open.paths(reviewed)
     settle()
-    controller.undo()
-    controller.opener.read.emit()  # as when an image that was asked for before is there now
+    controller.history.undo()
+    controller.images.read.emit()  # as when an image that was asked for before is there now
     settle()
     assert "Undo again passes that image" in controller.model.notice.words
     controller.close()
@@ -103,15 +103,15 @@ def test_the_order_stays_when_two_images_in_a_row_cannot_be_read(
     reviewed: list[Path], again: ReviewController
 ) -> None:
     wholes = [spoil(path) for path in reviewed[1:]]
-    again.open_paths(reviewed)
-    again.undo()
-    again.undo()
+    again.open.paths(reviewed)
+    again.history.undo()
+    again.history.undo()
     assert left(again) == {"a.png": 1, "b.png": 1, "c.png": 1}
     for index, whole in enumerate(wholes, start=1):
         reviewed[index].write_bytes(whole)
-        again.go_to(index)
+        again.images.go_to(index)
     for name in ("c.png", "b.png", "a.png"):
-        again.undo()
+        again.history.undo()
         assert again.model.open_field.entry.name == name
     assert left(again) == {"a.png": 0, "b.png": 0, "c.png": 0}
 
@@ -119,13 +119,13 @@ def test_the_order_stays_when_two_images_in_a_row_cannot_be_read(
 def test_an_image_that_is_another_one_now_is_said_and_passed(
     reviewed: list[Path], again: ReviewController, rng: np.random.Generator
 ) -> None:
-    again.open_paths(reviewed)
-    again.undo()
+    again.open.paths(reviewed)
+    again.history.undo()
     Image.fromarray(rng.integers(0, 256, (64, 80, 3), dtype=np.uint8)).save(reviewed[1])
-    again.undo()
+    again.history.undo()
     words = again.model.notice.words
     assert "b.png is no longer the image that was reviewed" in words
-    again.undo()
+    again.history.undo()
     project = again.session.project
     assert [len(project.state(e.sha256).nuclei) for e in project.images()] == [0, 1, 0, 0]
 
@@ -152,10 +152,10 @@ def test_a_step_that_was_given_back_stands_where_it_stood(rng: np.random.Generat
 def test_what_undo_takes_back_is_said_in_words(
     reviewed: list[Path], again: ReviewController
 ) -> None:
-    again.open_paths(reviewed)
+    again.open.paths(reviewed)
     assert again.model.undo_words == "placed a nucleus"
-    again.flag_field()
+    again.correct.flag()
     assert again.model.undo_words == "changed the flag of the image"
     for _ in range(1 + len(reviewed)):
-        again.undo()
+        again.history.undo()
     assert again.model.undo_words == ""

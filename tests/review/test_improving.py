@@ -91,10 +91,10 @@ def reviewed(
         server,
         make_trainer=lambda: trainer,  # type: ignore[arg-type, return-value]
     )
-    made.finder.connect()
-    made.open_paths([tile_path("t.png")])
-    made.add_nucleus(20, 20)
-    made.accept_field()
+    made.find.connect()
+    made.open.paths([tile_path("t.png")])
+    made.correct.add(20, 20)
+    made.decide.accept()
     yield made
     made.close()
 
@@ -105,11 +105,11 @@ def test_what_was_reviewed_on_other_pixels_is_neither_trained_on_nor_exported(
     path = reviewed.model.queue.items[0].path
     field = reviewed.model.open_field
     Image.fromarray(field.source.read_region(field.box)[::-1].copy()).save(path)
-    reviewed.improver.train()
+    reviewed.learn.train()
     assert reviewed.model.training.phase == "failed"
     assert path.name in reviewed.model.training.words
     assert trainer.trained == []
-    reviewed.export_training(tmp_path / "export")
+    reviewed.export.training(tmp_path / "export")
     assert path.name in reviewed.model.notice.words
     assert not (tmp_path / "export").exists()
 
@@ -119,7 +119,7 @@ def test_a_model_without_a_folder_here_starts_a_small_new_one(
 ) -> None:
     phases: list[str] = []
     reviewed.model.events.training.connect(lambda status: phases.append(status.phase))
-    reviewed.improver.train()
+    reviewed.learn.train()
     status = reviewed.model.training
     assert phases[0] == "exporting"
     assert "building" in phases
@@ -141,7 +141,7 @@ def test_a_model_of_ours_is_trained_further(
     folder = tmp_path / "models" / "small"
     folder.mkdir(parents=True)
     (folder / "nunext.json").write_text("{}")
-    reviewed.improver.train()
+    reviewed.learn.train()
     assert trainer.built == []
     assert trainer.extended == []
     assert trainer.trained[0][0] == folder
@@ -155,9 +155,9 @@ def test_a_model_that_lacks_the_projects_categories_gets_them_first(
     folder.mkdir(parents=True)
     (folder / "nunext.json").write_text("{}")
     (known, *_) = (c.name for c in reviewed.model.models[0].categories)
-    reviewed.add_category("Mitosis")
-    reviewed.add_category("Nucleus")
-    reviewed.improver.train()
+    reviewed.categories.add("Mitosis")
+    reviewed.categories.add("Nucleus")
+    reviewed.learn.train()
     ((base, added),) = trainer.extended
     assert base == folder
     assert added == ("Mitosis",)
@@ -172,17 +172,17 @@ def test_a_bundled_model_is_trained_further(
     bundled = tmp_path / "bundled" / "small"
     bundled.mkdir(parents=True)
     (bundled / "nunext.json").write_text("{}")
-    reviewed.improver._bundled = bundled.parent
-    reviewed.improver.train()
+    reviewed.learn._bundled = bundled.parent
+    reviewed.learn.train()
     assert trainer.trained[0][0] == bundled
 
 
 def test_the_new_model_can_be_used_at_once(reviewed: ReviewController, server: FakeServer) -> None:
-    reviewed.improver.train()
+    reviewed.learn.train()
     checkpoint = reviewed.model.training.checkpoint
     assert checkpoint is not None
     server.fake.offered = [*server.fake.offered, model_info(id=checkpoint.name, default=False)]
-    reviewed.improver.use()
+    reviewed.learn.use()
     assert reviewed.model.model_id == checkpoint.name
 
 
@@ -190,13 +190,13 @@ def test_a_training_that_fails_says_why_and_can_be_tried_again(
     reviewed: ReviewController, trainer: FakeTrainer
 ) -> None:
     trainer.error = TrainingError("Training failed: no space left")
-    reviewed.improver.train()
+    reviewed.learn.train()
     assert (reviewed.model.training.phase, reviewed.model.training.words) == (
         "failed",
         "Training failed: no space left",
     )
     trainer.error = None
-    reviewed.improver.train()
+    reviewed.learn.train()
     assert reviewed.model.training.phase == "done"
 
 
@@ -205,7 +205,7 @@ def test_a_stopped_training_changes_nothing(
 ) -> None:
     trainer.stopped = True
     trainer.error = TrainingError("Training was stopped.")
-    reviewed.improver.train()
+    reviewed.learn.train()
     assert reviewed.model.training.phase == "stopped"
     assert reviewed.model.training.checkpoint is None
 
@@ -215,9 +215,9 @@ def two_patients(
     reviewed: ReviewController, tile_path: Callable[[str], Path]
 ) -> Iterator[ReviewController]:
     """As `reviewed`, with an accepted field of another patient: one of the two is kept aside."""
-    reviewed.open_paths([tile_path("TCGA-A7-A0D9.png")])
-    reviewed.add_nucleus(30, 20)
-    reviewed.accept_field()
+    reviewed.open.paths([tile_path("TCGA-A7-A0D9.png")])
+    reviewed.correct.add(30, 20)
+    reviewed.decide.accept()
     return reviewed
 
 
@@ -226,7 +226,7 @@ def test_both_models_are_tested_on_what_was_kept_aside(
 ) -> None:
     said: list[str] = []
     two_patients.model.events.training.connect(lambda status: said.append(status.words))
-    two_patients.improver.train()
+    two_patients.learn.train()
     status = two_patients.model.training
     assert trainer.tested == ["small", status.checkpoint]
     assert "Testing the old model on 1 patient kept aside" in said
@@ -246,7 +246,7 @@ def test_both_models_are_tested_on_what_was_kept_aside(
 def test_with_one_patient_nothing_is_tested_and_it_says_so(
     reviewed: ReviewController, trainer: FakeTrainer
 ) -> None:
-    reviewed.improver.train()
+    reviewed.learn.train()
     status = reviewed.model.training
     assert trainer.tested == []
     assert status.comparison.lines == ()
@@ -273,11 +273,11 @@ def test_a_worse_model_is_put_in_place_only_after_a_question(
     question: str,
 ) -> None:
     trainer.figures = [before, after]
-    two_patients.improver.train()
+    two_patients.learn.train()
     checkpoint = two_patients.model.training.checkpoint
     assert checkpoint is not None
     server.fake.offered = [*server.fake.offered, model_info(id=checkpoint.name, default=False)]
-    two_patients.improver.use()
+    two_patients.learn.use()
     assert two_patients.model.model_id == "small"
     notice = two_patients.model.notice
     assert question in notice.words
@@ -291,15 +291,15 @@ def test_a_worse_model_that_is_chosen_from_the_list_is_asked_about_too(
     two_patients: ReviewController, server: FakeServer, trainer: FakeTrainer, project: str
 ) -> None:
     trainer.figures = [report(0.78), report(0.71)]
-    two_patients.improver.train()
+    two_patients.learn.train()
     worse = two_patients.model.training.checkpoint.name
     server.fake.offered = [*server.fake.offered, model_info(id=worse, default=False)]
-    two_patients.finder.connect()
+    two_patients.find.connect()
     if project == "another":
         two_patients.session.leave()  # what a model is worth is the window's knowledge
-    two_patients.improver.choose("classical")
+    two_patients.learn.choose("classical")
     assert two_patients.model.model_id == "classical"
-    two_patients.improver.choose(worse)
+    two_patients.learn.choose(worse)
     assert two_patients.model.model_id == "classical"
     assert "F1 0.71, before 0.78" in two_patients.model.notice.words
     two_patients.model.notice.action()
@@ -310,7 +310,7 @@ def test_a_model_that_cannot_be_tested_is_not_lost(
     two_patients: ReviewController, trainer: FakeTrainer
 ) -> None:
     trainer.figures = [TrainingError("The test failed: no model 'small' here."), report(0.8)]
-    two_patients.improver.train()
+    two_patients.learn.train()
     status = two_patients.model.training
     assert status.phase == "done"
     assert status.comparison.problem.startswith("The old model could not be tested here")
@@ -319,7 +319,7 @@ def test_a_model_that_cannot_be_tested_is_not_lost(
     trainer.tested.clear()
     trainer.figures = [TrainingError("Training was stopped.")]
     trainer.stopped = True
-    two_patients.improver.train()
+    two_patients.learn.train()
     status = two_patients.model.training
     assert (status.phase, status.comparison.lines) == ("done", ())
     assert status.comparison.problem == "The test was stopped: there are no figures."
@@ -339,13 +339,13 @@ def test_names_tell_models_apart() -> None:
 def test_the_new_models_name_says_what_it_learned(
     reviewed: ReviewController, trainer: FakeTrainer
 ) -> None:
-    reviewed.improver.train()
+    reviewed.learn.train()
     assert trainer.names[0].startswith("new small + 1 field, ")
     assert reviewed.model.training.name == trainer.names[0]
 
 
 def test_an_export_is_counted_as_it_was_written(reviewed: ReviewController, tmp_path: Path) -> None:
-    reviewed.improver.export(tmp_path / "export")
+    reviewed.export.training(tmp_path / "export")
     assert (
         reviewed.model.notice.words == f"Exported 1 field with 1 nucleus to {tmp_path / 'export'}."
     )

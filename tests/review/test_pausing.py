@@ -107,9 +107,9 @@ def reviews(
         folder.mkdir(exist_ok=True)
         controller = review_on(folder, server)
         made.append(controller)
-        controller.finder.connect()
-        controller.open_paths([image])
-        controller.set_scale(0.5)
+        controller.find.connect()
+        controller.open.paths([image])
+        controller.scale.set(0.5)
         return controller
 
     yield open_in
@@ -129,7 +129,7 @@ def standing(controller: ReviewController) -> list[tuple[Any, ...]]:
 @pytest.fixture
 def undisturbed(reviews: Callable[[str], ReviewController]) -> list[tuple[Any, ...]]:
     controller = reviews("undisturbed")
-    controller.find_nuclei()
+    controller.find.search()
     return standing(controller)
 
 
@@ -147,11 +147,11 @@ def test_a_paused_search_goes_on_to_the_nuclei_of_an_undisturbed_one(
     model = controller.model
     server.fake.searched.clear()
     for number, kind in ((3, WindowDone), (1, Masks), (4, WindowDone), (2, Masks)):
-        server.fake.once(kind, number, controller.pause)
+        server.fake.once(kind, number, controller.find.pause)
         if model.paused_search is None:
-            controller.find_nuclei()
+            controller.find.search()
         else:
-            controller.go_on()
+            controller.find.go_on()
         assert status(controller) == ["interrupted"]
         assert not model.run.busy
         assert model.paused_search is not None
@@ -159,7 +159,7 @@ def test_a_paused_search_goes_on_to_the_nuclei_of_an_undisturbed_one(
         assert len(server.fake.searched) == done < windows == WINDOWS
         standing(controller)
     server.fake.after = lambda event: None
-    controller.go_on()
+    controller.find.go_on()
     assert status(controller) == ["complete"]
     assert model.paused_search is None
     assert standing(controller) == undisturbed
@@ -179,7 +179,7 @@ def test_a_server_that_dies_and_a_window_that_is_killed_leave_a_search_that_goes
         raise ServerUnavailableError("The model server stopped.")
 
     server.fake.once(WindowDone, 5, die)
-    controller.find_nuclei()
+    controller.find.search()
     assert controller.model.notice.action_label == "Restart"
     assert controller.model.paused_search.windows_done == 5
 
@@ -191,14 +191,14 @@ def test_a_server_that_dies_and_a_window_that_is_killed_leave_a_search_that_goes
 
     server.fake.once(Masks, 2, kill)
     with pytest.raises(Killed):
-        controller.go_on()
+        controller.find.go_on()
     controller.session.project.close()  # as a process that ends lets go of it
     with Project.open(tmp_path / "dies" / "review.nunext", annotator="ab") as project:
         assert project.predictions(project.images()[0].sha256)[0].status == "interrupted"
     server.fake.after = lambda event: None
     again = reviews("dies")
     assert again.model.paused_search.windows_done > 5
-    again.go_on()
+    again.find.go_on()
     assert status(again) == ["complete"]
     assert standing(again) == undisturbed
 
@@ -207,15 +207,15 @@ def test_what_people_did_meanwhile_stays(
     reviews: Callable[[str], ReviewController], server: SearchingServer
 ) -> None:
     controller = reviews("edited")
-    server.fake.once(WindowDone, 9, controller.pause)
-    controller.find_nuclei()
+    server.fake.once(WindowDone, 9, controller.find.pause)
+    controller.find.search()
     nuclei = [n.nucleus for n in controller.model.state.nuclei.values()]
     moved, deleted, *_ = nuclei
-    controller.move_nuclei({moved.uid: (moved.x_px + 1, moved.y_px)})
-    controller.delete_nuclei([deleted.uid])
-    controller.add_nucleus(120.0, 90.0)
+    controller.correct.move({moved.uid: (moved.x_px + 1, moved.y_px)})
+    controller.correct.delete([deleted.uid])
+    controller.correct.add(120.0, 90.0)
     server.fake.after = lambda event: None
-    controller.go_on()
+    controller.find.go_on()
     assert status(controller) == ["complete"]
     now = controller.model.state.nuclei
     assert now[moved.uid].nucleus.x_px == moved.x_px + 1
@@ -237,14 +237,14 @@ def test_a_nucleus_of_a_window_that_was_not_done_keeps_what_people_said_of_it(
             raise ServerUnavailableError("The model server stopped.")
 
     server.fake.after = die_within
-    controller.find_nuclei()
+    controller.find.search()
     project, run_id = controller.session.project, controller.model.paused_search.run_id
     half = project.predictions(project.images()[0].sha256)[0].nuclei[-1]
     assert place_in_window(run_id, half.uid)[0] not in project.windows_done(run_id)
     assert half.uid in controller.model.state.nuclei
-    controller.move_nuclei({half.uid: (half.x_px + 1.5, half.y_px)})
+    controller.correct.move({half.uid: (half.x_px + 1.5, half.y_px)})
     server.fake.after = lambda event: None
-    controller.go_on()
+    controller.find.go_on()
     assert controller.model.state.nuclei[half.uid].nucleus.x_px == half.x_px + 1.5
     standing(controller)
 
@@ -278,21 +278,21 @@ def test_what_people_said_of_half_a_window_is_of_no_other_nucleus_when_it_is_sea
             return
         said.extend(half[:3])
         moved, deleted, relabelled = said
-        controller.move_nuclei({moved.uid: (moved.x_px + 3, moved.y_px)})
-        controller.delete_nuclei([deleted.uid])
-        controller.relabel_nuclei([relabelled.uid], "Odd")
+        controller.correct.move({moved.uid: (moved.x_px + 3, moved.y_px)})
+        controller.correct.delete([deleted.uid])
+        controller.correct.relabel([relabelled.uid], "Odd")
         if how == "paused":
-            controller.pause()
+            controller.find.pause()
             return
         monkeypatch.setattr(search.Search, "_conclude", lambda self, status: None)
         raise Killed
 
     server.fake.after = speak
     if how == "paused":
-        controller.find_nuclei()
+        controller.find.search()
     else:
         with pytest.raises(Killed):
-            controller.find_nuclei()
+            controller.find.search()
         controller.session.project.close()  # as a process that ends lets go of it
         monkeypatch.undo()
         controller = reviews("torn")
@@ -310,12 +310,12 @@ def test_what_people_said_of_half_a_window_is_of_no_other_nucleus_when_it_is_sea
 
     check()
     server.fake.truth = server.fake.truth[::-1]  # each window says the same in another order
-    controller.go_on()
+    controller.find.go_on()
     assert status(controller) == ["complete"]
     check()
     standing(controller)
     whole = reviews("whole")
-    whole.find_nuclei()
+    whole.find.search()
     assert len(controller.model.state.nuclei) == len(whole.model.state.nuclei) - 1
 
 
@@ -323,16 +323,16 @@ def test_a_paused_field_was_not_searched_whole_and_accepting_it_says_so(
     reviews: Callable[[str], ReviewController], server: SearchingServer
 ) -> None:
     controller = reviews("accepted")
-    server.fake.once(WindowDone, 9, controller.pause)
-    controller.find_nuclei()
+    server.fake.once(WindowDone, 9, controller.find.pause)
+    controller.find.search()
     box = controller.model.open_field.box
     assert unseen_parts(controller.model.state, box) == [box]
-    controller.decider.accept()
+    controller.decide.accept()
     assert "was neither searched to its end" in controller.model.notice.words
     controller.model.notice.action()
     assert controller.model.state.complete == (box,)
     server.fake.after = lambda event: None
-    controller.go_on()
+    controller.find.go_on()
     assert controller.model.state.complete == ()
     assert controller.model.state.changed == (box,), "it is to be looked at again"
 
@@ -341,19 +341,19 @@ def test_a_search_that_is_stopped_or_given_up_does_not_go_on(
     reviews: Callable[[str], ReviewController], server: SearchingServer
 ) -> None:
     controller = reviews("stopped")
-    server.fake.once(WindowDone, 9, controller.stop)
-    controller.find_nuclei()
+    server.fake.once(WindowDone, 9, controller.find.stop)
+    controller.find.search()
     assert status(controller) == ["cancelled"]
     assert controller.model.paused_search is None
-    server.fake.once(WindowDone, 9, controller.pause)
-    controller.find_nuclei()
+    server.fake.once(WindowDone, 9, controller.find.pause)
+    controller.find.search()
     found = standing(controller)
-    controller.stop()
+    controller.find.stop()
     assert controller.model.notice.words == "Stopped. What was found so far stays."
     assert status(controller) == ["cancelled", "cancelled"]
     assert controller.model.paused_search is None
     assert standing(controller) == found
-    controller.go_on()
+    controller.find.go_on()
     assert len(server.fake.requests) == 2
 
 
@@ -361,12 +361,12 @@ def test_another_model_or_scale_searches_anew_and_says_so(
     reviews: Callable[[str], ReviewController], server: SearchingServer
 ) -> None:
     controller = reviews("other")
-    server.fake.once(WindowDone, 9, controller.pause)
-    controller.find_nuclei()
+    server.fake.once(WindowDone, 9, controller.find.pause)
+    controller.find.search()
     server.fake.after = lambda event: None
     server.fake.model = model_info(window_px=64, mpp=0.5, checkpoint_sha256="cd" * 32)
     server.fake.searched.clear()
-    controller.go_on()
+    controller.find.go_on()
     assert sorted(server.fake.searched) == list(range(WINDOWS))
     assert status(controller) == ["interrupted", "complete"]
     assert "searched anew" in controller.model.notice.words
@@ -378,20 +378,20 @@ def test_only_the_open_image_offers_to_go_on_and_undo_takes_the_offer_away(
     reviews: Callable[[str], ReviewController], server: SearchingServer, tmp_path: Path
 ) -> None:
     controller = reviews("two")
-    server.fake.once(WindowDone, 9, controller.pause)
-    controller.find_nuclei()
+    server.fake.once(WindowDone, 9, controller.find.pause)
+    controller.find.search()
     paused = controller.model.paused_search
     other = tmp_path / "other.png"
     Image.fromarray(np.full((HEIGHT, WIDTH, 3), 100, np.uint8)).save(other)
-    controller.open_paths([other])
+    controller.open.paths([other])
     assert controller.model.paused_search is None
-    controller.go_on()
+    controller.find.go_on()
     assert len(server.fake.requests) == 1
-    controller.go_previous()
+    controller.images.previous()
     assert controller.model.paused_search == paused
-    controller.undo()
+    controller.history.undo()
     assert controller.model.paused_search is None
-    controller.redo()
+    controller.history.redo()
     assert controller.model.paused_search == paused
 
 
@@ -400,6 +400,6 @@ def test_closing_the_window_pauses(
 ) -> None:
     controller = reviews("closed")
     server.fake.once(WindowDone, 9, controller.close)
-    controller.find_nuclei()
+    controller.find.search()
     again = reviews("closed")
     assert again.model.paused_search.windows_done == 9

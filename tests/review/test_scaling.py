@@ -29,7 +29,7 @@ def scales(controller: ReviewController) -> list[tuple[float, str]]:
     """Scale and source of every image, in the queue's order, as the window shows them."""
     shown = []
     for index in range(len(controller.model.queue.items)):
-        controller.go_to(index)
+        controller.images.go_to(index)
         field = controller.model.open_field
         assert field is not None
         shown.append((round(field.entry.mpp, 4), field.entry.mpp_source))
@@ -39,35 +39,35 @@ def scales(controller: ReviewController) -> list[tuple[float, str]]:
 @pytest.fixture
 def queue(controller: ReviewController, tile_path: Callable[[str], Path]) -> ReviewController:
     """Three images: two that do not say their scale, and one that does."""
-    controller.finder.connect()
+    controller.find.connect()
     folder = tile_path("a.png").parent
     tile_path("b.png")
     rgb = np.random.default_rng(5).integers(0, 256, (64, 80, 3), dtype=np.uint8)
     Image.fromarray(rgb).save(
         folder / "c.tif", resolution=1e4 / 0.3, resolution_unit=3, compression="tiff_lzw"
     )
-    controller.open_paths([folder])
+    controller.open.paths([folder])
     return controller
 
 
 def test_a_scale_that_looks_like_a_slip_is_used_once_the_person_says_so(
     opened: ReviewController, server: FakeServer
 ) -> None:
-    opened.set_scale(5)
+    opened.scale.set(5)
     assert opened.model.open_field.entry.mpp == 0.5
     assert "too small to be told from noise" in opened.model.notice.words
     press(opened, "Use it all the same")
     entry = opened.model.open_field.entry
     assert (entry.mpp, entry.mpp_source) == (5, "user")
     assert opened.session.project.image(entry.sha256).mpp == 5
-    opened.find_nuclei()
+    opened.find.search()
     assert len(server.fake.requests) == 1  # it was asked once, and is not asked again
 
 
 def test_a_confirmation_of_one_image_changes_no_other(queue: ReviewController) -> None:
-    queue.set_scale(5)
+    queue.scale.set(5)
     notice = queue.model.notice
-    queue.go_to(1)
+    queue.images.go_to(1)
     notice.action()
     assert {mpp for mpp, _ in scales(queue)} == {0.5, 0.3}
 
@@ -77,12 +77,12 @@ def test_a_search_at_a_scale_that_looks_like_a_slip_asks_first(
 ) -> None:
     server = FakeServer()
     made = review_on(tmp_path, server, mpp=5.0)
-    made.finder.connect()
-    made.open_paths([tile_path("t.png")])
-    made.find_nuclei()
+    made.find.connect()
+    made.open.paths([tile_path("t.png")])
+    made.find.search()
     assert server.fake.requests == []
     press(made, "Search all the same")
-    made.find_nuclei()
+    made.find.search()
     assert [request.mpp for request in server.fake.requests] == [5.0, 5.0]
     made.close()
 
@@ -90,7 +90,7 @@ def test_a_search_at_a_scale_that_looks_like_a_slip_asks_first(
 def test_one_entry_counts_for_all_images_that_do_not_say_their_own(
     queue: ReviewController,
 ) -> None:
-    queue.set_scale(0.25, for_all=True)
+    queue.scale.set(0.25, for_all=True)
     assert "all 3 images" in queue.model.notice.words
     assert scales(queue) == [(0.25, "user"), (0.25, "user"), (0.3, "file")]
     stored = {entry.name: round(entry.mpp, 4) for entry in queue.session.project.images()}
@@ -98,26 +98,26 @@ def test_one_entry_counts_for_all_images_that_do_not_say_their_own(
 
 
 def test_the_same_is_offered_after_one_image_was_given_its_scale(queue: ReviewController) -> None:
-    queue.go_to(1)
-    queue.go_to(0)
-    queue.set_scale(0.25)
+    queue.images.go_to(1)
+    queue.images.go_to(0)
+    queue.scale.set(0.25)
     press(queue, "Use for all 3 images")
     assert scales(queue) == [(0.25, "user"), (0.25, "user"), (0.3, "file")]
 
 
 def test_whoever_calls_a_file_wrong_for_all_calls_every_file_wrong(queue: ReviewController) -> None:
-    queue.go_to(2)
-    queue.set_scale(0.25, for_all=True)
+    queue.images.go_to(2)
+    queue.scale.set(0.25, for_all=True)
     assert scales(queue) == [(0.25, "user")] * 3
 
 
 def test_the_scale_of_all_counts_for_what_is_opened_in_a_later_session(
     queue: ReviewController, tmp_path: Path
 ) -> None:
-    queue.set_scale(0.25, for_all=True)
+    queue.scale.set(0.25, for_all=True)
     queue.close()
     later = review_on(tmp_path, FakeServer())
-    later.open_paths([tmp_path / "tiles"])
+    later.open.paths([tmp_path / "tiles"])
     assert scales(later) == [(0.25, "user"), (0.25, "user"), (0.3, "file")]
     assert later.session.project.verify() > 0
     later.close()
@@ -127,21 +127,21 @@ def test_what_was_found_at_another_scale_is_said_and_found_again(
     opened: ReviewController, server: FakeServer
 ) -> None:
     server.fake.script = [started(), points((10, 10)), done(1)]
-    opened.find_nuclei()
-    opened.set_scale(0.25)
+    opened.find.search()
+    opened.scale.set(0.25)
     assert "was found at 0.5 um/px; it is now 0.25" in opened.model.notice.words
     press(opened, "Find again")
     assert [request.mpp for request in server.fake.requests] == [0.5, 0.25]
-    assert not opened.scaler.mention()
+    assert not opened.scale.mention()
 
 
 def test_coming_back_to_an_image_says_it_again(queue: ReviewController, server: FakeServer) -> None:
     server.fake.script = [started(), points((10, 10)), done(1)]
-    queue.find_nuclei()
-    queue.set_scale(0.25, for_all=True)
-    queue.go_to(1)
+    queue.find.search()
+    queue.scale.set(0.25, for_all=True)
+    queue.images.go_to(1)
     assert queue.model.notice is None
-    queue.go_to(0)
+    queue.images.go_to(0)
     assert queue.model.notice.action_label == "Find again"
-    queue.set_scale(0.5)
+    queue.scale.set(0.5)
     assert queue.model.notice is None

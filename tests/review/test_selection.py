@@ -17,7 +17,7 @@ def test_a_selection_is_described(opened: ReviewController, server: FakeServer) 
         points((50, 10), first=2, confidence=0.31),
         done(3),
     ]
-    opened.find_nuclei()
+    opened.find.search()
     first, second, unsure = opened.model.state.nuclei
 
     def words(*uids: object) -> str:
@@ -28,8 +28,8 @@ def test_a_selection_is_described(opened: ReviewController, server: FakeServer) 
     assert words(unsure) == "1 selected: Lymphocyte, unsure (0.31)"
     assert words(first, second) == "2 selected: Lymphocyte, all sure"
     assert words(first, unsure) == "2 selected: Lymphocyte, 1 unsure"
-    opened.relabel_nuclei([first], "Stromal")
+    opened.correct.relabel([first], "Stromal")
     assert words(first) == "1 selected: Stromal, seen to by a person"
     assert words(first, second, unsure) == "3 selected: several categories, 1 unsure"
-    opened.delete_nuclei([first])
+    opened.correct.delete([first])
     assert words(first) == ""

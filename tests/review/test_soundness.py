@@ -28,13 +28,13 @@ def test_a_changed_project_is_said_at_opening_over_what_the_image_has_to_say(
 ) -> None:
     tile = tile_path("t.png")
     first = review_on(tmp_path, server)
-    first.open_paths([tile])
+    first.open.paths([tile])
     assert first.model.notice is None
-    first.add_nucleus(20, 20)
+    first.correct.add(20, 20)
     first.close()
     change(tmp_path / "review.nunext")
     again = review_on(tmp_path, server)
-    again.open_paths([tile])
+    again.open.paths([tile])
     assert again.model.notice is not None
     assert "does not verify at event 1" in again.model.notice.words
     again.close()
@@ -45,13 +45,13 @@ def test_a_copy_that_lost_its_log_is_said_at_opening(
 ) -> None:
     tile = tile_path("t.png")
     first = review_on(tmp_path, server)
-    first.open_paths([tile])
-    first.add_nucleus(20, 20)
+    first.open.paths([tile])
+    first.correct.add(20, 20)
     (tmp_path / "other").mkdir()
     shutil.copy(tmp_path / "review.nunext", tmp_path / "other")
     first.close()
     again = review_on(tmp_path / "other", server)
-    again.open_paths([tile])
+    again.open.paths([tile])
     assert again.model.notice is not None
     assert "without its log" in again.model.notice.words
     again.close()
@@ -61,21 +61,21 @@ def test_a_copy_that_lost_its_log_is_said_at_opening(
 def test_nothing_is_made_of_a_broken_project_unless_a_person_says_so(
     opened: ReviewController, tmp_path: Path, what: str
 ) -> None:
-    opened.add_nucleus(20, 20)
-    opened.accept_field()
+    opened.correct.add(20, 20)
+    opened.decide.accept()
     if opened.model.notice is not None and opened.model.notice.action is not None:
         opened.model.notice.action()
     change(tmp_path / "review.nunext")
     asked = []
     if what == "training":
-        opened.improver._train = asked.append  # type: ignore[method-assign, assignment]
-        opened.improver.train()
+        opened.learn._train = asked.append  # type: ignore[method-assign, assignment]
+        opened.learn.train()
         button = "Train all the same"
     elif what == "GeoJSON":
-        opened.export_nuclei(tmp_path / "out", export_format("geojson"))
+        opened.export.nuclei(tmp_path / "out", export_format("geojson"))
         button = "Export all the same"
     else:
-        opened.export_training(tmp_path / "out")
+        opened.export.training(tmp_path / "out")
         button = "Export all the same"
     notice = opened.model.notice
     assert notice is not None

@@ -77,19 +77,19 @@ def test_it_is_opened_once_searched_reviewed_and_exported(
     tmp_path: Path,
 ) -> None:
     path = tile_path("a.png")
-    controller.finder.connect()
-    controller.open_paths([path])
+    controller.find.connect()
+    controller.open.paths([path])
     assert slides == [path]
     field = controller.model.open_field
     assert field is not None
     assert isinstance(field.source, Slide)
     assert (field.entry.mpp, field.entry.mpp_source) == (0.25, "file")
     assert field.entry.sha256.startswith("test1-")
-    controller.find_nuclei()
+    controller.find.search()
     assert server.fake.images == [field.source.id]
-    controller.add_nucleus(20, 20)
-    controller.accept_field()
-    controller.export_training(tmp_path / "export")
+    controller.correct.add(20, 20)
+    controller.decide.accept()
+    controller.export.training(tmp_path / "export")
     assert slides == [path, path]  # again, from where it lies now: it may have been changed
     (png,) = (tmp_path / "export" / "images").iterdir()
     with Image.open(png) as written, Image.open(path) as original:
@@ -99,8 +99,8 @@ def test_it_is_opened_once_searched_reviewed_and_exported(
 def test_what_is_exported_is_the_image_that_was_reviewed(
     opened: ReviewController, tile_path: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    opened.add_nucleus(20, 20)
-    opened.accept_field()
+    opened.correct.add(20, 20)
+    opened.decide.accept()
     another = formats.open_image(tile_path("another.png"))
     project = opened.session.project
     with pytest.raises(OtherImageError, match="is not the image that was reviewed"):

@@ -41,9 +41,9 @@ def folder_of(tmp_path: Path) -> Callable[..., Path]:
             Image.fromarray(rgb).save(folder / f"{name}-{i}.png")
         if project:
             made = review_on(folder, FakeServer())
-            made.open_paths([folder])
+            made.open.paths([folder])
             for _ in range(tiles - 1):
-                made.go_next()
+                made.images.next()
             made.close()
         return folder
 
@@ -57,14 +57,14 @@ def switched(
     """A review of folder A, and folder B with a project of its own."""
     a, b = folder_of("A"), folder_of("B")
     controller = review_on(a, server)
-    controller.finder.connect()
-    controller.open_paths([a])
+    controller.find.connect()
+    controller.open.paths([a])
     return controller, a, b
 
 
 def switch(controller: ReviewController, folder: Path) -> None:
     """As a person does: open the folder, and say yes."""
-    controller.open_paths([folder])
+    controller.open.paths([folder])
     notice = controller.model.notice
     assert notice is not None
     assert notice.action_label == "Open its project", notice.words
@@ -87,7 +87,7 @@ def test_a_folder_with_a_project_of_its_own_is_offered_with_what_is_in_it(
     with Project.open(b / "review.nunext", annotator="xy") as project:
         entry = project.images()[0]
         project.append([events.complete_region(entry.sha256, entry.box)])
-    controller.open_paths([b])
+    controller.open.paths([b])
     notice = controller.model.notice
     assert "B/review.nunext: 2 images, 1 reviewed, 1 accepted" in notice.words
     assert controller.session.project.path == a / "review.nunext"
@@ -102,9 +102,9 @@ def test_there_and_back_again_each_project_has_its_own(
     switched: tuple[ReviewController, Path, Path], server: FakeServer
 ) -> None:
     controller, a, b = switched
-    mine = controller.add_nucleus(10, 10)
-    controller.add_category("Mitosis")
-    controller.set_region(controller.model.open_field.box)
+    mine = controller.correct.add(10, 10)
+    controller.categories.add("Mitosis")
+    controller.view.set_region(controller.model.open_field.box)
     switch(controller, b)
     model = controller.model
     assert model.project == b / "review.nunext"
@@ -117,12 +117,12 @@ def test_there_and_back_again_each_project_has_its_own(
     assert Path(a / "review.nunext-wal").exists() is False
     with Project.open(a / "review.nunext", annotator="cd") as free:  # its lock was let go
         assert not free.lost_log
-    yours = controller.add_nucleus(20, 20)
+    yours = controller.correct.add(20, 20)
     switch(controller, a)
     assert set(model.state.nuclei) == {mine}
     assert model.undo_steps == 2
-    controller.undo()
-    controller.undo()
+    controller.history.undo()
+    controller.history.undo()
     assert not model.state.nuclei
     switch(controller, b)
     assert set(model.state.nuclei) == {yours}
@@ -150,8 +150,8 @@ def test_whatever_is_done_and_however_often_each_journal_holds_its_own_edits(
                     posted.pop(0)()
                 pause()
 
-        controller.finder.connect()
-        controller.open_paths([a])
+        controller.find.connect()
+        controller.open.paths([a])
         settle()
         expected: dict[str, list[Any]] = {"A": [], "B": []}
         here = "A"
@@ -159,26 +159,26 @@ def test_whatever_is_done_and_however_often_each_journal_holds_its_own_edits(
             kind = rng.choice(["add", "add", "undo", "flag", "find", "step", "switch"])
             x, y = (float(v) for v in rng.uniform(1, SIDE_PX - 1, 2))
             if kind == "add":
-                expected[here].append(controller.add_nucleus(x, y))
+                expected[here].append(controller.correct.add(x, y))
             elif kind == "undo":
-                controller.undo()
+                controller.history.undo()
             elif kind == "flag":
-                controller.flag_field()
+                controller.correct.flag()
             elif kind == "step":
-                controller.go_next() if rng.random() < 0.5 else controller.go_previous()
+                controller.images.next() if rng.random() < 0.5 else controller.images.previous()
             elif kind == "find":
                 server.fake.script = [started(), points((x, y)), done(1)]
-                controller.find_nuclei()
+                controller.find.search()
             else:
                 here = "B" if here == "A" else "A"
                 settle()  # the notice of a search would stand in the way
-                controller.open_paths([a.parent / here])
+                controller.open.paths([a.parent / here])
                 settle()
                 controller.model.notice.action()
                 if rng.random() < 0.5 and controller.model.state is not None:
                     # Still the other's: what is done until it is left belongs to it.
                     other = "B" if here == "A" else "A"
-                    expected[other].append(controller.add_nucleus(x, y))
+                    expected[other].append(controller.correct.add(x, y))
                 settle()
                 assert controller.model.project.parent.name == here
             if rng.random() < 0.5:
@@ -198,11 +198,11 @@ def test_the_scale_of_the_command_line_is_that_of_the_first_projects_images(
 ) -> None:
     a, b = folder_of("A"), folder_of("B")
     controller = review_on(a, server, mpp=0.25)
-    controller.open_paths([a])
+    controller.open.paths([a])
     switch(controller, b)
     assert controller.model.open_field.entry.mpp_source == "assumed"
     switch(controller, a)
-    controller.go_next()
+    controller.images.next()
     entry = controller.model.open_field.entry
     assert (entry.name, entry.mpp, entry.mpp_source) == ("A-1.png", 0.25, "user")
 
@@ -212,13 +212,13 @@ def test_nothing_of_a_project_that_was_left_is_kept(
 ) -> None:
     controller, a, b = switched
     server.fake.script = [started(), points((30, 30)), done(1)]
-    controller.find_nuclei()
-    uid = controller.add_nucleus(10, 10)
-    controller.select([uid])
-    controller.accept_field()
-    controller.correct_outline(10, 10, inside=True)
-    controller.improver.refresh()
-    controller.set_scale(4.0)  # asks
+    controller.find.search()
+    uid = controller.correct.add(10, 10)
+    controller.view.select([uid])
+    controller.decide.accept()
+    controller.outline.click(10, 10, inside=True)
+    controller.learn.refresh()
+    controller.scale.set(4.0)  # asks
     sha256 = [entry.sha256 for entry in controller.session.project.images()]
     switch(controller, b)
 
@@ -262,14 +262,14 @@ def test_a_project_that_is_open_elsewhere_changes_nothing(
     switched: tuple[ReviewController, Path, Path],
 ) -> None:
     controller, a, b = switched
-    controller.add_nucleus(10, 10)
+    controller.correct.add(10, 10)
     with Project.open(b / "review.nunext", annotator="other"):
         switch(controller, b)
         assert "is open for writing" in controller.model.notice.words
         assert controller.model.notice.action_label == "Try again"
         assert controller.model.project == a / "review.nunext"
         assert len(controller.model.state.nuclei) == 1
-        controller.add_nucleus(20, 20)
+        controller.correct.add(20, 20)
     controller.model.notice = None
     switch(controller, b)
     assert controller.model.project == b / "review.nunext"
@@ -280,7 +280,7 @@ def test_a_damaged_project_is_said_to_be_damaged(
 ) -> None:
     controller, a, b = switched
     (b / "review.nunext").write_bytes(b"SQLite format 3\x00" + b"\x00" * 5000)
-    controller.open_paths([b])
+    controller.open.paths([b])
     notice = controller.model.notice
     assert "cannot be opened" in notice.words
     assert notice.action is None
@@ -295,7 +295,7 @@ def test_a_copy_beside_the_project_that_is_open_is_not_offered(
     controller, a, _ = switched
     controller.session.project.backup(a / "monday.nunext")
     Image.fromarray(np.zeros((SIDE_PX, SIDE_PX, 3), np.uint8)).save(a / "late.png")
-    controller.open_paths([a / "late.png"])
+    controller.open.paths([a / "late.png"])
     assert controller.model.open_field.entry.name == "late.png"
 
 
@@ -322,16 +322,16 @@ def test_what_runs_is_stopped_only_when_that_is_said(
     asked: list[str] = []
 
     def meanwhile() -> None:
-        controller.switcher.open(b / "review.nunext")
+        controller.open.project(b / "review.nunext")
         asked.append(controller.model.notice.action_label)
 
     server.fake.script = [started(), points((10, 10)), meanwhile, done(1)]
-    controller.find_nuclei()
+    controller.find.search()
     assert asked == ["Stop it and open"]
     assert controller.model.project == a / "review.nunext"
     assert len(controller.model.state.nuclei) == 1
     controller.model.training = dataclasses.replace(controller.model.training, phase="training")
-    controller.switcher.open(b / "review.nunext")
+    controller.open.project(b / "review.nunext")
     assert "training is running" in controller.model.notice.words
     controller.model.notice.action()
     assert controller.model.project == b / "review.nunext"
@@ -344,7 +344,7 @@ def test_a_project_is_not_left_before_all_of_it_is_saved(
     monkeypatch.setattr("napari_nunext.review.opening.switching.PATIENCE_S", 2.0)
     a, b = folder_of("A"), folder_of("B")
     controller = review_on(a, server, InlineExecutor(), writer_executor=None)
-    controller.open_paths([a])
+    controller.open.paths([a])
     append, full = Project.append, [True]
 
     def write(project: Project, new: Any) -> Any:
@@ -353,7 +353,7 @@ def test_a_project_is_not_left_before_all_of_it_is_saved(
         return append(project, new)
 
     monkeypatch.setattr(Project, "append", write)
-    controller.add_nucleus(10, 10)
+    controller.correct.add(10, 10)
     switch(controller, b)
     assert "1 changes are not saved yet" in controller.model.notice.words
     assert controller.model.project == a / "review.nunext"
@@ -372,25 +372,25 @@ def test_moved_images_of_a_project_are_found_again_in_the_folder_that_is_named(
 ) -> None:
     a, b = folder_of("A"), folder_of("B", tiles=3)
     controller = review_on(a, server)
-    controller.open_paths([a])
+    controller.open.paths([a])
     elsewhere = tmp_path / "moved" / "deep"
     elsewhere.mkdir(parents=True)
     (b / "B-0.png").rename(elsewhere / "renamed.png")
     (b / "B-1.png").unlink()
     Image.fromarray(np.zeros((SIDE_PX, SIDE_PX, 3), np.uint8)).save(elsewhere / "B-1.png")
     wanted: list[bool] = []
-    controller.locator.folder_wanted.connect(lambda: wanted.append(True))
-    controller.switcher.open(b / "review.nunext")
+    controller.locate.folder_wanted.connect(lambda: wanted.append(True))
+    controller.open.project(b / "review.nunext")
     model = controller.model
     assert [item.status for item in model.queue.items] == ["unreadable", "unreadable", "open"]
     assert model.open_field.entry.name == "B-2.png"
     assert "for 2 images: 0 found, 2 missing" in model.notice.words
     model.notice.action()
     assert wanted
-    controller.locator.find_images(tmp_path / "moved")
+    controller.locate.find_images(tmp_path / "moved")
     assert "for 2 images: 1 found, 1 with other pixels" in model.notice.words
     assert [item.name for item in model.queue.items] == ["renamed.png", "B-1.png", "B-2.png"]
-    controller.go_to(0)
+    controller.images.go_to(0)
     assert model.open_field.entry.name == "renamed.png"
     assert model.queue.items[0].status == "open"
 

@@ -162,10 +162,10 @@ def test_every_format_comes_in_once(request, tmp_path, tile, name, into, role):
     told: list[str] = []
     if into == "app":
         controller: ReviewController = request.getfixturevalue("controller")
-        controller.open_paths([tile])
+        controller.open.paths([tile])
 
         def bring() -> None:
-            controller.import_nuclei([path])
+            controller.imports.take([path])
             proposal = controller.model.proposal
             if proposal is not None and role in proposal.changing:
                 proposal.choose(role, False)
@@ -208,9 +208,9 @@ def test_every_format_comes_in_once(request, tmp_path, tile, name, into, role):
 
 
 def test_an_import_is_proposed_in_words_done_and_undone_in_one_step(controller, tmp_path, tile):
-    controller.open_paths([tile])
+    controller.open.paths([tile])
     path = written(tmp_path, "ours.geojson")
-    controller.open_paths([path])  # as when it is dropped
+    controller.open.paths([path])  # as when it is dropped
     proposal = controller.model.proposal
     assert proposal.title == "tile.geojson: 3 nuclei of QuPath for tile.png."
     assert proposal.effects["corrections"] == "3 new"
@@ -220,11 +220,11 @@ def test_an_import_is_proposed_in_words_done_and_undone_in_one_step(controller, 
     assert controller.model.notice.words == "Imported into tile.png: 3 new. Undo takes it back."
     assert len(controller.model.state.nuclei) == 3
     assert "Tumour" in {c.name for c in controller.model.categories}
-    controller.undo()
+    controller.history.undo()
     assert controller.model.state.nuclei == {}
-    controller.redo()
+    controller.history.redo()
     assert len(controller.model.state.nuclei) == 3
-    controller.open_paths([path])
+    controller.open.paths([path])
     assert controller.model.proposal is None
     assert controller.model.notice.words == (
         "tile.geojson: 3 nuclei of QuPath for tile.png. 3 as they are here. Nothing changed."
@@ -232,15 +232,15 @@ def test_an_import_is_proposed_in_words_done_and_undone_in_one_step(controller, 
 
 
 def test_what_qupath_deleted_is_deleted_here_if_that_is_said(controller, tmp_path, tile):
-    controller.open_paths([tile])
-    controller.import_nuclei([written(tmp_path, "ours.geojson")])
+    controller.open.paths([tile])
+    controller.imports.take([written(tmp_path, "ours.geojson")])
     controller.model.proposal.choose("corrections", False)
-    controller.accept_field()
+    controller.decide.accept()
     path = tmp_path / "tile.geojson"
     data = json.loads(path.read_text())
     del data["features"][0]
     path.write_text(json.dumps(data))
-    controller.import_nuclei([path])
+    controller.imports.take([path])
     proposal = controller.model.proposal
     assert proposal.absent == 1
     assert "1 of yours are not in the file and stay" in proposal.effects["corrections"]
@@ -253,22 +253,22 @@ def test_what_qupath_deleted_is_deleted_here_if_that_is_said(controller, tmp_pat
 
 def test_a_file_of_another_image_of_the_list_goes_there(controller, tmp_path, tile, tile_path):
     other = tile_path("other.png")
-    controller.open_paths([tile, other])
-    controller.go_to(1)
-    controller.open_paths([written(tmp_path, "tile.geojson")])
+    controller.open.paths([tile, other])
+    controller.images.go_to(1)
+    controller.open.paths([written(tmp_path, "tile.geojson")])
     assert controller.model.open_field.entry.name == "tile.png"
     assert controller.session.is_open(controller.model.proposal.image_sha256)
-    controller.go_to(1)  # somebody who goes on has answered
+    controller.images.go_to(1)  # somebody who goes on has answered
     assert controller.model.proposal is None
 
 
 def test_several_files_are_proposed_one_after_the_other(controller, tmp_path, tile, tile_path):
     other = tile_path("other.png")
-    controller.open_paths([tile, other])
+    controller.open.paths([tile, other])
     one = written(tmp_path, "tile.geojson")
     two = tmp_path / "other.geojson"
     two.write_bytes(one.read_bytes())
-    controller.open_paths([one, two])
+    controller.open.paths([one, two])
     shown = []
     for _ in range(2):
         shown.append(controller.model.open_field.entry.name)
@@ -279,9 +279,9 @@ def test_several_files_are_proposed_one_after_the_other(controller, tmp_path, ti
 
 
 def test_a_file_with_a_foreign_name_asks(controller, tmp_path, tile):
-    controller.open_paths([tile])
+    controller.open.paths([tile])
     path = written(tmp_path, "tile.geojson").rename(tmp_path / "export.geojson")
-    controller.open_paths([path])
+    controller.open.paths([path])
     assert controller.model.proposal.title.startswith(
         "export.geojson is named as no image of the list. Is it of tile.png?"
     )
@@ -293,10 +293,10 @@ def test_a_file_with_a_foreign_name_asks(controller, tmp_path, tile):
 def test_a_file_that_reaches_beyond_the_image_is_refused_until_told_otherwise(
     controller, tmp_path, tile
 ):
-    controller.open_paths([tile])
+    controller.open.paths([tile])
     path = tmp_path / "tile.geojson"
     as_json(path, [feature("Point", [400, 4]), feature("Point", [40, 4])])
-    controller.open_paths([path])
+    controller.open.paths([path])
     notice = controller.model.notice
     assert "1 of the 2 nuclei of tile.geojson lie outside tile.png (80 x 64 px)" in notice.words
     assert controller.model.proposal is None
@@ -309,23 +309,23 @@ def test_a_file_that_reaches_beyond_the_image_is_refused_until_told_otherwise(
 
 def test_files_before_any_image_and_beside_one(controller, tmp_path, tile):
     path = written(tmp_path, "tile.geojson")
-    controller.open_paths([path])
+    controller.open.paths([path])
     assert controller.model.notice.words == "Open the image first, then import tile.geojson."
-    controller.open_paths([path, tile])  # both at once
+    controller.open.paths([path, tile])  # both at once
     assert controller.model.proposal is not None
 
 
 def test_labels_are_told_from_images_to_review(controller, tmp_path, tile, tile_path):
-    controller.open_paths([tile])
+    controller.open.paths([tile])
     labels = [written(tmp_path, name) for name in ("tile.tif", "tile_cp_masks.png")]
     nuclei = [*labels, tmp_path / "x.csv"]
     images = [tile, tile_path("another.png"), tmp_path]
-    assert controller.taker.for_import([*images, *nuclei]) == nuclei
+    assert controller.imports.for_import([*images, *nuclei]) == nuclei
 
 
 def test_a_broken_file_is_a_sentence(controller, tmp_path, tile):
-    controller.open_paths([tile])
+    controller.open.paths([tile])
     (tmp_path / "tile.geojson").write_text("{")
-    controller.open_paths([tmp_path / "tile.geojson"])
+    controller.open.paths([tmp_path / "tile.geojson"])
     assert controller.model.notice.level == "error"
     assert "tile.geojson is not GeoJSON" in controller.model.notice.words

@@ -43,18 +43,18 @@ def reviewed(tmp_path, category_checkpoint):
     colours = [CategoryInfo(name=name, color=(9, 9, i)) for i, name in enumerate(CATEGORIES)]
     server.fake.offered = [model_info(categories=colours)]
     controller = review_on(tmp_path, server, make_trainer=TrainerInThisProcess)
-    controller.finder.connect()
+    controller.find.connect()
     paths = [tmp_path / "TCGA-A1-A0SK.png", tmp_path / "TCGA-A7-A0DA.png"]
     for i, path in enumerate(paths):
         Image.fromarray(draw_tile(PLACES_XY[i:])).save(path)
-    controller.open_paths(paths)
+    controller.open.paths(paths)
     for name in CATEGORIES:
-        controller.add_category(name)
+        controller.categories.add(name)
     for i in range(len(paths)):
         for j, (x, y) in enumerate(PLACES_XY[i:]):
-            controller.choose_category(CATEGORIES[j % 2])
-            controller.add_nucleus(x, y)
-        controller.accept_field()
+            controller.categories.choose(CATEGORIES[j % 2])
+            controller.correct.add(x, y)
+        controller.decide.accept()
     yield controller
     controller.close()
 
@@ -68,11 +68,11 @@ def figures(checkpoint, export, out) -> DetectionReport:
 
 
 def test_before_and_after_are_the_figures_that_evaluate_gives(reviewed, tmp_path):
-    reviewed.improver.train(steps=2)
+    reviewed.learn.train(steps=2)
     status = reviewed.model.training
     assert (status.phase, status.words) == ("done", "The new model is ready")
     export = tmp_path / "export"
-    reviewed.improver.export(export)
+    reviewed.export.training(export)
     comparison = status.comparison
     assert comparison.problem == ""
     assert comparison.before == figures(tmp_path / "models" / "small", export, tmp_path / "b.json")
@@ -84,7 +84,7 @@ def test_before_and_after_are_the_figures_that_evaluate_gives(reviewed, tmp_path
 
 
 def test_the_new_model_has_its_name_and_chose_nothing_by_what_was_kept_aside(reviewed):
-    reviewed.improver.train(steps=1)
+    reviewed.learn.train(steps=1)
     status = reviewed.model.training
     made = read_description(status.checkpoint)
     assert made.name == status.name

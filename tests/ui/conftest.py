@@ -113,8 +113,8 @@ def quick_app(
     viewer = ViewerModel()
     controller = review_on(tmp_path, server)
     canvas = Canvas(viewer, controller)
-    controller.finder.connect()
-    controller.open_paths([tile("tile.png")])
+    controller.find.connect()
+    controller.open.paths([tile("tile.png")])
     yield QuickApp(viewer, controller, canvas)
     canvas.disconnect()
     controller.close()
@@ -123,6 +123,6 @@ def quick_app(
 @pytest.fixture
 def app(empty_app: App, tile: Callable[[str], Path], spin: Callable[..., None]) -> App:
     """The window with one tile open."""
-    empty_app.controller.open_paths([tile("tile one.png")])
+    empty_app.controller.open.paths([tile("tile one.png")])
     spin(lambda: empty_app.controller.model.open_field)
     return empty_app

@@ -147,7 +147,7 @@ def test_several_files_at_once_are_all_in_the_queue(
 def test_a_file_that_is_in_the_queue_is_gone_to(
     window: Window, tmp_path: Path, tile: Callable[[str], Path]
 ) -> None:
-    window.app.controller.open_paths([tile("second.png")])
+    window.app.controller.open.paths([tile("second.png")])
     for name in ("tile.png", "tile.png", "second.png"):
         data = np.zeros((8, 8, 3), np.uint8)
         window.add(read_from(tmp_path / name, data, rgb=True))

@@ -72,5 +72,5 @@ def test_the_menu_has_it_too(empty_app: App, server: FakeServer, spin: Callable[
     sheet = sheet_of(empty_app)
     spin(lambda: "There is no model server" in said(sheet))
     sheet.close()
-    empty_app.controller.finder.check()  # nobody is shown it, and nothing breaks
+    empty_app.controller.find.check()  # nobody is shown it, and nothing breaks
     spin(lambda: empty_app.controller.model.checkup.phase == "done")

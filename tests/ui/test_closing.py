@@ -59,8 +59,8 @@ def by_its_question(app: App) -> None:
     app.viewer.window._qt_window.close(quit_app=False, confirm_need=True)
     QApplication.processEvents()
     assert app.dock.isVisible()
-    app.controller.add_nucleus(SIDE_PX / 3, SIDE_PX / 3)
-    app.controller.undo()
+    app.controller.correct.add(SIDE_PX / 3, SIDE_PX / 3)
+    app.controller.history.undo()
     by_the_file_menu(app)
 
 
@@ -97,8 +97,8 @@ def asking():
 def test_however_the_window_closes_the_one_file_is_whole_and_the_server_let_go(
     app: App, server: FakeServer, spin: Spin, tmp_path: Path, close: Callable[[App], None]
 ) -> None:
-    app.controller.add_nucleus(50, 60)
-    app.controller.add_nucleus(70, 60)
+    app.controller.correct.add(50, 60)
+    app.controller.correct.add(70, 60)
     close(app)
     spin(lambda: server.stopped)
     assert nuclei_in_the_one_file(tmp_path / "review.nunext") == 2
@@ -109,7 +109,7 @@ def test_however_the_window_closes_the_one_file_is_whole_and_the_server_let_go(
 def test_soon_after_a_pause_the_one_file_is_whole_while_the_window_stays_open(
     app: App, spin: Spin, tmp_path: Path
 ) -> None:
-    app.controller.add_nucleus(50, 60)
+    app.controller.correct.add(50, 60)
     log = tmp_path / "review.nunext-wal"
     spin(lambda: app.controller.model.save.phase == "saved")
     spin(lambda: not log.exists() or log.stat().st_size == 0)
@@ -145,7 +145,7 @@ def destroy(app: App) -> None:
 def test_a_dock_that_is_gone_comes_back_from_the_menu_with_all_that_was_in_it(
     app: App, spin: Spin, server: FakeServer, tmp_path: Path, vanish: Callable[[App], None]
 ) -> None:
-    app.controller.add_nucleus(50, 60)
+    app.controller.correct.add(50, 60)
     for _ in range(2):
         vanish(app)
         QApplication.processEvents()
@@ -155,7 +155,7 @@ def test_a_dock_that_is_gone_comes_back_from_the_menu_with_all_that_was_in_it(
     window = app.viewer.window._qt_window
     frames = [f for f in window.findChildren(QDockWidget) if f.objectName() == MENU_NAME]
     assert [f.widget() for f in frames if f.widget() is not None] == [app.dock]
-    app.controller.add_nucleus(70, 60)
+    app.controller.correct.add(70, 60)
     vanish(app)
     app.viewer.close()
     spin(lambda: server.stopped)
@@ -189,7 +189,7 @@ def step():
     if controller.model.open_field is None or controller.model.server.phase != "ready":
         return
     timer.stop()
-    controller.add_nucleus(50, 60)
+    controller.correct.add(50, 60)
     leases = [app.controller._server]
     if way == "two windows":
         leases.append(other.controller._server)
@@ -256,8 +256,8 @@ def listeners_of_the_window(app: App) -> list[str]:
     news = {
         name: getattr(app.controller.model.events, name) for name in app.controller.model.events
     }
-    news["focus_requested"] = app.controller.focus_requested
-    news["folder_wanted"] = app.controller.locator.folder_wanted
+    news["focus_requested"] = app.controller.view.focus_requested
+    news["folder_wanted"] = app.controller.locate.folder_wanted
     heard = []
     for name, emitter in news.items():
         for slot in emitter._slots:

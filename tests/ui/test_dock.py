@@ -185,7 +185,7 @@ def test_what_cannot_be_saved_is_said_and_saved_on_retry(
         return append(events)
 
     monkeypatch.setattr(project, "append", full)
-    app.controller.add_nucleus(10, 10)
+    app.controller.correct.add(10, 10)
     assert count(app) == 1
     spin(lambda: app.dock.status.words() == "NOT saved")
     assert app.dock.status._retry.isVisible()
@@ -272,8 +272,8 @@ def test_a_category_is_renamed_merged_and_deleted_from_its_menu(
     delete.actions()[0].trigger()
     menu.close()
     assert categories.counts() == {"Stromal": found}
-    app.controller.undo()
-    app.controller.undo()
+    app.controller.history.undo()
+    app.controller.history.undo()
     assert categories.counts() == {"Lymphocyte": found, "Stromal": "0"}
 
 

@@ -43,12 +43,12 @@ def test_progress_is_said_in_words(run: RunStatus, words: str) -> None:
 def test_a_search_begins_where_one_looks(quick_app: QuickApp, server: FakeServer) -> None:
     controller, camera = quick_app.controller, camera_of(quick_app.viewer)
     server.fake.script = [started(), done(0)]
-    controller.find_nuclei()
+    controller.find.search()
     quick_app.canvas.look_at(30.0, 77.5)
-    controller.find_nuclei()
-    controller.set_scale(0.25)
+    controller.find.search()
+    controller.scale.set(0.25)
     camera.center = (10 * 0.25, 50 * 0.25)
-    controller.find_nuclei()
+    controller.find.search()
     near = [request.near for request in server.fake.requests]
     assert near == [
         pytest.approx((SIDE_PX / 2, SIDE_PX / 2)),

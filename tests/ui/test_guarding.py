@@ -44,7 +44,7 @@ def found(quick_app: QuickApp, server: FakeServer) -> QuickApp:
         points((20.5, 30.5), (60.5, 40.5), (100.5, 90.5)),
         done(3),
     ]
-    quick_app.controller.find_nuclei()
+    quick_app.controller.find.search()
     quick_app.canvas.flush()
     return quick_app
 
@@ -96,10 +96,10 @@ def test_a_deleted_layer_is_drawn_again(found: QuickApp, which: tuple[int, ...])
 
 def test_another_image_after_all_was_deleted(found: QuickApp, tile: Callable[[str], Path]) -> None:
     found.viewer.layers.clear()
-    found.controller.open_paths([tile("second.png")])
+    found.controller.open.paths([tile("second.png")])
     assert_drawn(found)
     assert [layer.name for layer in found.viewer.layers] == ["second.png", "Outlines", "Nuclei"]
-    found.controller.go_previous()
+    found.controller.images.previous()
     found.viewer.layers.clear()
     assert_drawn(found)
     assert found.viewer.layers[0].name == "tile.png"
@@ -220,12 +220,12 @@ def test_the_eye_of_napari_s_list_is_the_tick_in_the_panel(
     tool(found.viewer.layers)
     assert not model.points
     assert not model.outlines
-    found.controller.open_paths([tile("second.png")])
+    found.controller.open.paths([tile("second.png")])
     image, outlines, nuclei = ours(found)
     assert image.visible, "the next image is never hidden"
     assert not outlines.visible
     assert not nuclei.visible
-    found.controller.choose_tool("add")
+    found.controller.view.choose_tool("add")
     assert nuclei.visible, "nobody adds to what is not seen"
     assert str(nuclei.mode) == "add"
     outlines.opacity = 0.4
@@ -296,7 +296,7 @@ def test_points_that_are_set_at_once_are_moved_deleted_or_taken_back(found: Quic
     layer.data = []
     assert places(found) == []
     assert_drawn(found)
-    found.controller.undo()
+    found.controller.history.undo()
     assert len(places(found)) == 3
     assert_drawn(found)
     layer.data = np.vstack([layer.data, [5.0, 5.0]])
@@ -315,8 +315,8 @@ def test_pasted_points_are_taken_back(found: QuickApp) -> None:
 
 def test_what_is_hidden_is_not_selected_and_not_deleted(found: QuickApp) -> None:
     first = next(iter(state_of(found).nuclei))
-    found.controller.relabel_nuclei([first], "Stromal")
-    found.controller.show_category("Stromal", False)
+    found.controller.correct.relabel([first], "Stromal")
+    found.controller.categories.show("Stromal", False)
     layer = layer_of(found)
     assert len(layer.data) == 2, "what is hidden is no point"
     layer.selected_data = {0, 1}
@@ -327,11 +327,11 @@ def test_what_is_hidden_is_not_selected_and_not_deleted(found: QuickApp) -> None
 
 
 def test_points_that_are_hidden_take_another_opacity_when_they_are_shown(found: QuickApp) -> None:
-    found.controller.set_points(False)
-    found.controller.undo()  # fewer than were in view
+    found.controller.view.show_points(False)
+    found.controller.history.undo()  # fewer than were in view
     found.canvas.flush()
-    found.controller.set_opacity(0.5)
-    found.controller.set_points(True)
+    found.controller.view.set_opacity(0.5)
+    found.controller.view.show_points(True)
     assert layer_of(found).opacity == 0.5
     assert_drawn(found)
 

@@ -27,7 +27,7 @@ def study(empty_app: App, tile: Callable[[str], Path], spin: Spin) -> App:
     """The window with two images whose names differ in the middle, and one that is damaged."""
     paths = [tile(name) for name in (*NAMES, "TCGA-A7-A0DB-01Z-00-DX1_001 H&E 20x.png")]
     paths[2].write_bytes(b"not an image")
-    empty_app.controller.open_paths(paths)
+    empty_app.controller.open.paths(paths)
     spin(lambda: empty_app.controller.model.open_field)
     return empty_app
 
@@ -49,15 +49,15 @@ def test_the_header_says_which_project_and_which_image(study: App, spin: Spin) -
     first = header._name.text()
     assert "A0D9" in first
     assert NAMES[0] in header._name.toolTip()
-    study.controller.go_next()
+    study.controller.images.next()
     spin(lambda: study.controller.model.queue.index == 1)
     assert "A0DA" in header._name.text()
     assert header._name.text() != first
 
 
 def test_the_list_shows_every_image_with_its_status_and_jumps(study: App, spin: Spin) -> None:
-    study.controller.flag_field()
-    study.controller.go_to(2)
+    study.controller.correct.flag()
+    study.controller.images.go_to(2)
     spin(lambda: study.controller.model.queue.items[2].status == "unreadable")
     images = open_list(study)
     assert [status for _, status in images.rows()] == [

@@ -62,7 +62,7 @@ OWN_MEANING = {Qt.Key.Key_Space, Qt.Key.Key_Delete, Qt.Key.Key_Backspace}
 @pytest.fixture
 def full_app(app: App, server: FakeServer, tile: Callable[[str], Path], spin: Spin) -> App:
     """The window with every panel of it and of napari on show, and something to lose."""
-    app.controller.open_paths([tile("tile two.png")])
+    app.controller.open.paths([tile("tile two.png")])
     spin(lambda: app.controller.model.queue.index == 1)
     server.fake.script = [
         started(windows=1),
@@ -71,13 +71,13 @@ def full_app(app: App, server: FakeServer, tile: Callable[[str], Path], spin: Sp
         window_done(1, 1),
         done(5),
     ]
-    app.controller.find_nuclei()
+    app.controller.find.search()
     spin(lambda: app.controller.model.run.phase == "idle" and len(state_of(app).nuclei) == 5)
     app.dock.canvas.flush()
     for panel in app.dock.window().findChildren(QDockWidget):
         if "console" not in panel.objectName():
             panel.show()
-    app.controller.select(list(state_of(app).nuclei)[:2])
+    app.controller.view.select(list(state_of(app).nuclei)[:2])
     open_entries(app)
     layers = app.viewer.window._qt_viewer.layers
     layers.edit(layers.model().index(0, 0))
@@ -226,18 +226,18 @@ def test_a_half_typed_comment_outlives_a_click_on_the_image_and_its_image(full_a
     assert canvas is not None
     send(app, comment, Qt.Key.Key_Escape, Qt.KeyboardModifier.NoModifier)
     assert not comment.isVisible()
-    app.controller.select([first])
+    app.controller.view.select([first])
     app.dock.review.ask_comment()
     QTest.keyClicks(comment, "mito")
     QTest.mouseClick(canvas, Qt.MouseButton.LeftButton)
     canvas.setFocus()
-    app.controller.select([second])
+    app.controller.view.select([second])
     assert comment.isVisible()
     assert comment.text() == "mito"
-    app.controller.go_previous()
+    app.controller.images.previous()
     QApplication.processEvents()
     assert comment.text() == ""
-    app.controller.go_next()
+    app.controller.images.next()
     QApplication.processEvents()
     app.dock.review.ask_comment()
     QTest.keyClicks(comment, "sis")

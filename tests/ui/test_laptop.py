@@ -59,15 +59,15 @@ def test_accept_flag_and_comment_are_in_reach_in_every_state(
     panel = dock.review
     app.viewer.theme = theme
     dock.window().resize(*LAPTOP_PX)
-    controller.open_paths(
+    controller.open.paths(
         [tile("a tile whose name is so long that it takes several lines " * 2 + ".png")]
     )
     spin(lambda: controller.model.queue.index == 1)
     for i in range(12):
-        controller.add_category(f"Category {i}")
-    controller.comment("a long comment " * 30)
-    controller.comment("a second long comment " * 30)
-    controller.select([controller.add_nucleus(10.0, 10.0)])
+        controller.categories.add(f"Category {i}")
+    controller.correct.comment("a long comment " * 30)
+    controller.correct.comment("a second long comment " * 30)
+    controller.view.select([controller.correct.add(10.0, 10.0)])
     places = set()
     switches = itertools.product(NOTICES, RUNS, (False, True), (False, True))
     for state in switches:

@@ -108,7 +108,7 @@ def settle() -> None:
 def nucleus(app: App, spin: Callable[..., None], server: Any) -> UUID:
     """A nucleus with an outline of 20 x 20 px, near enough to be painted; none is selected."""
     server.fake.outline = lambda clicks: square(clicks[0].x, clicks[0].y, 20)
-    uid = app.controller.add_nucleus(*POINT)
+    uid = app.controller.correct.add(*POINT)
     spin(lambda: mask_of(app, uid) is not None)
     app.dock.window().resize(1366, 768)
     settle()
@@ -157,9 +157,9 @@ def test_a_stroke_is_where_the_mouse_was_at_every_zoom_and_scale(
     app: App, mouse: Mouse, nucleus: UUID
 ) -> None:
     mouse.key(Qt.Key.Key_B)
-    app.controller.select([nucleus])
+    app.controller.view.select([nucleus])
     for mpp, zoom in ((0.5, 14.0), (0.25, 40.0), (1.0, 4.0)):
-        app.controller.set_scale(mpp)
+        app.controller.scale.set(mpp)
         settle()
         app.dock.canvas.look_at(*POINT)
         camera_of(app.viewer).zoom = zoom
@@ -168,14 +168,14 @@ def test_a_stroke_is_where_the_mouse_was_at_every_zoom_and_scale(
         assert mask_of(app, nucleus).covers(125.5, 90.5), (mpp, zoom)
         radius_px = max(app.controller.model.brush_um / 2 / mpp, 1)
         assert not mask_of(app, nucleus).covers(127.5 + radius_px, 90.5), (mpp, zoom)
-        app.controller.undo()
+        app.controller.history.undo()
 
 
 def test_what_is_painted_is_seen_before_the_button_is_let_go(
     app: App, mouse: Mouse, nucleus: UUID
 ) -> None:
     mouse.key(Qt.Key.Key_B)
-    app.controller.select([nucleus])
+    app.controller.view.select([nucleus])
     app.dock.canvas.flush()
     shown = app.dock.canvas.outlines.layer.data
     assert not shown[80:100, 113:120].any()
@@ -194,11 +194,11 @@ def test_what_is_painted_is_seen_before_the_button_is_let_go(
 
 def test_two_quick_dabs_are_two_dabs(app: App, mouse: Mouse, nucleus: UUID) -> None:
     mouse.key(Qt.Key.Key_B)
-    app.controller.select([nucleus])
+    app.controller.view.select([nucleus])
     before = view_of(app)
     place = mouse.at(111, 90)
     QTest.mouseClick(mouse.canvas, LEFT, NONE, place)
-    app.controller.undo()
+    app.controller.history.undo()
     QTest.mouseDClick(mouse.canvas, LEFT, NONE, place)
     QTest.mouseRelease(mouse.canvas, LEFT, NONE, place)
     settle()
@@ -236,10 +236,10 @@ def test_the_ring_is_as_large_as_the_brush_on_the_tissue(app: App, mouse: Mouse)
 def test_a_click_with_the_brush_on_another_nucleus_selects_it(
     app: App, mouse: Mouse, nucleus: UUID, spin: Callable[..., None]
 ) -> None:
-    other = app.controller.add_nucleus(125.5, 90.5)
+    other = app.controller.correct.add(125.5, 90.5)
     spin(lambda: mask_of(app, other) is not None)
     mouse.key(Qt.Key.Key_B)
-    app.controller.select([nucleus])
+    app.controller.view.select([nucleus])
     state = app.controller.model.state
     mouse.click((125.5, 90.5))
     assert app.controller.model.selected == {other}
@@ -248,7 +248,7 @@ def test_a_click_with_the_brush_on_another_nucleus_selects_it(
 
 def test_a_stroke_on_tissue_without_a_nucleus_says_what_to_do(app: App, mouse: Mouse) -> None:
     mouse.key(Qt.Key.Key_B)
-    app.controller.select([])
+    app.controller.view.select([])
     mouse.drag((85, 70), (82, 70))
     assert app.controller.model.notice.words == hand.CHOOSE_FIRST
 
@@ -260,7 +260,7 @@ CORNERS = ((92, 82), (112, 82), (112, 98), (92, 98))
 def drawing(app: App, mouse: Mouse, nucleus: UUID) -> Mouse:
     """With a polygon of three corners begun on the nucleus."""
     mouse.key(Qt.Key.Key_P)
-    app.controller.select([nucleus])
+    app.controller.view.select([nucleus])
     for corner in CORNERS[:3]:
         mouse.click(corner)
     assert len(app.controller.model.draft.places_xy) == 3
@@ -347,6 +347,6 @@ def test_the_line_below_the_tools_says_what_is_in_the_hand(app: App, mouse: Mous
 
 
 def test_hidden_outlines_are_shown_to_who_corrects_them(app: App, mouse: Mouse) -> None:
-    app.controller.set_outlines(False)
+    app.controller.view.show_outlines(False)
     mouse.key(Qt.Key.Key_B)
     assert app.controller.model.outlines

@@ -85,7 +85,7 @@ def found(quick_app: QuickApp, server: FakeServer) -> QuickApp:
         points((150.5, 20.5), first=3, confidence=0.2),
         done(4),
     ]
-    quick_app.controller.find_nuclei()
+    quick_app.controller.find.search()
     assert len(state_of(quick_app).nuclei) == 4
     return quick_app
 
@@ -112,7 +112,7 @@ def test_the_status_bar_says_where_the_pointer_is_and_what_the_nucleus_there_is(
 def test_a_click_with_the_add_tool_adds_one_nucleus_of_the_current_category(
     found: QuickApp,
 ) -> None:
-    found.controller.choose_category("Stromal")
+    found.controller.categories.choose("Stromal")
     layer_of(found).add([50.0, 70.0])
     assert places(found)[-1] == (70.5, 50.5)
     added = list(state_of(found).nuclei.values())[-1]
@@ -136,7 +136,7 @@ def test_deleting_the_selection_is_one_gesture(found: QuickApp) -> None:
     layer.remove_selected()
     assert places(found) == [(60.5, 40.5), (150.5, 20.5)]
     assert_same(found)
-    found.controller.undo()
+    found.controller.history.undo()
     assert len(places(found)) == 4
     assert_same(found)
 
@@ -194,7 +194,7 @@ def outlining(found: QuickApp, server: FakeServer) -> QuickApp:
     server.fake.outline = lambda clicks: square(
         clicks[0].x, clicks[0].y, 8 if clicks[-1].positive else 6
     )
-    found.controller.choose_tool("outline")
+    found.controller.view.choose_tool("outline")
     click(found, 21.0, 31.0)
     assert found.controller.model.selected == {next(iter(state_of(found).nuclei))}
     return found
@@ -232,7 +232,7 @@ def test_a_drag_with_the_outline_tool_moves_the_view_alone(
 def test_other_tools_leave_outlines_alone(
     outlining: QuickApp, server: FakeServer, tool: Tool
 ) -> None:
-    outlining.controller.choose_tool(tool)
+    outlining.controller.view.choose_tool(tool)
     assert outlining.controller.model.tool == tool
     first = next(iter(state_of(outlining).nuclei))
     click(outlining, 26.5, 30.5)
@@ -243,8 +243,8 @@ def test_other_tools_leave_outlines_alone(
 def test_the_outline_tool_stays_chosen_though_napari_calls_it_moving_the_view(
     found: QuickApp,
 ) -> None:
-    found.controller.choose_tool("select")
-    found.controller.choose_tool("outline")
+    found.controller.view.choose_tool("select")
+    found.controller.view.choose_tool("outline")
     assert found.controller.model.tool == "outline"
     assert str(layer_of(found).mode) == "pan_zoom"
     layer_of(found).mode = "add"  # with napari's own buttons
@@ -254,7 +254,7 @@ def test_the_outline_tool_stays_chosen_though_napari_calls_it_moving_the_view(
 def test_points_that_stream_in_while_one_is_dragged_wait_for_the_drop(found: QuickApp) -> None:
     layer = layer_of(found)
     layer.events.data(value=layer.data, action="changing", data_indices=(0,), vertex_indices=((),))
-    found.controller.add_nucleus(10, 10)
+    found.controller.correct.add(10, 10)
     found.canvas.flush()
     assert len(layer.data) == 4
     layer.events.data(value=layer.data, action="changed", data_indices=(0,), vertex_indices=((),))
@@ -263,10 +263,10 @@ def test_points_that_stream_in_while_one_is_dragged_wait_for_the_drop(found: Qui
 
 
 def test_hidden_categories_and_sureness_change_how_nuclei_look(found: QuickApp) -> None:
-    found.controller.show_category("Lymphocyte", False)
+    found.controller.categories.show("Lymphocyte", False)
     assert len(layer_of(found).data) == 0, "nor can what is hidden be selected"
-    found.controller.show_category("Lymphocyte", True)
-    found.controller.set_sure_above(0.1)
+    found.controller.categories.show("Lymphocyte", True)
+    found.controller.view.set_sure_above(0.1)
     assert not any(is_hollow(layer_of(found)))
     assert_same(found)
 
@@ -274,11 +274,11 @@ def test_hidden_categories_and_sureness_change_how_nuclei_look(found: QuickApp) 
 def test_undo_through_everything_and_back_keeps_layer_and_state_the_same(found: QuickApp) -> None:
     layer = layer_of(found)
     layer.add([50.0, 70.0])
-    found.controller.choose_category("Stromal")
+    found.controller.categories.choose("Stromal")
     drag(layer, {1}, (2.0, 2.0))
     layer.selected_data = {3}
     layer.remove_selected()
-    for act in (found.controller.undo, found.controller.redo):
+    for act in (found.controller.history.undo, found.controller.history.redo):
         for _ in range(6):
             act()
             assert_same(found)
@@ -295,7 +295,7 @@ def test_rejected_nuclei_are_not_drawn(found: QuickApp) -> None:
 
 
 def test_another_scale_moves_every_layer_alike(found: QuickApp) -> None:
-    found.controller.set_scale(0.25)
+    found.controller.scale.set(0.25)
     for layer in found.viewer.layers:
         assert tuple(layer.scale) == (0.25, 0.25)
         assert [str(unit) for unit in layer.units] == ["micrometer", "micrometer"]
@@ -304,7 +304,7 @@ def test_another_scale_moves_every_layer_alike(found: QuickApp) -> None:
 def test_what_goes_while_the_points_are_hidden_is_not_in_view_any_more(found: QuickApp) -> None:
     controller, layer = found.controller, found.canvas.nuclei.layer
     assert len(layer._view_data) == len(layer.data) > 0
-    controller.set_points(False)
-    controller.delete_nuclei(controller.model.state.nuclei)
+    controller.view.show_points(False)
+    controller.correct.delete(controller.model.state.nuclei)
     found.canvas.flush()
     assert len(layer._view_data) == len(layer.data) == 0

@@ -27,7 +27,7 @@ def test_layers_state_and_a_reopened_copy_agree_after_any_steps(
     quick_app: QuickApp, server: FakeServer, tile: Callable[[str], Path], seed: int
 ) -> None:
     canvas, controller = quick_app.canvas, quick_app.controller
-    controller.open_paths([tile("second.png")])
+    controller.open.paths([tile("second.png")])
     adopter = Adopter(quick_app.viewer, controller, canvas, lambda name: None)
 
     def settle() -> None:

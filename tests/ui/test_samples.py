@@ -140,7 +140,7 @@ def test_the_scale_of_a_sample_is_said_to_be_the_samples(empty_app, spin, monkey
     monkeypatch.setenv(places.HOME_VARIABLE, str(tmp_path))
     monkeypatch.setattr(samples, "SYNTHETIC_SIDE_PX", 96)
     drawn = samples.synthetic_path()
-    empty_app.controller.open_paths([drawn])
+    empty_app.controller.open.paths([drawn])
     spin(lambda: empty_app.controller.model.open_field)
     assert "stated by the sample" in empty_app.dock.header._scale.text()
     mine = tmp_path / "mine.png"

@@ -32,8 +32,8 @@ def two(tmp_path: Path, rng: np.random.Generator) -> tuple[Path, Path]:
             rgb = rng.integers(120, 255, (SIDE_PX, SIDE_PX, 3), dtype=np.uint8)
             Image.fromarray(rgb).save(folder / f"{folder.name}-{i}.png")
         made = review_on(folder, FakeServer())
-        made.open_paths([folder])
-        made.go_next()
+        made.open.paths([folder])
+        made.images.next()
         made.close()
     return folders
 
@@ -69,9 +69,9 @@ def test_another_project_in_the_same_window_leaves_nothing_of_the_first_in_sight
     a, b = two
     app, model, dock = window, window.controller.model, window.dock
     server.fake.script = [started(), points((30, 30), (60, 60)), done(2)]
-    app.controller.find_nuclei()
+    app.controller.find.search()
     spin(lambda: not model.run.busy)
-    mine = app.controller.add_nucleus(90, 90)
+    mine = app.controller.correct.add(90, 90)
     dock.canvas.draw_region()
     dock.review.ask_comment()
     dock.review._comment.setText("half typed about A")
@@ -86,14 +86,14 @@ def test_another_project_in_the_same_window_leaves_nothing_of_the_first_in_sight
     assert dock.review._comment.text() == ""
     assert dock.status._steps.text() == ""
     assert "B-0" in dock.header._name.text()
-    yours = app.controller.add_nucleus(50, 50)
+    yours = app.controller.correct.add(50, 50)
 
     switch(app, spin, a)
     assert set(model.state.nuclei) >= {mine}
     assert len(model.state.nuclei) == 3
     assert len(dock.canvas.nuclei.layer.data) == 3
     assert dock.review._comment.text() == "half typed about A"
-    app.controller.undo()
+    app.controller.history.undo()
     assert mine not in model.state.nuclei
 
     assert (server.restarts, server.stopped) == (0, False)

@@ -91,7 +91,7 @@ def test_geojson_into_app(
     card.buttons["corrections"].click()
     spin(lambda: len(model.state.nuclei) == 2)
     assert not card.isVisible()
-    app.controller.undo()
+    app.controller.history.undo()
     assert model.state.nuclei == {}
 
 
@@ -132,12 +132,12 @@ def test_the_deletion_of_what_a_file_lacks_is_a_tick_of_the_user(
     app: App, geojson: Path, spin: Callable[..., None]
 ) -> None:
     model, card = app.controller.model, app.dock.import_card
-    uid = app.controller.add_nucleus(20.0, 30.0)
-    app.controller.add_nucleus(150.0, 150.0)
+    uid = app.controller.correct.add(20.0, 30.0)
+    app.controller.correct.add(150.0, 150.0)
     data = json.loads(geojson.read_text())
     data["features"][0]["id"] = str(uid)
     geojson.write_text(json.dumps(data))
-    app.controller.import_nuclei([geojson])
+    app.controller.imports.take([geojson])
     spin(lambda: model.proposal)
     assert card.absent.isVisible()
     assert card.absent.text() == "Delete the 1 that the file does not hold"

@@ -25,24 +25,25 @@ def test_undo_goes_through_images_that_are_read_meanwhile_and_past_a_broken_one(
 
     first = opened()
     for index in range(len(paths)):
-        first.controller.go_to(index)
+        first.controller.images.go_to(index)
         spin(lambda index=index: first.controller.model.queue.index == index)
-        first.controller.add_nucleus(30, 30)
+        first.controller.correct.add(30, 30)
     assert first.close()
 
     paths[1].write_bytes(paths[1].read_bytes()[:100])
     again = opened()
     model = again.controller.model
-    again.controller.undo()  # at once: the second is asked for while the first image is read
-    again.controller.undo()
+    # At once: the second is asked for while the first image is read.
+    again.controller.history.undo()
+    again.controller.history.undo()
     spin(lambda: model.open_field.entry.name == "c.png" and model.undo_steps == 2)
-    again.controller.undo()
+    again.controller.history.undo()
     # The first to say something is who reads the image; undo has the last word.
     spin(lambda: model.notice is not None and "Undo again passes" in model.notice.words)
     assert "b.png" in model.notice.words
-    again.controller.undo()
+    again.controller.history.undo()
     spin(lambda: model.open_field.entry.name == "a.png" and model.undo_steps == 0)
-    again.controller.redo()
+    again.controller.history.redo()
     spin(lambda: model.undo_steps == 1)
     assert again.close()
     with Project.open(project, annotator="reader", mode="r") as kept:

@@ -78,7 +78,7 @@ def test_our_layers_never_disagree_in_their_units_and_nothing_breaks_unseen(
 
     def search() -> None:
         server.fake.script = [started(), points((10, 10), (40, 40)), done(2)]
-        controller.find_nuclei()
+        controller.find.search()
         spin(lambda: not controller.model.run.busy)
 
     def draw_region() -> None:
@@ -89,17 +89,17 @@ def test_our_layers_never_disagree_in_their_units_and_nothing_breaks_unseen(
         viewer.add_image(np.zeros((3, 20, 20)), scale=(1, 1, 1), units=("um", "um", "um"))
 
     steps = [
-        lambda: controller.open_paths([tile("one.png"), tile("two.png")]),
+        lambda: controller.open.paths([tile("one.png"), tile("two.png")]),
         search,
-        lambda: controller.set_scale(0.25),
+        lambda: controller.scale.set(0.25),
         draw_region,
-        lambda: controller.set_region(None),
-        controller.go_next,
+        lambda: controller.view.set_region(None),
+        controller.images.next,
         search,
         viewer.layers.clear,
         turn_stack,
         lambda: setattr(canvas.nuclei.layer, "units", ("mm", "mm")),
-        controller.go_previous,
+        controller.images.previous,
     ]
     with Watch() as watch:
         for step in steps:

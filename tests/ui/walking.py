@@ -276,7 +276,7 @@ class Walker:
             return self.place()
         if not chosen or self.rng.random() < 0.3:
             chosen = [self.any_of(standing)]
-            self.controller.select([chosen[0].uid])
+            self.controller.view.select([chosen[0].uid])
         nucleus = chosen[0].nucleus
         x, y = np.add((nucleus.x_px, nucleus.y_px), self.rng.normal(0, 3, 2))
         return float(x), float(y)
@@ -308,7 +308,7 @@ def _is_ours(error: BaseException) -> bool:
 
 
 def _add(w: Walker) -> None:
-    w.controller.choose_tool("add")
+    w.controller.view.choose_tool("add")
     x, y = w.place()
     mpp = w.controller.model.open_field.entry.mpp
     here = [0.0] * (w.viewer.dims.ndim - 2) + [(y - 0.5) * mpp, (x - 0.5) * mpp]
@@ -323,7 +323,7 @@ def _move(w: Walker) -> None:
     rows, layer = w.rows(), w.points
     if not rows:
         return
-    w.controller.choose_tool("select")
+    w.controller.view.choose_tool("select")
     layer.selected_data = rows
     index = tuple(layer.selected_data)
     layer.events.data(value=layer.data, action="changing", data_indices=index, vertex_indices=((),))
@@ -340,19 +340,19 @@ def _delete(w: Walker) -> None:
 
 def _relabel(w: Walker) -> None:
     w.points.selected_data = w.rows()
-    w.controller.choose_category(w.any_of(list(w.controller.model.categories)).name)
+    w.controller.categories.choose(w.any_of(list(w.controller.model.categories)).name)
 
 
 def _undo(w: Walker) -> None:
-    w.controller.undo()
+    w.controller.history.undo()
 
 
 def _redo(w: Walker) -> None:
-    w.controller.redo()
+    w.controller.history.redo()
 
 
 def _accept(w: Walker) -> None:
-    w.controller.accept_field()
+    w.controller.decide.accept()
     notice = w.controller.model.notice
     if notice is not None and notice.action is not None and w.rng.random() < 0.5:
         w.settle()
@@ -360,7 +360,7 @@ def _accept(w: Walker) -> None:
 
 
 def _step_on(w: Walker) -> None:
-    w.any_of([w.controller.go_next, w.controller.go_previous])()
+    w.any_of([w.controller.images.next, w.controller.images.previous])()
 
 
 def _find(w: Walker) -> None:
@@ -371,7 +371,7 @@ def _find(w: Walker) -> None:
         points(*places[FOUND // 2 :], first=FOUND // 2, confidence=0.2),
         done(FOUND),
     ]
-    w.controller.find_nuclei()
+    w.controller.find.search()
 
 
 def _find_half(w: Walker) -> None:
@@ -382,7 +382,7 @@ def _find_half(w: Walker) -> None:
         points(w.place(), first=FOUND, window=1),
         done(FOUND, "cancelled"),
     ]
-    w.controller.find_nuclei()
+    w.controller.find.search()
 
 
 def _go_on(w: Walker) -> None:
@@ -393,16 +393,16 @@ def _go_on(w: Walker) -> None:
         done(FOUND),
     ]
     if w.controller.model.paused_search is not None:
-        w.controller.go_on()
+        w.controller.find.go_on()
 
 
 def _hide_category(w: Walker) -> None:
     category = w.any_of(list(w.controller.model.categories))
-    w.controller.show_category(category.name, bool(w.rng.integers(2)))
+    w.controller.categories.show(category.name, bool(w.rng.integers(2)))
 
 
 def _outline(w: Walker) -> None:
-    w.controller.correct_outline(*w.place(), inside=True)
+    w.controller.outline.click(*w.place(), inside=True)
 
 
 def _brush(w: Walker) -> None:
@@ -433,16 +433,16 @@ def _polygon(w: Walker) -> None:
 
 
 def _scale(w: Walker) -> None:
-    w.controller.set_scale(w.any_of([0.25, 0.5]))
+    w.controller.scale.set(w.any_of([0.25, 0.5]))
 
 
 def _tool(w: Walker) -> None:
-    w.controller.choose_tool(w.any_of(list(MODES)))
+    w.controller.view.choose_tool(w.any_of(list(MODES)))
 
 
 def _ticks(w: Walker) -> None:
-    w.controller.set_points(bool(w.rng.integers(2)))
-    w.controller.set_outlines(bool(w.rng.integers(2)))
+    w.controller.view.show_points(bool(w.rng.integers(2)))
+    w.controller.view.show_outlines(bool(w.rng.integers(2)))
 
 
 def _categories(w: Walker) -> None:
@@ -451,7 +451,7 @@ def _categories(w: Walker) -> None:
     color = tuple(int(v) for v in w.rng.integers(0, 256, 3))
     w.any_of(
         [
-            lambda: w.controller.add_category(w.any_of(["Mitosis", "Apoptosis"])),
+            lambda: w.controller.categories.add(w.any_of(["Mitosis", "Apoptosis"])),
             lambda: editor.rename(name, name + w.any_of(["", " cell"])),
             lambda: editor.recolor(name, color),
             lambda: editor.merge(name, other),
@@ -460,11 +460,11 @@ def _categories(w: Walker) -> None:
 
 
 def _sure_above(w: Walker) -> None:
-    w.controller.set_sure_above(float(w.rng.random()))
+    w.controller.view.set_sure_above(float(w.rng.random()))
 
 
 def _flag(w: Walker) -> None:
-    w.controller.flag_field()
+    w.controller.correct.flag()
 
 
 def _region(w: Walker) -> None:

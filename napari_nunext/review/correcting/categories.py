@@ -1,4 +1,4 @@
-"""What a person does to the categories: add, rename, recolour, merge, delete."""
+"""What a person does with the categories: choose, show, add, rename, recolour, merge."""
 
 from __future__ import annotations
 
@@ -13,16 +13,29 @@ from napari_nunext.store import events
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_nunext.review.correcting.nuclei import Corrector
     from napari_nunext.review.session import Session
     from napari_nunext.store import FieldState
 
 
 class CategoryEditor:
-    """The part of the controller that changes the categories; each change is one gesture."""
+    """The part of the review that has the categories; each change of them is one gesture."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, corrector: Corrector) -> None:
         self._session = session
         self._model = session.model
+        self._corrector = corrector
+
+    def choose(self, name: str) -> None:
+        """Category of new nuclei, and of the selected ones at once."""
+        self._model.current_category = name
+        if self._model.selected:
+            self._corrector.relabel(self._model.selected, name)
+
+    def show(self, name: str, shown: bool) -> None:
+        """Show or hide the nuclei of a category."""
+        hidden = self._model.hidden_categories
+        self._model.hidden_categories = hidden - {name} if shown else hidden | {name}
 
     def count(self, name: str, tell: Callable[[int, int], None]) -> None:
         """Count the nuclei of a category in the whole project: how many, in how many images.

@@ -94,7 +94,7 @@ class _Situation:
 
 
 class Decider:
-    """The part of the controller that accepts and reopens.
+    """The part of the review that accepts and reopens.
 
     Parameters
     ----------

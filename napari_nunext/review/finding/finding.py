@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_nunext.core.geometry import Box
+    from napari_nunext.review.finding.scale_check import ScaleCheck
     from napari_nunext.review.finding.search import SearchNews
     from napari_nunext.review.finding.servers import ModelServer
     from napari_nunext.review.session import Session
@@ -35,12 +36,13 @@ ANEW_WORDS = (
 
 
 class Finder:
-    """The part of the controller that talks to the model server."""
+    """The part of the review that talks to the model server."""
 
-    def __init__(self, session: Session, server: ModelServer) -> None:
+    def __init__(self, session: Session, server: ModelServer, scale_check: ScaleCheck) -> None:
         self._session = session
         self._model = session.model
         self._server = server
+        self._scale_check = scale_check
         self._search: Search | None = None
         self._wanted_model = ""
         """What a search that goes on may find again, of which people said something."""
@@ -133,8 +135,19 @@ class Finder:
         """Hash of the image that is being searched; None while no search is under way."""
         return None if self._search is None else self._search.image_sha256
 
-    def find(self, region: Box) -> None:
-        """Search a region of the open image; nothing while a search is under way."""
+    def search(self, region: Box | None = None) -> None:
+        """Search a region of the open image, or all of it; nothing while a search is under way.
+
+        Asks first where the image's scale looks like a slip.
+        """
+        field = self._model.open_field
+        if field is not None:
+            box = field.box if region is None else region.clipped_to(field.box)
+            self._scale_check.before(
+                lambda: self._find(box), "Search all the same", field, field.entry.mpp
+            )
+
+    def _find(self, region: Box) -> None:
         model = self._model
         self._begin(Wanted(region, model.model_id, model.outlines, near_xy=model.view_xy))
 

@@ -9,9 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_nunext.core.nuclei import UNCATEGORISED, nuclei_in_words
-from napari_nunext.core.sentences import counted
-from napari_nunext.images import ImageFinder
+from napari_nunext.core.nuclei import UNCATEGORISED
 from napari_nunext.places import BUNDLED_WEIGHTS
 from napari_nunext.review.background import in_words
 from napari_nunext.review.fields import harvest
@@ -19,12 +17,11 @@ from napari_nunext.review.learning.comparing import compare, lesson_of
 from napari_nunext.review.learning.model_names import NEW, folder_name, model_name
 from napari_nunext.review.learning.training import FIRST, FURTHER, Trainer, TrainingStep
 from napari_nunext.review.model import Harvest, Notice, TrainingStatus
-from napari_nunext.store.exports.training import export_training
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_nunext.core.formats.records import Manifest
+    from napari_nunext.review.exporting import Exporter
     from napari_nunext.review.finding.finding import Finder
     from napari_nunext.review.model import TrainingPhase
     from napari_nunext.review.outcome import Comparison
@@ -35,10 +32,15 @@ CHECKPOINT_FILE = "nunext.json"
 
 
 class Improver:
-    """The part of the controller that trains.
+    """The part of the review that trains.
 
     Parameters
     ----------
+    session : Session
+    finder : Finder
+        Uses the new model.
+    exporter : Exporter
+        Writes what is learned from.
     models_dir : Path
         Where new models go; the model server looks there too.
     make_trainer : callable
@@ -51,6 +53,7 @@ class Improver:
         self,
         session: Session,
         finder: Finder,
+        exporter: Exporter,
         models_dir: Path,
         make_trainer: Callable[[], Trainer] = Trainer,
         bundled: Path = BUNDLED_WEIGHTS,
@@ -59,6 +62,7 @@ class Improver:
         self._session = session
         self._model = session.model
         self._finder = finder
+        self._exporter = exporter
         self._models_dir = models_dir
         self._make_trainer = make_trainer
         self._trainer: Trainer | None = None
@@ -81,20 +85,6 @@ class Improver:
 
     def _take_harvest(self, counted: Harvest) -> None:
         self._model.harvest = counted
-
-    def export(self, folder: Path) -> None:
-        """Write what people completed as training data, and say where it is."""
-        self._session.background.run(
-            lambda: self._write_export(folder),
-            lambda manifest: self._session.notify(Notice(_exported(manifest, folder))),
-        )
-
-    def _write_export(self, folder: Path) -> Manifest:
-        """Export in a background thread, after every write that is under way."""
-        project = self._session.project
-        self._session.writer.call(lambda: None)
-        finder = ImageFinder(beside=project.path.parent)
-        return export_training(project, folder, images=finder.find)
 
     def train(self, steps: int | None = None) -> None:
         """Train the chosen model further; a small new one where it has no weights here."""
@@ -176,7 +166,7 @@ class Improver:
         work = Path(tempfile.mkdtemp(prefix="nunext-training-"))
         old = base or ("" if chosen is None else chosen.id)
         try:
-            self._write_export(work / "export")
+            self._exporter.write_training(work / "export")
             lesson = lesson_of(work / "export", self._nameless())
             root, now = NEW if base is None else _name(chosen), datetime.now().astimezone()
             folders = {folder.name for folder in self._models_dir.iterdir()}
@@ -259,9 +249,3 @@ class Improver:
 
 def _name(model: ModelInfo | None) -> str:
     return "" if model is None else model.name
-
-
-def _exported(manifest: Manifest, folder: Path) -> str:
-    """What an export holds, by its own count."""
-    fields = counted(manifest.counts["images"], "field")
-    return f"Exported {fields} with {nuclei_in_words(manifest.counts['nuclei'])} to {folder}."

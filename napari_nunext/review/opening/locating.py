@@ -25,7 +25,7 @@ FIND_AGAIN = "Choose their folder\N{HORIZONTAL ELLIPSIS}"
 
 
 class Locator:
-    """The part of the controller that finds images again."""
+    """The part of the review that finds images again."""
 
     folder_wanted = Signal()
     """The user wants to say where the images of the project lie."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Opener:
-    """The part of the controller that opens images.
+    """The part of the review that opens images.
 
     Parameters
     ----------
@@ -77,8 +77,8 @@ class Opener:
         self._reading = None
         self._passed = None
 
-    def open_paths(self, paths: Sequence[Path]) -> None:
-        """Open images and folders of images; they are added to the queue.
+    def add(self, paths: Sequence[Path]) -> None:
+        """Put images and folders of images into the queue, and open the first.
 
         In the project that is open, or in their own where none is.
         """
@@ -164,8 +164,15 @@ class Opener:
             lambda error: self._unreadable(wish, index, error, passing),
         )
 
-    def step(self, step: int) -> None:
-        """Open a neighbour of the open image, if there is one: 1 for the next, -1 the previous."""
+    def next(self) -> None:
+        """Open the next image, if there is one."""
+        self._step(1)
+
+    def previous(self) -> None:
+        """Open the previous image, if there is one."""
+        self._step(-1)
+
+    def _step(self, step: int) -> None:
         wanted = self._model.queue.neighbour(step)
         if wanted is not None:
             self.go_to(wanted, passing=step)

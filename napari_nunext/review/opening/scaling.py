@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import NunextError
 from napari_nunext.core.geometry import Box, check_mpp
-from napari_nunext.core.image.plausible import scale_doubt
 from napari_nunext.review.background import in_words
 from napari_nunext.review.model import Notice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from napari_nunext.review.finding.finding import Finder
+    from napari_nunext.review.finding.scale_check import ScaleCheck
     from napari_nunext.review.model import OpenField
     from napari_nunext.review.session import Session
     from napari_nunext.store import FieldState
@@ -23,18 +21,13 @@ SAME_WITHIN = 0.01
 
 
 class Scaler:
-    """The part of the controller that sets scales and asks about them."""
+    """The part of the review that sets scales and asks about them."""
 
-    def __init__(self, session: Session, finder: Finder) -> None:
+    def __init__(self, session: Session, finder: Finder, check: ScaleCheck) -> None:
         self._session = session
         self._model = session.model
         self._finder = finder
-        self._confirmed: set[tuple[str, float]] = set()
-        """What the person uses all the same: image and um per pixel."""
-        session.left.connect(self._forget)
-
-    def _forget(self) -> None:
-        self._confirmed.clear()
+        self._check = check
 
     def set(self, mpp: float, *, for_all: bool = False) -> None:
         """Give the open image its micrometres per pixel, or all images of the project.
@@ -51,15 +44,9 @@ class Scaler:
         except NunextError as error:
             self._session.notify(in_words(error))
             return
-        self._if_sure(
-            field, mpp, "Use it all the same", lambda: self._use(field, mpp, for_all=for_all)
+        self._check.before(
+            lambda: self._use(field, mpp, for_all=for_all), "Use it all the same", field, mpp
         )
-
-    def before_search(self, search: Callable[[], None]) -> None:
-        """Do `search` of the open image; ask first where its scale looks like a slip."""
-        field = self._model.open_field
-        if field is not None:
-            self._if_sure(field, field.entry.mpp, "Search all the same", search)
 
     def mention(self) -> bool:
         """Say where the nuclei of the open image were found at another scale; whether it was."""
@@ -74,41 +61,9 @@ class Scaler:
             f"What was found in this image was found at {old_mpp:g} um/px; "
             f"it is now {field.entry.mpp:g}."
         )
-        again = Notice(
-            words, "warning", "Find again", lambda: self.before_search(lambda: self._search(region))
-        )
+        again = Notice(words, "warning", "Find again", lambda: self._finder.search(region))
         self._session.notify(Notice(words, "warning") if self._model.run.busy else again)
         return True
-
-    def _search(self, region: Box) -> None:
-        self._finder.find(region)
-
-    def _if_sure(
-        self, field: OpenField, mpp: float, label: str, action: Callable[[], None]
-    ) -> None:
-        """Do it where the scale makes sense or the person has said that it is meant; else ask."""
-        entry = field.entry
-        doubt = ""
-        if (entry.sha256, mpp) not in self._confirmed:
-            chosen = next((m for m in self._model.models if m.id == self._model.model_id), None)
-            doubt = scale_doubt(
-                mpp,
-                entry.width_px,
-                entry.height_px,
-                model_mpp=None if chosen is None else chosen.mpp,
-                window_px=None if chosen is None else chosen.window_px,
-            )
-        if not doubt:
-            action()
-            return
-
-        def confirmed() -> None:
-            self._confirmed.add((entry.sha256, mpp))
-            open_field = self._model.open_field
-            if open_field is not None and open_field.entry.sha256 == entry.sha256:
-                action()
-
-        self._session.notify(Notice(doubt, "warning", label, confirmed))
 
     def _use(self, field: OpenField, mpp: float, *, for_all: bool) -> None:
         was, entry = field.entry.mpp_source, field.entry

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from napari_nunext.review.opening.locating import Locator
     from napari_nunext.review.opening.opening import Opener
     from napari_nunext.review.opening.projects import Arrival, Neighbour
+    from napari_nunext.review.opening.taking import FileTaker
     from napari_nunext.review.session import Session
     from napari_nunext.store import Project
 
@@ -38,12 +39,14 @@ HERE_INSTEAD = "Review them here"
 
 
 class Switcher:
-    """The part of the controller that opens projects, and images into the right one.
+    """The part of the review that opens projects, and images into the right one.
 
     Parameters
     ----------
     session : Session
     opener : Opener
+    taker : FileTaker
+        Takes the files of nuclei.
     locator : Locator
         Says what became of a project's images.
     finder, improver
@@ -56,6 +59,7 @@ class Switcher:
         self,
         session: Session,
         opener: Opener,
+        taker: FileTaker,
         locator: Locator,
         finder: Finder,
         improver: Improver,
@@ -64,6 +68,7 @@ class Switcher:
         self._session = session
         self._model = session.model
         self._opener = opener
+        self._taker = taker
         self._locator = locator
         self._finder = finder
         self._improver = improver
@@ -76,18 +81,26 @@ class Switcher:
 
     # Images
 
-    def open_paths(self, paths: Sequence[Path]) -> None:
-        """Open images and folders of images, or a project.
+    def paths(self, paths: Sequence[Path]) -> None:
+        """Open images and folders of images, or a project; take files of nuclei in.
 
         Images beside a project of their own join the present one only when that is asked for.
         """
+        nuclei = self._taker.for_import(paths)
+        images = [path for path in paths if path not in nuclei]
+        if images or not nuclei:
+            self._open_images(images)
+        if nuclei:
+            self._taker.take(nuclei)
+
+    def _open_images(self, paths: Sequence[Path]) -> None:
         project = next((path for path in paths if is_project(path)), None)
         if project is not None:
-            self.open(project)
+            self.project(project)
         elif self._is_under_way:
             self._tell("Another project is being opened. Try again once it is there.")
         elif not self._session.has_project:
-            self._opener.open_paths(paths)
+            self._opener.add(paths)
         else:
             current = self._session.project.path
             self._model.loading = paths[0].name if paths else ""
@@ -99,7 +112,7 @@ class Switcher:
 
     def _join_or_ask(self, paths: Sequence[Path], other: Neighbour | None) -> None:
         if other is None:
-            self._opener.open_paths(paths)
+            self._opener.add(paths)
             return
         self._model.loading = ""
         path = other.path
@@ -107,19 +120,19 @@ class Switcher:
             other.words,
             "warning",
             other_label=HERE_INSTEAD,
-            other=lambda: self._opener.open_paths(paths),
+            other=lambda: self._opener.add(paths),
         )
         if not other.problem:
             notice = replace(
                 notice,
                 action_label="Open its project",
-                action=lambda: self.open(path, images=paths),
+                action=lambda: self.project(path, images=paths),
             )
         self._session.notify(notice)
 
     # Projects
 
-    def open(
+    def project(
         self,
         path: Path,
         *,
@@ -154,7 +167,7 @@ class Switcher:
                     f"{running} To open {name}, it has to be stopped; what is there so far stays.",
                     "warning",
                     "Stop it and open",
-                    lambda: self.open(path, images=images, folders=folders, stopping=True),
+                    lambda: self.project(path, images=images, folders=folders, stopping=True),
                 )
             )
             return
@@ -165,7 +178,7 @@ class Switcher:
         self._session.notify(Notice(f"Opening {name}\N{HORIZONTAL ELLIPSIS}"))
 
         def again() -> None:
-            self.open(path, images=images, folders=folders)
+            self.project(path, images=images, folders=folders)
 
         self._session.lasting.run(
             lambda: self._prepare(path, images, folders),

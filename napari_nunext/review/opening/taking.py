@@ -58,7 +58,7 @@ class _Waiting:
 
 
 class FileTaker:
-    """The part of the controller that takes nuclei from files.
+    """The part of the review that takes nuclei from files.
 
     Parameters
     ----------

@@ -37,7 +37,7 @@ GIVEN_UP = "The polygon that was begun was given up."
 
 
 class Hand:
-    """The part of the controller that draws outlines as a person's hand moves.
+    """The part of the review that draws outlines as a person's hand moves.
 
     Parameters
     ----------

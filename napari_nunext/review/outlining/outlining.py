@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from napari_nunext.core.errors import ServerError, ServerUnavailableError
 from napari_nunext.review.background import in_words
 from napari_nunext.review.model import Notice
+from napari_nunext.review.outlining.hand import CHOOSE_FIRST
 from napari_nunext.serving import protocol
 from napari_nunext.store import events
 from napari_nunext.store.gestures import groups_taken_back
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from napari_nunext.core.shapes.masks import Mask
     from napari_nunext.review.finding.servers import ModelServer
     from napari_nunext.review.model import OpenField
+    from napari_nunext.review.outlining.hand import Hand
     from napari_nunext.review.session import Session
     from napari_nunext.store import Event
 
@@ -59,19 +61,22 @@ class Refined:
 
 
 class Outliner:
-    """The part of the controller that has outlines drawn.
+    """The part of the review that has outlines drawn.
 
     Parameters
     ----------
     session : Session
     server : ModelServer
         Draws with its default segmenter.
+    hand : Hand
+        Knows which nucleus a click means.
     """
 
-    def __init__(self, session: Session, server: ModelServer) -> None:
+    def __init__(self, session: Session, server: ModelServer, hand: Hand) -> None:
         self._session = session
         self._model = session.model
         self._server = server
+        self._hand = hand
         self._waiting: dict[UUID, Placing] = {}
         """What has yet to be outlined."""
         self._refined: dict[UUID, list[Refined]] = {}
@@ -119,11 +124,22 @@ class Outliner:
             lambda error: self._put_off(asked, error),
         )
 
-    def refine(self, uid: UUID, x_px: float, y_px: float, *, inside: bool) -> None:
-        """Draw a nucleus of the open image anew: a place belongs to it, or does not.
+    def click(self, x_px: float, y_px: float, *, inside: bool) -> None:
+        """Say of a place that it belongs to the selected nucleus, or that it does not.
 
-        The clicks on one nucleus add up, and its own point is always inside.
+        Where another nucleus lies there, that one is selected instead: it is meant next. The clicks
+        on one nucleus add up, and its own point is always inside.
         """
+        if inside and self._hand.selects(x_px, y_px):
+            return
+        chosen = self._model.only_selected
+        if chosen is not None:
+            self._refine(chosen, x_px, y_px, inside=inside)
+        else:
+            self._session.notify(Notice(CHOOSE_FIRST))
+
+    def _refine(self, uid: UUID, x_px: float, y_px: float, *, inside: bool) -> None:
+        """Draw a nucleus of the open image anew."""
         field, nucleus = self._open_field(), self._nucleus(uid)
         if nucleus is None:
             return

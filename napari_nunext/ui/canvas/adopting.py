@@ -113,12 +113,12 @@ class Adopter:
     def _without_labels(self, pictures: Sequence[Picture]) -> list[Picture]:
         """Import files of labels that napari took for images; the other pictures."""
         paths = [p.path for p in pictures if p.path is not None]
-        found = self._controller.taker.labels_among(paths)
+        found = self._controller.imports.labels_among(paths)
         labels = [p for p in pictures if p.path in found]
         for picture in labels:
             self._viewer.layers.remove(picture.layer)
         if found:
-            self._controller.import_nuclei(found)
+            self._controller.imports.take(found)
         return [p for p in pictures if p not in labels]
 
     def _is_beside_the_image(self, picture: Picture) -> bool:
@@ -146,7 +146,7 @@ class Adopter:
                 self._opened[picture.path] = (picture.layer, is_whole)
         paths = [p.path for p, _ in pictures if p.path is not None]
         if paths:
-            self._controller.open_paths(paths)
+            self._controller.open.paths(paths)
 
     def _hand_over(self) -> None:
         """Take away napari's layers of what the review shows or has in its queue."""

@@ -76,7 +76,7 @@ class Canvas:
         call(self._select, events.selected)
         call(self._show_tool, events.tool)
         call(self._show_draft, events.draft)
-        call(self.look_at, controller.focus_requested)
+        call(self.look_at, controller.view.focus_requested)
         call(self._see, camera_of(viewer).events.center)
 
     def layers(self) -> list[Layer]:
@@ -263,9 +263,9 @@ class Canvas:
             return
         # Nobody corrects what is not seen.
         if self._model.tool in ("add", "select"):
-            self._controller.set_points(True)
+            self._controller.view.show_points(True)
         elif self._model.tool == "outline":
-            self._controller.set_outlines(True)
+            self._controller.view.show_outlines(True)
         self.focus()
         self.nuclei.show_tool()
 
@@ -297,7 +297,7 @@ class Canvas:
         if self.region is not None:
             self.region.disconnect()
         self.region = None
-        self._controller.set_region(None)
+        self._controller.view.set_region(None)
         self._watch()
         self.focus()
 

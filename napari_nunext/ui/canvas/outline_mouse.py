@@ -129,7 +129,7 @@ class OutlineMouse:
         if self._way() == "polygon":
             self._hand.put_corner(*place_xy)
         elif self._way() == "click" and self._is_inside(place_xy):
-            self._controller.correct_outline(*place_xy, inside="Shift" not in event.modifiers)
+            self._controller.outline.click(*place_xy, inside="Shift" not in event.modifiers)
 
     def _on_move(self, layer: Layer, event: Any) -> None:
         if self._way() == "polygon":

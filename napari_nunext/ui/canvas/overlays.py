@@ -60,14 +60,14 @@ class Overlays:
             return
         shown = event.source.visible
         if event.source is self._nuclei:
-            self._controller.set_points(shown)
+            self._controller.view.show_points(shown)
         else:
-            self._controller.set_outlines(shown)
+            self._controller.view.show_outlines(shown)
 
     def _on_opacity(self, event: Any) -> None:
         """Napari's slider is the one in the panel."""
         if not self._guard.is_ours:
-            self._controller.set_opacity(event.source.opacity)
+            self._controller.view.set_opacity(event.source.opacity)
 
     def _show_outlines(self, shown: bool) -> None:
         with self._guard.our_change():

@@ -222,17 +222,17 @@ class NucleiLayer:
     def _added(self, indices: Iterable[int]) -> None:
         for x_px, y_px in self._places(indices):
             if self._is_inside(x_px, y_px):
-                self._controller.add_nucleus(x_px, y_px)
+                self._controller.correct.add(x_px, y_px)
         self.redraw()
 
     def _add(self, places_rc: NDArray[np.float64]) -> None:
         places_xy = from_napari(places_rc).tolist()
-        added = [self._controller.add_nucleus(*xy) for xy in places_xy if self._is_inside(*xy)]
-        self._controller.select(added)
+        added = [self._controller.correct.add(*xy) for xy in places_xy if self._is_inside(*xy)]
+        self._controller.view.select(added)
         self.redraw()  # at once with what is selected: each is a frame
 
     def _removed(self, rows: Iterable[int]) -> None:
-        self._controller.delete_nuclei(self._drawn.uids(rows))
+        self._controller.correct.delete(self._drawn.uids(rows))
         self.redraw()
 
     def _moved(self, indices: Iterable[int]) -> None:
@@ -242,7 +242,7 @@ class NucleiLayer:
             if not self._is_drawn_at(uid, self.layer.data[i]):
                 places[uid] = xy
         if all(self._is_inside(*xy) for xy in places.values()):
-            self._controller.move_nuclei(places)
+            self._controller.correct.move(places)
         self.redraw()
 
     def _is_drawn_at(self, uid: UUID, place_rc: NDArray[np.float64]) -> bool:
@@ -260,7 +260,7 @@ class NucleiLayer:
     def _on_selection(self) -> None:
         if not self._ours:
             rows = [i for i in self.layer.selected_data if i < len(self._drawn)]
-            self._controller.select(self._drawn.uids(rows))
+            self._controller.view.select(self._drawn.uids(rows))
 
     def _on_mode(self) -> None:
         mode = str(self.layer.mode)
@@ -269,7 +269,7 @@ class NucleiLayer:
             return
         tool = next((tool for tool, name in MODES.items() if name == mode), None)
         if tool is not None:
-            self._controller.choose_tool(tool)
+            self._controller.view.choose_tool(tool)
 
     def _places(self, indices: Iterable[int]) -> list[tuple[float, float]]:
         points_xy = from_napari(self.layer.data[list(indices)])

@@ -66,7 +66,7 @@ class RegionLayer:
             with layer.events.data.blocker():
                 layer.data = layer.data[-1:]
         box = box_from_napari(layer.data[0]).clipped_to(field.box)
-        self._controller.set_region(box if box.width > 1 and box.height > 1 else None)
+        self._controller.view.set_region(box if box.width > 1 and box.height > 1 else None)
         self._on_drawn()
 
     def _forget(self, region: object) -> None:

@@ -99,7 +99,7 @@ class CategoryList(QWidget):
         self._layout.addWidget(self._rename)
         self._rename.entered.connect(self._take_new_name)
         self._add.clicked.connect(self._editor.ask)
-        self._editor.entered.connect(controller.add_category)
+        self._editor.entered.connect(controller.categories.add)
         events = self._model.events
         connections.call(self._rebuild, events.categories)
         connections.call(self._show_current, events.current_category)
@@ -129,10 +129,10 @@ class CategoryList(QWidget):
         ]
         for i, made in enumerate(self._rows):
             self._layout.insertWidget(i, made)
-            made.clicked.connect(lambda name=made.name: self._controller.choose_category(name))
+            made.clicked.connect(lambda name=made.name: self._controller.categories.choose(name))
             made.menu_wanted.connect(lambda place, made=made: self._show_menu(made, place))
             made.eye.toggled.connect(
-                lambda shown, name=made.name: self._controller.show_category(name, shown)
+                lambda shown, name=made.name: self._controller.categories.show(name, shown)
             )
         self._add.setVisible(bool(self._rows))
         self._show_current()

@@ -47,7 +47,7 @@ class CommentLine(EntryLine):
         self.setPlaceholderText(ON_FIELD if uid is None else ON_NUCLEUS)
 
     def _take(self, text: str) -> None:
-        self._controller.comment(text, self._about)
+        self._controller.correct.comment(text, self._about)
 
     def _show_field(self, field: OpenField | None) -> None:
         place = (self._model.project, "" if field is None else field.entry.sha256)

@@ -85,18 +85,18 @@ class FindPanel(Card):
         """Search where the user chose."""
         region = self._model.region if self._where.index() == REGION else None
         if self._where.index() == FIELD or region is not None:
-            self._controller.find_nuclei(region)
+            self._controller.find.search(region)
 
     def _make_progress(self) -> QWidget:
         self._bar = ThinBar()
         self._image = Text(role="muted", wraps=True)
         self._words = Text(wraps=True)
         self._pause = button("Pause", tip="Stop for now; Go on takes it up again, in days too")
-        self._pause.clicked.connect(self._controller.pause)
+        self._pause.clicked.connect(self._controller.find.pause)
         self._go_on = button("Go on", role="primary", tip="Search the windows that are left")
-        self._go_on.clicked.connect(self._controller.go_on)
+        self._go_on.clicked.connect(self._controller.find.go_on)
         self._stop = button("Stop", tip="Stop for good; what was found stays")
-        self._stop.clicked.connect(self._controller.stop)
+        self._stop.clicked.connect(self._controller.find.stop)
         made = QWidget()
         layout = QVBoxLayout(made)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -112,14 +112,14 @@ class FindPanel(Card):
         return breakable(f"Searching {names.get(image, image.name)}")
 
     def _choose(self, index: int) -> None:
-        self._controller.improver.choose(self._models.itemData(index))
+        self._controller.learn.choose(self._models.itemData(index))
         self._show_models()  # what is asked first is not chosen yet
 
     def _choose_where(self, where: int) -> None:
         if where == REGION:
             self.region_wanted.emit()
         else:
-            self._controller.set_region(None)
+            self._controller.view.set_region(None)
         self._show_region()
 
     def _show_models(self) -> None:

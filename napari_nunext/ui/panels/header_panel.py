@@ -79,8 +79,8 @@ class HeaderPanel(Card):
         self.body.addWidget(self._queue_row)
         self._name.clicked.connect(self.list_images)
         self._scale.clicked.connect(self._edit_scale)
-        self._previous.clicked.connect(controller.go_previous)
-        self._next.clicked.connect(controller.go_next)
+        self._previous.clicked.connect(controller.images.previous)
+        self._next.clicked.connect(controller.images.next)
         connections.call(self._show_project, self._model.events.project)
         connections.call(self._show_queue, self._model.events.queue)
         connections.call(self._show_field, self._model.events.open_field)
@@ -93,7 +93,7 @@ class HeaderPanel(Card):
         """Show all images, to jump to one."""
         if not self._model.queue.items:
             return
-        images = ImageList(self, self._model.queue, self._palette, self._controller.go_to)
+        images = ImageList(self, self._model.queue, self._palette, self._controller.images.go_to)
         corner = self.mapToGlobal(self._name.geometry().bottomLeft())
         screen = self.screen().availableGeometry()
         images.move(min(corner.x(), screen.right() - images.width()), corner.y() + 4)
@@ -158,7 +158,7 @@ class HeaderPanel(Card):
 
     def _set_scale(self) -> None:
         self._close_editor()
-        self._controller.set_scale(self._spin.value(), for_all=self._for_all.isChecked())
+        self._controller.scale.set(self._spin.value(), for_all=self._for_all.isChecked())
 
     def _show_project(self, project: Path | None) -> None:
         if project is None:

@@ -47,7 +47,7 @@ class ImprovePanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(SPACE_PX)
         self.outcome = OutcomeCard()
-        self.outcome.use_wanted.connect(lambda: self._controller.improver.use())
+        self.outcome.use_wanted.connect(lambda: self._controller.learn.use())
         layout.addWidget(self.outcome)
         layout.addWidget(self._make_harvest_card())
         layout.addWidget(self._make_training_card())
@@ -94,8 +94,8 @@ class ImprovePanel(QWidget):
         card.body.addWidget(self._bar)
         card.body.addWidget(self._plot)
         card.body.addWidget(self._learned)
-        self._train.clicked.connect(lambda: self._controller.improver.train())
-        self._stop.clicked.connect(self._controller.improver.stop)
+        self._train.clicked.connect(lambda: self._controller.learn.train())
+        self._stop.clicked.connect(self._controller.learn.stop)
         return card
 
     def _show_harvest(self, harvest: Harvest) -> None:

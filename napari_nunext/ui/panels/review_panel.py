@@ -82,10 +82,10 @@ class ReviewPanel(QWidget):
 
     def decide(self) -> None:
         """Accept what the button names, or take the acceptance back."""
-        if self._controller.decider.decision().reopens:
-            self._controller.reopen_field()
+        if self._controller.decide.decision().reopens:
+            self._controller.decide.reopen()
         else:
-            self._controller.accept_field()
+            self._controller.decide.accept()
 
     def _make_nuclei_card(self) -> QWidget:
         card = Card("NUCLEI")
@@ -117,12 +117,12 @@ class ReviewPanel(QWidget):
         card.body.addLayout(row(Text("Sure above"), self._sure, self._sure_value, stretch=1))
         card.body.addWidget(self._unsure)
         card.body.addLayout(row(self._points, self._outlines, self._opacity, stretch=2, gap_px=12))
-        self._tools.chosen.connect(lambda i: self._controller.choose_tool(TOOLS[i]))
-        self._sure.valueChanged.connect(lambda v: self._controller.set_sure_above(v / 100))
-        self._unsure.clicked.connect(lambda: self._controller.next_unsure())
-        self._points.toggled.connect(self._controller.set_points)
-        self._outlines.toggled.connect(self._controller.set_outlines)
-        self._opacity.valueChanged.connect(lambda v: self._controller.set_opacity(v / 100))
+        self._tools.chosen.connect(lambda i: self._controller.view.choose_tool(TOOLS[i]))
+        self._sure.valueChanged.connect(lambda v: self._controller.view.set_sure_above(v / 100))
+        self._unsure.clicked.connect(lambda: self._controller.view.next_unsure())
+        self._points.toggled.connect(self._controller.view.show_points)
+        self._outlines.toggled.connect(self._controller.view.show_outlines)
+        self._opacity.valueChanged.connect(lambda v: self._controller.view.set_opacity(v / 100))
         return card
 
     def _make_decisions(self) -> QWidget:
@@ -143,8 +143,8 @@ class ReviewPanel(QWidget):
         layout.addWidget(self._comment)
         layout.addLayout(row(self._accept, self._flag, self._say, stretch=0, gap_px=6))
         self._accept.clicked.connect(self.decide)
-        self._reopen.clicked.connect(self._controller.reopen_field)
-        self._flag.clicked.connect(self._controller.flag_field)
+        self._reopen.clicked.connect(self._controller.decide.reopen)
+        self._flag.clicked.connect(self._controller.correct.flag)
         self._say.clicked.connect(self.ask_comment)
         return made
 
@@ -162,7 +162,7 @@ class ReviewPanel(QWidget):
 
     def _show_decision(self) -> None:
         """What accepting means now: it follows the state, the drawn region and the search."""
-        decision = self._controller.decider.decision()
+        decision = self._controller.decide.decision()
         self._accept.setText(decision.label)
         self._accept.setToolTip(decision.tip)
         self._note.setText(decision.note)

@@ -37,9 +37,9 @@ class StatusLine(QFrame):
         for made in (self._undo, self._redo, self.help):
             layout.addWidget(made)
         self.setLayout(layout)
-        self._retry.clicked.connect(controller.retry_save)
-        self._undo.clicked.connect(controller.undo)
-        self._redo.clicked.connect(controller.redo)
+        self._retry.clicked.connect(lambda: controller.session.writer.retry())
+        self._undo.clicked.connect(controller.history.undo)
+        self._redo.clicked.connect(controller.history.redo)
         self._pacer = Pacer(self._show_save, SHOW_EVERY_S)
         events = self._model.events
         connections.call(self._pacer.ask, events.save)

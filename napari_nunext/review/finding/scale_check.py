@@ -1,0 +1,63 @@
+"""A scale that looks like a slip: asked about before an image is searched or used with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_nunext.core.image.plausible import scale_doubt
+from napari_nunext.review.model import Notice
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_nunext.review.model import OpenField
+    from napari_nunext.review.session import Session
+
+
+class ScaleCheck:
+    """Asks once about each image and scale; what a person confirms is not asked again."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._model = session.model
+        self._confirmed: set[tuple[str, float]] = set()
+        """What the person uses all the same: image and um per pixel."""
+        session.left.connect(self._forget)
+
+    def _forget(self) -> None:
+        self._confirmed.clear()
+
+    def before(self, act: Callable[[], None], label: str, field: OpenField, mpp: float) -> None:
+        """Do something with an image at a scale; ask first where the scale looks like a slip.
+
+        Parameters
+        ----------
+        act : callable
+            What is to be done, while the image is open.
+        label : str
+            The button that does it all the same.
+        field : OpenField
+        mpp : float
+            The scale, um per pixel.
+        """
+        entry = field.entry
+        doubt = ""
+        if (entry.sha256, mpp) not in self._confirmed:
+            chosen = next((m for m in self._model.models if m.id == self._model.model_id), None)
+            doubt = scale_doubt(
+                mpp,
+                entry.width_px,
+                entry.height_px,
+                model_mpp=None if chosen is None else chosen.mpp,
+                window_px=None if chosen is None else chosen.window_px,
+            )
+        if not doubt:
+            act()
+            return
+
+        def confirmed() -> None:
+            self._confirmed.add((entry.sha256, mpp))
+            if self._session.is_open(entry.sha256):
+                act()
+
+        self._session.notify(Notice(doubt, "warning", label, confirmed))
