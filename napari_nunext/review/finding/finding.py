@@ -45,7 +45,7 @@ class Finder:
         self._scale_check = scale_check
         self._search: Search | None = None
         self._wanted_model = ""
-        """What a search that goes on may find again, of which people said something."""
+        """Chosen as soon as the server offers it; empty where none is."""
         self._pauses = PauseWatch(session)
         session.left.connect(self._forget)
 
