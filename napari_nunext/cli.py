@@ -69,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
     command.add_argument("--masks", action="store_true", help="outlines instead of points")
+    command.add_argument(
+        "--tissue", action="store_true", help="leave out windows of bare glass, which saves time"
+    )
     command.add_argument("--dtype", choices=PRECISIONS, default="auto", help=PRECISION_HELP)
     command.add_argument(
         "--yes", action="store_true", help="search at a scale that looks wrong without asking"
@@ -242,7 +245,7 @@ def _detect(args: argparse.Namespace) -> int:
     from napari_nunext.commands.detect import DetectOptions, detect_images
 
     options = DetectOptions(
-        args.model, args.out, args.mpp, args.masks, tuple(args.models), args.dtype
+        args.model, args.out, args.mpp, args.masks, tuple(args.models), args.dtype, args.tissue
     )
     failed = detect_images(
         args.paths,

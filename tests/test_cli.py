@@ -719,6 +719,7 @@ def test_only_the_same_search_of_the_same_pixels_was_done_before(tmp_path):
         {"mpp": 0.25},
         {"masks": True},
         {"precision": "bfloat16"},
+        {"tissue": True},
     ):
         assert before.standing(target, replace(wanted, **changed)) == "to search"
     target.write_text("{ }", encoding="utf-8")
@@ -733,11 +734,46 @@ def test_a_list_from_before_arithmetic_could_be_chosen_still_counts(tmp_path):
     target.write_text("{}", encoding="utf-8")
     DoneBefore(tmp_path).add(target, wanted, {})
     row = json.loads((tmp_path / LIST_NAME).read_text(encoding="utf-8"))
-    del row["search"]["precision"], row["decoding"]
+    del row["search"]["precision"], row["search"]["tissue"], row["decoding"]
     (tmp_path / LIST_NAME).write_text(json.dumps(row) + "\n", encoding="utf-8")
     before = DoneBefore(tmp_path)
     assert before.standing(target, wanted) == "done"
     assert before.standing(target, replace(wanted, precision="float32")) == "to search"
+
+
+@pytest.mark.usefixtures("served")
+def test_detect_leaves_out_glass_where_it_is_told_to_and_says_so(run, tmp_path):
+    slide = tmp_path / "slide.png"
+    rgb = np.full((700, 900, 3), (243, 243, 241), dtype=np.uint8)
+    rgb[40:136, 30:158] = discs()
+    Image.fromarray(rgb).save(slide)
+    written = {}
+    for options in ((), ("--tissue",)):
+        out = tmp_path / "-".join(("out", *options))
+        code, _, lines = run(*DETECT, slide, "--mpp", "0.5", "--out", out, *options)
+        assert code == 0
+        said = [line for line in lines if "glass left out" in line]
+        features = json.loads((out / "slide.geojson").read_text(encoding="utf-8"))["features"]
+        noted = {f["properties"]["metadata"].get("left out") for f in features}
+        written[options] = sorted(f["geometry"]["coordinates"] for f in features)
+        if options:
+            (words,) = said
+            assert noted == {words.removeprefix("napari-nunext: slide.png: ")}
+        else:
+            assert not said
+            assert noted == {None}
+    assert written[("--tissue",)] == written[()]
+    assert len(written[()]) >= len(DISCS_XY)
+
+
+@pytest.mark.usefixtures("served")
+def test_detect_says_where_it_sees_no_tissue_at_all(run, tmp_path):
+    slide, out = tmp_path / "glass.png", tmp_path / "out"
+    Image.fromarray(np.full((90, 90, 3), (243, 243, 241), dtype=np.uint8)).save(slide)
+    code, _, lines = run(*DETECT, slide, "--mpp", "0.5", "--out", out, "--tissue")
+    assert code == 0
+    assert "napari-nunext: glass.png: no tissue was seen, so nothing is searched" in lines
+    assert json.loads((out / "glass.geojson").read_text(encoding="utf-8"))["features"] == []
 
 
 @pytest.mark.slow

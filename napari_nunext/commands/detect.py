@@ -24,10 +24,10 @@ from napari_nunext.images import find_images
 from napari_nunext.images.formats import image_stem
 from napari_nunext.models.checkpoints.description import describe
 from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
-from napari_nunext.serving.client.found import Found
+from napari_nunext.serving.client.found import Found, left_out_words
 from napari_nunext.serving.client.local_server import LocalServer
 from napari_nunext.serving.client.patience import Patience
-from napari_nunext.serving.protocol import DetectRequest, WindowDone
+from napari_nunext.serving.protocol import DetectRequest, Started, WindowDone
 from napari_nunext.store.exports.geojson import write_geojson
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from napari_nunext.core.image.source import ImageSource
     from napari_nunext.core.process.precision import Precision
     from napari_nunext.serving.client.client import Client
-    from napari_nunext.serving.protocol import ModelInfo, Started
+    from napari_nunext.serving.protocol import ModelInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,8 @@ class DetectOptions:
     model_paths: tuple[Path, ...] = ()
     precision: Precision = "auto"
     """Arithmetic; what was really computed in is in the list of what was searched."""
+    tissue: bool = False
+    """Whether windows of bare glass are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +194,7 @@ class _Batch:
             mpp,
             self._options.masks,
             self._options.precision,
+            self._options.tissue,
         )
         standing = self._before.standing(target, wanted)
         if standing == "changed since":
@@ -283,6 +286,7 @@ def _detect(
         mpp=mpp,
         model=model_id,
         masks=options.masks,
+        tissue=options.tissue or None,
         # Whoever opens the app on the same server meanwhile goes first.
         priority="batch",
     )
@@ -291,6 +295,8 @@ def _detect(
         found.take(event)
         if isinstance(event, WindowDone):
             tell(found)
+        elif isinstance(event, Started) and event.windows_left_out:
+            say(f"{image.name}: {left_out_words(event)}")
     if found.windows_cut_off:
         say(
             f"{image.name}: {found.windows_cut_off} windows hold more nuclei than the model lists; "
@@ -307,6 +313,8 @@ def _write(path: Path, found: Found, masks: bool) -> None:
         metadata["checkpoint"] = model.checkpoint_sha256
     if "dtype" in decoding:
         metadata["arithmetic"] = str(decoding["dtype"])
+    if started.windows_left_out:
+        metadata["left out"] = left_out_words(started)
     categories = [Category(c.name, c.color) for c in model.categories]
     write_geojson(path, found.nuclei(), categories=categories, masks=masks, metadata=metadata)
 

@@ -34,6 +34,7 @@ class Wanted:
     mpp: float
     masks: bool
     precision: Precision = "auto"
+    tissue: bool = False
 
 
 class DoneBefore:
@@ -59,8 +60,8 @@ class DoneBefore:
         row = self._rows.get(target.name)
         if row is None or not target.is_file():
             return "to search"
-        # Lists from before arithmetic could be chosen do not speak of it.
-        if {"precision": "auto"} | row.get("search", {}) != asdict(wanted):
+        # Earlier lists do not speak of what could not be chosen yet.
+        if {"precision": "auto", "tissue": False} | row.get("search", {}) != asdict(wanted):
             return "to search"
         return "done" if row.get("file_sha256") == file_sha256(target) else "changed since"
 

@@ -199,6 +199,9 @@ class DetectRequest(JobRequest):
     near: tuple[Number, Number] | None = None
     """x, y, level-0 px: what lies nearest is searched first; row by row when None."""
     resume: Resume | None = None
+    tissue: bool | None = None
+    """Whether windows of bare glass are left out, as `napari_nunext.core.image.tissue` tells it;
+    None: they are not, and a server that cannot is not asked."""
     masks: bool = False
     segmenter: str | None = None
     """Id of a segmenter, where masks are wanted; the server's default when None."""
@@ -224,6 +227,7 @@ class Started(Event):
     model: ModelInfo
     segmenter: ModelInfo | None
     windows: int
+    """How many are searched; those that are left out keep their numbers, and are never named."""
     codec_version: int
     merge_radius_um: float
     halo_um: float
@@ -231,6 +235,8 @@ class Started(Event):
     plan: str = ""
     """Tells searches apart that cut or see windows differently. Another name for: image and scale,
     region, windows, models and what they are told."""
+    windows_left_out: int = 0
+    """Windows of bare glass, where they are not wanted."""
     resumed: bool = False
     """Whether it goes on with the search that the request names."""
 

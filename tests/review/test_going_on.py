@@ -21,6 +21,7 @@ from napari_nunext.serving.jobs.detection_events import detect_events
 from napari_nunext.serving.protocol import DetectRequest, Masks, Resume, Started, WindowDone
 from napari_nunext.store import Run, RunInfo
 from tests.serving.test_detection import MODEL, SEGMENTER, SHA, Oracle, Squares
+from tests.serving.test_tissue import HEIGHT, WIDTH, OnGlass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,6 +105,7 @@ def search(
     squares: Squares | None,
     near: tuple[float, float] | None,
     asks: int = 10**9,
+    tissue: bool | None = None,
 ) -> Iterator[tuple[DetectEvent, FoundChange]]:
     """Search, or go on, and pause once the search has asked so often whether it may go on."""
     earlier = kept.earlier(oracle.box)
@@ -114,6 +116,7 @@ def search(
         mpp=MPP,
         masks=squares is not None,
         near=near,
+        tissue=tissue,
         resume=None if earlier is None else earlier.asked(),
     )
     for event in detect_events(
@@ -186,6 +189,37 @@ def test_any_pauses_and_kills_lead_to_the_same_nuclei(
     assert kept.windows == alone.windows
     done_before = sum(isinstance(event, WindowDone) for event, _ in last)
     assert len(kept.windows) == last[0][0].windows >= done_before
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    breaks=breaks,
+    near=st.none() | st.tuples(st.floats(0, WIDTH), st.floats(0, HEIGHT)),
+    outlined=st.booleans(),
+)
+def test_a_search_that_leaves_out_glass_goes_on_as_well(
+    seed: int, breaks: list[tuple[str, int]], near: tuple[float, float] | None, outlined: bool
+) -> None:
+    squares = Squares() if outlined else None
+
+    def searched(kept: Kept, asks: int = 10**9) -> Iterator[tuple[DetectEvent, FoundChange]]:
+        oracle = OnGlass(seed, pieces=2, jitter_px=1.5)
+        return search(oracle, kept, squares=squares, near=near, asks=asks, tissue=True)
+
+    alone, kept = Kept(), Kept()
+    for _ in searched(alone):
+        pass
+    for how, when in breaks:
+        for at, _ in enumerate(searched(kept, when if how == "pause" else 10**9)):
+            if how == "kill" and at >= when:
+                break
+    last = list(searched(kept))
+    assert last[0][0].windows_left_out > 0
+    assert last[-1][0].finish == "complete"
+    assert kept.standing() == alone.standing()
+    assert kept.windows == alone.windows
+    assert len(kept.windows) == last[0][0].windows
 
 
 def test_nothing_is_searched_or_outlined_twice() -> None:

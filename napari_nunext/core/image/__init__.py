@@ -1,1 +1,5 @@
-"""What an image is to all parts of the program (`source`), and whether its scale can be right."""
+"""What an image is to all parts of the program.
+
+`source` is what all of them are given, `plausible` says whether its scale can be right, `tissue`
+where it shows tissue.
+"""

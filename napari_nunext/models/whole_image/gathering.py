@@ -67,6 +67,8 @@ class Gathering:
         Micrometres per level-0 pixel of the image.
     merge_radius_um : float
         Points of different windows closer than this are one nucleus, the surer one.
+    left_out : collection of int
+        Windows that are not searched, and hold nothing.
     """
 
     def __init__(
@@ -76,11 +78,14 @@ class Gathering:
         *,
         mpp: float,
         merge_radius_um: float = MERGE_RADIUS_UM,
+        left_out: Collection[int] = (),
     ) -> None:
         self._region = region
-        self._windows = windows
         self.radius_px = merge_radius_um / check_mpp(mpp)
         self._merger = SeamMerger(self.radius_px, windows)
+        for window in left_out:
+            self._merger.end(window)
+        self.windows_wanted = len(windows) - len(left_out)
         self._sightings: list[Sighting] = []
         self.windows_done = 0
         self.windows_cut_off = 0
@@ -95,8 +100,8 @@ class Gathering:
 
     @property
     def complete(self) -> bool:
-        """Whether every window has ended."""
-        return self.windows_done == len(self._windows)
+        """Whether every window that is searched has ended."""
+        return self.windows_done == self.windows_wanted
 
     def take(self, window: Window, event: WindowEvent) -> SeamChange:
         """Keep the points that are this window's to report, and say what changes."""

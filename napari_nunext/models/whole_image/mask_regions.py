@@ -9,7 +9,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Sequence, Set
 
     from napari_nunext.core.geometry import PointsXY
     from napari_nunext.core.tiling import Window, WindowGrid
@@ -26,10 +26,19 @@ class MaskRegions:
         Windows of the segmenter.
     reach_px : float
         How far from a nucleus a window may have its core and report it, or a rival of it.
+    left_out : set of int
+        Windows that the search leaves out.
     """
 
-    def __init__(self, searched: WindowGrid, drawn: WindowGrid, reach_px: float) -> None:
+    def __init__(
+        self,
+        searched: WindowGrid,
+        drawn: WindowGrid,
+        reach_px: float,
+        left_out: Set[int] = frozenset(),
+    ) -> None:
         self._searched = searched
+        self._left_out = left_out
         self._drawn = drawn
         self._reach_px = reach_px
         self._missing: dict[int, set[int]] = {}
@@ -52,7 +61,7 @@ class MaskRegions:
         for region in self._drawn.touching(window.core.grown(self._reach_px + 1)):
             if region not in self._missing:
                 around = self._drawn[region].core.grown(self._reach_px)
-                self._missing[region] = set(self._searched.touching(around))
+                self._missing[region] = set(self._searched.touching(around)) - self._left_out
             missing = self._missing[region]
             missing.discard(window.index)
             if not missing and region in self._nuclei:

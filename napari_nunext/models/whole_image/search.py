@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, overload
 
+from napari_nunext.core.image.tissue import windows_of_glass
 from napari_nunext.core.tiling import plan_grid
 from napari_nunext.models.detector import Caller, SharedDetector
 from napari_nunext.models.whole_image.gathering import MERGE_RADIUS_UM, Gathering
@@ -38,6 +39,7 @@ def detect_image(
     mpp: float,
     region: Box | None = None,
     merge_radius_um: float = MERGE_RADIUS_UM,
+    tissue: bool = False,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Detections:
     """Find every nucleus in an image, window by window, seams merged.
@@ -53,6 +55,8 @@ def detect_image(
         Level-0 pixels; the whole image by default.
     merge_radius_um : float
         Points of different windows closer than this are one nucleus, the surer one.
+    tissue : bool
+        Whether windows of bare glass are left out (`napari_nunext.core.image.tissue`).
     cancelled : callable
         Asked before every step of the detector; what was found so far is returned.
 
@@ -63,8 +67,9 @@ def detect_image(
     """
     region = image.box if region is None else region.clipped_to(image.box)
     windows = plan_image(image, detector.info, mpp=mpp, region=region)
-    found = Gathering(region, windows, mpp=mpp, merge_radius_um=merge_radius_um)
-    for said in search(image, detector, windows, cancelled=cancelled):
+    glass = windows_of_glass(image, region, windows, mpp=mpp) if tissue else frozenset()
+    found = Gathering(region, windows, mpp=mpp, merge_radius_um=merge_radius_um, left_out=glass)
+    for said in search(image, detector, windows.without(glass), cancelled=cancelled):
         if said is not None:
             found.take(*said)
     return found.result()

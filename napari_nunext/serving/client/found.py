@@ -131,6 +131,14 @@ def any_uid(window: int, place: int) -> UUID:
     return uuid4()
 
 
+def left_out_words(started: Started) -> str:
+    """What is not searched, for a person."""
+    if not started.windows:
+        return "no tissue was seen, so nothing is searched"
+    count = started.windows_left_out
+    return f"{count} window{'' if count == 1 else 's'} of glass left out"
+
+
 @dataclass(slots=True)
 class Found:
     """What a stream amounts to so far."""

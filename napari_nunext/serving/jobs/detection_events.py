@@ -14,6 +14,7 @@ import numpy as np
 from napari_nunext.core.codec import CODEC_VERSION
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import Box, check_mpp
+from napari_nunext.core.image.tissue import windows_of_glass
 from napari_nunext.core.seams import SeamChange, reach_px
 from napari_nunext.models.detector import WindowPoints
 from napari_nunext.models.whole_image.gathering import MERGE_RADIUS_UM, Gathering
@@ -35,7 +36,7 @@ from napari_nunext.serving.protocol import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence, Set
 
     from napari_nunext.core.geometry import PointsXY
     from napari_nunext.core.image.source import WindowReader
@@ -105,7 +106,12 @@ def detect_events(
     began = clock()
     info, region = detector.info, region_of(request, image)
     windows = plan_image(image, info, mpp=request.mpp, region=region)
-    found = Gathering(region, windows, mpp=request.mpp, merge_radius_um=merge_radius_um)
+    glass = frozenset[int]()
+    if request.tissue:
+        glass = windows_of_glass(image, region, windows, mpp=request.mpp)
+    found = Gathering(
+        region, windows, mpp=request.mpp, merge_radius_um=merge_radius_um, left_out=glass
+    )
     searching = _Stopwatch(clock)
     outlines = None
     if take_segmenter is not None:
@@ -114,6 +120,7 @@ def detect_events(
             image,
             found,
             windows,
+            glass,
             segmenter_model,
             take_segmenter,
             request.mpp,
@@ -129,6 +136,7 @@ def detect_events(
         model=model,
         segmenter=segmenter_model,
         merge_radius_um=merge_radius_um,
+        left_out=glass,
     )
     resume = request.resume
     if resume is not None and resume.plan != plan:
@@ -137,21 +145,22 @@ def detect_events(
         run=run,
         model=model,
         segmenter=segmenter_model,
-        windows=len(windows),
+        windows=found.windows_wanted,
         codec_version=CODEC_VERSION,
         merge_radius_um=merge_radius_um,
         halo_um=info.halo_um,
         decoding=info.decoding,
         plan=plan,
+        windows_left_out=len(glass),
         resumed=resume is not None,
     )
     if resume is not None:
-        standing = take_up(resume, windows, found)
+        standing = take_up(resume, windows, found, glass)
         yield from _told(found, SeamChange(shown=found.standing()), since=0)
         if outlines is not None:
             outlines.follow_earlier(resume, standing)
     done = frozenset(resume.done if resume else ())
-    order = windows.without(done, near_xy=request.near)
+    order = windows.without(done | glass, near_xy=request.near)
     steps = search(image, detector, order, cancelled=cancelled, caller=caller)
     for said in searching.of(steps):
         if said is None:
@@ -167,7 +176,7 @@ def detect_events(
                     box=window.box.as_tuple(),
                     finish=event.finish,
                     done=found.windows_done,
-                    total=len(windows),
+                    total=found.windows_wanted,
                 )
             if outlines is not None:
                 outlines.follow(change, None if isinstance(event, WindowPoints) else window)
@@ -253,6 +262,7 @@ class _Outlines:
         image: WindowReader,
         found: Gathering,
         windows: WindowGrid,
+        left_out: Set[int],
         model: ModelInfo,
         take_segmenter: Callable[[], Segmenter],
         mpp: float,
@@ -271,7 +281,7 @@ class _Outlines:
             image, window_px=model.window_px, window_mpp=check_mpp(model.mpp), mpp=mpp
         )
         self._windows = windows
-        self._regions = MaskRegions(windows, drawn, reach_px(found.radius_px))
+        self._regions = MaskRegions(windows, drawn, reach_px(found.radius_px), left_out)
 
     def follow_earlier(self, resume: Resume, standing: Sequence[int]) -> None:
         """These stand for good of what was found before; those of them that have none get masks."""

@@ -11,6 +11,8 @@ from napari_nunext.core.errors import InputError
 from napari_nunext.models.whole_image.gathering import Sighting
 
 if TYPE_CHECKING:
+    from collections.abc import Set
+
     from napari_nunext.core.geometry import Box
     from napari_nunext.core.model_description import ModelDescription
     from napari_nunext.core.tiling import WindowGrid
@@ -28,6 +30,7 @@ def plan_of(
     model: ModelDescription,
     segmenter: ModelDescription | None,
     merge_radius_um: float,
+    left_out: Set[int] = frozenset(),
 ) -> str:
     """A hash of all that decides what a search finds; where it begins is none of that."""
     plan: dict[str, Any] = {
@@ -44,10 +47,14 @@ def plan_of(
         "codec_version": CODEC_VERSION,
         "merge_radius_um": merge_radius_um,
     }
+    if left_out:
+        plan["left_out"] = sorted(left_out)
     return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
 
 
-def take_up(resume: Resume, windows: WindowGrid, found: Gathering) -> list[int]:
+def take_up(
+    resume: Resume, windows: WindowGrid, found: Gathering, left_out: Set[int] = frozenset()
+) -> list[int]:
     """Tell a gathering what was found before, and return what of it stands for good.
 
     Raises
@@ -56,10 +63,11 @@ def take_up(resume: Resume, windows: WindowGrid, found: Gathering) -> list[int]:
         If that cannot be the search that it is said to be.
     """
     done = set(resume.done)
-    if len(done) != len(resume.done) or not all(0 <= i < len(windows) for i in done):
+    is_part = all(0 <= i < len(windows) and i not in left_out for i in done)
+    if len(done) != len(resume.done) or not is_part:
         raise InputError(
-            f"The search to go on with has {len(windows)} windows, and others are said to be "
-            "done. Search anew."
+            f"The search to go on with has {found.windows_wanted} windows, and others are said to "
+            "be done. Search anew."
         )
     strange = {seen.window for seen in resume.sighted} - done
     if strange:
