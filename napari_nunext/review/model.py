@@ -43,6 +43,7 @@ OF_WINDOW = frozenset(
         "models",
         "model_id",
         "outlines",
+        "tissue",
         "points",
         "opacity",
     }
@@ -151,6 +152,8 @@ class RunStatus:
     """How many nuclei are being outlined; 0 before their turn."""
     progress: float | None = None
     """How far windows and outlines are together, 0..1; None while nobody knows."""
+    windows_left_out: int = 0
+    """Windows of bare glass, which are not searched."""
 
     @property
     def busy(self) -> bool:
@@ -326,6 +329,8 @@ class ReviewModel:
     model_id: str = ""
     outlines: bool = True
     """Whether masks are drawn, and asked for when nuclei are searched."""
+    tissue: bool = False
+    """Whether a search leaves out windows of bare glass."""
     points: bool = True
     """Whether the nuclei's points are drawn."""
     opacity: float = 1.0

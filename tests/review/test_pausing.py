@@ -17,6 +17,7 @@ from napari_nunext.serving.protocol import Masks, WindowDone
 from napari_nunext.store import Project
 from tests.review.fakes import FakeClient, FakeServer, model_info, review_on
 from tests.serving.test_detection import SEGMENTER, Oracle, Squares
+from tests.serving.test_tissue import OnGlass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,11 +42,14 @@ class Searching(FakeClient):
         self.searched: list[int] = []
         self.jitter_px = 3.0
 
+    def oracle(self) -> Oracle:
+        return Oracle(self.truth, WIDTH, HEIGHT, jitter_px=self.jitter_px)
+
     def detect(self, request: DetectRequest, *, patience: object = None) -> Iterator[Any]:
         self._answer()
         self.requests.append(request)
         ticks = iter(range(10**9))
-        oracle = Oracle(self.truth, WIDTH, HEIGHT, jitter_px=self.jitter_px)
+        oracle = self.oracle()
         for event in detect_events(
             oracle,
             request,
@@ -403,3 +407,46 @@ def test_closing_the_window_pauses(
     controller.find.search()
     again = reviews("closed")
     assert again.model.paused_search.windows_done == 9
+
+
+def test_a_search_that_leaves_out_glass_leaves_out_the_same_when_it_goes_on(
+    reviews: Callable[[str], ReviewController],
+    server: SearchingServer,
+    image: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server.fake, "oracle", lambda: OnGlass(1))
+    Image.fromarray(OnGlass(1).rgb).save(image)
+    whole = reviews("whole")
+    whole.find.leave_out_glass(True)
+    whole.find.search()
+    windows = sorted(server.fake.searched)
+    server.fake.searched.clear()
+    controller = reviews("paused")
+    controller.find.leave_out_glass(True)
+    server.fake.once(WindowDone, 5, controller.find.pause)
+    controller.find.search()
+    paused = controller.model.paused_search
+    assert paused is not None
+    assert paused.windows == len(windows)
+    controller.find.leave_out_glass(False)
+    controller.find.go_on()
+    assert server.fake.requests[-1].tissue
+    assert sorted(server.fake.searched) == windows
+    assert standing(controller) == standing(whole)
+    assert status(controller) == ["complete"]
+
+
+def test_a_search_of_glass_alone_says_that_nothing_was_searched(
+    reviews: Callable[[str], ReviewController],
+    server: SearchingServer,
+    image: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server.fake, "oracle", lambda: OnGlass(1, pieces=0))
+    Image.fromarray(OnGlass(1, pieces=0).rgb).save(image)
+    controller = reviews("glass")
+    controller.find.leave_out_glass(True)
+    controller.find.search()
+    assert controller.model.notice is not None
+    assert "No tissue was seen here" in controller.model.notice.words

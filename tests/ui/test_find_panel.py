@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from qtpy.QtWidgets import QLabel, QPushButton
+from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton
 
 from napari_nunext.review.model import RunStatus
 from napari_nunext.ui.napari_versions import camera_of
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
             RunStatus("running", 12, 4, 4, 8.0, outlines_done=3, outlines=12),
             "12 nuclei, outlines 3 of 12, 8 s left",
         ),
+        (
+            RunStatus("running", 12, 1, 4, windows_left_out=3),
+            "12 nuclei, 1 of 4 windows, 3 windows of glass left out",
+        ),
         (RunStatus("pausing", 12), "12 nuclei, pausing…"),
         (RunStatus("stopping", 12), "12 nuclei, stopping…"),
     ],
@@ -55,6 +59,27 @@ def test_a_search_begins_where_one_looks(quick_app: QuickApp, server: FakeServer
         pytest.approx((30.0, 77.5)),
         pytest.approx((50.5, 10.5)),
     ]
+
+
+def test_glass_is_left_out_where_it_is_ticked(
+    app: App, server: FakeServer, spin: Callable[..., None]
+) -> None:
+    controller, requests = app.controller, server.fake.requests
+    (tick,) = app.dock.review.finder.findChildren(QCheckBox)
+
+    def search() -> None:
+        asked = len(requests)
+        controller.find.search()
+        spin(lambda: len(requests) > asked and not controller.model.run.busy)
+
+    server.fake.script = [started(), done(0)]
+    search()
+    tick.click()
+    search()
+    controller.find.leave_out_glass(False)
+    assert not tick.isChecked()
+    search()
+    assert [request.tissue for request in requests] == [None, True, None]
 
 
 def test_pause_and_go_on_stand_where_find_stood(

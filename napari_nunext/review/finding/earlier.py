@@ -37,6 +37,7 @@ def plan_in_extra(started: Started) -> dict[str, object]:
         "merge_radius_um": started.merge_radius_um,
         "halo_um": started.halo_um,
         "windows": started.windows,
+        "windows_left_out": started.windows_left_out,
         "plan": started.plan,
     }
 

@@ -33,6 +33,10 @@ ANEW_WORDS = (
     "The model, its settings or the image's scale are others than when the search was paused: "
     "all is searched anew."
 )
+NO_TISSUE_WORDS = (
+    "No tissue was seen here, so nothing was searched. Untick *Leave out bare glass* to search "
+    "it all the same."
+)
 
 
 class Finder:
@@ -149,7 +153,13 @@ class Finder:
 
     def _find(self, region: Box) -> None:
         model = self._model
-        self._begin(Wanted(region, model.model_id, model.outlines, near_xy=model.view_xy))
+        self._begin(
+            Wanted(region, model.model_id, model.outlines, model.tissue, near_xy=model.view_xy)
+        )
+
+    def leave_out_glass(self, wanted: bool) -> None:
+        """Whether the next searches leave out windows of bare glass."""
+        self._model.tissue = wanted
 
     def go_on(self) -> None:
         """Go on with the search of the open image that was broken off, if there is one."""
@@ -221,6 +231,7 @@ class Finder:
             found=news.found,
             windows_done=news.windows_done,
             windows=news.windows,
+            windows_left_out=news.windows_left_out,
             outlines_done=news.outlines_done,
             outlines=news.outlines,
             progress=news.progress,
@@ -296,7 +307,10 @@ class Finder:
         if status == "cancelled":
             self._session.notify(Notice(f"Stopped. The {found} nuclei found so far stay."))
         elif status == "complete" and not found:
-            self._session.notify(Notice("No nuclei were found here.", "warning"))
+            words = "No nuclei were found here."
+            if not search.found.windows:
+                words = NO_TISSUE_WORDS
+            self._session.notify(Notice(words, "warning"))
 
     def _run_failed(self, search: Search, error: BaseException) -> None:
         found = self._conclude(search, "interrupted")

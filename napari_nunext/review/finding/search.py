@@ -52,6 +52,8 @@ class Wanted:
     """The detector; the server's default if empty."""
     masks: bool
     """Whether outlines are wanted too."""
+    tissue: bool = False
+    """Whether windows of bare glass are left out."""
     segmenter_id: str | None = None
     near_xy: tuple[float, float] | None = None
     """What lies nearest to this place is searched first, level-0 px."""
@@ -66,6 +68,7 @@ class Wanted:
             region=run.info.region,
             model_id=model.id,
             masks=segmenter is not None,
+            tissue=bool(run.info.extra.get("windows_left_out")),
             segmenter_id=None if segmenter is None else segmenter.id,
             near_xy=near_xy,
             run=run,
@@ -90,6 +93,8 @@ class SearchNews:
     """How many nuclei stand."""
     windows_done: int = 0
     windows: int = 0
+    windows_left_out: int = 0
+    """Windows of bare glass, which are not searched."""
     outlines_done: int = 0
     outlines: int = 0
     """How many nuclei are being outlined; 0 before their turn."""
@@ -216,6 +221,7 @@ class Search:
             region=wanted.region.as_tuple(),
             near=wanted.near_xy,
             resume=None if self.found.earlier is None else self.found.earlier.asked(),
+            tissue=wanted.tissue or None,
             masks=wanted.masks,
             segmenter=wanted.segmenter_id,
             run=self.token,
@@ -291,6 +297,7 @@ class Search:
             found=self.found.count,
             windows_done=self.found.windows_done,
             windows=self.found.windows,
+            windows_left_out=self.found.started.windows_left_out if self.found.started else 0,
             outlines_done=self.found.outlined,
             outlines=self._pace.outlines,
             progress=self._pace.progress,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from napari_nunext.review.names import shown_names
 from napari_nunext.ui.widgets.controls import (
@@ -52,28 +52,34 @@ class FindPanel(Card):
         self._models = ModelChooser()
         self._dot = StatusDot("How the model server is. Click to check.")
         self._where = Segments(["Whole field", "Drawn region"])
+        self._tissue = QCheckBox("Leave out bare glass")
+        self._tissue.setToolTip("Quicker on slides: only windows with tissue are searched")
         self._hint = Text(role="muted", wraps=True)
         self._find = button("Find nuclei", role="primary")
         self._progress = self._make_progress()
         self.body.addLayout(row(Text("Model"), self._models, self._dot, stretch=1))
         self.body.addWidget(self._where)
         self.body.addWidget(self._hint)
+        self.body.addWidget(self._tissue)
         self.body.addWidget(self._find)
         self.body.addWidget(self._progress)
         self._models.activated.connect(self._choose)
         self._dot.clicked.connect(self.checkup_wanted.emit)
         self._where.chosen.connect(self._choose_where)
+        self._tissue.toggled.connect(controller.find.leave_out_glass)
         self._find.clicked.connect(self.search)
         events = self._model.events
         connections.call(self._show_models, events.models, events.model_id)
         connections.call(self._show_server, events.server)
         connections.call(self._show_run, events.run, events.paused_search)
         connections.call(self._show_region, events.region)
+        connections.call(self._show_tissue, events.tissue)
         connections.call(self._show_ready, events.open_field)
         self._show_models()
         self._show_server(self._model.server)
         self._show_run()
         self._show_region()
+        self._show_tissue()
 
     def set_palette(self, palette: Palette) -> None:
         """Follow the theme."""
@@ -154,6 +160,9 @@ class FindPanel(Card):
             self._where.choose(REGION)
         self._show_ready()
 
+    def _show_tissue(self) -> None:
+        self._tissue.setChecked(self._model.tissue)
+
     def _show_ready(self) -> None:
         waits_for = self._waits_for()
         self._find.setEnabled(not waits_for)
@@ -177,6 +186,7 @@ class FindPanel(Card):
         self._find.setVisible(not run.busy and paused is None)
         self._progress.setVisible(run.busy or paused is not None)
         self._where.setEnabled(not run.busy and paused is None)
+        self._tissue.setVisible(not run.busy and paused is None)
         self._models.setEnabled(not run.busy and paused is None)
         self._pause.setVisible(run.busy)
         self._go_on.setVisible(paused is not None)
@@ -201,6 +211,8 @@ def run_words(run: RunStatus) -> str:
         return f"{words}, {run.phase}\N{HORIZONTAL ELLIPSIS}"
     if run.seconds_left is None and run.windows_done < run.windows:
         words += f", {run.windows_done} of {run.windows} windows"
+    if run.windows_left_out:
+        words += f", {run.windows_left_out} windows of glass left out"
     if run.outlines:
         words += f", outlines {run.outlines_done} of {run.outlines}"
     if run.seconds_left is not None:
