@@ -47,7 +47,7 @@ class Mask:
     counts: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        if self.height_px < 0 or self.width_px < 0 or any(c < 0 for c in self.counts):
+        if min(self.height_px, self.width_px, *self.counts) < 0:
             raise RecordError("A mask has a negative size or run; expected counts from 0 up.")
         if max(self.height_px, self.width_px, self.height_px * self.width_px) > MOST_PIXELS:
             raise RecordError(
