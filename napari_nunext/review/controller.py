@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from napari_nunext.review.correcting.categories import CategoryEditor
 from napari_nunext.review.correcting.deciding import Decider
 from napari_nunext.review.correcting.nuclei import Corrector
+from napari_nunext.review.correcting.rewinding import Rewinder
 from napari_nunext.review.correcting.viewing import View
 from napari_nunext.review.exporting import Exporter
 from napari_nunext.review.finding.finding import Finder
 from napari_nunext.review.finding.scale_check import ScaleCheck
-from napari_nunext.review.history import Rewinder
 from napari_nunext.review.learning.improving import Improver
 from napari_nunext.review.learning.training import Trainer
 from napari_nunext.review.opening.locating import Locator
