@@ -14,7 +14,7 @@ from napari_nunext.images import ImageFinder
 from napari_nunext.images.formats import image_stem
 from napari_nunext.images.identified import look_for
 from napari_nunext.store import Project
-from napari_nunext.store.exports.files import ImageNuclei, as_marked
+from napari_nunext.store.exports.files import ImageNuclei
 from napari_nunext.store.exports.formats import export_format, write_nuclei
 from napari_nunext.store.exports.training import export_training
 from napari_nunext.store.tables.wholeness import lost_log_words
@@ -116,9 +116,10 @@ def _export_labels(
     used = dict.fromkeys(c.name for c in categories)
     left_out: list[str] = []
     for name, of_file in _files(kept, format_):
-        images = [ImageNuclei(e, tuple(project.state(e.sha256).nuclei.values())) for e in of_file]
+        held = [tuple(project.state(entry.sha256).nuclei.values()) for entry in of_file]
+        images = list(map(ImageNuclei, of_file, held))
         left_out.append(write_nuclei(format_, out_dir / name, images, categories))
-        used |= dict.fromkeys(n.nucleus.category for i in images for n in as_marked(i.nuclei))
+        used |= dict.fromkeys(n.nucleus.category for nuclei in held for n in nuclei)
     words = f"{out_dir}: nuclei of {len(kept)} images"
     if looked.missing:
         words += f", {len(looked.missing)} of them not found and so not checked (--images DIR)"

@@ -263,13 +263,12 @@ class Session:
 
     def _keep_what_is_named(self, state: FieldState, stamped: Sequence[Event]) -> None:
         """Record the predictions that events are about, of windows still being searched, first."""
-        uids = as_uids(event.uid for event in stamped if event.uid is not None)
-        for run in state.runs.values():
-            if run.status == "running":
-                rows = run.nuclei.rows_of(uids)
-                if (rows >= 0).any():
-                    nuclei = run.nuclei.at(rows[rows >= 0])
-                    self.writer.submit(partial(self.project.keep_unfinished, run.run_id, nuclei))
+        for run in [run for run in state.runs.values() if run.status == "running"]:
+            uids = as_uids(event.uid for event in stamped if event.uid is not None)
+            rows = run.nuclei.rows_of(uids)
+            if (rows >= 0).any():
+                nuclei = run.nuclei.at(rows[rows >= 0])
+                self.writer.submit(partial(self.project.keep_unfinished, run.run_id, nuclei))
 
     def _follow(self, stamped: Sequence[Event]) -> None:
         for _, gesture in groupby(stamped, key=lambda event: id(event.group)):

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import httpx
 
 from napari_nunext.core.errors import NunextError, RequestRejectedError, ServerUnavailableError
+from napari_nunext.core.process.loop_thread import LoopThread
 from napari_nunext.models.answerers.answerer import AnswerSampling, Ended, Said
 from napari_nunext.models.answerers.picture import png_url
 
@@ -60,9 +60,7 @@ class ChatAnswerer:
         self.address = address
         self._transport = transport
         self._silence_s = silence_s
-        self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
+        self._asks = LoopThread("asks")
 
     def problem(self) -> str | None:
         """Why it cannot be asked now, in a sentence."""
@@ -84,7 +82,7 @@ class ChatAnswerer:
         inbox: SimpleQueue[Said | Ended | BaseException] = SimpleQueue()
         body = _request(self.address.model, png_url(rgb), prompt, system, sampling)
         most = MOST_CHARACTERS_A_TOKEN * sampling.max_tokens
-        task = asyncio.run_coroutine_threadsafe(self._ask(body, most, inbox.put), self._running())
+        task = self._asks.submit(self._ask(body, most, inbox.put))
         try:
             while not cancelled():
                 try:
@@ -103,24 +101,7 @@ class ChatAnswerer:
 
     def close(self) -> None:
         """Hang up on whatever is under way, and end the thread."""
-        with self._lock:
-            loop, thread, self._loop = self._loop, self._thread, None
-        if loop is None or thread is None:
-            return
-        asyncio.run_coroutine_threadsafe(_end_all(), loop).result(LOOK_TIMEOUT_S)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
-
-    def _running(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(
-                    target=self._loop.run_forever, name="asks", daemon=True
-                )
-                self._thread.start()
-            return self._loop
+        self._asks.close()
 
     async def _look(self) -> str | None:
         async with self._client(LOOK_TIMEOUT_S) as http:
@@ -307,13 +288,6 @@ class _Ending:
         """A figure of the usage, where it was told."""
         value = self._usage.get(name) if isinstance(self._usage, dict) else None
         return value if isinstance(value, int) else None
-
-
-async def _end_all() -> None:
-    tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _lines(response: httpx.Response) -> AsyncIterator[str]:

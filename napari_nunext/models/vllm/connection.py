@@ -6,7 +6,6 @@ thread, the model server's, reads what comes.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import threading
 import time
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import httpx
 
 from napari_nunext.core.errors import RequestRejectedError, ServerUnavailableError
+from napari_nunext.core.process.loop_thread import LoopThread
 from napari_nunext.models.vllm.requests import PATH
 
 if TYPE_CHECKING:
@@ -73,32 +73,17 @@ class VllmConnection:
         self._key = key
         self._transport = transport or _transport(self.url)
         self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
+        self._requests = LoopThread("vllm-requests")
         self._http: httpx.AsyncClient | None = None
         self._look: Look | None = None
 
     def submit(self, work: Coroutine[Any, Any, _Result]) -> Future[_Result]:
         """Run `work` in the loop. Cancelling the future hangs up, which frees vLLM's sequence."""
-        with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(
-                    target=self._loop.run_forever, name="vllm-requests", daemon=True
-                )
-                self._thread.start()
-            return asyncio.run_coroutine_threadsafe(work, self._loop)
+        return self._requests.submit(work)
 
     def close(self) -> None:
         """Hang up on whatever is under way, and end the thread."""
-        with self._lock:
-            loop, thread, self._loop = self._loop, self._thread, None
-        if loop is None or thread is None:
-            return
-        asyncio.run_coroutine_threadsafe(self._end(), loop).result(LOOK_TIMEOUT_S)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+        self._requests.close(self._hang_up)
 
     def look(self) -> Look:
         """How the server is; looked for anew every few seconds."""
@@ -212,12 +197,7 @@ class VllmConnection:
             )
         return self._http
 
-    async def _end(self) -> None:
-        me = asyncio.current_task()
-        tasks = [task for task in asyncio.all_tasks() if task is not me]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async def _hang_up(self) -> None:
         if self._http is not None:
             await self._http.aclose()
             self._http = None

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_nunext.core.seams import near_seams
 from napari_nunext.core.tiling import plan_grid
-from napari_nunext.core.uids import as_uids, as_uuids, place_in_window, windows_of
+from napari_nunext.core.uids import as_uids, place_in_window, windows_of
 from napari_nunext.serving.client.found import Earlier, Held, Seen
 from napari_nunext.store.state.folding import REPEAT_RADIUS_UM
 
@@ -93,14 +93,9 @@ def held_of(run: Run, is_unfinished: NDArray[np.bool_], is_held: NDArray[np.bool
     """
     nuclei: dict[int, list[Nucleus]] = defaultdict(list)
     places = 0
-    uids = as_uuids(run.nuclei.uids[is_unfinished])
-    for uid, nucleus, stays in zip(
-        uids,
-        run.nuclei.at(np.flatnonzero(is_unfinished)),
-        is_held[is_unfinished].tolist(),
-        strict=True,
-    ):
-        at = place_in_window(run.run_id, uid)
+    unfinished = run.nuclei.at(np.flatnonzero(is_unfinished))
+    for nucleus, stays in zip(unfinished, is_held[is_unfinished].tolist(), strict=True):
+        at = place_in_window(run.run_id, nucleus.uid)
         if at is not None:
             places = max(places, at[1] + 1)
             if stays:
