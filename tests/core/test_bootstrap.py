@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap
 
-from napari_nunext.core.scores.bootstrap import Drawings, Interval, interval_of, ratio
+from napari_nunext.core.bootstrap import Drawings, Interval, interval_of, ratio
 
 
 def pooled_f1(tp, fp, fn, axis=-1):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_nunext.core.scores.bootstrap import Drawings, interval_of
+from napari_nunext.core.bootstrap import Drawings, interval_of
 from napari_nunext.core.scores.instance_scores import InstanceCase, score_instances
 from napari_nunext.core.scores.metrics import DetectionCase, score_detections
 from nunext_training.evaluation.intervals import Intervals, intervals_of

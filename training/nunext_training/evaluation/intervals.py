@@ -1,4 +1,4 @@
-"""Bootstrap intervals of the figures, by image; see `napari_nunext.core.scores.bootstrap`."""
+"""Bootstrap intervals of the figures, by image; see `napari_nunext.core.bootstrap`."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_nunext.core.scores.bootstrap import LEVEL, RESAMPLES, SEED, Drawings, interval_of, ratio
+from napari_nunext.core.bootstrap import LEVEL, RESAMPLES, SEED, Drawings, interval_of, ratio
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from napari_nunext.core.scores.bootstrap import Interval
+    from napari_nunext.core.bootstrap import Interval
     from napari_nunext.core.scores.instance_scores import InstanceReport
     from napari_nunext.core.scores.matching import Method
     from napari_nunext.core.scores.metrics import DetectionReport

@@ -13,7 +13,7 @@ from nunext_training.evaluation.intervals import WORDS as INTERVAL_WORDS
 from nunext_training.evaluation.intervals import Intervals
 
 if TYPE_CHECKING:
-    from napari_nunext.core.scores.bootstrap import Interval
+    from napari_nunext.core.bootstrap import Interval
     from napari_nunext.core.scores.instance_scores import InstanceReport
     from napari_nunext.core.scores.matching import Method
     from napari_nunext.core.scores.metrics import DetectionReport

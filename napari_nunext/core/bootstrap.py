@@ -1,9 +1,10 @@
-"""How far a figure of a data set would move if its images were others: percentile bootstrap.
+"""How far a figure would move if what it rests on were other things of the same kind.
 
-Images are drawn with replacement, as many as there are, and the figure is computed anew from what
-was drawn (Efron, 1979). Nuclei of one image are alike: drawing them one by one would promise too
-much. All figures of a data set share the drawings: a drawing is how often it has each image, and
-sums over the drawn images are one product of matrices for all figures.
+Percentile bootstrap (Efron, 1979): cases are drawn with replacement, as many as there are, and the
+figure is computed anew from what was drawn. A case is what stands alone: an image and not one of
+its nuclei, which are alike, or an answer and not one of its ratings; less would promise too much.
+All figures of a data set share the drawings: a drawing is how often it has each case, and sums over
+the drawn cases are one product of matrices for all figures.
 """
 
 from __future__ import annotations
@@ -34,27 +35,27 @@ class Interval:
 
 
 class Drawings:
-    """Data sets drawn from the images of one.
+    """Data sets drawn from the cases of one.
 
     Parameters
     ----------
-    images : int
-        At least 2: one image says nothing about others.
+    cases : int
+        At least 2: one says nothing about others.
     resamples : int
     seed : int
-        The same seed and number of images give the same drawings.
+        The same seed and number of cases give the same drawings.
     """
 
-    def __init__(self, images: int, *, resamples: int = RESAMPLES, seed: int = SEED) -> None:
+    def __init__(self, cases: int, *, resamples: int = RESAMPLES, seed: int = SEED) -> None:
         rng = np.random.default_rng(seed)
-        self._times = rng.multinomial(images, np.full(images, 1 / images), size=resamples)
+        self._times = rng.multinomial(cases, np.full(cases, 1 / cases), size=resamples)
 
     def sums(self, values: ArrayLike) -> NDArray[Any]:
-        """Sum over each drawing's images.
+        """Sum over each drawing's cases.
 
         Parameters
         ----------
-        values : array_like, shape (images,) or (images, K)
+        values : array_like, shape (cases,) or (cases, K)
 
         Returns
         -------
