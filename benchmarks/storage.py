@@ -22,7 +22,7 @@ from napari_nunext.core.model_description import ModelDescription
 from napari_nunext.core.predictions import Predictions
 from napari_nunext.core.shapes.mask_column import MaskColumn
 from napari_nunext.core.uids import uids_in_windows
-from napari_nunext.store import ImageEntry, Project, RunInfo, RunWindow, events
+from napari_nunext.store import ImageEntry, Project, RunFound, RunInfo, RunWindow, events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -80,7 +80,7 @@ def measured(path: Path) -> tuple[list[Claim], dict[str, object]]:
         run = project.start_run(SHA256, RunInfo(model, {}, 0.5, 1, whole))
         found = list(windows(run))
         groups = [found[start : start + GROUP] for start in range(0, len(found), GROUP)]
-        written = [timed(partial(project.add_windows, run, group))[1:] for group in groups]
+        written = [timed(partial(project.add_found, run, RunFound(group)))[1:] for group in groups]
         project.append([events.use_run(SHA256, run, whole)])
     cpu_s, wall_s = (sum(column) for column in zip(*written, strict=True))
     points_mb = size_mb(path)

@@ -275,7 +275,7 @@ def records() -> tuple[Any, ...]:
 @cache
 def project() -> bytes:
     """A project with an image, a run with masks, edits, a completed region and categories."""
-    from napari_nunext.store import ImageEntry, Project, RunInfo, RunWindow, events
+    from napari_nunext.store import ImageEntry, Project, RunFound, RunInfo, RunWindow, events
 
     sha256, whole = "ab" * 32, Box(0, 0, 100, 80)
     noon = datetime(2024, 1, 1, 12, tzinfo=UTC)
@@ -292,15 +292,15 @@ def project() -> bytes:
             run = opened.start_run(sha256, info)
             first = Nucleus(UUID(UID), 5, 5, "Nucleus", 0.5)
             opened.add_predictions(run, [first, Nucleus(UUID(int=5), 50, 50, "Nucleus", 0.25)])
-            opened.set_masks(run, {first.uid: MASK})
-            opened.hide_predictions(run, [UUID(int=5)])
+            opened.add_found(run, RunFound(masks={first.uid: MASK}))
+            opened.add_found(run, RunFound(hidden=[UUID(int=5)]))
             placed = [
                 Nucleus(uid_in_window(run, 7, i), 9 * i, 70, "Other", mask=MASK if i else None)
                 for i in range(2)
             ]
             found = Predictions.of(placed)
-            opened.add_windows(run, [RunWindow(7, found), RunWindow(8, Predictions.of())])
-            opened.set_masks(run, {placed[0].uid: MASK})
+            opened.add_found(run, RunFound([RunWindow(7, found), RunWindow(8, Predictions.of())]))
+            opened.add_found(run, RunFound(masks={placed[0].uid: MASK}))
             opened.finish_run(run, "complete")
             opened.set_categories([Category("Nucleus", (1, 2, 3)), Category("Other", (4, 5, 6))])
             added = events.add(sha256, 9.5, 9, "Other", mask=MASK)

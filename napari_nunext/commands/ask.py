@@ -266,7 +266,7 @@ def _counted(asked: Asked, field: NucleusField) -> dict[str, Any]:
         "answer": said.answer,
         "think": said.think,
         "choice": said.choice,
-        "boxes": [{"box": list(b.box.as_tuple()), "label": b.label} for b in said.boxes],
+        "boxes": [box.to_json() for box in said.boxes],
         "evidence": [
             {"uid": str(uid), "x": x, "y": y}
             for uid, (x, y) in zip(said.evidence, said.places_xy, strict=True)

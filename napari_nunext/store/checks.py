@@ -100,6 +100,11 @@ def is_seen(value: Any) -> bool:
     return is_second and isinstance(value["sum"], str)
 
 
+def is_read_by(parse: Callable[[Any], object]) -> Callable[[Any], bool]:
+    """A check whether `parse` takes a JSON object."""
+    return lambda value: isinstance(value, dict) and _reads(parse, value)
+
+
 def _reads(parse: Callable[[Any], object], value: Any) -> bool:
     """Whether `parse` accepts `value`."""
     try:

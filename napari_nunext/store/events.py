@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from napari_nunext.store.event import GENESIS_HASH, Event, grouped
+from napari_nunext.store.kinds.answers import (
+    compare_answers,
+    correct_answer,
+    keep_options,
+    rate_answer,
+)
 from napari_nunext.store.kinds.categories import (
     add_category,
     learn_categories,
@@ -38,15 +44,19 @@ __all__ = [
     "add",
     "add_category",
     "comment",
+    "compare_answers",
     "complete_region",
+    "correct_answer",
     "delete",
     "edit_mask",
     "flag_field",
     "flag_nucleus",
     "grouped",
     "import_file",
+    "keep_options",
     "learn_categories",
     "move",
+    "rate_answer",
     "recolor_category",
     "redo",
     "reject",

@@ -18,25 +18,24 @@ from napari_nunext.core.predictions import Predictions
 from napari_nunext.store import events as event_of
 from napari_nunext.store.entries import Run
 from napari_nunext.store.state.state import FieldState, events_of, for_every_image
-from napari_nunext.store.tables import journal, runs, schema, settings
+from napari_nunext.store.tables import answers, journal, runs, schema, settings
 from napari_nunext.store.tables.database import Database
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from types import TracebackType
 
     from sqlalchemy import Connection
 
     from napari_nunext.core.nuclei import Category, Nucleus
-    from napari_nunext.core.shapes.masks import Mask
     from napari_nunext.core.uids import Uids
+    from napari_nunext.store.answers import Answer
     from napari_nunext.store.entries import (
         ImageEntry,
         Origin,
         RunFound,
         RunInfo,
         RunStatus,
-        RunWindow,
         WindowFinish,
     )
     from napari_nunext.store.events import Event
@@ -68,7 +67,7 @@ class Project:
     mode : {"rw", "r"}
         Whether it is open for writing.
     lost_log : bool
-        Whether it was opened without its newest changes, as far as that can be known.
+        Whether it was opened without its newest changes, as far as is known.
     copy_of_before : Path or None
         Where a project of an earlier version is kept as it was, if this opening carried it up.
     """
@@ -246,11 +245,6 @@ class Project:
             runs.start(connection, run)
         return run.run_id
 
-    def add_windows(self, run_id: str, windows: Sequence[RunWindow]) -> None:
-        """Record windows that a running run is done with; errors are those of `Windows.add`."""
-        with self._writing() as connection:
-            runs.while_running(connection, run_id).add(windows)
-
     def windows_done(self, run_id: str) -> dict[int, WindowFinish]:
         """The windows that a run is done with, by number, and how each ended."""
         with self.database.reading() as connection:
@@ -272,16 +266,6 @@ class Project:
         """
         with self._writing() as connection:
             runs.keep(connection, run_id, Predictions.of(nuclei))
-
-    def hide_predictions(self, run_id: str, uids: Collection[UUID]) -> None:
-        """Record that the server took predictions back at a seam."""
-        with self._writing() as connection:
-            runs.while_running(connection, run_id).turn(uids, stand=False)
-
-    def set_masks(self, run_id: str, masks: Mapping[UUID, Mask]) -> None:
-        """Record masks of a running run's predictions."""
-        with self._writing() as connection:
-            runs.while_running(connection, run_id).add_masks(masks)
 
     def add_found(self, run_id: str, found: RunFound) -> None:
         """Record at once what a running run has found since the last time."""
@@ -315,6 +299,21 @@ class Project:
         if any(run.status == "running" for run in found) and not self.database.is_being_written():
             found = runs.interrupted(found)
         return found
+
+    # Answers
+
+    def add_answer(self, answer: Answer) -> Answer:
+        """Record an answer for ever, before an event names it; returns it with who and when."""
+        stamped = answer.stamped(self.annotator, self._clock())
+        with self._writing() as connection:
+            settings.known_image(connection, answer.image_sha256)
+            answers.add(connection, stamped)
+        return stamped
+
+    def answers(self, image_sha256: str | None = None) -> tuple[Answer, ...]:
+        """The answers about an image, or all of the project's, in the order they were recorded."""
+        with self.database.reading() as connection:
+            return tuple(answers.read(connection, image_sha256))
 
     # The journal
 

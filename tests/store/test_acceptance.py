@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.shapes.masks import Mask
-from napari_nunext.store import Event, FieldState, Project, events
+from napari_nunext.store import Event, FieldState, Project, RunFound, events
 from napari_nunext.store.exports.regions import complete_regions
 from napari_nunext.store.state.acceptance import truth_in
 from napari_nunext.store.state.seen import Seen
@@ -159,10 +159,10 @@ class Desk(RuleBasedStateMachine):
         uid = data.draw(st.sampled_from(free if outline else [n.uid for n in run.nuclei]))
         if outline:
             self.state = self.state.with_masks(run.run_id, {uid: MASK})
-            self.project.set_masks(run.run_id, {uid: MASK})
+            self.project.add_found(run.run_id, RunFound(masks={uid: MASK}))
         else:
             self.state = self.state.with_hidden(run.run_id, [uid])
-            self.project.hide_predictions(run.run_id, [uid])
+            self.project.add_found(run.run_id, RunFound(hidden=[uid]))
         self.disturb()
 
     # What people do

@@ -8,6 +8,7 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
+from napari_nunext.core.answers.opinions import Correction, Preference, Rating
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.nuclei import Category
@@ -38,6 +39,10 @@ ONE_OF_EACH = [
     events.reopen_region(IMAGE, BOX),
     events.flag_field(IMAGE),
     events.import_file(IMAGE, "QuPath", "ab" * 32),
+    events.rate_answer(IMAGE, str(UID), Rating(3, ("wrong place",))),
+    events.correct_answer(IMAGE, str(UID), Correction("No.", ())),
+    events.compare_answers(IMAGE, Preference("a", "b", "tie", blind=True)),
+    events.keep_options("WHO", ["A", "B"]),
     events.add_category(Category("Plasma cell", (1, 2, 3))),
     events.recolor_category("Plasma cell", (3, 2, 1)),
     events.rename_category("Plasma cell", "Plasma"),

@@ -95,8 +95,8 @@ def test_what_was_said_of_half_a_window_keeps_its_nucleus(path):
     )
     square = Mask.from_array(np.ones((2, 2), dtype=bool), 1, 1)
     project.keep_unfinished(run_id, [named, lost, masked, whole])
-    project.set_masks(run_id, {masked.uid: square})
-    project.add_windows(run_id, [window(3, [whole])])
+    project.add_found(run_id, RunFound(masks={masked.uid: square}))
+    project.add_found(run_id, RunFound([window(3, [whole])]))
     project.append([events.delete(IMAGE, named.uid), events.flag_nucleus(IMAGE, masked.uid, True)])
     project.finish_run(run_id, "interrupted")
     project.keep_unfinished(run_id, [named])  # said late: it has all that there was
@@ -109,7 +109,7 @@ def test_what_was_said_of_half_a_window_keeps_its_nucleus(path):
         whole.uid: None,
     }
     again = seen(run_id, 1, (5, 5), (6, 6), (7, 7))[2:]
-    project.add_windows(run_id, [window(1, again), window(2, [])])
+    project.add_found(run_id, RunFound([window(1, again), window(2, [])]))
     project.finish_run(run_id, "interrupted")
     project.go_on_with_run(run_id)
     (run,) = project.predictions(IMAGE)

@@ -18,7 +18,7 @@ from napari_nunext.core.errors import InputError, ProjectLockedError, StoreError
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.nuclei import Category
 from napari_nunext.core.shapes.masks import Mask
-from napari_nunext.store import Project, events
+from napari_nunext.store import Project, RunFound, events
 from napari_nunext.store.project import utc_now
 from napari_nunext.store.tables import migrations, schema
 from napari_nunext.store.tables.database import Database
@@ -39,9 +39,9 @@ def test_reopening_shows_the_same_state(project, path):
     project.add_predictions(run, [a, b])
     project.add_predictions(run, [c])
     project.add_predictions(run, [])
-    project.hide_predictions(run, [c.uid])
-    project.hide_predictions(run, [c.uid])
-    project.set_masks(run, {a.uid: mask})
+    project.add_found(run, RunFound(hidden=[c.uid]))
+    project.add_found(run, RunFound(hidden=[c.uid]))
+    project.add_found(run, RunFound(masks={a.uid: mask}))
     project.finish_run(run, "complete")
     project.append([events.move(IMAGE, b.uid, 21, 20), events.add(IMAGE, 50, 50, "Stroma")])
     before = project.state(IMAGE)
@@ -110,12 +110,12 @@ def test_predictions_are_immutable_once_the_run_is_over(project):
     n = predicted(1, 1)
     project.add_predictions(run, [n])
     with pytest.raises(StoreError, match="1 are of nuclei it did not predict"):
-        project.set_masks(run, {uuid4(): Mask(0, 0, 1, 1, (0, 1))})
+        project.add_found(run, RunFound(masks={uuid4(): Mask(0, 0, 1, 1, (0, 1))}))
     project.finish_run(run, "cancelled")
     for change in (
         lambda: project.add_predictions(run, [predicted(2, 2)]),
-        lambda: project.hide_predictions(run, [n.uid]),
-        lambda: project.set_masks(run, {n.uid: Mask(0, 0, 1, 1, (0, 1))}),
+        lambda: project.add_found(run, RunFound(hidden=[n.uid])),
+        lambda: project.add_found(run, RunFound(masks={n.uid: Mask(0, 0, 1, 1, (0, 1))})),
         lambda: project.finish_run(run, "complete"),
     ):
         with pytest.raises(StoreError, match="is cancelled"):
@@ -387,6 +387,8 @@ def test_a_copy_is_a_project_of_its_own(project, path, tmp_path):
 
 # Schema
 
+NEXT = schema.SCHEMA_VERSION + 1
+
 
 def database(path, steps):
     return Database(path, annotator="jd", mode="rw", create=True, clock=ticking(), steps=steps)
@@ -403,16 +405,16 @@ def test_an_older_project_is_brought_up_to_date_in_one_transaction_a_step(projec
         raise StoreError("half way")
 
     with pytest.raises(StoreError, match="half way"):
-        database(path, {3: add_note, 4: break_half_way})
+        database(path, {NEXT: add_note, NEXT + 1: break_half_way})
     with closing(sqlite3.connect(path)) as connection:
         columns = {row[1] for row in connection.execute("PRAGMA table_info(image)")}
         versions = [row[0] for row in connection.execute("SELECT version FROM migration")]
     assert "note" in columns
     assert "extra" not in columns
-    assert versions == [2, 3]
-    done = database(path, {3: add_note, 4: lambda connection: None})
+    assert versions == [NEXT - 1, NEXT]
+    done = database(path, {NEXT: add_note, NEXT + 1: lambda connection: None})
     with done.reading() as connection:
-        assert migrations.stored_version(connection) == 4
+        assert migrations.stored_version(connection) == NEXT + 1
     done.close()
     with pytest.raises(StoreError, match="newer version"):
         reopened(path)
@@ -427,11 +429,11 @@ def test_a_reader_carries_an_older_project_up_in_memory_alone(project, path):
         connection.exec_driver_sql("ALTER TABLE image ADD COLUMN note TEXT")
 
     reader = Database(
-        path, annotator="jd", mode="r", create=False, clock=utc_now, steps={3: add_note}
+        path, annotator="jd", mode="r", create=False, clock=utc_now, steps={NEXT: add_note}
     )
     with reader.reading() as one, reader.reading() as other:
         for connection in (one, other):
-            assert migrations.stored_version(connection) == 3
+            assert migrations.stored_version(connection) == NEXT
             assert connection.exec_driver_sql("SELECT note FROM image").all() == [(None,)]
     reader.close()
     assert path.read_bytes() == before

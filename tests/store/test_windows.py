@@ -18,7 +18,7 @@ from napari_nunext.core.nuclei import Nucleus
 from napari_nunext.core.predictions import Predictions
 from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.core.uids import place_in_window, uid_in_window
-from napari_nunext.store import Project, RunWindow, events
+from napari_nunext.store import Project, RunFound, RunWindow, events
 from napari_nunext.store.tables import windows as tables_of_windows
 from tests.store.conftest import IMAGE, WHOLE, entry, predicted, run_info, ticking
 
@@ -59,7 +59,7 @@ def test_what_was_found_is_read_as_it_was_said(tmp_path_factory, groups):
         run = project.start_run(IMAGE, run_info())
         for group in groups:
             windows = [found(run, n, *nuclei) for n, nuclei in group.items() if n not in done]
-            project.add_windows(run, windows)
+            project.add_found(run, RunFound(windows))
             outside = predicted(1, 2, "Tumour")
             project.add_predictions(run, [outside])
             want += [n for window in windows for n in window.nuclei] + [outside]
@@ -75,8 +75,10 @@ def test_what_was_found_is_read_as_it_was_said(tmp_path_factory, groups):
 
 def test_a_window_without_nuclei_is_done_all_the_same(project, run):
     assert project.windows_done(run) == {}
-    project.add_windows(run, [found(run, 7), replace(found(run, 3, (1, 1)), finish="limit")])
-    project.add_windows(run, [])
+    project.add_found(
+        run, RunFound([found(run, 7), replace(found(run, 3, (1, 1)), finish="limit")])
+    )
+    project.add_found(run, RunFound([]))
     assert project.windows_done(run) == {3: "limit", 7: "end"}
     assert len(said(project)) == 1
     with pytest.raises(StoreError, match="no run"):
@@ -85,7 +87,7 @@ def test_a_window_without_nuclei_is_done_all_the_same(project, run):
 
 def test_an_event_leads_to_the_window_of_its_nucleus(project, run):
     project.append([events.use_run(IMAGE, run, WHOLE)])
-    project.add_windows(run, [found(run, 2, (1, 1), (5, 5)), found(run, 9, (50, 50))])
+    project.add_found(run, RunFound([found(run, 2, (1, 1), (5, 5)), found(run, 9, (50, 50))]))
     third = said(project)[2]
     project.append([events.reject(IMAGE, third.uid)])
     assert place_in_window(run, project.journal(IMAGE)[-1].uid) == (9, 0)
@@ -93,17 +95,17 @@ def test_an_event_leads_to_the_window_of_its_nucleus(project, run):
 
 
 def test_a_window_is_recorded_once_and_a_group_whole_or_not_at_all(project, run):
-    project.add_windows(run, [found(run, 1, (1, 1))])
+    project.add_found(run, RunFound([found(run, 1, (1, 1))]))
     for group in ([found(run, 2), found(run, 1)], [found(run, 4), found(run, 4)]):
         with pytest.raises(StoreError, match="is recorded once"):
-            project.add_windows(run, group)
+            project.add_found(run, RunFound(group))
     bad = found(run, 3, (1, 1), (float("inf"), 1))
     with pytest.raises(InputError, match="finite pixels"):
-        project.add_windows(run, [found(run, 2), bad])
+        project.add_found(run, RunFound([found(run, 2), bad]))
     assert project.windows_done(run) == {1: "end"}
     project.finish_run(run, "complete")
     with pytest.raises(StoreError, match="is complete"):
-        project.add_windows(run, [found(run, 2)])
+        project.add_found(run, RunFound([found(run, 2)]))
 
 
 def test_nuclei_of_a_window_have_the_uids_of_their_places(project, run):
@@ -115,16 +117,16 @@ def test_nuclei_of_a_window_have_the_uids_of_their_places(project, run):
     }
     for window in others.values():
         with pytest.raises(InputError, match="uids of another run or window"):
-            project.add_windows(run, [window])
+            project.add_found(run, RunFound([window]))
     assert project.windows_done(run) == {}
-    project.add_windows(run, [replace(right, nuclei=right.nuclei[::-1])])
+    project.add_found(run, RunFound([replace(right, nuclei=right.nuclei[::-1])]))
     assert said(project) == list(right.nuclei[::-1]), "in any order, with the uids kept"
 
 
 def test_a_run_has_no_two_nuclei_of_one_uid(project, run):
     n = predicted(1, 1)
     project.add_predictions(run, [n])
-    project.add_windows(run, [found(run, 0, (9, 9))])
+    project.add_found(run, RunFound([found(run, 0, (9, 9))]))
     of_a_window = Nucleus(uid_in_window(run, 0, 5), 1, 1)
     for again in ([n], [predicted(2, 2), n], [predicted(3, 3)] * 2, [of_a_window]):
         with pytest.raises(StoreError, match="two nuclei of one uid"):
@@ -133,11 +135,11 @@ def test_a_run_has_no_two_nuclei_of_one_uid(project, run):
     project.keep_unfinished(run, [part_of_a_window])
     project.keep_unfinished(run, [part_of_a_window, of_a_window])
     whole = found(run, 1, (1, 1), (4, 4))
-    project.add_windows(run, [whole])
+    project.add_found(run, RunFound([whole]))
     assert said(project)[2:] == [part_of_a_window, whole.nuclei[1]], "kept once"
     project.keep_unfinished(run, whole.nuclei)
     assert len(said(project)) == 4
-    project.set_masks(run, {n.uid: DOT for n in whole.nuclei})
+    project.add_found(run, RunFound(masks={n.uid: DOT for n in whole.nuclei}))
     assert [n.mask for n in said(project)[2:]] == [DOT, DOT]
 
 
@@ -152,7 +154,7 @@ def test_masks_go_to_their_nuclei_once(project, monkeypatch, data):
     outside = [replace(predicted(i, i), mask=DOT if i == 4 else None) for i in range(5)]
     project.add_predictions(run, outside)
     windows = [found(run, i, *[(i, i)] * i, masks=[1]) for i in range(6)]
-    project.add_windows(run, windows)
+    project.add_found(run, RunFound(windows))
     everyone = [*outside, *(n for window in windows for n in window.nuclei)]
     want = {n.uid: n.mask for n in everyone}
     free = [uid for uid, mask in want.items() if mask is None]
@@ -160,7 +162,7 @@ def test_masks_go_to_their_nuclei_once(project, monkeypatch, data):
     cuts = sorted(data.draw(st.lists(st.integers(0, len(free)), max_size=3)))
     for start, end in zip([0, *cuts], [*cuts, len(free) // 2 * 2 - 1], strict=True):
         masks = {uid: DOT.moved(i, start) for i, uid in enumerate(drawn[start:end])}
-        project.set_masks(run, masks)
+        project.add_found(run, RunFound(masks=masks))
         want |= masks
     assert {n.uid: n.mask for n in project.predictions(IMAGE)[-1].nuclei} == want
     has_one = [uid for uid, mask in want.items() if mask is not None]
@@ -169,17 +171,17 @@ def test_masks_go_to_their_nuclei_once(project, monkeypatch, data):
     wrong = dict.fromkeys([*strangers, *has_one], DOT)
     told = f"4 are of nuclei it did not predict and {len(has_one)} of nuclei that have one"
     with pytest.raises(StoreError, match=told):
-        project.set_masks(run, wrong)
+        project.add_found(run, RunFound(masks=wrong))
 
 
 def test_what_was_hidden_before_its_window_is_done_is_hidden(project, run):
     project.append([events.use_run(IMAGE, run, WHOLE)])
     window = found(run, 1, (1, 1), (2, 2), (3, 3))
     first, second, third = (n.uid for n in window.nuclei)
-    project.hide_predictions(run, [second])
-    project.add_windows(run, [window])
-    project.hide_predictions(run, [third, second])
-    project.hide_predictions(run, [])
+    project.add_found(run, RunFound(hidden=[second]))
+    project.add_found(run, RunFound([window]))
+    project.add_found(run, RunFound(hidden=[third, second]))
+    project.add_found(run, RunFound(hidden=[]))
     assert project.predictions(IMAGE)[0].hidden == {second, third}
     assert set(project.state(IMAGE).nuclei) == {first}
 
@@ -209,14 +211,14 @@ def test_a_window_costs_the_same_however_many_there_are(project, run):
 
     def cost(number):
         before, window = counted[0], found(run, number, (1, 1), (2, 2))
-        project.add_windows(run, [window])
-        project.set_masks(run, {window.nuclei[0].uid: DOT})
-        project.hide_predictions(run, [window.nuclei[1].uid])
+        project.add_found(run, RunFound([window]))
+        project.add_found(run, RunFound(masks={window.nuclei[0].uid: DOT}))
+        project.add_found(run, RunFound(hidden=[window.nuclei[1].uid]))
         return counted[0] - before
 
     cost(0)
     few = cost(1)
-    project.add_windows(run, [found(run, n, (1, 1), masks=[0]) for n in range(2, 2000)])
+    project.add_found(run, RunFound([found(run, n, (1, 1), masks=[0]) for n in range(2, 2000)]))
     assert 0 < cost(2000) < 2 * few
 
 
@@ -225,7 +227,7 @@ import sys
 from napari_nunext.core.nuclei import Nucleus
 from napari_nunext.core.predictions import Predictions
 from napari_nunext.core.uids import uid_in_window
-from napari_nunext.store import Project, RunWindow
+from napari_nunext.store import Project, RunFound, RunWindow
 path, run = sys.argv[1:]
 project = Project.open(path, annotator="child")
 image = project.images()[0].sha256
@@ -238,7 +240,7 @@ while True:
         nuclei = [Nucleus(uid_in_window(run, number, i), number, i) for i in range(number % 3)]
         group.append(RunWindow(number, Predictions.of(nuclei)))
     number += 1
-    project.add_windows(run, group)
+    project.add_found(run, RunFound(group))
     print(number, flush=True)
 """
 

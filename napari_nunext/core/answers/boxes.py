@@ -7,7 +7,7 @@ import math
 import re
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -53,6 +53,15 @@ class AnswerBox:
     box: Box
     """Level-0 px."""
     label: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """``{"box": [x0, y0, x1, y1], "label": ...}``."""
+        return {"box": list(self.box.as_tuple()), "label": self.label}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> AnswerBox:
+        """Inverse of `to_json`; raises one of `core.errors.MALFORMED` where it is no box."""
+        return cls(Box.from_sequence(data["box"]), str(data["label"]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from napari_nunext.core.errors import StoreError
 from napari_nunext.store.event import GENESIS_HASH
 from napari_nunext.store.tables import schema
 from napari_nunext.store.tables.version_2 import keep_windows_as_arrays
+from napari_nunext.store.tables.version_3 import keep_answers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 SOFTWARE = f"napari-nunext {__version__}"
 
-STEPS: Mapping[int, Step] = {2: keep_windows_as_arrays}
+STEPS: Mapping[int, Step] = {2: keep_windows_as_arrays, 3: keep_answers}
 """The step that leads to each version after the first."""
 
 

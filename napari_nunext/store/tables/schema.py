@@ -23,7 +23,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 metadata = MetaData()
 
@@ -130,6 +130,23 @@ run_hidden = Table(
     Column("uids", LargeBinary, nullable=False),
 )
 """Predictions that the server took back, as many as it did together, or that stand again."""
+
+answer = Table(
+    "answer",
+    metadata,
+    Column("position", Integer, primary_key=True),
+    Column("answer_id", String(36), nullable=False, unique=True),
+    Column("image_sha256", String(64), ForeignKey(image.c.sha256), nullable=False, index=True),
+    Column("asked_together", String(36)),
+    Column("annotator", Text, nullable=False),
+    Column("asked_utc", String(40), nullable=False),
+    Column("asked", Text, nullable=False),
+    Column("answered_by", Text, nullable=False),
+    Column("said", Text, nullable=False),
+    Column("evidence_uids", LargeBinary, nullable=False),
+    Column("evidence_xy", LargeBinary, nullable=False),
+)
+"""Answers to questions, each with all that made it; `store.answers` has the form."""
 
 event = Table(
     "event",
