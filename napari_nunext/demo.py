@@ -249,9 +249,10 @@ class ScriptedLoop:
 
     def _train(self) -> None:
         self._controller.learn.train(steps=TRAINING_STEPS)
+        learn = self._controller.learn.model
         ended = ("done", "failed", "stopped")  # it begins once the project was checked
-        self._wait("training", lambda m: m.training.phase in ended, 600)
-        training = self._model.training
+        self._wait("training", lambda _: learn.training.phase in ended, 600)
+        training = learn.training
         if training.phase != "done" or training.checkpoint is None:
             raise DemoError(training.words)
         first, last = np.mean(training.losses[:5]), np.mean(training.losses[-5:])
@@ -268,7 +269,7 @@ class ScriptedLoop:
 
     def _find_again(self) -> None:
         """The new checkpoint serves, and what people did outlives its search."""
-        checkpoint = self._model.training.checkpoint
+        checkpoint = self._controller.learn.model.training.checkpoint
         assert checkpoint is not None
         before = {uid: n.nucleus for uid, n in self._state.nuclei.items() if n.touched}
         self._controller.learn.use()

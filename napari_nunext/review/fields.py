@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from napari_nunext.core.nuclei import nuclei_in_words
 from napari_nunext.core.sentences import counted
 from napari_nunext.images import open_image
-from napari_nunext.review.model import Check, Harvest, OpenField, QueueItem
+from napari_nunext.review.model import OpenField, QueueItem
+from napari_nunext.review.shown.checks import Check
+from napari_nunext.review.shown.learn import Harvest
 from napari_nunext.store import ImageEntry
 from napari_nunext.store.exports.regions import complete_regions
 

@@ -8,11 +8,12 @@ of the review set attributes, and only on the main thread.
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from psygnal import SignalGroupDescriptor
 
+from napari_nunext.review.shown.resetting import reset
 from napari_nunext.review.table import NucleusTable
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from napari_nunext.core.image.source import ImageSource
     from napari_nunext.core.nuclei import Category
     from napari_nunext.review.drafts import Draft
-    from napari_nunext.review.outcome import Comparison, Lesson
+    from napari_nunext.review.shown.checks import Check
     from napari_nunext.serving.protocol import Health, ModelInfo
     from napari_nunext.store import FieldState, ImageEntry
     from napari_nunext.store.imports.outside import Role
@@ -56,10 +57,6 @@ belongs to a nucleus."""
 
 OutlineWay = Literal["click", "brush", "polygon"]
 """How outlines are corrected: clicks that a model answers, or drawn by hand."""
-
-TrainingPhase = Literal[
-    "idle", "exporting", "building", "training", "testing", "done", "failed", "stopped"
-]
 
 ItemStatus = Literal["waiting", "open", "done", "changed", "flagged", "unreadable"]
 """Not looked at yet, not accepted, accepted as it stands, accepted and changed since, marked for a
@@ -181,16 +178,6 @@ class SaveStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
-    """One line of the list that says whether training makes sense yet."""
-
-    passed: bool
-    words: str
-    needed: bool = True
-    """Whether training has to wait for it."""
-
-
-@dataclass(frozen=True, slots=True)
 class Checkup:
     """What is well and what is not, on the way to the model."""
 
@@ -214,49 +201,6 @@ class Checkup:
         if wrong:
             return f"{wrong} thing{'' if wrong == 1 else 's'} to mend."
         return "All is well." if self.checks else ""
-
-
-@dataclass(frozen=True, slots=True)
-class Harvest:
-    """What people have done so far, as training material: the counts of what is exported."""
-
-    corrections: int = 0
-    """Points in which the truth differs from what the models had shown."""
-    fields: int = 0
-    """Accepted fields and regions."""
-    nuclei: int = 0
-    checks: tuple[Check, ...] = ()
-
-    @property
-    def ready(self) -> bool:
-        """Whether there is anything to learn from."""
-        return bool(self.checks) and all(c.passed for c in self.checks if c.needed)
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingStatus:
-    """How the training is going."""
-
-    phase: TrainingPhase = "idle"
-    step: int = 0
-    steps: int = 0
-    losses: tuple[float, ...] = ()
-    """Loss at each reported step, oldest first."""
-    seconds_left: float | None = None
-    words: str = ""
-    checkpoint: Path | None = None
-    """The new model, once there is one."""
-    name: str = ""
-    """What people call it."""
-    lesson: Lesson | None = None
-    """What was exported to learn from, once it is."""
-    comparison: Comparison | None = None
-    """Figures before and after, once there are any."""
-
-    @property
-    def busy(self) -> bool:
-        """Whether it is under way."""
-        return self.phase in ("exporting", "building", "training", "testing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,8 +282,6 @@ class ReviewModel:
     run: RunStatus = field(default_factory=RunStatus)
     paused_search: PausedSearch | None = None
     save: SaveStatus = field(default_factory=SaveStatus)
-    harvest: Harvest = field(default_factory=Harvest)
-    training: TrainingStatus = field(default_factory=TrainingStatus)
     notice: Notice | None = None
     proposal: Proposal | None = None
     """What waits for an answer of the user; None where nothing does."""
@@ -352,10 +294,7 @@ class ReviewModel:
 
     def forget_project(self) -> None:
         """Show what is shown before a project is open; what belongs to the window stays."""
-        fresh = ReviewModel()
-        for shown in fields(self):
-            if shown.init and shown.name not in OF_WINDOW:
-                setattr(self, shown.name, getattr(fresh, shown.name))
+        reset(self, keep=OF_WINDOW)
 
     @property
     def table(self) -> NucleusTable:

@@ -239,14 +239,14 @@ def test_accepting_completes_the_whole_field_and_goes_on(
     queue = controller.model.queue
     assert (queue.index, queue.done) == (1, 1)
     assert [item.status for item in queue.items] == ["done", "open"]
-    assert (controller.model.harvest.fields, controller.model.harvest.nuclei) == (1, 1)
-    assert controller.model.harvest.ready
+    assert (controller.learn.model.harvest.fields, controller.learn.model.harvest.nuclei) == (1, 1)
+    assert controller.learn.model.harvest.ready
     controller.images.previous()
     (box,) = the_state(controller).complete
     assert box.as_tuple() == (0, 0, 80, 64)
     controller.decide.reopen()
     assert controller.model.queue.done == 0
-    assert not controller.model.harvest.ready
+    assert not controller.learn.model.harvest.ready
 
 
 def test_flags_and_comments_are_kept(opened: ReviewController) -> None:

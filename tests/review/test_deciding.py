@@ -71,18 +71,18 @@ def test_finding_after_accepting_takes_the_field_out_of_truth_until_it_is_accept
 ) -> None:
     search(opened, server, (10, 10))
     opened.decide.accept()
-    assert opened.model.harvest.fields == 1
+    assert opened.learn.model.harvest.fields == 1
     search(opened, server, (20, 20), (30, 30))
     assert state_of(opened).changed == (FIELD,)
     assert opened.model.queue.items[0].status == "changed"
-    assert opened.model.harvest.fields == 0
+    assert opened.learn.model.harvest.fields == 0
     assert decision(opened).label == "Accept field again"
     assert decision(opened).note == CHANGED_WORDS
     opened.export.training(tmp_path / "out")
     assert "changed since it was accepted" in words(opened)
     opened.decide.accept()
     assert opened.model.queue.items[0].status == "done"
-    assert (opened.model.harvest.fields, opened.model.harvest.nuclei) == (1, 2)
+    assert (opened.learn.model.harvest.fields, opened.learn.model.harvest.nuclei) == (1, 2)
     assert decision(opened).note == ""
 
 
@@ -227,11 +227,11 @@ def test_a_flagged_field_says_why_it_is_not_done(
     opened.decide.accept()
     opened.correct.flag()
     assert opened.model.queue.done == 0
-    assert opened.model.harvest.fields == 0
+    assert opened.learn.model.harvest.fields == 0
     assert decision(opened).note == FLAGGED_WORDS
     opened.correct.flag()
     assert opened.model.queue.done == 1
-    assert opened.model.harvest.fields == 1
+    assert opened.learn.model.harvest.fields == 1
 
 
 def test_accepting_again_what_is_accepted_writes_nothing(

@@ -106,8 +106,8 @@ def test_what_was_reviewed_on_other_pixels_is_neither_trained_on_nor_exported(
     field = reviewed.model.open_field
     Image.fromarray(field.source.read_region(field.box)[::-1].copy()).save(path)
     reviewed.learn.train()
-    assert reviewed.model.training.phase == "failed"
-    assert path.name in reviewed.model.training.words
+    assert reviewed.learn.model.training.phase == "failed"
+    assert path.name in reviewed.learn.model.training.words
     assert trainer.trained == []
     reviewed.export.training(tmp_path / "export")
     assert path.name in reviewed.model.notice.words
@@ -118,9 +118,9 @@ def test_a_model_without_a_folder_here_starts_a_small_new_one(
     reviewed: ReviewController, trainer: FakeTrainer, tmp_path: Path
 ) -> None:
     phases: list[str] = []
-    reviewed.model.events.training.connect(lambda status: phases.append(status.phase))
+    reviewed.learn.model.events.training.connect(lambda status: phases.append(status.phase))
     reviewed.learn.train()
-    status = reviewed.model.training
+    status = reviewed.learn.model.training
     assert phases[0] == "exporting"
     assert "building" in phases
     assert status.phase == "done"
@@ -179,7 +179,7 @@ def test_a_bundled_model_is_trained_further(
 
 def test_the_new_model_can_be_used_at_once(reviewed: ReviewController, server: FakeServer) -> None:
     reviewed.learn.train()
-    checkpoint = reviewed.model.training.checkpoint
+    checkpoint = reviewed.learn.model.training.checkpoint
     assert checkpoint is not None
     server.fake.offered = [*server.fake.offered, model_info(id=checkpoint.name, default=False)]
     reviewed.learn.use()
@@ -191,13 +191,13 @@ def test_a_training_that_fails_says_why_and_can_be_tried_again(
 ) -> None:
     trainer.error = TrainingError("Training failed: no space left")
     reviewed.learn.train()
-    assert (reviewed.model.training.phase, reviewed.model.training.words) == (
+    assert (reviewed.learn.model.training.phase, reviewed.learn.model.training.words) == (
         "failed",
         "Training failed: no space left",
     )
     trainer.error = None
     reviewed.learn.train()
-    assert reviewed.model.training.phase == "done"
+    assert reviewed.learn.model.training.phase == "done"
 
 
 def test_a_stopped_training_changes_nothing(
@@ -206,8 +206,8 @@ def test_a_stopped_training_changes_nothing(
     trainer.stopped = True
     trainer.error = TrainingError("Training was stopped.")
     reviewed.learn.train()
-    assert reviewed.model.training.phase == "stopped"
-    assert reviewed.model.training.checkpoint is None
+    assert reviewed.learn.model.training.phase == "stopped"
+    assert reviewed.learn.model.training.checkpoint is None
 
 
 @pytest.fixture
@@ -225,9 +225,9 @@ def test_both_models_are_tested_on_what_was_kept_aside(
     two_patients: ReviewController, trainer: FakeTrainer
 ) -> None:
     said: list[str] = []
-    two_patients.model.events.training.connect(lambda status: said.append(status.words))
+    two_patients.learn.model.events.training.connect(lambda status: said.append(status.words))
     two_patients.learn.train()
-    status = two_patients.model.training
+    status = two_patients.learn.model.training
     assert trainer.tested == ["small", status.checkpoint]
     assert "Testing the old model on 1 patient kept aside" in said
     assert "Testing the new model on 1 patient kept aside, field 1 of 1" in said
@@ -247,7 +247,7 @@ def test_with_one_patient_nothing_is_tested_and_it_says_so(
     reviewed: ReviewController, trainer: FakeTrainer
 ) -> None:
     reviewed.learn.train()
-    status = reviewed.model.training
+    status = reviewed.learn.model.training
     assert trainer.tested == []
     assert status.comparison.lines == ()
     assert status.lesson.kept_words.startswith("One patient only")
@@ -274,7 +274,7 @@ def test_a_worse_model_is_put_in_place_only_after_a_question(
 ) -> None:
     trainer.figures = [before, after]
     two_patients.learn.train()
-    checkpoint = two_patients.model.training.checkpoint
+    checkpoint = two_patients.learn.model.training.checkpoint
     assert checkpoint is not None
     server.fake.offered = [*server.fake.offered, model_info(id=checkpoint.name, default=False)]
     two_patients.learn.use()
@@ -292,7 +292,7 @@ def test_a_worse_model_that_is_chosen_from_the_list_is_asked_about_too(
 ) -> None:
     trainer.figures = [report(0.78), report(0.71)]
     two_patients.learn.train()
-    worse = two_patients.model.training.checkpoint.name
+    worse = two_patients.learn.model.training.checkpoint.name
     server.fake.offered = [*server.fake.offered, model_info(id=worse, default=False)]
     two_patients.find.connect()
     if project == "another":
@@ -311,7 +311,7 @@ def test_a_model_that_cannot_be_tested_is_not_lost(
 ) -> None:
     trainer.figures = [TrainingError("The test failed: no model 'small' here."), report(0.8)]
     two_patients.learn.train()
-    status = two_patients.model.training
+    status = two_patients.learn.model.training
     assert status.phase == "done"
     assert status.comparison.problem.startswith("The old model could not be tested here")
     (line,) = status.comparison.lines
@@ -320,7 +320,7 @@ def test_a_model_that_cannot_be_tested_is_not_lost(
     trainer.figures = [TrainingError("Training was stopped.")]
     trainer.stopped = True
     two_patients.learn.train()
-    status = two_patients.model.training
+    status = two_patients.learn.model.training
     assert (status.phase, status.comparison.lines) == ("done", ())
     assert status.comparison.problem == "The test was stopped: there are no figures."
 
@@ -341,7 +341,7 @@ def test_the_new_models_name_says_what_it_learned(
 ) -> None:
     reviewed.learn.train()
     assert trainer.names[0].startswith("new small + 1 field, ")
-    assert reviewed.model.training.name == trainer.names[0]
+    assert reviewed.learn.model.training.name == trainer.names[0]
 
 
 def test_an_export_is_counted_as_it_was_written(reviewed: ReviewController, tmp_path: Path) -> None:

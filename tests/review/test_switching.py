@@ -330,12 +330,13 @@ def test_what_runs_is_stopped_only_when_that_is_said(
     assert asked == ["Stop it and open"]
     assert controller.model.project == a / "review.nunext"
     assert len(controller.model.state.nuclei) == 1
-    controller.model.training = dataclasses.replace(controller.model.training, phase="training")
+    learn = controller.learn.model
+    learn.training = dataclasses.replace(learn.training, phase="training")
     controller.open.project(b / "review.nunext")
     assert "training is running" in controller.model.notice.words
     controller.model.notice.action()
     assert controller.model.project == b / "review.nunext"
-    assert controller.model.training.phase == "idle"
+    assert learn.training.phase == "idle"
 
 
 def test_a_project_is_not_left_before_all_of_it_is_saved(

@@ -69,7 +69,7 @@ def figures(checkpoint, export, out) -> DetectionReport:
 
 def test_before_and_after_are_the_figures_that_evaluate_gives(reviewed, tmp_path):
     reviewed.learn.train(steps=2)
-    status = reviewed.model.training
+    status = reviewed.learn.model.training
     assert (status.phase, status.words) == ("done", "The new model is ready")
     export = tmp_path / "export"
     reviewed.export.training(export)
@@ -85,7 +85,7 @@ def test_before_and_after_are_the_figures_that_evaluate_gives(reviewed, tmp_path
 
 def test_the_new_model_has_its_name_and_chose_nothing_by_what_was_kept_aside(reviewed):
     reviewed.learn.train(steps=1)
-    status = reviewed.model.training
+    status = reviewed.learn.model.training
     made = read_description(status.checkpoint)
     assert made.name == status.name
     assert made.name.startswith("NuNext small + 1 field, ")

@@ -10,8 +10,8 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_nunext.core.scores.metrics import DetectionReport, DetectionScore
-from napari_nunext.review.model import TrainingStatus
 from napari_nunext.review.outcome import Comparison, Lesson
+from napari_nunext.review.shown.learn import TrainingStatus
 from napari_nunext.ui.dock import IMPROVE, WIDTH_PX
 from napari_nunext.ui.widgets.figures_table import NO_FIGURE, FiguresTable
 from napari_nunext.ui.widgets.model_chooser import ModelChooser, elision
@@ -77,7 +77,7 @@ def test_the_table_says_how_points_were_matched_and_gives_f1_by_the_other_way_to
 
 def test_the_tab_says_before_and_after_and_on_what(app: App) -> None:
     app.dock.show_tab(IMPROVE)
-    app.controller.model.training = DONE
+    app.controller.learn.model.training = DONE
     panel = app.dock.improve
     card = panel.outcome
     assert card._table.isVisible()
@@ -86,16 +86,18 @@ def test_the_tab_says_before_and_after_and_on_what(app: App) -> None:
     assert card._kept.text() == "Tested on 2 patients kept aside (3 fields, 100 nuclei)."
     assert not card._problem.isVisible()
     assert panel.minimumSizeHint().width() <= WIDTH_PX
-    app.controller.model.training = replace(
+    app.controller.learn.model.training = replace(
         DONE, comparison=Comparison(problem="The test was stopped.")
     )
     assert not card._table.isVisible()
     assert not card._kept.isVisible()
     assert card._problem.text() == "The test was stopped."
-    app.controller.model.training = replace(DONE, lesson=Lesson(9, 903), comparison=Comparison())
+    app.controller.learn.model.training = replace(
+        DONE, lesson=Lesson(9, 903), comparison=Comparison()
+    )
     assert not card._table.isVisible()
     assert card._kept.text().startswith("One patient only")
-    app.controller.model.training = TrainingStatus()
+    app.controller.learn.model.training = TrainingStatus()
     assert not card.isVisible()
     assert not panel._learned.isVisible()
 

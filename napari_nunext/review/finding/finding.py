@@ -13,7 +13,8 @@ from napari_nunext.review.colors import in_free_colors
 from napari_nunext.review.finding.checkup import examine
 from napari_nunext.review.finding.pausing import PauseWatch, paused_run
 from napari_nunext.review.finding.search import Search, Wanted
-from napari_nunext.review.model import Check, Checkup, Notice, RunStatus, ServerStatus
+from napari_nunext.review.model import Checkup, Notice, RunStatus, ServerStatus
+from napari_nunext.review.shown.checks import Check
 from napari_nunext.store import events
 
 if TYPE_CHECKING:

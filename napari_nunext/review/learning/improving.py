@@ -16,16 +16,17 @@ from napari_nunext.review.fields import harvest
 from napari_nunext.review.learning.comparing import compare, lesson_of
 from napari_nunext.review.learning.model_names import NEW, folder_name, model_name
 from napari_nunext.review.learning.training import FIRST, FURTHER, Trainer, TrainingStep
-from napari_nunext.review.model import Harvest, Notice, TrainingStatus
+from napari_nunext.review.model import Notice
+from napari_nunext.review.shown.learn import Harvest, LearnModel, TrainingStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_nunext.review.exporting import Exporter
     from napari_nunext.review.finding.finding import Finder
-    from napari_nunext.review.model import TrainingPhase
     from napari_nunext.review.outcome import Comparison
     from napari_nunext.review.session import Session
+    from napari_nunext.review.shown.learn import TrainingPhase
     from napari_nunext.serving.protocol import ModelInfo
 
 CHECKPOINT_FILE = "nunext.json"
@@ -60,7 +61,9 @@ class Improver:
     ) -> None:
         self._bundled = bundled
         self._session = session
-        self._model = session.model
+        self.model = LearnModel()
+        """What the panels show of it."""
+        self._review = session.model
         self._finder = finder
         self._exporter = exporter
         self._models_dir = models_dir
@@ -73,6 +76,7 @@ class Improver:
 
     def _forget(self) -> None:
         self._trainer = None
+        self.model.forget_project()
 
     def refresh(self) -> None:
         """Count again what there is to learn from."""
@@ -84,7 +88,7 @@ class Improver:
         )
 
     def _take_harvest(self, counted: Harvest) -> None:
-        self._model.harvest = counted
+        self.model.harvest = counted
 
     def train(self, steps: int | None = None) -> None:
         """Train the chosen model further; a small new one where it has no weights here."""
@@ -93,12 +97,12 @@ class Improver:
         self._session.soundness.before(lambda: self._train(steps), "Train all the same")
 
     def _train(self, steps: int | None) -> None:
-        if self._model.training.busy:
+        if self.model.training.busy:
             return
         trainer = self._trainer = self._make_trainer()
-        self._model.training = TrainingStatus("exporting", words="Gathering the accepted fields")
+        self.model.training = TrainingStatus("exporting", words="Gathering the accepted fields")
         # What nobody has sorted teaches where nuclei are: it needs no category of its own.
-        names = [c.name for c in self._model.categories if c.name != UNCATEGORISED]
+        names = [c.name for c in self._review.categories if c.name != UNCATEGORISED]
         base, chosen = self._base_checkpoint(), self._chosen()
         missing = names if base is None else self._unknown_to_the_model(names)
         self._session.background.run(
@@ -109,14 +113,14 @@ class Improver:
         """Stop the training; the models stay as they are."""
         if self._trainer is None:
             return
-        if self._model.training.busy:  # it ends after the step that it is at
+        if self.model.training.busy:  # it ends after the step that it is at
             words = "Stopping\N{HORIZONTAL ELLIPSIS}"
-            self._model.training = replace(self._model.training, words=words, seconds_left=None)
+            self.model.training = replace(self.model.training, words=words, seconds_left=None)
         self._trainer.stop()
 
     def use(self) -> None:
         """Make the new model the one that finds nuclei; asks first where it is worse."""
-        checkpoint = self._model.training.checkpoint
+        checkpoint = self.model.training.checkpoint
         if checkpoint is not None:
             self.choose(checkpoint.name)
 
@@ -126,26 +130,26 @@ class Improver:
         However it is chosen, from the list or by the button of a training, it is asked here.
         """
         question = self._questions.get(model_id, "")
-        if not question or model_id == self._model.model_id:
+        if not question or model_id == self._review.model_id:
             self._take(model_id)
             return
         self._session.notify(Notice(question, "warning", "Use it", lambda: self._take(model_id)))
 
     def _take(self, model_id: str) -> None:
         """Use a model: at once where it is offered, else as soon as it is."""
-        if any(m.id == model_id and m.problem is None for m in self._model.models):
+        if any(m.id == model_id and m.problem is None for m in self._review.models):
             self._finder.choose_model(model_id)
         else:
             self._finder.want_model(model_id)
 
     def _base_checkpoint(self) -> Path | None:
         """The folder of the chosen model, where it is on this machine and has weights."""
-        name = self._model.model_id
+        name = self._review.model_id
         folders = [parent / name for parent in (self._models_dir, self._bundled)] if name else []
         return next((f for f in folders if (f / CHECKPOINT_FILE).is_file()), None)
 
     def _chosen(self) -> ModelInfo | None:
-        return next((m for m in self._model.models if m.id == self._model.model_id), None)
+        return next((m for m in self._review.models if m.id == self._review.model_id), None)
 
     def _unknown_to_the_model(self, names: list[str]) -> list[str]:
         """Those categories that the chosen model cannot say yet."""
@@ -198,7 +202,7 @@ class Improver:
         return frozenset(e.sha256 for e in self._session.project.images() if e.patient is None)
 
     def _taken_names(self) -> frozenset[str]:
-        return frozenset(model.name for model in self._model.models)
+        return frozenset(model.name for model in self._review.models)
 
     def _say(self, phase: TrainingPhase, words: str) -> None:
         self._show(phase=phase, words=words)
@@ -207,7 +211,7 @@ class Improver:
         """Change the status that is shown; from any thread."""
 
         def show() -> None:
-            self._model.training = replace(self._model.training, **changes)
+            self.model.training = replace(self.model.training, **changes)
 
         self._session.background.on_main(show)
 
@@ -215,8 +219,8 @@ class Improver:
         self._session.background.on_main(lambda: self._show_step(step))
 
     def _show_step(self, step: TrainingStep) -> None:
-        old = self._model.training
-        self._model.training = replace(
+        old = self.model.training
+        self.model.training = replace(
             old,
             phase="training",
             step=step.step,
@@ -229,22 +233,22 @@ class Improver:
     def _trained(self, made: tuple[Path, Comparison]) -> None:
         checkpoint, comparison = made
         self._questions[checkpoint.name] = comparison.question
-        self._model.training = replace(
-            self._model.training,
+        self.model.training = replace(
+            self.model.training,
             phase="done",
             words="The new model is ready",
             checkpoint=checkpoint,
             comparison=comparison,
             seconds_left=None,
         )
-        if self._model.server.phase == "ready":
+        if self._review.server.phase == "ready":
             self._finder.connect()  # so that it can be chosen
 
     def _failed(self, error: BaseException) -> None:
         stopped = self._trainer is not None and self._trainer.stopped
         words = "Stopped; nothing was changed" if stopped else in_words(error).words
         phase: TrainingPhase = "stopped" if stopped else "failed"
-        self._model.training = replace(self._model.training, phase=phase, words=words)
+        self.model.training = replace(self.model.training, phase=phase, words=words)
 
 
 def _name(model: ModelInfo | None) -> str:

@@ -16,7 +16,8 @@ from napari_nunext.ui.widgets.theme import SPACE_PX, icon
 if TYPE_CHECKING:
     from napari_nunext.review.connections import Connections
     from napari_nunext.review.controller import ReviewController
-    from napari_nunext.review.model import Check, Harvest, TrainingStatus
+    from napari_nunext.review.shown.checks import Check
+    from napari_nunext.review.shown.learn import Harvest, TrainingStatus
     from napari_nunext.ui.widgets.theme import Palette
 
 
@@ -42,6 +43,7 @@ class ImprovePanel(QWidget):
         super().__init__()
         self._controller = controller
         self._model = controller.model
+        self._learn = controller.learn.model
         self._palette = palette
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -52,18 +54,18 @@ class ImprovePanel(QWidget):
         layout.addWidget(self._make_harvest_card())
         layout.addWidget(self._make_training_card())
         layout.addStretch(1)
-        connections.call(self._show_harvest, self._model.events.harvest)
-        connections.call(self._show_training, self._model.events.training)
+        connections.call(self._show_harvest, self._learn.events.harvest)
+        connections.call(self._show_training, self._learn.events.training)
         connections.call(self._show_outcome, self._model.events.model_id)
-        self._show_harvest(self._model.harvest)
-        self._show_training(self._model.training)
+        self._show_harvest(self._learn.harvest)
+        self._show_training(self._learn.training)
 
     def set_palette(self, palette: Palette) -> None:
         """Follow the theme."""
         self._palette = palette
         self._plot.set_palette(palette)
         self._bar.set_palette(palette)
-        self._show_harvest(self._model.harvest)
+        self._show_harvest(self._learn.harvest)
 
     def _make_harvest_card(self) -> QWidget:
         card = Card("WHAT YOU TAUGHT")
@@ -113,12 +115,12 @@ class ImprovePanel(QWidget):
         for check in harvest.checks:
             self._checks.addWidget(CheckLine(check, self._palette))
         self._export.setEnabled(harvest.ready)
-        self._show_training(self._model.training)
+        self._show_training(self._learn.training)
 
     def _show_training(self, status: TrainingStatus) -> None:
         self._train.setVisible(not status.busy)
         self._train.setText("Train again" if status.phase == "done" else "Train")
-        self._train.setEnabled(self._model.harvest.ready)
+        self._train.setEnabled(self._learn.harvest.ready)
         self._progress.setVisible(status.phase != "idle")
         self._stop.setVisible(status.busy)
         self._bar.setVisible(status.busy)
@@ -133,4 +135,4 @@ class ImprovePanel(QWidget):
         self._show_outcome()
 
     def _show_outcome(self) -> None:
-        self.outcome.show_outcome(self._model.training, self._model.model_id)
+        self.outcome.show_outcome(self._learn.training, self._model.model_id)

@@ -10,7 +10,7 @@ from napari_nunext.ui.widgets.controls import Card, Text, button
 from napari_nunext.ui.widgets.figures_table import FiguresTable
 
 if TYPE_CHECKING:
-    from napari_nunext.review.model import TrainingStatus
+    from napari_nunext.review.shown.learn import TrainingStatus
 
 
 class OutcomeCard(Card):
