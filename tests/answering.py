@@ -1,4 +1,4 @@
-"""An OpenAI-compatible server in a thread, which says what a test tells it."""
+"""Answerers for tests: a server in a thread, which says what it is told, and a small folder."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
+
+from napari_nunext.models.families import ModelSize
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 EXACT = "<think>many small dark nuclei</think><answer>lymphocyte</answer>"
 MODEL = "vlm"
@@ -136,3 +141,34 @@ def chat_server():
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+SMALL = ModelSize(
+    patch_px=14,
+    merge=2,
+    vision_width=32,
+    vision_layers=2,
+    vision_heads=1,
+    width=64,
+    layers=2,
+    heads=2,
+    kv_heads=1,
+)
+
+
+def small_answerer(folder: Path, family: str = "qwen2_5_vl") -> Path:
+    """A vision-language model in a folder: random, but not indifferent to its picture."""
+    import torch
+
+    from napari_nunext.models.checkpoints.build import build_checkpoint
+    from napari_nunext.models.checkpoints.loading import load_checkpoint, save_checkpoint
+
+    build_checkpoint(folder.with_name("raw"), family=family, size=SMALL, window_px=56)
+    built = load_checkpoint(folder.with_name("raw"), device="cpu", dtype=torch.float32)
+    generator = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for parameter in built.model.parameters():
+            if parameter.ndim > 1:
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.15)
+    save_checkpoint(folder, built.model, built.windows.processor, built.description)
+    return folder

@@ -16,7 +16,7 @@ from napari_nunext.core.process.precision import PRECISION_HELP, PRECISIONS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from napari_nunext.core.answers.answerer import AnswererAddress
+    from napari_nunext.core.answers.answerer import AnswererPlace
     from napari_nunext.core.process.vllm_address import VllmAddress
     from napari_nunext.serving.settings import ServerSettings
 
@@ -60,9 +60,9 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
         "--answerer",
         action="append",
         default=[],
-        metavar="NAME=URL#MODEL",
-        help="a model of an OpenAI-compatible server, to be asked questions (see docs/ask.md); "
-        "its key is taken from NAPARI_NUNEXT_KEY_NAME; may be given several times",
+        metavar="NAME=URL#MODEL|FOLDER",
+        help="a model of an OpenAI-compatible server, or in a folder, to be asked questions (see "
+        "docs/ask.md); a server's key is taken from NAPARI_NUNEXT_KEY_NAME; may be given again",
     )
 
     vllm = parser.add_argument_group("a checkpoint that runs in vLLM (see docs/vllm.md)")
@@ -219,22 +219,41 @@ def _settings(args: argparse.Namespace) -> ServerSettings:
     )
 
 
-def answerers(texts: Sequence[str]) -> tuple[AnswererAddress, ...]:
-    """The answerers that a command line names, each with its key.
+def answerers(texts: Sequence[str]) -> tuple[AnswererPlace, ...]:
+    """The answerers that a command line names: servers with their keys, folders that are there.
 
     Raises
     ------
     InputError
         If one cannot be used, or two have one name.
     """
+    from napari_nunext.core.answers.answerer import parse_answerer
+
+    found = [parse_answerer(text) for text in texts]
+    if len({place.name for place in found}) < len(found):
+        raise InputError("Two answerers have one name. Give each its own.")
+    return tuple(_at_hand(place) for place in found)
+
+
+def _at_hand(place: AnswererPlace) -> AnswererPlace:
     from napari_nunext.core.answers.answerer import AnswererAddress
 
-    found = [AnswererAddress.parse(text) for text in texts]
-    if len({address.name for address in found}) < len(found):
-        raise InputError("Two answerers have one name. Give each its own.")
-    return tuple(
-        replace(address, key=os.environ.get(address.key_variable) or None) for address in found
+    if isinstance(place, AnswererAddress):
+        return replace(place, key=os.environ.get(place.key_variable) or None)
+    return replace(
+        place, folder=_folder(place.folder), adapter=place.adapter and _folder(place.adapter)
     )
+
+
+def _folder(path: Path) -> Path:
+    """A folder of an answerer, wherever this process and its children go."""
+    folder = path.expanduser().resolve()
+    if not folder.is_dir():
+        raise InputError(
+            f"There is no folder {path} for an answerer. Correct its path; an address of a server "
+            "begins with http:// or https://."
+        )
+    return folder
 
 
 def _limit(text: str) -> tuple[str, float]:

@@ -37,7 +37,7 @@ class AnswererInfo(Message):
     id: str
     """What requests name."""
     model: str
-    """As its own server names it."""
+    """As its own server names it, or its folder's name."""
     host: str
     """Where pictures are sent."""
     local: bool

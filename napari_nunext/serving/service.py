@@ -57,7 +57,7 @@ class Service:
         self.settings = settings
         self.images = ImageStore(settings.image_store_bytes, settings.max_image_pixels)
         self.metrics = Metrics()
-        self._shelf = Shelf(catalog, Answerers(settings.answerers))
+        self._shelf = Shelf(catalog, Answerers(settings.answerers, precision=settings.precision))
         self._desk = Desk(settings, self.metrics)
         self._worker = self._desk.worker
         self.kinds: list[Kind[Any]] = [kind(self._shelf, self.metrics) for kind in KINDS]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_nunext.core.answers.answerer import AnswererAddress
+from napari_nunext.core.answers.answerer import AnswererPlace, answerer_from_json
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.process.precision import PRECISIONS
 from napari_nunext.core.process.vllm_address import VllmAddress
@@ -107,8 +107,8 @@ class ServerSettings:
     """Load the default detector at once, so that the first run need not wait for it."""
     vllm: VllmAddress | None = None
     """A vLLM whose models are served beside the others."""
-    answerers: tuple[AnswererAddress, ...] = field(default=(), repr=False)
-    """Models of other servers that answer questions."""
+    answerers: tuple[AnswererPlace, ...] = field(default=(), repr=False)
+    """Models that answer questions, in other servers or in folders."""
     died: str = ""
     """In words, how the server ended that this one replaces."""
     secret: str = field(init=False, repr=False)
@@ -160,7 +160,7 @@ class ServerSettings:
         answerers = values.pop("answerers")
         return cls(
             **values,
-            answerers=tuple(AnswererAddress.from_json(each) for each in answerers),
+            answerers=tuple(answerer_from_json(each) for each in answerers),
             keys_file=None if keys_file is None else Path(keys_file),
             vllm=None if vllm is None else VllmAddress.from_json(vllm),
         )

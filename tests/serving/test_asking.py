@@ -277,6 +277,15 @@ def test_the_command_line_gives_each_answerer_its_own_key(monkeypatch):
         answerers(["a=http://h/v1#m", "a=http://h/v1#n"])
 
 
+def test_the_command_line_finds_folders_wherever_the_server_starts(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "vlm").mkdir()
+    (place,) = answerers(["near=vlm,adapter=vlm"])
+    assert (place.folder, place.adapter) == (tmp_path / "vlm", tmp_path / "vlm")
+    with pytest.raises(InputError, match=r"no folder 127\.0.* for an answerer.*http://"):
+        answerers(["far=127.0.0.1:1/v1#m"])
+
+
 def test_settings_bring_answerers_to_another_process_and_show_no_key():
     settings = ServerSettings(answerers=(AnswererAddress("a", "http://h/v1", "m", key=KEY),))
     assert ServerSettings.from_json(settings.to_json()).answerers == settings.answerers

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass, field
-from typing import Any, get_args
+from pathlib import Path
+from typing import Any, TypeAlias, get_args
 from urllib.parse import urlsplit
 
 from napari_nunext.core.answers.boxes import BoxConvention
@@ -12,53 +13,36 @@ from napari_nunext.core.answers.budget import PATCH_PX
 from napari_nunext.core.answers.reply import Thought
 from napari_nunext.core.errors import InputError
 
-_FORM = "NAME=URL#MODEL, or NAME=URL#MODEL,option,option=value"
+_FORM = "NAME=URL#MODEL or NAME=FOLDER, with ,option or ,option=value behind it"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 OWN_NAMES = ("counts",)
 """Names that no answerer of a server may take."""
 
 
 @dataclass(frozen=True, slots=True)
-class AnswererAddress:
-    """A model of an OpenAI-compatible server, and its ways.
+class AnswererWays:
+    """What an answerer is called, and what its words mean.
 
     Raises
     ------
     InputError
-        If the name, the address or a convention cannot be used.
+        If the name or a convention cannot be used.
     """
 
     name: str
     """What requests name it by."""
-    url: str
-    """Up to ``/v1``, as such servers say it."""
-    model: str
-    """As that server names it."""
-    may_train: bool = False
+    may_train: bool = field(default=False, kw_only=True)
     """Whether its answers may be learned from. Many licences forbid it, so it has to be said."""
-    boxes: BoxConvention = "pixels"
-    thought: Thought = "tags"
-    patch_px: int = PATCH_PX
+    boxes: BoxConvention = field(default="pixels", kw_only=True)
+    thought: Thought = field(default="tags", kw_only=True)
+    patch_px: int = field(default=PATCH_PX, kw_only=True)
     """Side of one image token."""
-    key: str | None = field(default=None, repr=False)
-    """What the server wants as its API key. Never kept, nor part of any message."""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name) or self.name in OWN_NAMES:
             raise InputError(
                 f"{self.name!r} cannot be the name of an answerer; expected letters, digits, and "
                 f". _ - between them, and not {' or '.join(OWN_NAMES)}."
-            )
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or not self.model:
-            raise InputError(
-                f"The answerer {self.name} has no address and model; expected {_FORM}, for example "
-                "qwen=http://127.0.0.1:11434/v1#qwen2.5vl."
-            )
-        if parts.username or parts.password or parts.query:
-            raise InputError(
-                f"The address of {self.name} holds more than a place. Give its key in the "
-                f"environment, as {self.key_variable}."
             )
         for what, value, known in (
             ("boxes", self.boxes, get_args(BoxConvention)),
@@ -71,6 +55,38 @@ class AnswererAddress:
         if not 1 <= self.patch_px <= 224:
             raise InputError(f"{self.name} has patch_px={self.patch_px}; expected 1 to 224.")
 
+
+@dataclass(frozen=True, slots=True)
+class AnswererAddress(AnswererWays):
+    """A model of an OpenAI-compatible server.
+
+    Raises
+    ------
+    InputError
+        As `AnswererWays`, and if the address cannot be used.
+    """
+
+    url: str
+    """Up to ``/v1``, as such servers say it."""
+    model: str
+    """As that server names it."""
+    key: str | None = field(default=None, repr=False, kw_only=True)
+    """What the server wants as its API key. Never kept, nor part of any message."""
+
+    def __post_init__(self) -> None:
+        AnswererWays.__post_init__(self)
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or not self.model:
+            raise InputError(
+                f"The answerer {self.name} has no address and model; expected {_FORM}, for example "
+                "qwen=http://127.0.0.1:11434/v1#qwen2.5vl."
+            )
+        if parts.username or parts.password or parts.query:
+            raise InputError(
+                f"The address of {self.name} holds more than a place. Give its key in the "
+                f"environment, as {self.key_variable}."
+            )
+
     @property
     def key_variable(self) -> str:
         """The environment variable that holds its key."""
@@ -81,33 +97,85 @@ class AnswererAddress:
         """Where pictures go."""
         return urlsplit(self.url).hostname or ""
 
-    @classmethod
-    def parse(cls, text: str) -> AnswererAddress:
-        """From ``NAME=URL#MODEL,may_train,boxes=thousand,thought=gemma,patch_px=32``."""
-        name, _, rest = text.partition("=")
-        url, _, rest = rest.partition("#")
-        model, *options = rest.split(",")
-        given: dict[str, Any] = {}
-        for option in options:
-            key, _, value = option.partition("=")
-            if key == "may_train" and value in ("", "yes", "no"):
-                given[key] = value != "no"
-            elif key in ("boxes", "thought"):
-                given[key] = value
-            elif key == "patch_px" and value.isdecimal():
-                given[key] = int(value)
-            else:
-                raise InputError(
-                    f"{option!r} is no option of an answerer; expected may_train, boxes=, thought= "
-                    f"or patch_px=, as in {_FORM}."
-                )
-        return cls(name.strip(), url.strip().rstrip("/"), model.strip(), **given)
-
     def to_json(self) -> dict[str, Any]:
         """All of it, the key too, for another process of ours."""
         return asdict(self)
 
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> AnswererAddress:
-        """What `to_json` wrote."""
-        return cls(**data)
+
+@dataclass(frozen=True, slots=True)
+class AnswererFolder(AnswererWays):
+    """A model in a folder of this machine, which the model server runs itself.
+
+    Raises
+    ------
+    InputError
+        As `AnswererWays`.
+    """
+
+    folder: Path
+    """Of a vision-language model, as transformers saves it."""
+    adapter: Path | None = field(default=None, kw_only=True)
+    """Of additions to it, as PEFT saves them."""
+
+    @property
+    def model(self) -> str:
+        """The folder's name, and the adapter's; callers hear of no path."""
+        return "+".join(each.name for each in (self.folder, self.adapter) if each is not None)
+
+    @property
+    def host(self) -> str:
+        """Pictures stay where they are."""
+        return "localhost"
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, for another process of ours."""
+        adapter = None if self.adapter is None else str(self.adapter)
+        return asdict(self) | {"folder": str(self.folder), "adapter": adapter}
+
+
+AnswererPlace: TypeAlias = AnswererAddress | AnswererFolder
+"""Where an answerer is: in a server, or in a folder."""
+
+
+def parse_answerer(text: str) -> AnswererPlace:
+    """From what a command line says of it.
+
+    ``NAME=URL#MODEL,may_train,boxes=thousand,thought=gemma,patch_px=32``, or
+    ``NAME=FOLDER,adapter=FOLDER`` with the same options. What has ``://`` in it is an address.
+
+    Raises
+    ------
+    InputError
+        If it has neither form, or something in it cannot be used.
+    """
+    name, _, rest = text.partition("=")
+    where, *options = rest.split(",")
+    is_address = "://" in where
+    given: dict[str, Any] = {}
+    for option in options:
+        key, _, value = option.partition("=")
+        if key == "may_train" and value in ("", "yes", "no"):
+            given[key] = value != "no"
+        elif key in ("boxes", "thought"):
+            given[key] = value
+        elif key == "patch_px" and value.isdecimal():
+            given[key] = int(value)
+        elif key == "adapter" and value and not is_address:
+            given[key] = Path(value.strip())
+        else:
+            raise InputError(
+                f"{option!r} is no option of an answerer; expected may_train, boxes=, thought=, "
+                f"patch_px= or, of a folder, adapter=, as in {_FORM}."
+            )
+    if is_address or not where.strip():
+        url, _, model = where.partition("#")
+        return AnswererAddress(name.strip(), url.strip().rstrip("/"), model.strip(), **given)
+    return AnswererFolder(name.strip(), Path(where.strip()), **given)
+
+
+def answerer_from_json(data: dict[str, Any]) -> AnswererPlace:
+    """What either's `to_json` wrote."""
+    if "url" in data:
+        return AnswererAddress(**data)
+    paths = {name: data[name] and Path(data[name]) for name in ("folder", "adapter")}
+    return AnswererFolder(**data | paths)

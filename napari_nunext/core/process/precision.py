@@ -6,4 +6,4 @@ from typing import Literal, TypeAlias, get_args
 
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-PRECISION_HELP = "arithmetic of detectors (default: auto, by what the processor has units for)"
+PRECISION_HELP = "arithmetic of models (default: auto, by what the processor has units for)"

@@ -1,6 +1,8 @@
 """Models that answer questions about a picture in words.
 
 Inside: `answerer` is what each of them offers, `chat` asks any server that speaks OpenAI's chat
-interface, `picture` cuts what is sent. It may import `core`. The next one is a module that offers
-what `answerer.Answerer` asks for.
+interface, `folder` a model of this process, which `loaded` brings into memory and `stepwise` runs a
+token at a time; `picture` cuts what is shown. It may import `core`, and
+what loads and decodes checkpoints. The next one is a module that offers what `answerer.Answerer`
+asks for.
 """

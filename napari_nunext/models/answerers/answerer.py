@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_nunext.core.answers.answerer import AnswererAddress
+    from napari_nunext.core.answers.answerer import AnswererPlace
 
 Finish: TypeAlias = Literal["stop", "length", "broken", "cancelled"]
 """How a reply ended: by itself, at the most tokens, by a server that broke off, or by a person."""
@@ -43,14 +43,21 @@ class Ended:
     prompt_tokens: int | None = None
     output_tokens: int | None = None
     """As the server counted them; None where it does not tell."""
+    image_tokens: int | None = None
+    """Those of the picture among the prompt's; None where it does not tell them apart."""
 
 
 class Answerer(Protocol):
     """Answers questions about pictures."""
 
     @property
-    def address(self) -> AnswererAddress:
+    def address(self) -> AnswererPlace:
         """What it is, and its ways."""
+        ...
+
+    @property
+    def apart(self) -> bool:
+        """Whether another process does the work: then it takes no turn among our models."""
         ...
 
     def problem(self) -> str | None:
@@ -88,5 +95,11 @@ class Answerer(Protocol):
             If it cannot be reached, or has too much to do; before anything was said.
         RequestRejectedError
             If it refuses, or is no such server.
+        CheckpointError
+            If it is a folder whose model cannot be brought into memory.
         """
+        ...
+
+    def close(self) -> None:
+        """Stop whatever is under way, from any thread."""
         ...

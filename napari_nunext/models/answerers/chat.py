@@ -50,6 +50,8 @@ class ChatAnswerer:
         Longest pause within an answer.
     """
 
+    apart = True
+
     def __init__(
         self,
         address: AnswererAddress,

@@ -55,6 +55,16 @@ def check_weight_files(folder: Path) -> None:
         )
 
 
+def check_adapter_files(folder: Path) -> None:
+    """Raise `CheckpointError` unless `folder` holds additions that PEFT wrote as safetensors."""
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        if not (folder / name).is_file():
+            raise CheckpointError(
+                f"{folder.name} has no {name}. Name the folder of a LoRA adapter, as PEFT writes "
+                "it."
+            )
+
+
 def check_token_ids(folder: Path, codec: Codec) -> None:
     """Raise `CheckpointError` unless the tokenizer in `folder` has every token at the codec's id.
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError
 from transformers import AutoModelForImageTextToText
 from transformers.utils import logging as transformers_logging
 
@@ -151,11 +150,12 @@ def load_weights(
                     folder,
                     local_files_only=True,
                     use_safetensors=True,
+                    trust_remote_code=False,  # nor asks whether to
                     output_loading_info=True,
                     **options,
                 )
-    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
-        if isinstance(error, torch.OutOfMemoryError):
+    except Exception as error:  # transformers and those that it asks have errors of their own
+        if isinstance(error, torch.OutOfMemoryError | MemoryError):
             raise
         raise CheckpointError(
             f"{folder.name} cannot be loaded ({error}). Copy the checkpoint again."

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import napari_nunext
 from napari_nunext.core.codec import TOKENS_PER_POINT
 from napari_nunext.core.errors import InputError
+from napari_nunext.models.checkpoints.integrity import check_adapter_files
 from napari_nunext.models.vllm.names import KEY_VARIABLE, LOGPROBS_MODE, PLUGIN
 from napari_nunext.models.vllm.offer import check_served
 
@@ -37,7 +38,7 @@ class Launch:
     CheckpointError
         If vLLM cannot serve it.
     InputError
-        If an adapter is not a folder that PEFT wrote, or has the checkpoint's name.
+        If an adapter is not a folder that PEFT wrote as safetensors, or has the checkpoint's name.
     """
 
     folder: Path
@@ -49,11 +50,7 @@ class Launch:
     def __post_init__(self) -> None:
         check_served(self.folder)
         for name, folder in self.adapters.items():
-            if not (folder / "adapter_config.json").is_file():
-                raise InputError(
-                    f"{folder} has no adapter_config.json. Name the folder of a LoRA adapter, as "
-                    "PEFT writes it."
-                )
+            check_adapter_files(folder)
             if name == self.name:
                 raise InputError(
                     f"The adapter {name} has the checkpoint's own name. Choose another for it."

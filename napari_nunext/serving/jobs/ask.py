@@ -56,7 +56,7 @@ class Ask(Kind[AskRequest]):
             answerer.address.name,
             partial(self._steps, request, question, image, sent, answerer),
             unbegun=AskDone(answers=0, finish="cancelled"),
-            apart=True,
+            apart=answerer.apart,
         )
 
     def urgency(self, request: AskRequest) -> Urgency:
@@ -187,8 +187,13 @@ def _notes(sent: SentPicture, ended: Ended) -> list[str]:
         notes.append("The answer was cut off at the most tokens. Allow more of them.")
     elif ended.finish == "broken":
         notes.append("The answerer broke off in the middle of its answer. Ask again.")
+    if ended.image_tokens not in (None, sent.image_tokens):
+        notes.append(
+            f"The model made {ended.image_tokens} tokens of a picture that counts "
+            f"{sent.image_tokens}: it has resized it, and boxes may be off."
+        )
     # Prompt tokens are those of the picture and of the words.
-    if ended.prompt_tokens is not None and ended.prompt_tokens < sent.image_tokens:
+    elif ended.prompt_tokens is not None and ended.prompt_tokens < sent.image_tokens:
         notes.append(
             f"The answerer read {ended.prompt_tokens} tokens, fewer than the {sent.image_tokens} "
             "of the picture: it has shrunk it, and boxes may be off."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from napari_nunext.core.answers.answerer import AnswererAddress
 from napari_nunext.serving.addresses import is_loopback
 from napari_nunext.serving.ask_protocol import AnswererInfo
 from napari_nunext.serving.refusals import Refusal
@@ -12,9 +13,9 @@ from napari_nunext.serving.refusals import Refusal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_nunext.core.answers.answerer import AnswererAddress
+    from napari_nunext.core.answers.answerer import AnswererPlace
+    from napari_nunext.core.process.precision import Precision
     from napari_nunext.models.answerers.answerer import Answerer
-    from napari_nunext.models.answerers.chat import ChatAnswerer
 
 
 class Answerers:
@@ -22,16 +23,27 @@ class Answerers:
 
     Parameters
     ----------
-    addresses : sequence of AnswererAddress
+    places : sequence of AnswererPlace
         Each with a name of its own.
+    precision : {"auto", "float32", "bfloat16"}
+        Arithmetic of those in folders.
     """
 
-    def __init__(self, addresses: Sequence[AnswererAddress]) -> None:
-        self._answerers: dict[str, ChatAnswerer] = {}
-        if addresses:  # else nothing is to be imported before the server listens
+    def __init__(
+        self, places: Sequence[AnswererPlace] = (), *, precision: Precision = "auto"
+    ) -> None:
+        self._answerers: dict[str, Answerer] = {}
+        if places:  # else nothing is to be imported before the server listens
             from napari_nunext.models.answerers.chat import ChatAnswerer
+            from napari_nunext.models.answerers.folder import FolderAnswerer, InMemory
 
-            self._answerers = {address.name: ChatAnswerer(address) for address in addresses}
+            memory = InMemory(precision)
+            self._answerers = {
+                place.name: ChatAnswerer(place)
+                if isinstance(place, AnswererAddress)
+                else FolderAnswerer(place, memory)
+                for place in places
+            }
 
     def describe_all(self) -> list[AnswererInfo]:
         """Every answerer; asks each of their servers, all at once. Not for the loop's thread."""
@@ -63,7 +75,7 @@ class Answerers:
             answerer.close()
 
 
-def describe(address: AnswererAddress, problem: str | None = None) -> AnswererInfo:
+def describe(address: AnswererPlace, problem: str | None = None) -> AnswererInfo:
     """What callers are told of an answerer; never its key."""
     return AnswererInfo(
         id=address.name,

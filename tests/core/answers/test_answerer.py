@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from napari_nunext.core.answers.answerer import AnswererAddress
+from napari_nunext.core.answers.answerer import (
+    AnswererAddress,
+    AnswererFolder,
+    answerer_from_json,
+    parse_answerer,
+)
 from napari_nunext.core.errors import InputError
 
 
 def test_the_short_form_has_safe_choices():
-    address = AnswererAddress.parse("qwen=http://127.0.0.1:11434/v1/#qwen2.5vl:3b")
+    address = parse_answerer("qwen=http://127.0.0.1:11434/v1/#qwen2.5vl:3b")
     assert address == AnswererAddress("qwen", "http://127.0.0.1:11434/v1", "qwen2.5vl:3b")
     assert not address.may_train
     assert (address.boxes, address.thought) == ("pixels", "tags")
 
 
 def test_options_follow_the_model():
-    address = AnswererAddress.parse(
+    address = parse_answerer(
         "med-gemma=https://gpu.example.org:8000/v1#google/medgemma,may_train,"
         "boxes=thousand_y_first,thought=gemma,patch_px=32"
     )
@@ -32,8 +39,26 @@ def test_options_follow_the_model():
 
 def test_it_survives_its_way_to_another_process_and_is_never_shown_with_its_key():
     address = AnswererAddress("a", "http://h/v1", "m", key="secret")
-    assert AnswererAddress.from_json(json.loads(json.dumps(address.to_json()))) == address
+    assert answerer_from_json(json.loads(json.dumps(address.to_json()))) == address
     assert "secret" not in repr(address)
+
+
+def test_what_is_no_address_is_a_folder():
+    place = parse_answerer("path=models/patho-3b,adapter=lora/breast,boxes=thousand,may_train")
+    assert place == AnswererFolder(
+        "path",
+        Path("models/patho-3b"),
+        adapter=Path("lora/breast"),
+        boxes="thousand",
+        may_train=True,
+    )
+    assert answerer_from_json(json.loads(json.dumps(place.to_json()))) == place
+
+
+def test_callers_hear_of_a_folder_by_name_alone():
+    place = AnswererFolder("a", Path("/home/somebody/patho-3b"))
+    assert (place.model, place.host) == ("patho-3b", "localhost")
+    assert replace(place, adapter=Path("/home/somebody/breast")).model == "patho-3b+breast"
 
 
 @pytest.mark.parametrize(
@@ -51,9 +76,12 @@ def test_it_survives_its_way_to_another_process_and_is_never_shown_with_its_key(
         ("a=http://h/v1#m,patch_px=0", "expected 1 to 224"),
         ("a=http://h/v1#m,may_train=perhaps", "no option"),
         ("a=http://h/v1#m,colour=red", "no option"),
+        ("a=http://h/v1#m,adapter=there", "no option"),
+        ("a=there,adapter=", "no option"),
+        ("counts=there", "cannot be the name"),
     ],
 )
 def test_what_is_wrong_is_said(text, words):
     with pytest.raises(InputError, match=words) as caught:
-        AnswererAddress.parse(text)
+        parse_answerer(text)
     assert "secret" not in str(caught.value)

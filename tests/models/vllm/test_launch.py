@@ -18,7 +18,8 @@ from napari_nunext.models.vllm.names import KEY_VARIABLE
 def adapter(tmp_path):
     folder = tmp_path / "lora"
     folder.mkdir()
-    (folder / "adapter_config.json").write_text("{}")
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        (folder / name).write_text("{}")
     return folder
 
 
@@ -57,6 +58,9 @@ def test_adapters_are_served_by_name(built, adapter):
         Launch(built, {built.name: adapter})
     with pytest.raises(InputError, match=r"no adapter_config\.json"):
         Launch(built, {"sharper": built})
+    (adapter / "adapter_model.safetensors").rename(adapter / "adapter_model.bin")
+    with pytest.raises(InputError, match=r"no adapter_model\.safetensors"):
+        Launch(built, {"sharper": adapter})
 
 
 def test_a_family_that_vllm_lacks_is_refused(checkpoint):
