@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_nunext.core.scores.boxes import box_iou
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from numpy.typing import NDArray
 
     from napari_nunext.models.segmenter import ScoredMask
 
@@ -42,15 +42,6 @@ def resolve_overlaps(masks: Sequence[ScoredMask], iou: float = 0.5) -> tuple[int
     )
     kept: list[int] = []
     for i in order:
-        if not (_box_iou(boxes[i], boxes[kept]) > iou).any():
+        if not (box_iou(boxes[[i]], boxes[kept]) > iou).any():
             kept.append(i)
     return tuple(reversed(kept))
-
-
-def _box_iou(box: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
-    """IoU of one box x0, y0, x1, y1 with each of `others`, shape (N, 4). Gives shape (N,)."""
-    low = np.maximum(box[:2], others[:, :2])
-    high = np.minimum(box[2:], others[:, 2:])
-    common = np.clip(high - low, 0, None).prod(axis=1)
-    area = (box[2:] - box[:2]).prod()
-    return np.asarray(common / (area + (others[:, 2:] - others[:, :2]).prod(axis=1) - common))
