@@ -153,6 +153,19 @@ def table(claims: Sequence[Claim]) -> str:
     )
 
 
+def published(*folders: str) -> list[Path] | None:
+    """Folders of published data sets, beside the checkout or where `NAPARI_NUNEXT_DATA` says.
+
+    None, with a sentence, where one of them is missing.
+    """
+    root = Path(os.environ.get("NAPARI_NUNEXT_DATA") or REPO_ROOT.parent / "shared" / "data")
+    missing = [name for name in folders if not (root / name).is_dir()]
+    if missing:
+        print(f"{root} lacks {' and '.join(missing)}; set NAPARI_NUNEXT_DATA.")
+        return None
+    return [root / name for name in folders]
+
+
 def machine() -> dict[str, object]:
     """What the figures were measured on: processor, memory, and versions that matter."""
     memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

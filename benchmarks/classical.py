@@ -10,16 +10,14 @@ taken to show a median nucleus 7.5 um wide, which looks at the truth, as the pro
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from benchmarks._harness import REPO_ROOT, Claim, measure, report
+from benchmarks._harness import Claim, measure, published, report
 from napari_nunext.core.scores.metrics import DetectionCase, score_detections
 from napari_nunext.core.shapes.masks import label_image
 from napari_nunext.images import open_tile
@@ -28,6 +26,7 @@ from napari_nunext.models.classical.points import detect_nuclei
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -92,10 +91,10 @@ def mask_floor(root: Path) -> PanopticScore:
 
 def main() -> None:
     """Measure all of it."""
-    data = Path(os.environ.get("NAPARI_NUNEXT_DATA") or REPO_ROOT.parent / "shared" / "data")
-    brca, bowl = data / "brca_m2c", data / "dsb2018_stained"
-    if not (brca.is_dir() and bowl.is_dir()):
-        raise SystemExit(f"{data} lacks brca_m2c or dsb2018_stained; set NAPARI_NUNEXT_DATA.")
+    folders = published("brca_m2c", "dsb2018_stained")
+    if folders is None:
+        raise SystemExit(1)
+    brca, bowl = folders
     val = list(brca_cases(brca, "val"))
     scores = {
         "val, gated": score_detections(val),

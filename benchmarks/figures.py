@@ -12,12 +12,11 @@ import os
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks._harness import REPO_ROOT, Claim, report
+from benchmarks._harness import Claim, published, report
 from napari_nunext.core.scores.metrics import MATCH_RADIUS_UM
 from napari_nunext.models.catalog import Catalog
 from napari_nunext.places import BUNDLED_WEIGHTS
@@ -29,6 +28,7 @@ from nunext_training.release.cards import figures_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from napari_nunext.core.formats.records import Split
     from napari_nunext.core.process.precision import Precision
@@ -140,12 +140,11 @@ def busy_cores() -> Iterator[None]:
 
 
 def folder_of(importer: str) -> Path:
-    """The published data set, among the openly licensed images beside the checkout."""
-    root = Path(os.environ.get("NAPARI_NUNEXT_DATA") or REPO_ROOT.parent / "shared" / "data")
-    folder = root / FOLDERS[importer]
-    if not folder.is_dir():
-        raise SystemExit(f"{root} lacks {folder.name}; set NAPARI_NUNEXT_DATA.")
-    return folder
+    """The published data set, among the openly licensed images."""
+    folders = published(FOLDERS[importer])
+    if folders is None:
+        raise SystemExit(1)
+    return folders[0]
 
 
 if __name__ == "__main__":

@@ -107,9 +107,9 @@ class NucleusField:
         """Chains of nuclei that are nearer than `LINK_UM` to the next, the largest first."""
         points_xy = self.nuclei.points_xy[indices]
         n = len(points_xy)
-        pairs = scipy.spatial.cKDTree(points_xy).query_pairs(
-            LINK_UM / self.mpp, output_type="ndarray"
-        )
+        # The tree links what is exactly so far apart as well.
+        nearer_than = np.nextafter(LINK_UM / self.mpp, 0.0)
+        pairs = scipy.spatial.cKDTree(points_xy).query_pairs(nearer_than, output_type="ndarray")
         linked = scipy.sparse.coo_array(
             (np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(n, n)
         )

@@ -196,6 +196,12 @@ def test_clusters_are_boxes_around_their_nuclei(field):
     assert said.evidence == tuple(UUID(int=i) for i in range(6))
 
 
+@pytest.mark.parametrize(("apart_um", "clusters"), [(LINK_UM, 0), (LINK_UM - 0.5, 1)])
+def test_nuclei_of_a_cluster_are_nearer_than_the_link_and_not_as_far(apart_um, clusters):
+    places = [Nucleus(UUID(int=i), 200 + i * apart_um / MPP, 300, "A") for i in range(5)]
+    assert len(NucleusField.of(places, REGION, MPP).clusters(np.arange(5))) == clusters
+
+
 def test_a_ki67_index_is_positive_among_stained_nuclei():
     rows = [(0.1, 0.1, "Positive")] * 3 + [(0.2, 0.2, "Negative")] * 7 + [(0.3, 0.3, "Debris")] * 5
     said = ask(NucleusField.of(nuclei(*rows), REGION, MPP), "What is the Ki67 labelling index?")
@@ -276,7 +282,7 @@ def test_clusters_are_those_of_a_brute_force_search(seed, n):
         while todo:
             at = todo.pop()
             chain.add(at)
-            near = {j for j in left if np.hypot(*(points_um[at] - points_um[j])) <= LINK_UM}
+            near = {j for j in left if np.hypot(*(points_um[at] - points_um[j])) < LINK_UM}
             left -= near
             todo += near
         if len(chain) >= LEAST_IN_CLUSTER:
