@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,16 @@ def test_the_index_leads_to_every_document() -> None:
         )
         == []
     )
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a checkout")
+def test_no_link_leads_out_of_the_repository() -> None:
+    """A committed link to an environment replaces the environment wherever it is checked out."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--stage", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    files = dict(reversed(entry.split("\t", 1)) for entry in listed.split("\0") if entry)
+    links = [ROOT / path for path, stage in files.items() if stage.startswith("120000")]
+    assert links
+    assert [name(link) for link in links if link.readlink().is_absolute()] == []
+    assert all(link.resolve().is_relative_to(ROOT) for link in links)
