@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_nunext.core.answers.boxes import AnswerBox
-from napari_nunext.core.answers.questions import MEASURES, Asked, Declined, means, understand
+from napari_nunext.core.answers.questions import (
+    MEASURES,
+    Asked,
+    Declined,
+    means,
+    understand,
+    with_plain_numbers,
+)
 from napari_nunext.core.answers.reply import choice_of, folded
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.nuclei import nuclei_in_words
@@ -125,7 +132,7 @@ def _asked(question: Question, field: NucleusField) -> Asked | Declined:
                 or any(means(name, w) for w in folded(option).split())
             )
         )
-        return Asked("dominant", among)
+        return Asked("dominant", among if len(among) > 1 else ())
     return asked
 
 
@@ -299,21 +306,29 @@ def _alike(name: str, option: str) -> bool:
     return any(means(name, word) for word in folded(option).split())
 
 
-_NUMBER = r"(\d+(?:\.\d+)?)"
+_AT_MOST = r"(?:<=|\u2264|at most|up to|(?:no|not) (?:more|over|above)(?: than)?)"
+_AT_LEAST = r"(?:>=|\u2265|at least|(?:no|not) (?:fewer|less|under|below)(?: than)?)"
+# From its first digit on and whole, so that thousands of digits are looked at once.
+_NUMBER = r"(?<![\d.])(\d++(?:\.\d++)?)"
 _RANGES: tuple[tuple[str, Callable[[float, float, float], bool]], ...] = (
     (rf"{_NUMBER}\s*(?:-|\u2013|to)\s*{_NUMBER}", lambda n, low, high: low <= n <= high),
-    (rf"(?:<=|at most|up to)\s*{_NUMBER}()", lambda n, low, _: n <= low),
-    (rf"(?:>=|at least)\s*{_NUMBER}()", lambda n, low, _: n >= low),
-    (rf"(?:<|less than|fewer than|under|below)\s*{_NUMBER}()", lambda n, low, _: n < low),
+    (rf"between\s+{_NUMBER}\s+and\s+{_NUMBER}", lambda n, low, high: low <= n <= high),
+    (rf"{_AT_MOST}\s*{_NUMBER}()", lambda n, high, _: n <= high),
+    (rf"{_AT_LEAST}\s*{_NUMBER}()", lambda n, low, _: n >= low),
+    (rf"{_NUMBER}\s*(?:or (?:fewer|less|below|under))()", lambda n, high, _: n <= high),
+    (rf"{_NUMBER}\s*(?:\+|(?:or|and) (?:more|above|over))()", lambda n, low, _: n >= low),
+    (rf"(?:<|less than|fewer than|under|below)\s*{_NUMBER}()", lambda n, high, _: n < high),
     (rf"(?:>|more than|over|above)\s*{_NUMBER}()", lambda n, low, _: n > low),
-    (rf"{_NUMBER}()", lambda n, low, _: round(n) == low),
 )
 
 
 def _holds(option: str, number: float) -> bool:
-    """Whether an option is this number, or a range that it lies in."""
-    text = option.casefold().replace(",", "")
+    """Whether an option is this number, to as many places as it has, or a range that it lies in."""
+    text = with_plain_numbers(option)
     for pattern, holds in _RANGES:
         if match := re.search(pattern, text):
             return holds(number, float(match[1]), float(match[2] or 0))
+    if match := re.search(_NUMBER, text):
+        places = len(match[1].partition(".")[2])
+        return round(number, places) == float(match[1])
     return False

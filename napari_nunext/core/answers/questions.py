@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
@@ -100,7 +101,10 @@ PLAIN = _all_of(
 """Words that do not change what is counted."""
 _OF_MEASURES = frozenset(re.findall(r"[a-z0-9-]+", " ".join(pattern for _, pattern in _MEASURES)))
 _NUMBERS = {word: i for i, word in enumerate(("two", "three", "four", "five", "six"), start=2)}
-_BOUND = re.compile(r"(at least|at most|more than|over|fewer than|less than) (\d+)")
+# More digits count nothing that there is.
+_BOUND = re.compile(r"(at least|at most|more than|over|fewer than|less than) (\d{1,12})(?!\d)")
+MOST_WORDS = 100
+"""Of a question that is looked at."""
 _JOINING = _all_of("and or than")
 _COMPARING = _all_of("more fewer less least than over")
 
@@ -130,18 +134,24 @@ class Declined:
 def understand(question: str, categories: Sequence[str]) -> Asked | Declined:
     """What `question` asks, where these categories are told apart."""
     words = _words(question)
+    if len(words) > MOST_WORDS:
+        return Declined(f"The question has {len(words)} words; Counts reads {MOST_WORDS} or fewer.")
     spoken = _spoken(words, categories)
     named = tuple(dict.fromkeys(name for kind in spoken.kinds for name in kind))
     text = " ".join(words)
     measure = next((m for m, pattern in _MEASURES if re.search(rf"\b({pattern})\b", text)), None)
     if measure is None:
         return Declined("The question asks for nothing that nuclei can be counted for.")
-    bound = _BOUND.search(text)
-    known = PLAIN | _OF_MEASURES | ({bound[2]} if bound else frozenset())
+    bounds = _BOUND.findall(text)
+    bound = bounds[0] if len(bounds) == 1 else None
+    known = PLAIN | _OF_MEASURES | {number for _, number in bounds}
     if unknown := [word for word in spoken.rest if word not in known]:
-        quoted = ", ".join(f'"{word}"' for word in dict.fromkeys(unknown))
-        told_apart = ", ".join(categories) or "none"
+        quoted = _first_of([f'"{word[:40]}"' for word in dict.fromkeys(unknown)], 5)
+        told_apart = _first_of(categories, 20) or "none"
         return Declined(f"What does {quoted} mean here? The categories are: {told_apart}.")
+    if len(set(spoken.kinds)) > 1 and (len(bounds) > 1 or words.count("how-many") > 1):
+        # The sum of both would answer neither.
+        return Declined("These are two questions in one; ask them one by one.")
     compares = _COMPARING & set(words)
     if (
         (measure == "more" and len(named) != 2)
@@ -154,12 +164,22 @@ def understand(question: str, categories: Sequence[str]) -> Asked | Declined:
         return Declined(f"Nuclei that are both are not told apart: {', '.join(named)}.")
     if bound is None:
         return Asked(measure, named, loosely=spoken.loosely)
-    return Asked(measure, named, bound[1], int(bound[2]), spoken.loosely)
+    return Asked(measure, named, bound[0], int(bound[1]), spoken.loosely)
+
+
+def _first_of(things: Sequence[str], most: int) -> str:
+    further = [f"{len(things) - most} more"] if len(things) > most else []
+    return ", ".join([*things[:most], *further])
+
+
+def with_plain_numbers(text: str) -> str:
+    """Text in one spelling of letters and digits, in lower case, no commas between thousands."""
+    return re.sub(r"(?<=\d),(?=\d{3}\b)", "", unicodedata.normalize("NFKC", text).casefold())
 
 
 def _words(text: str) -> list[str]:
     """Words in lower case and singular; numbers in digits."""
-    text = unicodedata.normalize("NFKC", text).casefold().replace("%", " percent ")
+    text = with_plain_numbers(text).replace("%", " percent ")
     text = re.sub(r"\bki[ -]?67\b", "ki 67", text).replace("how many", "how-many")
     text = re.sub(r"(?<=least |.than |.most )one\b", "1", text)
     found = re.findall(r"\d+(?=\D|$)|[^\W\d_]+(?:-[^\W\d_]+)*(?:2\b)?", text)
@@ -187,9 +207,14 @@ def telling_words(name: str) -> list[str]:
     ] or _words(name)
 
 
+@lru_cache(maxsize=1024)
+def _concepts(name: str) -> frozenset[frozenset[str]]:
+    return frozenset(map(_concept, telling_words(name)))
+
+
 def means(name: str, word: str) -> bool:
     """Whether a word means a category, or a part of it."""
-    return any(_concept(word) == _concept(each) for each in telling_words(name))
+    return _concept(word) in _concepts(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +244,7 @@ def _spoken(words: list[str], categories: Sequence[str]) -> _Spoken:
         word = left.pop(0)
         meant = () if word in PLAIN else tuple(name for name in categories if means(name, word))
         for name in meant:
-            if len({_concept(each) for each in telling_words(name)}) > 1:
+            if len(_concepts(name)) > 1:
                 loosely.append((word, name))
         if meant:
             kinds.append(meant)
