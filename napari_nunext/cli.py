@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_nunext import __version__
+from napari_nunext.commands.export_arguments import add_export, export_command
 from napari_nunext.commands.serve import add_key, add_serve, key_command, serve_command
 from napari_nunext.core.errors import InputError, NunextError
 from napari_nunext.core.process.options import BAD_INPUT, Parser, mpp, number, one_line, positive
@@ -18,7 +19,7 @@ from napari_nunext.core.process.precision import PRECISION_HELP, PRECISIONS
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from napari_nunext.commands.detect import Progress
 
@@ -116,27 +117,8 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(command=_ask_image)
 
     command = commands.add_parser("export", help="export a review project")
-    command.add_argument("project", type=Path, help="the project's file")
-    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
-    command.add_argument(
-        "--format",
-        choices=_ExportFormats(),
-        metavar="FORMAT",  # argparse would look the choices up at once
-        default="training",
-        help="what to write: training data of what is complete (default), or all nuclei; one of "
-        "%(choices)s",
-    )
-    command.add_argument(
-        "--flavour",
-        choices=("trl", "ms-swift", "llama-factory"),
-        help="with training data: also as this trainer reads it, with absolute image paths",
-    )
+    add_export(command)
     _add_images(command)
-    command.add_argument(
-        "--even-if-broken",
-        action="store_true",
-        help="export what there is of a project that was changed or lost its end",
-    )
     command.set_defaults(command=_export)
 
     command = commands.add_parser(
@@ -280,28 +262,8 @@ def _ask_image(args: argparse.Namespace) -> int:
     return BAD_INPUT if failed else 0
 
 
-class _ExportFormats:
-    """What ``--format`` takes; looked up for ``export`` alone, because that takes its time."""
-
-    def __iter__(self) -> Iterator[str]:
-        from napari_nunext.commands.export import TRAINING
-        from napari_nunext.store.exports.formats import export_formats
-
-        yield TRAINING
-        yield from (each.name for each in export_formats())
-
-
 def _export(args: argparse.Namespace) -> int:
-    from napari_nunext.commands.export import export_project
-
-    written = export_project(
-        args.project,
-        args.out,
-        args.format,
-        image_folders=args.images,
-        even_if_broken=args.even_if_broken,
-        flavour=args.flavour,
-    )
+    written = export_command(args)
     for problem in written.problems:
         _say(f"Left out: {problem}")
     for note in written.notes:

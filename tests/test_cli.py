@@ -11,6 +11,7 @@ import sys
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import numpy as np
@@ -21,6 +22,8 @@ import napari_nunext.ui
 from napari_nunext import __version__, cli
 from napari_nunext.commands.detect import output_files
 from napari_nunext.commands.resuming import LIST_NAME, DoneBefore, Wanted
+from napari_nunext.core.answers.opinions import Rating
+from napari_nunext.core.answers.prompts import Question
 from napari_nunext.core.errors import InputError, RequestRejectedError
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.nuclei import default_categories
@@ -30,6 +33,7 @@ from napari_nunext.serving.client.client import Client
 from napari_nunext.serving.client.local_server import LocalServer
 from napari_nunext.serving.settings import LIMITS
 from napari_nunext.store import ImageEntry, Project, events
+from napari_nunext.store.answers import COUNTS, Answer, Asked, Said
 from nunext_training.cli import main as train
 from nunext_training.data.importers.writing import write_export
 from nunext_training.data.labelled import LabelledImage
@@ -476,6 +480,41 @@ def test_export_writes_training_data_as_another_trainer_reads_it(run, project, t
     assert any(p.name.startswith("sft-train") for p in (out / flavour).iterdir())
     said = complaint(run("export", project, "--out", out, "--flavour", flavour, "--format", "csv"))
     assert "--flavour" in said
+
+
+@pytest.fixture
+def judged(project) -> Path:
+    """The project with an answer whose comment seems to name somebody."""
+    with Project.open(project, annotator="ann") as opened:
+        (image,) = opened.images()
+        question = Question("question", "How many nuclei")
+        answer = Answer(
+            answer_id=str(uuid4()),
+            image_sha256=image.sha256,
+            asked=Asked(question=question, region=image.box, mpp=0.5),
+            by=COUNTS,
+            said=Said(answer="2"),
+        )
+        opened.add_answer(answer)
+        rating = Rating(5, (), "as Mrs Doe's, 1234567")
+        opened.append([events.rate_answer(image.sha256, answer.answer_id, rating)])
+    return project
+
+
+def test_export_asks_before_words_leave_that_seem_to_name_somebody(run, judged, tmp_path):
+    export = ("export", judged, "--out", tmp_path / "export")
+    said = complaint(run(*export))
+    assert "1 text holds what looks like" in said
+    assert "--answers all" in said
+    assert "Doe" not in said
+    assert not (tmp_path / "export").exists()
+    code, out, err = run(*export, "--answers", "all", "--flavour", "trl")
+    assert (code, "answers_sft 1" in out) == (0, True)
+    assert "name nobody" in err[0]
+    assert (tmp_path / "export" / "trl" / "answers_sft-train.jsonl").exists()
+    code, out, err = run(*export, "--answers", "none")
+    assert (code, "answers" in out.replace(str(tmp_path), ""), err) == (0, False, [])
+    assert "--answers" in complaint(run(*export, "--answers", "all", "--format", "csv"))
 
 
 @pytest.mark.parametrize("format_", ["training", "coco"])

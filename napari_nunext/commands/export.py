@@ -8,7 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_nunext.core.errors import InputError, OtherImageError, RecordError, StoreError
+from napari_nunext.core.errors import (
+    FreeTextError,
+    InputError,
+    OtherImageError,
+    RecordError,
+    StoreError,
+)
 from napari_nunext.core.spelling import unmerged_words
 from napari_nunext.images import ImageFinder
 from napari_nunext.images.formats import image_stem
@@ -16,15 +22,17 @@ from napari_nunext.images.identified import look_for
 from napari_nunext.store import Project
 from napari_nunext.store.exports.files import ImageNuclei
 from napari_nunext.store.exports.formats import export_format, write_nuclei
-from napari_nunext.store.exports.training import export_training
+from napari_nunext.store.exports.training import FREE_TEXT, export_training
 from napari_nunext.store.tables.wholeness import lost_log_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_nunext.core.formats.flavours import Flavour
+    from napari_nunext.core.formats.records import Manifest
     from napari_nunext.store import ImageEntry
     from napari_nunext.store.exports.formats import ExportFormat
+    from napari_nunext.store.exports.training import WhichAnswers
 
 TRAINING = "training"
 """The format that is a folder to learn from, beside those of `store.exports.formats`."""
@@ -50,6 +58,7 @@ def export_project(
     image_folders: Sequence[Path] = (),
     even_if_broken: bool = False,
     flavour: Flavour | None = None,
+    answers: WhichAnswers = "checked",
 ) -> Written:
     """Export a project, which may be open in a window meanwhile.
 
@@ -68,6 +77,8 @@ def export_project(
         Whether to export what stands in a journal that does not verify.
     flavour : {"trl", "ms-swift", "llama-factory"}, optional
         With `TRAINING`: also write the files as another trainer reads them.
+    answers : {"checked", "all", "none"}
+        With `TRAINING`: whether answers to questions go along; their words may name people.
 
     Raises
     ------
@@ -79,18 +90,38 @@ def export_project(
     wanted = None if format_ == TRAINING else export_format(format_)
     if flavour is not None and wanted is not None:
         raise InputError(f"--flavour is a form of training data; leave it out with {format_}.")
+    if answers != "checked" and wanted is not None:
+        raise InputError(f"--answers is for training data; leave it out with {format_}.")
     with Project.open(path, annotator=reader_name(), mode="r", create=False) as project:
         if not even_if_broken:
             _check_is_sound(project)
         finder = ImageFinder(image_folders, beside=path.parent)
         if wanted is None:
-            manifest = export_training(project, out_dir, images=finder.find, flavour=flavour)
+            manifest = _export_training(project, out_dir, finder, flavour, answers)
             counts = ", ".join(f"{what} {n}" for what, n in manifest.counts.items())
             alike = unmerged_words(c["name"] for c in manifest.categories)
-            return Written(f"{out_dir}: {counts}", notes=(alike,) if alike else ())
+            notes = (alike, FREE_TEXT if manifest.counts.get("answers") else "")
+            return Written(f"{out_dir}: {counts}", notes=tuple(filter(None, notes)))
         if not project.images():
             raise RecordError(f"{path.name} has no image yet. Open one in napari first.")
         return _export_labels(project, out_dir, wanted, finder)
+
+
+def _export_training(
+    project: Project,
+    out_dir: Path,
+    finder: ImageFinder,
+    flavour: Flavour | None,
+    answers: WhichAnswers,
+) -> Manifest:
+    try:
+        return export_training(
+            project, out_dir, images=finder.find, flavour=flavour, answers=answers
+        )
+    except FreeTextError as error:
+        raise FreeTextError(
+            f"{error} --answers all exports them as they are, --answers none leaves them out."
+        ) from error
 
 
 def _export_labels(

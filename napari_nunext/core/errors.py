@@ -63,6 +63,10 @@ class RecordError(InputError):
     """An export or one of its records does not hold together."""
 
 
+class FreeTextError(RecordError):
+    """What people wrote looks as if it named somebody: they are asked before it leaves."""
+
+
 class StoreError(NunextError, RuntimeError):
     """The review project cannot be read or written."""
 

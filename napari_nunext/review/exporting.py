@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_nunext.core.errors import ImageMissingError
+from napari_nunext.core.errors import FreeTextError, ImageMissingError
 from napari_nunext.core.nuclei import nuclei_in_words
 from napari_nunext.core.sentences import counted
 from napari_nunext.images import ImageFinder
 from napari_nunext.review.model import Notice
 from napari_nunext.store.exports.files import ImageNuclei
 from napari_nunext.store.exports.formats import write_nuclei
-from napari_nunext.store.exports.training import export_training
+from napari_nunext.store.exports.training import FREE_TEXT, export_training
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari_nunext.core.formats.records import Manifest
     from napari_nunext.review.session import Session
     from napari_nunext.store.exports.formats import ExportFormat
+    from napari_nunext.store.exports.training import WhichAnswers
 
 ALL_THE_SAME = "Export all the same"
 
@@ -57,28 +58,46 @@ class Exporter:
         session.soundness.before(export, ALL_THE_SAME)
 
     def training(self, folder: Path) -> None:
-        """Write what people completed as training data, and say where it is."""
+        """Write what people completed and judged as training data, and say where it is.
+
+        Asks first where the words of answers look as if they named somebody.
+        """
         session = self._session
-        if not session.has_project:
-            return
+        if session.has_project:
+            session.soundness.before(lambda: self._training(folder, "checked"), ALL_THE_SAME)
 
-        def export() -> None:
-            session.background.run(
-                lambda: self.write_training(folder),
-                lambda manifest: session.notify(Notice(_exported(manifest, folder))),
-            )
+    def _training(self, folder: Path, answers: WhichAnswers) -> None:
+        session = self._session
 
-        session.soundness.before(export, ALL_THE_SAME)
+        def write() -> Notice:
+            try:
+                manifest = self.write_training(folder, answers)
+            except FreeTextError as error:
+                return Notice(
+                    str(error),
+                    "warning",
+                    ALL_THE_SAME,
+                    lambda: self._training(folder, "all"),
+                    other_label="Export without answers",
+                    other=lambda: self._training(folder, "none"),
+                )
+            return Notice(_exported(manifest, folder))
 
-    def write_training(self, folder: Path) -> Manifest:
+        session.background.run(write, session.notify)
+
+    def write_training(self, folder: Path, answers: WhichAnswers = "none") -> Manifest:
         """The same in a background thread, after every write that is under way. Blocks."""
         project = self._session.project
         self._session.writer.call(lambda: None)
         finder = ImageFinder(beside=project.path.parent)
-        return export_training(project, folder, images=finder.find)
+        return export_training(project, folder, images=finder.find, answers=answers)
 
 
 def _exported(manifest: Manifest, folder: Path) -> str:
     """What an export holds, by its own count."""
     fields = counted(manifest.counts["images"], "field")
-    return f"Exported {fields} with {nuclei_in_words(manifest.counts['nuclei'])} to {folder}."
+    nuclei = nuclei_in_words(manifest.counts["nuclei"])
+    if not (answers := manifest.counts.get("answers")):
+        return f"Exported {fields} with {nuclei} to {folder}."
+    words = f"{fields} with {nuclei} and {counted(answers, 'answer')}"
+    return f"Exported {words} to {folder}. {FREE_TEXT}"

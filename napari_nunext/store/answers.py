@@ -11,7 +11,7 @@ from uuid import UUID
 
 import numpy as np
 
-from napari_nunext.core.answers.boxes import AnswerBox
+from napari_nunext.core.answers.boxes import CONVENTIONS, AnswerBox
 from napari_nunext.core.answers.prompts import Question
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import Box, as_points_xy, check_mpp
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from napari_nunext.core.answers.boxes import BoxConvention
     from napari_nunext.core.geometry import PointsXY
 
 AnswererKind: TypeAlias = Literal["counts", "model"]
@@ -98,7 +99,7 @@ class AnsweredBy:
     """Where the picture went; empty where it went nowhere."""
     may_train: bool = False
     """Whether its answers may be learned from."""
-    boxes: str = "pixels"
+    boxes: BoxConvention = "pixels"
     """How it writes boxes, a key of `core.answers.boxes.CONVENTIONS`."""
     thought: str = "tags"
     """How it marks its thought, a key of `core.answers.reply.THOUGHTS`."""
@@ -106,6 +107,13 @@ class AnsweredBy:
     """Side of one image token."""
     sha256: str | None = None
     """Hash of its weights, where they are ours to know."""
+
+    def __post_init__(self) -> None:
+        if self.boxes not in CONVENTIONS:
+            raise InputError(
+                f"{self.name} writes boxes as {self.boxes!r}; expected one of "
+                f"{', '.join(CONVENTIONS)}."
+            )
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""

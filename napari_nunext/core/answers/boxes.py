@@ -14,7 +14,7 @@ import numpy as np
 from napari_nunext.core.geometry import Box
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from napari_nunext.core.answers.budget import SentPicture
 
@@ -81,8 +81,7 @@ def boxes_of(text: str, sent: SentPicture, convention: BoxConvention = "pixels")
     """
     boxes: list[AnswerBox] = []
     left_out: dict[LeftOut, int] = {}
-    for match in islice(_FOUR.finditer(text), MOST_LOOKED_AT):
-        read = _level0(match, sent, CONVENTIONS[convention])
+    for match, read in boxes_in(text, sent, convention):
         if isinstance(read, Box) and len(boxes) == MOST_BOXES:
             read = "too many"
         if isinstance(read, Box):
@@ -92,9 +91,15 @@ def boxes_of(text: str, sent: SentPicture, convention: BoxConvention = "pixels")
     return ReadBoxes(tuple(boxes), left_out)
 
 
-def _level0(
-    match: re.Match[str], sent: SentPicture, convention: _Convention
-) -> Box | Literal["not numbers", "outside", "no area", "too many"]:
+def boxes_in(
+    text: str, sent: SentPicture, convention: BoxConvention
+) -> Iterator[tuple[re.Match[str], Box | LeftOut]]:
+    """Where a text writes boxes, and what each is: level-0 px, or why it is none."""
+    for match in islice(_FOUR.finditer(text), MOST_LOOKED_AT):
+        yield match, _level0(match, sent, CONVENTIONS[convention])
+
+
+def _level0(match: re.Match[str], sent: SentPicture, convention: _Convention) -> Box | LeftOut:
     try:
         values = [float(item) for item in match.groups()]
     except ValueError:

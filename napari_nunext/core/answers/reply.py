@@ -99,6 +99,12 @@ def _with_tags(raw: str, thought: Thought) -> str:
     return raw
 
 
+def reply_text(think: str, answer: str) -> str:
+    """A reply that `parse_reply` reads as this; tags within are left out."""
+    inside = (_TAG.sub("", text).strip() for text in (think, answer))
+    return "<think>{}</think><answer>{}</answer>".format(*inside)
+
+
 class _Reader:
     """Goes from tag to tag."""
 

@@ -15,6 +15,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import numpy as np
 
 from napari_nunext.core.errors import MALFORMED, InputError, RecordError
+from napari_nunext.core.formats.answer_records import (
+    ANSWERS_FILE,
+    FOR_TRAINERS,
+    AnswerRecord,
+    JudgedAnswerRecord,
+)
 from napari_nunext.core.formats.json_text import parse_json
 from napari_nunext.core.formats.records import (
     MANIFEST_FILE,
@@ -34,8 +40,8 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.formats.records import JudgedPoint, RecordNucleus
 
-    Record: TypeAlias = SftRecord | RftRecord | PreferenceRecord
-    R = TypeVar("R", SftRecord, RftRecord, PreferenceRecord)
+    Record: TypeAlias = SftRecord | RftRecord | PreferenceRecord | AnswerRecord | JudgedAnswerRecord
+    R = TypeVar("R", bound=Record)
 
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 
@@ -49,6 +55,9 @@ class Export:
     sft: tuple[SftRecord, ...]
     rft: tuple[RftRecord, ...]
     preferences: tuple[PreferenceRecord, ...]
+    answers: tuple[JudgedAnswerRecord, ...] = ()
+    answers_for_trainers: Mapping[str, tuple[AnswerRecord, ...]] = field(default_factory=dict)
+    """What trainers learn from them, by the file's name without suffix (`FOR_TRAINERS`)."""
     problems: tuple[str, ...] = ()
     """One sentence for each thing that was left out; empty after a strict reading."""
     lines: Mapping[tuple[str, str], int] = field(default_factory=dict)
@@ -87,6 +96,11 @@ def read_export(folder: Path, *, strict: bool = True) -> Export:
         sft=tuple(reader.records(SFT_FILE, SftRecord.from_json)),
         rft=tuple(reader.records(RFT_FILE, RftRecord.from_json)),
         preferences=tuple(reader.records(PREFERENCES_FILE, PreferenceRecord.from_json)),
+        answers=tuple(reader.records(ANSWERS_FILE, JudgedAnswerRecord.from_json)),
+        answers_for_trainers={
+            name: tuple(reader.records(f"{name}.jsonl", kind.from_json))
+            for name, kind in FOR_TRAINERS.items()
+        },
         problems=tuple(reader.problems),
         lines=reader.lines,
         left_out=reader.left_out,
@@ -189,6 +203,8 @@ class _Reader:
             nuclei = record.solution
             if record.rollout is not None:
                 self._check_inside(record.rollout.points, image)
+        elif isinstance(record, AnswerRecord):
+            self._check_boxes(record, image)
         self._check_inside(nuclei, image)
         unknown = sorted({n.category for n in nuclei} - self.categories)
         if unknown:
@@ -197,12 +213,25 @@ class _Reader:
                 f"{', '.join(sorted(self.categories)) or 'none'}."
             )
 
-    def _check_inside(self, points: Sequence[RecordNucleus | JudgedPoint], image: str) -> None:
+    def _image_box(self, image: str) -> Box:
         if image not in self.sizes:
             self.sizes[image] = png_size(self.folder / image)
+        return Box.of_image(*self.sizes[image])
+
+    def _check_boxes(self, record: AnswerRecord, image: str) -> None:
+        whole = self._image_box(image)
+        for each in record.boxes_px:
+            if each.box.clipped_to(whole) != each.box:
+                raise RecordError(
+                    f"box {each.box.as_tuple()} reaches beyond {image} ({whole.width:g} x "
+                    f"{whole.height:g} px)."
+                )
+
+    def _check_inside(self, points: Sequence[RecordNucleus | JudgedPoint], image: str) -> None:
+        whole = self._image_box(image)
         width_px, height_px = self.sizes[image]
         points_xy = points_at(points)
-        outside = np.flatnonzero(~Box.of_image(width_px, height_px).contains(points_xy))
+        outside = np.flatnonzero(~whole.contains(points_xy))
         if outside.size:
             x, y = points_xy[outside[0]]
             raise RecordError(

@@ -15,6 +15,9 @@ stored; trainers that resize images do not rescale them.
 ``llama-factory``
     JSON in its sharegpt form with the roles of OpenAI, and the ``dataset_info.json`` that lists the
     files. It has no rewards of one's own: ``rft`` is prompts with their solution as the reply.
+
+Answers to questions (`core.formats.answer_flavours`) have the same forms, and ``answers_kto`` a
+``label``. Their boxes are in the words alone.
 """
 
 from __future__ import annotations
@@ -25,6 +28,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 import numpy as np
 
 from napari_nunext.core.answers.points import points_text
+from napari_nunext.core.formats.answer_flavours import llama_row, swift_row
+from napari_nunext.core.formats.answer_records import AnswerRecord
 from napari_nunext.core.formats.records import SPLITS, PreferenceRecord, RftRecord, SftRecord
 from napari_nunext.core.geometry import points_at
 
@@ -34,8 +39,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.formats.records import Message
 
-    Record: TypeAlias = SftRecord | RftRecord | PreferenceRecord
-
+Record: TypeAlias = SftRecord | RftRecord | PreferenceRecord | AnswerRecord
 Flavour: TypeAlias = Literal["trl", "ms-swift", "llama-factory"]
 FLAVOURS: tuple[Flavour, ...] = get_args(Flavour)
 
@@ -53,7 +57,7 @@ def flavoured(
     Parameters
     ----------
     records : mapping
-        Those of each training file, by its name without suffix: ``sft``, ``rft``, ``preferences``.
+        Those of each training file, by its name without suffix: ``sft``, ``answers_kto``.
     flavour : {"trl", "ms-swift", "llama-factory"}
     export : Path
         The folder that the images lie in, or will.
@@ -62,14 +66,17 @@ def flavoured(
     files: dict[str, list[dict[str, Any]]] = {}
     for name, found in records.items():
         for record in found:
-            images = [str((export / image).resolve()) for image in record.images]
-            row = form(record) | {"images": images}
-            files.setdefault(f"{name}-{record.source.split}", []).append(row)
+            row = form(record)
+            if row is not None:
+                row["images"] = [str((export / image).resolve()) for image in record.images]
+                files.setdefault(f"{name}-{record.source.split}", []).append(row)
     order = [f"{name}-{split}" for name in records for split in SPLITS]
     names = [name for name in order if name in files]
     if flavour != "llama-factory":
         return {f"{name}.jsonl": "".join(map(_line, files[name])) for name in names}
-    listed = {f"nuclei-{name}": _described(name) for name in names}
+    listed = {
+        name if name.startswith("answers") else f"nuclei-{name}": _described(name) for name in names
+    }
     return {
         **{f"{name}.json": _json(files[name]) for name in names},
         "dataset_info.json": _json(listed),
@@ -84,13 +91,15 @@ def _json(data: object) -> str:
     return json.dumps(data, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
 
 
-def _ours(record: Record) -> dict[str, Any]:
+def _ours(record: Record) -> dict[str, Any] | None:
     return record.to_json()
 
 
-def _swift(record: Record) -> dict[str, Any]:
+def _swift(record: Record) -> dict[str, Any] | None:
     row: dict[str, Any] = {"id": record.id}
     match record:
+        case AnswerRecord():
+            return swift_row(record, IMAGE)
         case SftRecord():
             points = _in_raster_order(record)
             said = _said(record.messages[:-1])
@@ -104,9 +113,11 @@ def _swift(record: Record) -> dict[str, Any]:
             return row | {"messages": messages, "rejected_response": rejected["content"]}
 
 
-def _llama(record: Record) -> dict[str, Any]:
+def _llama(record: Record) -> dict[str, Any] | None:
     row: dict[str, Any] = {"id": record.id}
     match record:
+        case AnswerRecord():
+            return llama_row(record, IMAGE)
         case SftRecord():
             return row | {"messages": _said(record.messages)}
         case RftRecord():
@@ -121,7 +132,7 @@ def _llama(record: Record) -> dict[str, Any]:
             }
 
 
-_FORMS: dict[Flavour, Callable[[Record], dict[str, Any]]] = {
+_FORMS: dict[Flavour, Callable[[Record], dict[str, Any] | None]] = {
     "trl": _ours,
     "ms-swift": _swift,
     "llama-factory": _llama,
@@ -132,15 +143,19 @@ def _described(name: str) -> dict[str, Any]:
     """A file's entry in ``dataset_info.json``."""
     columns = {"messages": "messages", "images": "images"}
     entry: dict[str, Any] = {"file_name": f"{name}.json", "formatting": "sharegpt"}
-    if name.startswith("preferences"):
+    if "preferences" in name:
         entry["ranking"] = True
         columns |= {"chosen": "chosen", "rejected": "rejected"}
+    if "kto" in name:
+        columns["kto_tag"] = "label"
     tags = {
         "role_tag": "role",
         "content_tag": "content",
         "user_tag": "user",
         "assistant_tag": "assistant",
     }
+    if name.startswith("answers"):
+        tags["system_tag"] = "system"
     return entry | {"columns": columns, "tags": tags}
 
 

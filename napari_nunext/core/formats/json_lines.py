@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from napari_nunext.core.errors import MALFORMED, RecordError
 from napari_nunext.core.formats.json_text import parse_json
@@ -12,12 +12,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from napari_nunext.core.formats.records import PreferenceRecord, RftRecord, SftRecord
-
 R = TypeVar("R")
 
 
-def write_jsonl(path: Path, records: Iterable[SftRecord | RftRecord | PreferenceRecord]) -> int:
+class Writable(Protocol):
+    """Anything that is a line of JSON."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        ...
+
+
+def write_jsonl(path: Path, records: Iterable[Writable]) -> int:
     """Write one record a line (UTF-8) and return how many."""
     count = 0
     with path.open("w", encoding="utf-8", newline="\n") as file:

@@ -179,7 +179,7 @@ class SftRecord:
         """Inverse of `to_json`."""
         return cls(
             id=str(data["id"]),
-            images=_one_image(data),
+            images=one_image(data),
             messages=tuple(data["messages"]),
             nuclei=_standing(RecordNucleus.from_json(n) for n in data["nuclei"]),
             source=Source.from_json(data["source"]),
@@ -288,7 +288,7 @@ class RftRecord:
         return cls(
             id=str(data["id"]),
             task="nuclei",
-            images=_one_image(data),
+            images=one_image(data),
             prompt=tuple(data["prompt"]),
             solution=_standing(RecordNucleus.from_json(n) for n in data["solution"]["nuclei"]),
             source=Source.from_json(data["source"]),
@@ -323,7 +323,7 @@ class PreferenceRecord:
         """Inverse of `to_json`."""
         return cls(
             id=str(data["id"]),
-            images=_one_image(data),
+            images=one_image(data),
             prompt=tuple(data["prompt"]),
             chosen=tuple(data["chosen"]),
             rejected=tuple(data["rejected"]),
@@ -387,7 +387,8 @@ def _standing(nuclei: Iterable[RecordNucleus]) -> tuple[RecordNucleus, ...]:
     return found
 
 
-def _one_image(data: dict[str, Any]) -> tuple[str, ...]:
+def one_image(data: dict[str, Any]) -> tuple[str, ...]:
+    """The image that a record names; `RecordError` where it names none or several."""
     images = tuple(str(i) for i in data["images"])
     if len(images) != 1:
         raise RecordError(f"A record names {len(images)} images; expected exactly 1.")

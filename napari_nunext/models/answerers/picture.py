@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
+
+from napari_nunext.core.image.part import part_for
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,19 +24,7 @@ def draw(image: ImageSource, sent: SentPicture) -> NDArray[np.uint8]:
     They are read from the coarsest level that is still as fine as the picture. Antialiased bicubic.
     A point at x lies at ``(x - region.x0) * W / region.width``.
     """
-    region = sent.region
-    ratio = min(region.width / sent.width_px, region.height / sent.height_px)
-    level = max(i for i, each in enumerate(image.levels) if i == 0 or each <= ratio)
-    scale = image.levels[level]
-    pixels = image.read_region(region, level)
-    # Whole pixels of the level; the region begins within the first one.
-    x0, y0 = math.floor(region.x0 / scale), math.floor(region.y0 / scale)
-    box = (
-        region.x0 / scale - x0,
-        region.y0 / scale - y0,
-        min(region.x1 / scale - x0, pixels.shape[1]),
-        min(region.y1 / scale - y0, pixels.shape[0]),
-    )
+    pixels, box = part_for(image, sent.region, sent.width_px, sent.height_px)
     resized = Image.fromarray(np.ascontiguousarray(pixels)).resize(
         (sent.width_px, sent.height_px), Image.Resampling.BICUBIC, box=box, reducing_gap=None
     )

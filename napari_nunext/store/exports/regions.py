@@ -36,9 +36,8 @@ class CompleteRegion:
 
     @property
     def name(self) -> str:
-        """File stem: says what pixels it shows, and nothing of whose they are."""
-        c = self.crop
-        return f"{self.entry.sha256[:16]}-{c.x0:.0f}-{c.y0:.0f}-{c.width:.0f}x{c.height:.0f}"
+        """File stem."""
+        return crop_name(self.entry, self.crop)
 
     @property
     def nuclei(self) -> list[Nucleus]:
@@ -102,6 +101,11 @@ def _is_corrected(now: Nucleus, said: Nucleus | None) -> bool:
         return True
     seen = (said.x_px, said.y_px, said.category, said.mask)
     return (now.x_px, now.y_px, now.category, now.mask) != seen
+
+
+def crop_name(entry: ImageEntry, crop: Box) -> str:
+    """File stem of a crop: says what pixels it shows, and nothing of whose they are."""
+    return f"{entry.sha256[:16]}-{crop.x0:.0f}-{crop.y0:.0f}-{crop.width:.0f}x{crop.height:.0f}"
 
 
 def complete_regions(

@@ -11,6 +11,9 @@ inside the region, with
 - the corrected reply against the model's own, where they differ (``preferences.jsonl``).
 
 The last two need a run that was finished and searched the whole region.
+
+Answers to questions that people judged stand beside them (`store.exports.answers`), whether or not
+a region is complete.
 """
 
 from __future__ import annotations
@@ -20,15 +23,16 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from PIL import Image
 
 from napari_nunext import __version__
 from napari_nunext.core.answers.points import NUCLEUS_INSTRUCTION, points_text
-from napari_nunext.core.errors import InputError, RecordError
+from napari_nunext.core.errors import FreeTextError, InputError, RecordError
 from napari_nunext.core.formats.flavours import flavoured
+from napari_nunext.core.formats.identifying import identifying_words
 from napari_nunext.core.formats.json_lines import write_jsonl
 from napari_nunext.core.formats.records import (
     IMAGES_FOLDER,
@@ -48,6 +52,9 @@ from napari_nunext.core.formats.records import (
 from napari_nunext.core.geometry import Box, points_at
 from napari_nunext.core.identity import check_identity, file_sha256
 from napari_nunext.core.nuclei import Category, default_categories
+from napari_nunext.core.sentences import counted
+from napari_nunext.store.exports.answers.files import AnswerFiles, files_of
+from napari_nunext.store.exports.answers.gathering import JudgedAnswers, judged_answers
 from napari_nunext.store.exports.files import marks_of
 from napari_nunext.store.exports.folders import check_target, new_export_folder
 from napari_nunext.store.exports.judging import Judged, judge
@@ -57,17 +64,28 @@ from napari_nunext.store.exports.splits import origins_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    from napari_nunext.core.formats.flavours import Flavour
+    from napari_nunext.core.formats.flavours import Flavour, Record
     from napari_nunext.core.image.source import ImageSource
     from napari_nunext.store.entries import ImageEntry, Origin, RunInfo
     from napari_nunext.store.project import Project
     from napari_nunext.store.state.reviewed import ReviewedNucleus
 
 
+WhichAnswers: TypeAlias = Literal["checked", "all", "none"]
+"""Answers that go along: where nothing in their words looks as if it named somebody, in any case,
+or not at all."""
+
+FREE_TEXT = (
+    "Questions, answers and comments are free text and leave as they were written. See that they "
+    "name nobody before you give the export away."
+)
+
+
 @dataclass(slots=True)
 class _Records:
     """What is gathered while regions are written."""
 
+    answers: AnswerFiles
     corrections: int = 0
     sft: list[SftRecord] = field(default_factory=list)
     rft: list[RftRecord] = field(default_factory=list)
@@ -83,10 +101,11 @@ def export_training(
     split_seed: int = 0,
     val_fraction: float = 0.2,
     flavour: Flavour | None = None,
+    answers: WhichAnswers = "checked",
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Manifest:
-    """Write every complete region of a project as training data, whole or not at all.
+    """Write the complete regions and judged answers of a project, whole or not at all.
 
     Parameters
     ----------
@@ -103,15 +122,21 @@ def export_training(
         Share of the patients (of the images, where patients are unknown) held out, in [0, 1).
         With one patient everything is for training. Images that came from an export keep the side
         that it says.
+    flavour : {"trl", "ms-swift", "llama-factory"}, optional
+        Also write the files as this trainer reads them.
+    answers : {"checked", "all", "none"}
+        Whether answers go along. Their words are free and may name people.
     clock : callable
         Gives the time in UTC.
     progress : callable
-        Told after each region how many of how many are written.
+        Told after each image how many of how many are written.
 
     Raises
     ------
     RecordError
-        If no region is complete, or an image cannot be read.
+        If no region is complete and no answer judged, or an image cannot be read.
+    FreeTextError
+        If answers go along checked, and their words look as if they named somebody.
     ImageError
         If an image has other pixels than those that were reviewed.
     InputError
@@ -124,26 +149,32 @@ def export_training(
     out_dir = Path(out_dir)
     check_target(out_dir)
     regions = complete_regions(project, annotators)
-    if not regions:
-        raise RecordError(
-            "No region is complete, so there is nothing to train on. Accept a field first; one "
-            "that has changed since it was accepted, or is flagged, does not count."
+    judged = JudgedAnswers() if answers == "none" else judged_answers(project, annotators)
+    _check_there_is_something(regions, judged)
+    if answers == "checked" and (words := identifying_words(judged.texts())):
+        raise FreeTextError(
+            f"Of the questions, answers and comments {words}. Nothing was written. See whether "
+            "they name anybody, for they leave with the export as they are."
         )
+    used = {r.entry.sha256 for r in regions} | {j.entry.sha256 for j in judged.answers.values()}
+    entries = [entry for entry in project.images() if entry.sha256 in used]
     origins = origins_of(
-        project.uid,
-        [region.entry for region in regions],
-        project.origins(),
-        seed=split_seed,
-        val_fraction=val_fraction,
+        project.uid, entries, project.origins(), seed=split_seed, val_fraction=val_fraction
     )
     with new_export_folder(out_dir) as folder:
-        records = _Records()
-        image: ImageSource | None = None
-        for done, region in enumerate(regions, start=1):
-            if image is None or image.id != region.entry.sha256:
-                image = _checked_image(region.entry, images)
-            _write_region(region, image, origins[region.entry.sha256], folder, records)
-            progress(done, len(regions))
+        records = _Records(files_of(judged, origins))
+        pictures = records.answers.pictures
+        done, total = 0, len(regions) + len(pictures)
+        for entry in entries:
+            image = _checked_image(entry, images)
+            for region in (r for r in regions if r.entry.sha256 == entry.sha256):
+                _write_region(region, image, origins[entry.sha256], folder, records)
+                progress(done := done + 1, total)
+            for path, picture in pictures.items():
+                if picture.entry.sha256 == entry.sha256:
+                    if not (folder / path).exists():  # a region of nuclei has the same pixels
+                        Image.fromarray(picture.draw(image)).save(folder / path)
+                    progress(done := done + 1, total)
         counts = _write_records(records, folder)
         if flavour is not None:
             _write_flavour(records, flavour, folder, out_dir)
@@ -156,6 +187,7 @@ def export_training(
                 "regions": "complete",
                 "annotators": None if annotators is None else sorted(annotators),
                 "val_fraction": val_fraction,
+                **({"answers": answers} if records.answers.answers else {}),
             },
             split_seed=split_seed,
             files=_hashes(folder),
@@ -163,6 +195,22 @@ def export_training(
         text = json.dumps(manifest.to_json(), ensure_ascii=False, allow_nan=False, indent=2)
         (folder / MANIFEST_FILE).write_text(text + "\n", encoding="utf-8")
     return manifest
+
+
+def _check_there_is_something(regions: Sequence[CompleteRegion], judged: JudgedAnswers) -> None:
+    if regions or judged.answers:
+        return
+    restricted = ""
+    if judged.restricted:
+        restricted = (
+            f" {counted(judged.restricted, 'answer was', 'answers were')} judged whose models may "
+            "not be learned from."
+        )
+    raise RecordError(
+        "No region is complete and no answer judged, so there is nothing to train on. Accept a "
+        "field first, or rate an answer; a field that has changed since it was accepted, or is "
+        f"flagged, does not count.{restricted}"
+    )
 
 
 def _checked_image(entry: ImageEntry, images: Callable[[ImageEntry], ImageSource]) -> ImageSource:
@@ -264,13 +312,15 @@ def _write_records(records: _Records, folder: Path) -> dict[str, int]:
         "sft": write_jsonl(folder / SFT_FILE, records.sft),
         "rft": write_jsonl(folder / RFT_FILE, records.rft),
         "preferences": write_jsonl(folder / PREFERENCES_FILE, records.preferences),
+        **records.answers.write(folder),
         **{f"{split}_images": n for split, n in sorted(_split_counts(records).items())},
     }
 
 
 def _write_flavour(records: _Records, flavour: Flavour, folder: Path, out_dir: Path) -> None:
-    kinds: dict[str, Sequence[SftRecord | RftRecord | PreferenceRecord]]
+    kinds: dict[str, Sequence[Record]]
     kinds = {"sft": records.sft, "rft": records.rft, "preferences": records.preferences}
+    kinds |= records.answers.for_trainers
     (folder / flavour).mkdir()
     for name, text in flavoured(kinds, flavour, out_dir).items():
         (folder / flavour / name).write_text(text, encoding="utf-8", newline="\n")

@@ -17,7 +17,7 @@ from napari_nunext.store.event import EventKind, declare
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from napari_nunext.store.event import Event
+    from napari_nunext.store.event import Check, Event
     from napari_nunext.store.state.folding import Fold
     from napari_nunext.store.state.state import FieldState
 
@@ -48,10 +48,22 @@ def preferences(state: FieldState) -> Mapping[tuple[str, str], Mapping[str, Pref
     return MappingProxyType(state.said.get(PAIRS, {}))
 
 
+_BY_ANOTHER: Mapping[str, Check] = {"reader": checks.is_words}
+"""Whose opinion it is, where the annotator only brings it in, as from an export."""
+
+
+def _reader(event: Event) -> str | None:
+    return event.payload.get("reader", event.annotator)
+
+
+def _of(reader: str | None) -> dict[str, Any]:
+    return {} if reader is None else {"reader": reader}
+
+
 def _say_of(fold: Fold, event: Event, **changes: Any) -> None:
     answers, answer_id = fold.said.get(ANSWERS, {}), event.payload["answer_id"]
-    mine = answers.get(answer_id, {}).get(event.annotator, Opinion())
-    of_answer = {**answers.get(answer_id, {}), event.annotator: replace(mine, **changes)}
+    mine = answers.get(answer_id, {}).get(_reader(event), Opinion())
+    of_answer = {**answers.get(answer_id, {}), _reader(event): replace(mine, **changes)}
     fold.say(ANSWERS, {**answers, answer_id: of_answer})
 
 
@@ -61,6 +73,7 @@ RATE_ANSWER = declare(
         about="image",
         words="rated an answer",
         payload={"answer_id": checks.is_uuid, "rating": checks.is_read_by(Rating.from_json)},
+        optional=_BY_ANOTHER,
         fold=lambda fold, event: _say_of(
             fold, event, rating=Rating.from_json(event.payload["rating"])
         ),
@@ -68,9 +81,15 @@ RATE_ANSWER = declare(
 )
 
 
-def rate_answer(image_sha256: str, answer_id: str, rating: Rating) -> Event:
-    """Say how good an answer is; what the same person said of that before is replaced."""
-    return RATE_ANSWER(image_sha256, {"answer_id": answer_id, "rating": rating.to_json()})
+def rate_answer(
+    image_sha256: str, answer_id: str, rating: Rating, *, reader: str | None = None
+) -> Event:
+    """Say how good an answer is; what the same person said of that before is replaced.
+
+    `reader` is whose opinion it is, where whoever writes it down is another.
+    """
+    said = {"answer_id": answer_id, "rating": rating.to_json()}
+    return RATE_ANSWER(image_sha256, said | _of(reader))
 
 
 CORRECT_ANSWER = declare(
@@ -82,6 +101,7 @@ CORRECT_ANSWER = declare(
             "answer_id": checks.is_uuid,
             "correction": checks.is_read_by(Correction.from_json),
         },
+        optional=_BY_ANOTHER,
         fold=lambda fold, event: _say_of(
             fold, event, correction=Correction.from_json(event.payload["correction"])
         ),
@@ -89,17 +109,21 @@ CORRECT_ANSWER = declare(
 )
 
 
-def correct_answer(image_sha256: str, answer_id: str, correction: Correction) -> Event:
-    """Say what an answer should have said; the same person's correction before is replaced."""
-    return CORRECT_ANSWER(
-        image_sha256, {"answer_id": answer_id, "correction": correction.to_json()}
-    )
+def correct_answer(
+    image_sha256: str, answer_id: str, correction: Correction, *, reader: str | None = None
+) -> Event:
+    """Say what an answer should have said; the same person's correction before is replaced.
+
+    `reader` is whose opinion it is, where whoever writes it down is another.
+    """
+    said = {"answer_id": answer_id, "correction": correction.to_json()}
+    return CORRECT_ANSWER(image_sha256, said | _of(reader))
 
 
 def _compare(fold: Fold, event: Event) -> None:
     preference = Preference.from_json(event.payload["preference"])
     pairs = fold.said.get(PAIRS, {})
-    of_pair = {**pairs.get(preference.pair, {}), event.annotator: preference}
+    of_pair = {**pairs.get(preference.pair, {}), _reader(event): preference}
     fold.say(PAIRS, {**pairs, preference.pair: of_pair})
 
 
@@ -109,14 +133,20 @@ COMPARE_ANSWERS = declare(
         about="image",
         words="compared two answers",
         payload={"preference": checks.is_read_by(Preference.from_json)},
+        optional=_BY_ANOTHER,
         fold=_compare,
     )
 )
 
 
-def compare_answers(image_sha256: str, preference: Preference) -> Event:
-    """Say which of two answers is better."""
-    return COMPARE_ANSWERS(image_sha256, {"preference": preference.to_json()})
+def compare_answers(
+    image_sha256: str, preference: Preference, *, reader: str | None = None
+) -> Event:
+    """Say which of two answers is better.
+
+    `reader` is whose opinion it is, where whoever writes it down is another.
+    """
+    return COMPARE_ANSWERS(image_sha256, {"preference": preference.to_json()} | _of(reader))
 
 
 KEEP_OPTIONS = declare(
