@@ -102,14 +102,15 @@ def start(tile: Path, began: float) -> dict[str, float]:
     load = os.getloadavg()[0]
     app = open_images([tile], block=False)
     times: dict[str, Any] = {"window_s": now()}
-    model, find = app.controller.model, app.dock.review.finder
-    turn_until(lambda: model.open_field is not None and model.model_id)
+    controller, find = app.controller, app.dock.review.finder
+    model = controller.model
+    turn_until(lambda: model.open_field is not None and controller.find.model.model_id)
     times["find_s"] = now()
     find.search()
     turn_until(lambda: model.state is not None and model.state.nuclei)
     times["points_s"] = now()
     times |= cpu_s()
-    turn_until(lambda: not model.run.busy)
+    turn_until(lambda: not controller.find.model.run.busy)
     times["all_found_s"] = now()
     times["nuclei"] = len(model.state.nuclei) if model.state else 0
     app.close()

@@ -269,7 +269,7 @@ def measure(
         model = app.controller.model
         turn(lambda: model.state is not None and len(model.state.nuclei) == nuclei)
         wait_until_quiet()
-        turn(lambda: model.server.phase in ("ready", "failed"))
+        turn(lambda: app.controller.find.model.server.phase in ("ready", "failed"))
         app.controller.view.show_outlines(True)
         wait_until_quiet()
         global renderer

@@ -176,9 +176,10 @@ def gl_renderer(app: App) -> str:
 def measure_blocks(app: App, heart: Heartbeat, folder: Path) -> dict[str, Block]:
     """The longest blocks of each activity."""
     controller, model = app.controller, app.controller.model
+    find = controller.find.model
 
     def is_saved() -> bool:
-        return model.run.phase == "idle" and model.save.phase == "saved"
+        return find.run.phase == "idle" and model.save.phase == "saved"
 
     def notice_names(path: Path) -> Callable[[], bool]:
         return lambda: model.notice is not None and path.name in model.notice.words
@@ -215,7 +216,7 @@ def main() -> None:
         model = app.controller.model
         turn(lambda: model.open_field is not None)
         usable_s = time.perf_counter() - began
-        turn(lambda: bool(model.model_id))
+        turn(lambda: bool(app.controller.find.model.model_id))
         app.controller.find.choose_model("classical")
         turn_for(SETTLE_S)
         renderer = gl_renderer(app)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.review.model import OpenField, ReviewModel
+    from napari_nunext.review.shown.find import FindModel
     from napari_nunext.store import FieldState
     from napari_nunext.ui.app import App
 
@@ -117,10 +118,10 @@ class ScriptedLoop:
         self._app.viewer.window.resize(1366, 768)
         try:
             self._open()
-            self._summary["model"] = self._model.model_id
+            self._summary["model"] = self._find_model.model_id
             self._summary["found"] = self._find()
             if not self._summary["found"]:
-                raise DemoError(f"{self._model.model_id} found no nucleus on the sample.")
+                raise DemoError(f"{self._find_model.model_id} found no nucleus on the sample.")
             corrected = self._correct()
             self._screenshot("screenshot.png")
             self._accept_and_export(corrected)
@@ -135,10 +136,11 @@ class ScriptedLoop:
     # Steps
 
     def _open(self) -> None:
-        self._wait("the image to open", lambda m: m.open_field is not None, 60)
-        self._wait("the model server", lambda m: m.server.phase in ("ready", "failed"), 60)
-        if self._model.server.phase == "failed":
-            raise DemoError(f"The model server did not start: {self._model.server.words}.")
+        self._wait("the image to open", lambda c: c.model.open_field is not None, 60)
+        answered = ("ready", "failed")
+        self._wait("the model server", lambda c: c.find.model.server.phase in answered, 60)
+        if self._find_model.server.phase == "failed":
+            raise DemoError(f"The model server did not start: {self._find_model.server.words}.")
         entry = self._field.entry
         self._say(
             f"Opened {entry.name}: {entry.width_px} x {entry.height_px} px, "
@@ -147,13 +149,13 @@ class ScriptedLoop:
 
     def _find(self) -> int:
         """Search the whole tile; returns how many places the chosen model pointed at."""
-        model_id = self._model.model_id
+        model_id = self._find_model.model_id
         begun = time.monotonic()
         self._controller.find.search()
-        self._wait("the search to start", lambda m: m.run.busy, 30)
-        self._wait("the search to end", lambda m: not m.run.busy, 180)
+        self._wait("the search to start", lambda c: c.find.model.run.busy, 30)
+        self._wait("the search to end", lambda c: not c.find.model.run.busy, 180)
         seconds = time.monotonic() - begun
-        self._wait("the review to be saved", lambda m: m.save.phase == "saved", 30)
+        self._wait("the review to be saved", lambda c: c.model.save.phase == "saved", 30)
         run = self._controller.session.project.predictions(self._field.entry.sha256)[-1]
         if run.status != "complete":
             raise DemoError(f"The search with {model_id} is {run.status}; expected it complete.")
@@ -211,7 +213,7 @@ class ScriptedLoop:
     def _accept_and_export(self, corrected: dict[str, list[str]]) -> None:
         controller = self._controller
         controller.decide.accept()
-        self._wait("the review to be saved", lambda m: m.save.phase == "saved", 30)
+        self._wait("the review to be saved", lambda c: c.model.save.phase == "saved", 30)
         geojson = self._out / "detections.geojson"
         controller.export.nuclei(geojson, export_format("geojson"))
         controller.export.training(self._out / "export")
@@ -249,10 +251,9 @@ class ScriptedLoop:
 
     def _train(self) -> None:
         self._controller.learn.train(steps=TRAINING_STEPS)
-        learn = self._controller.learn.model
         ended = ("done", "failed", "stopped")  # it begins once the project was checked
-        self._wait("training", lambda _: learn.training.phase in ended, 600)
-        training = learn.training
+        self._wait("training", lambda c: c.learn.model.training.phase in ended, 600)
+        training = self._controller.learn.model.training
         if training.phase != "done" or training.checkpoint is None:
             raise DemoError(training.words)
         first, last = np.mean(training.losses[:5]), np.mean(training.losses[-5:])
@@ -273,7 +274,7 @@ class ScriptedLoop:
         assert checkpoint is not None
         before = {uid: n.nucleus for uid, n in self._state.nuclei.items() if n.touched}
         self._controller.learn.use()
-        self._wait("the new model", lambda m: m.model_id == checkpoint.name, 60)
+        self._wait("the new model", lambda c: c.find.model.model_id == checkpoint.name, 60)
         found = self._find()
         after = {uid: n.nucleus for uid, n in self._state.nuclei.items()}
         lost = [uid for uid, nucleus in before.items() if after.get(uid) != nucleus]
@@ -292,6 +293,10 @@ class ScriptedLoop:
         return self._app.controller
 
     @property
+    def _find_model(self) -> FindModel:
+        return self._controller.find.model
+
+    @property
     def _model(self) -> ReviewModel:
         return self._controller.model
 
@@ -305,10 +310,10 @@ class ScriptedLoop:
         assert self._model.open_field is not None
         return self._model.open_field
 
-    def _wait(self, what: str, done: Callable[[ReviewModel], bool], timeout_s: float) -> None:
+    def _wait(self, what: str, done: Callable[[ReviewController], bool], timeout_s: float) -> None:
         """Let the window live until `done`."""
         deadline = time.monotonic() + timeout_s
-        while not done(self._model):
+        while not done(self._controller):
             if time.monotonic() > deadline:
                 said = self._model.notice.words if self._model.notice else ""
                 raise DemoError(f"Waited {timeout_s:.0f} s for {what}. {said}".rstrip())
@@ -318,7 +323,7 @@ class ScriptedLoop:
         settled = time.monotonic() + 1.0  # outlines of what was added come a little later
         while time.monotonic() < settled:
             _turn()
-        self._wait("the review to be saved", lambda m: m.save.phase == "saved", 30)
+        self._wait("the review to be saved", lambda c: c.model.save.phase == "saved", 30)
         _turn()
         self._app.viewer.screenshot(str(self._out / name), canvas_only=False, flash=False)
 

@@ -28,6 +28,7 @@ from napari_nunext.review.opening.taking import FileTaker
 from napari_nunext.review.outlining.hand import Hand
 from napari_nunext.review.outlining.outlining import Outliner
 from napari_nunext.review.session import Session
+from napari_nunext.review.shown.find import FindModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -123,13 +124,14 @@ class ReviewController:
         self._server = server
         session = self.session = Session(executor, on_main, writer=writer_executor)
         self.model = session.model
-        scale_check = ScaleCheck(session)
-        self.find = Finder(session, server, scale_check)
+        find = FindModel()
+        scale_check = ScaleCheck(session, find)
+        self.find = Finder(session, find, server, scale_check)
         self.view = View(session)
         self.correct = Corrector(session)
         self.categories = CategoryEditor(session, self.correct)
         self.hand = Hand(session)
-        self.outline = Outliner(session, server, self.hand)
+        self.outline = Outliner(session, server, self.hand, find)
         self.export = Exporter(session)
         self.learn = Improver(session, self.find, self.export, models_dir, make_trainer)
         self.images = Opener(

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from napari_nunext.core.image.source import ImageSource
     from napari_nunext.core.nuclei import Category
     from napari_nunext.review.drafts import Draft
-    from napari_nunext.review.shown.checks import Check
-    from napari_nunext.serving.protocol import Health, ModelInfo
     from napari_nunext.store import FieldState, ImageEntry
     from napari_nunext.store.imports.outside import Role
 
@@ -40,11 +38,7 @@ OF_WINDOW = frozenset(
         "outline_way",
         "brush_um",
         "sure_above",
-        "server",
-        "models",
-        "model_id",
         "outlines",
-        "tissue",
         "points",
         "opacity",
     }
@@ -122,52 +116,6 @@ class OpenField:
 
 
 @dataclass(frozen=True, slots=True)
-class ServerStatus:
-    """How the model server is."""
-
-    phase: Literal["off", "starting", "ready", "failed"] = "off"
-    words: str = "not started"
-    details: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class RunStatus:
-    """How the search for nuclei is going."""
-
-    phase: Literal["idle", "starting", "running", "pausing", "stopping"] = "idle"
-    found: int = 0
-    windows_done: int = 0
-    windows: int = 0
-    seconds_left: float | None = None
-    """Until the end of windows and outlines; None while unknown."""
-    waiting: str = ""
-    """What a search that has yet to begin waits for; one sentence."""
-    image: Path | None = None
-    """Which image is searched: not always the one that is open."""
-    outlines_done: int = 0
-    outlines: int = 0
-    """How many nuclei are being outlined; 0 before their turn."""
-    progress: float | None = None
-    """How far windows and outlines are together, 0..1; None while nobody knows."""
-    windows_left_out: int = 0
-    """Windows of bare glass, which are not searched."""
-
-    @property
-    def busy(self) -> bool:
-        """Whether a run holds the model."""
-        return self.phase != "idle"
-
-
-@dataclass(frozen=True, slots=True)
-class PausedSearch:
-    """A search of the open image that was broken off and can go on."""
-
-    run_id: str
-    windows_done: int
-    windows: int
-
-
-@dataclass(frozen=True, slots=True)
 class SaveStatus:
     """Whether what is on the screen is on the disk."""
 
@@ -175,32 +123,6 @@ class SaveStatus:
     at: datetime | None = None
     """When the last write became durable, local time."""
     problem: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Checkup:
-    """What is well and what is not, on the way to the model."""
-
-    phase: Literal["idle", "running", "done"] = "idle"
-    checks: tuple[Check, ...] = ()
-    """In the order in which they were made; those behind one that fails are not."""
-    health: Health | None = None
-    """What the server said of itself; None where it did not answer."""
-
-    @property
-    def well(self) -> bool:
-        """Whether nothing was found to be wrong."""
-        return all(check.passed for check in self.checks)
-
-    @property
-    def words(self) -> str:
-        """All of it in a sentence."""
-        if self.phase == "running":
-            return "Checking; a large model may take a minute."
-        wrong = sum(not check.passed for check in self.checks)
-        if wrong:
-            return f"{wrong} thing{'' if wrong == 1 else 's'} to mend."
-        return "All is well." if self.checks else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,21 +188,12 @@ class ReviewModel:
     """The place in the middle of the canvas, level-0 px; None where there is no canvas."""
     region: Box | None = None
     """The region the user has drawn, level-0 px."""
-    server: ServerStatus = field(default_factory=ServerStatus)
-    checkup: Checkup = field(default_factory=Checkup)
-    models: tuple[ModelInfo, ...] = ()
-    """The detectors that can be chosen."""
-    model_id: str = ""
     outlines: bool = True
     """Whether masks are drawn, and asked for when nuclei are searched."""
-    tissue: bool = False
-    """Whether a search leaves out windows of bare glass."""
     points: bool = True
     """Whether the nuclei's points are drawn."""
     opacity: float = 1.0
     """Of points and outlines."""
-    run: RunStatus = field(default_factory=RunStatus)
-    paused_search: PausedSearch | None = None
     save: SaveStatus = field(default_factory=SaveStatus)
     notice: Notice | None = None
     proposal: Proposal | None = None

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QCloseEvent
 
     from napari_nunext.review.controller import ReviewController
-    from napari_nunext.review.model import Checkup
+    from napari_nunext.review.shown.find import Checkup
     from napari_nunext.ui.widgets.theme import Palette
 
 WIDTH_PX = 380
@@ -29,7 +29,7 @@ class CheckupSheet(QDialog):
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setObjectName(DOCK_NAME)
         self.setStyleSheet(style_sheet(palette))
-        self._model = controller.model
+        self._model = controller.find.model
         self._palette = palette
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)

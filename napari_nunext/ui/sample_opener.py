@@ -33,10 +33,8 @@ class SampleOpener:
 
     def tell(self, field: OpenField) -> None:
         """Say what an image is, if it is a sample."""
-        model = self._controller.model
-        chosen = next((m for m in model.models if m.id == model.model_id), None)
-        words = about_sample(Path(field.entry.path), chosen)
-        if words and model.notice is None:
+        words = about_sample(Path(field.entry.path), self._controller.find.model.chosen)
+        if words and self._controller.model.notice is None:
             self._controller.session.notify(Notice(words))
 
     def _open(self, find: Callable[[], Sequence[Path]]) -> None:

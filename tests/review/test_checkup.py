@@ -144,11 +144,11 @@ def test_a_full_disk_is_said(client, tmp_path, monkeypatch):
 def test_the_window_is_told_in_the_end(controller: ReviewController, server: FakeServer) -> None:
     server.fake.script = [protocol.Failed(code="out_of_memory", message="It needs more memory.")]
     phases = []
-    controller.model.events.checkup.connect(lambda news: phases.append(news.phase))
+    controller.find.model.events.checkup.connect(lambda news: phases.append(news.phase))
     controller.find.check()
     assert phases == ["running", "done"]
-    assert controller.model.checkup.words == "1 thing to mend."
-    assert controller.model.server.phase == "failed"
+    assert controller.find.model.checkup.words == "1 thing to mend."
+    assert controller.find.model.server.phase == "failed"
     server.fake.down = True
     controller.find.check()
-    assert controller.model.server.words == "not running"
+    assert controller.find.model.server.words == "not running"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_nunext.review.controller import ReviewController
-    from napari_nunext.review.model import RunStatus
+    from napari_nunext.review.shown.find import RunStatus
     from tests.review.fakes import FakeServer
 
 
@@ -36,9 +36,9 @@ def stored_points(controller: ReviewController) -> set[tuple[float, float]]:
 
 
 def test_detectors_are_offered_and_the_default_is_chosen(opened: ReviewController) -> None:
-    assert [m.id for m in opened.model.models] == ["small", "classical"]
-    assert opened.model.model_id == "small"
-    assert opened.model.server.phase == "ready"
+    assert [m.id for m in opened.find.model.models] == ["small", "classical"]
+    assert opened.find.model.model_id == "small"
+    assert opened.find.model.server.phase == "ready"
 
 
 def test_a_model_that_cannot_be_served_is_not_chosen(
@@ -49,15 +49,15 @@ def test_a_model_that_cannot_be_served_is_not_chosen(
         model_info(id="classical", default=False),
     ]
     controller.find.connect()
-    assert controller.model.model_id == "classical"
+    assert controller.find.model.model_id == "classical"
 
 
 def test_health_is_told_in_words(controller: ReviewController, server: FakeServer) -> None:
     server.fake.script = [started(), done(0)]
     controller.find.check()
-    assert controller.model.checkup.well
-    assert controller.model.server.words == "ready on cpu"
-    assert "256 MiB" in controller.model.server.details
+    assert controller.find.model.checkup.well
+    assert controller.find.model.server.words == "ready on cpu"
+    assert "256 MiB" in controller.find.model.server.details
 
 
 def test_a_server_that_is_down_is_said_with_one_button_that_helps(
@@ -65,14 +65,14 @@ def test_a_server_that_is_down_is_said_with_one_button_that_helps(
 ) -> None:
     server.fake.down = True
     controller.find.connect()
-    assert controller.model.server.phase == "failed"
+    assert controller.find.model.server.phase == "failed"
     notice = controller.model.notice
     assert notice is not None
     assert notice.action_label == "Restart"
     assert notice.action is not None
     notice.action()
     assert server.restarts == 1
-    assert controller.model.server.phase == "ready"
+    assert controller.find.model.server.phase == "ready"
     assert controller.model.notice is None
 
 
@@ -80,7 +80,7 @@ def test_streamed_points_are_the_state_and_are_recorded(
     opened: ReviewController, server: FakeServer
 ) -> None:
     said: list[RunStatus] = []
-    opened.model.events.run.connect(lambda run: said.append(run))
+    opened.find.model.events.run.connect(lambda run: said.append(run))
     server.fake.script = [
         started(windows=2),
         points((10, 10), (20, 20)),
@@ -96,7 +96,7 @@ def test_streamed_points_are_the_state_and_are_recorded(
     assert run.status == "complete"
     assert run.info.model.checkpoint_sha256 == "ab" * 32
     assert run.info.region == Box(0, 0, 80, 64)
-    assert opened.model.run.phase == "idle"
+    assert opened.find.model.run.phase == "idle"
     assert said[0].phase == "starting"
     assert max(status.found for status in said) == 3
     (request,) = server.fake.requests
@@ -156,7 +156,7 @@ def test_progress_names_its_image_and_counts_outlines(
     opened: ReviewController, server: FakeServer
 ) -> None:
     seen: list[RunStatus] = []
-    opened.model.events.run.connect(seen.append)
+    opened.find.model.events.run.connect(seen.append)
     segmenter = model_info(id="sam", kind="segmenter")
     found = square(10, 10).to_json()
     server.fake.script = [
@@ -192,7 +192,7 @@ def test_a_server_that_dies_keeps_its_points_and_marks_the_run(
     notice = opened.model.notice
     assert notice.words == "The model server stopped. The 2 nuclei found so far stay."
     assert notice.action_label == "Restart"
-    assert opened.model.run.phase == "idle"
+    assert opened.find.model.run.phase == "idle"
 
 
 def test_a_backend_that_breaks_keeps_its_points_as_well(
@@ -235,7 +235,7 @@ def test_a_search_whose_turn_has_not_come_says_what_it_waits_for(
     opened: ReviewController, server: FakeServer
 ) -> None:
     seen: list[RunStatus] = []
-    opened.model.events.run.connect(seen.append)
+    opened.find.model.events.run.connect(seen.append)
     words = "The model server has too much to do at the moment. Asking again in 5 s."
     server.fake.script = [words, started(), points((10, 10)), done(1)]
     opened.find.search()
@@ -252,7 +252,7 @@ def test_a_search_stopped_while_it_waits_is_no_failure(
 ) -> None:
     server.fake.script = ["Busy.", opened.find.stop, RequestRejectedError("Busy.", 429, 5.0)]
     opened.find.search()
-    assert opened.model.run.phase == "idle"
+    assert opened.find.model.run.phase == "idle"
     assert opened.model.notice.level != "error"
     assert stored_runs(opened) == ()
 

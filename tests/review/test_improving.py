@@ -154,7 +154,7 @@ def test_a_model_that_lacks_the_projects_categories_gets_them_first(
     folder = tmp_path / "models" / "small"
     folder.mkdir(parents=True)
     (folder / "nunext.json").write_text("{}")
-    (known, *_) = (c.name for c in reviewed.model.models[0].categories)
+    (known, *_) = (c.name for c in reviewed.find.model.models[0].categories)
     reviewed.categories.add("Mitosis")
     reviewed.categories.add("Nucleus")
     reviewed.learn.train()
@@ -183,7 +183,7 @@ def test_the_new_model_can_be_used_at_once(reviewed: ReviewController, server: F
     assert checkpoint is not None
     server.fake.offered = [*server.fake.offered, model_info(id=checkpoint.name, default=False)]
     reviewed.learn.use()
-    assert reviewed.model.model_id == checkpoint.name
+    assert reviewed.find.model.model_id == checkpoint.name
 
 
 def test_a_training_that_fails_says_why_and_can_be_tried_again(
@@ -278,12 +278,12 @@ def test_a_worse_model_is_put_in_place_only_after_a_question(
     assert checkpoint is not None
     server.fake.offered = [*server.fake.offered, model_info(id=checkpoint.name, default=False)]
     two_patients.learn.use()
-    assert two_patients.model.model_id == "small"
+    assert two_patients.find.model.model_id == "small"
     notice = two_patients.model.notice
     assert question in notice.words
     assert notice.action_label == "Use it"
     notice.action()
-    assert two_patients.model.model_id == checkpoint.name
+    assert two_patients.find.model.model_id == checkpoint.name
 
 
 @pytest.mark.parametrize("project", ["same", "another"])
@@ -298,12 +298,12 @@ def test_a_worse_model_that_is_chosen_from_the_list_is_asked_about_too(
     if project == "another":
         two_patients.session.leave()  # what a model is worth is the window's knowledge
     two_patients.learn.choose("classical")
-    assert two_patients.model.model_id == "classical"
+    assert two_patients.find.model.model_id == "classical"
     two_patients.learn.choose(worse)
-    assert two_patients.model.model_id == "classical"
+    assert two_patients.find.model.model_id == "classical"
     assert "F1 0.71, before 0.78" in two_patients.model.notice.words
     two_patients.model.notice.action()
-    assert two_patients.model.model_id == worse
+    assert two_patients.find.model.model_id == worse
 
 
 def test_a_model_that_cannot_be_tested_is_not_lost(

@@ -148,27 +148,27 @@ def test_a_paused_search_goes_on_to_the_nuclei_of_an_undisturbed_one(
     undisturbed: list[tuple[Any, ...]],
 ) -> None:
     controller = reviews("paused")
-    model = controller.model
+    find = controller.find.model
     server.fake.searched.clear()
     for number, kind in ((3, WindowDone), (1, Masks), (4, WindowDone), (2, Masks)):
         server.fake.once(kind, number, controller.find.pause)
-        if model.paused_search is None:
+        if find.paused_search is None:
             controller.find.search()
         else:
             controller.find.go_on()
         assert status(controller) == ["interrupted"]
-        assert not model.run.busy
-        assert model.paused_search is not None
-        done, windows = model.paused_search.windows_done, model.paused_search.windows
+        assert not find.run.busy
+        assert find.paused_search is not None
+        done, windows = find.paused_search.windows_done, find.paused_search.windows
         assert len(server.fake.searched) == done < windows == WINDOWS
         standing(controller)
     server.fake.after = lambda event: None
     controller.find.go_on()
     assert status(controller) == ["complete"]
-    assert model.paused_search is None
+    assert find.paused_search is None
     assert standing(controller) == undisturbed
     assert sorted(server.fake.searched) == list(range(WINDOWS)), "each window once"
-    assert model.undo_steps == 1, "one search"
+    assert controller.model.undo_steps == 1, "one search"
 
 
 def test_a_server_that_dies_and_a_window_that_is_killed_leave_a_search_that_goes_on(
@@ -185,7 +185,7 @@ def test_a_server_that_dies_and_a_window_that_is_killed_leave_a_search_that_goes
     server.fake.once(WindowDone, 5, die)
     controller.find.search()
     assert controller.model.notice.action_label == "Restart"
-    assert controller.model.paused_search.windows_done == 5
+    assert controller.find.model.paused_search.windows_done == 5
 
     class Killed(BaseException):
         pass
@@ -201,7 +201,7 @@ def test_a_server_that_dies_and_a_window_that_is_killed_leave_a_search_that_goes
         assert project.predictions(project.images()[0].sha256)[0].status == "interrupted"
     server.fake.after = lambda event: None
     again = reviews("dies")
-    assert again.model.paused_search.windows_done > 5
+    assert again.find.model.paused_search.windows_done > 5
     again.find.go_on()
     assert status(again) == ["complete"]
     assert standing(again) == undisturbed
@@ -242,7 +242,7 @@ def test_a_nucleus_of_a_window_that_was_not_done_keeps_what_people_said_of_it(
 
     server.fake.after = die_within
     controller.find.search()
-    project, run_id = controller.session.project, controller.model.paused_search.run_id
+    project, run_id = controller.session.project, controller.find.model.paused_search.run_id
     half = project.predictions(project.images()[0].sha256)[0].nuclei[-1]
     assert place_in_window(run_id, half.uid)[0] not in project.windows_done(run_id)
     assert half.uid in controller.model.state.nuclei
@@ -348,14 +348,14 @@ def test_a_search_that_is_stopped_or_given_up_does_not_go_on(
     server.fake.once(WindowDone, 9, controller.find.stop)
     controller.find.search()
     assert status(controller) == ["cancelled"]
-    assert controller.model.paused_search is None
+    assert controller.find.model.paused_search is None
     server.fake.once(WindowDone, 9, controller.find.pause)
     controller.find.search()
     found = standing(controller)
     controller.find.stop()
     assert controller.model.notice.words == "Stopped. What was found so far stays."
     assert status(controller) == ["cancelled", "cancelled"]
-    assert controller.model.paused_search is None
+    assert controller.find.model.paused_search is None
     assert standing(controller) == found
     controller.find.go_on()
     assert len(server.fake.requests) == 2
@@ -374,7 +374,7 @@ def test_another_model_or_scale_searches_anew_and_says_so(
     assert sorted(server.fake.searched) == list(range(WINDOWS))
     assert status(controller) == ["interrupted", "complete"]
     assert "searched anew" in controller.model.notice.words
-    assert controller.model.paused_search is None
+    assert controller.find.model.paused_search is None
     standing(controller)
 
 
@@ -384,19 +384,19 @@ def test_only_the_open_image_offers_to_go_on_and_undo_takes_the_offer_away(
     controller = reviews("two")
     server.fake.once(WindowDone, 9, controller.find.pause)
     controller.find.search()
-    paused = controller.model.paused_search
+    paused = controller.find.model.paused_search
     other = tmp_path / "other.png"
     Image.fromarray(np.full((HEIGHT, WIDTH, 3), 100, np.uint8)).save(other)
     controller.open.paths([other])
-    assert controller.model.paused_search is None
+    assert controller.find.model.paused_search is None
     controller.find.go_on()
     assert len(server.fake.requests) == 1
     controller.images.previous()
-    assert controller.model.paused_search == paused
+    assert controller.find.model.paused_search == paused
     controller.history.undo()
-    assert controller.model.paused_search is None
+    assert controller.find.model.paused_search is None
     controller.history.redo()
-    assert controller.model.paused_search == paused
+    assert controller.find.model.paused_search == paused
 
 
 def test_closing_the_window_pauses(
@@ -406,7 +406,7 @@ def test_closing_the_window_pauses(
     server.fake.once(WindowDone, 9, controller.close)
     controller.find.search()
     again = reviews("closed")
-    assert again.model.paused_search.windows_done == 9
+    assert again.find.model.paused_search.windows_done == 9
 
 
 def test_a_search_that_leaves_out_glass_leaves_out_the_same_when_it_goes_on(
@@ -426,7 +426,7 @@ def test_a_search_that_leaves_out_glass_leaves_out_the_same_when_it_goes_on(
     controller.find.leave_out_glass(True)
     server.fake.once(WindowDone, 5, controller.find.pause)
     controller.find.search()
-    paused = controller.model.paused_search
+    paused = controller.find.model.paused_search
     assert paused is not None
     assert paused.windows == len(windows)
     controller.find.leave_out_glass(False)

@@ -91,7 +91,7 @@ def empty_app(
 ) -> Iterator[App]:
     """The window before anything is open."""
     made = app_module.main(project=tmp_path / "review.nunext", block=False, server=server)
-    spin(lambda: made.controller.model.server.phase == "ready")
+    spin(lambda: made.controller.find.model.server.phase == "ready")
     yield made
     made.close()
 

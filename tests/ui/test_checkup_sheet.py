@@ -37,14 +37,14 @@ def test_a_click_on_the_dot_checks_and_shows_it_in_words(
     empty_app.dock.review.finder._dot.clicked.emit()
     sheet = sheet_of(empty_app)
     assert sheet.isVisible()
-    spin(lambda: empty_app.controller.model.checkup.phase == "done")
+    spin(lambda: empty_app.controller.find.model.checkup.phase == "done")
     assert "All is well." in said(sheet)
     assert not sheet._restart.isVisible()
 
     message = "NuNext small needs more memory than is free. Choose a smaller model."
     server.fake.script = [protocol.Failed(code="out_of_memory", message=message)]
     sheet._again.click()
-    spin(lambda: not empty_app.controller.model.checkup.well)
+    spin(lambda: not empty_app.controller.find.model.checkup.well)
     spin(lambda: message in said(sheet))
     assert "1 thing to mend." in said(sheet)
     for line in sheet.findChildren(CheckLine):
@@ -52,7 +52,7 @@ def test_a_click_on_the_dot_checks_and_shows_it_in_words(
             assert sheet.rect().contains(line.geometry())
             assert line.height() >= line.heightForWidth(line.width())
     shown = [line for line in sheet.findChildren(CheckLine) if line.isVisible()]
-    assert len(shown) == len(empty_app.controller.model.checkup.checks)
+    assert len(shown) == len(empty_app.controller.find.model.checkup.checks)
     assert sheet._restart.isVisible()
     if folder := os.environ.get("NUNEXT_SCREENSHOTS"):
         sheet.grab().save(str(Path(folder, "checkup.png")))
@@ -68,9 +68,9 @@ def test_the_menu_has_it_too(empty_app: App, server: FakeServer, spin: Callable[
         a for a in empty_app.dock.header.menu.actions() if a.text() == "Check the model server"
     )
     action.trigger()
-    spin(lambda: empty_app.controller.model.checkup.phase == "done")
+    spin(lambda: empty_app.controller.find.model.checkup.phase == "done")
     sheet = sheet_of(empty_app)
     spin(lambda: "There is no model server" in said(sheet))
     sheet.close()
     empty_app.controller.find.check()  # nobody is shown it, and nothing breaks
-    spin(lambda: empty_app.controller.model.checkup.phase == "done")
+    spin(lambda: empty_app.controller.find.model.checkup.phase == "done")

@@ -61,7 +61,7 @@ def search(app: App, server: FakeServer, spin: Spin) -> None:
         done(5),
     ]
     app.dock.review.finder.search()
-    spin(lambda: app.controller.model.run.phase == "idle" and count(app) == 5)
+    spin(lambda: app.controller.find.model.run.phase == "idle" and count(app) == 5)
 
 
 def test_before_anything_is_open_the_dock_says_what_to_do(
@@ -153,7 +153,7 @@ def test_clicking_a_button_leaves_the_keyboard_to_the_canvas(
 ) -> None:
     canvas_widget(app).setFocus()
     QTest.mouseClick(app.dock.review.finder._find, Qt.LeftButton)
-    spin(lambda: app.controller.model.run.phase == "idle")
+    spin(lambda: app.controller.find.model.run.phase == "idle")
     assert app.dock.window().focusWidget() is canvas_widget(app)
 
 

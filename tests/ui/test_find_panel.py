@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton
 
-from napari_nunext.review.model import RunStatus
+from napari_nunext.review.shown.find import RunStatus
 from napari_nunext.ui.napari_versions import camera_of
 from napari_nunext.ui.panels.find_panel import run_words
 from tests.review.fakes import done, points, started, window_done
@@ -70,7 +70,7 @@ def test_glass_is_left_out_where_it_is_ticked(
     def search() -> None:
         asked = len(requests)
         controller.find.search()
-        spin(lambda: len(requests) > asked and not controller.model.run.busy)
+        spin(lambda: len(requests) > asked and not controller.find.model.run.busy)
 
     server.fake.script = [started(), done(0)]
     search()
@@ -86,7 +86,7 @@ def test_pause_and_go_on_stand_where_find_stood(
     app: App, server: FakeServer, spin: Callable[..., None]
 ) -> None:
     controller, panel = app.controller, app.dock.review.finder
-    model = controller.model
+    find = controller.find.model
 
     def offered() -> list[str]:
         return [b.text() for b in panel.findChildren(QPushButton) if not b.isHidden()]
@@ -114,7 +114,7 @@ def test_pause_and_go_on_stand_where_find_stood(
         done(1, "cancelled"),
     ]
     press("Find nuclei")
-    spin(lambda: model.paused_search)
+    spin(lambda: find.paused_search)
     assert {"Pause", "Stop"} <= set(while_searching[0])
     assert "Go on" not in while_searching[0]
     assert "Paused at 1 of 4 windows" in [label.text() for label in panel.findChildren(QLabel)]
@@ -122,7 +122,7 @@ def test_pause_and_go_on_stand_where_find_stood(
     assert not {"Pause", "Find nuclei"} & set(offered())
     server.fake.script = [started(windows=4, plan="a plan", resumed=True), done(0)]
     press("Go on")
-    spin(lambda: not model.run.busy and model.paused_search is None)
+    spin(lambda: not find.run.busy and find.paused_search is None)
     assert server.fake.requests[-1].resume is not None
     assert server.fake.requests[-1].resume.done == [0]
     assert "Find nuclei" in offered()

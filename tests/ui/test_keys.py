@@ -72,7 +72,7 @@ def full_app(app: App, server: FakeServer, tile: Callable[[str], Path], spin: Sp
         done(5),
     ]
     app.controller.find.search()
-    spin(lambda: app.controller.model.run.phase == "idle" and len(state_of(app).nuclei) == 5)
+    spin(lambda: app.controller.find.model.run.phase == "idle" and len(state_of(app).nuclei) == 5)
     app.dock.canvas.flush()
     for panel in app.dock.window().findChildren(QDockWidget):
         if "console" not in panel.objectName():

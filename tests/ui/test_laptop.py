@@ -9,7 +9,8 @@ import pytest
 from qtpy.QtCore import QPoint
 from qtpy.QtWidgets import QApplication
 
-from napari_nunext.review.model import Notice, RunStatus
+from napari_nunext.review.model import Notice
+from napari_nunext.review.shown.find import RunStatus
 from napari_nunext.ui.dock import IMPROVE
 from napari_nunext.ui.shortcuts_sheet import ShortcutsSheet
 
@@ -73,7 +74,7 @@ def test_accept_flag_and_comment_are_in_reach_in_every_state(
     for state in switches:
         notice, run, is_typing, edits_scale = state
         controller.model.notice = NOTICES[notice]
-        controller.model.run = RUNS[run]
+        controller.find.model.run = RUNS[run]
         panel._comment.setVisible(is_typing)
         panel.categories._editor.setVisible(is_typing)
         dock.header._editor.setVisible(edits_scale)

@@ -42,7 +42,7 @@ def two(tmp_path: Path, rng: np.random.Generator) -> tuple[Path, Path]:
 def window(two: tuple[Path, Path], server: FakeServer, spin: Spin) -> Iterator[App]:
     """The window with folder A open."""
     made = app_module.main([two[0]], block=False, server=server)
-    spin(lambda: made.controller.model.open_field and made.controller.model.models)
+    spin(lambda: made.controller.model.open_field and made.controller.find.model.models)
     yield made
     made.close()
 
@@ -70,7 +70,7 @@ def test_another_project_in_the_same_window_leaves_nothing_of_the_first_in_sight
     app, model, dock = window, window.controller.model, window.dock
     server.fake.script = [started(), points((30, 30), (60, 60)), done(2)]
     app.controller.find.search()
-    spin(lambda: not model.run.busy)
+    spin(lambda: not app.controller.find.model.run.busy)
     mine = app.controller.correct.add(90, 90)
     dock.canvas.draw_region()
     dock.review.ask_comment()

@@ -79,7 +79,7 @@ def test_our_layers_never_disagree_in_their_units_and_nothing_breaks_unseen(
     def search() -> None:
         server.fake.script = [started(), points((10, 10), (40, 40)), done(2)]
         controller.find.search()
-        spin(lambda: not controller.model.run.busy)
+        spin(lambda: not controller.find.model.run.busy)
 
     def draw_region() -> None:
         canvas.draw_region()

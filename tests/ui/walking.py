@@ -392,7 +392,7 @@ def _go_on(w: Walker) -> None:
         window_done(2, 2),
         done(FOUND),
     ]
-    if w.controller.model.paused_search is not None:
+    if w.controller.find.model.paused_search is not None:
         w.controller.find.go_on()
 
 

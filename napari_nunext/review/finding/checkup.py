@@ -16,8 +16,8 @@ import numpy as np
 from napari_nunext import __version__
 from napari_nunext.core.errors import ServerError
 from napari_nunext.images.tile import tile_of_rgb
-from napari_nunext.review.model import Checkup
 from napari_nunext.review.shown.checks import Check
+from napari_nunext.review.shown.find import Checkup
 from napari_nunext.serving.protocol import DetectRequest, Done, Failed
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ from napari_nunext.review.colors import in_free_colors
 from napari_nunext.review.finding.checkup import examine
 from napari_nunext.review.finding.pausing import PauseWatch, paused_run
 from napari_nunext.review.finding.search import Search, Wanted
-from napari_nunext.review.model import Checkup, Notice, RunStatus, ServerStatus
+from napari_nunext.review.model import Notice
 from napari_nunext.review.shown.checks import Check
+from napari_nunext.review.shown.find import Checkup, RunStatus, ServerStatus
 from napari_nunext.store import events
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from napari_nunext.review.finding.search import SearchNews
     from napari_nunext.review.finding.servers import ModelServer
     from napari_nunext.review.session import Session
+    from napari_nunext.review.shown.find import FindModel
     from napari_nunext.serving.protocol import ModelInfo
     from napari_nunext.store import Run
     from napari_nunext.store.entries import RunStatus as RunStatusName
@@ -41,35 +43,50 @@ NO_TISSUE_WORDS = (
 
 
 class Finder:
-    """The part of the review that talks to the model server."""
+    """The part of the review that talks to the model server.
 
-    def __init__(self, session: Session, server: ModelServer, scale_check: ScaleCheck) -> None:
+    Parameters
+    ----------
+    session : Session
+    model : FindModel
+        What the panels show of it.
+    server : ModelServer
+        Where the detectors run.
+    scale_check : ScaleCheck
+        Asks before an image is searched at a scale that looks like a slip.
+    """
+
+    def __init__(
+        self, session: Session, model: FindModel, server: ModelServer, scale_check: ScaleCheck
+    ) -> None:
         self._session = session
-        self._model = session.model
+        self.model = model
+        self._review = session.model
         self._server = server
         self._scale_check = scale_check
         self._search: Search | None = None
         self._wanted_model = ""
         """Chosen as soon as the server offers it; empty where none is."""
-        self._pauses = PauseWatch(session)
+        self._pauses = PauseWatch(session, model)
         session.left.connect(self._forget)
 
     def _forget(self) -> None:
         self._search = None
+        self.model.forget_project()
 
     # The server
 
     def connect(self) -> None:
         """Start or reach the server and ask for its models."""
-        self._model.server = ServerStatus("starting", "starting")
+        self.model.server = ServerStatus("starting", "starting")
         self._session.lasting.run(self._ask_models, self._take_models, self._server_failed)
 
     def check(self) -> None:
         """Try the whole way to the model, and show in words what is wrong."""
-        if self._model.checkup.phase == "running":
+        if self.model.checkup.phase == "running":
             return
-        self._model.checkup = Checkup("running")
-        field, model_id = self._model.open_field, self._model.model_id
+        self.model.checkup = Checkup("running")
+        field, model_id = self._review.open_field, self.model.model_id
         folder = None if field is None else self._session.project.path.parent
         self._session.background.run(
             lambda: examine(self._server.client, model_id=model_id, folder=folder),
@@ -79,7 +96,7 @@ class Finder:
 
     def restart(self) -> None:
         """Start the server anew."""
-        self._model.notice = None
+        self._review.notice = None
         self._session.lasting.run(self._server.restart, lambda _: self.connect())
 
     def want_model(self, model_id: str) -> None:
@@ -89,28 +106,28 @@ class Finder:
 
     def choose_model(self, model_id: str) -> None:
         """The detector that the next run uses."""
-        self._model.model_id = model_id
+        self.model.model_id = model_id
 
     def _ask_models(self) -> list[ModelInfo]:
         return self._server.client().models()
 
     def _take_models(self, models: Sequence[ModelInfo]) -> None:
         detectors = tuple(m for m in models if m.kind == "detector")
-        self._model.models = detectors
+        self.model.models = detectors
         usable = {m.id for m in detectors if m.problem is None}
         if self._wanted_model in usable:
-            self._model.model_id, self._wanted_model = self._wanted_model, ""
-        elif self._model.model_id not in usable:
+            self.model.model_id, self._wanted_model = self._wanted_model, ""
+        elif self.model.model_id not in usable:
             default = next((m.id for m in detectors if m.default and m.problem is None), "")
-            self._model.model_id = default or next(iter(sorted(usable)), "")
-        self._model.server = ServerStatus("ready", "ready")
+            self.model.model_id = default or next(iter(sorted(usable)), "")
+        self.model.server = ServerStatus("ready", "ready")
 
     def _take_checkup(self, checkup: Checkup) -> None:
-        self._model.checkup = checkup
+        self.model.checkup = checkup
         health = checkup.health
         if health is None:
             words = next(check.words for check in checkup.checks if not check.passed)
-            self._model.server = ServerStatus("failed", "not running", words)
+            self.model.server = ServerStatus("failed", "not running", words)
             return
         words = f"ready on {health.device}" if health.status == "ready" else health.status
         if not checkup.well:
@@ -119,17 +136,17 @@ class Finder:
         details = f"In memory: {loaded}"
         if health.memory_bytes is not None:
             details += f", {health.memory_bytes / MIB:.0f} MiB in use"
-        self._model.server = ServerStatus("ready" if checkup.well else "failed", words, details)
+        self.model.server = ServerStatus("ready" if checkup.well else "failed", words, details)
 
     def _checkup_broke(self, error: BaseException) -> None:
         notice = in_words(error)
-        self._model.checkup = Checkup("done", (Check(False, notice.words),))
+        self.model.checkup = Checkup("done", (Check(False, notice.words),))
         self._session.notify(notice)
 
     def _server_failed(self, error: BaseException) -> None:
         notice = in_words(error)
-        self._model.server = ServerStatus("failed", "not running", notice.words)
-        self._model.notice = Notice(
+        self.model.server = ServerStatus("failed", "not running", notice.words)
+        self._review.notice = Notice(
             notice.words, "error", "Restart", self.restart, details=notice.details
         )
 
@@ -145,7 +162,7 @@ class Finder:
 
         Asks first where the image's scale looks like a slip.
         """
-        field = self._model.open_field
+        field = self._review.open_field
         if field is not None:
             box = field.box if region is None else region.clipped_to(field.box)
             self._scale_check.before(
@@ -153,27 +170,27 @@ class Finder:
             )
 
     def _find(self, region: Box) -> None:
-        model = self._model
+        model, review = self.model, self._review
         self._begin(
-            Wanted(region, model.model_id, model.outlines, model.tissue, near_xy=model.view_xy)
+            Wanted(region, model.model_id, review.outlines, model.tissue, near_xy=review.view_xy)
         )
 
     def leave_out_glass(self, wanted: bool) -> None:
         """Whether the next searches leave out windows of bare glass."""
-        self._model.tissue = wanted
+        self.model.tissue = wanted
 
     def go_on(self) -> None:
         """Go on with the search of the open image that was broken off, if there is one."""
-        if (run := paused_run(self._model.state)) is not None:
-            self._begin(Wanted.again(run, self._model.view_xy))
+        if (run := paused_run(self._review.state)) is not None:
+            self._begin(Wanted.again(run, self._review.view_xy))
 
     def _begin(self, wanted: Wanted) -> None:
-        field = self._model.open_field
-        if field is None or self._model.run.busy:
+        field = self._review.open_field
+        if field is None or self.model.run.busy:
             return
         session, background = self._session, self._session.background
-        self._model.run = RunStatus("starting", image=Path(field.entry.path))
-        self._model.notice = None
+        self.model.run = RunStatus("starting", image=Path(field.entry.path))
+        self._review.notice = None
         search = Search(
             session.project,
             session.writer,
@@ -196,10 +213,10 @@ class Finder:
 
     def stop(self) -> None:
         """Stop the search, or give up the one that is paused; what was found stays."""
-        if self._model.run.busy:
+        if self.model.run.busy:
             self._end("stopping")
             return
-        run = paused_run(self._model.state)
+        run = paused_run(self._review.state)
         if run is None:
             return
         session, project, run_id = self._session, self._session.project, run.run_id
@@ -209,23 +226,23 @@ class Finder:
         session.notify(Notice("Stopped. What was found so far stays."))
 
     def _end(self, phase: Literal["pausing", "stopping"]) -> None:
-        search, run = self._search, self._model.run
+        search, run = self._search, self.model.run
         if search is None or not run.busy:
             return
-        self._model.run = replace(run, phase=phase, seconds_left=None)
+        self.model.run = replace(run, phase=phase, seconds_left=None)
         self._session.background.run(lambda: search.stop(to_go_on=phase == "pausing"))
 
     def _take_news(self, search: Search, sha256: str, news: SearchNews) -> None:
         if news.waiting:
-            if self._model.run.phase == "starting":
-                self._model.run = replace(self._model.run, waiting=news.waiting)
+            if self.model.run.phase == "starting":
+                self.model.run = replace(self.model.run, waiting=news.waiting)
             return
         if news.started is not None:
             self._take_run(search, news.started, resumed=news.resumed)
         else:
             self._show_found(search.run_id, sha256, news)
-        run = self._model.run
-        self._model.run = replace(
+        run = self.model.run
+        self.model.run = replace(
             run,
             phase=run.phase if run.phase in ("pausing", "stopping") else "running",
             waiting="",
@@ -266,13 +283,9 @@ class Finder:
 
     def learn_categories(self, names: Sequence[str]) -> None:
         """Add what a model or a file distinguishes to the project's categories."""
-        known = self._model.categories
-        colors = {
-            category.name: category.color
-            for model in self._model.models
-            if model.id == self._model.model_id
-            for category in model.categories
-        }
+        known = self._review.categories
+        chosen = self.model.chosen
+        colors = {} if chosen is None else {c.name: c.color for c in chosen.categories}
         session = self._session
         called = [session.book.named(name) for name in names]
         base = () if self._is_untouched_default(known, names) else known
@@ -284,7 +297,7 @@ class Finder:
 
     def _is_untouched_default(self, known: Sequence[Category], names: Sequence[str]) -> bool:
         """Whether the only category is the one that stands for none, and nothing carries it."""
-        state = self._model.state
+        state = self._review.state
         return (
             bool(names)
             and [category.name for category in known] == [UNCATEGORISED]
@@ -293,18 +306,18 @@ class Finder:
 
     def _conclude(self, search: Search, status: RunStatusName) -> int:
         """Let the state know how the search ended, and return how many nuclei it found."""
-        found, self._search = self._model.run.found, None
+        found, self._search = self.model.run.found, None
         if search.run_id:
             self._pauses.learn(search.run_id, search.found.windows_done)
             state = self._session.state_of(search.image_sha256)
             ended = state.with_finished(search.run_id, status)
             self._session.show_state(search.image_sha256, ended)
-        self._model.run = RunStatus()
+        self.model.run = RunStatus()
         return found
 
     def _finished(self, search: Search, status: RunStatusName) -> None:
         found = self._conclude(search, status)
-        self._model.server = ServerStatus("ready", "ready", self._model.server.details)
+        self.model.server = ServerStatus("ready", "ready", self.model.server.details)
         if status == "cancelled":
             self._session.notify(Notice(f"Stopped. The {found} nuclei found so far stay."))
         elif status == "complete" and not found:
@@ -319,7 +332,7 @@ class Finder:
         if not isinstance(error, ServerUnavailableError):
             self._session.notify(notice)
             return
-        self._model.server = ServerStatus("failed", "stopped", notice.words)
+        self.model.server = ServerStatus("failed", "stopped", notice.words)
         kept = f" The {found} nuclei found so far stay." if found else ""
         self._session.notify(
             Notice(

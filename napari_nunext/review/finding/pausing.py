@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_nunext.review.finding.earlier import can_go_on
-from napari_nunext.review.model import PausedSearch
+from napari_nunext.review.shown.find import PausedSearch
 
 if TYPE_CHECKING:
     from napari_nunext.core.geometry import Box
     from napari_nunext.review.session import Session
+    from napari_nunext.review.shown.find import FindModel
     from napari_nunext.store import FieldState, Run
 
 
@@ -31,19 +32,21 @@ def paused_run(state: FieldState | None) -> Run | None:
 
 
 class PauseWatch:
-    """Keeps the model's `paused_search` as the open image has it.
+    """Keeps `FindModel.paused_search` as the open image has it.
 
     Parameters
     ----------
     session : Session
+    find : FindModel
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, find: FindModel) -> None:
         self._session = session
-        self._model = session.model
+        self._review = session.model
+        self._find = find
         self._done: dict[str, int | None] = {}
         """By run, how many windows are done; None while that is being read."""
-        self._model.events.state.connect(self.look)
+        self._review.events.state.connect(self.look)
         session.left.connect(self._forget)
 
     def _forget(self) -> None:
@@ -55,18 +58,16 @@ class PauseWatch:
 
     def look(self) -> None:
         """Follow the state of the open image."""
-        run = paused_run(self._model.state)
+        run = paused_run(self._review.state)
         if run is None:
-            self._model.paused_search = None
+            self._find.paused_search = None
             return
         if run.run_id not in self._done:
             self._done[run.run_id] = None
             self._count(run.run_id)
         done = self._done[run.run_id]
         windows = run.info.extra["windows"]
-        self._model.paused_search = (
-            None if done is None else PausedSearch(run.run_id, done, windows)
-        )
+        self._find.paused_search = None if done is None else PausedSearch(run.run_id, done, windows)
 
     def _count(self, run_id: str) -> None:
         project = self._session.project

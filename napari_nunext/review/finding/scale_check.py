@@ -12,14 +12,15 @@ if TYPE_CHECKING:
 
     from napari_nunext.review.model import OpenField
     from napari_nunext.review.session import Session
+    from napari_nunext.review.shown.find import FindModel
 
 
 class ScaleCheck:
     """Asks once about each image and scale; what a person confirms is not asked again."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, find: FindModel) -> None:
         self._session = session
-        self._model = session.model
+        self._find = find
         self._confirmed: set[tuple[str, float]] = set()
         """What the person uses all the same: image and um per pixel."""
         session.left.connect(self._forget)
@@ -43,7 +44,7 @@ class ScaleCheck:
         entry = field.entry
         doubt = ""
         if (entry.sha256, mpp) not in self._confirmed:
-            chosen = next((m for m in self._model.models if m.id == self._model.model_id), None)
+            chosen = self._find.chosen
             doubt = scale_doubt(
                 mpp,
                 entry.width_px,

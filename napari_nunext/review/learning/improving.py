@@ -65,6 +65,7 @@ class Improver:
         """What the panels show of it."""
         self._review = session.model
         self._finder = finder
+        self._find = finder.model
         self._exporter = exporter
         self._models_dir = models_dir
         self._make_trainer = make_trainer
@@ -103,7 +104,7 @@ class Improver:
         self.model.training = TrainingStatus("exporting", words="Gathering the accepted fields")
         # What nobody has sorted teaches where nuclei are: it needs no category of its own.
         names = [c.name for c in self._review.categories if c.name != UNCATEGORISED]
-        base, chosen = self._base_checkpoint(), self._chosen()
+        base, chosen = self._base_checkpoint(), self._find.chosen
         missing = names if base is None else self._unknown_to_the_model(names)
         self._session.background.run(
             lambda: self._work(trainer, chosen, base, missing, steps), self._trained, self._failed
@@ -130,30 +131,27 @@ class Improver:
         However it is chosen, from the list or by the button of a training, it is asked here.
         """
         question = self._questions.get(model_id, "")
-        if not question or model_id == self._review.model_id:
+        if not question or model_id == self._find.model_id:
             self._take(model_id)
             return
         self._session.notify(Notice(question, "warning", "Use it", lambda: self._take(model_id)))
 
     def _take(self, model_id: str) -> None:
         """Use a model: at once where it is offered, else as soon as it is."""
-        if any(m.id == model_id and m.problem is None for m in self._review.models):
+        if any(m.id == model_id and m.problem is None for m in self._find.models):
             self._finder.choose_model(model_id)
         else:
             self._finder.want_model(model_id)
 
     def _base_checkpoint(self) -> Path | None:
         """The folder of the chosen model, where it is on this machine and has weights."""
-        name = self._review.model_id
+        name = self._find.model_id
         folders = [parent / name for parent in (self._models_dir, self._bundled)] if name else []
         return next((f for f in folders if (f / CHECKPOINT_FILE).is_file()), None)
 
-    def _chosen(self) -> ModelInfo | None:
-        return next((m for m in self._review.models if m.id == self._review.model_id), None)
-
     def _unknown_to_the_model(self, names: list[str]) -> list[str]:
         """Those categories that the chosen model cannot say yet."""
-        chosen = self._chosen()
+        chosen = self._find.chosen
         known = {category.name.casefold() for category in chosen.categories} if chosen else set()
         return [name for name in names if name.casefold() not in known]
 
@@ -202,7 +200,7 @@ class Improver:
         return frozenset(e.sha256 for e in self._session.project.images() if e.patient is None)
 
     def _taken_names(self) -> frozenset[str]:
-        return frozenset(model.name for model in self._review.models)
+        return frozenset(model.name for model in self._find.models)
 
     def _say(self, phase: TrainingPhase, words: str) -> None:
         self._show(phase=phase, words=words)
@@ -241,7 +239,7 @@ class Improver:
             comparison=comparison,
             seconds_left=None,
         )
-        if self._review.server.phase == "ready":
+        if self._find.server.phase == "ready":
             self._finder.connect()  # so that it can be chosen
 
     def _failed(self, error: BaseException) -> None:

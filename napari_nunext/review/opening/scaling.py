@@ -62,7 +62,7 @@ class Scaler:
             f"it is now {field.entry.mpp:g}."
         )
         again = Notice(words, "warning", "Find again", lambda: self._finder.search(region))
-        self._session.notify(Notice(words, "warning") if self._model.run.busy else again)
+        self._session.notify(Notice(words, "warning") if self._finder.model.run.busy else again)
         return True
 
     def _use(self, field: OpenField, mpp: float, *, for_all: bool) -> None:

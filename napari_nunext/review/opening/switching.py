@@ -188,7 +188,7 @@ class Switcher:
 
     def _running(self) -> str:
         """What runs for the present project, in a sentence; empty where nothing does."""
-        run, training = self._model.run, self._improver.model.training
+        run, training = self._finder.model.run, self._improver.model.training
         if run.busy and training.busy:
             return "A search and a training are running."
         if run.busy:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from napari_nunext.review.model import OpenField
     from napari_nunext.review.outlining.hand import Hand
     from napari_nunext.review.session import Session
+    from napari_nunext.review.shown.find import FindModel
     from napari_nunext.store import Event
 
 logger = logging.getLogger(__name__)
@@ -70,13 +71,16 @@ class Outliner:
         Draws with its default segmenter.
     hand : Hand
         Knows which nucleus a click means.
+    find : FindModel
+        Knows whether the server is there.
     """
 
-    def __init__(self, session: Session, server: ModelServer, hand: Hand) -> None:
+    def __init__(self, session: Session, server: ModelServer, hand: Hand, find: FindModel) -> None:
         self._session = session
         self._model = session.model
         self._server = server
         self._hand = hand
+        self._find = find
         self._waiting: dict[UUID, Placing] = {}
         """What has yet to be outlined."""
         self._refined: dict[UUID, list[Refined]] = {}
@@ -84,7 +88,7 @@ class Outliner:
         self._drawing: dict[UUID, tuple[protocol.PromptPoint, ...]] = {}
         """The clicks on a nucleus whose outline is being drawn: a further click joins them."""
         session.left.connect(self._forget)
-        self._model.events.server.connect(self.catch_up)
+        find.events.server.connect(self.catch_up)
         self._model.events.outlines.connect(self.catch_up)
         self._model.events.draft.connect(self._after_draft)
 
@@ -164,7 +168,7 @@ class Outliner:
 
     def _open_field(self) -> OpenField | None:
         """The open image, where a server is there to draw on it."""
-        return self._model.open_field if self._model.server.phase == "ready" else None
+        return self._model.open_field if self._find.server.phase == "ready" else None
 
     def _nucleus(self, uid: UUID) -> Nucleus | None:
         reviewed = None if self._model.state is None else self._model.state.nuclei.get(uid)

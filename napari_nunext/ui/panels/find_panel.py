@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.review.connections import Connections
     from napari_nunext.review.controller import ReviewController
-    from napari_nunext.review.model import RunStatus, ServerStatus
+    from napari_nunext.review.shown.find import RunStatus, ServerStatus
     from napari_nunext.ui.widgets.theme import Palette
 
 FIELD, REGION = 0, 1
@@ -47,7 +47,8 @@ class FindPanel(Card):
     ) -> None:
         super().__init__()
         self._controller = controller
-        self._model = controller.model
+        self._model = controller.find.model
+        self._review = controller.model
         self._palette = palette
         self._models = ModelChooser()
         self._dot = StatusDot("How the model server is. Click to check.")
@@ -68,13 +69,13 @@ class FindPanel(Card):
         self._where.chosen.connect(self._choose_where)
         self._tissue.toggled.connect(controller.find.leave_out_glass)
         self._find.clicked.connect(self.search)
-        events = self._model.events
+        events, review = self._model.events, self._review.events
         connections.call(self._show_models, events.models, events.model_id)
         connections.call(self._show_server, events.server)
         connections.call(self._show_run, events.run, events.paused_search)
-        connections.call(self._show_region, events.region)
+        connections.call(self._show_region, review.region)
         connections.call(self._show_tissue, events.tissue)
-        connections.call(self._show_ready, events.open_field)
+        connections.call(self._show_ready, review.open_field)
         self._show_models()
         self._show_server(self._model.server)
         self._show_run()
@@ -89,7 +90,7 @@ class FindPanel(Card):
 
     def search(self) -> None:
         """Search where the user chose."""
-        region = self._model.region if self._where.index() == REGION else None
+        region = self._review.region if self._where.index() == REGION else None
         if self._where.index() == FIELD or region is not None:
             self._controller.find.search(region)
 
@@ -113,7 +114,7 @@ class FindPanel(Card):
         return made
 
     def _name_of(self, image: Path) -> str:
-        paths = tuple(item.path for item in self._model.queue.items)
+        paths = tuple(item.path for item in self._review.queue.items)
         names = dict(zip(paths, shown_names(paths, NAME_ROOM), strict=True))
         return breakable(f"Searching {names.get(image, image.name)}")
 
@@ -153,10 +154,10 @@ class FindPanel(Card):
 
     def _show_region(self) -> None:
         wants_region = self._where.index() == REGION
-        if wants_region and self._model.region is None:
+        if wants_region and self._review.region is None:
             self._hint.setText("Drag a rectangle on the image.")
-        self._hint.setVisible(wants_region and self._model.region is None)
-        if not wants_region and self._model.region is not None:
+        self._hint.setVisible(wants_region and self._review.region is None)
+        if not wants_region and self._review.region is not None:
             self._where.choose(REGION)
         self._show_ready()
 
@@ -174,9 +175,9 @@ class FindPanel(Card):
             return "The model server is not running"
         if not self._model.model_id:
             return "Starting the model server\N{HORIZONTAL ELLIPSIS}"
-        if self._model.open_field is None:
+        if self._review.open_field is None:
             return "Opening the image\N{HORIZONTAL ELLIPSIS}"
-        if self._where.index() == REGION and self._model.region is None:
+        if self._where.index() == REGION and self._review.region is None:
             return "Draw a region first"
         return ""
 

@@ -42,7 +42,7 @@ class ImprovePanel(QWidget):
     ) -> None:
         super().__init__()
         self._controller = controller
-        self._model = controller.model
+        self._find = controller.find.model
         self._learn = controller.learn.model
         self._palette = palette
         layout = QVBoxLayout(self)
@@ -56,7 +56,7 @@ class ImprovePanel(QWidget):
         layout.addStretch(1)
         connections.call(self._show_harvest, self._learn.events.harvest)
         connections.call(self._show_training, self._learn.events.training)
-        connections.call(self._show_outcome, self._model.events.model_id)
+        connections.call(self._show_outcome, self._find.events.model_id)
         self._show_harvest(self._learn.harvest)
         self._show_training(self._learn.training)
 
@@ -135,4 +135,4 @@ class ImprovePanel(QWidget):
         self._show_outcome()
 
     def _show_outcome(self) -> None:
-        self.outcome.show_outcome(self._learn.training, self._model.model_id)
+        self.outcome.show_outcome(self._learn.training, self._find.model_id)

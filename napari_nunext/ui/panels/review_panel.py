@@ -18,7 +18,8 @@ from napari_nunext.ui.widgets.theme import SPACE_PX
 if TYPE_CHECKING:
     from napari_nunext.review.connections import Connections
     from napari_nunext.review.controller import ReviewController
-    from napari_nunext.review.model import RunStatus, Tool
+    from napari_nunext.review.model import Tool
+    from napari_nunext.review.shown.find import RunStatus
     from napari_nunext.ui.widgets.theme import Palette
 
 TOOLS: tuple[Tool, ...] = ("look", "select", "add", "outline")
@@ -67,7 +68,7 @@ class ReviewPanel(QWidget):
         connections.call(self._show_opacity, events.opacity)
         connections.call(self._show_tool, events.tool)
         connections.call(self._show_decision, events.region)
-        connections.call(self._show_searched, events.run)
+        connections.call(self._show_searched, controller.find.model.events.run)
         self._show_state()
         self._show_sure()
 
