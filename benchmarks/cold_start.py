@@ -104,7 +104,8 @@ def start(tile: Path, began: float) -> dict[str, float]:
     times: dict[str, Any] = {"window_s": now()}
     controller, find = app.controller, app.dock.review.finder
     model = controller.model
-    turn_until(lambda: model.open_field is not None and controller.find.model.model_id)
+    images = controller.images.model
+    turn_until(lambda: images.open_field is not None and controller.find.model.model_id)
     times["find_s"] = now()
     find.search()
     turn_until(lambda: model.state is not None and model.state.nuclei)

@@ -188,7 +188,7 @@ def gestures(app: App) -> dict[str, Callable[[int], object]]:
         controller.correct.delete(model.selected)
 
     def draw_region(turn_: int) -> None:
-        field = model.open_field
+        field = controller.images.model.open_field
         assert field is not None
         side_px = field.box.width / 3 + turn_
         controller.view.set_region(Box(0, 0, side_px, side_px))

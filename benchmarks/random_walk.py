@@ -47,13 +47,14 @@ def turn_loop() -> None:
 
 def settle(app: App) -> None:
     """Let the event loop turn until nothing is read, searched, saved, drawn or put right."""
-    model, find = app.controller.model, app.controller.find.model
+    controller, model = app.controller, app.controller.model
+    find, images = controller.find.model, controller.images.model
     deadline, at_rest = time.monotonic() + TIMEOUT_S, 0
     while at_rest < TURNS:
         if time.monotonic() > deadline:
             raise TimeoutError(f"The window did not come to rest; it says {find.run.phase}.")
         turn_loop()
-        busy = bool(model.loading) or find.run.busy or model.save.phase == "saving"
+        busy = bool(images.loading) or find.run.busy or model.save.phase == "saving"
         at_rest = 0 if busy or app.dock.canvas.is_putting_right else at_rest + 1
         if busy:
             time.sleep(0.001)  # for the threads that it waits for
@@ -77,7 +78,7 @@ def walk(seed: int, steps: int, folder: Path) -> Walker:
         server=cast("ModelServer", server),
     )
     deadline = time.monotonic() + TIMEOUT_S
-    while app.controller.model.open_field is None or not app.controller.find.model.model_id:
+    while app.controller.images.model.open_field is None or not app.controller.find.model.model_id:
         turn_loop()
         if time.monotonic() > deadline:
             raise TimeoutError("The window did not open its image.")

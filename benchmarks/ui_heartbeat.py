@@ -214,7 +214,7 @@ def main() -> None:
         began = time.perf_counter()
         app = open_window([path], project=folder / "p.nunext", mpp=0.5, block=False)
         model = app.controller.model
-        turn(lambda: model.open_field is not None)
+        turn(lambda: app.controller.images.model.open_field is not None)
         usable_s = time.perf_counter() - began
         turn(lambda: bool(app.controller.find.model.model_id))
         app.controller.find.choose_model("classical")

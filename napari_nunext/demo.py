@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.review.controller import ReviewController
-    from napari_nunext.review.model import OpenField, ReviewModel
+    from napari_nunext.review.model import ReviewModel
     from napari_nunext.review.shown.find import FindModel
+    from napari_nunext.review.shown.images import OpenField
     from napari_nunext.store import FieldState
     from napari_nunext.ui.app import App
 
@@ -136,7 +137,7 @@ class ScriptedLoop:
     # Steps
 
     def _open(self) -> None:
-        self._wait("the image to open", lambda c: c.model.open_field is not None, 60)
+        self._wait("the image to open", lambda c: c.images.model.open_field is not None, 60)
         answered = ("ready", "failed")
         self._wait("the model server", lambda c: c.find.model.server.phase in answered, 60)
         if self._find_model.server.phase == "failed":
@@ -307,8 +308,9 @@ class ScriptedLoop:
 
     @property
     def _field(self) -> OpenField:
-        assert self._model.open_field is not None
-        return self._model.open_field
+        field = self._controller.images.model.open_field
+        assert field is not None
+        return field
 
     def _wait(self, what: str, done: Callable[[ReviewController], bool], timeout_s: float) -> None:
         """Let the window live until `done`."""

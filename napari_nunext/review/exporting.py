@@ -29,14 +29,14 @@ class Exporter:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._model = session.model
 
     def nuclei(self, path: Path, format_: ExportFormat) -> None:
         """Write the nuclei of the open image for other programs; not where its file is another.
 
         They are put on the image by its name, and the file of that name may have been replaced.
         """
-        field, state, categories = self._model.open_field, self._model.state, self._model.categories
+        field, review = self._session.images.open_field, self._session.model
+        state, categories = review.state, review.categories
         if field is None or state is None:
             return
         session = self._session

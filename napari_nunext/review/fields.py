@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from napari_nunext.core.nuclei import nuclei_in_words
 from napari_nunext.core.sentences import counted
 from napari_nunext.images import open_image
-from napari_nunext.review.model import OpenField, QueueItem
 from napari_nunext.review.shown.checks import Check
+from napari_nunext.review.shown.images import OpenField, QueueItem
 from napari_nunext.review.shown.learn import Harvest
 from napari_nunext.store import ImageEntry
 from napari_nunext.store.exports.regions import complete_regions
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_nunext.core.image.source import ImageSource
-    from napari_nunext.review.model import ItemStatus
+    from napari_nunext.review.shown.images import ItemStatus
     from napari_nunext.review.writer import JournalWriter
     from napari_nunext.store import FieldState, Project
 

@@ -16,6 +16,7 @@ from napari_nunext.review.colors import next_color
 from napari_nunext.review.fields import status_of
 from napari_nunext.review.history import History
 from napari_nunext.review.model import Notice, ReviewModel, SaveStatus
+from napari_nunext.review.shown.images import ImagesModel
 from napari_nunext.review.soundness import Soundness
 from napari_nunext.review.table import NucleusTable
 from napari_nunext.review.writer import JournalWriter
@@ -55,6 +56,7 @@ class Session:
 
     def __init__(self, executor: Executor, on_main: OnMain, *, writer: Executor | None = None):
         self.model = ReviewModel()
+        self.images = ImagesModel()
         self._make_background = partial(Background, executor, on_main, self.notify)
         self._writer_executor = writer
         self.lasting = self._make_background()
@@ -113,6 +115,7 @@ class Session:
         self.background.close()
         self._begin()
         self.left.emit()
+        self.images.forget_project()
         self.model.forget_project()
         return left
 
@@ -154,7 +157,7 @@ class Session:
         sha256 = loaded.field.entry.sha256
         self.keep_field(path, loaded)
         self.model.selected = frozenset()
-        self.model.open_field = loaded.field
+        self.images.open_field = loaded.field
         self.show_state(sha256, self._states[sha256])
 
     def rescale(self, mpp: float, is_meant: Callable[[ImageEntry], bool]) -> None:
@@ -166,10 +169,10 @@ class Session:
                     known,
                     field=replace(known.field, entry=replace(entry, mpp=mpp, mpp_source="user")),
                 )
-        field = self.model.open_field
+        field = self.images.open_field
         if field is not None and is_meant(field.entry):
             entry = replace(field.entry, mpp=mpp, mpp_source="user")
-            self.model.open_field = replace(field, entry=entry)
+            self.images.open_field = replace(field, entry=entry)
 
     def state_of(self, sha256: str) -> FieldState:
         """The state of an image that was opened."""
@@ -198,12 +201,12 @@ class Session:
 
     def is_open(self, sha256: str) -> bool:
         """Whether an image is the one under review."""
-        field = self.model.open_field
+        field = self.images.open_field
         return field is not None and field.entry.sha256 == sha256
 
     def reachable(self) -> set[str | None]:
         """The images in which something can be undone: those of the queue; None for all at once."""
-        items = self.model.queue.items
+        items = self.images.queue.items
         return {None, *(i.sha256 for i in items if i.sha256 and i.status != "unreadable")}
 
     def show_history(self) -> None:
@@ -220,9 +223,9 @@ class Session:
             replace(item, status=status, sha256=sha256)
             if item.path in paths and not (item.problem and item.sha256 not in ("", sha256))
             else item
-            for item in self.model.queue.items
+            for item in self.images.queue.items
         )
-        self.model.queue = replace(self.model.queue, items=items)
+        self.images.queue = replace(self.images.queue, items=items)
 
     # Events
 
@@ -293,7 +296,7 @@ class Session:
         for sha256, state in list(self._states.items()):
             if shared:
                 self._put_state(sha256, state.apply(*shared))
-        field, now = self.model.open_field, self.model.state
+        field, now = self.images.open_field, self.model.state
         if shared and field is not None and now is not None:
             # It may be every nucleus that has another name: to accept them is to be no work.
             self.background.run(lambda: now.seen_in(field.box))

@@ -65,7 +65,7 @@ class Soundness:
     def _tell(self, notice: Notice | None) -> None:
         if notice is None:
             return
-        if self._session.model.loading:  # the image that is being opened clears all notices
+        if self._session.images.loading:  # the image that is being opened clears all notices
             self._untold = notice
         else:
             self._session.notify(notice)

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
 
     from napari_nunext.review.controller import ReviewController
-    from napari_nunext.review.model import OpenField
+    from napari_nunext.review.shown.images import OpenField
     from napari_nunext.store.exports.formats import ExportFormat
     from napari_nunext.ui.bridge import MainThread
 
@@ -92,6 +92,7 @@ class NunextDock(QWidget):
         self.viewer = viewer
         self.controller = controller
         self.model = controller.model
+        self._images = controller.images.model
         self._bridge = bridge
         self._shut = False
         self._watch = WindowWatch(self._saved_or_given_up, self.shut_down)
@@ -107,7 +108,7 @@ class NunextDock(QWidget):
         self.empty = EmptyPanel()
         self.samples = SampleOpener(controller)
         self.notice = NoticeBar(self.model, self._connections)
-        self.import_card = ImportCard(self.model, self._connections)
+        self.import_card = ImportCard(controller.imports.model, self._connections)
         self._drops = DropWatch(self._open)
         self.status = StatusLine(controller, palette, self._connections)
         self.keys = Keys(
@@ -119,7 +120,7 @@ class NunextDock(QWidget):
         self._fill_menu()
         self._connect()
         self._follow_theme()
-        self._show_field(self.model.open_field)
+        self._show_field(self._images.open_field)
         self._adopter = Adopter(viewer, controller, self.canvas, self.choose_copy)
 
     # Layout
@@ -170,7 +171,7 @@ class NunextDock(QWidget):
         self.status.help.clicked.connect(self.show_shortcuts)
         call, events = self._connections.call, self.model.events
         call(self.choose_folder_of_images, self.controller.locate.folder_wanted)
-        call(self._show_field, events.open_field)
+        call(self._show_field, self._images.events.open_field)
         call(self._show_project, events.project)
         call(self._follow_theme, self.viewer.events.theme)
 
@@ -190,7 +191,7 @@ class NunextDock(QWidget):
 
     def _show_decisions(self) -> None:
         is_reviewing = self._stack.currentIndex() == REVIEW
-        self.review.decisions.setVisible(is_reviewing and self.model.open_field is not None)
+        self.review.decisions.setVisible(is_reviewing and self._images.open_field is not None)
 
     def show_shortcuts(self) -> None:
         """Show the cheat sheet over the image."""
@@ -269,7 +270,7 @@ class NunextDock(QWidget):
 
     def choose_nuclei_export(self, format_: ExportFormat) -> None:
         """Ask where to write the open image's nuclei."""
-        field = self.model.open_field
+        field = self._images.open_field
         if field is None:
             return
         path = ask_where(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from napari_nunext.review.controller import ReviewController
-    from napari_nunext.review.model import OpenField
+    from napari_nunext.review.shown.images import OpenField
 
 
 class SampleOpener:

@@ -49,5 +49,5 @@ def opened(controller: ReviewController, tile_path: Callable[[str], Path]) -> Re
     """The same with one tile open and a model chosen."""
     controller.find.connect()
     controller.open.paths([tile_path("TCGA-A1-A0SP tile.png")])
-    assert controller.model.open_field is not None
+    assert controller.images.model.open_field is not None
     return controller

@@ -39,9 +39,9 @@ def carried(controller: ReviewController) -> list[list[str]]:
     """The categories of every image's nuclei, sorted; the disk has to agree with the screen."""
     found = []
     project = controller.session.project
-    for index in range(len(controller.model.queue.items)):
+    for index in range(len(controller.images.model.queue.items)):
         controller.images.go_to(index)
-        field, state = controller.model.open_field, controller.model.state
+        field, state = controller.images.model.open_field, controller.model.state
         assert field is not None
         assert state is not None
         assert project.state(field.entry.sha256) == state
@@ -126,7 +126,7 @@ def test_colours_are_never_repeated_and_can_be_changed(two: ReviewController) ->
 
 
 def test_an_acceptance_outlives_a_renaming(two: ReviewController) -> None:
-    field = two.model.open_field
+    field = two.images.model.open_field
     two.decide.accept()
     two.images.go_to(1)
     assert two.model.state.complete
@@ -187,7 +187,7 @@ def test_a_nucleus_whose_default_category_went_meanwhile_comes_back_listed(
     uid = opened.correct.add(50, 50)
     assert opened.model.state.nuclei[uid].nucleus.category == "Lymphocyte"  # the first of the list
     opened.history.undo()
-    sha256 = opened.model.open_field.entry.sha256
+    sha256 = opened.images.model.open_field.entry.sha256
     opened.session.commit(sha256, [events.add(sha256, 40, 40, UNCATEGORISED)])
     assert colors_of_all(opened).keys() == {"Lymphocyte", UNCATEGORISED}
     opened.history.undo()
@@ -197,7 +197,7 @@ def test_a_nucleus_whose_default_category_went_meanwhile_comes_back_listed(
 def test_what_is_listed_because_it_is_in_use_is_recoloured_renamed_and_undone_like_any(
     opened: ReviewController,
 ) -> None:
-    sha256 = opened.model.open_field.entry.sha256
+    sha256 = opened.images.model.open_field.entry.sha256
     opened.session.commit(sha256, [events.add(sha256, 40, 40, "Mitosis")])
     opened.categories.recolor("Mitosis", (1, 2, 3))
     assert colors_of_all(opened) == {"Mitosis": (1, 2, 3)}

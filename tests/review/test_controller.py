@@ -24,7 +24,7 @@ def the_state(controller: ReviewController) -> FieldState:
 
 
 def saved_state(controller: ReviewController) -> FieldState:
-    field = controller.model.open_field
+    field = controller.images.model.open_field
     assert field is not None
     return controller.session.project.state(field.entry.sha256)
 
@@ -44,9 +44,12 @@ def test_opening_a_folder_queues_its_images_and_shows_the_first(
     folder = tile_path("b 2.png").parent
     tile_path("a_0.98.24.png")
     controller.open.paths([folder])
-    assert [item.name for item in controller.model.queue.items] == ["a_0.98.24.png", "b 2.png"]
-    assert controller.model.queue.index == 0
-    field = controller.model.open_field
+    assert [item.name for item in controller.images.model.queue.items] == [
+        "a_0.98.24.png",
+        "b 2.png",
+    ]
+    assert controller.images.model.queue.index == 0
+    field = controller.images.model.open_field
     assert field is not None
     assert field.entry.name == "a_0.98.24.png"
     assert (field.entry.mpp, field.entry.mpp_source) == (0.5, "assumed")
@@ -55,7 +58,7 @@ def test_opening_a_folder_queues_its_images_and_shows_the_first(
 
 def test_a_scale_set_by_the_user_is_kept_and_no_longer_assumed(opened: ReviewController) -> None:
     opened.scale.set(0.25)
-    field = opened.model.open_field
+    field = opened.images.model.open_field
     assert field is not None
     assert (field.entry.mpp, field.entry.mpp_source) == (0.25, "user")
     stored = opened.session.project.image(field.entry.sha256)
@@ -66,14 +69,14 @@ def test_an_absurd_scale_is_refused_in_words(opened: ReviewController) -> None:
     opened.scale.set(500)
     assert opened.model.notice is not None
     assert "500 um/px" in opened.model.notice.words
-    assert opened.model.open_field.entry.mpp == 0.5
+    assert opened.images.model.open_field.entry.mpp == 0.5
 
 
 def test_the_scale_given_at_the_start_prevails(tmp_path: Path, tile_path: MakeTile) -> None:
     made = review_on(tmp_path, FakeServer(), mpp=0.33)
     made.open.paths([tile_path("t.png")])
-    assert made.model.open_field.entry.mpp == 0.33
-    assert made.model.open_field.entry.mpp_source == "user"
+    assert made.images.model.open_field.entry.mpp == 0.33
+    assert made.images.model.open_field.entry.mpp_source == "user"
     made.close()
 
 
@@ -86,8 +89,8 @@ def test_an_unreadable_first_image_is_marked_and_passed(
     controller: ReviewController, tile_path: MakeTile
 ) -> None:
     controller.open.paths([spoil(tile_path("bad.png")), tile_path("good.png")])
-    assert controller.model.open_field.entry.name == "good.png"
-    bad, good = controller.model.queue.items
+    assert controller.images.model.open_field.entry.name == "good.png"
+    bad, good = controller.images.model.queue.items
     assert (bad.status, good.status) == ("unreadable", "open")
     assert "bad.png" in bad.problem
     assert controller.model.notice is not None
@@ -104,18 +107,18 @@ def test_unreadable_images_block_neither_the_way_on_nor_the_way_back(
         if "bad" in path.name:
             spoil(path)
     controller.open.paths(paths)
-    assert controller.model.queue.index == 3, "the first of the new ones that can be read"
+    assert controller.images.model.queue.index == 3, "the first of the new ones that can be read"
     controller.images.previous()
-    assert controller.model.queue.index == 0
+    assert controller.images.model.queue.index == 0
     controller.images.next()
-    assert controller.model.queue.index == 3
+    assert controller.images.model.queue.index == 3
     controller.images.next()
-    assert controller.model.queue.index == 3, "nothing readable follows"
-    assert controller.model.queue.items[4].status == "unreadable"
-    assert controller.model.loading == ""
+    assert controller.images.model.queue.index == 3, "nothing readable follows"
+    assert controller.images.model.queue.items[4].status == "unreadable"
+    assert controller.images.model.loading == ""
     controller.correct.add(10, 10)
     controller.decide.accept()
-    assert [i.status for i in controller.model.queue.items] == [
+    assert [i.status for i in controller.images.model.queue.items] == [
         "open",
         "unreadable",
         "unreadable",
@@ -132,20 +135,20 @@ def test_an_unreadable_image_that_is_chosen_says_why_and_is_tried_again(
     controller.open.paths([spoil(bad), good])
     controller.model.notice = None
     controller.images.go_to(0)
-    assert controller.model.queue.index == 1
+    assert controller.images.model.queue.index == 1
     assert "bad.png" in controller.model.notice.words
     bad.write_bytes(whole)
     controller.images.go_to(0)
-    assert controller.model.open_field.entry.name == "bad.png"
-    assert controller.model.queue.items[0].status == "open"
+    assert controller.images.model.open_field.entry.name == "bad.png"
+    assert controller.images.model.queue.items[0].status == "open"
 
 
 def test_a_folder_of_unreadable_images_ends_in_words(
     controller: ReviewController, tile_path: MakeTile
 ) -> None:
     controller.open.paths([spoil(tile_path("a.png")), spoil(tile_path("b.png"))])
-    assert controller.model.open_field is None
-    assert [item.status for item in controller.model.queue.items] == ["unreadable"] * 2
+    assert controller.images.model.open_field is None
+    assert [item.status for item in controller.images.model.queue.items] == ["unreadable"] * 2
     assert "b.png" in controller.model.notice.words
 
 
@@ -155,7 +158,7 @@ def test_nothing_to_open_is_said_in_one_sentence(
     controller.open.paths([tmp_path / "missing.png"])
     assert controller.model.notice is not None
     assert "missing.png" in controller.model.notice.words
-    assert controller.model.loading == ""
+    assert controller.images.model.loading == ""
 
 
 def test_a_project_that_is_open_elsewhere_is_said_in_words(
@@ -163,7 +166,7 @@ def test_a_project_that_is_open_elsewhere_is_said_in_words(
 ) -> None:
     with Project.open(tmp_path / "review.nunext", annotator="someone"):
         controller.open.paths([tile_path("t.png")])
-        assert controller.model.open_field is None
+        assert controller.images.model.open_field is None
         assert controller.model.notice is not None
         assert "another window of this application" in controller.model.notice.words
 
@@ -186,7 +189,7 @@ def test_every_gesture_is_in_the_journal_and_comes_back_when_reopened(
     assert places(saved_state(opened)) == expected
     assert opened.model.save.phase == "saved"
     assert opened.session.project.verify() >= 7
-    sha256 = opened.model.open_field.entry.sha256
+    sha256 = opened.images.model.open_field.entry.sha256
     opened.close()
     with Project.open(tmp_path / "review.nunext", annotator="ab") as project:
         assert places(project.state(sha256)) == expected
@@ -236,7 +239,7 @@ def test_accepting_completes_the_whole_field_and_goes_on(
     controller.open.paths([tile_path("a.png"), tile_path("b.png")])
     controller.correct.add(10, 10)
     controller.decide.accept()
-    queue = controller.model.queue
+    queue = controller.images.model.queue
     assert (queue.index, queue.done) == (1, 1)
     assert [item.status for item in queue.items] == ["done", "open"]
     assert (controller.learn.model.harvest.fields, controller.learn.model.harvest.nuclei) == (1, 1)
@@ -245,7 +248,7 @@ def test_accepting_completes_the_whole_field_and_goes_on(
     (box,) = the_state(controller).complete
     assert box.as_tuple() == (0, 0, 80, 64)
     controller.decide.reopen()
-    assert controller.model.queue.done == 0
+    assert controller.images.model.queue.done == 0
     assert not controller.learn.model.harvest.ready
 
 
@@ -258,7 +261,7 @@ def test_flags_and_comments_are_kept(opened: ReviewController) -> None:
     state = saved_state(opened)
     assert state.flagged
     assert [(c.text, c.uid) for c in state.comments] == [("blurred here", None), ("mitosis?", uid)]
-    assert opened.model.queue.items[0].status == "flagged"
+    assert opened.images.model.queue.items[0].status == "flagged"
     opened.correct.flag()
     assert not saved_state(opened).flagged
 
@@ -312,13 +315,13 @@ def test_geojson_is_not_written_beside_a_file_that_holds_other_pixels(
     opened: ReviewController, tile_path: MakeTile, tmp_path: Path
 ) -> None:
     opened.correct.add(10.5, 20.25)
-    name = opened.model.open_field.entry.name
+    name = opened.images.model.open_field.entry.name
     tile_path(name)  # another image, in its place
     opened.export.nuclei(tmp_path / "out.geojson", export_format("geojson"))
     assert not (tmp_path / "out.geojson").exists()
     assert name in opened.model.notice.words
     assert "not the image that was reviewed" in opened.model.notice.words
-    Path(opened.model.open_field.entry.path).unlink()
+    Path(opened.images.model.open_field.entry.path).unlink()
     opened.export.nuclei(tmp_path / "out.geojson", export_format("geojson"))
     assert (tmp_path / "out.geojson").exists()
     assert "not checked" in opened.model.notice.words
@@ -381,6 +384,6 @@ def test_names_of_any_kind_open(
     controller: ReviewController, tile_path: MakeTile, name: str
 ) -> None:
     controller.open.paths([tile_path(name)])
-    assert controller.model.open_field.entry.name == name
-    field = controller.model.open_field
+    assert controller.images.model.open_field.entry.name == name
+    field = controller.images.model.open_field
     assert field.source.read_region(field.box).ndim == 3

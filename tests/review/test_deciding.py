@@ -74,14 +74,14 @@ def test_finding_after_accepting_takes_the_field_out_of_truth_until_it_is_accept
     assert opened.learn.model.harvest.fields == 1
     search(opened, server, (20, 20), (30, 30))
     assert state_of(opened).changed == (FIELD,)
-    assert opened.model.queue.items[0].status == "changed"
+    assert opened.images.model.queue.items[0].status == "changed"
     assert opened.learn.model.harvest.fields == 0
     assert decision(opened).label == "Accept field again"
     assert decision(opened).note == CHANGED_WORDS
     opened.export.training(tmp_path / "out")
     assert "changed since it was accepted" in words(opened)
     opened.decide.accept()
-    assert opened.model.queue.items[0].status == "done"
+    assert opened.images.model.queue.items[0].status == "done"
     assert (opened.learn.model.harvest.fields, opened.learn.model.harvest.nuclei) == (1, 2)
     assert decision(opened).note == ""
 
@@ -95,7 +95,7 @@ def test_ones_own_edits_and_their_undo_keep_the_acceptance(
     opened.correct.move({uid: (41, 41)})
     opened.history.undo()
     assert state_of(opened).complete == (FIELD,)
-    assert opened.model.queue.items[0].status == "done"
+    assert opened.images.model.queue.items[0].status == "done"
 
 
 def test_accepting_waits_for_a_search_and_offers_to_stop_it(
@@ -127,7 +127,9 @@ def test_accepting_waits_for_a_search_and_offers_to_stop_it(
     assert state_of(opened).acceptances == ()
     answer(opened)
     assert state_of(opened).complete == (FIELD,)
-    assert state_of(opened) == opened.session.project.state(opened.model.open_field.entry.sha256)
+    assert state_of(opened) == opened.session.project.state(
+        opened.images.model.open_field.entry.sha256
+    )
 
 
 def test_a_search_of_another_field_keeps_nobody_from_accepting_this_one(
@@ -143,7 +145,7 @@ def test_a_search_of_another_field_keeps_nobody_from_accepting_this_one(
         controller.decide.accept()
         controller.images.go_to(0)
         controller.decide.accept()
-        statuses.extend(item.status for item in controller.model.queue.items)
+        statuses.extend(item.status for item in controller.images.model.queue.items)
 
     server.fake.script = [
         started(),
@@ -155,7 +157,7 @@ def test_a_search_of_another_field_keeps_nobody_from_accepting_this_one(
     controller.find.search()
     assert statuses == ["open", "done", "open"]
     controller.decide.accept()
-    assert [item.status for item in controller.model.queue.items] == ["done", "done", "open"]
+    assert [item.status for item in controller.images.model.queue.items] == ["done", "done", "open"]
 
 
 @pytest.mark.parametrize("ending", [done(1, "cancelled"), ServerUnavailableError("It is gone.")])
@@ -226,11 +228,11 @@ def test_a_flagged_field_says_why_it_is_not_done(
     search(opened, server, (10, 10))
     opened.decide.accept()
     opened.correct.flag()
-    assert opened.model.queue.done == 0
+    assert opened.images.model.queue.done == 0
     assert opened.learn.model.harvest.fields == 0
     assert decision(opened).note == FLAGGED_WORDS
     opened.correct.flag()
-    assert opened.model.queue.done == 1
+    assert opened.images.model.queue.done == 1
     assert opened.learn.model.harvest.fields == 1
 
 
@@ -275,24 +277,24 @@ def test_undo_takes_back_the_acceptance_on_the_image_before_and_goes_there(
     controller.open.paths(paths)
     controller.correct.add(10, 10)
     controller.decide.accept()
-    assert controller.model.queue.index == 1
+    assert controller.images.model.queue.index == 1
     controller.history.undo()
-    assert controller.model.queue.index == 0
+    assert controller.images.model.queue.index == 0
     assert state_of(controller).acceptances == ()
     controller.history.redo()
     assert state_of(controller).complete == (FIELD,)
     controller.images.next()
     controller.history.undo()
     controller.history.undo()
-    assert (controller.model.queue.index, state_of(controller).nuclei) == (0, {})
+    assert (controller.images.model.queue.index, state_of(controller).nuclei) == (0, {})
     controller.history.redo()
     controller.history.redo()
     controller.close()
     again = review_on(tmp_path, FakeServer())
     again.open.paths([paths[1], paths[0]])
-    assert (again.model.queue.index, again.model.undo_steps) == (0, 2)
+    assert (again.images.model.queue.index, again.model.undo_steps) == (0, 2)
     again.history.undo()
-    assert again.model.queue.index == 1
+    assert again.images.model.queue.index == 1
     assert state_of(again).acceptances == ()
     assert len(state_of(again).nuclei) == 1
     again.close()

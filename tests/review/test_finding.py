@@ -27,11 +27,11 @@ def shown(controller: ReviewController) -> set[tuple[float, float]]:
 
 
 def stored_runs(controller: ReviewController):
-    return controller.session.project.predictions(controller.model.open_field.entry.sha256)
+    return controller.session.project.predictions(controller.images.model.open_field.entry.sha256)
 
 
 def stored_points(controller: ReviewController) -> set[tuple[float, float]]:
-    state = controller.session.project.state(controller.model.open_field.entry.sha256)
+    state = controller.session.project.state(controller.images.model.open_field.entry.sha256)
     return {(n.nucleus.x_px, n.nucleus.y_px) for n in state.nuclei.values()}
 
 
@@ -101,7 +101,7 @@ def test_streamed_points_are_the_state_and_are_recorded(
     assert max(status.found for status in said) == 3
     (request,) = server.fake.requests
     assert (request.mpp, request.model, request.masks) == (0.5, "small", True)
-    assert server.fake.images == [opened.model.open_field.entry.sha256]
+    assert server.fake.images == [opened.images.model.open_field.entry.sha256]
 
 
 def test_what_is_in_view_is_searched_first(opened: ReviewController, server: FakeServer) -> None:
@@ -168,7 +168,7 @@ def test_progress_names_its_image_and_counts_outlines(
         done(2),
     ]
     opened.find.search()
-    path = opened.model.queue.items[0].path
+    path = opened.images.model.queue.items[0].path
     assert {run.image for run in seen if run.busy} == {path}
     at_the_end = [(r.outlines_done, r.outlines) for r in seen if r.windows_done]
     assert at_the_end[0] == (0, 2), "told as soon as the windows are done"

@@ -84,7 +84,7 @@ def nucleus(opened: ReviewController) -> UUID:
     uid = opened.correct.add(*POINT)
     opened.hand.take("brush")
     opened.view.select([uid])
-    assert (opened.model.brush_um, opened.model.open_field.entry.mpp) == (3.0, 0.5)
+    assert (opened.model.brush_um, opened.images.model.open_field.entry.mpp) == (3.0, 0.5)
     return uid
 
 
@@ -110,7 +110,7 @@ def test_a_first_stroke_begins_an_outline_and_is_one_durable_gesture(
     assert mask.covers(36.5, 27.4)
     assert opened.model.undo_steps == before + 1
     assert opened.model.draft is None
-    sha256 = opened.model.open_field.entry.sha256
+    sha256 = opened.images.model.open_field.entry.sha256
     journal = opened.session.project.journal(sha256)
     assert [e.kind for e in journal] == ["add", "edit_mask"]
     assert opened.session.project.state(sha256).nuclei[nucleus].nucleus.mask == mask
@@ -137,15 +137,15 @@ def test_undo_finds_a_stroke_on_another_image_and_after_reopening(
     tmp_path: Path,
     server: FakeServer,
 ) -> None:
-    first = opened.model.queue.items[0].path
+    first = opened.images.model.queue.items[0].path
     before = mask_of(opened, outlined)
     stroke(opened, (35.0, 20.0), (40.0, 20.0))
     after = mask_of(opened, outlined)
     assert after != before
     opened.open.paths([tile_path("b.png")])
-    assert opened.model.queue.index == 1
+    assert opened.images.model.queue.index == 1
     opened.history.undo()
-    assert opened.model.queue.index == 0
+    assert opened.images.model.queue.index == 0
     assert mask_of(opened, outlined) == before
     opened.history.redo()
     opened.close()
@@ -740,5 +740,5 @@ def test_any_strokes_polygons_undo_and_redo_are_as_counted_pixel_by_pixel(
         opened.correct.delete([uid])
 
     check()
-    sha256 = opened.model.open_field.entry.sha256
+    sha256 = opened.images.model.open_field.entry.sha256
     assert opened.session.project.state(sha256) == opened.model.state

@@ -75,7 +75,7 @@ def test_an_unreadable_image_in_the_middle_is_said_and_passed_and_keeps_its_plac
     assert left(again) == {"a.png": 0, "b.png": 0, "c.png": 0}
     for expected in ("b.png", "a.png", "c.png"):  # as they were taken back, the last first
         again.history.redo()
-        assert again.model.open_field.entry.name == expected
+        assert again.images.model.open_field.entry.name == expected
     assert left(again) == {"a.png": 1, "b.png": 1, "c.png": 1}
 
 
@@ -112,7 +112,7 @@ def test_the_order_stays_when_two_images_in_a_row_cannot_be_read(
         again.images.go_to(index)
     for name in ("c.png", "b.png", "a.png"):
         again.history.undo()
-        assert again.model.open_field.entry.name == name
+        assert again.images.model.open_field.entry.name == name
     assert left(again) == {"a.png": 0, "b.png": 0, "c.png": 0}
 
 

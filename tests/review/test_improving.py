@@ -102,8 +102,8 @@ def reviewed(
 def test_what_was_reviewed_on_other_pixels_is_neither_trained_on_nor_exported(
     reviewed: ReviewController, trainer: FakeTrainer, tmp_path: Path
 ) -> None:
-    path = reviewed.model.queue.items[0].path
-    field = reviewed.model.open_field
+    path = reviewed.images.model.queue.items[0].path
+    field = reviewed.images.model.open_field
     Image.fromarray(field.source.read_region(field.box)[::-1].copy()).save(path)
     reviewed.learn.train()
     assert reviewed.learn.model.training.phase == "failed"

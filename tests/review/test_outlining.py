@@ -40,7 +40,7 @@ def mask_of(controller: ReviewController, uid: UUID) -> Mask | None:
 
 
 def saved_mask_of(controller: ReviewController, uid: UUID) -> Mask | None:
-    field = controller.model.open_field
+    field = controller.images.model.open_field
     assert field is not None
     return controller.session.project.state(field.entry.sha256).nuclei[uid].nucleus.mask
 

@@ -123,7 +123,7 @@ def reviews(
 
 def standing(controller: ReviewController) -> list[tuple[Any, ...]]:
     """The nuclei on the screen, which have to be those of the project."""
-    sha256 = controller.model.open_field.entry.sha256
+    sha256 = controller.images.model.open_field.entry.sha256
     shown = {u: n.nucleus for u, n in controller.model.state.nuclei.items()}
     stored = controller.session.project.state(sha256).nuclei
     assert shown == {u: n.nucleus for u, n in stored.items()}
@@ -138,7 +138,7 @@ def undisturbed(reviews: Callable[[str], ReviewController]) -> list[tuple[Any, .
 
 
 def status(controller: ReviewController) -> list[str]:
-    sha256 = controller.model.open_field.entry.sha256
+    sha256 = controller.images.model.open_field.entry.sha256
     return [run.status for run in controller.session.project.predictions(sha256)]
 
 
@@ -329,7 +329,7 @@ def test_a_paused_field_was_not_searched_whole_and_accepting_it_says_so(
     controller = reviews("accepted")
     server.fake.once(WindowDone, 9, controller.find.pause)
     controller.find.search()
-    box = controller.model.open_field.box
+    box = controller.images.model.open_field.box
     assert unseen_parts(controller.model.state, box) == [box]
     controller.decide.accept()
     assert "was neither searched to its end" in controller.model.notice.words

@@ -28,9 +28,9 @@ def press(controller: ReviewController, label: str) -> None:
 def scales(controller: ReviewController) -> list[tuple[float, str]]:
     """Scale and source of every image, in the queue's order, as the window shows them."""
     shown = []
-    for index in range(len(controller.model.queue.items)):
+    for index in range(len(controller.images.model.queue.items)):
         controller.images.go_to(index)
-        field = controller.model.open_field
+        field = controller.images.model.open_field
         assert field is not None
         shown.append((round(field.entry.mpp, 4), field.entry.mpp_source))
     return shown
@@ -54,10 +54,10 @@ def test_a_scale_that_looks_like_a_slip_is_used_once_the_person_says_so(
     opened: ReviewController, server: FakeServer
 ) -> None:
     opened.scale.set(5)
-    assert opened.model.open_field.entry.mpp == 0.5
+    assert opened.images.model.open_field.entry.mpp == 0.5
     assert "too small to be told from noise" in opened.model.notice.words
     press(opened, "Use it all the same")
-    entry = opened.model.open_field.entry
+    entry = opened.images.model.open_field.entry
     assert (entry.mpp, entry.mpp_source) == (5, "user")
     assert opened.session.project.image(entry.sha256).mpp == 5
     opened.find.search()

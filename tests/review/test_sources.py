@@ -80,7 +80,7 @@ def test_it_is_opened_once_searched_reviewed_and_exported(
     controller.find.connect()
     controller.open.paths([path])
     assert slides == [path]
-    field = controller.model.open_field
+    field = controller.images.model.open_field
     assert field is not None
     assert isinstance(field.source, Slide)
     assert (field.entry.mpp, field.entry.mpp_source) == (0.25, "file")

@@ -91,10 +91,10 @@ def test_a_folder_with_a_project_of_its_own_is_offered_with_what_is_in_it(
     notice = controller.model.notice
     assert "B/review.nunext: 2 images, 1 reviewed, 1 accepted" in notice.words
     assert controller.session.project.path == a / "review.nunext"
-    assert len(controller.model.queue.items) == 2
+    assert len(controller.images.model.queue.items) == 2
     assert notice.other_label == HERE_INSTEAD
     notice.other()
-    assert [item.path.parent.name for item in controller.model.queue.items] == [*"AABB"]
+    assert [item.path.parent.name for item in controller.images.model.queue.items] == [*"AABB"]
     assert controller.session.project.path == a / "review.nunext"
 
 
@@ -104,12 +104,13 @@ def test_there_and_back_again_each_project_has_its_own(
     controller, a, b = switched
     mine = controller.correct.add(10, 10)
     controller.categories.add("Mitosis")
-    controller.view.set_region(controller.model.open_field.box)
+    controller.view.set_region(controller.images.model.open_field.box)
     switch(controller, b)
     model = controller.model
+    images = controller.images.model
     assert model.project == b / "review.nunext"
-    assert [item.path.parent for item in model.queue.items] == [b, b]
-    assert model.open_field.entry.name == "B-0.png"
+    assert [item.path.parent for item in images.queue.items] == [b, b]
+    assert images.open_field.entry.name == "B-0.png"
     assert not model.state.nuclei
     assert (model.undo_steps, model.can_redo) == (0, False)
     assert "Mitosis" not in {category.name for category in model.categories}
@@ -200,10 +201,10 @@ def test_the_scale_of_the_command_line_is_that_of_the_first_projects_images(
     controller = review_on(a, server, mpp=0.25)
     controller.open.paths([a])
     switch(controller, b)
-    assert controller.model.open_field.entry.mpp_source == "assumed"
+    assert controller.images.model.open_field.entry.mpp_source == "assumed"
     switch(controller, a)
     controller.images.next()
-    entry = controller.model.open_field.entry
+    entry = controller.images.model.open_field.entry
     assert (entry.name, entry.mpp, entry.mpp_source) == ("A-1.png", 0.25, "user")
 
 
@@ -285,7 +286,7 @@ def test_a_damaged_project_is_said_to_be_damaged(
     assert "cannot be opened" in notice.words
     assert notice.action is None
     notice.other()
-    assert len(controller.model.queue.items) == 4
+    assert len(controller.images.model.queue.items) == 4
     assert controller.model.project == a / "review.nunext"
 
 
@@ -296,7 +297,7 @@ def test_a_copy_beside_the_project_that_is_open_is_not_offered(
     controller.session.project.backup(a / "monday.nunext")
     Image.fromarray(np.zeros((SIDE_PX, SIDE_PX, 3), np.uint8)).save(a / "late.png")
     controller.open.paths([a / "late.png"])
-    assert controller.model.open_field.entry.name == "late.png"
+    assert controller.images.model.open_field.entry.name == "late.png"
 
 
 def test_a_window_that_closes_meanwhile_leaves_no_project_open(
@@ -383,17 +384,18 @@ def test_moved_images_of_a_project_are_found_again_in_the_folder_that_is_named(
     controller.locate.folder_wanted.connect(lambda: wanted.append(True))
     controller.open.project(b / "review.nunext")
     model = controller.model
-    assert [item.status for item in model.queue.items] == ["unreadable", "unreadable", "open"]
-    assert model.open_field.entry.name == "B-2.png"
+    images = controller.images.model
+    assert [item.status for item in images.queue.items] == ["unreadable", "unreadable", "open"]
+    assert images.open_field.entry.name == "B-2.png"
     assert "for 2 images: 0 found, 2 missing" in model.notice.words
     model.notice.action()
     assert wanted
     controller.locate.find_images(tmp_path / "moved")
     assert "for 2 images: 1 found, 1 with other pixels" in model.notice.words
-    assert [item.name for item in model.queue.items] == ["renamed.png", "B-1.png", "B-2.png"]
+    assert [item.name for item in images.queue.items] == ["renamed.png", "B-1.png", "B-2.png"]
     controller.images.go_to(0)
-    assert model.open_field.entry.name == "renamed.png"
-    assert model.queue.items[0].status == "open"
+    assert images.open_field.entry.name == "renamed.png"
+    assert images.queue.items[0].status == "open"
 
 
 def test_another_image_in_the_place_of_a_reviewed_one_is_said_to_be_another(

@@ -166,7 +166,7 @@ def test_every_format_comes_in_once(request, tmp_path, tile, name, into, role):
 
         def bring() -> None:
             controller.imports.take([path])
-            proposal = controller.model.proposal
+            proposal = controller.imports.model.proposal
             if proposal is not None and role in proposal.changing:
                 proposal.choose(role, False)
             elif proposal is not None:
@@ -211,12 +211,12 @@ def test_an_import_is_proposed_in_words_done_and_undone_in_one_step(controller, 
     controller.open.paths([tile])
     path = written(tmp_path, "ours.geojson")
     controller.open.paths([path])  # as when it is dropped
-    proposal = controller.model.proposal
+    proposal = controller.imports.model.proposal
     assert proposal.title == "tile.geojson: 3 nuclei of QuPath for tile.png."
     assert proposal.effects["corrections"] == "3 new"
     assert proposal.usual == "predictions"
     proposal.choose("corrections", False)
-    assert controller.model.proposal is None
+    assert controller.imports.model.proposal is None
     assert controller.model.notice.words == "Imported into tile.png: 3 new. Undo takes it back."
     assert len(controller.model.state.nuclei) == 3
     assert "Tumour" in {c.name for c in controller.model.categories}
@@ -225,7 +225,7 @@ def test_an_import_is_proposed_in_words_done_and_undone_in_one_step(controller, 
     controller.history.redo()
     assert len(controller.model.state.nuclei) == 3
     controller.open.paths([path])
-    assert controller.model.proposal is None
+    assert controller.imports.model.proposal is None
     assert controller.model.notice.words == (
         "tile.geojson: 3 nuclei of QuPath for tile.png. 3 as they are here. Nothing changed."
     )
@@ -234,21 +234,21 @@ def test_an_import_is_proposed_in_words_done_and_undone_in_one_step(controller, 
 def test_what_qupath_deleted_is_deleted_here_if_that_is_said(controller, tmp_path, tile):
     controller.open.paths([tile])
     controller.imports.take([written(tmp_path, "ours.geojson")])
-    controller.model.proposal.choose("corrections", False)
+    controller.imports.model.proposal.choose("corrections", False)
     controller.decide.accept()
     path = tmp_path / "tile.geojson"
     data = json.loads(path.read_text())
     del data["features"][0]
     path.write_text(json.dumps(data))
     controller.imports.take([path])
-    proposal = controller.model.proposal
+    proposal = controller.imports.model.proposal
     assert proposal.absent == 1
     assert "1 of yours are not in the file and stay" in proposal.effects["corrections"]
     proposal.choose("corrections", True)
     assert len(controller.model.state.nuclei) == 2
     assert controller.model.state.complete == ()
     assert len(controller.model.state.changed) == 1
-    assert controller.model.queue.items[0].status == "changed"
+    assert controller.images.model.queue.items[0].status == "changed"
 
 
 def test_a_file_of_another_image_of_the_list_goes_there(controller, tmp_path, tile, tile_path):
@@ -256,10 +256,10 @@ def test_a_file_of_another_image_of_the_list_goes_there(controller, tmp_path, ti
     controller.open.paths([tile, other])
     controller.images.go_to(1)
     controller.open.paths([written(tmp_path, "tile.geojson")])
-    assert controller.model.open_field.entry.name == "tile.png"
-    assert controller.session.is_open(controller.model.proposal.image_sha256)
+    assert controller.images.model.open_field.entry.name == "tile.png"
+    assert controller.session.is_open(controller.imports.model.proposal.image_sha256)
     controller.images.go_to(1)  # somebody who goes on has answered
-    assert controller.model.proposal is None
+    assert controller.imports.model.proposal is None
 
 
 def test_several_files_are_proposed_one_after_the_other(controller, tmp_path, tile, tile_path):
@@ -271,10 +271,10 @@ def test_several_files_are_proposed_one_after_the_other(controller, tmp_path, ti
     controller.open.paths([one, two])
     shown = []
     for _ in range(2):
-        shown.append(controller.model.open_field.entry.name)
-        controller.model.proposal.choose("predictions", False)
+        shown.append(controller.images.model.open_field.entry.name)
+        controller.imports.model.proposal.choose("predictions", False)
     assert shown == ["tile.png", "other.png"]
-    assert controller.model.proposal is None
+    assert controller.imports.model.proposal is None
     assert controller.model.undo_steps == 2
 
 
@@ -282,11 +282,11 @@ def test_a_file_with_a_foreign_name_asks(controller, tmp_path, tile):
     controller.open.paths([tile])
     path = written(tmp_path, "tile.geojson").rename(tmp_path / "export.geojson")
     controller.open.paths([path])
-    assert controller.model.proposal.title.startswith(
+    assert controller.imports.model.proposal.title.startswith(
         "export.geojson is named as no image of the list. Is it of tile.png?"
     )
-    controller.model.proposal.cancel()
-    assert controller.model.proposal is None
+    controller.imports.model.proposal.cancel()
+    assert controller.imports.model.proposal is None
     assert controller.model.state.events == ()
 
 
@@ -299,9 +299,9 @@ def test_a_file_that_reaches_beyond_the_image_is_refused_until_told_otherwise(
     controller.open.paths([path])
     notice = controller.model.notice
     assert "1 of the 2 nuclei of tile.geojson lie outside tile.png (80 x 64 px)" in notice.words
-    assert controller.model.proposal is None
+    assert controller.imports.model.proposal is None
     notice.action()
-    proposal = controller.model.proposal
+    proposal = controller.imports.model.proposal
     assert proposal.title == (
         "tile.geojson: 1 nucleus of QuPath for tile.png; left out 1 nucleus outside the image."
     )
@@ -312,7 +312,7 @@ def test_files_before_any_image_and_beside_one(controller, tmp_path, tile):
     controller.open.paths([path])
     assert controller.model.notice.words == "Open the image first, then import tile.geojson."
     controller.open.paths([path, tile])  # both at once
-    assert controller.model.proposal is not None
+    assert controller.imports.model.proposal is not None
 
 
 def test_labels_are_told_from_images_to_review(controller, tmp_path, tile, tile_path):

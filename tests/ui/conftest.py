@@ -124,5 +124,5 @@ def quick_app(
 def app(empty_app: App, tile: Callable[[str], Path], spin: Callable[..., None]) -> App:
     """The window with one tile open."""
     empty_app.controller.open.paths([tile("tile one.png")])
-    spin(lambda: empty_app.controller.model.open_field)
+    spin(lambda: empty_app.controller.images.model.open_field)
     return empty_app

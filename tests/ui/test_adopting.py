@@ -52,7 +52,7 @@ class Window:
 
     @property
     def open_name(self) -> str:
-        return self.app.controller.model.open_field.entry.name
+        return self.app.controller.images.model.open_field.entry.name
 
     def press(self) -> None:
         self.app.controller.model.notice.action()
@@ -135,7 +135,7 @@ def test_several_files_at_once_are_all_in_the_queue(
         path = tmp_path / name
         window.app.viewer.add_layer(read_from(path, write(path, "rgb", rng), rgb=True))
     window.adopter.flush()
-    assert [i.name for i in window.app.controller.model.queue.items] == [
+    assert [i.name for i in window.app.controller.images.model.queue.items] == [
         "tile.png",
         "a.png",
         "b.png",
@@ -153,7 +153,7 @@ def test_a_file_that_is_in_the_queue_is_gone_to(
         window.add(read_from(tmp_path / name, data, rgb=True))
         assert window.open_name == name
         assert len(window.app.viewer.layers) == 3
-    assert len(window.app.controller.model.queue.items) == 2
+    assert len(window.app.controller.images.model.queue.items) == 2
 
 
 def test_what_the_review_cannot_read_stays_and_is_told_why(
@@ -196,7 +196,7 @@ def test_an_array_is_saved_with_all_it_holds_and_reviewed(
     assert layer not in window.app.viewer.layers
     whole = np.moveaxis(data, 0, -1) if kind in ("planar", "CYX") else data
     np.testing.assert_array_equal(tifffile.imread(window.folder / "my _ array.tif"), whole)
-    mpp = window.app.controller.model.open_field.entry.mpp
+    mpp = window.app.controller.images.model.open_field.entry.mpp
     assert mpp == pytest.approx(0.25 if data.ndim == 2 or kind == "rgb" else 0.5)
 
 
@@ -228,7 +228,7 @@ def test_another_reader_s_layer_is_left_as_it_is(
 
 
 def test_what_is_made_of_the_image_is_no_news(window: Window) -> None:
-    side = window.app.controller.model.open_field.entry.width_px
+    side = window.app.controller.images.model.open_field.entry.width_px
     window.add(Image(np.zeros((side, side)), name="probability"))
     with layer_source(parent=window.app.canvas.image):
         window.add(Image(np.zeros((8, 8)), name="copy"))
@@ -261,7 +261,7 @@ def test_opened_by_napari_in_the_window_it_fills_the_canvas(
     path = tmp_path / ("new.png" if kind == "grey" else "new.ome.tif")
     write(path, kind, rng)
     app.viewer.open(str(path), plugin="napari")
-    spin(lambda: app.controller.model.open_field.entry.name == path.name)
+    spin(lambda: app.controller.images.model.open_field.entry.name == path.name)
     spin(lambda: len(app.viewer.layers) == 3)
     assert [layer.name for layer in app.viewer.layers] == [path.name, "Outlines", "Nuclei"]
     assert app.viewer.layers.units is not None

@@ -186,7 +186,7 @@ assert again is app.dock
 
 def step():
     controller = app.controller
-    if controller.model.open_field is None or controller.find.model.server.phase != "ready":
+    if controller.images.model.open_field is None or controller.find.model.server.phase != "ready":
         return
     timer.stop()
     controller.correct.add(50, 60)

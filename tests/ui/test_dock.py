@@ -74,7 +74,7 @@ def test_before_anything_is_open_the_dock_says_what_to_do(
     assert dock.empty.isVisible()
     assert not dock.tabs.isVisible()
     dock.empty.sample_wanted.emit()
-    spin(lambda: empty_app.controller.model.open_field)
+    spin(lambda: empty_app.controller.images.model.open_field)
     assert dock.tabs.isVisible()
     assert not dock.empty.isVisible()
     assert empty_app.viewer.layers[samples.synthetic_path().name].data.shape == (96, 96, 3)
@@ -110,7 +110,7 @@ def test_the_loop_in_the_window_find_correct_accept_reopen(
     press(app, Qt.Key_Return)
     assert app.controller.model.state.complete
     spin(lambda: dock.status.words().startswith("Saved"))
-    sha256 = app.controller.model.open_field.entry.sha256
+    sha256 = app.controller.images.model.open_field.entry.sha256
     before = app.controller.model.state
     assert app.close()
     with Project.open(tmp_path / "review.nunext", annotator="someone else") as project:
@@ -193,7 +193,7 @@ def test_what_cannot_be_saved_is_said_and_saved_on_retry(
     app.dock.status._retry.click()
     spin(lambda: app.dock.status.words().startswith("Saved"))
     assert not app.dock.status._retry.isVisible()
-    assert len(project.journal(app.controller.model.open_field.entry.sha256)) == 1
+    assert len(project.journal(app.controller.images.model.open_field.entry.sha256)) == 1
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])

@@ -47,12 +47,12 @@ def said() -> Iterator[list[str]]:
 def test_an_image_is_opened_once_and_without_a_word_of_napari(
     app: App, tile: Callable[[str], Path], spin: Callable[..., None], said: list[str], onto
 ) -> None:
-    model = app.controller.model
+    images = app.controller.images.model
     before = list(app.viewer.layers)
     inserted: list[str] = []
     app.viewer.layers.events.inserted.connect(lambda event: inserted.append(event.value.name))
     drop(onto(app), tile("another.png"))
-    spin(lambda: model.open_field.entry.name == "another.png")
+    spin(lambda: images.open_field.entry.name == "another.png")
     app.dock.canvas.flush()
     assert list(app.viewer.layers) == before
     assert inserted == []
@@ -68,8 +68,8 @@ def test_an_image_of_labels_is_offered_as_nuclei(
     path = tmp_path / "tile one_cp_masks.png"
     Image.fromarray(labels).save(path)
     drop(onto(app), path)
-    spin(lambda: app.controller.model.proposal)
-    assert len(app.controller.model.queue.items) == 1
+    spin(lambda: app.controller.imports.model.proposal)
+    assert len(app.controller.images.model.queue.items) == 1
 
 
 def test_what_the_review_cannot_take_is_left_to_napari(
@@ -82,4 +82,4 @@ def test_what_the_review_cannot_take_is_left_to_napari(
     drop(canvas_of(app), path)
     spin(lambda: "stack" in {layer.name for layer in app.viewer.layers})
     spin(lambda: app.controller.model.notice)
-    assert len(app.controller.model.queue.items) == 1
+    assert len(app.controller.images.model.queue.items) == 1

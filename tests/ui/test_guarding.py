@@ -61,7 +61,7 @@ def assert_drawn(app: QuickApp) -> None:
     assert places_in_list == sorted(places_in_list)
     assert all(is_placed(layer, MPP) for layer in ours(app))
     image, outlines = ours(app)[:2]
-    field = app.controller.model.open_field
+    field = app.controller.images.model.open_field
     assert image.data is field.source.read_region(field.box)
     masks = {
         (round(n.nucleus.x_px), round(n.nucleus.y_px))

@@ -7,7 +7,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
-from napari_nunext.review.model import ItemStatus
+from napari_nunext.review.shown.images import ItemStatus
 from napari_nunext.ui.napari_versions import canvas_widget_of
 from napari_nunext.ui.panels import image_list
 from napari_nunext.ui.panels.image_list import STATUS_WORDS, ImageList
@@ -28,7 +28,7 @@ def study(empty_app: App, tile: Callable[[str], Path], spin: Spin) -> App:
     paths = [tile(name) for name in (*NAMES, "TCGA-A7-A0DB-01Z-00-DX1_001 H&E 20x.png")]
     paths[2].write_bytes(b"not an image")
     empty_app.controller.open.paths(paths)
-    spin(lambda: empty_app.controller.model.open_field)
+    spin(lambda: empty_app.controller.images.model.open_field)
     return empty_app
 
 
@@ -50,7 +50,7 @@ def test_the_header_says_which_project_and_which_image(study: App, spin: Spin) -
     assert "A0D9" in first
     assert NAMES[0] in header._name.toolTip()
     study.controller.images.next()
-    spin(lambda: study.controller.model.queue.index == 1)
+    spin(lambda: study.controller.images.model.queue.index == 1)
     assert "A0DA" in header._name.text()
     assert header._name.text() != first
 
@@ -58,7 +58,7 @@ def test_the_header_says_which_project_and_which_image(study: App, spin: Spin) -
 def test_the_list_shows_every_image_with_its_status_and_jumps(study: App, spin: Spin) -> None:
     study.controller.correct.flag()
     study.controller.images.go_to(2)
-    spin(lambda: study.controller.model.queue.items[2].status == "unreadable")
+    spin(lambda: study.controller.images.model.queue.items[2].status == "unreadable")
     images = open_list(study)
     assert [status for _, status in images.rows()] == [
         "flagged",
@@ -68,7 +68,7 @@ def test_the_list_shows_every_image_with_its_status_and_jumps(study: App, spin: 
     QTest.keyClicks(images._filter, "a0da")
     assert len(images.rows()) == 1
     QTest.keyClick(images._filter, Qt.Key.Key_Return)
-    spin(lambda: study.controller.model.queue.index == 1)
+    spin(lambda: study.controller.images.model.queue.index == 1)
     assert not study.controller.model.state.complete
     images = open_list(study)
     QTest.keyClicks(images._filter, "cannot")
@@ -78,7 +78,7 @@ def test_the_list_shows_every_image_with_its_status_and_jumps(study: App, spin: 
     images = open_list(study)
     QTest.keyClick(images._filter, Qt.Key.Key_Up)
     QTest.keyClick(images._filter, Qt.Key.Key_Return)
-    spin(lambda: study.controller.model.queue.index == 0)
+    spin(lambda: study.controller.images.model.queue.index == 0)
 
 
 def test_the_list_is_as_wide_as_its_words(study: App, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +98,7 @@ def test_a_click_on_the_name_opens_the_list_and_a_click_there_the_image(
     rows = images._rows
     place = rows.visualItemRect(rows.topLevelItem(1)).center()
     QTest.mouseClick(rows.viewport(), Qt.MouseButton.LeftButton, pos=place)
-    spin(lambda: study.controller.model.queue.index == 1)
+    spin(lambda: study.controller.images.model.queue.index == 1)
 
 
 def test_every_status_has_words() -> None:

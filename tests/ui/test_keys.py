@@ -63,7 +63,7 @@ OWN_MEANING = {Qt.Key.Key_Space, Qt.Key.Key_Delete, Qt.Key.Key_Backspace}
 def full_app(app: App, server: FakeServer, tile: Callable[[str], Path], spin: Spin) -> App:
     """The window with every panel of it and of napari on show, and something to lose."""
     app.controller.open.paths([tile("tile two.png")])
-    spin(lambda: app.controller.model.queue.index == 1)
+    spin(lambda: app.controller.images.model.queue.index == 1)
     server.fake.script = [
         started(windows=1),
         points((20.5, 30.5), (60.5, 40.5), (100.5, 90.5)),
@@ -129,13 +129,14 @@ def widgets_of(app: App, kinds: tuple[type, ...]) -> list[QWidget]:
 def review_of(app: App) -> tuple[object, ...]:
     """All that a key of ours could have changed."""
     model = app.controller.model
-    field = model.open_field
+    images = app.controller.images.model
+    field = images.open_field
     assert field is not None
     app.controller.session.writer.drain(PATIENCE_S)
     journal = app.controller.session.project.journal(field.entry.sha256)
     return (
         len(journal),
-        model.queue,
+        images.queue,
         field.entry,
         state_of(app),
         model.tool,
@@ -203,7 +204,7 @@ def test_return_commits_the_input_and_nothing_else(full_app: App) -> None:
     scale, category, comment = app.dock.header._spin, panel.categories._editor, panel._comment
     scale.setValue(0.25)
     send(app, scale, Qt.Key.Key_Return, none)
-    field = app.controller.model.open_field
+    field = app.controller.images.model.open_field
     assert field is not None
     assert (field.entry.mpp, field.entry.mpp_source) == (0.25, "user")
     QTest.keyClicks(category, "Plasma cell")
@@ -216,7 +217,7 @@ def test_return_commits_the_input_and_nothing_else(full_app: App) -> None:
         assert not closed.isVisible()
     assert app.dock.window().focusWidget() is canvas_widget_of(app.dock.window())
     assert not state_of(app).complete
-    assert app.controller.model.queue.index == 1
+    assert app.controller.images.model.queue.index == 1
 
 
 def test_a_half_typed_comment_outlives_a_click_on_the_image_and_its_image(full_app: App) -> None:

@@ -63,7 +63,7 @@ def test_accept_flag_and_comment_are_in_reach_in_every_state(
     controller.open.paths(
         [tile("a tile whose name is so long that it takes several lines " * 2 + ".png")]
     )
-    spin(lambda: controller.model.queue.index == 1)
+    spin(lambda: controller.images.model.queue.index == 1)
     for i in range(12):
         controller.categories.add(f"Category {i}")
     controller.correct.comment("a long comment " * 30)

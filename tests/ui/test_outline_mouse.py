@@ -44,7 +44,7 @@ class Mouse:
     def at(self, x_px: float, y_px: float) -> QPoint:
         """Where that is on the canvas."""
         camera = camera_of(self.app.viewer)
-        here_rc = world_of(x_px, y_px, self.app.controller.model.open_field.entry.mpp)
+        here_rc = world_of(x_px, y_px, self.app.controller.images.model.open_field.entry.mpp)
         row, column = (np.subtract(here_rc, camera.center[-2:]) * camera.zoom).tolist()
         return QPoint(
             round(self.canvas.width() / 2 + column), round(self.canvas.height() / 2 + row)

@@ -10,7 +10,8 @@ from napari_nunext.core.nuclei import Category
 from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.images.tile import tile_of_rgb
 from napari_nunext.review.drafts import Draft
-from napari_nunext.review.model import OpenField, ReviewModel
+from napari_nunext.review.model import ReviewModel
+from napari_nunext.review.shown.images import OpenField
 from napari_nunext.store import FieldState, ImageEntry, events
 from napari_nunext.ui.canvas.outlines_layer import OutlinesLayer
 from tests.store.conftest import IMAGE

@@ -288,7 +288,7 @@ def test_rejected_nuclei_are_not_drawn(found: QuickApp) -> None:
     from napari_nunext.store import events
 
     uid = next(iter(state_of(found).nuclei))
-    sha256 = found.controller.model.open_field.entry.sha256
+    sha256 = found.controller.images.model.open_field.entry.sha256
     found.controller.session.commit(sha256, [events.reject(sha256, uid)])
     layer_of(found)
     assert uid not in uids(found)

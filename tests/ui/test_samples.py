@@ -141,7 +141,7 @@ def test_the_scale_of_a_sample_is_said_to_be_the_samples(empty_app, spin, monkey
     monkeypatch.setattr(samples, "SYNTHETIC_SIDE_PX", 96)
     drawn = samples.synthetic_path()
     empty_app.controller.open.paths([drawn])
-    spin(lambda: empty_app.controller.model.open_field)
+    spin(lambda: empty_app.controller.images.model.open_field)
     assert "stated by the sample" in empty_app.dock.header._scale.text()
     mine = tmp_path / "mine.png"
     mine.write_bytes(drawn.read_bytes())

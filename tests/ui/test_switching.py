@@ -42,7 +42,7 @@ def two(tmp_path: Path, rng: np.random.Generator) -> tuple[Path, Path]:
 def window(two: tuple[Path, Path], server: FakeServer, spin: Spin) -> Iterator[App]:
     """The window with folder A open."""
     made = app_module.main([two[0]], block=False, server=server)
-    spin(lambda: made.controller.model.open_field and made.controller.find.model.models)
+    spin(lambda: made.controller.images.model.open_field and made.controller.find.model.models)
     yield made
     made.close()
 
@@ -59,7 +59,8 @@ def switch(app: App, spin: Spin, folder: Path) -> None:
     app.dock._open([folder])
     press(app, spin, "Open its project")
     model = app.controller.model
-    spin(lambda: model.project == folder / "review.nunext" and model.open_field is not None)
+    images = app.controller.images.model
+    spin(lambda: model.project == folder / "review.nunext" and images.open_field is not None)
     app.dock.canvas.flush()
 
 
@@ -138,9 +139,10 @@ def test_a_project_can_be_chosen_and_its_moved_images_too(
     assert "Open another project\N{HORIZONTAL ELLIPSIS}" in names
     window.dock.choose_project()
     model = window.controller.model
+    images = window.controller.images.model
     spin(lambda: model.project == b / "review.nunext" and model.notice is not None)
-    assert model.open_field is None
+    assert images.open_field is None
     assert not list(window.viewer.layers)
     press(window, spin, "Choose their folder\N{HORIZONTAL ELLIPSIS}")
-    spin(lambda: model.open_field is not None)
+    spin(lambda: images.open_field is not None)
     assert "Looked for 2 images: 2 found." in model.notice.words

@@ -84,7 +84,7 @@ def test_geojson_into_app(
     layers = list(app.viewer.layers)
     bring(app, geojson, monkeypatch)
     card, model = app.dock.import_card, app.controller.model
-    spin(lambda: model.proposal)
+    spin(lambda: app.controller.imports.model.proposal)
     assert card.isVisible()
     assert model.state.nuclei == {}
     assert list(app.viewer.layers) == layers
@@ -102,9 +102,9 @@ def test_csv_on_the_canvas_and_cancel(
     path.write_text("x,y\n20,30\n")
     dropped_on_the_canvas(app, path, monkeypatch)
     model = app.controller.model
-    spin(lambda: model.proposal)
+    spin(lambda: app.controller.imports.model.proposal)
     app.dock.import_card.cancel.click()
-    assert model.proposal is None
+    assert app.controller.imports.model.proposal is None
     assert not app.dock.import_card.isVisible()
     assert model.state.events == ()
 
@@ -118,9 +118,9 @@ def test_labels_that_napari_took_for_an_image_are_imported(
     Image.fromarray(labels).save(path)
     app.viewer.open(str(path), plugin="napari")
     model = app.controller.model
-    spin(lambda: model.proposal)
+    spin(lambda: app.controller.imports.model.proposal)
     assert path.name not in {layer.name for layer in app.viewer.layers}
-    assert len(model.queue.items) == 1
+    assert len(app.controller.images.model.queue.items) == 1
     app.dock.import_card.buttons["predictions"].click()
     spin(lambda: model.state.nuclei)
     (nucleus,) = model.state.nuclei.values()
@@ -138,11 +138,11 @@ def test_the_deletion_of_what_a_file_lacks_is_a_tick_of_the_user(
     data["features"][0]["id"] = str(uid)
     geojson.write_text(json.dumps(data))
     app.controller.imports.take([geojson])
-    spin(lambda: model.proposal)
+    spin(lambda: app.controller.imports.model.proposal)
     assert card.absent.isVisible()
     assert card.absent.text() == "Delete the 1 that the file does not hold"
     assert not card.absent.isChecked()
     card.absent.click()
     card.buttons["corrections"].click()
-    spin(lambda: model.proposal is None and len(model.state.deleted) == 1)
+    spin(lambda: app.controller.imports.model.proposal is None and len(model.state.deleted) == 1)
     assert sorted(n.nucleus.x_px for n in model.state.nuclei.values()) == [20, 120]

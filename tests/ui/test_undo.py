@@ -20,29 +20,30 @@ def test_undo_goes_through_images_that_are_read_meanwhile_and_past_a_broken_one(
 
     def opened() -> app_module.App:
         made = app_module.main(paths, project=project, block=False, server=FakeServer())
-        spin(lambda: made.controller.model.open_field is not None)
+        spin(lambda: made.controller.images.model.open_field is not None)
         return made
 
     first = opened()
     for index in range(len(paths)):
         first.controller.images.go_to(index)
-        spin(lambda index=index: first.controller.model.queue.index == index)
+        spin(lambda index=index: first.controller.images.model.queue.index == index)
         first.controller.correct.add(30, 30)
     assert first.close()
 
     paths[1].write_bytes(paths[1].read_bytes()[:100])
     again = opened()
     model = again.controller.model
+    images = again.controller.images.model
     # At once: the second is asked for while the first image is read.
     again.controller.history.undo()
     again.controller.history.undo()
-    spin(lambda: model.open_field.entry.name == "c.png" and model.undo_steps == 2)
+    spin(lambda: images.open_field.entry.name == "c.png" and model.undo_steps == 2)
     again.controller.history.undo()
     # The first to say something is who reads the image; undo has the last word.
     spin(lambda: model.notice is not None and "Undo again passes" in model.notice.words)
     assert "b.png" in model.notice.words
     again.controller.history.undo()
-    spin(lambda: model.open_field.entry.name == "a.png" and model.undo_steps == 0)
+    spin(lambda: images.open_field.entry.name == "a.png" and model.undo_steps == 0)
     again.controller.history.redo()
     spin(lambda: model.undo_steps == 1)
     assert again.close()

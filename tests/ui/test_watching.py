@@ -104,7 +104,7 @@ def test_our_layers_never_disagree_in_their_units_and_nothing_breaks_unseen(
     with Watch() as watch:
         for step in steps:
             step()
-            spin(lambda: controller.model.open_field and not controller.model.loading)
+            spin(lambda: controller.images.model.open_field and not controller.images.model.loading)
             canvas.flush()
             spin(lambda: not canvas.is_putting_right)
             assert viewer.layers.extent.units is not None

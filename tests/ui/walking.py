@@ -150,7 +150,7 @@ class Walker:
         known = {entry.sha256 for entry in session.project.images()}
         opened = {
             loaded.field.entry.sha256
-            for item in self.controller.model.queue.items
+            for item in self.controller.images.model.queue.items
             if (loaded := session.known_field(item.path)) is not None
         }
         return {sha: session.state_of(sha) for sha in known & opened}
@@ -167,7 +167,7 @@ class Walker:
         """Where the layers are not what the review says."""
         model, canvas, layers = self.controller.model, self.canvas, list(self.viewer.layers)
         ours = canvas.layers()
-        shown = model.open_field
+        shown = self.controller.images.model.open_field
         if not all(layer in layers for layer in ours):
             yield "a layer is missing"
             return
@@ -200,7 +200,7 @@ class Walker:
     def _outlines_seen(self) -> Iterator[str]:
         """What is painted, an outline that is being drawn included."""
         model = self.controller.model
-        fresh = OutlinesLayer(model, model.open_field).layer.data
+        fresh = OutlinesLayer(model, self.controller.images.model.open_field).layer.data
         if not np.array_equal(fresh > 0, self.canvas.outlines.layer.data > 0):
             yield "outlines are not those of the nuclei"
 
@@ -264,7 +264,7 @@ class Walker:
 
     def place(self) -> tuple[float, float]:
         """A place on the image: x, y."""
-        field_ = self.controller.model.open_field
+        field_ = self.controller.images.model.open_field
         x, y = self.rng.uniform(2, 0.98 * min(field_.box.width, field_.box.height), 2)
         return float(x), float(y)
 
@@ -310,7 +310,7 @@ def _is_ours(error: BaseException) -> bool:
 def _add(w: Walker) -> None:
     w.controller.view.choose_tool("add")
     x, y = w.place()
-    mpp = w.controller.model.open_field.entry.mpp
+    mpp = w.controller.images.model.open_field.entry.mpp
     here = [0.0] * (w.viewer.dims.ndim - 2) + [(y - 0.5) * mpp, (x - 0.5) * mpp]
     w.points.add(w.points.world_to_data(here))
     state = w.controller.model.state

@@ -108,6 +108,7 @@ class Decider:
     def __init__(self, session: Session, finder: Finder, go_on: Callable[[], None]) -> None:
         self._session = session
         self._model = session.model
+        self._images = session.images
         self._finder = finder
         self._go_on = go_on
         self._settled: set[_Situation] = set()
@@ -119,7 +120,7 @@ class Decider:
 
     def decision(self) -> Decision:
         """What can be decided about the open image now."""
-        field, state = self._model.open_field, self._model.state
+        field, state = self._images.open_field, self._model.state
         if field is None or state is None:
             return Decision()
         scope = scope_of(state, field.box, self._model.region)
@@ -143,7 +144,7 @@ class Decider:
 
     def accept(self) -> None:
         """Say that every nucleus in view is marked, and go on to the next image."""
-        field, state = self._model.open_field, self._model.state
+        field, state = self._images.open_field, self._model.state
         if field is None or state is None:
             return
         sha256 = field.entry.sha256
@@ -173,7 +174,7 @@ class Decider:
         """Ask whether it is meant; not modal, so that one can look and correct instead."""
 
         def go_ahead() -> None:
-            field = self._model.open_field
+            field = self._images.open_field
             if field is not None and field.entry.sha256 == situation.image_sha256:
                 self._settled.add(situation)
                 self.accept()  # asks again where it is no longer as it was
@@ -182,7 +183,7 @@ class Decider:
 
     def reopen(self) -> None:
         """Take back every acceptance in the open image."""
-        field = self._model.open_field
+        field = self._images.open_field
         if field is not None:
             sha256 = field.entry.sha256
             self._session.commit(sha256, [events.reopen_region(sha256, field.box)])

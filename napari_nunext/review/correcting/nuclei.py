@@ -27,9 +27,10 @@ class Corrector:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._model = session.model
+        self._images = session.images
 
     def _commit(self, make: Callable[[FieldState, str], Iterable[Event]]) -> None:
-        field, state = self._model.open_field, self._model.state
+        field, state = self._images.open_field, self._model.state
         if field is not None and state is not None:
             gesture = tuple(make(state, field.entry.sha256))
             self._session.commit(field.entry.sha256, gesture)

@@ -62,6 +62,7 @@ class Finder:
         self._session = session
         self.model = model
         self._review = session.model
+        self._images = session.images
         self._server = server
         self._scale_check = scale_check
         self._search: Search | None = None
@@ -86,7 +87,7 @@ class Finder:
         if self.model.checkup.phase == "running":
             return
         self.model.checkup = Checkup("running")
-        field, model_id = self._review.open_field, self.model.model_id
+        field, model_id = self._images.open_field, self.model.model_id
         folder = None if field is None else self._session.project.path.parent
         self._session.background.run(
             lambda: examine(self._server.client, model_id=model_id, folder=folder),
@@ -162,7 +163,7 @@ class Finder:
 
         Asks first where the image's scale looks like a slip.
         """
-        field = self._review.open_field
+        field = self._images.open_field
         if field is not None:
             box = field.box if region is None else region.clipped_to(field.box)
             self._scale_check.before(
@@ -185,7 +186,7 @@ class Finder:
             self._begin(Wanted.again(run, self._review.view_xy))
 
     def _begin(self, wanted: Wanted) -> None:
-        field = self._review.open_field
+        field = self._images.open_field
         if field is None or self.model.run.busy:
             return
         session, background = self._session, self._session.background

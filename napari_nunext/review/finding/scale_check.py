@@ -10,9 +10,9 @@ from napari_nunext.review.model import Notice
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_nunext.review.model import OpenField
     from napari_nunext.review.session import Session
     from napari_nunext.review.shown.find import FindModel
+    from napari_nunext.review.shown.images import OpenField
 
 
 class ScaleCheck:

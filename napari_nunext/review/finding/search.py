@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from napari_nunext.core.geometry import Box
     from napari_nunext.core.nuclei import Nucleus
     from napari_nunext.core.shapes.masks import Mask
-    from napari_nunext.review.model import OpenField
+    from napari_nunext.review.shown.images import OpenField
     from napari_nunext.review.writer import JournalWriter
     from napari_nunext.serving.client.client import Client
     from napari_nunext.store import Project

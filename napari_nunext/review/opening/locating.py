@@ -10,16 +10,17 @@ from psygnal import Signal
 from napari_nunext.images import ImageFinder
 from napari_nunext.images.identified import look_for
 from napari_nunext.review.fields import status_in
-from napari_nunext.review.model import Notice, QueueItem
+from napari_nunext.review.model import Notice
+from napari_nunext.review.shown.images import QueueItem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from napari_nunext.images.identified import Whereabouts
-    from napari_nunext.review.model import ItemStatus
     from napari_nunext.review.opening.opening import Opener
     from napari_nunext.review.session import Session
+    from napari_nunext.review.shown.images import ItemStatus
 
 FIND_AGAIN = "Choose their folder\N{HORIZONTAL ELLIPSIS}"
 
@@ -32,7 +33,7 @@ class Locator:
 
     def __init__(self, session: Session, opener: Opener) -> None:
         self._session = session
-        self._model = session.model
+        self._images = session.images
         self._opener = opener
 
     def notice(self, looked: Whereabouts) -> Notice | None:
@@ -53,7 +54,7 @@ class Locator:
         if not self._session.has_project:
             return
         project = self._session.project
-        lost = {item.sha256 for item in self._model.queue.items if item.problem and item.sha256}
+        lost = {item.sha256 for item in self._images.queue.items if item.problem and item.sha256}
 
         def look() -> tuple[Whereabouts, dict[str, ItemStatus]]:
             finder = ImageFinder([folder], beside=project.path.parent)
@@ -64,7 +65,7 @@ class Locator:
         self._session.background.run(look, lambda found: self._take_found(*found))
 
     def _take_found(self, looked: Whereabouts, statuses: Mapping[str, ItemStatus]) -> None:
-        queue = self._model.queue
+        queue = self._images.queue
 
         def now(item: QueueItem) -> QueueItem:
             path = looked.found.get(item.sha256) if item.problem else None
@@ -72,10 +73,10 @@ class Locator:
                 return item
             return QueueItem(path, path.name, statuses[item.sha256], sha256=item.sha256)
 
-        self._model.queue = replace(queue, items=tuple(map(now, queue.items)))
+        self._images.queue = replace(queue, items=tuple(map(now, queue.items)))
         notice = self.notice(looked)
-        first = self._model.queue.neighbour(1)
-        if self._model.open_field is None and looked.found and first is not None:
+        first = self._images.queue.neighbour(1)
+        if self._images.open_field is None and looked.found and first is not None:
             self._opener.go_to(first, passing=1, notice=notice)
         elif notice is not None:
             self._session.notify(notice)

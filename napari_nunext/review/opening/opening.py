@@ -13,7 +13,8 @@ from napari_nunext.images import find_images
 from napari_nunext.review.background import in_words
 from napari_nunext.review.fields import load_field, queue_items
 from napari_nunext.review.history import History
-from napari_nunext.review.model import Notice, Queue, QueueItem
+from napari_nunext.review.model import Notice
+from napari_nunext.review.shown.images import Queue, QueueItem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -58,7 +59,9 @@ class Opener:
         default_mpp: float,
     ) -> None:
         self._session = session
-        self._model = session.model
+        self._review = session.model
+        self.model = session.images
+        """What the panels show of it."""
         self._open_project = open_project
         self._mpp = mpp
         self._mpp_for: Path | None = None
@@ -82,7 +85,7 @@ class Opener:
 
         In the project that is open, or in their own where none is.
         """
-        queue = self._model.queue
+        queue = self.model.queue
 
         def look() -> Found:
             found = find_images(paths)
@@ -92,18 +95,18 @@ class Opener:
             )
             return project, queue_items(project, new), found[0], History(project.gestures())
 
-        self._model.loading = paths[0].name if paths else ""
+        self.model.loading = paths[0].name if paths else ""
         self._session.background.run(look, self._take_queue, self._not_opened)
 
     def enter(self, arrived: Arrival, notice: Notice | None) -> None:
         """Show a project that was opened: its first image, and then what is to be said."""
-        self._model.loading = ""
+        self.model.loading = ""
         self._take_project(arrived.project, arrived.history)
-        self._model.queue = Queue(arrived.items)
+        self.model.queue = Queue(arrived.items)
         if arrived.first is not None:
             self.go_to(arrived.first, passing=1, notice=notice)
         else:
-            self._model.notice = notice
+            self._review.notice = notice
 
     def _take_project(self, project: Project, history: History) -> None:
         self._mpp_for = self._mpp_for or project.path
@@ -115,16 +118,16 @@ class Opener:
         project, new, first, history = found
         if not self._session.has_project:
             self._take_project(project, history)
-        queue = self._model.queue
-        self._model.loading = ""
-        self._model.queue = replace(queue, items=(*queue.items, *new))
+        queue = self.model.queue
+        self.model.loading = ""
+        self.model.queue = replace(queue, items=(*queue.items, *new))
         if new:
             self.go_to(len(queue.items), passing=1)
         else:  # all are in the queue: the first one is meant
             self.go_to([item.path for item in queue.items].index(first))
 
     def _not_opened(self, error: BaseException) -> None:
-        self._model.loading = ""
+        self.model.loading = ""
         self._session.notify(in_words(error))
 
     def go_to(self, index: int, *, passing: int = 0, notice: Notice | None = None) -> None:
@@ -141,14 +144,14 @@ class Opener:
         """
         if notice is not None:
             self._passed = notice
-        path = self._model.queue.items[index].path
+        path = self.model.queue.items[index].path
         self._opening += 1
         wish = self._opening
         known = self._session.known_field(path)
         if known is not None:
             self._show(wish, index, known)
             return
-        self._model.loading = path.name
+        self.model.loading = path.name
         self._reading = index
         session = self._session
         session.background.run(
@@ -173,30 +176,30 @@ class Opener:
         self._step(-1)
 
     def _step(self, step: int) -> None:
-        wanted = self._model.queue.neighbour(step)
+        wanted = self.model.queue.neighbour(step)
         if wanted is not None:
             self.go_to(wanted, passing=step)
 
     def _show(self, wish: int, index: int, loaded: LoadedField) -> None:
         if wish != self._opening:
-            self._session.keep_field(self._model.queue.items[index].path, loaded)
+            self._session.keep_field(self.model.queue.items[index].path, loaded)
             self.read.emit()
             return
-        self._model.loading = ""
+        self.model.loading = ""
         self._reading = None
         passed, self._passed = self._passed, None
         notes = " ".join(loaded.field.source.notes)
         untold = self._session.soundness.untold() or self._other_pixels(index, loaded)
-        self._model.notice = untold or passed or (Notice(notes) if notes else None)
-        self._model.queue = replace(self._model.queue, index=index)
-        self._model.region = None
-        self._session.take_field(self._model.queue.items[index].path, loaded)
+        self._review.notice = untold or passed or (Notice(notes) if notes else None)
+        self.model.queue = replace(self.model.queue, index=index)
+        self._review.region = None
+        self._session.take_field(self.model.queue.items[index].path, loaded)
         self.shown.emit()
         self.read.emit()
 
     def _other_pixels(self, index: int, loaded: LoadedField) -> Notice | None:
         """What to say where the file holds another image than the one that was reviewed there."""
-        item = self._model.queue.items[index]
+        item = self.model.queue.items[index]
         if item.sha256 in ("", loaded.field.entry.sha256):
             return None
         return Notice(
@@ -208,7 +211,7 @@ class Opener:
 
     def go_to_image(self, sha256: str) -> None:
         """Open the image of the queue with this content, unless it is being read already."""
-        index = [item.sha256 for item in self._model.queue.items].index(sha256)
+        index = [item.sha256 for item in self.model.queue.items].index(sha256)
         if index != self._reading:
             self.go_to(index)
 
@@ -217,20 +220,20 @@ class Opener:
         notice = in_words(error)
         is_bad = not isinstance(error, StoreError)
         if is_bad:
-            queue = self._model.queue
+            queue = self.model.queue
             bad = replace(queue.items[index], status="unreadable", problem=notice.words)
             items = (*queue.items[:index], bad, *queue.items[index + 1 :])
-            self._model.queue = replace(queue, items=items)
+            self.model.queue = replace(queue, items=items)
         is_wanted = wish == self._opening
         if is_wanted:
-            self._model.loading = ""
+            self.model.loading = ""
             self._reading = None
             self._passed = None
             self._session.notify(notice)
-        self.not_read.emit(self._model.queue.items[index].sha256, notice.words)
+        self.not_read.emit(self.model.queue.items[index].sha256, notice.words)
         if not is_wanted:
             return
-        onwards = self._model.queue.neighbour(passing, of=index) if is_bad and passing else None
+        onwards = self.model.queue.neighbour(passing, of=index) if is_bad and passing else None
         if onwards is not None:
             self._passed = replace(notice, words=f"Passed: {notice.words}", level="warning")
             self.go_to(onwards, passing=passing)

@@ -12,7 +12,7 @@ from napari_nunext.images.identified import look_for
 from napari_nunext.places import PROJECT_SUFFIX
 from napari_nunext.review.fields import queue_items, status_in
 from napari_nunext.review.history import History
-from napari_nunext.review.model import QueueItem
+from napari_nunext.review.shown.images import QueueItem
 from napari_nunext.store import Project
 
 if TYPE_CHECKING:

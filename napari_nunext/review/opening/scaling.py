@@ -12,8 +12,8 @@ from napari_nunext.review.model import Notice
 if TYPE_CHECKING:
     from napari_nunext.review.finding.finding import Finder
     from napari_nunext.review.finding.scale_check import ScaleCheck
-    from napari_nunext.review.model import OpenField
     from napari_nunext.review.session import Session
+    from napari_nunext.review.shown.images import OpenField
     from napari_nunext.store import FieldState
 
 SAME_WITHIN = 0.01
@@ -26,6 +26,7 @@ class Scaler:
     def __init__(self, session: Session, finder: Finder, check: ScaleCheck) -> None:
         self._session = session
         self._model = session.model
+        self._images = session.images
         self._finder = finder
         self._check = check
 
@@ -36,7 +37,7 @@ class Scaler:
         image whose file does not say its scale, opened yet or not; and where the file of the open
         image says one, which the person thereby calls wrong, for every image.
         """
-        field = self._model.open_field
+        field = self._images.open_field
         if field is None:
             return
         try:
@@ -50,7 +51,7 @@ class Scaler:
 
     def mention(self) -> bool:
         """Say where the nuclei of the open image were found at another scale; whether it was."""
-        field, state = self._model.open_field, self._model.state
+        field, state = self._images.open_field, self._model.state
         if field is None or state is None:
             return False
         found = found_at_other_scale(state, field.entry.mpp)
@@ -78,7 +79,7 @@ class Scaler:
             session.writer.submit(lambda: project.set_scale(entry.sha256, mpp, "user"))
         if self.mention():
             return
-        count = len(self._model.queue.items)
+        count = len(self._images.queue.items)
         if for_all:
             kept = "" if was == "file" else " Those whose file says its scale keep that."
             session.notify(Notice(f"{mpp:g} um/px counts for all {count} images.{kept}"))

@@ -67,6 +67,7 @@ class Switcher:
     ) -> None:
         self._session = session
         self._model = session.model
+        self._images = session.images
         self._opener = opener
         self._taker = taker
         self._locator = locator
@@ -103,7 +104,7 @@ class Switcher:
             self._opener.add(paths)
         else:
             current = self._session.project.path
-            self._model.loading = paths[0].name if paths else ""
+            self._images.loading = paths[0].name if paths else ""
             self._session.background.run(
                 lambda: project_beside(paths, current),
                 lambda other: self._join_or_ask(paths, other),
@@ -114,7 +115,7 @@ class Switcher:
         if other is None:
             self._opener.add(paths)
             return
-        self._model.loading = ""
+        self._images.loading = ""
         path = other.path
         notice = Notice(
             other.words,
@@ -174,7 +175,7 @@ class Switcher:
         self._finder.pause()
         self._improver.stop()
         self._is_under_way = True
-        self._model.loading = name
+        self._images.loading = name
         self._session.notify(Notice(f"Opening {name}\N{HORIZONTAL ELLIPSIS}"))
 
         def again() -> None:
@@ -226,7 +227,7 @@ class Switcher:
             self._enter(arrived)
         elif session.is_at_rest:
             writer, project = session.leave()
-            self._model.loading = shown_project(arrived.project.path)
+            self._images.loading = shown_project(arrived.project.path)
 
             def close() -> None:
                 writer.close(PATIENCE_S)
@@ -281,7 +282,7 @@ class Switcher:
         self._session.notify(in_words(error))
 
     def _stop_opening(self) -> None:
-        self._is_under_way, self._model.loading = False, ""
+        self._is_under_way, self._images.loading = False, ""
         self._session.lasting.run(self._give_back)
 
     def _tell(self, words: str) -> None:

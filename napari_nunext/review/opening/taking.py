@@ -28,7 +28,8 @@ from napari_nunext.images.nuclei_files import (
     suffix_of,
 )
 from napari_nunext.review.background import in_words
-from napari_nunext.review.model import Notice, Proposal
+from napari_nunext.review.model import Notice
+from napari_nunext.review.shown.imports import ImportsModel, Proposal
 from napari_nunext.store import Run
 from napari_nunext.store.imports.outside import ROLES, OutsideError, intake, take, using, usual_role
 
@@ -37,9 +38,9 @@ if TYPE_CHECKING:
 
     from napari_nunext.images.nuclei_files import NucleiOfImage
     from napari_nunext.review.finding.finding import Finder
-    from napari_nunext.review.model import QueueItem
     from napari_nunext.review.opening.opening import Opener
     from napari_nunext.review.session import Session
+    from napari_nunext.review.shown.images import QueueItem
     from napari_nunext.store import Event, FieldState, ImageEntry
     from napari_nunext.store.imports.outside import Intake, Role, Taken
 
@@ -72,6 +73,9 @@ class FileTaker:
     def __init__(self, session: Session, finder: Finder, opener: Opener) -> None:
         self._session = session
         self._model = session.model
+        self.model = ImportsModel()
+        """What the panels show of it."""
+        self._images = session.images
         self._finder = finder
         self._opener = opener
         self._waiting: list[_Waiting] = []
@@ -82,6 +86,7 @@ class FileTaker:
         opener.shown.connect(self._go_on)
         opener.not_read.connect(self._forget)
         session.left.connect(self._forget)
+        session.left.connect(self.model.forget_project)
 
     def for_import(self, paths: Sequence[Path]) -> list[Path]:
         """Those of some files that hold nuclei, and are no images to review."""
@@ -97,7 +102,7 @@ class FileTaker:
 
         None of the queue itself is one.
         """
-        items = self._model.queue.items
+        items = self._images.queue.items
         images = {item.path for item in items}
         stems = {stem_of(Path(item.name)).casefold() for item in items}
         return [
@@ -111,15 +116,15 @@ class FileTaker:
 
     def take(self, paths: Sequence[Path]) -> None:
         """Read files of nuclei, then propose what to do with each."""
-        if self._model.loading:
+        if self._images.loading:
             self._later += paths
             return
-        field = self._model.open_field
+        field = self._images.open_field
         if field is None:
             names = " and ".join(path.name for path in paths)
             self._session.notify(Notice(f"Open the image first, then import {names}.", "warning"))
             return
-        items, here = self._model.queue.items, self._here
+        items, here = self._images.queue.items, self._here
 
         def image_of(stem: str) -> Tile:
             named = images_named(stem, items)
@@ -140,7 +145,7 @@ class FileTaker:
     @property
     def _here(self) -> QueueItem:
         """The image that is shown."""
-        queue = self._model.queue
+        queue = self._images.queue
         return queue.items[queue.index or 0]
 
     def _take_up(self, read: Sequence[_Waiting]) -> None:
@@ -156,21 +161,21 @@ class FileTaker:
 
     def _go_on(self) -> None:
         """Propose what waits first, or open its image."""
-        field = self._model.open_field
+        field = self._images.open_field
         if field is None or self._is_at_work:
             return
         if self._later:
             later, self._later = self._later, []
             self.take(later)
-        proposal = self._model.proposal
+        proposal = self.model.proposal
         if proposal is not None and not self._session.is_open(proposal.image_sha256):
-            self._model.proposal = proposal = None  # somebody went on to another image
+            self.model.proposal = proposal = None  # somebody went on to another image
             self._waiting.clear()
         if proposal is not None or not self._waiting:
             return
         first = self._waiting[0]
         if first.path != self._here.path:
-            index = [item.path for item in self._model.queue.items].index(first.path)
+            index = [item.path for item in self._images.queue.items].index(first.path)
             self._opener.go_to(index)
             return
         self._waiting.pop(0)
@@ -239,7 +244,7 @@ class FileTaker:
             self._waiting.clear()  # somebody went on to another image
             return
         if proposal.usual in proposal.changing or proposal.absent:
-            self._model.proposal = proposal
+            self.model.proposal = proposal
             return
         words = f"{proposal.title} {proposal.effects[proposal.usual].capitalize()}."
         self._session.notify(Notice(f"{words} Nothing changed."))
@@ -257,13 +262,13 @@ class FileTaker:
         self._go_on()
 
     def _cancel(self) -> None:
-        self._model.proposal = None
+        self.model.proposal = None
         self._go_on()
 
     # The deed
 
     def _choose(self, given: Intake, role: Role, absent_deleted: bool) -> None:
-        self._model.proposal = None
+        self.model.proposal = None
         session, named = self._session, self._session.book.named
         state = session.state_of(given.entry.sha256)
 

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from napari_nunext.core.nuclei import Nucleus
-    from napari_nunext.review.model import OpenField, OutlineWay
+    from napari_nunext.review.model import OutlineWay
     from napari_nunext.review.session import Session
+    from napari_nunext.review.shown.images import OpenField
 
     Place = tuple[float, float]
 
@@ -47,8 +48,9 @@ class Hand:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._model = session.model
+        self._images = session.images
         events = self._model.events
-        for event in (events.open_field, events.tool, events.outline_way):
+        for event in (self._images.events.open_field, events.tool, events.outline_way):
             event.connect(self._leave)
 
     @property
@@ -79,7 +81,7 @@ class Hand:
 
     def nucleus_at(self, x_px: float, y_px: float) -> UUID | None:
         """The nucleus of the open image that a click there means."""
-        field, state = self._model.open_field, self._model.state
+        field, state = self._images.open_field, self._model.state
         if field is None or state is None:
             return None
         return editing.nucleus_at(state, x_px, y_px, REACH_UM / field.entry.mpp)
@@ -107,7 +109,7 @@ class Hand:
         self.give_up()
         none_selected = self._model.only_selected is None
         chose = none_selected and not erases and self.selects(x_px, y_px)
-        field, nucleus = self._model.open_field, self._nucleus(self._model.only_selected)
+        field, nucleus = self._images.open_field, self._nucleus(self._model.only_selected)
         if field is None or nucleus is None:
             self._tell(CHOOSE_FIRST)
             return
@@ -124,7 +126,7 @@ class Hand:
 
     def move(self, x_px: float, y_px: float) -> None:
         """Go on with the stroke."""
-        field, draft = self._model.open_field, self._model.draft
+        field, draft = self._images.open_field, self._model.draft
         if field is not None and draft is not None and draft.kind != "polygon":
             self._model.draft = self._painted_on(draft, (x_px, y_px), field)
 
@@ -157,7 +159,7 @@ class Hand:
 
     def put_corner(self, x_px: float, y_px: float) -> None:
         """Put the next corner of a polygon; a first one on another nucleus selects that."""
-        field, draft = self._model.open_field, self._model.draft
+        field, draft = self._images.open_field, self._model.draft
         if field is None or (draft is None and self.selects(x_px, y_px)):
             return
         if draft is None:
@@ -218,7 +220,7 @@ class Hand:
 
     def _leave(self) -> None:
         """Another image, or another tool: what was begun has no end any more."""
-        field, draft = self._model.open_field, self._model.draft
+        field, draft = self._images.open_field, self._model.draft
         if draft is None:
             return
         way = "polygon" if draft.kind == "polygon" else "brush"
@@ -231,7 +233,7 @@ class Hand:
 
     def _redrawing(self, draft: Draft) -> Redrawing | None:
         """The nucleus as it stands now; None where it is gone, which is said."""
-        field, nucleus = self._model.open_field, self._nucleus(draft.uid)
+        field, nucleus = self._images.open_field, self._nucleus(draft.uid)
         if field is None or nucleus is None:
             self._tell(GONE)
             return None

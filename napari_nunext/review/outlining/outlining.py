@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from napari_nunext.core.nuclei import Nucleus
     from napari_nunext.core.shapes.masks import Mask
     from napari_nunext.review.finding.servers import ModelServer
-    from napari_nunext.review.model import OpenField
     from napari_nunext.review.outlining.hand import Hand
     from napari_nunext.review.session import Session
     from napari_nunext.review.shown.find import FindModel
+    from napari_nunext.review.shown.images import OpenField
     from napari_nunext.store import Event
 
 logger = logging.getLogger(__name__)
@@ -78,6 +78,7 @@ class Outliner:
     def __init__(self, session: Session, server: ModelServer, hand: Hand, find: FindModel) -> None:
         self._session = session
         self._model = session.model
+        self._images = session.images
         self._server = server
         self._hand = hand
         self._find = find
@@ -168,7 +169,7 @@ class Outliner:
 
     def _open_field(self) -> OpenField | None:
         """The open image, where a server is there to draw on it."""
-        return self._model.open_field if self._find.server.phase == "ready" else None
+        return self._images.open_field if self._find.server.phase == "ready" else None
 
     def _nucleus(self, uid: UUID) -> Nucleus | None:
         reviewed = None if self._model.state is None else self._model.state.nuclei.get(uid)

@@ -55,7 +55,7 @@ class Adopter:
     ) -> None:
         self._viewer = viewer
         self._controller = controller
-        self._model = controller.model
+        self._images = controller.images.model
         self._canvas = canvas
         self._ask_where = ask_where
         self._new: list[Picture] = []
@@ -64,7 +64,7 @@ class Adopter:
         self._refused: list[str] = []
         self._pacer = Pacer(self._take_new, 0.0)
         viewer.layers.events.inserted.connect(self._on_inserted)
-        for event in (self._model.events.loading, self._model.events.open_field):
+        for event in (self._images.events.loading, self._images.events.open_field):
             event.connect(self._hand_over)
         for layer in list(viewer.layers):
             self._note(layer)
@@ -73,7 +73,7 @@ class Adopter:
         """Let go of the viewer and the review."""
         self._pacer.stop()
         self._viewer.layers.events.inserted.disconnect(self._on_inserted)
-        for event in (self._model.events.loading, self._model.events.open_field):
+        for event in (self._images.events.loading, self._images.events.open_field):
             event.disconnect(self._hand_over)
 
     def flush(self) -> None:
@@ -123,7 +123,7 @@ class Adopter:
 
     def _is_beside_the_image(self, picture: Picture) -> bool:
         """Whether it is something that a script or a plugin has made of the image under review."""
-        field = self._model.open_field
+        field = self._images.open_field
         return (
             field is not None
             and picture.layer.source.path is None
@@ -150,9 +150,9 @@ class Adopter:
 
     def _hand_over(self) -> None:
         """Take away napari's layers of what the review shows or has in its queue."""
-        if self._model.loading or self._model.open_field is None:
+        if self._images.loading or self._images.open_field is None:
             return
-        for item in self._model.queue.items:
+        for item in self._images.queue.items:
             layer, is_whole = self._opened.pop(item.path, (None, False))
             if layer is None or item.status == "unreadable" or layer not in self._viewer.layers:
                 continue

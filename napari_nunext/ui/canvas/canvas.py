@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from napari_nunext.review.controller import ReviewController
-    from napari_nunext.review.model import OpenField
+    from napari_nunext.review.shown.images import OpenField
 
 CLOSE_PX_PER_UM = 6.0
 """Zoom from which a nucleus can be judged: screen pixels per um."""
@@ -58,6 +58,7 @@ class Canvas:
         self._viewer = viewer
         self._controller = controller
         self._model = controller.model
+        self._images = controller.images.model
         self._shown: OpenField | None = None
         self.image: Image | None = None
         self.outlines: OutlinesLayer | None = None
@@ -70,7 +71,7 @@ class Canvas:
         self._of_layers = Connections()
         """Those of the layers that are there now."""
         call, events = self._connections.call, self._model.events
-        call(self.show_field, events.open_field)
+        call(self.show_field, self._images.events.open_field)
         call(self._redraw, events.state, events.sure_above, events.hidden_categories)
         call(self._recolor, events.categories)
         call(self._select, events.selected)
@@ -209,8 +210,8 @@ class Canvas:
         """Have our layers guarded, bottom up."""
         assert self.image is not None
         drawings = [
-            image_drawing(self.image, self._model),
-            outlines_drawing(self._the_outlines(), self._model),
+            image_drawing(self.image, self._images),
+            outlines_drawing(self._the_outlines(), self._images),
             nuclei_drawing(self._the_nuclei()),
         ]
         if self.region is not None:
@@ -223,7 +224,7 @@ class Canvas:
         return self._guard.is_pending
 
     def _mpp(self) -> float | None:
-        field = self._model.open_field
+        field = self._images.open_field
         return None if field is None or self.image is None else field.entry.mpp
 
     def _tell(self, words: str) -> None:
@@ -232,7 +233,7 @@ class Canvas:
     # News of the review
 
     def _redraw(self) -> None:
-        if self._shown is None or self._shown is not self._model.open_field:
+        if self._shown is None or self._shown is not self._images.open_field:
             return  # the image comes first
         self._the_nuclei().pacer.ask()
         self._the_outlines().pacer.ask()
@@ -271,7 +272,7 @@ class Canvas:
 
     def look_at(self, x_px: float, y_px: float) -> None:
         """Bring a place to the middle of the canvas, near enough to judge a nucleus."""
-        field = self._model.open_field
+        field = self._images.open_field
         if field is None:
             return
         row, column = world_of(x_px, y_px, field.entry.mpp)
@@ -283,7 +284,7 @@ class Canvas:
 
     def draw_region(self) -> None:
         """Let the user draw the rectangle to search."""
-        field = self._model.open_field
+        field = self._images.open_field
         if field is None:
             return
         if self.region is None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Layer, Shapes
     from numpy.typing import NDArray
 
-    from napari_nunext.review.model import OpenField, ReviewModel
+    from napari_nunext.review.shown.images import ImagesModel, OpenField
     from napari_nunext.ui.canvas.outlines_layer import OutlinesLayer
     from napari_nunext.ui.canvas.points_layer import NucleiLayer
 
@@ -26,7 +26,7 @@ def pixels_of(field: OpenField) -> NDArray[np.uint8]:
     return field.source.read_region(field.box)
 
 
-def image_drawing(layer: Image, model: ReviewModel) -> Drawing:
+def image_drawing(layer: Image, model: ImagesModel) -> Drawing:
     """The image under review, as it was read."""
 
     def redraw() -> None:
@@ -45,7 +45,7 @@ def image_drawing(layer: Image, model: ReviewModel) -> Drawing:
     )
 
 
-def outlines_drawing(outlines: OutlinesLayer, model: ReviewModel) -> Drawing:
+def outlines_drawing(outlines: OutlinesLayer, model: ImagesModel) -> Drawing:
     """The outlines, in the colours of the categories."""
     return Drawing(
         layer=outlines.layer,
@@ -91,7 +91,7 @@ def region_drawing(layer: Shapes, on_deleted: Callable[[], None]) -> Drawing:
     )
 
 
-def _field_of(model: ReviewModel) -> OpenField:
+def _field_of(model: ImagesModel) -> OpenField:
     assert model.open_field is not None
     return model.open_field
 

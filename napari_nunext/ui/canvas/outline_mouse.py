@@ -55,6 +55,7 @@ class OutlineMouse:
         self._viewer = viewer
         self._controller = controller
         self._model = controller.model
+        self._images = controller.images.model
         self._hand = controller.hand
         self._layer = layer
         self._took_zoom = False
@@ -154,7 +155,7 @@ class OutlineMouse:
         return float(x_px), float(y_px)
 
     def _is_inside(self, place_xy: tuple[float, float]) -> bool:
-        field = self._model.open_field
+        field = self._images.open_field
         return field is not None and bool(field.box.contains(np.array([place_xy]))[0])
 
 

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.shapes.masks import Mask
     from napari_nunext.review.drafts import Draft
-    from napari_nunext.review.model import OpenField, ReviewModel
+    from napari_nunext.review.model import ReviewModel
+    from napari_nunext.review.shown.images import OpenField
 
 COLORS = 16
 """Label n has the colour of category n - 1; a 17th category shares the last colour."""

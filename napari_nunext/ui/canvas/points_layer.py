@@ -53,6 +53,7 @@ class NucleiLayer:
     def __init__(self, controller: ReviewController, mpp: float) -> None:
         self._controller = controller
         self._model = controller.model
+        self._images = controller.images.model
         self._drawn = Drawn.of(ReviewModel())
         self._ours = False
         self._dragging = False
@@ -276,5 +277,5 @@ class NucleiLayer:
         return [(float(x), float(y)) for x, y in points_xy]
 
     def _is_inside(self, x_px: float, y_px: float) -> bool:
-        field = self._model.open_field
+        field = self._images.open_field
         return field is not None and bool(field.box.contains(np.array([[x_px, y_px]]))[0])

@@ -34,6 +34,7 @@ class RegionLayer:
     ) -> None:
         self._controller = controller
         self._model = controller.model
+        self._images = controller.images.model
         self._on_drawn = on_drawn
         self.layer = Shapes(
             ndim=2,
@@ -59,7 +60,7 @@ class RegionLayer:
         place(self.layer, mpp)
 
     def _on_data(self, event: Any) -> None:
-        layer, field = self.layer, self._model.open_field
+        layer, field = self.layer, self._images.open_field
         if field is None or str(event.action) not in ("added", "changed"):
             return
         if len(layer.data) > 1:

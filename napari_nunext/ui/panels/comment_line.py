@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.review.connections import Connections
     from napari_nunext.review.controller import ReviewController
-    from napari_nunext.review.model import OpenField
+    from napari_nunext.review.shown.images import OpenField
 
 ON_FIELD = "Comment on this field, then Enter"
 ON_NUCLEUS = "Comment on the selected nucleus, then Enter"
@@ -28,13 +28,14 @@ class CommentLine(EntryLine):
         super().__init__(ON_FIELD)
         self._controller = controller
         self._model = controller.model
+        self._images = controller.images.model
         self._about: UUID | None = None
         self._place: tuple[Path | None, str] = (None, "")
         """The project and the image that the line is about."""
         self._drafts: dict[tuple[Path | None, str], tuple[str, UUID | None]] = {}
         self.entered.connect(self._take)
-        connections.call(self._show_field, self._model.events.open_field)
-        self._show_field(self._model.open_field)
+        connections.call(self._show_field, self._images.events.open_field)
+        self._show_field(self._images.open_field)
 
     def ask(self) -> None:
         """Let the user type about what is selected, or go on with what is half typed."""

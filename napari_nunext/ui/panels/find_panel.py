@@ -49,6 +49,7 @@ class FindPanel(Card):
         self._controller = controller
         self._model = controller.find.model
         self._review = controller.model
+        self._images = controller.images.model
         self._palette = palette
         self._models = ModelChooser()
         self._dot = StatusDot("How the model server is. Click to check.")
@@ -75,7 +76,7 @@ class FindPanel(Card):
         connections.call(self._show_run, events.run, events.paused_search)
         connections.call(self._show_region, review.region)
         connections.call(self._show_tissue, events.tissue)
-        connections.call(self._show_ready, review.open_field)
+        connections.call(self._show_ready, self._images.events.open_field)
         self._show_models()
         self._show_server(self._model.server)
         self._show_run()
@@ -114,7 +115,7 @@ class FindPanel(Card):
         return made
 
     def _name_of(self, image: Path) -> str:
-        paths = tuple(item.path for item in self._review.queue.items)
+        paths = tuple(item.path for item in self._images.queue.items)
         names = dict(zip(paths, shown_names(paths, NAME_ROOM), strict=True))
         return breakable(f"Searching {names.get(image, image.name)}")
 
@@ -175,7 +176,7 @@ class FindPanel(Card):
             return "The model server is not running"
         if not self._model.model_id:
             return "Starting the model server\N{HORIZONTAL ELLIPSIS}"
-        if self._review.open_field is None:
+        if self._images.open_field is None:
             return "Opening the image\N{HORIZONTAL ELLIPSIS}"
         if self._where.index() == REGION and self._review.region is None:
             return "Draw a region first"

@@ -31,7 +31,7 @@ from napari_nunext.ui.widgets.theme import DARK
 if TYPE_CHECKING:
     from napari_nunext.review.connections import Connections
     from napari_nunext.review.controller import ReviewController
-    from napari_nunext.review.model import OpenField, Queue
+    from napari_nunext.review.shown.images import OpenField, Queue
     from napari_nunext.ui.widgets.theme import Palette
 
 NAME_ROOM = 34
@@ -49,6 +49,7 @@ class HeaderPanel(Card):
         super().__init__()
         self._controller = controller
         self._model = controller.model
+        self._images = controller.images.model
         self._palette = DARK
         self.menu = QMenu(self)
         self._project = ElidedText(role="muted")
@@ -82,18 +83,18 @@ class HeaderPanel(Card):
         self._previous.clicked.connect(controller.images.previous)
         self._next.clicked.connect(controller.images.next)
         connections.call(self._show_project, self._model.events.project)
-        connections.call(self._show_queue, self._model.events.queue)
-        connections.call(self._show_field, self._model.events.open_field)
-        connections.call(self._show_loading, self._model.events.loading)
+        connections.call(self._show_queue, self._images.events.queue)
+        connections.call(self._show_field, self._images.events.open_field)
+        connections.call(self._show_loading, self._images.events.loading)
         self._show_project(self._model.project)
-        self._show_queue(self._model.queue)
-        self._show_field(self._model.open_field)
+        self._show_queue(self._images.queue)
+        self._show_field(self._images.open_field)
 
     def list_images(self) -> None:
         """Show all images, to jump to one."""
-        if not self._model.queue.items:
+        if not self._images.queue.items:
             return
-        images = ImageList(self, self._model.queue, self._palette, self._controller.images.go_to)
+        images = ImageList(self, self._images.queue, self._palette, self._controller.images.go_to)
         corner = self.mapToGlobal(self._name.geometry().bottomLeft())
         screen = self.screen().availableGeometry()
         images.move(min(corner.x(), screen.right() - images.width()), corner.y() + 4)
@@ -130,7 +131,7 @@ class HeaderPanel(Card):
         return editor
 
     def _edit_scale(self) -> None:
-        field = self._model.open_field
+        field = self._images.open_field
         if field is not None:
             self._spin.setValue(field.entry.mpp)
             self._offer_all(field)
@@ -142,7 +143,7 @@ class HeaderPanel(Card):
             self._spin.selectAll()
 
     def _offer_all(self, field: OpenField) -> None:
-        count = len(self._model.queue.items)
+        count = len(self._images.queue.items)
         self._for_all.setText(f"for all {count} images")
         self._for_all.setToolTip(
             "Whatever their files say"
@@ -203,17 +204,17 @@ class HeaderPanel(Card):
 
     def _show_name(self, path: Path, name: str) -> None:
         """The open image's name, told apart from all others of the queue."""
-        paths = tuple(item.path for item in self._model.queue.items)
+        paths = tuple(item.path for item in self._images.queue.items)
         shown = dict(zip(paths, shown_names(paths, NAME_ROOM), strict=True))
         self._name.set_text(shown.get(path, name), tip=f"{path}\nClick for all images  (J)")
 
     def _show_loading(self, name: str) -> None:
         """Say that an image is on its way; the name stays that of the image that is shown."""
         if not name:
-            self._show_queue(self._model.queue)
-            self._show_field(self._model.open_field)
+            self._show_queue(self._images.queue)
+            self._show_field(self._images.open_field)
             return
         self._place.setText("opening\N{HORIZONTAL ELLIPSIS}")
         self._place.setToolTip(f"Opening {name}")
-        if self._model.open_field is None:
+        if self._images.open_field is None:
             self._name.set_text(name, tip=name)

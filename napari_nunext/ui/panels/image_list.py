@@ -24,7 +24,7 @@ from napari_nunext.ui.widgets.theme import DOCK_NAME, dot_pixmap, style_sheet
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_nunext.review.model import ItemStatus, Queue, QueueItem
+    from napari_nunext.review.shown.images import ItemStatus, Queue, QueueItem
     from napari_nunext.ui.widgets.theme import Palette
 
 STATUS_WORDS: dict[ItemStatus, str] = {

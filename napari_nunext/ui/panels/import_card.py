@@ -18,7 +18,7 @@ from napari_nunext.ui.widgets.controls import (
 
 if TYPE_CHECKING:
     from napari_nunext.review.connections import Connections
-    from napari_nunext.review.model import Proposal, ReviewModel
+    from napari_nunext.review.shown.imports import ImportsModel, Proposal
     from napari_nunext.store.imports.outside import Role
 
 TITLES: dict[Role, str] = {"corrections": "As corrections", "predictions": "As predictions"}
@@ -29,9 +29,9 @@ TIPS: dict[Role, str] = {
 
 
 class ImportCard(Card):
-    """Shows `ReviewModel.proposal`; gone when there is none."""
+    """Shows `ImportsModel.proposal`; gone when there is none."""
 
-    def __init__(self, model: ReviewModel, connections: Connections) -> None:
+    def __init__(self, model: ImportsModel, connections: Connections) -> None:
         super().__init__()
         self._model = model
         self._title = Text(wraps=True)

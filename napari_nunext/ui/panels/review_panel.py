@@ -40,6 +40,7 @@ class ReviewPanel(QWidget):
         super().__init__()
         self._controller = controller
         self._model = controller.model
+        self._images = controller.images.model
         self._was_searching = False
         self.finder = FindPanel(controller, palette, connections)
         self.categories = CategoryList(controller, palette, connections)
@@ -61,7 +62,7 @@ class ReviewPanel(QWidget):
         layout.setSpacing(SPACE_PX)
         layout.addWidget(scrolling(above))
         events = self._model.events
-        connections.call(self._show_state, events.state, events.open_field)
+        connections.call(self._show_state, events.state, self._images.events.open_field)
         connections.call(self._show_sure, events.sure_above)
         connections.call(self._show_outlines, events.outlines)
         connections.call(self._show_points, events.points)
@@ -151,7 +152,7 @@ class ReviewPanel(QWidget):
 
     def _show_state(self) -> None:
         state = self._model.state
-        has_field = self._model.open_field is not None
+        has_field = self._images.open_field is not None
         for made in (self._accept, self._flag, self._say):
             made.setEnabled(has_field)
         self._flag.setChecked(state is not None and state.flagged)
