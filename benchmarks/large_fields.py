@@ -185,7 +185,7 @@ def gestures(app: App) -> dict[str, Callable[[int], object]]:
         controller.categories.choose(other)
 
     def delete(_: int) -> None:
-        controller.correct.delete(model.selected)
+        controller.correct.delete(controller.view.model.selected)
 
     def draw_region(turn_: int) -> None:
         field = controller.images.model.open_field

@@ -29,6 +29,7 @@ from napari_nunext.review.outlining.hand import Hand
 from napari_nunext.review.outlining.outlining import Outliner
 from napari_nunext.review.session import Session
 from napari_nunext.review.shown.find import FindModel
+from napari_nunext.review.shown.view import ViewModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -124,23 +125,24 @@ class ReviewController:
         self._server = server
         session = self.session = Session(executor, on_main, writer=writer_executor)
         self.model = session.model
-        find = FindModel()
+        find, view = FindModel(), ViewModel()
         scale_check = ScaleCheck(session, find)
-        self.find = Finder(session, find, server, scale_check)
-        self.view = View(session)
+        self.find = Finder(session, find, view, server, scale_check)
+        self.view = View(session, view)
         self.correct = Corrector(session)
-        self.categories = CategoryEditor(session, self.correct)
-        self.hand = Hand(session)
-        self.outline = Outliner(session, server, self.hand, find)
+        self.categories = CategoryEditor(session, view, self.correct)
+        self.hand = Hand(session, view)
+        self.outline = Outliner(session, server, self.hand, find, view)
         self.export = Exporter(session)
         self.learn = Improver(session, self.find, self.export, models_dir, make_trainer)
         self.images = Opener(
             session,
+            view,
             lambda paths: open_project(project_of(paths)),
             mpp=mpp,
             default_mpp=default_mpp,
         )
-        self.decide = Decider(session, self.find, self.images.next)
+        self.decide = Decider(session, view, self.find, self.images.next)
         self.scale = Scaler(session, self.find, scale_check)
         self.history = Rewinder(session, self.images.go_to_image)
         self.locate = Locator(session, self.images)
@@ -154,6 +156,9 @@ class ReviewController:
             self.learn,
             open_project,
         )
+        # After the parts: what they hear of their models then finds nothing that waits.
+        for shown in (view, find, self.learn.model, self.imports.model):
+            session.left.connect(shown.forget_project)
         self.correct.corrected.connect(self.outline.follow)
         self.images.shown.connect(self.scale.mention)
         self.images.read.connect(self.history.resume)

@@ -1,8 +1,6 @@
-"""What the window shows: one evented model made of frozen snapshots.
+"""What the window shows of the review as a whole: the state, the categories, words to the user.
 
-`ReviewModel` has one attribute for each thing that a panel draws. Setting an attribute to a new
-snapshot emits ``model.events.<attribute>``; nothing is ever changed in place. Only the parts
-of the review set attributes, and only on the main thread.
+`napari_nunext.review.shown` has what is shown of each part, and the rules for all of them.
 """
 
 from __future__ import annotations
@@ -20,35 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
     from pathlib import Path
-    from uuid import UUID
 
-    from napari_nunext.core.geometry import Box
     from napari_nunext.core.nuclei import Category
-    from napari_nunext.review.drafts import Draft
     from napari_nunext.store import FieldState
-
-SURE_ABOVE = 0.45
-"""Confidence from which a nucleus counts as sure, until the user moves the slider."""
-
-OF_WINDOW = frozenset(
-    {
-        "tool",
-        "outline_way",
-        "brush_um",
-        "sure_above",
-        "outlines",
-        "points",
-        "opacity",
-    }
-)
-"""What of the model stays when another project is opened in the window; all else is forgotten."""
-
-Tool = Literal["look", "select", "add", "outline"]
-"""What the mouse does on the image: move the view, select and move nuclei, place nuclei, say what
-belongs to a nucleus."""
-
-OutlineWay = Literal["click", "brush", "polygon"]
-"""How outlines are corrected: clicks that a model answers, or drawn by hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +48,7 @@ class Notice:
 
 @dataclass(eq=False)
 class ReviewModel:
-    """Everything that the panels draw."""
+    """What all parts of a review show together."""
 
     project: Path | None = None
     """The file that the review is kept in; None before one is open."""
@@ -88,26 +60,6 @@ class ReviewModel:
     can_redo: bool = False
     categories: tuple[Category, ...] = ()
     current_category: str = ""
-    hidden_categories: frozenset[str] = frozenset()
-    selected: frozenset[UUID] = frozenset()
-    tool: Tool = "look"
-    outline_way: OutlineWay = "click"
-    """What the tool for outlines does."""
-    brush_um: float = 3.0
-    """Diameter of the brush that paints outlines."""
-    draft: Draft | None = None
-    """The outline that is being drawn by hand; in no journal yet."""
-    sure_above: float = SURE_ABOVE
-    view_xy: tuple[float, float] | None = None
-    """The place in the middle of the canvas, level-0 px; None where there is no canvas."""
-    region: Box | None = None
-    """The region the user has drawn, level-0 px."""
-    outlines: bool = True
-    """Whether masks are drawn, and asked for when nuclei are searched."""
-    points: bool = True
-    """Whether the nuclei's points are drawn."""
-    opacity: float = 1.0
-    """Of points and outlines."""
     save: SaveStatus = field(default_factory=SaveStatus)
     notice: Notice | None = None
 
@@ -116,8 +68,8 @@ class ReviewModel:
     )
 
     def forget_project(self) -> None:
-        """Show what is shown before a project is open; what belongs to the window stays."""
-        reset(self, keep=OF_WINDOW)
+        """Show what is shown before a project is open."""
+        reset(self)
 
     @property
     def table(self) -> NucleusTable:
@@ -127,11 +79,6 @@ class ReviewModel:
             table = table.after(self.state)
             self._table = self.state, table
         return table
-
-    @property
-    def only_selected(self) -> UUID | None:
-        """The nucleus that is selected; None where none is, or several are."""
-        return next(iter(self.selected)) if len(self.selected) == 1 else None
 
     # Snapshots of a field hold thousands of nuclei: a new object is news, without comparing them.
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor(

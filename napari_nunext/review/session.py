@@ -156,7 +156,6 @@ class Session:
         """Make an image that was read the one under review."""
         sha256 = loaded.field.entry.sha256
         self.keep_field(path, loaded)
-        self.model.selected = frozenset()
         self.images.open_field = loaded.field
         self.show_state(sha256, self._states[sha256])
 
@@ -192,7 +191,6 @@ class Session:
         self._in_use[sha256] = frozenset(name for name, count in table.counts().items() if count)
         if not self.is_open(sha256):
             return
-        self.model.selected = self.model.selected & state.nuclei.keys()
         self.show_history()
 
     def is_known(self, sha256: str) -> bool:

@@ -192,7 +192,7 @@ class Keys(QObject):
 
     def _delete(self) -> None:
         if not self._controller.hand.take_back():
-            self._controller.correct.delete(self._controller.model.selected)
+            self._controller.correct.delete(self._controller.view.model.selected)
 
     def _undo(self) -> None:
         if not self._controller.hand.take_back():
@@ -203,7 +203,7 @@ class Keys(QObject):
             self._controller.decide.accept()
 
     def _toggle_outlines(self) -> None:
-        self._controller.view.show_outlines(not self._controller.model.outlines)
+        self._controller.view.show_outlines(not self._controller.view.model.outlines)
 
     def _peek(self, layer: Layer) -> Iterator[None]:
         self._is_peeking = True

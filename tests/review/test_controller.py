@@ -227,7 +227,7 @@ def test_what_is_deleted_is_no_longer_selected(opened: ReviewController) -> None
     a, b = opened.correct.add(10, 10), opened.correct.add(20, 20)
     opened.view.select([a, b])
     opened.correct.delete([a])
-    assert opened.model.selected == {b}
+    assert opened.view.model.selected == {b}
 
 
 # Deciding

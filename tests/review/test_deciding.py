@@ -195,7 +195,7 @@ def test_an_answer_that_comes_after_something_changed_asks_anew(
     opened: ReviewController, server: FakeServer
 ) -> None:
     search(opened, server, (10, 10), region=HERE)
-    opened.model.region = None
+    opened.view.model.region = None
     opened.decide.accept()
     late = opened.model.notice
     opened.correct.delete(state_of(opened).nuclei)

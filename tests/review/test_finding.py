@@ -107,7 +107,7 @@ def test_streamed_points_are_the_state_and_are_recorded(
 def test_what_is_in_view_is_searched_first(opened: ReviewController, server: FakeServer) -> None:
     server.fake.script = [started(), done(0)]
     opened.find.search()
-    opened.model.view_xy = (60.0, 12.5)
+    opened.view.model.view_xy = (60.0, 12.5)
     opened.find.search()
     assert [request.near for request in server.fake.requests] == [None, (60.0, 12.5)]
 

@@ -84,7 +84,7 @@ def nucleus(opened: ReviewController) -> UUID:
     uid = opened.correct.add(*POINT)
     opened.hand.take("brush")
     opened.view.select([uid])
-    assert (opened.model.brush_um, opened.images.model.open_field.entry.mpp) == (3.0, 0.5)
+    assert (opened.view.model.brush_um, opened.images.model.open_field.entry.mpp) == (3.0, 0.5)
     return uid
 
 
@@ -109,7 +109,7 @@ def test_a_first_stroke_begins_an_outline_and_is_one_durable_gesture(
     assert mask is not None
     assert mask.covers(36.5, 27.4)
     assert opened.model.undo_steps == before + 1
-    assert opened.model.draft is None
+    assert opened.view.model.draft is None
     sha256 = opened.images.model.open_field.entry.sha256
     journal = opened.session.project.journal(sha256)
     assert [e.kind for e in journal] == ["add", "edit_mask"]
@@ -178,13 +178,13 @@ def test_the_brush_is_as_large_in_every_scale(opened: ReviewController, nucleus:
     assert mask_of(opened, nucleus) == disc(*POINT, radius=6)
     for _ in range(3):
         opened.hand.resize_brush(1)
-    assert opened.model.brush_um == pytest.approx(3 * 1.25**3, abs=0.02)
+    assert opened.view.model.brush_um == pytest.approx(3 * 1.25**3, abs=0.02)
     for _ in range(50):
         opened.hand.resize_brush(1)
-    assert opened.model.brush_um == hand.LARGEST_UM
+    assert opened.view.model.brush_um == hand.LARGEST_UM
     for _ in range(50):
         opened.hand.resize_brush(-1)
-    assert opened.model.brush_um == hand.SMALLEST_UM
+    assert opened.view.model.brush_um == hand.SMALLEST_UM
 
 
 # While it is drawn
@@ -193,16 +193,16 @@ def test_the_brush_is_as_large_in_every_scale(opened: ReviewController, nucleus:
 def test_what_is_drawn_is_seen_and_in_no_journal(opened: ReviewController, outlined: UUID) -> None:
     before = opened.model.state
     opened.hand.press(38.0, 20.0, erases=False)
-    assert opened.model.draft.mask.covers(40.5, 20.5)
+    assert opened.view.model.draft.mask.covers(40.5, 20.5)
     opened.hand.move(45.0, 20.0)
-    assert opened.model.draft.mask.covers(47.5, 20.5)
-    assert opened.model.draft.mask.covers(25.0, 17.0), "with the outline that was there"
+    assert opened.view.model.draft.mask.covers(47.5, 20.5)
+    assert opened.view.model.draft.mask.covers(25.0, 17.0), "with the outline that was there"
     assert opened.hand.give_up()
     assert not opened.hand.give_up()
-    assert (opened.model.draft, opened.model.state) == (None, before)
+    assert (opened.view.model.draft, opened.model.state) == (None, before)
     opened.hand.press(38.0, 20.0, erases=False)
     assert opened.hand.take_back()
-    assert opened.model.draft is None
+    assert opened.view.model.draft is None
     opened.hand.lift(clicked=False)
     assert opened.model.state is before
 
@@ -211,10 +211,10 @@ def test_corners_are_taken_back_one_by_one(opened: ReviewController, outlined: U
     opened.hand.take("polygon")
     for corner in ((28, 18), (40, 18), (60, 40), (60, 40)):
         opened.hand.put_corner(*corner)
-    assert len(opened.model.draft.places_xy) == 3, "the same place twice is one corner"
+    assert len(opened.view.model.draft.places_xy) == 3, "the same place twice is one corner"
     assert opened.hand.take_back()
     opened.hand.hover(40, 30)
-    assert opened.model.draft.mask.covers(39.5, 28.5), "as it would be with a corner there"
+    assert opened.view.model.draft.mask.covers(39.5, 28.5), "as it would be with a corner there"
     opened.hand.put_corner(40, 30)
     opened.hand.finish()
     mask = mask_of(opened, outlined)
@@ -239,7 +239,7 @@ def test_another_tool_or_image_gives_a_polygon_up_and_says_so(
         opened.hand.take("brush")
     else:
         opened.open.paths([tile_path("b.png")])
-    assert opened.model.draft is None
+    assert opened.view.model.draft is None
     assert said(opened.model) == hand.GIVEN_UP
 
 
@@ -259,11 +259,11 @@ def test_a_nucleus_that_is_gone_by_then_is_said(opened: ReviewController, outlin
 
 def test_a_tool_that_is_chosen_twice_is_laid_down(opened: ReviewController) -> None:
     opened.hand.toggle("brush")
-    assert (opened.model.tool, opened.model.outline_way) == ("outline", "brush")
+    assert (opened.view.model.tool, opened.view.model.outline_way) == ("outline", "brush")
     opened.hand.toggle("polygon")
-    assert (opened.model.tool, opened.model.outline_way) == ("outline", "polygon")
+    assert (opened.view.model.tool, opened.view.model.outline_way) == ("outline", "polygon")
     opened.hand.toggle("polygon")
-    assert opened.model.tool == "look"
+    assert opened.view.model.tool == "look"
 
 
 # Which nucleus
@@ -277,7 +277,7 @@ def test_without_a_nucleus_the_hand_says_what_to_do(opened: ReviewController) ->
     opened.hand.take("polygon")
     opened.hand.put_corner(10, 10)
     assert said(opened.model) == hand.CHOOSE_FIRST
-    assert opened.model.draft is None
+    assert opened.view.model.draft is None
 
 
 def test_a_stroke_that_begins_on_a_nucleus_draws_that_where_none_is_selected(
@@ -285,7 +285,7 @@ def test_a_stroke_that_begins_on_a_nucleus_draws_that_where_none_is_selected(
 ) -> None:
     opened.view.select([])
     stroke(opened, (35.0, 20.0), (42.0, 20.0))
-    assert opened.model.selected == {outlined}
+    assert opened.view.model.selected == {outlined}
     assert mask_of(opened, outlined).covers(44.0, 20.0)
 
 
@@ -296,20 +296,20 @@ def test_a_click_on_another_nucleus_selects_it_and_a_stroke_across_it_does_not(
     opened.view.select([outlined])
     before = opened.model.state
     stroke(opened, (40.5, 20.5))
-    assert opened.model.selected == {other}
+    assert opened.view.model.selected == {other}
     assert opened.model.state is before, "a click that selects does not paint"
     stroke(opened, (30.5, 20.5))
-    assert opened.model.selected == {outlined}
+    assert opened.view.model.selected == {outlined}
     stroke(opened, (35.0, 20.5), (40.5, 20.5))
-    assert opened.model.selected == {outlined}
+    assert opened.view.model.selected == {outlined}
     assert mask_of(opened, outlined).covers(40.5, 20.5)
     stroke(opened, (40.5, 20.5), erases=True)
-    assert opened.model.selected == {outlined}, "the eraser never selects"
+    assert opened.view.model.selected == {outlined}, "the eraser never selects"
     assert not mask_of(opened, outlined).covers(40.5, 20.5)
     opened.hand.take("polygon")
     opened.hand.put_corner(40.5, 20.5)
-    assert opened.model.selected == {other}
-    assert opened.model.draft is None
+    assert opened.view.model.selected == {other}
+    assert opened.view.model.draft is None
 
 
 # What is said
@@ -542,7 +542,7 @@ def slow(
 def test_an_outline_that_comes_late_never_takes_the_place_of_a_drawn_one(
     slow: ReviewController, later: Later
 ) -> None:
-    (uid,) = slow.model.selected
+    (uid,) = slow.view.model.selected
     stroke(slow, POINT)
     later.catch_up()
     assert mask_of(slow, uid) == disc(*POINT)
@@ -551,7 +551,7 @@ def test_an_outline_that_comes_late_never_takes_the_place_of_a_drawn_one(
 def test_an_outline_that_comes_while_one_is_drawn_waits_for_its_end(
     slow: ReviewController, later: Later
 ) -> None:
-    (uid,) = slow.model.selected
+    (uid,) = slow.view.model.selected
     slow.hand.press(*POINT, erases=False)
     later.catch_up()
     assert mask_of(slow, uid) is None
@@ -563,7 +563,7 @@ def test_an_outline_that_comes_while_one_is_drawn_waits_for_its_end(
 def test_an_outline_that_was_erased_stays_erased_when_the_models_comes(
     slow: ReviewController, later: Later
 ) -> None:
-    (uid,) = slow.model.selected
+    (uid,) = slow.view.model.selected
     stroke(slow, POINT)
     stroke(slow, POINT, (31, 20), erases=True)
     later.catch_up()
@@ -573,7 +573,7 @@ def test_an_outline_that_was_erased_stays_erased_when_the_models_comes(
 def test_an_answer_to_clicks_before_a_stroke_is_dropped(
     slow: ReviewController, later: Later
 ) -> None:
-    (uid,) = slow.model.selected
+    (uid,) = slow.view.model.selected
     slow.outline.click(34.5, 20.5, inside=True)
     stroke(slow, POINT)
     later.catch_up()

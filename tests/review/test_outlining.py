@@ -227,9 +227,9 @@ def test_a_click_on_another_nucleus_selects_it_and_shift_never_does(
     drawing.outline.click(26.5, 20.5, inside=False)
     assert mask_of(drawing, nucleus) == square(30.5, 20.5, 6)
     drawing.outline.click(50.5, 20.5, inside=False)
-    assert drawing.model.selected == {nucleus}
+    assert drawing.view.model.selected == {nucleus}
     drawing.outline.click(53.5, 22.5, inside=True)  # on its outline, off its point
-    assert drawing.model.selected == {other}
+    assert drawing.view.model.selected == {other}
     assert mask_of(drawing, other) == square(50.5, 20.5)
 
 

@@ -21,7 +21,7 @@ def test_a_selection_is_described(opened: ReviewController, server: FakeServer) 
     first, second, unsure = opened.model.state.nuclei
 
     def words(*uids: object) -> str:
-        return selection_words(opened.model.table, uids, opened.model.sure_above)
+        return selection_words(opened.model.table, uids, opened.view.model.sure_above)
 
     assert words() == ""
     assert words(first) == "1 selected: Lymphocyte, sure (0.90)"

@@ -114,7 +114,7 @@ def test_there_and_back_again_each_project_has_its_own(
     assert not model.state.nuclei
     assert (model.undo_steps, model.can_redo) == (0, False)
     assert "Mitosis" not in {category.name for category in model.categories}
-    assert model.region is None
+    assert controller.view.model.region is None
     assert Path(a / "review.nunext-wal").exists() is False
     with Project.open(a / "review.nunext", annotator="cd") as free:  # its lock was let go
         assert not free.lost_log

@@ -90,12 +90,12 @@ def test_the_loop_in_the_window_find_correct_accept_reopen(
     dock = app.dock
     assert dock.review.categories.counts() == {"Lymphocyte": "5", "Stromal": "0"}
     press(app, Qt.Key_Tab)
-    assert len(app.controller.model.selected) == 1
-    first = app.controller.model.selected
+    assert len(app.controller.view.model.selected) == 1
+    first = app.controller.view.model.selected
     press(app, Qt.Key_Tab)
-    assert app.controller.model.selected != first
+    assert app.controller.view.model.selected != first
     press(app, Qt.Key_Tab, Qt.ShiftModifier)
-    assert app.controller.model.selected == first
+    assert app.controller.view.model.selected == first
     press(app, Qt.Key_2)
     assert dock.review.categories.counts() == {"Lymphocyte": "4", "Stromal": "1"}
     press(app, Qt.Key_D)
@@ -120,7 +120,7 @@ def test_the_loop_in_the_window_find_correct_accept_reopen(
 
 def test_a_click_on_the_canvas_adds_a_nucleus_under_the_mouse(app: App, spin: Spin) -> None:
     press(app, Qt.Key_A)
-    assert app.controller.model.tool == "add"
+    assert app.controller.view.model.tool == "add"
     widget = canvas_widget(app)
     middle = QPoint(widget.width() // 2, widget.height() // 2)
     QTest.mouseMove(widget, middle)
@@ -131,7 +131,7 @@ def test_a_click_on_the_canvas_adds_a_nucleus_under_the_mouse(app: App, spin: Sp
     assert added.nucleus.x_px == pytest.approx(100, abs=1)
     assert added.nucleus.y_px == pytest.approx(100, abs=1)
     press(app, Qt.Key_Escape)
-    assert app.controller.model.tool == "look"
+    assert app.controller.view.model.tool == "look"
 
 
 def test_holding_space_shows_the_tissue_alone(app: App, server: FakeServer, spin: Spin) -> None:

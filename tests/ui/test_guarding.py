@@ -147,7 +147,7 @@ def test_our_layers_keep_their_names_and_modes(found: QuickApp, which: int) -> N
 def test_a_tool_of_napari_s_that_edits_is_ours_too(found: QuickApp) -> None:
     layer_of(found).mode = "add"
     found.canvas.flush()
-    assert found.controller.model.tool == "add"
+    assert found.controller.view.model.tool == "add"
     layer_of(found).mode = "transform"
     found.canvas.flush()
     assert str(layer_of(found).mode) == "add"
@@ -215,11 +215,11 @@ def test_what_is_linked_to_ours_is_not_moved_with_them(found: QuickApp) -> None:
 def test_the_eye_of_napari_s_list_is_the_tick_in_the_panel(
     found: QuickApp, tool: Callable[[object], None], tile: Callable[[str], Path]
 ) -> None:
-    model = found.controller.model
+    view = found.controller.view.model
     select_layers(found, *ours(found))
     tool(found.viewer.layers)
-    assert not model.points
-    assert not model.outlines
+    assert not view.points
+    assert not view.outlines
     found.controller.open.paths([tile("second.png")])
     image, outlines, nuclei = ours(found)
     assert image.visible, "the next image is never hidden"
@@ -229,7 +229,7 @@ def test_the_eye_of_napari_s_list_is_the_tick_in_the_panel(
     assert nuclei.visible, "nobody adds to what is not seen"
     assert str(nuclei.mode) == "add"
     outlines.opacity = 0.4
-    assert model.opacity == nuclei.opacity == 0.4
+    assert view.opacity == nuclei.opacity == 0.4
 
 
 @pytest.mark.parametrize(
@@ -320,7 +320,7 @@ def test_what_is_hidden_is_not_selected_and_not_deleted(found: QuickApp) -> None
     layer = layer_of(found)
     assert len(layer.data) == 2, "what is hidden is no point"
     layer.selected_data = {0, 1}
-    assert first not in found.controller.model.selected
+    assert first not in found.controller.view.model.selected
     layer.remove([0, 1])
     assert list(state_of(found).nuclei) == [first]
     assert_drawn(found)
@@ -340,12 +340,12 @@ def test_a_deleted_region_is_no_region(found: QuickApp) -> None:
     found.canvas.draw_region()
     region = found.viewer.layers["Region"]
     region.add_rectangles(np.array([[9.5, 19.5], [9.5, 89.5], [59.5, 89.5], [59.5, 19.5]]))
-    assert found.controller.model.region is not None
+    assert found.controller.view.model.region is not None
     region.affine = np.diag([2, 2, 1])
     assert is_placed(region, MPP)
     found.viewer.layers.remove(region)
     assert_drawn(found)
-    assert found.controller.model.region is None
+    assert found.controller.view.model.region is None
     assert "Region" not in found.viewer.layers
     found.canvas.draw_region()
     assert "Region" in found.viewer.layers

@@ -128,7 +128,7 @@ def widgets_of(app: App, kinds: tuple[type, ...]) -> list[QWidget]:
 
 def review_of(app: App) -> tuple[object, ...]:
     """All that a key of ours could have changed."""
-    model = app.controller.model
+    model, view = app.controller.model, app.controller.view.model
     images = app.controller.images.model
     field = images.open_field
     assert field is not None
@@ -139,13 +139,13 @@ def review_of(app: App) -> tuple[object, ...]:
         images.queue,
         field.entry,
         state_of(app),
-        model.tool,
-        model.outline_way,
-        model.brush_um,
-        model.selected,
+        view.tool,
+        view.outline_way,
+        view.brush_um,
+        view.selected,
         model.current_category,
         model.categories,
-        model.outlines,
+        view.outlines,
         [layer.visible for layer in app.dock.canvas.layers()],
         len(app.viewer.layers),
     )

@@ -138,7 +138,7 @@ def test_strokes_paint_and_erase_and_leave_the_view_where_it_is(
     before, steps = view_of(app), app.controller.model.undo_steps
     mouse.drag((105, 90), (112, 90), (115, 90))
     painted = mask_of(app, nucleus)
-    assert app.controller.model.selected == {nucleus}, "the stroke began on it"
+    assert app.controller.view.model.selected == {nucleus}, "the stroke began on it"
     assert painted.covers(116.5, 90.5)
     assert painted.covers(91.5, 81.5)
     mouse.drag((116, 86), (116, 95), held=SHIFT)
@@ -166,7 +166,7 @@ def test_a_stroke_is_where_the_mouse_was_at_every_zoom_and_scale(
         settle()
         mouse.drag((105.5, 90.5), (125.5, 90.5))
         assert mask_of(app, nucleus).covers(125.5, 90.5), (mpp, zoom)
-        radius_px = max(app.controller.model.brush_um / 2 / mpp, 1)
+        radius_px = max(app.controller.view.model.brush_um / 2 / mpp, 1)
         assert not mask_of(app, nucleus).covers(127.5 + radius_px, 90.5), (mpp, zoom)
         app.controller.history.undo()
 
@@ -185,7 +185,7 @@ def test_what_is_painted_is_seen_before_the_button_is_let_go(
     assert shown[80:100, 113:120].any()
     mouse.key(Qt.Key.Key_Escape)
     assert not shown[80:100, 113:120].any(), "Esc gives it up"
-    assert app.controller.model.tool == "outline"
+    assert app.controller.view.model.tool == "outline"
     QTest.mouseRelease(mouse.canvas, LEFT, NONE, mouse.at(115, 90))
     settle()
     assert mask_of(app, nucleus) == OUTLINE
@@ -207,20 +207,20 @@ def test_two_quick_dabs_are_two_dabs(app: App, mouse: Mouse, nucleus: UUID) -> N
 
 
 def test_the_ring_is_as_large_as_the_brush_on_the_tissue(app: App, mouse: Mouse) -> None:
-    cursor, model = app.viewer.cursor, app.controller.model
+    cursor, view = app.viewer.cursor, app.controller.view.model
     mouse.key(Qt.Key.Key_B)
-    assert (cursor.style, cursor.size) == ("circle", model.brush_um)
+    assert (cursor.style, cursor.size) == ("circle", view.brush_um)
     mouse.key(Qt.Key.Key_Plus, SHIFT)
     mouse.key(Qt.Key.Key_Equal)
-    assert model.brush_um == pytest.approx(3 * hand.STEP**2, abs=0.02)
-    assert cursor.size == model.brush_um
+    assert view.brush_um == pytest.approx(3 * hand.STEP**2, abs=0.02)
+    assert cursor.size == view.brush_um
     mouse.key(Qt.Key.Key_Minus)
-    larger, zoom = model.brush_um, camera_of(app.viewer).zoom
+    larger, zoom = view.brush_um, camera_of(app.viewer).zoom
     mouse.wheel(1, SHIFT)
-    assert model.brush_um > larger
+    assert view.brush_um > larger
     assert camera_of(app.viewer).zoom == zoom
     mouse.wheel(-1, SHIFT)
-    assert model.brush_um == pytest.approx(larger, abs=0.02)
+    assert view.brush_um == pytest.approx(larger, abs=0.02)
     mouse.wheel(1)
     assert camera_of(app.viewer).zoom > zoom
     mouse.key(Qt.Key.Key_P)
@@ -242,7 +242,7 @@ def test_a_click_with_the_brush_on_another_nucleus_selects_it(
     app.controller.view.select([nucleus])
     state = app.controller.model.state
     mouse.click((125.5, 90.5))
-    assert app.controller.model.selected == {other}
+    assert app.controller.view.model.selected == {other}
     assert app.controller.model.state is state
 
 
@@ -263,7 +263,7 @@ def drawing(app: App, mouse: Mouse, nucleus: UUID) -> Mouse:
     app.controller.view.select([nucleus])
     for corner in CORNERS[:3]:
         mouse.click(corner)
-    assert len(app.controller.model.draft.places_xy) == 3
+    assert len(app.controller.view.model.draft.places_xy) == 3
     return mouse
 
 
@@ -282,7 +282,7 @@ def test_a_polygon_is_closed_by_a_double_click_or_return_and_nothing_is_accepted
     assert abs(mask.area_px - 20 * 16) <= 40, "to a pixel of the screen"
     assert (abs(mask.x0_px - 92) <= 1, abs(mask.y0_px - 82) <= 1) == (True, True)
     assert not app.controller.model.state.acceptances
-    assert app.controller.model.draft is None
+    assert app.controller.view.model.draft is None
     assert view_of(app) == before
 
 
@@ -291,37 +291,37 @@ def test_keys_that_would_delete_undo_or_accept_belong_to_the_polygon(
 ) -> None:
     state = app.controller.model.state
     drawing.key(Qt.Key.Key_Backspace)
-    assert len(app.controller.model.draft.places_xy) == 2
+    assert len(app.controller.view.model.draft.places_xy) == 2
     drawing.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
-    assert len(app.controller.model.draft.places_xy) == 1
+    assert len(app.controller.view.model.draft.places_xy) == 1
     drawing.key(Qt.Key.Key_Return)
-    assert app.controller.model.draft is not None, "one corner encloses nothing: it is said"
+    assert app.controller.view.model.draft is not None, "one corner encloses nothing: it is said"
     drawing.key(Qt.Key.Key_D)
-    assert app.controller.model.draft is None
+    assert app.controller.view.model.draft is None
     assert app.controller.model.state is state
     drawing.click(CORNERS[0])
     drawing.key(Qt.Key.Key_Escape)
-    assert app.controller.model.draft is None
-    assert app.controller.model.tool == "outline"
-    assert app.controller.model.selected == {nucleus}
+    assert app.controller.view.model.draft is None
+    assert app.controller.view.model.tool == "outline"
+    assert app.controller.view.model.selected == {nucleus}
     drawing.key(Qt.Key.Key_Escape)
-    assert app.controller.model.tool == "look"
+    assert app.controller.view.model.tool == "look"
 
 
 def test_the_polygon_follows_the_mouse_before_its_next_corner(app: App, drawing: Mouse) -> None:
     QTest.mouseMove(drawing.canvas, drawing.at(80, 105))
     settle()
-    assert app.controller.model.draft.mask.covers(90.5, 95.5)
+    assert app.controller.view.model.draft.mask.covers(90.5, 95.5)
     QTest.mouseMove(drawing.canvas, drawing.at(100, 95))
     settle()
-    assert not app.controller.model.draft.mask.covers(90.5, 95.5)
+    assert not app.controller.view.model.draft.mask.covers(90.5, 95.5)
 
 
 def test_a_double_click_zooms_again_once_outlines_are_left(app: App, mouse: Mouse) -> None:
     zoom = camera_of(app.viewer).zoom
     for key in (Qt.Key.Key_O, Qt.Key.Key_B, Qt.Key.Key_B):
         mouse.key(key)
-    assert app.controller.model.tool == "look"
+    assert app.controller.view.model.tool == "look"
     mouse.double_click((60, 60))
     assert camera_of(app.viewer).zoom == 2 * zoom
 
@@ -330,7 +330,7 @@ def test_a_drag_moves_the_view_while_a_polygon_is_drawn(app: App, drawing: Mouse
     before = view_of(app)
     drawing.drag((100, 90), (95, 85), (90, 80))
     assert view_of(app) != before
-    assert len(app.controller.model.draft.places_xy) == 3
+    assert len(app.controller.view.model.draft.places_xy) == 3
 
 
 def test_the_line_below_the_tools_says_what_is_in_the_hand(app: App, mouse: Mouse) -> None:
@@ -340,7 +340,7 @@ def test_the_line_below_the_tools_says_what_is_in_the_hand(app: App, mouse: Mous
     assert ways.isVisible()
     for index, way in enumerate(("click", "brush", "polygon")):
         ways._ways.chosen.emit(index)
-        assert app.controller.model.outline_way == way
+        assert app.controller.view.model.outline_way == way
         assert ways._ways.index() == index
     app.controller.hand.take("brush")
     assert "3.0 \N{MICRO SIGN}m" in ways._words.text()
@@ -349,4 +349,4 @@ def test_the_line_below_the_tools_says_what_is_in_the_hand(app: App, mouse: Mous
 def test_hidden_outlines_are_shown_to_who_corrects_them(app: App, mouse: Mouse) -> None:
     app.controller.view.show_outlines(False)
     mouse.key(Qt.Key.Key_B)
-    assert app.controller.model.outlines
+    assert app.controller.view.model.outlines

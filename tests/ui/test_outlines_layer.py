@@ -12,6 +12,7 @@ from napari_nunext.images.tile import tile_of_rgb
 from napari_nunext.review.drafts import Draft
 from napari_nunext.review.model import ReviewModel
 from napari_nunext.review.shown.images import OpenField
+from napari_nunext.review.shown.view import ViewModel
 from napari_nunext.store import FieldState, ImageEntry, events
 from napari_nunext.ui.canvas.outlines_layer import OutlinesLayer
 from tests.store.conftest import IMAGE
@@ -34,12 +35,12 @@ def disc(x: int, y: int, radius: int = 6) -> Mask:
     return Mask.from_array(xx**2 + yy**2 <= radius**2, x - radius, y - radius)
 
 
-def covered(model: ReviewModel) -> np.ndarray:
+def covered(model: ReviewModel, hidden: frozenset[str] = frozenset()) -> np.ndarray:
     """Which pixels lie on the rim of any shown mask, counted from nothing."""
     out = np.zeros((SIDE, SIDE), bool)
     for n in model.state.nuclei.values():
         mask = n.nucleus.mask
-        if mask is None or n.nucleus.category in model.hidden_categories:
+        if mask is None or n.nucleus.category in hidden:
             continue
         pixels = {(mask.y0_px + r, mask.x0_px + c) for r, c in np.argwhere(mask.to_array())}
         for y, x in pixels:
@@ -50,8 +51,8 @@ def covered(model: ReviewModel) -> np.ndarray:
 
 
 def test_random_edits_leave_what_painting_anew_would_leave(rng: np.random.Generator) -> None:
-    model = showing(FieldState.fold())
-    layer = OutlinesLayer(model, open_field())
+    model, view = showing(FieldState.fold()), ViewModel()
+    layer = OutlinesLayer(model, view, open_field())
     uids: list[UUID] = []
     for _ in range(120):
         kind = rng.choice(["add", "delete", "relabel", "mask", "hide"], p=[0.5, 0.2, 0.1, 0.1, 0.1])
@@ -69,11 +70,11 @@ def test_random_edits_leave_what_painting_anew_would_leave(rng: np.random.Genera
         elif kind == "mask":
             event = events.edit_mask(IMAGE, uids[-1], disc(x, y, 4))
         else:
-            model.hidden_categories = frozenset() if model.hidden_categories else frozenset({"B"})
+            view.hidden_categories = frozenset() if view.hidden_categories else frozenset({"B"})
         if event is not None:
             model.state = model.state.apply(event)
         layer.redraw()
-        np.testing.assert_array_equal(layer.layer.data > 0, covered(model))
+        np.testing.assert_array_equal(layer.layer.data > 0, covered(model, view.hidden_categories))
 
 
 def test_a_label_has_the_colour_of_its_category() -> None:
@@ -85,7 +86,7 @@ def test_a_label_has_the_colour_of_its_category() -> None:
             events.add(IMAGE, 10, 40, "A", mask=disc(10, 40)),
         ],
     )
-    layer = OutlinesLayer(showing(state), open_field()).layer
+    layer = OutlinesLayer(showing(state), ViewModel(), open_field()).layer
     for x, y, category in ((10, 10, 0), (40, 40, 1), (10, 40, 0)):
         label = int(layer.data[y, x - 6])
         assert label == category + 1
@@ -102,18 +103,18 @@ def test_the_outline_of_what_is_selected_is_white_until_it_no_longer_is() -> Non
             events.add(IMAGE, 40, 40, "B", uid=other, mask=disc(40, 40)),
         ],
     )
-    model = showing(state)
-    outlines = OutlinesLayer(model, open_field())
+    model, view = showing(state), ViewModel()
+    outlines = OutlinesLayer(model, view, open_field())
 
     def colour_at(x: int, y: int) -> list[float]:
         label = int(outlines.layer.data[y, x])
         return np.round(outlines.layer.get_color(label) * 255).tolist()
 
-    model.selected = frozenset({one})
+    view.selected = frozenset({one})
     outlines.redraw()
     assert colour_at(4, 10) == [255, 255, 255, 255]
     assert colour_at(34, 40) == [86, 180, 233, 255]
-    model.selected = frozenset({other})
+    view.selected = frozenset({other})
     outlines.redraw()
     assert colour_at(4, 10) == [230, 159, 0, 255]
     assert colour_at(34, 40) == [255, 255, 255, 255]
@@ -134,27 +135,28 @@ def test_an_outline_that_is_drawn_is_painted_in_the_place_of_its_nucleus_own(
             ],
         )
     )
-    layer = OutlinesLayer(model, open_field())
+    view = ViewModel()
+    layer = OutlinesLayer(model, view, open_field())
     room = open_field().box
     for _ in range(60):
         kind = rng.choice(["draw", "end", "edit", "other"], p=[0.6, 0.15, 0.15, 0.1])
         chosen = uids[int(rng.integers(len(uids)))]
         x, y = (int(v) for v in rng.integers(-3, SIDE + 3, 2))
-        if kind == "draw" and model.draft is not None:
-            model.draft = replace(model.draft, mask=disc(x, y, int(rng.integers(1, 9))))
+        if kind == "draw" and view.draft is not None:
+            view.draft = replace(view.draft, mask=disc(x, y, int(rng.integers(1, 9))))
         elif kind == "end":
-            model.draft = None
+            view.draft = None
         elif kind == "edit":
             model.state = model.state.apply(events.edit_mask(IMAGE, chosen, disc(x, y, 4)))
             layer.redraw()
         else:
-            model.draft = Draft(IMAGE, chosen, "painting", Mask(0, 0, 0, 0, ()), room)
+            view.draft = Draft(IMAGE, chosen, "painting", Mask(0, 0, 0, 0, ()), room)
         layer.show_draft()
-        wanted = OutlinesLayer(model, open_field()).layer.data
+        wanted = OutlinesLayer(model, view, open_field()).layer.data
         np.testing.assert_array_equal(layer.layer.data > 0, wanted > 0)
-        drawn = None if model.draft is None else model.draft.mask
+        drawn = None if view.draft is None else view.draft.mask
         own = model.state.apply(
-            *[] if drawn is None else [events.edit_mask(IMAGE, model.draft.uid, drawn)]
+            *[] if drawn is None else [events.edit_mask(IMAGE, view.draft.uid, drawn)]
         )
         np.testing.assert_array_equal(layer.layer.data > 0, covered(showing(own)))
 
@@ -162,8 +164,9 @@ def test_an_outline_that_is_drawn_is_painted_in_the_place_of_its_nucleus_own(
 def test_an_outline_that_is_being_drawn_is_there_when_the_layer_is_drawn_anew() -> None:
     uid = uuid4()
     model = showing(FieldState.fold(events=[events.add(IMAGE, 20, 20, "A", uid=uid)]))
-    layer = OutlinesLayer(model, open_field())
-    model.draft = Draft(IMAGE, uid, "painting", disc(20, 20), open_field().box)
+    view = ViewModel()
+    layer = OutlinesLayer(model, view, open_field())
+    view.draft = Draft(IMAGE, uid, "painting", disc(20, 20), open_field().box)
     layer.show_draft()
     drawn = layer.layer.data > 0
     assert drawn.any()

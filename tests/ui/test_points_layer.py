@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from napari.layers import Points
 
-    from napari_nunext.review.model import Tool
+    from napari_nunext.review.shown.view import Tool
     from napari_nunext.store import FieldState
     from tests.review.fakes import FakeServer
     from tests.ui.conftest import QuickApp
@@ -58,7 +58,7 @@ def assert_same(app: QuickApp) -> None:
     """The layer shows exactly the state, row by row."""
     app.canvas.flush()
     layer, state = layer_of(app), state_of(app)
-    hidden = app.controller.model.hidden_categories
+    hidden = app.controller.view.model.hidden_categories
     shown = [n for n in state.nuclei.values() if n.nucleus.category not in hidden]
     assert uids(app) == [n.uid for n in shown]
     assert [(c + 0.5, r + 0.5) for r, c in layer.data.tolist()] == [
@@ -67,7 +67,7 @@ def assert_same(app: QuickApp) -> None:
     assert list(layer.features["category"]) == [n.nucleus.category for n in shown]
     rgb = {c.name: np.array(c.color) / 255 for c in app.controller.model.categories}
     for i, n in enumerate(shown):
-        sure, color = is_sure(n, app.controller.model.sure_above), rgb[n.nucleus.category]
+        sure, color = is_sure(n, app.controller.view.model.sure_above), rgb[n.nucleus.category]
         np.testing.assert_allclose(layer.face_color[i, :3], color, atol=1e-3)
         np.testing.assert_allclose(
             layer.border_color[i, :3], HALO[:3] if sure else color, atol=1e-3
@@ -119,7 +119,7 @@ def test_a_click_with_the_add_tool_adds_one_nucleus_of_the_current_category(
     assert added.is_human
     assert added.nucleus.category == "Stromal"
     assert len(set(uids(found))) == 5
-    assert found.controller.model.selected == {added.uid}
+    assert found.controller.view.model.selected == {added.uid}
     assert_same(found)
 
 
@@ -132,7 +132,7 @@ def test_a_click_outside_the_image_adds_nothing(found: QuickApp) -> None:
 def test_deleting_the_selection_is_one_gesture(found: QuickApp) -> None:
     layer = layer_of(found)
     layer.selected_data = {0, 2}
-    assert len(found.controller.model.selected) == 2
+    assert len(found.controller.view.model.selected) == 2
     layer.remove_selected()
     assert places(found) == [(60.5, 40.5), (150.5, 20.5)]
     assert_same(found)
@@ -196,7 +196,7 @@ def outlining(found: QuickApp, server: FakeServer) -> QuickApp:
     )
     found.controller.view.choose_tool("outline")
     click(found, 21.0, 31.0)
-    assert found.controller.model.selected == {next(iter(state_of(found).nuclei))}
+    assert found.controller.view.model.selected == {next(iter(state_of(found).nuclei))}
     return found
 
 
@@ -233,7 +233,7 @@ def test_other_tools_leave_outlines_alone(
     outlining: QuickApp, server: FakeServer, tool: Tool
 ) -> None:
     outlining.controller.view.choose_tool(tool)
-    assert outlining.controller.model.tool == tool
+    assert outlining.controller.view.model.tool == tool
     first = next(iter(state_of(outlining).nuclei))
     click(outlining, 26.5, 30.5)
     assert state_of(outlining).nuclei[first].nucleus.mask is None
@@ -245,10 +245,10 @@ def test_the_outline_tool_stays_chosen_though_napari_calls_it_moving_the_view(
 ) -> None:
     found.controller.view.choose_tool("select")
     found.controller.view.choose_tool("outline")
-    assert found.controller.model.tool == "outline"
+    assert found.controller.view.model.tool == "outline"
     assert str(layer_of(found).mode) == "pan_zoom"
     layer_of(found).mode = "add"  # with napari's own buttons
-    assert found.controller.model.tool == "add"
+    assert found.controller.view.model.tool == "add"
 
 
 def test_points_that_stream_in_while_one_is_dragged_wait_for_the_drop(found: QuickApp) -> None:

@@ -159,13 +159,14 @@ class Walker:
         """Those that are to be seen; of hidden categories the layer has no rows."""
         state = self.controller.model.state
         assert state is not None
-        hidden = self.controller.model.hidden_categories
+        hidden = self.controller.view.model.hidden_categories
         nuclei = state.nuclei.values()
         return [n for n in nuclei if n.status != "rejected" and n.nucleus.category not in hidden]
 
     def _seen(self) -> Iterator[str]:
         """Where the layers are not what the review says."""
-        model, canvas, layers = self.controller.model, self.canvas, list(self.viewer.layers)
+        canvas, layers = self.canvas, list(self.viewer.layers)
+        view = self.controller.view.model
         ours = canvas.layers()
         shown = self.controller.images.model.open_field
         if not all(layer in layers for layer in ours):
@@ -190,17 +191,18 @@ class Walker:
                 yield f"{name} is called {layer.name}"
         if image.data is not shown.source.read_region(shown.box):
             yield "the image is another"
-        if nuclei.visible != model.points or outlines.visible != model.outlines:
+        if nuclei.visible != view.points or outlines.visible != view.outlines:
             yield "the eye and the tick differ"
-        if model.points and str(nuclei.mode) != MODES[model.tool] and nuclei.editable:
-            yield f"the tool is {model.tool}, the mode {nuclei.mode}"
+        if view.points and str(nuclei.mode) != MODES[view.tool] and nuclei.editable:
+            yield f"the tool is {view.tool}, the mode {nuclei.mode}"
         yield from self._nuclei_seen(nuclei)
         yield from self._outlines_seen()
 
     def _outlines_seen(self) -> Iterator[str]:
         """What is painted, an outline that is being drawn included."""
         model = self.controller.model
-        fresh = OutlinesLayer(model, self.controller.images.model.open_field).layer.data
+        view, field_ = self.controller.view.model, self.controller.images.model.open_field
+        fresh = OutlinesLayer(model, view, field_).layer.data
         if not np.array_equal(fresh > 0, self.canvas.outlines.layer.data > 0):
             yield "outlines are not those of the nuclei"
 
@@ -225,7 +227,7 @@ class Walker:
             yield "points have other colours"
         if not layer.shown.all():
             yield "points are hidden one by one"
-        chosen = {i for i, n in enumerate(standing) if n.uid in model.selected}
+        chosen = {i for i, n in enumerate(standing) if n.uid in self.controller.view.model.selected}
         if not set(layer.selected_data) <= chosen:
             yield "others are selected"
 
@@ -270,8 +272,8 @@ class Walker:
 
     def near_a_nucleus(self) -> tuple[float, float]:
         """A place on or beside a nucleus, often the selected one; anywhere where there is none."""
-        model, standing = self.controller.model, self._standing()
-        chosen = [n for n in standing if n.uid == model.only_selected]
+        view, standing = self.controller.view.model, self._standing()
+        chosen = [n for n in standing if n.uid == view.only_selected]
         if not standing or self.rng.random() < 0.1:
             return self.place()
         if not chosen or self.rng.random() < 0.3:

@@ -15,27 +15,29 @@ if TYPE_CHECKING:
 
     from napari_nunext.review.correcting.nuclei import Corrector
     from napari_nunext.review.session import Session
+    from napari_nunext.review.shown.view import ViewModel
     from napari_nunext.store import FieldState
 
 
 class CategoryEditor:
     """The part of the review that has the categories; each change of them is one gesture."""
 
-    def __init__(self, session: Session, corrector: Corrector) -> None:
+    def __init__(self, session: Session, view: ViewModel, corrector: Corrector) -> None:
         self._session = session
-        self._model = session.model
+        self._review = session.model
+        self._view = view
         self._corrector = corrector
 
     def choose(self, name: str) -> None:
         """Category of new nuclei, and of the selected ones at once."""
-        self._model.current_category = name
-        if self._model.selected:
-            self._corrector.relabel(self._model.selected, name)
+        self._review.current_category = name
+        if self._view.selected:
+            self._corrector.relabel(self._view.selected, name)
 
     def show(self, name: str, shown: bool) -> None:
         """Show or hide the nuclei of a category."""
-        hidden = self._model.hidden_categories
-        self._model.hidden_categories = hidden - {name} if shown else hidden | {name}
+        hidden = self._view.hidden_categories
+        self._view.hidden_categories = hidden - {name} if shown else hidden | {name}
 
     def count(self, name: str, tell: Callable[[int, int], None]) -> None:
         """Count the nuclei of a category in the whole project: how many, in how many images.
@@ -59,22 +61,22 @@ class CategoryEditor:
     def add(self, name: str) -> None:
         """A further category, in a colour of its own, for new nuclei from now on."""
         name = name.strip()
-        if not name or not self._model.categories:
+        if not name or not self._review.categories:
             return
         known = self._known(name)
         if known is None:
-            color = next_color([c.color for c in self._model.categories])
+            color = next_color([c.color for c in self._review.categories])
             self._session.commit_to_project([events.add_category(Category(name, color))])
-        self._model.current_category = known or name
+        self._review.current_category = known or name
 
     def recolor(self, name: str, color: tuple[int, int, int]) -> None:
         """Draw a category in another colour; one that another has is refused."""
-        others = {c.color: c.name for c in self._model.categories if c.name != name}
+        others = {c.color: c.name for c in self._review.categories if c.name != name}
         if color in others:
             self._session.notify(
                 Notice(f"{others[color]} has this colour already. Choose another.", "warning")
             )
-        elif Category(name, color) not in self._model.categories and self._known(name) == name:
+        elif Category(name, color) not in self._review.categories and self._known(name) == name:
             self._session.commit_to_project([events.recolor_category(name, color)])
 
     def rename(self, name: str, to: str) -> None:
@@ -104,18 +106,18 @@ class CategoryEditor:
             self._rename(name, into)
 
     def _rename(self, name: str, to: str) -> None:
-        was_current = self._model.current_category == name
-        was_hidden = name in self._model.hidden_categories
+        was_current = self._review.current_category == name
+        was_hidden = name in self._view.hidden_categories
         self._session.commit_to_project([events.rename_category(name, to)])
         if was_current:
-            self._model.current_category = to
+            self._review.current_category = to
         if was_hidden:
-            self._model.hidden_categories -= {name}
+            self._view.hidden_categories -= {name}
 
     def _known(self, name: str) -> str | None:
         """A category of this name as it is written, large and small letters alike."""
         folded = name.strip().casefold()
-        names = [c.name for c in self._model.categories]
+        names = [c.name for c in self._review.categories]
         return next((known for known in names if known.casefold() == folded), None)
 
 

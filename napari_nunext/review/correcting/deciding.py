@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_nunext.core.geometry import Box
     from napari_nunext.review.finding.finding import Finder
     from napari_nunext.review.session import Session
+    from napari_nunext.review.shown.view import ViewModel
     from napari_nunext.store import FieldState
 
 CHANGED_WORDS = "Changed since it was accepted: look again, then accept."
@@ -99,15 +100,20 @@ class Decider:
     Parameters
     ----------
     session : Session
+    view : ViewModel
+        Knows which region is drawn.
     finder : Finder
         Knows which image is being searched.
     go_on : callable
         Opens the next image.
     """
 
-    def __init__(self, session: Session, finder: Finder, go_on: Callable[[], None]) -> None:
+    def __init__(
+        self, session: Session, view: ViewModel, finder: Finder, go_on: Callable[[], None]
+    ) -> None:
         self._session = session
-        self._model = session.model
+        self._review = session.model
+        self._view = view
         self._images = session.images
         self._finder = finder
         self._go_on = go_on
@@ -120,10 +126,10 @@ class Decider:
 
     def decision(self) -> Decision:
         """What can be decided about the open image now."""
-        field, state = self._images.open_field, self._model.state
+        field, state = self._images.open_field, self._review.state
         if field is None or state is None:
             return Decision()
-        scope = scope_of(state, field.box, self._model.region)
+        scope = scope_of(state, field.box, self._view.region)
         accepted, can_reopen = is_accepted(state, scope.region), bool(state.acceptances)
         note = ""
         if state.changed:
@@ -144,7 +150,7 @@ class Decider:
 
     def accept(self) -> None:
         """Say that every nucleus in view is marked, and go on to the next image."""
-        field, state = self._images.open_field, self._model.state
+        field, state = self._images.open_field, self._review.state
         if field is None or state is None:
             return
         sha256 = field.entry.sha256
@@ -152,7 +158,7 @@ class Decider:
             stop = self._finder.stop
             self._session.notify(Notice(SEARCHING_WORDS, "warning", "Stop the search", stop))
             return
-        scope = scope_of(state, field.box, self._model.region)
+        scope = scope_of(state, field.box, self._view.region)
         if not self._is_mine(state, scope.region):
             situation = _Situation(sha256, scope, doubt(state, scope))
             if situation.doubt and situation not in self._settled:

@@ -26,11 +26,11 @@ class Corrector:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._model = session.model
+        self._review = session.model
         self._images = session.images
 
     def _commit(self, make: Callable[[FieldState, str], Iterable[Event]]) -> None:
-        field, state = self._images.open_field, self._model.state
+        field, state = self._images.open_field, self._review.state
         if field is not None and state is not None:
             gesture = tuple(make(state, field.entry.sha256))
             self._session.commit(field.entry.sha256, gesture)
@@ -38,7 +38,7 @@ class Corrector:
 
     def add(self, x_px: float, y_px: float) -> UUID:
         """Place a nucleus of the current category; returns its identity."""
-        uid, category = uuid4(), self._model.current_category
+        uid, category = uuid4(), self._review.current_category
         self._commit(lambda _, sha256: [events.add(sha256, x_px, y_px, category, uid=uid)])
         return uid
 

@@ -17,39 +17,54 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from napari_nunext.core.geometry import Box
-    from napari_nunext.review.model import Tool
     from napari_nunext.review.session import Session
+    from napari_nunext.review.shown.view import Tool, ViewModel
+    from napari_nunext.store import FieldState
 
 
 class View:
-    """The part of the review that says what is looked at, and how."""
+    """The part of the review that says what is looked at, and how.
+
+    Parameters
+    ----------
+    session : Session
+    model : ViewModel
+        What the panels and the canvas show of it.
+    """
 
     focus_requested = Signal(float, float)
     """Look at this place: x, y, level-0 px."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, model: ViewModel) -> None:
         self._session = session
-        self._model = session.model
+        self.model = model
+        self._review = session.model
+        self._review.events.state.connect(self._drop_what_is_gone)
+
+    def _drop_what_is_gone(self, state: FieldState | None) -> None:
+        """Select nothing that is no longer there."""
+        if state is not None:
+            self.model.selected &= state.nuclei.keys()
 
     def choose_tool(self, tool: Tool) -> None:
         """What the mouse does on the image."""
-        self._model.tool = tool
+        self.model.tool = tool
 
     def toggle_tool(self, tool: Tool) -> None:
         """The same, and back to moving the view when it is chosen again."""
-        self._model.tool = "look" if self._model.tool == tool else tool
+        self.model.tool = "look" if self.model.tool == tool else tool
 
     def select(self, uids: Iterable[UUID]) -> None:
         """Select nuclei of the open image."""
-        self._model.selected = frozenset(uids)
+        self.model.selected = frozenset(uids)
 
     def next_unsure(self, step: int = 1) -> None:
         """Select and look at the next unsure nucleus; -1 for the previous one."""
-        state = self._model.state
+        state = self._review.state
         if state is None:
             return
         uid = editing.neighbour_in_order(
-            state, self._model.sure_above, self._model.only_selected, step
+            state, self.model.sure_above, self.model.only_selected, step
         )
         if uid is None:
             self._session.notify(Notice("No unsure nuclei are left in this field."))
@@ -60,20 +75,24 @@ class View:
 
     def set_sure_above(self, confidence: float) -> None:
         """Confidence from which a nucleus counts as sure."""
-        self._model.sure_above = confidence
+        self.model.sure_above = confidence
+
+    def look_from(self, x_px: float, y_px: float) -> None:
+        """The place that is in the middle of the canvas now, level-0 px."""
+        self.model.view_xy = x_px, y_px
 
     def set_region(self, region: Box | None) -> None:
         """The region that is drawn, level-0 px; None for none."""
-        self._model.region = region
+        self.model.region = region
 
     def show_points(self, shown: bool) -> None:
         """Whether the nuclei's points are shown."""
-        self._model.points = shown
+        self.model.points = shown
 
     def show_outlines(self, shown: bool) -> None:
         """Whether outlines are shown, and asked for when nuclei are searched."""
-        self._model.outlines = shown
+        self.model.outlines = shown
 
     def set_opacity(self, opacity: float) -> None:
         """Opacity of points and outlines, from 0 to 1."""
-        self._model.opacity = opacity
+        self.model.opacity = opacity

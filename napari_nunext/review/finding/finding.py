@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from napari_nunext.review.finding.servers import ModelServer
     from napari_nunext.review.session import Session
     from napari_nunext.review.shown.find import FindModel
+    from napari_nunext.review.shown.view import ViewModel
     from napari_nunext.serving.protocol import ModelInfo
     from napari_nunext.store import Run
     from napari_nunext.store.entries import RunStatus as RunStatusName
@@ -50,6 +51,8 @@ class Finder:
     session : Session
     model : FindModel
         What the panels show of it.
+    view : ViewModel
+        Knows where a person looks, and whether outlines are wanted.
     server : ModelServer
         Where the detectors run.
     scale_check : ScaleCheck
@@ -57,10 +60,16 @@ class Finder:
     """
 
     def __init__(
-        self, session: Session, model: FindModel, server: ModelServer, scale_check: ScaleCheck
+        self,
+        session: Session,
+        model: FindModel,
+        view: ViewModel,
+        server: ModelServer,
+        scale_check: ScaleCheck,
     ) -> None:
         self._session = session
         self.model = model
+        self._view = view
         self._review = session.model
         self._images = session.images
         self._server = server
@@ -73,7 +82,6 @@ class Finder:
 
     def _forget(self) -> None:
         self._search = None
-        self.model.forget_project()
 
     # The server
 
@@ -171,9 +179,9 @@ class Finder:
             )
 
     def _find(self, region: Box) -> None:
-        model, review = self.model, self._review
+        model, view = self.model, self._view
         self._begin(
-            Wanted(region, model.model_id, review.outlines, model.tissue, near_xy=review.view_xy)
+            Wanted(region, model.model_id, view.outlines, model.tissue, near_xy=view.view_xy)
         )
 
     def leave_out_glass(self, wanted: bool) -> None:
@@ -183,7 +191,7 @@ class Finder:
     def go_on(self) -> None:
         """Go on with the search of the open image that was broken off, if there is one."""
         if (run := paused_run(self._review.state)) is not None:
-            self._begin(Wanted.again(run, self._review.view_xy))
+            self._begin(Wanted.again(run, self._view.view_xy))
 
     def _begin(self, wanted: Wanted) -> None:
         field = self._images.open_field

@@ -77,7 +77,6 @@ class Improver:
 
     def _forget(self) -> None:
         self._trainer = None
-        self.model.forget_project()
 
     def refresh(self) -> None:
         """Count again what there is to learn from."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from napari_nunext.review.fields import LoadedField
     from napari_nunext.review.opening.projects import Arrival
     from napari_nunext.review.session import Session
+    from napari_nunext.review.shown.view import ViewModel
     from napari_nunext.store import Project
 
     Found: TypeAlias = tuple[Project, tuple[QueueItem, ...], Path, History]
@@ -35,6 +36,8 @@ class Opener:
     Parameters
     ----------
     session : Session
+    view : ViewModel
+        Forgets what is of one image when another is shown.
     open_project : callable
         Opens the project of images, when the first are known; called in the background.
     mpp : float or None
@@ -53,6 +56,7 @@ class Opener:
     def __init__(
         self,
         session: Session,
+        view: ViewModel,
         open_project: Callable[[Sequence[Path]], Project],
         *,
         mpp: float | None,
@@ -60,6 +64,7 @@ class Opener:
     ) -> None:
         self._session = session
         self._review = session.model
+        self._view = view
         self.model = session.images
         """What the panels show of it."""
         self._open_project = open_project
@@ -192,7 +197,7 @@ class Opener:
         untold = self._session.soundness.untold() or self._other_pixels(index, loaded)
         self._review.notice = untold or passed or (Notice(notes) if notes else None)
         self.model.queue = replace(self.model.queue, index=index)
-        self._review.region = None
+        self._view.forget_image()
         self._session.take_field(self.model.queue.items[index].path, loaded)
         self.shown.emit()
         self.read.emit()

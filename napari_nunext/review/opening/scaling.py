@@ -25,7 +25,7 @@ class Scaler:
 
     def __init__(self, session: Session, finder: Finder, check: ScaleCheck) -> None:
         self._session = session
-        self._model = session.model
+        self._review = session.model
         self._images = session.images
         self._finder = finder
         self._check = check
@@ -51,7 +51,7 @@ class Scaler:
 
     def mention(self) -> bool:
         """Say where the nuclei of the open image were found at another scale; whether it was."""
-        field, state = self._images.open_field, self._model.state
+        field, state = self._images.open_field, self._review.state
         if field is None or state is None:
             return False
         found = found_at_other_scale(state, field.entry.mpp)
@@ -69,7 +69,7 @@ class Scaler:
     def _use(self, field: OpenField, mpp: float, *, for_all: bool) -> None:
         was, entry = field.entry.mpp_source, field.entry
         session, project = self._session, self._session.project
-        self._model.notice = None  # what it says of the old scale
+        self._review.notice = None  # what it says of the old scale
         if for_all:
             over_files = was == "file"
             session.rescale(mpp, lambda e: over_files or e.mpp_source != "file")

@@ -66,7 +66,7 @@ class Switcher:
         open_project: Callable[[Path], Project],
     ) -> None:
         self._session = session
-        self._model = session.model
+        self._review = session.model
         self._images = session.images
         self._opener = opener
         self._taker = taker
@@ -259,7 +259,7 @@ class Switcher:
         pending = self._session.writer.pending
         words = f"{name} stays open: "
         if pending:
-            words += f"{pending} changes are not saved yet. {self._model.save.problem}"
+            words += f"{pending} changes are not saved yet. {self._review.save.problem}"
         else:
             words += "something is still running for it."
         self._session.notify(Notice(words, "error", "Try again", again))

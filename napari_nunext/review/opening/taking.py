@@ -72,7 +72,7 @@ class FileTaker:
 
     def __init__(self, session: Session, finder: Finder, opener: Opener) -> None:
         self._session = session
-        self._model = session.model
+        self._review = session.model
         self.model = ImportsModel()
         """What the panels show of it."""
         self._images = session.images
@@ -86,7 +86,6 @@ class FileTaker:
         opener.shown.connect(self._go_on)
         opener.not_read.connect(self._forget)
         session.left.connect(self._forget)
-        session.left.connect(self.model.forget_project)
 
     def for_import(self, paths: Sequence[Path]) -> list[Path]:
         """Those of some files that hold nuclei, and are no images to review."""
@@ -315,7 +314,7 @@ class FileTaker:
         self._is_at_work = False
         session, sha256 = self._session, given.entry.sha256
         names = dict.fromkeys(n.nucleus.category for n in given.nuclei)
-        known = {category.name for category in self._model.categories}
+        known = {category.name for category in self._review.categories}
         if new := [name for name in names if session.book.named(name) not in known]:
             self._finder.learn_categories(new)
         now = session.state_of(sha256)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from napari_nunext.review.session import Session
     from napari_nunext.review.shown.find import FindModel
     from napari_nunext.review.shown.images import OpenField
+    from napari_nunext.review.shown.view import ViewModel
     from napari_nunext.store import Event
 
 logger = logging.getLogger(__name__)
@@ -73,15 +74,20 @@ class Outliner:
         Knows which nucleus a click means.
     find : FindModel
         Knows whether the server is there.
+    view : ViewModel
+        Knows whether outlines are wanted, and which nucleus is selected or drawn.
     """
 
-    def __init__(self, session: Session, server: ModelServer, hand: Hand, find: FindModel) -> None:
+    def __init__(
+        self, session: Session, server: ModelServer, hand: Hand, find: FindModel, view: ViewModel
+    ) -> None:
         self._session = session
-        self._model = session.model
+        self._review = session.model
         self._images = session.images
         self._server = server
         self._hand = hand
         self._find = find
+        self._view = view
         self._waiting: dict[UUID, Placing] = {}
         """What has yet to be outlined."""
         self._refined: dict[UUID, list[Refined]] = {}
@@ -90,8 +96,8 @@ class Outliner:
         """The clicks on a nucleus whose outline is being drawn: a further click joins them."""
         session.left.connect(self._forget)
         find.events.server.connect(self.catch_up)
-        self._model.events.outlines.connect(self.catch_up)
-        self._model.events.draft.connect(self._after_draft)
+        self._view.events.outlines.connect(self.catch_up)
+        self._view.events.draft.connect(self._after_draft)
 
     def _forget(self) -> None:
         self._waiting.clear()
@@ -110,7 +116,7 @@ class Outliner:
     def catch_up(self) -> None:
         """Ask for those outlines of the open image that are still to be drawn."""
         field = self._open_field()
-        if field is None or not self._model.outlines:
+        if field is None or not self._view.outlines:
             return
         here = [
             p
@@ -137,7 +143,7 @@ class Outliner:
         """
         if inside and self._hand.selects(x_px, y_px):
             return
-        chosen = self._model.only_selected
+        chosen = self._view.only_selected
         if chosen is not None:
             self._refine(chosen, x_px, y_px, inside=inside)
         else:
@@ -172,7 +178,7 @@ class Outliner:
         return self._images.open_field if self._find.server.phase == "ready" else None
 
     def _nucleus(self, uid: UUID) -> Nucleus | None:
-        reviewed = None if self._model.state is None else self._model.state.nuclei.get(uid)
+        reviewed = None if self._review.state is None else self._review.state.nuclei.get(uid)
         return None if reviewed is None else reviewed.nucleus
 
     def _draw(
@@ -207,7 +213,7 @@ class Outliner:
 
     def _is_being_drawn(self, uid: UUID) -> bool:
         """Whether a person is drawing the outline just now: theirs comes first."""
-        draft = self._model.draft
+        draft = self._view.draft
         return draft is not None and draft.uid == uid
 
     def _after_draft(self, draft: object) -> None:

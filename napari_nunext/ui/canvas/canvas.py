@@ -57,7 +57,8 @@ class Canvas:
     ) -> None:
         self._viewer = viewer
         self._controller = controller
-        self._model = controller.model
+        self._review = controller.model
+        self._view = controller.view.model
         self._images = controller.images.model
         self._shown: OpenField | None = None
         self.image: Image | None = None
@@ -70,13 +71,13 @@ class Canvas:
         self._connections = Connections()
         self._of_layers = Connections()
         """Those of the layers that are there now."""
-        call, events = self._connections.call, self._model.events
+        call, review, view = self._connections.call, self._review.events, self._view.events
         call(self.show_field, self._images.events.open_field)
-        call(self._redraw, events.state, events.sure_above, events.hidden_categories)
-        call(self._recolor, events.categories)
-        call(self._select, events.selected)
-        call(self._show_tool, events.tool)
-        call(self._show_draft, events.draft)
+        call(self._redraw, review.state, view.sure_above, view.hidden_categories)
+        call(self._recolor, review.categories)
+        call(self._select, view.selected)
+        call(self._show_tool, view.tool)
+        call(self._show_draft, view.draft)
         call(self.look_at, controller.view.focus_requested)
         call(self._see, camera_of(viewer).events.center)
 
@@ -133,7 +134,7 @@ class Canvas:
         """Let the review know which place is in the middle of the canvas."""
         if (mpp := self._mpp()) is not None:
             x_px, y_px = from_napari([np.divide(camera_of(self._viewer).center[-2:], mpp)])[0]
-            self._model.view_xy = float(x_px), float(y_px)
+            self._controller.view.look_from(float(x_px), float(y_px))
 
     def _clear(self) -> None:
         """Take our layers away: nothing of an image that is not under review stays in sight."""
@@ -160,7 +161,7 @@ class Canvas:
     def _add_layers(self, field: OpenField) -> None:
         mpp = field.entry.mpp
         self.image = Image(pixels_of(field), name=field.entry.name, rgb=True, **placement(mpp))
-        self.outlines = OutlinesLayer(self._model, field)
+        self.outlines = OutlinesLayer(self._review, self._view, field)
         self.nuclei = NucleiLayer(self._controller, mpp)
         for drawn in (self.outlines, self.nuclei):
             self._of_layers.stop(drawn.pacer.stop)
@@ -263,9 +264,9 @@ class Canvas:
         if self.nuclei is None:
             return
         # Nobody corrects what is not seen.
-        if self._model.tool in ("add", "select"):
+        if self._view.tool in ("add", "select"):
             self._controller.view.show_points(True)
-        elif self._model.tool == "outline":
+        elif self._view.tool == "outline":
             self._controller.view.show_outlines(True)
         self.focus()
         self.nuclei.show_tool()

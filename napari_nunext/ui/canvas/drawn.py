@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.review.model import ReviewModel
+    from napari_nunext.review.shown.view import ViewModel
     from napari_nunext.review.table import NucleusTable
 
 HALO = (0.07, 0.07, 0.10, 1.0)
@@ -43,11 +44,11 @@ class Drawn:
     sure: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, model: ReviewModel) -> Drawn:
+    def of(cls, review: ReviewModel, view: ViewModel) -> Drawn:
         """Those of the open image."""
-        table = model.table
-        rows = np.flatnonzero(~(table.rejected | table.is_of(model.hidden_categories)))
-        rgb = {c.name: c.color for c in model.categories}
+        table = review.table
+        rows = np.flatnonzero(~(table.rejected | table.is_of(view.hidden_categories)))
+        rgb = {c.name: c.color for c in review.categories}
         palette = np.array(
             [rgb.get(name, UNKNOWN_COLOR) for name in table.names], dtype=np.float32
         ).reshape(-1, 3)
@@ -56,7 +57,7 @@ class Drawn:
             rows=rows,
             places_rc=to_napari(table.points_xy[rows]),
             colors=(palette / np.float32(255))[table.category[rows]],
-            sure=table.is_sure(model.sure_above)[rows],
+            sure=table.is_sure(view.sure_above)[rows],
         )
 
     def __len__(self) -> int:

@@ -54,7 +54,7 @@ class OutlineMouse:
     ) -> None:
         self._viewer = viewer
         self._controller = controller
-        self._model = controller.model
+        self._view = controller.view.model
         self._images = controller.images.model
         self._hand = controller.hand
         self._layer = layer
@@ -64,7 +64,7 @@ class OutlineMouse:
         layer.mouse_double_click_callbacks.append(self._on_double_click)
         layer.mouse_wheel_callbacks.append(self._on_wheel)
         layer.events.mode.connect(self.show)
-        events = self._model.events
+        events = self._view.events
         connections.call(self.show, events.tool, events.outline_way, events.brush_um)
         connections.stop(lambda: self._keep_zoom_away(False))
         self.show()
@@ -76,7 +76,7 @@ class OutlineMouse:
         if way is None and str(layer.mode) != "pan_zoom":
             return  # napari's own tools have cursors of their own
         if way == "brush":
-            layer.cursor_size = self._model.brush_um  # of the world, which is in um
+            layer.cursor_size = self._view.brush_um  # of the world, which is in um
         layer.cursor = {"brush": "circle", "polygon": "cross"}.get(way or "", "standard")
         layer.mouse_pan = way != "brush"
 
@@ -90,7 +90,7 @@ class OutlineMouse:
 
     def _way(self) -> str | None:
         """How outlines are corrected; None while another tool is chosen."""
-        return self._model.outline_way if self._model.tool == "outline" else None
+        return self._view.outline_way if self._view.tool == "outline" else None
 
     def _on_press(self, layer: Layer, event: Any) -> Iterator[None]:
         if "Alt" in event.modifiers:

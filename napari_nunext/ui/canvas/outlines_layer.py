@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from napari_nunext.review.drafts import Draft
     from napari_nunext.review.model import ReviewModel
     from napari_nunext.review.shown.images import OpenField
+    from napari_nunext.review.shown.view import ViewModel
 
 COLORS = 16
 """Label n has the colour of category n - 1; a 17th category shares the last colour."""
@@ -71,8 +72,9 @@ class Painted:
 class OutlinesLayer:
     """Keeps a Labels layer and the masks of the state the same."""
 
-    def __init__(self, model: ReviewModel, field: OpenField) -> None:
-        self._model = model
+    def __init__(self, review: ReviewModel, view: ViewModel, field: OpenField) -> None:
+        self._review = review
+        self._view = view
         self.pacer = Pacer(self.redraw, REDRAW_EVERY_S)
         self._painted = Painted.nothing()
         self._rims: dict[int, tuple[Mask, NDArray[np.int64]]] = {}
@@ -148,7 +150,7 @@ class OutlinesLayer:
         is_other[~is_new] = before.labels[at[~is_new]] != wanted.labels[~is_new]
         is_gone = places_in_sorted(wanted.mask_ids, before.mask_ids) < 0
         self._painted = wanted
-        drafted, self._draft = self._draft, self._model.draft
+        drafted, self._draft = self._draft, self._view.draft
         if not is_gone.any() and not is_other.any() and drafted is self._draft:
             return
         self._trace(wanted, is_new)
@@ -168,7 +170,7 @@ class OutlinesLayer:
 
         As it goes on, only where it was and is: whatever else there is in the field stays.
         """
-        before, draft = self._draft, self._model.draft
+        before, draft = self._draft, self._view.draft
         if before is None or draft is None or before.uid != draft.uid:
             self.redraw()  # the nucleus' own goes, or comes back
             return
@@ -198,13 +200,13 @@ class OutlinesLayer:
         return self._draft_rim
 
     def _wanted(self) -> Painted:
-        table, hidden = self._model.table, self._model.hidden_categories
-        label = {c.name: min(i, COLORS) for i, c in enumerate(self._model.categories, start=1)}
+        table, hidden = self._review.table, self._view.hidden_categories
+        label = {c.name: min(i, COLORS) for i, c in enumerate(self._review.categories, start=1)}
         labels_of = np.array([label.get(name, COLORS) for name in table.names], dtype=np.uint8)
         labels = labels_of[table.category]
-        labels[table.rows_of(self._model.selected)] = SELECTED
+        labels[table.rows_of(self._view.selected)] = SELECTED
         shown = (table.mask_ids != 0) & ~table.rejected & ~table.is_of(hidden)
-        draft = self._model.draft
+        draft = self._view.draft
         if draft is not None:
             shown[table.rows_of([draft.uid])] = False
         rows = np.flatnonzero(shown)
@@ -232,7 +234,7 @@ class OutlinesLayer:
     def _forget_rims(self) -> None:
         """Let go of masks that are no more; those that are hidden come back soon."""
         if len(self._rims) > 2 * len(self._painted.mask_ids) + SPARE_RIMS:
-            there = set(self._model.table.mask_ids.tolist())
+            there = set(self._review.table.mask_ids.tolist())
             self._rims = {key: rim for key, rim in self._rims.items() if key in there}
 
     def _show(self, pixels: NDArray[np.int64]) -> None:
@@ -257,7 +259,7 @@ class OutlinesLayer:
         return np.zeros((field.entry.height_px, field.entry.width_px), dtype=np.uint8)
 
     def _colormap(self) -> CyclicLabelColormap:
-        known = [category.color for category in self._model.categories][:COLORS]
+        known = [category.color for category in self._review.categories][:COLORS]
         rest = [OKABE_ITO[i % len(OKABE_ITO)] for i in range(len(known), COLORS)]
         colors = np.ones((SELECTED + 1, 4))
         colors[1:, :3] = np.array([*known, *rest, SELECTED_COLOR]) / 255

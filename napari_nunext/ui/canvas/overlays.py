@@ -33,17 +33,17 @@ class Overlays:
         connections: Connections,
     ) -> None:
         self._controller = controller
-        self._model = controller.model
+        self._view = controller.view.model
         self._guard = guard
         self._outlines = outlines
         self._nuclei = nuclei
-        self._show_outlines(self._model.outlines)
-        self._show_points(self._model.points)
-        self._show_opacity(self._model.opacity)
+        self._show_outlines(self._view.outlines)
+        self._show_points(self._view.points)
+        self._show_opacity(self._view.opacity)
         for layer in (outlines, nuclei):
             layer.events.visible.connect(self._on_visible)
             layer.events.opacity.connect(self._on_opacity)
-        events = self._model.events
+        events = self._view.events
         connections.call(self._show_outlines, events.outlines)
         connections.call(self._show_points, events.points)
         connections.call(self._show_opacity, events.opacity)
@@ -51,8 +51,8 @@ class Overlays:
     def hide(self, hidden: bool) -> None:
         """Show the tissue alone, or what the panel has ticked again."""
         with self._guard.our_change():
-            self._outlines.visible = not hidden and self._model.outlines
-            self._nuclei.visible = not hidden and self._model.points
+            self._outlines.visible = not hidden and self._view.outlines
+            self._nuclei.visible = not hidden and self._view.points
 
     def _on_visible(self, event: Any) -> None:
         """The eye of napari's list is the tick in the panel."""
@@ -76,7 +76,7 @@ class Overlays:
     def _show_points(self, shown: bool) -> None:
         with self._guard.our_change():
             self._nuclei.visible = shown
-        self._show_opacity(self._model.opacity)
+        self._show_opacity(self._view.opacity)
 
     def _show_opacity(self, opacity: float) -> None:
         """Points that are hidden get theirs when they are shown.

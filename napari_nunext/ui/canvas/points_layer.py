@@ -10,6 +10,7 @@ from napari.utils.colormaps.standardize_color import transform_color
 
 from napari_nunext.core.nuclei import points_of
 from napari_nunext.review.model import Notice, ReviewModel
+from napari_nunext.review.shown.view import ViewModel
 from napari_nunext.ui.bridge import Pacer
 from napari_nunext.ui.canvas.drawn import HALO, HALO_WIDTH, Drawn
 from napari_nunext.ui.canvas.layers import from_napari, place, placement, to_napari
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.review.controller import ReviewController
-    from napari_nunext.review.model import Tool
+    from napari_nunext.review.shown.view import Tool
 
 MODES: dict[Tool, str] = {
     "look": "pan_zoom",
@@ -52,9 +53,10 @@ class NucleiLayer:
 
     def __init__(self, controller: ReviewController, mpp: float) -> None:
         self._controller = controller
-        self._model = controller.model
+        self._review = controller.model
+        self._view = controller.view.model
         self._images = controller.images.model
-        self._drawn = Drawn.of(ReviewModel())
+        self._drawn = Drawn.of(ReviewModel(), ViewModel())
         self._ours = False
         self._dragging = False
         self._size_px = POINT_UM / mpp
@@ -87,7 +89,7 @@ class NucleiLayer:
 
     def is_true(self) -> bool:
         """Whether the layer shows the nuclei as they are to be seen."""
-        drawn, layer = Drawn.of(self._model), self.layer
+        drawn, layer = Drawn.of(self._review, self._view), self.layer
         return (
             drawn.is_as(self._drawn)
             and np.array_equal(drawn.places_rc, layer.data)
@@ -123,7 +125,7 @@ class NucleiLayer:
         with self._our_change(), layer.events.blocker_all():
             layer.selected_data.clear()
             layer.data = np.zeros((0, 2))
-        self._drawn = Drawn.of(ReviewModel())
+        self._drawn = Drawn.of(ReviewModel(), ViewModel())
         self.redraw()
 
     # From the review to napari
@@ -133,7 +135,7 @@ class NucleiLayer:
         if self._dragging:
             return  # its end asks again
         self.pacer.stop()
-        drawn = Drawn.of(self._model)
+        drawn = Drawn.of(self._review, self._view)
         # What was dragged lies there already, and as a rule looks as it did.
         at_place = np.array_equal(drawn.places_rc, self.layer.data)
         if not at_place or not drawn.looks_like(self._drawn):
@@ -167,7 +169,7 @@ class NucleiLayer:
 
     def redraw_selection(self) -> None:
         """Select in napari what is selected in the review."""
-        if self._drawn.table is not self._model.table:
+        if self._drawn.table is not self._review.table:
             return  # a redraw is asked for, and selects too
         rows = self._rows_selected(self._drawn)
         if rows != set(self.layer.selected_data):
@@ -176,14 +178,14 @@ class NucleiLayer:
 
     def _rows_selected(self, drawn: Drawn) -> set[int]:
         """Which points stand for what is selected in the review."""
-        if not self._model.selected:
+        if not self._view.selected:
             return set()
-        rows = drawn.table.rows_of(self._model.selected)
+        rows = drawn.table.rows_of(self._view.selected)
         return set(np.flatnonzero(np.isin(drawn.rows, rows, assume_unique=True)).tolist())
 
     def show_tool(self) -> None:
         """Let the mouse do what the user chose."""
-        self.layer.mode = MODES[self._model.tool]
+        self.layer.mode = MODES[self._view.tool]
         self.layer.help = HELP
 
     @contextmanager
@@ -248,7 +250,7 @@ class NucleiLayer:
 
     def _is_drawn_at(self, uid: UUID, place_rc: NDArray[np.float64]) -> bool:
         """Whether a nucleus lies there, to the last digit; (x, y) would come back rounded."""
-        state = self._model.state
+        state = self._review.state
         if state is None or uid not in state.nuclei:
             return False
         nucleus = state.nuclei[uid].nucleus
@@ -266,7 +268,7 @@ class NucleiLayer:
     def _on_mode(self) -> None:
         mode = str(self.layer.mode)
         self.layer.help = HELP
-        if MODES[self._model.tool] == mode:
+        if MODES[self._view.tool] == mode:
             return
         tool = next((tool for tool, name in MODES.items() if name == mode), None)
         if tool is not None:

@@ -33,7 +33,7 @@ class RegionLayer:
         self, controller: ReviewController, mpp: float, on_drawn: Callable[[], None]
     ) -> None:
         self._controller = controller
-        self._model = controller.model
+        self._view = controller.view.model
         self._images = controller.images.model
         self._on_drawn = on_drawn
         self.layer = Shapes(
@@ -45,11 +45,11 @@ class RegionLayer:
             **placement(mpp),
         )
         self.layer.events.data.connect(self._on_data)
-        self._model.events.region.connect(self._forget)
+        self._view.events.region.connect(self._forget)
 
     def disconnect(self) -> None:
         """Let go of the review."""
-        self._model.events.region.disconnect(self._forget)
+        self._view.events.region.disconnect(self._forget)
 
     def draw(self) -> None:
         """Have the mouse draw a rectangle."""

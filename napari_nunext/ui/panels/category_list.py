@@ -84,7 +84,8 @@ class CategoryList(QWidget):
     ) -> None:
         super().__init__()
         self._controller = controller
-        self._model = controller.model
+        self._review = controller.model
+        self._view = controller.view.model
         self._palette = palette
         self._rows: list[CategoryRow] = []
         self._add = button("+  Add a category", role="link", tip="A kind of nucleus to tell apart")
@@ -100,10 +101,10 @@ class CategoryList(QWidget):
         self._rename.entered.connect(self._take_new_name)
         self._add.clicked.connect(self._editor.ask)
         self._editor.entered.connect(controller.categories.add)
-        events = self._model.events
+        events = self._review.events
         connections.call(self._rebuild, events.categories)
         connections.call(self._show_current, events.current_category)
-        connections.call(self._show_hidden, events.hidden_categories)
+        connections.call(self._show_hidden, self._view.events.hidden_categories)
         connections.call(self._show_counts, events.state)
         self._rebuild()
 
@@ -125,7 +126,7 @@ class CategoryList(QWidget):
             made.deleteLater()
         self._rows = [
             CategoryRow(i, category, self._palette)
-            for i, category in enumerate(self._model.categories, start=1)
+            for i, category in enumerate(self._review.categories, start=1)
         ]
         for i, made in enumerate(self._rows):
             self._layout.insertWidget(i, made)
@@ -155,13 +156,13 @@ class CategoryList(QWidget):
 
     def _show_current(self) -> None:
         for made in self._rows:
-            set_property(made, "current", made.name == self._model.current_category)
+            set_property(made, "current", made.name == self._review.current_category)
 
     def _show_hidden(self) -> None:
         for made in self._rows:
-            made.eye.setChecked(made.name not in self._model.hidden_categories)
+            made.eye.setChecked(made.name not in self._view.hidden_categories)
 
     def _show_counts(self) -> None:
-        counted = self._model.table.counts()
+        counted = self._review.table.counts()
         for made in self._rows:
             made.count.setText(f"{counted.get(made.name, 0):,}".replace(",", "\N{THIN SPACE}"))

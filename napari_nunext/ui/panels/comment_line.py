@@ -27,7 +27,8 @@ class CommentLine(EntryLine):
     def __init__(self, controller: ReviewController, connections: Connections) -> None:
         super().__init__(ON_FIELD)
         self._controller = controller
-        self._model = controller.model
+        self._review = controller.model
+        self._view = controller.view.model
         self._images = controller.images.model
         self._about: UUID | None = None
         self._place: tuple[Path | None, str] = (None, "")
@@ -40,7 +41,7 @@ class CommentLine(EntryLine):
     def ask(self) -> None:
         """Let the user type about what is selected, or go on with what is half typed."""
         if not self.text():
-            self._talk_about(self._model.only_selected)
+            self._talk_about(self._view.only_selected)
         super().ask()
 
     def _talk_about(self, uid: UUID | None) -> None:
@@ -51,7 +52,7 @@ class CommentLine(EntryLine):
         self._controller.correct.comment(text, self._about)
 
     def _show_field(self, field: OpenField | None) -> None:
-        place = (self._model.project, "" if field is None else field.entry.sha256)
+        place = (self._review.project, "" if field is None else field.entry.sha256)
         if place == self._place:
             return
         if self.text():

@@ -48,7 +48,7 @@ class FindPanel(Card):
         super().__init__()
         self._controller = controller
         self._model = controller.find.model
-        self._review = controller.model
+        self._view = controller.view.model
         self._images = controller.images.model
         self._palette = palette
         self._models = ModelChooser()
@@ -70,11 +70,11 @@ class FindPanel(Card):
         self._where.chosen.connect(self._choose_where)
         self._tissue.toggled.connect(controller.find.leave_out_glass)
         self._find.clicked.connect(self.search)
-        events, review = self._model.events, self._review.events
+        events = self._model.events
         connections.call(self._show_models, events.models, events.model_id)
         connections.call(self._show_server, events.server)
         connections.call(self._show_run, events.run, events.paused_search)
-        connections.call(self._show_region, review.region)
+        connections.call(self._show_region, self._view.events.region)
         connections.call(self._show_tissue, events.tissue)
         connections.call(self._show_ready, self._images.events.open_field)
         self._show_models()
@@ -91,7 +91,7 @@ class FindPanel(Card):
 
     def search(self) -> None:
         """Search where the user chose."""
-        region = self._review.region if self._where.index() == REGION else None
+        region = self._view.region if self._where.index() == REGION else None
         if self._where.index() == FIELD or region is not None:
             self._controller.find.search(region)
 
@@ -155,10 +155,10 @@ class FindPanel(Card):
 
     def _show_region(self) -> None:
         wants_region = self._where.index() == REGION
-        if wants_region and self._review.region is None:
+        if wants_region and self._view.region is None:
             self._hint.setText("Drag a rectangle on the image.")
-        self._hint.setVisible(wants_region and self._review.region is None)
-        if not wants_region and self._review.region is not None:
+        self._hint.setVisible(wants_region and self._view.region is None)
+        if not wants_region and self._view.region is not None:
             self._where.choose(REGION)
         self._show_ready()
 
@@ -178,7 +178,7 @@ class FindPanel(Card):
             return "Starting the model server\N{HORIZONTAL ELLIPSIS}"
         if self._images.open_field is None:
             return "Opening the image\N{HORIZONTAL ELLIPSIS}"
-        if self._where.index() == REGION and self._review.region is None:
+        if self._where.index() == REGION and self._view.region is None:
             return "Draw a region first"
         return ""
 

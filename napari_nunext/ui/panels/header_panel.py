@@ -48,7 +48,7 @@ class HeaderPanel(Card):
     def __init__(self, controller: ReviewController, connections: Connections) -> None:
         super().__init__()
         self._controller = controller
-        self._model = controller.model
+        self._review = controller.model
         self._images = controller.images.model
         self._palette = DARK
         self.menu = QMenu(self)
@@ -82,11 +82,11 @@ class HeaderPanel(Card):
         self._scale.clicked.connect(self._edit_scale)
         self._previous.clicked.connect(controller.images.previous)
         self._next.clicked.connect(controller.images.next)
-        connections.call(self._show_project, self._model.events.project)
+        connections.call(self._show_project, self._review.events.project)
         connections.call(self._show_queue, self._images.events.queue)
         connections.call(self._show_field, self._images.events.open_field)
         connections.call(self._show_loading, self._images.events.loading)
-        self._show_project(self._model.project)
+        self._show_project(self._review.project)
         self._show_queue(self._images.queue)
         self._show_field(self._images.open_field)
 

@@ -11,7 +11,7 @@ from napari_nunext.ui.widgets.controls import Segments, Text
 if TYPE_CHECKING:
     from napari_nunext.review.connections import Connections
     from napari_nunext.review.controller import ReviewController
-    from napari_nunext.review.model import OutlineWay
+    from napari_nunext.review.shown.view import OutlineWay
 
 WAYS: tuple[OutlineWay, ...] = ("click", "brush", "polygon")
 TIPS = (
@@ -26,7 +26,7 @@ class OutlineWays(QWidget):
 
     def __init__(self, controller: ReviewController, connections: Connections) -> None:
         super().__init__()
-        self._model = controller.model
+        self._view = controller.view.model
         self._ways = Segments(["Click", "Brush", "Polygon"])
         for i, tip in enumerate(TIPS):
             self._ways.set_enabled(i, True, tip)
@@ -37,15 +37,15 @@ class OutlineWays(QWidget):
         layout.addWidget(self._ways)
         layout.addWidget(self._words)
         self._ways.chosen.connect(lambda i: controller.hand.take(WAYS[i]))
-        events = self._model.events
+        events = self._view.events
         connections.call(self._show, events.tool, events.outline_way, events.brush_um)
         self._show()
 
     def _show(self) -> None:
-        way = self._model.outline_way
-        self.setVisible(self._model.tool == "outline")
+        way = self._view.outline_way
+        self.setVisible(self._view.tool == "outline")
         self._ways.choose(WAYS.index(way))
-        self._words.setText(words_for(way, self._model.brush_um))
+        self._words.setText(words_for(way, self._view.brush_um))
 
 
 def words_for(way: OutlineWay, brush_um: float) -> str:

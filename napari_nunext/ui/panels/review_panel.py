@@ -18,8 +18,8 @@ from napari_nunext.ui.widgets.theme import SPACE_PX
 if TYPE_CHECKING:
     from napari_nunext.review.connections import Connections
     from napari_nunext.review.controller import ReviewController
-    from napari_nunext.review.model import Tool
     from napari_nunext.review.shown.find import RunStatus
+    from napari_nunext.review.shown.view import Tool
     from napari_nunext.ui.widgets.theme import Palette
 
 TOOLS: tuple[Tool, ...] = ("look", "select", "add", "outline")
@@ -39,12 +39,13 @@ class ReviewPanel(QWidget):
     ) -> None:
         super().__init__()
         self._controller = controller
-        self._model = controller.model
+        self._review = controller.model
+        self._view = controller.view.model
         self._images = controller.images.model
         self._was_searching = False
         self.finder = FindPanel(controller, palette, connections)
         self.categories = CategoryList(controller, palette, connections)
-        self._selection = SelectionLine(self._model, connections)
+        self._selection = SelectionLine(controller, connections)
         self._ways = OutlineWays(controller, connections)
         self._comment = CommentLine(controller, connections)
         self.decisions = self._make_decisions()
@@ -61,8 +62,10 @@ class ReviewPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(SPACE_PX)
         layout.addWidget(scrolling(above))
-        events = self._model.events
-        connections.call(self._show_state, events.state, self._images.events.open_field)
+        events = self._view.events
+        connections.call(
+            self._show_state, self._review.events.state, self._images.events.open_field
+        )
         connections.call(self._show_sure, events.sure_above)
         connections.call(self._show_outlines, events.outlines)
         connections.call(self._show_points, events.points)
@@ -99,12 +102,12 @@ class ReviewPanel(QWidget):
         self._sure_value.setFixedWidth(28)
         self._unsure = button("", role="link", tip="Go to the next unsure nucleus  (Tab)")
         self._points = QCheckBox("Points")
-        self._points.setChecked(self._model.points)
+        self._points.setChecked(self._view.points)
         self._outlines = QCheckBox("Outlines")
-        self._outlines.setChecked(self._model.outlines)
+        self._outlines.setChecked(self._view.outlines)
         self._opacity = QSlider(Qt.Orientation.Horizontal)
         self._opacity.setRange(10, 100)
-        self._opacity.setValue(round(self._model.opacity * 100))
+        self._opacity.setValue(round(self._view.opacity * 100))
         self._opacity.setAccessibleName("Opacity of points and outlines")
         self._opacity.setToolTip("Opacity of points and outlines")
         for made in (self._points, self._outlines, self._opacity):
@@ -151,7 +154,7 @@ class ReviewPanel(QWidget):
         return made
 
     def _show_state(self) -> None:
-        state = self._model.state
+        state = self._review.state
         has_field = self._images.open_field is not None
         for made in (self._accept, self._flag, self._say):
             made.setEnabled(has_field)
@@ -189,14 +192,14 @@ class ReviewPanel(QWidget):
         self._opacity.setValue(round(opacity * 100))
 
     def _show_sure(self) -> None:
-        value = self._model.sure_above
+        value = self._view.sure_above
         self._sure.setValue(round(value * 100))
         self._sure_value.setText(f"{value:.2f}")
         self._show_unsure()
 
     def _show_unsure(self) -> None:
-        table = self._model.table
-        unsure = int((~table.is_sure(self._model.sure_above) & ~table.rejected).sum())
+        table = self._review.table
+        unsure = int((~table.is_sure(self._view.sure_above) & ~table.rejected).sum())
         self._unsure.setVisible(len(table) > 0)
         self._unsure.setText(
             f"\N{LARGE CIRCLE} {unsure} unsure  \N{MIDDLE DOT}  Tab shows the next"

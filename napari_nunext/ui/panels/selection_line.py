@@ -9,7 +9,7 @@ from napari_nunext.ui.widgets.controls import Text
 
 if TYPE_CHECKING:
     from napari_nunext.review.connections import Connections
-    from napari_nunext.review.model import ReviewModel
+    from napari_nunext.review.controller import ReviewController
 
 NOTHING = "Nothing selected"
 
@@ -17,14 +17,15 @@ NOTHING = "Nothing selected"
 class SelectionLine(Text):
     """Always there, so that nothing moves when something is selected."""
 
-    def __init__(self, model: ReviewModel, connections: Connections) -> None:
+    def __init__(self, controller: ReviewController, connections: Connections) -> None:
         super().__init__(role="muted", wraps=True)
-        self._model = model
-        events = model.events
-        connections.call(self._show, events.selected, events.state, events.sure_above)
+        self._review = controller.model
+        self._view = controller.view.model
+        connections.call(self._show, self._view.events.selected, self._view.events.sure_above)
+        connections.call(self._show, self._review.events.state)
         self._show()
 
     def _show(self) -> None:
-        model = self._model
-        words = selection_words(model.table, model.selected, model.sure_above)
+        view = self._view
+        words = selection_words(self._review.table, view.selected, view.sure_above)
         self.setText(words or NOTHING)

@@ -25,7 +25,7 @@ class StatusLine(QFrame):
         self, controller: ReviewController, palette: Palette, connections: Connections
     ) -> None:
         super().__init__()
-        self._model = controller.model
+        self._review = controller.model
         self._palette = palette
         self._dot = StatusDot()
         self._retry = button("Retry", tip="Try to save again, now")
@@ -41,7 +41,7 @@ class StatusLine(QFrame):
         self._undo.clicked.connect(controller.history.undo)
         self._redo.clicked.connect(controller.history.redo)
         self._pacer = Pacer(self._show_save, SHOW_EVERY_S)
-        events = self._model.events
+        events = self._review.events
         connections.call(self._pacer.ask, events.save)
         connections.stop(self._pacer.stop)
         connections.call(self._show_history, events.undo_steps, events.undo_words, events.can_redo)
@@ -60,7 +60,7 @@ class StatusLine(QFrame):
         return self._dot.words()
 
     def _show_save(self) -> None:
-        p, status = self._palette, self._model.save
+        p, status = self._palette, self._review.save
         self._retry.setVisible(status.phase == "failed")
         self._dot.setToolTip(status.problem)
         match status.phase:
@@ -75,9 +75,9 @@ class StatusLine(QFrame):
                 self._dot.show_status(p.bad, "NOT saved")
 
     def _show_history(self) -> None:
-        steps = self._model.undo_steps
+        steps = self._review.undo_steps
         self._steps.setText(f"{steps} step{'' if steps == 1 else 's'} back" if steps else "")
-        said = f": {self._model.undo_words}" if steps else ""
+        said = f": {self._review.undo_words}" if steps else ""
         self._undo.setToolTip(f"Undo{said}  (Ctrl+Z)")
         self._undo.setEnabled(bool(steps))
-        self._redo.setEnabled(self._model.can_redo)
+        self._redo.setEnabled(self._review.can_redo)
