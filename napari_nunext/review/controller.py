@@ -2,8 +2,9 @@
 
 Panels, keys and scripts ask a part for what they want: ``controller.find.search()``. Every verb is
 called on the main thread and returns at once. Slow work (reading, hashing, upload, search, saving,
-export) happens elsewhere; its results arrive through ``on_main`` and show up in `ReviewModel`,
-which the panels watch. A further feature is a part of its own, and is made here.
+export) happens elsewhere; its results arrive through ``on_main`` and show up in the models that
+panels watch: ``controller.find.model``, and ``controller.model`` for what belongs to no part alone.
+A further feature is a part of its own, and is made here.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class ReviewController:
     Attributes
     ----------
     model : ReviewModel
-        What the panels draw.
+        What the panels draw of the review as a whole.
     session : Session
         What the parts share: the project, its writer, the states, the line for notices.
     open : Switcher
