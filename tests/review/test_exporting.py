@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def judge(controller: ReviewController, comment: str) -> None:
     """Record an answer about the open image, and what its reader says of it."""
-    image = controller.model.open_field.entry
+    image = controller.images.model.open_field.entry
     project: Project = controller.session.project
     answer = Answer(
         answer_id=str(uuid4()),
