@@ -43,10 +43,10 @@ FIELD_PX = 256
 
 
 @contextmanager
-def shared_server(keys: Path) -> Iterator[str]:
+def shared_server(keys: Path, *options: str) -> Iterator[str]:
     """A server as several people share it, at the address that is yielded."""
     command = [sys.executable, "-m", "napari_nunext.cli", "serve", "--port", "0"]
-    command += ["--keys", str(keys), "--waiting", "200"]
+    command += ["--keys", str(keys), "--waiting", "200", *options]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:

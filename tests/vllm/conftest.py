@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
@@ -86,7 +87,7 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Engi
             url = stack.enter_context(keeper.running())
             started[checkpoint.folder.name] = Engine(keeper, url, checkpoint, its)
         for engine in started.values():
-            wait_until_it_answers(engine)
+            wait_until_it_answers(engine.url)
         yield started
 
 
@@ -117,14 +118,34 @@ def windows(
     )
 
 
-def wait_until_it_answers(engine: Engine) -> None:
-    """Wait until an engine answers."""
-    with closing(engine.connect()) as connection:
+def wait_until_it_answers(url: str) -> None:
+    """Wait until the engine at an address answers."""
+    with closing(VllmConnection(url)) as connection:
         wait_for(
             lambda: connection.look().problem is None,
             otherwise=lambda: connection.look().problem,
             patience_s=START_S,
         )
+
+
+def metric(connection: VllmConnection, name: str) -> float:
+    """A figure of the engine's, now."""
+    text = connection.submit(connection.ask("GET", "/metrics")).result().text
+    found = re.findall(rf"^{re.escape(name)}\{{\S* ([0-9.e+]+)$", text, re.MULTILINE)
+    assert found, f"there is no {name}"
+    return sum(map(float, found))
+
+
+def wait_until_idle(connection: VllmConnection) -> None:
+    """Wait until the engine works for nobody."""
+    wait_for(
+        lambda: (
+            metric(connection, "vllm:num_requests_running")
+            + metric(connection, "vllm:num_requests_waiting")
+            == 0
+        ),
+        otherwise=lambda: "the engine goes on for nobody",
+    )
 
 
 def spread(folder: Path, name: str, *options: str) -> LoadedCheckpoint:

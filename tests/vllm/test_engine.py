@@ -25,6 +25,7 @@ from napari_nunext.serving.client.client import Client
 from napari_nunext.serving.protocol import DetectRequest, Done, Hidden, Points, WindowDone
 from nunext_training.trainers.rollouts import grammar_log_probabilities
 from nunext_training.trainers.vllm_rollouts import VllmServer
+from tests.vllm.conftest import metric, wait_until_idle
 from tests.waiting import PATIENCE_S, wait_for
 
 if TYPE_CHECKING:
@@ -74,13 +75,6 @@ def said(events):
     return [(*p.points_xy[0], *p.categories) for p in points], end.finish, end.tokens
 
 
-def metric(connection, name: str) -> float:
-    text = connection.submit(connection.ask("GET", "/metrics")).result().text
-    found = re.findall(rf"^{re.escape(name)}\{{\S* ([0-9.e+]+)$", text, re.MULTILINE)
-    assert found, f"there is no {name}"
-    return sum(map(float, found))
-
-
 def test_points_and_categories_and_confidence_are_those_of_our_own_decoder(engine, served, windows):
     ours = events_of(NextPointDetector.from_loaded(engine.checkpoint), windows)
     theirs = events_of(served(engine), windows)
@@ -128,14 +122,7 @@ def test_hanging_up_frees_the_engine(engines, served, windows):
         events = detector.detect(windows * 4, cancelled=lambda: False)
         next(events)
         events.close()
-        wait_for(
-            lambda: (
-                metric(connection, "vllm:num_requests_running")
-                + metric(connection, "vllm:num_requests_waiting")
-                == 0
-            ),
-            otherwise=lambda: "the engine goes on for nobody",
-        )
+        wait_until_idle(connection)
         assert metric(connection, "vllm:generation_tokens_total") - before < 2 * whole
 
 

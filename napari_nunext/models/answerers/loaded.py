@@ -114,11 +114,15 @@ def _processor(folder: Path) -> ProcessorMixin:
 
 
 def _add(adapter: Path, model: PreTrainedModel) -> None:
-    """Put the additions that PEFT saved on the weights of the model."""
+    """Merge the additions that PEFT saved into the weights of the model."""
     check_adapter_files(adapter)
     try:
         with without_progress_bars():
             report = model.load_adapter(str(adapter), use_safetensors=True)
+        module: Any
+        for module in model.modules():
+            if hasattr(module, "base_layer") and hasattr(module, "merge"):
+                module.merge()  # apart, additions make a small model half as slow again
     except Exception as error:
         raise CheckpointError(
             f"The adapter {adapter.name} cannot be put on the model ({_beginning(error, adapter)})."

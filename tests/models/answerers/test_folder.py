@@ -12,6 +12,7 @@ from itertools import zip_longest
 import numpy as np
 import pytest
 import torch
+from peft import LoraConfig, PeftModel, get_peft_model
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText, GenerationConfig
@@ -24,6 +25,7 @@ from napari_nunext.models.answerers.answerer import AnswerSampling, Ended, Said
 from napari_nunext.models.answerers.folder import FolderAnswerer, InMemory
 from napari_nunext.models.families import get_family
 from tests.answering import small_answerer
+from tests.vllm.conftest import without_renaming_warnings
 
 torch.set_num_threads(1)
 
@@ -210,10 +212,6 @@ def test_one_folder_is_in_memory_at_a_time(folders, rgb):
 @pytest.fixture
 def adapter(folders, tmp_path):
     """Additions that make a difference, as PEFT writes them."""
-    from peft import LoraConfig, get_peft_model
-
-    from tests.vllm.conftest import without_renaming_warnings
-
     place = AnswererFolder("vlm", folders["qwen2_5_vl"])
     model = InMemory("float32").take(place).model
     layers = r".*language_model\.layers\.\d+\.self_attn\.(q|k|v|o)_proj"
@@ -229,8 +227,14 @@ def test_an_adapter_is_put_on_its_model(folders, adapter, rgb, capfd):
         opened(folders["qwen2_5_vl"], **further) for further in ({}, {"adapter": adapter})
     )
     assert adapted.problem() is None
-    assert ask(adapted, rgb)[0] != ask(plain, rgb)[0]
+    said = ask(adapted, rgb)
+    assert said[0] != ask(plain, rgb)[0]
     assert capfd.readouterr().err == ""
+    model = plain._memory.take(plain.address)
+    with without_renaming_warnings():
+        peft = PeftModel.from_pretrained(model.model, adapter).merge_and_unload()
+    pieces = begun(replace(model, model=peft), rgb)
+    assert said[0] == text_of(pieces)
 
 
 @pytest.mark.parametrize(

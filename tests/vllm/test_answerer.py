@@ -1,0 +1,153 @@
+"""A vision-language model that a real engine serves, asked as any server is asked."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+import torch
+
+from napari_nunext.core.answers.answerer import AnswererAddress, AnswererFolder
+from napari_nunext.core.answers.budget import SentPicture
+from napari_nunext.core.geometry import Box
+from napari_nunext.models.answerers.answerer import AnswerSampling, Ended, Said
+from napari_nunext.models.answerers.chat import ChatAnswerer
+from napari_nunext.models.answerers.folder import FolderAnswerer, InMemory
+from napari_nunext.models.vllm.connection import SOCKET, VllmConnection
+from napari_nunext.serving.process.engine import EngineKeeper
+from tests.answering import small_answerer
+from tests.vllm.conftest import (
+    ENGINE,
+    ON_A_CPU,
+    OPTIONS,
+    wait_until_idle,
+    wait_until_it_answers,
+)
+
+MOST_IMAGE_TOKENS = 300
+CONTEXT = 1024
+
+
+@dataclass(frozen=True)
+class PlainLaunch:
+    """A model to serve as anybody would: nothing of it is ours."""
+
+    folder: Path
+
+    def arguments(self, socket_path):
+        where = [str(self.folder), "--served-model-name", "small", "--uds", str(socket_path)]
+        images = ["--limit-mm-per-prompt", json.dumps({"image": 1, "video": 0})]
+        return ["serve", *where, *images, f"--max-model-len={CONTEXT}", *OPTIONS]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A small Qwen2.5-VL whose processor leaves pictures of up to 300 tokens as they are."""
+    folder = small_answerer(tmp_path_factory.mktemp("answerer") / "small")
+    sizes = {"shortest_edge": 28**2, "longest_edge": MOST_IMAGE_TOKENS * 28**2}
+    for name in ("processor_config.json", "preprocessor_config.json"):
+        path = folder / name
+        data = json.loads(path.read_text("utf-8"))
+        data.get("image_processor", data)["size"] = sizes
+        path.write_text(json.dumps(data), "utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def url(folder):
+    """The engine's socket, once it answers."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ON_A_CPU.items():
+            patch.setenv(name, value)
+        with EngineKeeper(PlainLaunch(folder), Path(ENGINE)).running() as url:
+            wait_until_it_answers(url)
+            yield url
+
+
+@pytest.fixture
+def served(url):
+    """The engine's model, through the interface that all servers have."""
+    transport = httpx.AsyncHTTPTransport(uds=url.removeprefix(SOCKET))
+    address = AnswererAddress("vllm", "http://127.0.0.1/v1", "small")
+    with closing(ChatAnswerer(address, transport=transport)) as answerer:
+        yield answerer
+
+
+@pytest.fixture(scope="module")
+def here(folder):
+    """The same model in this process."""
+    return FolderAnswerer(AnswererFolder("small", folder), InMemory("float32"))
+
+
+def picture(seed, sent):
+    rng = np.random.default_rng(seed)
+    colours = rng.integers(0, 256, (sent.height_px // 28, sent.width_px // 28, 3))
+    return np.kron(colours, np.ones((28, 28, 1))).astype(np.uint8)
+
+
+def clear_picture(here, most):
+    """A picture on which the model is never undecided: the last bits of sums differ by engine."""
+    loaded = here._memory.take(here.address)
+    for seed in range(99):
+        rgb = picture(seed, SentPicture.of(Box(0, 0, 1000, 1000), 36))
+        inputs = loaded._read(rgb, "Which dominates?", "Think.")
+        made = loaded.model.generate(
+            **inputs, max_new_tokens=most, output_logits=True, return_dict_in_generate=True
+        )
+        best_two = torch.cat(made.logits).topk(2).values
+        if len(made.logits) == most and (best_two[:, 0] - best_two[:, 1]).min() > 0.01:
+            return rgb
+    return pytest.fail("no picture is clear to this model")
+
+
+def ask(answerer, rgb, most, cancelled=lambda: False):
+    sampling = AnswerSampling(max_tokens=most)
+    said = answerer.answer(rgb, "Which dominates?", "Think.", sampling, cancelled=cancelled)
+    *pieces, ended = [each for each in said if each is not None]
+    assert isinstance(ended, Ended)
+    return [piece.text for piece in pieces if isinstance(piece, Said)], ended
+
+
+def test_it_is_there(served):
+    assert served.problem() is None
+
+
+@pytest.mark.parametrize("budget", [1, 20, 64, 256])
+@pytest.mark.parametrize("sides", [(1000, 1000), (700, 90)])
+def test_the_engine_counts_the_tokens_that_we_count(served, here, sides, budget):
+    sent = SentPicture.of(Box(0, 0, *sides), budget)
+    rgb = picture(budget, sent)
+    theirs, ours = (ask(each, rgb, most=1)[1] for each in (served, here))
+    assert ours.image_tokens == sent.image_tokens
+    assert theirs.prompt_tokens == ours.prompt_tokens
+
+
+def test_an_answer_streams_and_is_the_one_that_the_folder_gives(served, here):
+    rgb = clear_picture(here, most=16)
+    pieces, ended = ask(served, rgb, most=16)
+    assert len(pieces) > 1
+    assert (ended.finish, ended.output_tokens) == ("length", 16)
+    said = "".join(ask(here, rgb, most=16)[0])
+    assert "".join(pieces) == said.rstrip("\ufffd")  # the engine keeps half a character to itself
+
+
+def test_stopping_frees_the_engine(served, url):
+    rgb = picture(3, SentPicture.of(Box(0, 0, 1000, 1000), 36))
+    heard = []
+    said = served.answer(
+        rgb,
+        "Which dominates?",
+        "Think.",
+        AnswerSampling(max_tokens=CONTEXT // 2),
+        cancelled=lambda: any(isinstance(each, Said) for each in heard),
+    )
+    for each in said:
+        heard.append(each)
+    assert heard[-1].finish == "cancelled"
+    with closing(VllmConnection(url)) as connection:
+        wait_until_idle(connection)
