@@ -45,7 +45,7 @@ class Session:
     The state of every image that was opened stays here, ahead of the disk by the writes that are
     under way: coming back to an image shows what was done, saved or not.
 
-    All but the model and `lasting` belongs to one project, and is begun anew when it is left.
+    All but the models and `lasting` belongs to one project, and is begun anew when it is left.
     """
 
     truth_changed = Signal()
@@ -57,6 +57,7 @@ class Session:
     def __init__(self, executor: Executor, on_main: OnMain, *, writer: Executor | None = None):
         self.model = ReviewModel()
         self.images = ImagesModel()
+        """Kept here, for the queue says where each image stands; `Opener` shows it."""
         self._make_background = partial(Background, executor, on_main, self.notify)
         self._writer_executor = writer
         self.lasting = self._make_background()

@@ -1,4 +1,4 @@
 """Which project and which image: opening, finding moved images, the scale, changing projects.
 
-Stands on `review.model` and the project. Nothing here searches or edits.
+Stands on the session and the project. Nothing here searches or edits.
 """
