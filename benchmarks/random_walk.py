@@ -54,7 +54,12 @@ def settle(app: App) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"The window did not come to rest; it says {find.run.phase}.")
         turn_loop()
-        busy = bool(images.loading) or find.run.busy or model.save.phase == "saving"
+        busy = (
+            bool(images.loading)
+            or find.run.busy
+            or app.controller.ask.model.status.busy
+            or model.save.phase == "saving"
+        )
         at_rest = 0 if busy or app.dock.canvas.is_putting_right else at_rest + 1
         if busy:
             time.sleep(0.001)  # for the threads that it waits for

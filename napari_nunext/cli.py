@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 
 from napari_nunext import __version__
 from napari_nunext.commands.export_arguments import add_export, export_command
-from napari_nunext.commands.serve import add_key, add_serve, key_command, serve_command
+from napari_nunext.commands.serve import (
+    add_answerers,
+    add_key,
+    add_serve,
+    key_command,
+    serve_command,
+)
 from napari_nunext.core.errors import InputError, NunextError
 from napari_nunext.core.process.options import BAD_INPUT, Parser, mpp, number, one_line, positive
 from napari_nunext.core.process.precision import PRECISION_HELP, PRECISIONS
@@ -57,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--project", type=Path, help="file in which the review is kept")
     _add_images(command)
     command.add_argument("--mpp", type=mpp, help="micrometres per pixel of the images")
+    add_answerers(command)
     command.set_defaults(command=_open)
 
     command = commands.add_parser("detect", help="find nuclei and write them as GeoJSON")
@@ -219,7 +226,9 @@ def _check_models(folders: Sequence[Path]) -> None:
 def _open(args: argparse.Namespace) -> int:
     from napari_nunext.commands.open import open_images
 
-    open_images(args.paths, args.project, args.mpp, image_folders=args.images)
+    open_images(
+        args.paths, args.project, args.mpp, image_folders=args.images, answerers=args.answerer
+    )
     return 0
 
 

@@ -34,6 +34,11 @@ def models_folder() -> Path:
     return user_folder() / "models"
 
 
+def answerers_file() -> Path:
+    """Which models of other servers the user's own model server is to ask."""
+    return user_folder() / "answerers.txt"
+
+
 def log_folder() -> Path:
     """Where logs are written."""
     home = os.environ.get(HOME_VARIABLE)

@@ -280,20 +280,14 @@ def _counted(asked: Asked, field: NucleusField) -> dict[str, Any]:
 def _asked_of_model(
     asked: Asked, client: Client, sha256: str, mpp: float, options: AskOptions
 ) -> dict[str, Any]:
-    question = asked.question
-    request = AskRequest.model_validate(
-        {
-            "image": sha256,
-            "mpp": mpp,
-            "answerer": options.answerer,
-            "region": None if asked.region is None else asked.region.as_tuple(),
-            "task": question.task,
-            "question": question.text,
-            "options": question.options,
-            "organ": question.organ,
-            "budget": options.budget,
-            "priority": "batch",
-        }
+    request = AskRequest.of(
+        asked.question,
+        image=sha256,
+        mpp=mpp,
+        answerer=options.answerer,
+        region=None if asked.region is None else asked.region.as_tuple(),
+        budget=options.budget,
+        priority="batch",
     )
     started: dict[str, Any] = {}
     for event in client.ask(request):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from napari_nunext.core.errors import InputError, NunextError
 from napari_nunext.core.process.collector import collector_at_rest
 from napari_nunext.places import is_project, models_folder
+from napari_nunext.serving.client.answerers import kept, merged
 from napari_nunext.serving.client.local_server import LocalServer
 
 if TYPE_CHECKING:
@@ -32,9 +33,12 @@ def open_images(
     mpp: float | None = None,
     *,
     image_folders: Sequence[Path] = (),
+    answerers: Sequence[str] = (),
     block: bool = True,
 ) -> App:
     """Open the window; parameters as those of `napari_nunext.ui.app.main`.
+
+    `answerers` can be asked in it, besides those that are kept.
 
     Raises
     ------
@@ -43,7 +47,8 @@ def open_images(
         go together.
     """
     _check(paths, project, image_folders)
-    server = LocalServer([models_folder()])
+    asked = merged([*kept(), *answerers])
+    server = LocalServer([models_folder()], answerers=asked)
     _start_ahead(server)
     try:
         with collector_at_rest():

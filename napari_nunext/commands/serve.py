@@ -14,9 +14,8 @@ from napari_nunext.core.process.options import port, positive
 from napari_nunext.core.process.precision import PRECISION_HELP, PRECISIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
-    from napari_nunext.core.answers.answerer import AnswererPlace
     from napari_nunext.core.process.vllm_address import VllmAddress
     from napari_nunext.serving.settings import ServerSettings
 
@@ -56,14 +55,7 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
         help="any other limit of docs/server.md; may be given several times",
     )
 
-    parser.add_argument(
-        "--answerer",
-        action="append",
-        default=[],
-        metavar="NAME=URL#MODEL|FOLDER",
-        help="a model of an OpenAI-compatible server, or in a folder, to be asked questions (see "
-        "docs/ask.md); a server's key is taken from NAPARI_NUNEXT_KEY_NAME; may be given again",
-    )
+    add_answerers(parser)
 
     vllm = parser.add_argument_group("a checkpoint that runs in vLLM (see docs/vllm.md)")
     vllm.add_argument("--vllm", type=Path, metavar="CHECKPOINT", help="start vLLM on it")
@@ -97,6 +89,18 @@ def _adapter(text: str) -> tuple[str, Path]:
     if not (name and equals and folder):
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=DIR")
     return name, Path(folder)
+
+
+def add_answerers(parser: argparse.ArgumentParser) -> None:
+    """Let a command be told whom to ask."""
+    parser.add_argument(
+        "--answerer",
+        action="append",
+        default=[],
+        metavar="NAME=URL#MODEL|FOLDER",
+        help="a model of an OpenAI-compatible server, or in a folder, to be asked questions (see "
+        "docs/ask.md); a server's key is taken from NAPARI_NUNEXT_KEY_NAME; may be given again",
+    )
 
 
 def add_key(parser: argparse.ArgumentParser) -> None:
@@ -190,6 +194,7 @@ def key_command(args: argparse.Namespace, tell: Callable[[str], None]) -> int:
 
 
 def _settings(args: argparse.Namespace) -> ServerSettings:
+    from napari_nunext.serving.client.answerers import answerers_of
     from napari_nunext.serving.settings import MIB, ServerSettings
 
     further = dict(_limit(text) for text in args.limit)
@@ -214,46 +219,9 @@ def _settings(args: argparse.Namespace) -> ServerSettings:
         token=token,
         keys_file=args.keys,
         precision=args.dtype,
-        answerers=answerers(args.answerer),
+        answerers=answerers_of(args.answerer),
         **further | {name: value for name, value in limits.items() if value is not None},
     )
-
-
-def answerers(texts: Sequence[str]) -> tuple[AnswererPlace, ...]:
-    """The answerers that a command line names: servers with their keys, folders that are there.
-
-    Raises
-    ------
-    InputError
-        If one cannot be used, or two have one name.
-    """
-    from napari_nunext.core.answers.answerer import parse_answerer
-
-    found = [parse_answerer(text) for text in texts]
-    if len({place.name for place in found}) < len(found):
-        raise InputError("Two answerers have one name. Give each its own.")
-    return tuple(_at_hand(place) for place in found)
-
-
-def _at_hand(place: AnswererPlace) -> AnswererPlace:
-    from napari_nunext.core.answers.answerer import AnswererAddress
-
-    if isinstance(place, AnswererAddress):
-        return replace(place, key=os.environ.get(place.key_variable) or None)
-    return replace(
-        place, folder=_folder(place.folder), adapter=place.adapter and _folder(place.adapter)
-    )
-
-
-def _folder(path: Path) -> Path:
-    """A folder of an answerer, wherever this process and its children go."""
-    folder = path.expanduser().resolve()
-    if not folder.is_dir():
-        raise InputError(
-            f"There is no folder {path} for an answerer. Correct its path; an address of a server "
-            "begins with http:// or https://."
-        )
-    return folder
 
 
 def _limit(text: str) -> tuple[str, float]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_nunext.review.asking.asker import Asker
 from napari_nunext.review.correcting.categories import CategoryEditor
 from napari_nunext.review.correcting.deciding import Decider
 from napari_nunext.review.correcting.nuclei import Corrector
@@ -70,6 +71,8 @@ class ReviewController:
         Runs the writes to the project; a thread of its own by default.
     make_trainer : callable, optional
         Makes what runs a training.
+    ratings : bool
+        Whether answers to questions can be rated.
 
     Attributes
     ----------
@@ -103,6 +106,8 @@ class ReviewController:
         Outlines that a person draws.
     decide : Decider
         Accepting and reopening.
+    ask : Asker
+        Questions, answers, and what people say of these.
     learn : Improver
         Training, and the new model.
     export : Exporter
@@ -122,6 +127,7 @@ class ReviewController:
         mpp: float | None = None,
         writer_executor: Executor | None = None,
         make_trainer: Callable[[], Trainer] = Trainer,
+        ratings: bool = True,
     ) -> None:
         self._server = server
         session = self.session = Session(executor, on_main, writer=writer_executor)
@@ -134,6 +140,7 @@ class ReviewController:
         self.categories = CategoryEditor(session, view, self.correct)
         self.hand = Hand(session, view)
         self.outline = Outliner(session, server, self.hand, find, view)
+        self.ask = Asker(session, server, self.find, self.view, ratings=ratings)
         self.export = Exporter(session)
         self.learn = Improver(session, self.find, self.export, models_dir, make_trainer)
         self.images = Opener(
@@ -155,10 +162,11 @@ class ReviewController:
             self.locate,
             self.find,
             self.learn,
+            self.ask,
             open_project,
         )
         # After the parts: what they hear of their models then finds nothing that waits.
-        for shown in (view, find, self.learn.model, self.imports.model):
+        for shown in (view, find, self.ask.model, self.learn.model, self.imports.model):
             session.left.connect(shown.forget_project)
         self.correct.corrected.connect(self.outline.follow)
         self.images.shown.connect(self.scale.mention)
@@ -178,6 +186,7 @@ class ReviewController:
             return True
         self._closed = True
         self.find.pause()
+        self.ask.close()
         self.learn.stop()
         self.open.close()
         saved = self.session.writer.close(timeout_s)

@@ -99,6 +99,11 @@ class Session:
             raise NoProjectError("There is no project before an image is open.")
         return self._project
 
+    @property
+    def of_project(self) -> tuple[Event, ...]:
+        """The events about the project as a whole, in the journal's order."""
+        return self._of_project
+
     def set_project(self, project: Project) -> None:
         """Take the project and its categories."""
         self._project = project
@@ -285,7 +290,7 @@ class Session:
             return
         listed = {category.name for category in self.book.categories}
         unlisted = [c for c in self.model.categories if c.name not in listed]
-        if unlisted and new[0].kind != "set_categories":
+        if unlisted and new[0].is_edit and new[0].kind != "set_categories":
             # What was shown because it is in use, or by default, is what the gesture changes.
             new = [events.learn_categories(unlisted), *new]
         stamped = self.project.stamp(new)

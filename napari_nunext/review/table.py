@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nunext.core.nuclei import points_of
-from napari_nunext.core.shapes.mask_column import box_of
+from napari_nunext.core.predictions import Predictions
+from napari_nunext.core.shapes.mask_column import MaskColumn, box_of
 from napari_nunext.core.uids import as_uids, as_uuids
 from napari_nunext.store.state.nucleus_map import NucleusMap
 
@@ -200,6 +201,19 @@ class NucleusTable:
         place = np.where(stands, np.cumsum(stands) - 1, -1)
         touched = [row for row, nucleus in self.of.changed.items() if nucleus is not None]
         return np.flatnonzero(stands), place, place[touched]
+
+    def standing(self) -> Predictions:
+        """The nuclei that count, without masks; of the categories, those that they have."""
+        rows = np.flatnonzero(~self.rejected)
+        used, category = np.unique(self.category[rows], return_inverse=True)
+        return Predictions(
+            uids=self.uids[rows],
+            points_xy=self.points_xy[rows],
+            category=category.astype(np.uint16),
+            names=tuple(self.names[place] for place in used.tolist()),
+            confidence=self.confidence[rows],
+            masks=MaskColumn.without_any(len(rows)),
+        )
 
     # Nuclei
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from napari_nunext.core.errors import NunextError
 from napari_nunext.core.process.precision import PRECISIONS
 from napari_nunext.models.catalog import Catalog
+from napari_nunext.serving.client.answerers import answerers_of
 from napari_nunext.serving.client.local_server import FILES_KEY_VARIABLE, TOKEN_VARIABLE
 from napari_nunext.serving.process.logs import start_logging
 from napari_nunext.serving.process.serve import serve
@@ -40,6 +41,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m napari_nunext.serving")
     parser.add_argument("--models", type=Path, action="append", default=[])
     parser.add_argument("--dtype", choices=PRECISIONS, default="auto")
+    parser.add_argument("--answerer", action="append", default=[])
     parser.add_argument("--listen-fd", type=int)
     parser.add_argument("--log-json", action="store_true")
     args = parser.parse_args()
@@ -55,7 +57,12 @@ def main() -> int:
         if args.listen_fd is None:
             token = os.environ.pop(TOKEN_VARIABLE, None)
             files_key = os.environ.pop(FILES_KEY_VARIABLE, "")
-            settings = ServerSettings(token=token, files_key=files_key, precision=args.dtype)
+            settings = ServerSettings(
+                token=token,
+                files_key=files_key,
+                precision=args.dtype,
+                answerers=answerers_of(args.answerer),
+            )
             listening = None
         else:
             settings = ServerSettings.from_json(_first_line())

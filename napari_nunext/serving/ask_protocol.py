@@ -8,7 +8,7 @@ so far by `napari_nunext.core.answers.reply.parse_reply`, as the server does.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Field, TypeAdapter
 
@@ -24,6 +24,9 @@ from napari_nunext.serving.protocol import (
     Number,
     Sentence,
 )
+
+if TYPE_CHECKING:
+    from napari_nunext.core.answers.prompts import Question
 
 BoxXY: TypeAlias = tuple[Number, Number, Number, Number]
 """x0, y0, x1, y1, level-0 px."""
@@ -76,6 +79,19 @@ class AskRequest(JobRequest):
     """Of the first sample; the next ones count up."""
     max_tokens: Annotated[int, Field(ge=1, le=8192)] = 1024
     priority: Literal["interactive", "batch"] = "interactive"
+
+    @classmethod
+    def of(cls, question: Question, **further: Any) -> Self:
+        """A question with all else that it takes; raises pydantic's error where that is wrong."""
+        return cls.model_validate(
+            {
+                "task": question.task,
+                "question": question.text,
+                "options": question.options,
+                "organ": question.organ,
+                **further,
+            }
+        )
 
 
 class AskStarted(Event):

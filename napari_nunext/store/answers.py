@@ -15,7 +15,7 @@ from napari_nunext.core.answers.boxes import CONVENTIONS, AnswerBox
 from napari_nunext.core.answers.prompts import Question
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import Box, as_points_xy, check_mpp
-from napari_nunext.core.uids import Uids, as_uids
+from napari_nunext.core.uids import Uids, as_uids, as_uuids
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -156,6 +156,10 @@ class Evidence:
     def __len__(self) -> int:
         return len(self.uids)
 
+    def uuids(self) -> list[UUID]:
+        """The nuclei's identities."""
+        return as_uuids(self.uids)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
@@ -219,5 +223,7 @@ class Answer:
         UUID(self.answer_id)
 
     def stamped(self, annotator: str, at_utc: datetime) -> Answer:
-        """The same with who and when."""
+        """The same with who and when; what is stamped already stays."""
+        if self.asked_utc is not None and self.annotator == annotator:
+            return self
         return replace(self, annotator=annotator, asked_utc=at_utc)

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QDockWidget
 
 from napari_nunext.places import models_folder
 from napari_nunext.review.controller import ReviewController
+from napari_nunext.serving.client import answerers
 from napari_nunext.serving.client.leases import SharedServers
 from napari_nunext.serving.client.local_server import LocalServer
 from napari_nunext.ui.bridge import MainThread
@@ -29,7 +30,11 @@ if TYPE_CHECKING:
 MENU_NAME = "NuNext (NuNext)"
 """What napari calls the dock that its Plugins menu opens: the name under which it finds it."""
 
-_servers = SharedServers(lambda precision: LocalServer([models_folder()], precision=precision))
+_servers = SharedServers(
+    lambda precision: LocalServer(
+        [models_folder()], precision=precision, answerers=answerers.kept()
+    )
+)
 _docks: list[NunextDock] = []
 
 
@@ -99,6 +104,7 @@ def _new_dock(
         models_dir=models_folder(),
         default_mpp=settings.default_mpp,
         mpp=mpp,
+        ratings=settings.ratings,
     )
     return NunextDock(viewer, controller, bridge)
 

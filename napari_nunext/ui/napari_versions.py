@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QWidget
 if TYPE_CHECKING:
     from napari.layers import Labels, Layer
     from napari.viewer import Viewer
+    from numpy.typing import NDArray
 
 MARGIN = 0.05
 """Part of the canvas that stays free around what is fitted into it, as napari has it."""
@@ -35,6 +36,15 @@ def fit_view(viewer: Viewer, layer: Layer) -> None:
     camera = camera_of(viewer)
     camera.center = tuple((low_rc + high_rc) / 2)
     camera.zoom = (1 - MARGIN) * float(np.min(viewer.canvas.viewbox_size(viewer.layers) / size_rc))
+
+
+def view_size_of(viewer: Viewer) -> NDArray[np.float64]:
+    """Height and width of what is in view, in the unit of the layers."""
+    if hasattr(viewer, "canvas"):
+        size = viewer.canvas.viewbox_size(viewer.layers)
+    else:
+        size = viewer._canvas_size
+    return np.asarray(size, dtype=np.float64) / camera_of(viewer).zoom
 
 
 def show_scale_bar(viewer: Viewer) -> None:

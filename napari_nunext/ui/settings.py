@@ -25,6 +25,8 @@ class Settings:
     server_token: str = ""
     precision: Precision = "auto"
     """Arithmetic of our own server's detectors."""
+    ratings: bool = True
+    """Whether answers to questions can be rated."""
 
 
 def read_settings() -> Settings:
@@ -40,6 +42,7 @@ def read_settings() -> Settings:
         server_url=known.server.url.strip(),
         server_token=known.server.token.strip(),
         precision=known.server.dtype,
+        ratings=known.review.ratings,
     )
 
 

@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nunext import __version__
+from napari_nunext.core.answers.budget import SentPicture
+from napari_nunext.core.answers.prompts import SYSTEM, Question
+from napari_nunext.core.answers.reading import read_answer
 from napari_nunext.core.errors import ServerUnavailableError
+from napari_nunext.core.geometry import Box
 from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.review.controller import ReviewController
-from napari_nunext.serving import protocol
+from napari_nunext.serving import ask_protocol, protocol
 from napari_nunext.store import Project
 
 if TYPE_CHECKING:
@@ -119,6 +123,73 @@ def square(x: float, y: float, side_px: int = 8) -> Mask:
     return Mask.from_array(np.ones((side_px, side_px), dtype=bool), int(x) - half, int(y) - half)
 
 
+SAID = "<think>pale</think><answer>yes [[2, 4, 30, 40]]</answer>"
+
+
+def answerer_info(name: str = "vlm", **changes: Any) -> ask_protocol.AnswererInfo:
+    fields: dict[str, Any] = {
+        "id": name,
+        "model": f"{name}:7b",
+        "host": "127.0.0.1",
+        "local": True,
+        "may_train": False,
+        "boxes": "pixels",
+        "thought": "tags",
+        "patch_px": 28,
+    }
+    return ask_protocol.AnswererInfo(**(fields | changes))
+
+
+def ask_started(
+    request: ask_protocol.AskRequest, info: ask_protocol.AnswererInfo
+) -> ask_protocol.AskStarted:
+    sent = _sent(request, info)
+    return ask_protocol.AskStarted(
+        run=request.run or "",
+        answerer=info,
+        prompt=_question(request).prompt,
+        system=SYSTEM,
+        region=sent.region.as_tuple(),
+        sent_px=(sent.width_px, sent.height_px),
+        image_tokens=sent.image_tokens,
+        region_tokens=sent.image_tokens,
+    )
+
+
+def answered(
+    said: str,
+    request: ask_protocol.AskRequest,
+    info: ask_protocol.AnswererInfo,
+    finish: str = "stop",
+) -> ask_protocol.Answered:
+    read = read_answer(said, _sent(request, info), options=request.options, boxes=info.boxes)
+    return ask_protocol.Answered(
+        sample=0,
+        raw=said,
+        reasoning="",
+        think=read.reply.think,
+        answer=read.reply.answer,
+        failure=read.reply.failure.reason if read.reply.failure else None,
+        choice=read.choice,
+        boxes=[
+            ask_protocol.AnswerBoxOut(box=b.box.as_tuple(), label=b.label) for b in read.boxes.boxes
+        ],
+        boxes_left_out=dict(read.boxes.left_out),
+        finish=finish,
+        prompt_tokens=20,
+        output_tokens=5,
+        notes=[],
+    )
+
+
+def _sent(request: ask_protocol.AskRequest, info: ask_protocol.AnswererInfo) -> SentPicture:
+    return SentPicture.of(Box.from_sequence(request.region), request.budget, info.patch_px)
+
+
+def _question(request: ask_protocol.AskRequest) -> Question:
+    return Question(request.task, request.question, request.options, request.organ)
+
+
 class FakeClient:
     """Streams `script`; an exception in it is raised where it stands, a text is a wait's.
 
@@ -126,10 +197,14 @@ class FakeClient:
     """
 
     def __init__(self) -> None:
+        self.url = "http://127.0.0.1:8123"
         self.script: Sequence[Any] = ()
         self.requests: list[protocol.DetectRequest] = []
         self.segmented: list[protocol.SegmentRequest] = []
         self.outline: Callable[[list[protocol.PromptPoint]], Mask | None] = lambda clicks: None
+        self.answering = [answerer_info(), answerer_info("other", host="far.example", local=False)]
+        self.says: Sequence[Any] = (SAID,)
+        self.asked: list[ask_protocol.AskRequest] = []
         self.images: list[str | None] = []
         self.cancelled: list[str] = []
         self.down = False
@@ -160,6 +235,41 @@ class FakeClient:
 
     def close(self) -> None:
         pass
+
+    def stop_asking(self) -> None:
+        """Cancel the answer that is being written, as the server would."""
+        self.cancelled.append(self.asked[-1].run or "")
+
+    def answerers(self) -> list[ask_protocol.AnswererInfo]:
+        self._answer()
+        return self.answering
+
+    def ask(
+        self, request: ask_protocol.AskRequest, *, patience: Patience | None = None
+    ) -> Iterator[Any]:
+        """Stream `says`: pieces of text; functions are called, errors raised, an event ends it."""
+        self._answer()
+        self.asked.append(request)
+        info = next(each for each in self.answering if each.id == request.answerer)
+        yield ask_started(request, info)
+        said = ""
+        for piece in self.says:
+            if callable(piece):
+                piece()
+            elif isinstance(piece, Exception):
+                raise piece
+            elif isinstance(piece, str):
+                said += piece
+                yield ask_protocol.AskText(sample=0, part="text", text=piece)
+            else:
+                yield piece
+                return
+            if request.run in self.cancelled:
+                yield answered(said, request, info, "cancelled")
+                yield ask_protocol.AskDone(answers=1, finish="cancelled")
+                return
+        yield answered(said, request, info)
+        yield ask_protocol.AskDone(answers=1, finish="complete")
 
     def detect(
         self, request: protocol.DetectRequest, *, patience: Patience | None = None
@@ -201,6 +311,7 @@ class FakeServer:
     def __init__(self) -> None:
         self.fake = FakeClient()
         self.restarts = 0
+        self.answerers: tuple[str, ...] = ()
         self.stopped = False
 
     def client(self) -> FakeClient:
@@ -209,6 +320,10 @@ class FakeServer:
     def restart(self) -> None:
         self.restarts += 1
         self.fake.down = False
+
+    def take_answerers(self, texts: Sequence[str]) -> None:
+        self.answerers = tuple(texts)
+        self.restart()
 
     def stop(self) -> None:
         self.stopped = True
@@ -220,12 +335,13 @@ def review_on(
     executor: Executor | None = None,
     *,
     on_main: Callable[[Callable[[], None]], None] = at_once,
+    annotator: str = "ab",
     **options: Any,
 ) -> ReviewController:
     """A controller on a project in a folder; without an executor it does everything at once."""
     options = {"writer_executor": InlineExecutor()} | options
     return ReviewController(
-        lambda path: Project.open(path, annotator="ab"),
+        lambda path: Project.open(path, annotator=annotator),
         lambda paths: folder / "review.nunext",
         server,
         executor or InlineExecutor(),

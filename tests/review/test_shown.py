@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from napari_nunext.review.controller import ReviewController
 
 OF_WINDOW = {
+    "ask": {"answerers", "looking", "problem", "answerer", "budget", "where", "ratings"},
     "find": {"server", "models", "model_id", "tissue"},
     "view": {
         "tool",
@@ -28,7 +29,7 @@ def test_what_a_part_shows_is_forgotten_with_the_project_unless_it_is_of_the_win
     opened: ReviewController,
 ) -> None:
     models = {name: part.model for name, part in vars(opened).items() if hasattr(part, "model")}
-    assert {"find", "view", "learn", "images", "imports", "session"} <= models.keys()
+    assert {"find", "view", "ask", "learn", "images", "imports", "session"} <= models.keys()
     of_project = object()
     shown = {
         (name, field.name)

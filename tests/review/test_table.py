@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -36,6 +37,10 @@ def assert_same(model: ReviewModel) -> None:
         if mask is not None:
             assert box[:2] == [mask.x0_px, mask.y0_px]
             assert (box[2] - box[0], box[3] - box[1]) == (mask.width_px, mask.height_px)
+    counted = [n.nucleus for n in nuclei if n.status != "rejected"]
+    standing = table.standing()
+    assert [replace(n, mask=None) for n in counted] == list(standing)
+    assert set(standing.names) == {n.category for n in counted}
     some = nuclei[::3]
     assert table.nuclei_at(table.rows_of([n.uid for n in some])) == some
 

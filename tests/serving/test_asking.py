@@ -8,12 +8,12 @@ import httpx
 import numpy as np
 import pytest
 
-from napari_nunext.commands.serve import answerers
 from napari_nunext.core.answers.answerer import AnswererAddress
 from napari_nunext.core.answers.prompts import SYSTEM
 from napari_nunext.core.errors import InputError, RequestRejectedError
 from napari_nunext.images.tile import tile_of_rgb
 from napari_nunext.serving.ask_protocol import Answered, AskDone, AskRequest, AskStarted, AskText
+from napari_nunext.serving.client.answerers import answerers_of
 from napari_nunext.serving.protocol import DetectRequest, Done, Failed
 from napari_nunext.serving.settings import ServerSettings
 from tests.answering import EXACT, MODEL, chat_server, deltas
@@ -271,19 +271,19 @@ def test_a_server_without_answerers_says_how_to_have_one(server, image):
 
 def test_the_command_line_gives_each_answerer_its_own_key(monkeypatch):
     monkeypatch.setenv("NAPARI_NUNEXT_KEY_FAR", KEY)
-    near, far = answerers(["near=http://127.0.0.1:1/v1#m", "far=https://h/v1#m,may_train"])
+    near, far = answerers_of(["near=http://127.0.0.1:1/v1#m", "far=https://h/v1#m,may_train"])
     assert (near.key, far.key) == (None, KEY)
     with pytest.raises(InputError, match="one name"):
-        answerers(["a=http://h/v1#m", "a=http://h/v1#n"])
+        answerers_of(["a=http://h/v1#m", "a=http://h/v1#n"])
 
 
 def test_the_command_line_finds_folders_wherever_the_server_starts(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "vlm").mkdir()
-    (place,) = answerers(["near=vlm,adapter=vlm"])
+    (place,) = answerers_of(["near=vlm,adapter=vlm"])
     assert (place.folder, place.adapter) == (tmp_path / "vlm", tmp_path / "vlm")
     with pytest.raises(InputError, match=r"no folder 127\.0.* for an answerer.*http://"):
-        answerers(["far=127.0.0.1:1/v1#m"])
+        answerers_of(["far=127.0.0.1:1/v1#m"])
 
 
 def test_settings_bring_answerers_to_another_process_and_show_no_key():

@@ -89,6 +89,16 @@ def test_a_server_that_dies_in_the_middle_leaves_what_it_found_and_can_be_starte
         assert last.points == 4
 
 
+def test_answerers_are_given_where_it_is_started_and_others_by_starting_it_again():
+    first, second = (f"{name}=http://127.0.0.1:1/v1#m" for name in "ab")
+    with LocalServer(answerers=[first]) as server:
+        pid = server.pid
+        assert [each.id for each in server.client().answerers()] == ["a"]
+        server.take_answerers([first, second])
+        assert [each.id for each in server.client().answerers()] == ["a", "b"]
+        assert server.pid != pid
+
+
 def test_restart_gives_another_process_with_the_same_token():
     with LocalServer() as server:
         pid, token = server.pid, server.token

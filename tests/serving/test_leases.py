@@ -19,6 +19,7 @@ class Fake:
 
     def __init__(self, precision: str = "auto") -> None:
         self.precision = precision
+        self.answerers: tuple[str, ...] = ()
         self.closed = threading.Event()
 
     def client(self) -> str:
@@ -26,6 +27,9 @@ class Fake:
 
     def restart(self) -> None:
         pass
+
+    def take_answerers(self, texts: tuple[str, ...]) -> None:
+        self.answerers = texts
 
     def close(self) -> None:
         self.closed.set()
@@ -65,8 +69,10 @@ def test_a_server_that_computes_in_another_arithmetic_than_was_chosen_ends():
     made = []
     servers = SharedServers(lambda precision: made.append(Fake(precision)) or made[-1])
     ahead = Fake()
+    ahead.answerers = ("a=http://127.0.0.1:1/v1#m",)
     lease = servers.lease(ahead, precision="float32")
     assert ahead.closed.wait(PATIENCE_S)
+    assert made[0].answerers == ahead.answerers
     assert [server.precision for server in made] == ["float32"]
     lease.stop()
     assert made[0].closed.is_set()

@@ -20,8 +20,14 @@ from napari.layers import Image, Layer, Points
 from napari.layers import _layer_actions as tools
 from napari.layers.utils._link_layers import layer_is_linked
 
+from napari_nunext.core.answers.boxes import AnswerBox
+from napari_nunext.core.answers.opinions import MOST_STARS, PREFERRED
+from napari_nunext.core.answers.prompts import Question
+from napari_nunext.core.geometry import Box
 from napari_nunext.core.nuclei import points_of
+from napari_nunext.review.shown.ask import Way
 from napari_nunext.store import Project
+from napari_nunext.store.kinds.answers import Opinion, opinions, preferences
 from napari_nunext.ui.canvas.layers import is_placed, to_napari
 from napari_nunext.ui.canvas.outlines_layer import OutlinesLayer
 from napari_nunext.ui.canvas.points_layer import MODES
@@ -197,6 +203,7 @@ class Walker:
             yield f"the tool is {view.tool}, the mode {nuclei.mode}"
         yield from self._nuclei_seen(nuclei)
         yield from self._outlines_seen()
+        yield from self._answers_seen()
 
     def _outlines_seen(self) -> Iterator[str]:
         """What is painted, an outline that is being drawn included."""
@@ -205,6 +212,35 @@ class Walker:
         fresh = OutlinesLayer(model, view, field_).layer.data
         if not np.array_equal(fresh > 0, self.canvas.outlines.layer.data > 0):
             yield "outlines are not those of the nuclei"
+
+    def _answers_seen(self) -> Iterator[str]:
+        """Answers about the open image, as they are listed, shown and compared."""
+        ask, state = self.controller.ask, self.controller.model.state
+        shown, sha256 = ask.model, self.controller.images.model.open_field.entry.sha256
+        about = [a for a in ask.book.every if a.image_sha256 == sha256]
+        pair = [] if shown.pair is None else [shown.pair.left, shown.pair.right]
+        hidden = {each.id for each in pair if each.hides_name}
+        listed = [a for a in reversed(about) if a.answer_id not in hidden]
+        if [each.answer for each in shown.answers] != listed:
+            yield "other answers are listed than there are"
+        chosen = [] if shown.selected is None else [shown.selected]
+        for each in (*shown.answers, *pair, *chosen):
+            said = opinions(state).get(each.id, {}).get(self.annotator, Opinion())
+            if each.answer not in about or each.mine != said:
+                yield "an answer is not shown as it was judged"
+        if shown.pair is not None:
+            ids = shown.pair.left.id, shown.pair.right.id
+            vote = preferences(state).get(tuple(sorted(ids)), {}).get(self.annotator)
+            if (vote is None) != (shown.pair.preferred is None):
+                yield "a vote is not shown"
+        wanted = () if shown.selected is None else shown.selected.boxes
+        if shown.boxes != wanted:
+            yield "boxes are not those of the answer"
+
+    @property
+    def annotator(self) -> str:
+        """Who is at work."""
+        return self.controller.session.project.annotator
 
     def note_drawing(self, name: str) -> None:
         """Look while an outline is drawn, before the window comes to rest."""
@@ -244,6 +280,8 @@ class Walker:
                 for sha256, state in self._states().items():
                     if copy.state(sha256) != state:
                         yield f"the copy holds another state of {sha256[:8]}"
+                if copy.answers() != self.controller.ask.book.every:
+                    yield "the copy holds other answers"
 
     # For the steps
 
@@ -477,6 +515,68 @@ def _region(w: Walker) -> None:
     )
 
 
+def _ask(w: Walker) -> None:
+    """Ask Counts, a model, or two; sometimes stop, or go to another image meanwhile."""
+    ask, question = w.controller.ask, Question("question", "How many nuclei are there?")
+    ask.answerers.look_once()
+    ask.choose_where(w.any_of(["view", "region", "field"]))
+    meanwhile = w.any_of([lambda: None, w.server.fake.stop_asking])
+    w.server.fake.says = ["<answer>[[1, 2, 20, 30], [4, 4, 9, 9]]", meanwhile, "</answer>"]
+    w.any_of(
+        [
+            lambda: ask.ask(question, Way()),
+            lambda: ask.ask(question, Way("vlm")),
+            lambda: ask.ask_two(question, Way(), Way("vlm", 64)),
+        ]
+    )()
+    w.any_of([lambda: None, ask.stop, w.controller.images.next])()
+
+
+def _select_answer(w: Walker) -> None:
+    ask = w.controller.ask
+    pair = [] if ask.model.pair is None else [ask.model.pair.left, ask.model.pair.right]
+    w.any_of(
+        [
+            *(lambda s=s: ask.book.select(s.id) for s in (*ask.model.answers, *pair)),
+            lambda: ask.book.select(""),
+            lambda: ask.book.look_at_box(0),
+            lambda: ask.book.look_at_nucleus(0),
+            ask.book.select_nuclei,
+        ]
+    )()
+
+
+def _judge(w: Walker) -> None:
+    """Rate, correct, or take back what was said of the selected answer."""
+    judge, boxes = w.controller.ask.judge, list(w.controller.ask.model.boxes)
+    x, y = w.place()
+    w.any_of(
+        [
+            lambda: judge.rate(int(w.rng.integers(1, 6))),
+            lambda: judge.tag(w.any_of(list(MOST_STARS))),
+            lambda: judge.comment(w.any_of(["", "where?"])),
+            lambda: judge.correct_text(w.any_of(["7", "none"])),
+            lambda: judge.correct_boxes([*boxes, AnswerBox(Box(x, y, x + 9, y + 7))]),
+            lambda: judge.correct_boxes(boxes[1:]),
+            lambda: judge.correct_boxes(None),
+            judge.take_back,
+        ]
+    )()
+
+
+def _compare(w: Walker) -> None:
+    ask = w.controller.ask
+    listed = ask.model.answers
+    w.any_of(
+        [
+            lambda: ask.compare.judge(w.any_of(list(PREFERRED))),
+            lambda: ask.compare.judge(w.any_of(list(PREFERRED))),
+            lambda: ask.compare.side_by_side(listed[0].id, listed[-1].id) if listed else None,
+            ask.compare.close,
+        ]
+    )()
+
+
 # napari's own tools
 
 
@@ -648,15 +748,20 @@ OUR_GESTURES: list[Callable[[Walker], None]] = [
     _accept,
     _add,
     _add,
+    _ask,
+    _ask,
     _brush,
     _brush,
     _categories,
+    _compare,
     _delete,
     _find,
     _find_half,
     _flag,
     _go_on,
     _hide_category,
+    _judge,
+    _judge,
     _move,
     _outline,
     _polygon,
@@ -664,6 +769,7 @@ OUR_GESTURES: list[Callable[[Walker], None]] = [
     _region,
     _relabel,
     _scale,
+    _select_answer,
     _step_on,
     _sure_above,
     _ticks,

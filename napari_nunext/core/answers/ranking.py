@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy
 
 from napari_nunext.core.answers.enough import FEWEST, NotEnough
+from napari_nunext.core.answers.opinions import PREFERRED
 from napari_nunext.core.bootstrap import LEVEL, RESAMPLES, SEED, interval_of
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.sentences import counted
@@ -20,9 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from napari_nunext.core.answers.opinions import Preferred
     from napari_nunext.core.bootstrap import Interval
-
-Preferred: TypeAlias = Literal["left", "right", "tie", "both_bad"]
 
 RIDGE = 0.01
 """Weight of the squared strengths: keeps them finite where one side won every vote."""
@@ -47,10 +47,9 @@ class Vote:
     annotator: str
 
     def __post_init__(self) -> None:
-        if self.preferred not in get_args(Preferred):
+        if self.preferred not in PREFERRED:
             raise InputError(
-                f"A vote prefers {self.preferred!r}; expected one of "
-                f"{', '.join(get_args(Preferred))}."
+                f"A vote prefers {self.preferred!r}; expected one of {', '.join(PREFERRED)}."
             )
 
 
@@ -108,13 +107,14 @@ def rank(votes: Iterable[Vote]) -> Ranking | NotEnough:
     """Rank by blind votes alone.
 
     A tie is half a vote for each. Votes between two answers of one name say nothing of others, and
-    are left out. Intervals are percentile bootstrap: votes are drawn with replacement.
+    are left out; so are those in which a person did not say. Intervals are percentile bootstrap:
+    votes are drawn with replacement.
 
     Each two that were compared have one vote more each way that nobody cast, and these are drawn
     along (ours, after Laplace's rule of succession). Without them a side that won 20 of 20 votes
     would have won every drawing, and its interval no width.
     """
-    every = [vote for vote in votes if vote.left != vote.right]
+    every = [v for v in votes if v.left != v.right and v.preferred != "skipped"]
     blind = [vote for vote in every if vote.blind]
     cast = [vote for vote in blind if vote.preferred != "both_bad"]
     if len(cast) < FEWEST:

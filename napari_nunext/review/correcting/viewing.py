@@ -77,9 +77,10 @@ class View:
         """Confidence from which a nucleus counts as sure."""
         self.model.sure_above = confidence
 
-    def look_from(self, x_px: float, y_px: float) -> None:
-        """The place that is in the middle of the canvas now, level-0 px."""
-        self.model.view_xy = x_px, y_px
+    def look_from(self, shown: Box) -> None:
+        """What the canvas shows now, level-0 px, beyond the image too."""
+        self.model.view_xy = (shown.x0 + shown.x1) / 2, (shown.y0 + shown.y1) / 2
+        self.model.view_box = shown
 
     def set_region(self, region: Box | None) -> None:
         """The region that is drawn, level-0 px; None for none."""

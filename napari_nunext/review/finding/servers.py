@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from napari_nunext.core.errors import InputError
 from napari_nunext.serving.client.client import Client
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class ModelServer(Protocol):
@@ -19,6 +23,15 @@ class ModelServer(Protocol):
 
     def restart(self) -> None:
         """Start again after a failure."""
+        ...
+
+    @property
+    def answerers(self) -> tuple[str, ...]:
+        """Models of other servers that it was given to ask, as its command line takes them."""
+        ...
+
+    def take_answerers(self, texts: Sequence[str]) -> None:
+        """Have it ask these, and start it again; `InputError` where it is not ours to start."""
         ...
 
     def stop(self) -> None:
@@ -38,6 +51,18 @@ class SharedServer:
 
     def restart(self) -> None:
         """Nothing: it is not ours to start."""
+
+    @property
+    def answerers(self) -> tuple[str, ...]:
+        """None that were given here."""
+        return ()
+
+    def take_answerers(self, texts: Sequence[str]) -> None:
+        """Refuse: whoever starts it gives it its answerers."""
+        raise InputError(
+            f"The model server at {self._client.url} is shared: its answerers are given where it "
+            "is started, with napari-nunext serve --answerer NAME=URL#MODEL."
+        )
 
     def stop(self) -> None:
         """Close the connection."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from napari_nunext.review.asking.asker import Asker
     from napari_nunext.review.finding.finding import Finder
     from napari_nunext.review.learning.improving import Improver
     from napari_nunext.review.opening.locating import Locator
@@ -49,7 +50,7 @@ class Switcher:
         Takes the files of nuclei.
     locator : Locator
         Says what became of a project's images.
-    finder, improver
+    finder, improver, asker
         What may be running for the present project.
     open_project : callable
         Opens a project by its file; called in the background.
@@ -63,6 +64,7 @@ class Switcher:
         locator: Locator,
         finder: Finder,
         improver: Improver,
+        asker: Asker,
         open_project: Callable[[Path], Project],
     ) -> None:
         self._session = session
@@ -73,6 +75,7 @@ class Switcher:
         self._locator = locator
         self._finder = finder
         self._improver = improver
+        self._asker = asker
         self._open_project = open_project
         self._lock = threading.Lock()
         self._arriving: Project | None = None
@@ -174,6 +177,7 @@ class Switcher:
             return
         self._finder.pause()
         self._improver.stop()
+        self._asker.stop()
         self._is_under_way = True
         self._images.loading = name
         self._session.notify(Notice(f"Opening {name}\N{HORIZONTAL ELLIPSIS}"))
@@ -194,7 +198,9 @@ class Switcher:
             return "A search and a training are running."
         if run.busy:
             return f"The search of {'' if run.image is None else run.image.name} is still running."
-        return "A training is running." if training.busy else ""
+        if training.busy:
+            return "A training is running."
+        return "An answer is being written." if self._asker.model.status.busy else ""
 
     def _prepare(self, path: Path, images: Sequence[Path], folders: Sequence[Path]) -> Arrival:
         """Open it, in a background thread, and find its images."""

@@ -40,6 +40,8 @@ class ViewModel:
     selected: frozenset[UUID] = frozenset()
     view_xy: tuple[float, float] | None = None
     """The place in the middle of the canvas, level-0 px; None where there is no canvas."""
+    view_box: Box | None = None
+    """What the canvas shows, level-0 px, beyond the image too; None where there is no canvas."""
     region: Box | None = None
     """The region the user has drawn, level-0 px."""
     hidden_categories: frozenset[str] = frozenset()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from napari_nunext.core.errors import ServerUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from napari_nunext.core.process.precision import Precision
     from napari_nunext.serving.client.client import Client
@@ -50,6 +50,8 @@ class SharedServers:
             if self._server is None:
                 fits = started is not None and started.precision == precision
                 self._server = started if started is not None and fits else self._make(precision)
+                if started is not None and not fits:
+                    self._server.take_answerers(started.answerers)
             if started is not None and started is not self._server:
                 # It may yet be starting, which is nothing to wait for here.
                 threading.Thread(target=started.close, name="nunext-server-end").start()
@@ -92,6 +94,16 @@ class Lease:
         """Start again after a failure, for all who share it."""
         self._check()
         self._server.restart()
+
+    @property
+    def answerers(self) -> tuple[str, ...]:
+        """Models of other servers that it was given to ask."""
+        return self._server.answerers
+
+    def take_answerers(self, texts: Sequence[str]) -> None:
+        """Have it ask these, for all who share it; it is started again."""
+        self._check()
+        self._server.take_answerers(texts)
 
     def stop(self) -> None:
         """Let go of it."""

@@ -55,6 +55,9 @@ class LocalServer:
         Arithmetic of detectors; by the device when ``"auto"``.
     threads : int, optional
         CPU threads that models may use; by default all cores but one, which the window needs.
+    answerers : sequence of str
+        Models of other servers that it asks, as ``serve --answerer`` takes them. It finds their
+        keys in the environment.
     start_timeout_s : float
         How long to wait until it answers.
     """
@@ -65,9 +68,11 @@ class LocalServer:
         threads: int | None = None,
         *,
         precision: Precision = "auto",
+        answerers: Sequence[str] = (),
         start_timeout_s: float = START_TIMEOUT_S,
     ) -> None:
         self.precision: Precision = precision
+        self.answerers = tuple(answerers)
         self._arguments = [arg for path in model_paths for arg in ("--models", str(path))]
         self._arguments += ["--dtype", precision]
         self._threads = threads or max((os.cpu_count() or 2) - 1, 1)
@@ -164,6 +169,13 @@ class LocalServer:
             self.stop()
             self.start()
 
+    def take_answerers(self, texts: Sequence[str]) -> None:
+        """Have it ask these models of other servers; it is started again if it runs."""
+        with self._lock:
+            self.answerers = tuple(texts)
+            if self.alive:
+                self.restart()
+
     def close(self) -> None:
         """End the server for good, whatever it is at: nobody starts it again."""
         self._closed = True
@@ -202,9 +214,10 @@ class LocalServer:
         """Start the process."""
         log = _open_log()
         self._log_path = Path(log.name)
+        asked = [arg for text in self.answerers for arg in ("--answerer", text)]
         with log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "napari_nunext.serving", *self._arguments],
+                [sys.executable, "-m", "napari_nunext.serving", *self._arguments, *asked],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -5,10 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from napari_nunext.core.answers.boxes import boxes_of
 from napari_nunext.core.answers.budget import SentPicture
 from napari_nunext.core.answers.prompts import SYSTEM, Question
-from napari_nunext.core.answers.reply import choice_of, parse_reply
+from napari_nunext.core.answers.reading import read_answer
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import Box
 from napari_nunext.models.answerers.answerer import AnswerSampling, Ended, Said
@@ -162,8 +161,16 @@ def _answered(
     answerer: Answerer,
     ended: Ended,
 ) -> Answered:
-    reply = parse_reply(raw, reasoning=reasoning, thought=answerer.address.thought)
-    read = boxes_of(reply.answer, sent, answerer.address.boxes)
+    address = answerer.address
+    read = read_answer(
+        raw,
+        sent,
+        options=question.options,
+        reasoning=reasoning,
+        thought=address.thought,
+        boxes=address.boxes,
+    )
+    reply = read.reply
     return Answered(
         sample=sample,
         raw=raw,
@@ -171,9 +178,9 @@ def _answered(
         think=reply.think,
         answer=reply.answer,
         failure=None if reply.failure is None else reply.failure.reason,
-        choice=choice_of(reply.answer, question.options),
-        boxes=[AnswerBoxOut(box=b.box.as_tuple(), label=b.label) for b in read.boxes],
-        boxes_left_out=dict(read.left_out),
+        choice=read.choice,
+        boxes=[AnswerBoxOut(box=b.box.as_tuple(), label=b.label) for b in read.boxes.boxes],
+        boxes_left_out=dict(read.boxes.left_out),
         finish=ended.finish,
         prompt_tokens=ended.prompt_tokens,
         output_tokens=ended.output_tokens,

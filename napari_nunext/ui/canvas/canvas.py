@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from napari.layers import Image
 
+from napari_nunext.core.geometry import Box
 from napari_nunext.review.connections import Connections
 from napari_nunext.review.model import Notice
 from napari_nunext.ui.canvas.drawings import (
@@ -23,7 +24,7 @@ from napari_nunext.ui.canvas.outlines_layer import OutlinesLayer
 from napari_nunext.ui.canvas.overlays import Overlays
 from napari_nunext.ui.canvas.points_layer import NucleiLayer
 from napari_nunext.ui.canvas.region_layer import RegionLayer
-from napari_nunext.ui.napari_versions import camera_of, fit_view, show_scale_bar
+from napari_nunext.ui.napari_versions import camera_of, fit_view, show_scale_bar, view_size_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +80,8 @@ class Canvas:
         call(self._show_tool, view.tool)
         call(self._show_draft, view.draft)
         call(self.look_at, controller.view.focus_requested)
-        call(self._see, camera_of(viewer).events.center)
+        camera = camera_of(viewer)
+        call(self._see, camera.events.center, camera.events.zoom)
 
     def layers(self) -> list[Layer]:
         """Our layers, bottom up."""
@@ -131,10 +133,12 @@ class Canvas:
         self.focus()
 
     def _see(self, *_: object) -> None:
-        """Let the review know which place is in the middle of the canvas."""
+        """Let the review know what the canvas shows."""
         if (mpp := self._mpp()) is not None:
             x_px, y_px = from_napari([np.divide(camera_of(self._viewer).center[-2:], mpp)])[0]
-            self._controller.view.look_from(float(x_px), float(y_px))
+            height, width = (view_size_of(self._viewer) / mpp / 2).tolist()
+            shown = Box(float(x_px) - width, float(y_px) - height, x_px + width, y_px + height)
+            self._controller.view.look_from(shown)
 
     def _clear(self) -> None:
         """Take our layers away: nothing of an image that is not under review stays in sight."""

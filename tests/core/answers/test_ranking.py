@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from napari_nunext.core.answers.enough import FEWEST, NotEnough
+from napari_nunext.core.answers.opinions import PREFERRED
 from napari_nunext.core.answers.ranking import RIDGE, Vote, bradley_terry, rank
 from napari_nunext.core.errors import InputError
 
@@ -30,7 +31,7 @@ VOTES = st.builds(
     Vote,
     NAMES,
     NAMES,
-    st.sampled_from(["left", "right", "tie", "both_bad"]),
+    st.sampled_from(PREFERRED),
     st.booleans(),
     st.sampled_from(["ana", "ben"]),
 )
@@ -119,6 +120,11 @@ def test_both_bad_counts_for_nobody_and_is_told():
     assert ranking.standings == rank(votes).standings
     assert (ranking.both_bad, ranking.votes) == (16, 25)
     assert "16 found both bad" in ranking.in_words
+
+
+def test_who_did_not_say_counts_for_nobody():
+    votes = cast("A", "B", "left", 15) + cast("A", "B", "right", 10)
+    assert rank(votes + cast("A", "B", "skipped", 7) + cast("A", "C", "skipped", 9)) == rank(votes)
 
 
 def test_votes_of_people_who_saw_the_names_do_not_rank():
