@@ -15,7 +15,15 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForImageTextToText, GenerationConfig
+from transformers import (
+    AutoModelForImageTextToText,
+    CLIPVisionConfig,
+    GenerationConfig,
+    LlavaConfig,
+    LlavaProcessor,
+    Qwen2Config,
+)
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from napari_nunext.core.answers.answerer import AnswererFolder
 from napari_nunext.core.answers.budget import SentPicture
@@ -23,7 +31,10 @@ from napari_nunext.core.errors import CheckpointError, InputError
 from napari_nunext.core.geometry import Box
 from napari_nunext.models.answerers.answerer import AnswerSampling, Ended, Said
 from napari_nunext.models.answerers.folder import FolderAnswerer, InMemory
+from napari_nunext.models.checkpoints.build import new_tokenizer
+from napari_nunext.models.checkpoints.loading import without_progress_bars
 from napari_nunext.models.families import get_family
+from napari_nunext.models.families.qwen_vl import CHAT_TEMPLATE, IMAGE_TOKEN
 from tests.answering import small_answerer
 from tests.vllm.conftest import without_renaming_warnings
 
@@ -130,6 +141,59 @@ def test_the_tokens_that_it_makes_are_those_that_were_counted(answerer, sides, b
 def test_the_side_of_a_token_is_the_folders_own(folders, copy):
     assert opened(folders["qwen2_5_vl"], patch_px=99).address.patch_px == 28
     assert opened(copy("config.json", vision_config={}), patch_px=99).address.patch_px == 99
+
+
+def small_llava(folder):
+    """A model of another architecture, which sees every picture as 28 x 28 px: four tokens."""
+    tokenizer = new_tokenizer()
+    vision = CLIPVisionConfig(
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=1,
+        image_size=28,
+        patch_size=14,
+    )
+    text = Qwen2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    config = LlavaConfig(
+        vision_config=vision,
+        text_config=text,
+        image_token_id=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
+    )
+    images = CLIPImageProcessorPil(
+        size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28}
+    )
+    processor = LlavaProcessor(
+        images,
+        tokenizer,
+        patch_size=14,
+        vision_feature_select_strategy="default",
+        chat_template=CHAT_TEMPLATE,
+        image_token=IMAGE_TOKEN,
+        num_additional_image_tokens=1,
+    )
+    with without_progress_bars(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        AutoModelForImageTextToText.from_config(config).save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+def test_a_model_with_a_size_of_its_own_is_asked_too_and_its_tokens_are_told(tmp_path, rgb):
+    llava = opened(small_llava(tmp_path / "llava"))
+    said, ended = ask(llava, rgb, DRAWN)
+    assert said
+    assert (ended.output_tokens, ended.image_tokens) == (24, 4)
 
 
 def test_words_that_look_like_tokens_are_words(answerer, rgb):
