@@ -15,6 +15,7 @@ from napari_nunext import __version__
 from napari_nunext.core.errors import InputError, NunextError
 from napari_nunext.core.process.options import Parser, one_line
 from nunext_training.commands import ablate as ablate_command
+from nunext_training.commands import ask as ask_command
 from nunext_training.commands import atomic as atomic_command
 from nunext_training.commands import build as build_command
 from nunext_training.commands import evaluate as evaluate_command
@@ -42,6 +43,7 @@ COMMANDS = (
     rft_command,
     atomic_command,
     segmenter_command,
+    ask_command,
     evaluate_command,
     report_command,
     ablate_command,

@@ -21,6 +21,7 @@ from napari_nunext.models.checkpoints.integrity import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -80,7 +81,7 @@ class FolderAnswerer:
     apart = False
 
     def __init__(self, place: AnswererFolder, memory: InMemory) -> None:
-        self.address = replace(place, patch_px=_token_px(place) or place.patch_px)
+        self.address = replace(place, patch_px=token_px(place.folder) or place.patch_px)
         self._memory = memory
 
     def problem(self) -> str | None:
@@ -114,10 +115,10 @@ class FolderAnswerer:
         """Nothing is under way once the models' thread has ended."""
 
 
-def _token_px(place: AnswererFolder) -> int | None:
+def token_px(folder: Path) -> int | None:
     """Side of an image token, where the configuration says it; a broken one is told of later."""
     try:
-        vision = read_json(place.folder / "config.json").get("vision_config")
+        vision = read_json(folder / "config.json").get("vision_config")
     except CheckpointError:
         return None
     sides = vision if isinstance(vision, dict) else {}

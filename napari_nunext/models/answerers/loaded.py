@@ -80,6 +80,17 @@ def load_answerer(place: AnswererFolder, precision: Precision = "auto") -> Loade
     return LoadedAnswerer(model, processor, ends, _image_id(model, processor, folder.name))
 
 
+def save_answerer(folder: Path, model: PreTrainedModel, processor: ProcessorMixin) -> None:
+    """Write a folder that `load_answerer` and the Auto classes read."""
+    with without_progress_bars():
+        model.save_pretrained(folder)
+    kind = str(model.config.model_type)
+    if kind in family_names():
+        get_family(kind).save_processor(processor, folder)
+    else:
+        processor.save_pretrained(folder)
+
+
 def _processor(folder: Path) -> ProcessorMixin:
     """What turns pictures and words into the model's inputs."""
     kind = str(read_json(folder / "config.json").get("model_type"))

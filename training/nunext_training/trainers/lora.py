@@ -51,13 +51,13 @@ def add_lora(parent: LoadedCheckpoint, options: LoraOptions) -> Any:
         target_modules=re.escape(parent.family.layers_path) + _LINEAR_LAYERS,
         trainable_token_indices={"embed_tokens": sorted(new_ids)},
     )
-    with _without_renaming_warnings():
+    with without_renaming_warnings():
         return get_peft_model(parent.model, config)
 
 
 def merge_saved(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
     """`model`, the parent's, with the additions that a run left in `folder` merged into it."""
-    with _without_renaming_warnings():
+    with without_renaming_warnings():
         adapted: Any = PeftModel.from_pretrained(model, str(folder))
     merged: PreTrainedModel = adapted.merge_and_unload()
     return merged
@@ -91,8 +91,8 @@ def merged(model: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _without_renaming_warnings() -> Iterator[None]:
-    """PEFT asks for a property by the name that it had before transformers renamed it."""
+def without_renaming_warnings() -> Iterator[None]:
+    """PEFT and TRL ask for a property by the name that it had before transformers renamed it."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".is_gradient_checkpointing", FutureWarning)
         yield

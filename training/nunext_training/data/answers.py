@@ -1,0 +1,171 @@
+"""Judged answers of exports as rows that TRL's trainers read, each picture at the budget.
+
+A performer is shown what it will be shown when it is asked: the region drawn to the image tokens
+that are allowed (arXiv 2505.15687, Eq. 4-6). Boxes are in the pixels of that picture, in numbers
+and in the words of replies.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from PIL import Image
+
+from napari_nunext.core.answers.budget import SentPicture
+from napari_nunext.core.answers.rewriting import in_pixels_of
+from napari_nunext.core.errors import InputError
+from napari_nunext.core.formats.answer_records import (
+    AnswerKtoRecord,
+    AnswerPreferenceRecord,
+    AnswerRecord,
+    AnswerRftRecord,
+    AnswerSftRecord,
+)
+from napari_nunext.core.formats.export_folder import read_export
+from napari_nunext.core.formats.records import MANIFEST_FILE
+from napari_nunext.core.geometry import Box
+from napari_nunext.core.identity import file_sha256
+from nunext_training.data.sources import tell_left_out
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from napari_nunext.core.formats.records import Message
+
+logger = logging.getLogger(__name__)
+
+AnswerMethod: TypeAlias = Literal["sft", "dpo", "kto", "grpo"]
+
+FILES: dict[AnswerMethod, str] = {
+    "sft": "answers_sft",
+    "dpo": "answers_preferences",
+    "kto": "answers_kto",
+    "grpo": "answers_rft",
+}
+"""What each way of training learns from, by the file's name in an export without suffix."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerData:
+    """Rows of each split, and what they come from."""
+
+    train: tuple[dict[str, Any], ...]
+    val: tuple[dict[str, Any], ...]
+    origins: tuple[dict[str, Any], ...]
+
+
+def read_answers(
+    folders: Sequence[Path],
+    method: AnswerMethod,
+    *,
+    budget: int,
+    patch_px: int,
+    strict: bool,
+    allow_loss: bool = False,
+    left_out: frozenset[str] = frozenset(),
+) -> AnswerData:
+    """Read exports to train an answerer on.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+    method : {"sft", "dpo", "kto", "grpo"}
+    budget : int
+        Image tokens that a picture may cost.
+    patch_px : int
+        Side of one token.
+    strict : bool
+        Stop at a record that does not hold; otherwise it is left out, and logged.
+    allow_loss : bool
+        Go on where more than half would be left out.
+    left_out : frozenset of str
+        Patients that are kept for something else.
+
+    Raises
+    ------
+    RecordError
+        If a manifest does not hold or, in strict mode, a record.
+    InputError
+        If nothing is left to train on, or more than half would be left out.
+    """
+    rows: dict[str, list[dict[str, Any]]] = {"train": [], "val": [], "test": []}
+    problems: list[str] = []
+    lost, origins, unknown = 0, [], 0
+    name = FILES[method]
+    for folder in folders:
+        export = read_export(folder, strict=strict)
+        problems += export.problems
+        lost += export.left_out.get(f"{name}.jsonl", 0)
+        used: Counter[str] = Counter()
+        for record in export.answers_for_trainers[name]:
+            if record.source.patient in left_out:
+                continue
+            if isinstance(record, AnswerRftRecord) and record.truth is None and not record.boxes:
+                unknown += 1
+                continue
+            rows[record.source.split].append(
+                _row(record, export.image_path(record), budget, patch_px)
+            )
+            used[record.source.split] += 1
+        origins.append(
+            {
+                "manifest_sha256": file_sha256(folder / MANIFEST_FILE),
+                "answers": dict(sorted(used.items())),
+            }
+        )
+    if unknown:
+        logger.warning(
+            "%d answers are rated, but nobody said what is right: rewards of new replies need "
+            "that. Train on them with kto.",
+            unknown,
+        )
+    kept = sum(map(len, rows.values()))
+    tell_left_out(problems, lost, lost + kept, what="answers", allow=allow_loss)
+    if not rows["train"]:
+        raise InputError(
+            f"No answer can be trained on: {name}.jsonl of the exports has none in the training "
+            "split. Rate or correct answers of more images, and export again."
+        )
+    return AnswerData(tuple(rows["train"]), tuple(rows["val"]), tuple(origins))
+
+
+def _row(record: AnswerRecord, path: Path, budget: int, patch_px: int) -> dict[str, Any]:
+    """A record as TRL reads it; its messages name boxes in pixels of the smaller picture."""
+    with Image.open(path) as opened:
+        picture = opened.convert("RGB")
+    whole = SentPicture(Box.of_image(*picture.size), *picture.size)
+    sent = SentPicture.of(whole.region, budget, patch_px)
+    resized = picture.resize((sent.width_px, sent.height_px), Image.Resampling.BICUBIC)
+
+    def told(messages: tuple[Message, ...]) -> list[Message]:
+        return [
+            {**m, "content": in_pixels_of(sent, m["content"], whole, "pixels")} for m in messages
+        ]
+
+    row: dict[str, Any] = {"images": [resized], "prompt": list(record.prompt)}
+    if isinstance(record, AnswerSftRecord):
+        row["completion"] = told(record.completion)
+    elif isinstance(record, AnswerPreferenceRecord):
+        row |= {"chosen": told(record.chosen), "rejected": told(record.rejected)}
+    elif isinstance(record, AnswerKtoRecord):
+        row |= {"completion": told(record.completion), "label": record.label}
+    elif isinstance(record, AnswerRftRecord):
+        is_lesions = record.task == "lesions"
+        corners = [(b.box.x0, b.box.y0, b.box.x1, b.box.y1) for b in record.boxes]
+        row |= {
+            "truth": None if is_lesions else record.truth,
+            "options": list(record.options),
+            "boxes": [_scaled(each, sent) for each in corners] if is_lesions or corners else None,
+            "size_px": [sent.width_px, sent.height_px],
+        }
+    return row
+
+
+def _scaled(corners: tuple[float, float, float, float], sent: SentPicture) -> list[float]:
+    across, down = sent.width_px / sent.region.width, sent.height_px / sent.region.height
+    x0, y0, x1, y1 = corners
+    return [x0 * across, y0 * down, x1 * across, y1 * down]

@@ -1,0 +1,65 @@
+"""The section of a recipe that training of answerers reads."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from typing import Annotated
+
+from pydantic import Field, field_validator
+from pydantic.dataclasses import dataclass
+
+from napari_nunext.core.answers.budget import BUDGET_TOKENS, MOST_TOKENS
+from nunext_training.method.answer_rewards import ANSWER_REWARDS
+from nunext_training.recipes.bounds import (
+    CHECKED,
+    Count,
+    NotNegative,
+    Number,
+    Positive,
+    Text,
+    Whole,
+)
+
+
+def _weights_of_rewards() -> str:
+    return f"weights by name, of {', '.join(ANSWER_REWARDS.names())}"
+
+
+@dataclass(frozen=True, slots=True, config=CHECKED)
+class AskOptions:
+    """A performer that answers questions (arXiv 2505.15687).
+
+    Steps, batches and rates are those of `OptimiserOptions`, additions those of `LoraOptions`.
+    """
+
+    budget: Annotated[
+        Whole, Field(ge=1, le=MOST_TOKENS, json_schema_extra={"expected": "image tokens"})
+    ] = BUDGET_TOKENS
+    """Image tokens that a picture may cost; the paper's number."""
+    beta: Positive = 0.1
+    """Of DPO and KTO: how far the model may go from where it began. Ours."""
+    supervised: NotNegative = 0.5
+    """Of DPO: weight of the preferred reply's own likelihood, so that it does not fall. Ours."""
+    rollouts: Annotated[Whole, Field(ge=2)] = 8
+    """Of GRPO: replies to each question."""
+    max_tokens: Count = 512
+    """Of GRPO: the longest reply. Ours."""
+    temperature: Positive = 1.0
+    """Of GRPO's sampling. Ours."""
+    epsilon: Annotated[
+        Number, Field(gt=0, lt=1, json_schema_extra={"expected": "between 0 and 1"})
+    ] = 0.2
+    """Of GRPO: clips the ratio of new to old policy."""
+    kl: NotNegative = 0.001
+    """Of GRPO: weight of the divergence from where it began."""
+    rewards: Annotated[
+        dict[Text, Number], Field(json_schema_extra={"expected": _weights_of_rewards})
+    ] = field(default_factory=lambda: {"format": 1.0, "answer": 1.0, "boxes": 1.0})
+    """Of GRPO: ``R = R_task + lambda R_format``. A reward that does not apply is left out."""
+
+    @field_validator("rewards")
+    @classmethod
+    def _are_there(cls, rewards: dict[str, float]) -> dict[str, float]:
+        if not rewards or not rewards.keys() <= {*ANSWER_REWARDS.names()}:
+            raise ValueError
+        return rewards

@@ -1,0 +1,220 @@
+"""From judged answers and an answerer to a better answerer.
+
+"Bilateral pathology reasoning" (arXiv 2505.15687), the performer: supervised fine-tuning, then GRPO
+with the rewards of its tasks; beside them DPO and KTO, which learn from what people prefer and
+rate. The parent is a folder of a vision-language model, as transformers saves it.
+
+    nunext-train ask sft --data export --checkpoint qwen2.5-vl-7b --out answerer --recipe ask_7b
+    napari-nunext serve --answerer "mine=qwen2.5-vl-7b,adapter=answerer"
+
+With LoRA, additions are published, unmerged, so that several may stand on one base; without, the
+whole folder.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass, fields
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from datasets import Dataset  # type: ignore[import-untyped]
+from peft import LoraConfig
+from transformers import AutoModelForImageTextToText
+from trl import DPOConfig, GRPOConfig, KTOConfig, SFTConfig
+
+from napari_nunext.core.answers.answerer import AnswererFolder
+from napari_nunext.core.answers.budget import PATCH_PX
+from napari_nunext.core.errors import InputError
+from napari_nunext.models.answerers.folder import token_px
+from napari_nunext.models.answerers.loaded import load_answerer, save_answerer
+from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
+from napari_nunext.models.checkpoints.loading import load_weights, new_folder
+from nunext_training.data.answers import AnswerData, AnswerMethod, read_answers
+from nunext_training.runs.files import write_json
+from nunext_training.stages.arguments import training_options
+from nunext_training.stages.publishing import metrics_of, provenance_of
+from nunext_training.stages.stage import Job, Stage, run_stage
+from nunext_training.trainers.answers import TRAINERS, reward_function
+from nunext_training.trainers.lora import ADAPTER_FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nunext_training.recipes.recipe import Recipe
+    from nunext_training.runs.context import RunContext
+    from nunext_training.runs.folder import RunFolder
+    from nunext_training.trainers.answers import AnswerTrainer
+
+ADAPTED = r".*\.layers\.\d+\.(self_attn|mlp)\.\w+_proj"
+"""Linear layers of the language model, as the families that we know name them."""
+VISION = r".*(visual|vision|image).*"
+"""Parts that look at pictures."""
+ABOUT_FILE = "training.json"
+"""What a new answerer says of the run that made it."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerJob(Job):
+    """A job of training an answerer."""
+
+    method: AnswerMethod = "sft"
+
+
+class AnswerStage(Stage[AnswerJob]):
+    """Teach an answerer. Parameters and errors are those of `Stage`."""
+
+    def __init__(self, job: AnswerJob) -> None:
+        super().__init__(job)
+        options = self.recipe.ask
+        if job.renames:
+            raise InputError("--rename is of categories of nuclei, and answers have none.")
+        self._parent = load_answerer(AnswererFolder("parent", job.checkpoint), "float32")
+        self.model = self._parent.model
+        self._data: AnswerData = read_answers(
+            job.data,
+            job.method,
+            budget=options.budget,
+            patch_px=token_px(job.checkpoint) or PATCH_PX,
+            strict=job.strict,
+            allow_loss=job.allow_loss,
+            left_out=job.left_out,
+        )
+        self.identity = {
+            "recipe": self.recipe.to_json() | {"ask": asdict(options)},
+            "data": list(self._data.origins),
+            "parent_sha256": checkpoint_sha256(job.checkpoint),
+            "method": job.method,
+        }
+
+    def trainer(self, run: RunContext) -> AnswerTrainer:
+        """See `nunext_training.stages.stage.Stage`."""
+        job, recipe, processor = self.job, self.recipe, self._parent.processor
+        # The pictures have their size already: the processor is not to choose another one.
+        processor.image_processor.do_resize = False
+        for name, weight in self.model.named_parameters():
+            is_vision = any(part in name for part in ("visual", "vision", "image"))
+            weight.requires_grad_(recipe.optimiser.train_vision or not is_vision)
+        # GRPO looks at its own replies, which takes as long as training: it keeps the last weights.
+        validates = bool(self._data.val) and job.method != "grpo"
+        more = {}
+        if job.method == "grpo":
+            more["reward_funcs"] = list(map(reward_function, recipe.ask.rewards))
+        trainer: AnswerTrainer = TRAINERS[job.method](
+            run=run,
+            model=self.model,
+            args=_CONFIGS[job.method](recipe, run.folder, validates=validates),
+            train_dataset=_dataset(self._data.train),
+            eval_dataset=_dataset(self._data.val) if validates else None,
+            processing_class=processor,
+            peft_config=_lora(recipe),
+            **more,
+        )
+        return trainer
+
+    def publish(self, run: RunFolder) -> None:
+        """See `nunext_training.stages.stage.Stage`."""
+        best = run.best()
+        weights = run.best_weights or run.last_weights
+        provenance = provenance_of(self.identity, self.recipe, best, method=self.job.method)
+        figures = metrics_of(best, self.identity, lambda found: {"loss": found.loss})
+        with new_folder(run.out) as folder:
+            if (weights / ADAPTER_FILE).is_file():
+                for name in (ADAPTER_FILE, "adapter_model.safetensors"):
+                    shutil.copyfile(weights / name, folder / name)
+                _forget_place(folder, self.job.checkpoint.name)
+            else:
+                model = load_weights(
+                    AutoModelForImageTextToText,
+                    weights,
+                    device=torch.device("cpu"),
+                    dtype=torch.float32,
+                )
+                save_answerer(folder, model, self._parent.processor)
+            shutil.copyfile(run.metrics_path, folder / run.metrics_path.name)
+            about = {"name": self.job.name or run.out.name, "metrics": list(figures)}
+            write_json(folder / ABOUT_FILE, about | {"provenance": provenance})
+        run.remove()
+
+
+run_answers = partial(run_stage, AnswerStage)
+"""``run_answers(job, progress, stop=...)``: see `nunext_training.stages.stage.run_stage`."""
+
+
+def _dataset(rows: Sequence[dict[str, Any]]) -> Any:
+    return Dataset.from_list(list(rows))
+
+
+def _forget_place(folder: Any, parent: str) -> None:
+    """PEFT keeps the path of the parent, which is nobody's business."""
+    path = folder / ADAPTER_FILE
+    said = json.loads(path.read_text(encoding="utf-8"))
+    write_json(path, said | {"base_model_name_or_path": parent})
+
+
+def _lora(recipe: Recipe) -> LoraConfig | None:
+    if recipe.lora.rank == 0:
+        return None
+    return LoraConfig(
+        r=recipe.lora.rank,
+        lora_alpha=recipe.lora.alpha,  # type: ignore[arg-type]  # any number will do
+        lora_dropout=recipe.lora.dropout,
+        target_modules=ADAPTED,
+        exclude_modules=VISION,
+    )
+
+
+def _options(recipe: Recipe, run: RunFolder, config: Any, *, validates: bool) -> dict[str, Any]:
+    """What every configuration of TRL takes."""
+    # Renamed within the versions that we support.
+    new_name, old_name = "activation_checkpointing", "gradient_checkpointing"
+    known = {f.name for f in fields(config)}
+    name = new_name if new_name in known else old_name
+    return {
+        "output_dir": str(run.path),
+        **training_options(recipe, validates=validates),
+        name: recipe.optimiser.gradient_checkpointing,
+    }
+
+
+def _sft(recipe: Recipe, run: RunFolder, *, validates: bool) -> SFTConfig:
+    # Image tokens must not be cut off, so nothing is.
+    return SFTConfig(max_length=None, **_options(recipe, run, SFTConfig, validates=validates))
+
+
+def _dpo(recipe: Recipe, run: RunFolder, *, validates: bool) -> DPOConfig:
+    return DPOConfig(
+        max_length=None,
+        beta=recipe.ask.beta,
+        loss_type=["sigmoid", "sft"],
+        loss_weights=[1.0, recipe.ask.supervised],
+        **_options(recipe, run, DPOConfig, validates=validates),
+    )
+
+
+def _kto(recipe: Recipe, run: RunFolder, *, validates: bool) -> KTOConfig:
+    return KTOConfig(
+        max_length=None,
+        beta=recipe.ask.beta,
+        **_options(recipe, run, KTOConfig, validates=validates),
+    )
+
+
+def _grpo(recipe: Recipe, run: RunFolder, *, validates: bool) -> GRPOConfig:
+    """``loss_type="grpo"`` is the per-sequence mean; a reward that does not apply is left out."""
+    ask = recipe.ask
+    return GRPOConfig(
+        num_generations=ask.rollouts,
+        max_completion_length=ask.max_tokens,
+        temperature=ask.temperature,
+        epsilon=ask.epsilon,
+        beta=ask.kl,
+        loss_type="grpo",
+        reward_weights=list(ask.rewards.values()),
+        **_options(recipe, run, GRPOConfig, validates=validates),
+    )
+
+
+_CONFIGS = {"sft": _sft, "dpo": _dpo, "kto": _kto, "grpo": _grpo}
