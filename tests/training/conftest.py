@@ -10,12 +10,17 @@ import pytest
 import torch
 from PIL import Image
 
+from napari_nunext.core.geometry import Box
 from napari_nunext.core.nuclei import default_categories
 from napari_nunext.models.checkpoints.build import build_checkpoint
 from napari_nunext.models.families import ModelSize
+from napari_nunext.store import Project
 from nunext_training.data.importers.writing import write_export
 from nunext_training.data.labelled import LabelledImage
 from nunext_training.recipes.recipe import parse_recipe
+from tests.answering import small_answerer
+from tests.store.answering import LESIONS, AskingLab
+from tests.store.conftest import ticking
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -163,3 +168,31 @@ class Recorder:
 @pytest.fixture
 def recorder():
     return Recorder()
+
+
+YES = "<think>pale</think> <answer>yes</answer>"
+NO = "<think>dark</think> <answer>no</answer>"
+FOUND = "<think>one</think> <answer>[[2, 3, 14, 20]]</answer>"
+
+
+@pytest.fixture(scope="session")
+def answers_export(tmp_path_factory):
+    """Answers about six images of six patients, rated, corrected and compared."""
+    folder = tmp_path_factory.mktemp("answers")
+    with Project.open(folder / "p.nunext", annotator="jd", clock=ticking()) as project:
+        lab = AskingLab(project)
+        for seed in range(6):
+            sha = lab.add_image(seed, patient=f"p{seed}")
+            good, bad = lab.ask(sha, YES), lab.ask(sha, NO)
+            lab.rate(sha, good, 5)
+            lab.rate(sha, bad, 1)
+            lab.prefer(sha, good, bad, "left")
+            lab.correct(sha, lab.ask(sha, FOUND, LESIONS), boxes=[Box(20, 30, 50, 55)])
+        lab.export(folder / "export")
+    return folder / "export"
+
+
+@pytest.fixture(scope="session")
+def answerer_folder(tmp_path_factory):
+    """A small one. Do not write to it."""
+    return small_answerer(tmp_path_factory.mktemp("answerer") / "vlm")

@@ -11,44 +11,13 @@ from safetensors.torch import load_file
 
 from napari_nunext.core.answers.answerer import AnswererFolder
 from napari_nunext.core.errors import InputError
-from napari_nunext.core.geometry import Box
 from napari_nunext.models.answerers.answerer import AnswerSampling, Ended
 from napari_nunext.models.answerers.loaded import load_answerer
-from napari_nunext.store import Project
 from nunext_training.data.answers import read_answers
 from nunext_training.recipes.recipe import changed, load_recipe
 from nunext_training.stages.answers import AnswerJob, run_answers
-from tests.answering import small_answerer
-from tests.store.answering import LESIONS, AskingLab
-from tests.store.conftest import ticking
 
 torch.set_num_threads(1)
-
-YES = "<think>pale</think> <answer>yes</answer>"
-NO = "<think>dark</think> <answer>no</answer>"
-FOUND = "<think>one</think> <answer>[[2, 3, 14, 20]]</answer>"
-
-
-@pytest.fixture(scope="module")
-def export(tmp_path_factory):
-    """Answers about six images of six patients, rated, corrected and compared."""
-    folder = tmp_path_factory.mktemp("answers")
-    with Project.open(folder / "p.nunext", annotator="jd", clock=ticking()) as project:
-        lab = AskingLab(project)
-        for seed in range(6):
-            sha = lab.add_image(seed, patient=f"p{seed}")
-            good, bad = lab.ask(sha, YES), lab.ask(sha, NO)
-            lab.rate(sha, good, 5)
-            lab.rate(sha, bad, 1)
-            lab.prefer(sha, good, bad, "left")
-            lab.correct(sha, lab.ask(sha, FOUND, LESIONS), boxes=[Box(20, 30, 50, 55)])
-        lab.export(folder / "export")
-    return folder / "export"
-
-
-@pytest.fixture(scope="module")
-def parent(tmp_path_factory):
-    return small_answerer(tmp_path_factory.mktemp("parent") / "vlm")
 
 
 @pytest.fixture
@@ -81,11 +50,11 @@ class Heard:
 @pytest.mark.parametrize("method", ["sft", "dpo", "kto", "grpo"])
 @pytest.mark.parametrize("rank", [0, 4], ids=["all weights", "additions"])
 def test_judged_answers_train_an_answerer_that_answers(
-    export, parent, recipe, tmp_path, method, rank
+    answers_export, answerer_folder, recipe, tmp_path, method, rank
 ):
     recipe = changed(recipe, lora={"rank": rank, "alpha": 8.0})
     heard = Heard()
-    job = AnswerJob((export,), parent, tmp_path / "new", recipe, method=method)
+    job = AnswerJob((answers_export,), answerer_folder, tmp_path / "new", recipe, method=method)
     assert run_answers(job, heard) == tmp_path / "new"
     assert len(heard.losses) == 2
     assert not (tmp_path / "new.training").exists()
@@ -96,7 +65,7 @@ def test_judged_answers_train_an_answerer_that_answers(
     )
     place = AnswererFolder("mine", tmp_path / "new")
     if rank:
-        place = AnswererFolder("mine", parent, adapter=tmp_path / "new")
+        place = AnswererFolder("mine", answerer_folder, adapter=tmp_path / "new")
         saved = load_file(tmp_path / "new" / "adapter_model.safetensors")
         assert not any("visual" in name for name in saved)
     rgb = torch.randint(0, 256, (56, 56, 3), dtype=torch.uint8).numpy()
@@ -106,21 +75,21 @@ def test_judged_answers_train_an_answerer_that_answers(
     assert isinstance([*told][-1], Ended)
 
 
-def test_weights_change_and_the_parent_stays(export, parent, recipe, tmp_path):
-    before = load_file(parent / "model.safetensors")
-    job = AnswerJob((export,), parent, tmp_path / "new", recipe)
+def test_weights_change_and_the_parent_stays(answers_export, answerer_folder, recipe, tmp_path):
+    before = load_file(answerer_folder / "model.safetensors")
+    job = AnswerJob((answers_export,), answerer_folder, tmp_path / "new", recipe)
     run_answers(job, Heard())
     after = load_file(tmp_path / "new" / "model.safetensors")
     assert any(not torch.equal(before[name], after[name]) for name in before)
-    now = load_file(parent / "model.safetensors")
+    now = load_file(answerer_folder / "model.safetensors")
     assert all(torch.equal(before[name], now[name]) for name in before)
 
 
 @pytest.mark.parametrize("method", ["sft", "grpo"])
 def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
-    export, parent, recipe, tmp_path, method
+    answers_export, answerer_folder, recipe, tmp_path, method
 ):
-    whole = AnswerJob((export,), parent, tmp_path / "whole", recipe, method=method)
+    whole = AnswerJob((answers_export,), answerer_folder, tmp_path / "whole", recipe, method=method)
     run_answers(whole, Heard())
     job = replace(whole, out=tmp_path / "halves")
     assert run_answers(job, Heard(), stop=lambda: True) is None
@@ -132,8 +101,8 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
-def test_pictures_are_drawn_to_the_budget_and_boxes_follow(export):
-    rows = read_answers([export], "grpo", budget=4, patch_px=28, strict=True).train
+def test_pictures_are_drawn_to_the_budget_and_boxes_follow(answers_export):
+    rows = read_answers([answers_export], "grpo", budget=4, patch_px=28, strict=True).train
     lesions = [row for row in rows if row["truth"] is None]
     assert lesions
     for row in lesions:
@@ -143,19 +112,21 @@ def test_pictures_are_drawn_to_the_budget_and_boxes_follow(export):
         # The region is 60 x 40 px from (10, 20) on, and the box was drawn in level-0 px.
         across, down = picture.width / 60, picture.height / 40
         assert row["boxes"] == [pytest.approx([10 * across, 10 * down, 40 * across, 35 * down])]
-    sft = read_answers([export], "sft", budget=4, patch_px=28, strict=True).train
+    sft = read_answers([answers_export], "sft", budget=4, patch_px=28, strict=True).train
     (said,) = {row["completion"][0]["content"] for row in sft if "[[" in str(row["completion"])}
     assert said.startswith("<think>")
     x0, y0 = lesions[0]["boxes"][0][:2]
     assert f"[[{int(x0)}, {int(y0)}" in said
 
 
-def test_what_cannot_be_trained_on_is_said_in_a_sentence(export, parent, recipe, tmp_path):
+def test_what_cannot_be_trained_on_is_said_in_a_sentence(
+    answers_export, answerer_folder, recipe, tmp_path
+):
     patients = frozenset(
         json.loads(line)["source"]["patient"]
-        for line in (export / "answers_sft.jsonl").read_text("utf-8").splitlines()
+        for line in (answers_export / "answers_sft.jsonl").read_text("utf-8").splitlines()
     )
-    job = AnswerJob((export,), parent, tmp_path / "new", recipe, left_out=patients)
+    job = AnswerJob((answers_export,), answerer_folder, tmp_path / "new", recipe, left_out=patients)
     with pytest.raises(InputError, match="No answer can be trained on"):
         run_answers(job, Heard())
     assert not (tmp_path / "new.training").exists()

@@ -1,12 +1,25 @@
-"""``nunext-train ask``: the command line of training answerers."""
+"""``nunext-train ask``: the command line of training answerers, and of scoring them."""
 
 from __future__ import annotations
 
+import sys
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_nunext.core.answers.budget import BUDGET_TOKENS, PATCH_PX
+from napari_nunext.core.errors import InputError
+from napari_nunext.core.formats.records import SPLITS
 from napari_nunext.core.process.options import positive
-from nunext_training.commands.options import add_stage, given, optimiser_of, train
+from nunext_training.commands.options import (
+    add_stage,
+    add_strict,
+    given,
+    optimiser_of,
+    set_threads,
+    train,
+)
+from nunext_training.runs.progress import counter
 
 if TYPE_CHECKING:
     import argparse
@@ -30,6 +43,19 @@ def add_parser(commands: Any) -> None:
         method.add_argument("--budget", type=positive, help="image tokens of a picture, at most")
         method.add_argument("--name", default="", help="of the new model (default: --out's)")
         method.set_defaults(run=_run, method=name)
+    scored = methods.add_parser("evaluate", help="put questions whose answers are known")
+    scored.add_argument("--data", type=Path, nargs="+", required=True, metavar="EXPORT")
+    scored.add_argument("--checkpoint", type=Path, required=True, metavar="DIR")
+    scored.add_argument("--adapter", type=Path, metavar="DIR", help="additions to it")
+    scored.add_argument("--split", choices=SPLITS, default="test", help="(test)")
+    scored.add_argument("--budget", type=positive, default=BUDGET_TOKENS, help="(256)")
+    scored.add_argument("--max-tokens", type=positive, default=512, help="of an answer (512)")
+    scored.add_argument("--temperature", type=float, default=0.0, help="0 (default): the likeliest")
+    scored.add_argument("--seed", type=int, default=0)
+    scored.add_argument("--out", type=Path, metavar="FILE", help="the figures as JSON")
+    scored.add_argument("--threads", type=positive, help="CPU threads (default: all)")
+    add_strict(scored)
+    scored.set_defaults(run=_evaluate)
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -37,3 +63,42 @@ def _run(args: argparse.Namespace) -> int:
 
     job = partial(AnswerJob, name=args.name, method=args.method)
     return train(args, run_answers, job, **optimiser_of(args), ask=given(budget=args.budget))
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    from napari_nunext.core.answers.answerer import AnswererFolder
+    from napari_nunext.models.answerers.answerer import AnswerSampling
+    from napari_nunext.models.answerers.folder import token_px
+    from napari_nunext.models.answerers.loaded import load_answerer
+    from nunext_training.data.answers import read_answers
+    from nunext_training.evaluation.answer_scores import score_answers, table_of
+    from nunext_training.evaluation.answers import ask_all
+    from nunext_training.runs.files import write_json
+
+    set_threads(args.threads)
+    patch_px = token_px(args.checkpoint) or PATCH_PX
+    data = read_answers(
+        args.data,
+        "grpo",
+        budget=args.budget,
+        patch_px=patch_px,
+        strict=args.strict,
+        allow_loss=args.allow_loss,
+    )
+    rows = getattr(data, args.split)
+    if not rows:
+        raise InputError(
+            f"The {args.split} split of the exports has no question whose answer is known. Choose "
+            "another --split, or correct answers of more images and export again."
+        )
+    answerer = load_answerer(AnswererFolder("it", args.checkpoint, adapter=args.adapter))
+    sampling = AnswerSampling(args.temperature, args.seed, args.max_tokens)
+    figures = score_answers(
+        ask_all(answerer, rows, sampling, patch_px=patch_px, tell=counter("question"))
+    )
+    sys.stdout.write(table_of(figures).to_markdown())
+    if args.out is not None:
+        found = {name: figure.to_json() for name, figure in figures.items()}
+        asked = {"split": args.split, "budget": args.budget, "temperature": args.temperature}
+        write_json(args.out, asked | {"data": list(data.origins), "figures": found})
+    return 0

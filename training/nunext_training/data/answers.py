@@ -16,7 +16,6 @@ from PIL import Image
 
 from napari_nunext.core.answers.budget import SentPicture
 from napari_nunext.core.answers.rewriting import in_pixels_of
-from napari_nunext.core.errors import InputError
 from napari_nunext.core.formats.answer_records import (
     AnswerKtoRecord,
     AnswerPreferenceRecord,
@@ -49,12 +48,17 @@ FILES: dict[AnswerMethod, str] = {
 """What each way of training learns from, by the file's name in an export without suffix."""
 
 
+COLUMNS = ("truth", "options", "boxes", "size_px")
+"""What a row of ``grpo`` says of the truth; boxes in pixels of the picture that is shown."""
+
+
 @dataclass(frozen=True, slots=True)
 class AnswerData:
     """Rows of each split, and what they come from."""
 
     train: tuple[dict[str, Any], ...]
     val: tuple[dict[str, Any], ...]
+    test: tuple[dict[str, Any], ...]
     origins: tuple[dict[str, Any], ...]
 
 
@@ -68,7 +72,7 @@ def read_answers(
     allow_loss: bool = False,
     left_out: frozenset[str] = frozenset(),
 ) -> AnswerData:
-    """Read exports to train an answerer on.
+    """Read the judged answers of exports.
 
     Parameters
     ----------
@@ -90,7 +94,7 @@ def read_answers(
     RecordError
         If a manifest does not hold or, in strict mode, a record.
     InputError
-        If nothing is left to train on, or more than half would be left out.
+        If more than half would be left out and that is not allowed.
     """
     rows: dict[str, list[dict[str, Any]]] = {"train": [], "val": [], "test": []}
     problems: list[str] = []
@@ -125,12 +129,8 @@ def read_answers(
         )
     kept = sum(map(len, rows.values()))
     tell_left_out(problems, lost, lost + kept, what="answers", allow=allow_loss)
-    if not rows["train"]:
-        raise InputError(
-            f"No answer can be trained on: {name}.jsonl of the exports has none in the training "
-            "split. Rate or correct answers of more images, and export again."
-        )
-    return AnswerData(tuple(rows["train"]), tuple(rows["val"]), tuple(origins))
+    train, val, test = (tuple(rows[split]) for split in ("train", "val", "test"))
+    return AnswerData(train, val, test, tuple(origins))
 
 
 def _row(record: AnswerRecord, path: Path, budget: int, patch_px: int) -> dict[str, Any]:
@@ -161,6 +161,8 @@ def _row(record: AnswerRecord, path: Path, budget: int, patch_px: int) -> dict[s
             "options": list(record.options),
             "boxes": [_scaled(each, sent) for each in corners] if is_lesions or corners else None,
             "size_px": [sent.width_px, sent.height_px],
+            "task": record.task,
+            "image": record.source.image_sha256,
         }
     return row
 

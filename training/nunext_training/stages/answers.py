@@ -32,7 +32,7 @@ from napari_nunext.models.answerers.folder import token_px
 from napari_nunext.models.answerers.loaded import load_answerer, save_answerer
 from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
 from napari_nunext.models.checkpoints.loading import load_weights, new_folder
-from nunext_training.data.answers import AnswerData, AnswerMethod, read_answers
+from nunext_training.data.answers import FILES, AnswerData, AnswerMethod, read_answers
 from nunext_training.runs.files import write_json
 from nunext_training.stages.arguments import training_options
 from nunext_training.stages.publishing import metrics_of, provenance_of
@@ -82,6 +82,11 @@ class AnswerStage(Stage[AnswerJob]):
             allow_loss=job.allow_loss,
             left_out=job.left_out,
         )
+        if not self._data.train:
+            raise InputError(
+                f"No answer can be trained on: {FILES[job.method]}.jsonl of the exports has none "
+                "in the training split. Rate or correct answers of more images, and export again."
+            )
         self.identity = {
             "recipe": self.recipe.to_json() | {"ask": asdict(options)},
             "data": list(self._data.origins),

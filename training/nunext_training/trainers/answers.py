@@ -16,6 +16,7 @@ from napari_nunext.core.answers.boxes import boxes_of
 from napari_nunext.core.answers.budget import SentPicture
 from napari_nunext.core.answers.reply import parse_reply
 from napari_nunext.core.geometry import Box
+from nunext_training.data.answers import COLUMNS
 from nunext_training.method.answer_rewards import ANSWER_REWARDS, SeenAnswer, Truth
 from nunext_training.runs.folder import Best
 from nunext_training.trainers.lora import without_renaming_warnings
@@ -113,10 +114,6 @@ def reward_function(name: str) -> Callable[..., list[float | None]]:
 
     of_rows.__name__ = name
     return of_rows
-
-
-COLUMNS = ("truth", "options", "boxes", "size_px")
-"""What a row says of the truth, after `nunext_training.data.answers`."""
 
 
 def seen_reply(
