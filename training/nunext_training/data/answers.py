@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from PIL import Image
 
+from napari_nunext.core.answers.boxes import boxes_of
 from napari_nunext.core.answers.budget import SentPicture
+from napari_nunext.core.answers.reply import parse_reply
 from napari_nunext.core.answers.rewriting import in_pixels_of
 from napari_nunext.core.formats.answer_records import (
     AnswerKtoRecord,
@@ -28,6 +30,7 @@ from napari_nunext.core.formats.records import MANIFEST_FILE
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.identity import file_sha256
 from nunext_training.data.sources import tell_left_out
+from nunext_training.method.answer_rewards import SeenAnswer, Truth
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -131,6 +134,22 @@ def read_answers(
     tell_left_out(problems, lost, lost + kept, what="answers", allow=allow_loss)
     train, val, test = (tuple(rows[split]) for split in ("train", "val", "test"))
     return AnswerData(train, val, test, tuple(origins))
+
+
+def seen_reply(
+    text: str,
+    truth: str | None,
+    options: list[str],
+    boxes: list[list[float]] | None,
+    size_px: list[int],
+) -> SeenAnswer:
+    """A reply as rewards look at it; boxes are in pixels of the picture that was shown."""
+    width_px, height_px = size_px
+    shown = SentPicture(Box.of_image(width_px, height_px), width_px, height_px)
+    reply = parse_reply(text)
+    true_boxes = None if boxes is None else tuple(map(Box.from_sequence, boxes))
+    said = tuple(each.box for each in boxes_of(reply.answer, shown).boxes)
+    return SeenAnswer(reply, Truth(truth, true_boxes), tuple(options), said)
 
 
 def _row(record: AnswerRecord, path: Path, budget: int, patch_px: int) -> dict[str, Any]:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_nunext.models.answerers.answerer import AnswerSampling, Ended, Said
-from nunext_training.data.answers import COLUMNS
+from nunext_training.data.answers import COLUMNS, seen_reply
 from nunext_training.evaluation.answer_scores import Answered
-from nunext_training.trainers.answers import seen_reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

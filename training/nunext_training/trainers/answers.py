@@ -12,12 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from trl import DPOTrainer, GRPOTrainer, KTOTrainer, SFTTrainer
 
-from napari_nunext.core.answers.boxes import boxes_of
-from napari_nunext.core.answers.budget import SentPicture
-from napari_nunext.core.answers.reply import parse_reply
-from napari_nunext.core.geometry import Box
-from nunext_training.data.answers import COLUMNS
-from nunext_training.method.answer_rewards import ANSWER_REWARDS, SeenAnswer, Truth
+from nunext_training.data.answers import COLUMNS, seen_reply
+from nunext_training.method.answer_rewards import ANSWER_REWARDS
 from nunext_training.runs.folder import Best
 from nunext_training.trainers.lora import without_renaming_warnings
 from nunext_training.trainers.run_keeping import RunKeeping
@@ -114,22 +110,6 @@ def reward_function(name: str) -> Callable[..., list[float | None]]:
 
     of_rows.__name__ = name
     return of_rows
-
-
-def seen_reply(
-    text: str,
-    truth: str | None,
-    options: list[str],
-    boxes: list[list[float]] | None,
-    size_px: list[int],
-) -> SeenAnswer:
-    """A reply as rewards look at it; boxes are in pixels of the picture that was shown."""
-    width_px, height_px = size_px
-    shown = SentPicture(Box.of_image(width_px, height_px), width_px, height_px)
-    reply = parse_reply(text)
-    true_boxes = None if boxes is None else tuple(map(Box.from_sequence, boxes))
-    said = tuple(each.box for each in boxes_of(reply.answer, shown).boxes)
-    return SeenAnswer(reply, Truth(truth, true_boxes), tuple(options), said)
 
 
 def _text(completion: Any) -> str:
