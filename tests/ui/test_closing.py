@@ -253,8 +253,13 @@ def test_signals_are_those_of_before_once_the_application_has_ended() -> None:
 
 def listeners_of_the_window(app: App) -> list[str]:
     """What of the window still hears of the review."""
+    models = {
+        name: part.model for name, part in vars(app.controller).items() if hasattr(part, "model")
+    }
     news = {
-        name: getattr(app.controller.model.events, name) for name in app.controller.model.events
+        f"{part}.{name}": getattr(model.events, name)
+        for part, model in models.items()
+        for name in model.events
     }
     news["focus_requested"] = app.controller.view.focus_requested
     news["folder_wanted"] = app.controller.locate.folder_wanted
