@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QDockWidget
 
 from napari_nunext.places import models_folder
 from napari_nunext.review.controller import ReviewController
+from napari_nunext.review.model import Notice
 from napari_nunext.serving.client import answerers
 from napari_nunext.serving.client.leases import SharedServers
 from napari_nunext.serving.client.local_server import LocalServer
@@ -34,6 +35,10 @@ _servers = SharedServers(
     lambda precision: LocalServer(
         [models_folder()], precision=precision, answerers=answerers.kept()
     )
+)
+NOT_ASKED = (
+    "The model server is shared: it knows nothing of answerers that are given here. They are given "
+    "where it is started, with napari-nunext serve --answerer."
 )
 _docks: list[NunextDock] = []
 
@@ -106,6 +111,8 @@ def _new_dock(
         mpp=mpp,
         ratings=settings.ratings,
     )
+    if settings.server_url and started is not None and started.answerers:
+        controller.session.notify(Notice(NOT_ASKED, "warning"))
     return NunextDock(viewer, controller, bridge)
 
 

@@ -38,6 +38,13 @@ def fit_view(viewer: Viewer, layer: Layer) -> None:
     camera.zoom = (1 - MARGIN) * float(np.min(viewer.canvas.viewbox_size(viewer.layers) / size_rc))
 
 
+def views_of(viewer: Viewer) -> list[Any]:
+    """The signals of what is in view: its middle, its zoom, and the size of the canvas."""
+    camera = camera_of(viewer).events
+    resized = [viewer.canvas.events.size] if hasattr(viewer, "canvas") else []
+    return [camera.center, camera.zoom, *resized]
+
+
 def view_size_of(viewer: Viewer) -> NDArray[np.float64]:
     """Height and width of what is in view, in the unit of the layers."""
     if hasattr(viewer, "canvas"):

@@ -22,3 +22,7 @@ def test_the_review_knows_what_is_in_view(quick_app: QuickApp) -> None:
     assert 0 < shown.x0 < shown.x1 < whole.x1
     camera.zoom *= 2
     assert model.view_box.width == pytest.approx(shown.width / 2)
+    height, width = quick_app.viewer.canvas.size
+    quick_app.viewer.canvas.size = (height, width // 2)
+    assert model.view_box.width == pytest.approx(shown.width / 4)
+    assert model.view_box.height == pytest.approx(shown.height / 2)

@@ -519,7 +519,9 @@ def _ask(w: Walker) -> None:
     """Ask Counts, a model, or two; sometimes stop, or go to another image meanwhile."""
     ask, question = w.controller.ask, Question("question", "How many nuclei are there?")
     ask.answerers.look_once()
-    ask.choose_where(w.any_of(["view", "region", "field"]))
+    ask.choose_where(w.any_of(["view", "field", "region"]))
+    if ask.region() is None:
+        ask.choose_where("field")
     meanwhile = w.any_of([lambda: None, w.server.fake.stop_asking])
     w.server.fake.says = ["<answer>[[1, 2, 20, 30], [4, 4, 9, 9]]", meanwhile, "</answer>"]
     w.any_of(
@@ -547,8 +549,11 @@ def _select_answer(w: Walker) -> None:
 
 
 def _judge(w: Walker) -> None:
-    """Rate, correct, or take back what was said of the selected answer."""
-    judge, boxes = w.controller.ask.judge, list(w.controller.ask.model.boxes)
+    """Rate, correct, or take back what was said of the selected answer, or of any."""
+    ask = w.controller.ask
+    if ask.model.selected is None and ask.model.answers:
+        ask.book.select(w.any_of(list(ask.model.answers)).id)
+    judge, boxes = ask.judge, list(ask.model.boxes)
     x, y = w.place()
     w.any_of(
         [

@@ -24,7 +24,13 @@ from napari_nunext.ui.canvas.outlines_layer import OutlinesLayer
 from napari_nunext.ui.canvas.overlays import Overlays
 from napari_nunext.ui.canvas.points_layer import NucleiLayer
 from napari_nunext.ui.canvas.region_layer import RegionLayer
-from napari_nunext.ui.napari_versions import camera_of, fit_view, show_scale_bar, view_size_of
+from napari_nunext.ui.napari_versions import (
+    camera_of,
+    fit_view,
+    show_scale_bar,
+    view_size_of,
+    views_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,8 +86,7 @@ class Canvas:
         call(self._show_tool, view.tool)
         call(self._show_draft, view.draft)
         call(self.look_at, controller.view.focus_requested)
-        camera = camera_of(viewer)
-        call(self._see, camera.events.center, camera.events.zoom)
+        call(self._see, *views_of(viewer))
 
     def layers(self) -> list[Layer]:
         """Our layers, bottom up."""

@@ -8,6 +8,7 @@ import pytest
 
 from napari_nunext.core.answers.prompts import Question
 from napari_nunext.core.errors import ServerUnavailableError
+from napari_nunext.review.asking.agreeing import judgements_in_words
 from napari_nunext.review.shown.ask import Way
 from napari_nunext.store import Project, events
 from napari_nunext.store.kinds.answers import preferences
@@ -181,17 +182,16 @@ def test_what_judgements_add_up_to_is_said(ask: Asker, opened: ReviewController)
     ask.ask_two(NECROSIS, Way("vlm"), Way("other"))
     ask.compare.judge("skipped")  # counts for nobody
     path = opened.session.project.path
-    for shown in ask.model.answers[:21]:
-        ask.judge.rate(4 if shown.id < "8" else 2, shown.id)
+    for i, shown in enumerate(ask.model.answers[:21]):
+        ask.judge.rate(4 if i % 2 else 2, shown.id)
     ask.book.select("")
     sha256 = opened.images.model.open_field.entry.sha256
     stars = {s.id: s.rating for s in ask.model.answers if s.rating.stars}
     opened.close()
     with Project.open(path, annotator="mk") as other:
         other.append([events.rate_answer(sha256, id_, rating) for id_, rating in stars.items()])
-        from napari_nunext.review.asking.agreeing import judgements_in_words
-
-        agree, prefer = judgements_in_words(other)
+        agree, choose, prefer = judgements_in_words(other)
     assert "2 readers agree well in their ratings of 21 answers" in agree
+    assert choose.startswith("Not enough yet")  # every choice is yes
     assert prefer.startswith("In 20 blind votes by 1 reader")
     assert prefer.index("vlm") < prefer.index("other")
