@@ -109,6 +109,20 @@ def test_the_status_bar_says_where_the_pointer_is_and_what_the_nucleus_there_is(
     assert beside == f" x {5.5 * mpp:.1f}, y {5.5 * mpp:.1f} µm"
 
 
+def test_a_ring_stands_around_no_nucleus_but_what_is_selected_or_pointed_at(found: QuickApp) -> None:
+    found.controller.view.choose_tool("select")
+    layer, first = layer_of(found), uids(found)[0]
+    found.controller.view.select({first})
+    # napari's own looking at where the pointer is, which it does at each move of the mouse.
+    layer._value = layer.get_value(layer.data_to_world(layer.data[0]), world=True)
+    layer._set_highlight()
+    assert list(layer._highlight_index) == [0]
+    found.controller.correct.delete({first})
+    layer = layer_of(found)
+    assert len(layer.data) == 3
+    assert list(layer._highlight_index) == []  # the row is another nucleus' now
+
+
 def test_a_click_with_the_add_tool_adds_one_nucleus_of_the_current_category(
     found: QuickApp,
 ) -> None:

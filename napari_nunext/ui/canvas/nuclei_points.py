@@ -149,4 +149,6 @@ class NucleiPoints(Points):
             self._border.colors = border_colors
             self._feature_table.set_values(features, num_data=count)
             self.text.apply(self.features)
+            # The row under the pointer is another nucleus' now; at its next move napari looks.
+            self._value = None
         self.refresh()
