@@ -32,6 +32,7 @@ from napari_nunext.review.outlining.outlining import Outliner
 from napari_nunext.review.session import Session
 from napari_nunext.review.shown.find import FindModel
 from napari_nunext.review.shown.view import ViewModel
+from napari_nunext.review.soundness import Soundness
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -141,11 +142,13 @@ class ReviewController:
         self.hand = Hand(session, view)
         self.outline = Outliner(session, server, self.hand, find, view)
         self.ask = Asker(session, server, self.find, self.view, ratings=ratings)
-        self.export = Exporter(session)
-        self.learn = Improver(session, self.find, self.export, models_dir, make_trainer)
+        soundness = Soundness(session)
+        self.export = Exporter(session, soundness)
+        self.learn = Improver(session, self.find, self.export, soundness, models_dir, make_trainer)
         self.images = Opener(
             session,
             view,
+            soundness,
             lambda paths: open_project(project_of(paths)),
             mpp=mpp,
             default_mpp=default_mpp,

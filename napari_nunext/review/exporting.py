@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.formats.records import Manifest
     from napari_nunext.review.session import Session
+    from napari_nunext.review.soundness import Soundness
     from napari_nunext.store.exports.formats import ExportFormat
     from napari_nunext.store.exports.training import WhichAnswers
 
@@ -27,8 +28,9 @@ ALL_THE_SAME = "Export all the same"
 class Exporter:
     """The part of the review that exports; of a journal that is not sound it asks first."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, soundness: Soundness) -> None:
         self._session = session
+        self._soundness = soundness
 
     def nuclei(self, path: Path, format_: ExportFormat) -> None:
         """Write the nuclei of the open image for other programs; not where its file is another.
@@ -55,7 +57,7 @@ class Exporter:
         def export() -> None:
             session.background.run(write, lambda words: session.notify(Notice(words)))
 
-        session.soundness.before(export, ALL_THE_SAME)
+        self._soundness.before(export, ALL_THE_SAME)
 
     def training(self, folder: Path) -> None:
         """Write what people completed and judged as training data, and say where it is.
@@ -64,7 +66,7 @@ class Exporter:
         """
         session = self._session
         if session.has_project:
-            session.soundness.before(lambda: self._training(folder, "checked"), ALL_THE_SAME)
+            self._soundness.before(lambda: self._training(folder, "checked"), ALL_THE_SAME)
 
     def _training(self, folder: Path, answers: WhichAnswers) -> None:
         session = self._session

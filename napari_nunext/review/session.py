@@ -17,7 +17,6 @@ from napari_nunext.review.fields import status_of
 from napari_nunext.review.history import History
 from napari_nunext.review.model import Notice, ReviewModel, SaveStatus
 from napari_nunext.review.shown.images import ImagesModel
-from napari_nunext.review.soundness import Soundness
 from napari_nunext.review.table import NucleusTable
 from napari_nunext.review.writer import JournalWriter
 from napari_nunext.store import events
@@ -63,7 +62,6 @@ class Session:
         self.lasting = self._make_background()
         """For what does not belong to a project: the server, the samples, opening a project."""
         self._begin()
-        self.soundness = Soundness(self)
 
     def _begin(self) -> None:
         background = self._make_background()

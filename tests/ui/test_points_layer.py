@@ -109,7 +109,9 @@ def test_the_status_bar_says_where_the_pointer_is_and_what_the_nucleus_there_is(
     assert beside == f" x {5.5 * mpp:.1f}, y {5.5 * mpp:.1f} µm"
 
 
-def test_a_ring_stands_around_no_nucleus_but_what_is_selected_or_pointed_at(found: QuickApp) -> None:
+def test_a_ring_stands_only_around_what_is_selected_or_pointed_at(
+    found: QuickApp,
+) -> None:
     found.controller.view.choose_tool("select")
     layer, first = layer_of(found), uids(found)[0]
     found.controller.view.select({first})

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from napari_nunext.review.outcome import Comparison
     from napari_nunext.review.session import Session
     from napari_nunext.review.shown.learn import TrainingPhase
+    from napari_nunext.review.soundness import Soundness
     from napari_nunext.serving.protocol import ModelInfo
 
 CHECKPOINT_FILE = "nunext.json"
@@ -42,6 +43,8 @@ class Improver:
         Uses the new model.
     exporter : Exporter
         Writes what is learned from.
+    soundness : Soundness
+        Looks through the project before anything is learned from it.
     models_dir : Path
         Where new models go; the model server looks there too.
     make_trainer : callable
@@ -55,12 +58,14 @@ class Improver:
         session: Session,
         finder: Finder,
         exporter: Exporter,
+        soundness: Soundness,
         models_dir: Path,
         make_trainer: Callable[[], Trainer] = Trainer,
         bundled: Path = BUNDLED_WEIGHTS,
     ) -> None:
         self._bundled = bundled
         self._session = session
+        self._soundness = soundness
         self.model = LearnModel()
         """What the panels show of it."""
         self._review = session.model
@@ -94,7 +99,7 @@ class Improver:
         """Train the chosen model further; a small new one where it has no weights here."""
         if not self._session.has_project:
             return
-        self._session.soundness.before(lambda: self._train(steps), "Train all the same")
+        self._soundness.before(lambda: self._train(steps), "Train all the same")
 
     def _train(self, steps: int | None) -> None:
         if self.model.training.busy:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from napari_nunext.review.opening.projects import Arrival
     from napari_nunext.review.session import Session
     from napari_nunext.review.shown.view import ViewModel
+    from napari_nunext.review.soundness import Soundness
     from napari_nunext.store import Project
 
     Found: TypeAlias = tuple[Project, tuple[QueueItem, ...], Path, History]
@@ -38,6 +39,8 @@ class Opener:
     session : Session
     view : ViewModel
         Forgets what is of one image when another is shown.
+    soundness : Soundness
+        Looks through a project that was opened.
     open_project : callable
         Opens the project of images, when the first are known; called in the background.
     mpp : float or None
@@ -57,12 +60,14 @@ class Opener:
         self,
         session: Session,
         view: ViewModel,
+        soundness: Soundness,
         open_project: Callable[[Sequence[Path]], Project],
         *,
         mpp: float | None,
         default_mpp: float,
     ) -> None:
         self._session = session
+        self._soundness = soundness
         self._review = session.model
         self._view = view
         self.model = session.images
@@ -117,7 +122,7 @@ class Opener:
         self._mpp_for = self._mpp_for or project.path
         self._session.set_project(project)
         self._session.history = history
-        self._session.soundness.look()
+        self._soundness.look()
 
     def _take_queue(self, found: Found) -> None:
         project, new, first, history = found
@@ -194,7 +199,7 @@ class Opener:
         self._reading = None
         passed, self._passed = self._passed, None
         notes = " ".join(loaded.field.source.notes)
-        untold = self._session.soundness.untold() or self._other_pixels(index, loaded)
+        untold = self._soundness.untold() or self._other_pixels(index, loaded)
         self._review.notice = untold or passed or (Notice(notes) if notes else None)
         self.model.queue = replace(self.model.queue, index=index)
         self._view.forget_image()
