@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -17,11 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_nunext.images.formats import image_suffixes
-from napari_nunext.images.nuclei_files import SUFFIXES as NUCLEI_SUFFIXES
-from napari_nunext.places import PROJECT_SUFFIX
 from napari_nunext.review.connections import Connections
-from napari_nunext.store.exports.formats import export_formats
 from napari_nunext.ui.canvas.adopting import Adopter
 from napari_nunext.ui.canvas.canvas import Canvas
 from napari_nunext.ui.checkup_sheet import CheckupSheet
@@ -29,6 +24,8 @@ from napari_nunext.ui.closing import WindowWatch
 from napari_nunext.ui.hints import keep_our_hints
 from napari_nunext.ui.keys import Keys
 from napari_nunext.ui.napari_versions import canvas_widget_of
+from napari_nunext.ui.panels.asking.ask_panel import AskPanel
+from napari_nunext.ui.panels.choosing import Chooser
 from napari_nunext.ui.panels.empty_panel import EmptyPanel
 from napari_nunext.ui.panels.header_panel import HeaderPanel
 from napari_nunext.ui.panels.import_card import ImportCard
@@ -38,26 +35,19 @@ from napari_nunext.ui.panels.status_line import StatusLine
 from napari_nunext.ui.reading import DropWatch
 from napari_nunext.ui.sample_opener import SampleOpener
 from napari_nunext.ui.shortcuts_sheet import ShortcutsSheet
-from napari_nunext.ui.widgets.asking import (
-    ask_for_file,
-    ask_for_files,
-    ask_for_folder,
-    ask_where,
-    kinds_of,
-)
-from napari_nunext.ui.widgets.controls import Segments, scrolling
+from napari_nunext.ui.widgets.controls import Segments
 from napari_nunext.ui.widgets.notice_bar import NoticeBar
+from napari_nunext.ui.widgets.scrolling import scrolling
 from napari_nunext.ui.widgets.theme import DOCK_NAME, SPACE_PX, palette_for, style_sheet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from napari.viewer import Viewer
     from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
 
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.review.shown.images import OpenField
-    from napari_nunext.store.exports.formats import ExportFormat
     from napari_nunext.ui.bridge import MainThread
 
 logger = logging.getLogger(__name__)
@@ -65,7 +55,7 @@ logger = logging.getLogger(__name__)
 WIDTH_PX = 340
 SAVE_TIMEOUT_S = 10.0
 """How long closing the window waits for what is being saved."""
-REVIEW, IMPROVE = 0, 1
+REVIEW, ASK, IMPROVE = 0, 1, 2
 
 
 class NunextDock(QWidget):
@@ -101,15 +91,17 @@ class NunextDock(QWidget):
         palette = palette_for(viewer.theme)
         self.canvas = Canvas(viewer, controller, self._may_draw)
         self._connections = Connections()
+        self.choose = Chooser(self, controller)
         self.header = HeaderPanel(controller, self._connections)
-        self.tabs = Segments(["Review", "Improve"], role="tab")
+        self.tabs = Segments(["Review", "Ask", "Improve"], role="tab")
         self.review = ReviewPanel(controller, palette, self._connections)
+        self.ask = AskPanel(controller, palette, self._connections)
         self.improve = ImprovePanel(controller, palette, self._connections)
         self.empty = EmptyPanel()
         self.samples = SampleOpener(controller)
         self.notice = NoticeBar(self.model, self._connections)
         self.import_card = ImportCard(controller.imports.model, self._connections)
-        self._drops = DropWatch(self._open)
+        self._drops = DropWatch(self.choose.open)
         self.status = StatusLine(controller, palette, self._connections)
         self.keys = Keys(
             controller, self.canvas, self.review, self.show_shortcuts, self.header.list_images
@@ -121,13 +113,14 @@ class NunextDock(QWidget):
         self._connect()
         self._follow_theme()
         self._show_field(self._images.open_field)
-        self._adopter = Adopter(viewer, controller, self.canvas, self.choose_copy)
+        self._adopter = Adopter(viewer, controller, self.canvas, self.choose.copy)
 
     # Layout
 
     def _lay_out(self) -> None:
         self._stack = QStackedWidget()
         self._stack.addWidget(self.review)
+        self._stack.addWidget(self.ask)
         self._stack.addWidget(scrolling(self.improve))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(SPACE_PX, SPACE_PX, SPACE_PX, 4)
@@ -144,50 +137,48 @@ class NunextDock(QWidget):
 
     def _fill_menu(self) -> None:
         menu = self.header.menu
-        menu.addAction("Open images\N{HORIZONTAL ELLIPSIS}", self.choose_files)
-        menu.addAction("Open a folder\N{HORIZONTAL ELLIPSIS}", self.choose_folder)
-        menu.addAction("Open another project\N{HORIZONTAL ELLIPSIS}", self.choose_project)
-        menu.addAction("Import nuclei\N{HORIZONTAL ELLIPSIS}", self.choose_nuclei)
-        menu.addSeparator()
-        exports = menu.addMenu("Export nuclei of this image")
-        for each in export_formats():
-            exports.addAction(
-                f"{each.words}\N{HORIZONTAL ELLIPSIS}", partial(self.choose_nuclei_export, each)
-            )
-        menu.addAction("Export training data\N{HORIZONTAL ELLIPSIS}", self.choose_export)
+        self.choose.fill(menu)
         menu.addSeparator()
         menu.addAction("Check the model server", self.show_checkup)
         menu.addAction("Keys", self.show_shortcuts)
 
     def _connect(self) -> None:
-        self.header.open_requested.connect(self.choose_files)
-        self.empty.files_wanted.connect(self.choose_files)
-        self.empty.folder_wanted.connect(self.choose_folder)
+        self.header.open_requested.connect(self.choose.files)
+        self.empty.files_wanted.connect(self.choose.files)
+        self.empty.folder_wanted.connect(self.choose.folder)
         self.empty.sample_wanted.connect(self.samples.open_first)
         self.tabs.chosen.connect(self.show_tab)
-        self.review.finder.region_wanted.connect(self._draw_region)
+        self.review.finder.region_wanted.connect(self.canvas.draw_region)
         self.review.finder.checkup_wanted.connect(self.show_checkup)
-        self.improve.export_wanted.connect(self.choose_export)
+        self.ask.region_wanted.connect(self.canvas.draw_region)
+        self.ask.boxes_wanted.connect(self.canvas.correct_boxes)
+        self.ask.box_to_delete.connect(self.canvas.delete_boxes)
+        self.ask.editor_closed.connect(self.canvas.end_correcting_boxes)
+        self.improve.export_wanted.connect(self.choose.export)
         self.status.help.clicked.connect(self.show_shortcuts)
         call, events = self._connections.call, self.model.events
-        call(self.choose_folder_of_images, self.controller.locate.folder_wanted)
+        call(self.choose.folder_of_images, self.controller.locate.folder_wanted)
         call(self._show_field, self._images.events.open_field)
         call(self._show_project, events.project)
+        call(self._bind_layers, self.canvas.layers_changed)
         call(self._follow_theme, self.viewer.events.theme)
 
     def _follow_theme(self) -> None:
         palette = palette_for(self.viewer.theme)
         self.setStyleSheet(style_sheet(palette))
-        for panel in (self.header, self.review, self.improve, self.notice, self.status, self.empty):
+        panels = (self.header, self.review, self.ask, self.improve, self.notice, self.status)
+        for panel in (*panels, self.empty):
             panel.set_palette(palette)
 
     def show_tab(self, index: int) -> None:
-        """Show the Review or the Improve tab."""
+        """Show one of the tabs."""
         self.tabs.choose(index)
         self._stack.setCurrentIndex(index)
         self._show_decisions()
         if index == IMPROVE:
             self.controller.learn.refresh()
+        elif index == ASK:
+            self.controller.ask.answerers.look_once()
 
     def _show_decisions(self) -> None:
         is_reviewing = self._stack.currentIndex() == REVIEW
@@ -217,83 +208,20 @@ class NunextDock(QWidget):
         for made in (self.tabs, self._stack, self.status):
             made.setVisible(is_open)
         self._show_decisions()
-        for layer in self.canvas.layers():
-            self._bind(layer)
 
     def _show_project(self, project: Path | None) -> None:
         """Count anew what another project gives to learn from, where that is in sight."""
         if project is not None and self._stack.currentIndex() == IMPROVE:
             self.controller.learn.refresh()
 
-    def _draw_region(self) -> None:
-        self.canvas.draw_region()
+    def _bind_layers(self) -> None:
         for layer in self.canvas.layers():
-            self._bind(layer)
+            if layer not in self._bound:
+                self._bound.add(layer)
+                self.keys.bind(layer)
+                keep_our_hints(self.viewer, layer)
 
-    def _bind(self, layer: Any) -> None:
-        if layer not in self._bound:
-            self._bound.add(layer)
-            self.keys.bind(layer)
-            keep_our_hints(self.viewer, layer)
-
-    # Opening
-
-    def choose_files(self) -> None:
-        """Ask for images."""
-        kinds = kinds_of("Images", image_suffixes())
-        self._open(ask_for_files(self, "Open images", kinds))
-
-    def choose_folder(self) -> None:
-        """Ask for a folder of images."""
-        folder = ask_for_folder(self, "Open a folder of images")
-        self._open([] if folder is None else [folder])
-
-    def choose_project(self) -> None:
-        """Ask for a project to open in the place of the present one."""
-        kinds = kinds_of("Review projects", [PROJECT_SUFFIX])
-        path = ask_for_file(self, "Open a review project", kinds)
-        if path is not None:
-            self.controller.open.project(path)
-
-    def choose_folder_of_images(self) -> None:
-        """Ask where the project's images lie that are not found."""
-        folder = ask_for_folder(self, "Where the images of this project lie now")
-        if folder is not None:
-            self.controller.locate.find_images(folder)
-
-    def choose_nuclei(self) -> None:
-        """Ask for files of nuclei."""
-        kinds = kinds_of("Nuclei: GeoJSON, JSON, CSV, ROIs, label images", NUCLEI_SUFFIXES)
-        paths = ask_for_files(self, "Import nuclei", kinds)
-        if paths:
-            self.controller.imports.take(paths)
-
-    def choose_nuclei_export(self, format_: ExportFormat) -> None:
-        """Ask where to write the open image's nuclei."""
-        field = self._images.open_field
-        if field is None:
-            return
-        path = ask_where(
-            self,
-            f"Export nuclei: {format_.words}",
-            suggested=str(Path(field.entry.path).with_suffix(format_.suffix)),
-            kinds=f"{format_.words} (*{format_.suffix})",
-        )
-        if path is not None:
-            self.controller.export.nuclei(path, format_)
-
-    def choose_export(self) -> None:
-        """Ask where to write the training data."""
-        folder = ask_where(self, "Export training data to a new folder")
-        if folder is not None:
-            self.controller.export.training(folder)
-
-    def choose_copy(self, name: str) -> Path | None:
-        """Ask where to save a copy of an image that is no file."""
-        session = self.controller.session
-        folder = session.project.path.parent if session.has_project else Path.home()
-        title, kinds = "Save as a file and review it", "TIFF (*.tif *.tiff)"
-        return ask_where(self, title, suggested=str(folder / name), kinds=kinds)
+    # Dropping
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Take files and folders."""
@@ -302,13 +230,9 @@ class NunextDock(QWidget):
 
     def dropEvent(self, event: QDropEvent) -> None:
         """Open what was dropped."""
-        self._open(
+        self.choose.open(
             [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
         )
-
-    def _open(self, paths: Sequence[Path]) -> None:
-        if paths:
-            self.controller.open.paths(paths)
 
     # Closing
 

@@ -19,6 +19,7 @@ from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QKeyEvent
 
 from napari_nunext.ui.napari_versions import key_presses_of
+from napari_nunext.ui.panels.asking.answer_keys import GROUP, SHEET
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -67,6 +68,7 @@ class Keys(QObject):
             *self._drawing(),
             *self._deciding(),
             *self._looking(),
+            *(Binding((), shown, words, _nothing, GROUP) for shown, words in SHEET),
         )
         self._qt_keys: dict[int, Callable[[], None]] = {
             Qt.Key.Key_Tab: controller.view.next_unsure,
@@ -186,12 +188,16 @@ class Keys(QObject):
     # An outline that is being drawn takes the keys that would end, undo or delete something else.
 
     def _rest(self) -> None:
-        if not self._controller.hand.give_up():
+        if self._canvas.has_boxes_in_hand:
+            self._canvas.end_correcting_boxes()
+        elif not self._controller.hand.give_up():
             self._controller.view.choose_tool("look")
             self._controller.view.select(())
 
     def _delete(self) -> None:
-        if not self._controller.hand.take_back():
+        if self._canvas.has_boxes_in_hand:
+            self._canvas.delete_boxes()
+        elif not self._controller.hand.take_back():
             self._controller.correct.delete(self._controller.view.model.selected)
 
     def _undo(self) -> None:

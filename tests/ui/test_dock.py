@@ -285,8 +285,8 @@ def test_the_dialogs_offer_whatever_is_read(app: App, monkeypatch: pytest.Monkey
         return [], ""
 
     monkeypatch.setattr(f"{asking.__name__}.QFileDialog.getOpenFileNames", nobody)
-    app.dock.choose_files()
-    app.dock.choose_nuclei()
+    app.dock.choose.files()
+    app.dock.choose.nuclei()
     patterns = {title: set(re.findall(r"\*(\.[\w.]+)", kinds)) for title, kinds in asked.items()}
     assert patterns == {
         "Open images": set(image_suffixes()),

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def test_the_status_bar_gives_our_hints_for_every_layer_of_ours_in_every_mode(app: App) -> None:
     assert app.viewer.help == HELP, "from the start"
-    app.dock._draw_region()
+    app.dock.canvas.draw_region()
     layers = app.dock.canvas.layers()
     assert len(layers) == 4
     for layer in layers:

@@ -56,7 +56,7 @@ def press(app: App, spin: Spin, label: str) -> None:
 
 def switch(app: App, spin: Spin, folder: Path) -> None:
     """Open the folder, say yes, and wait until its first image is shown."""
-    app.dock._open([folder])
+    app.dock.choose.open([folder])
     press(app, spin, "Open its project")
     model = app.controller.model
     images = app.controller.images.model
@@ -117,7 +117,7 @@ def test_keys_work_on_the_layers_of_the_other_project(
     canvas = app.dock.canvas
     assert set(map(str, canvas.nuclei.layer.keymap)) == before
     assert before
-    app.dock._draw_region()
+    app.dock.canvas.draw_region()
     layers = canvas.layers()
     app.viewer.layers.clear()  # what napari's tools do to the new layers is taken back, too
     canvas.flush()
@@ -137,7 +137,7 @@ def test_a_project_can_be_chosen_and_its_moved_images_too(
     monkeypatch.setattr(f"{dialogs}.getExistingDirectory", lambda *_: str(moved))
     names = [action.text() for action in window.dock.header.menu.actions()]
     assert "Open another project\N{HORIZONTAL ELLIPSIS}" in names
-    window.dock.choose_project()
+    window.dock.choose.project()
     model = window.controller.model
     images = window.controller.images.model
     spin(lambda: model.project == b / "review.nunext" and model.notice is not None)

@@ -135,6 +135,7 @@ class Conversation:
         asked = self._round
         if asked is None or not self._session.is_open(asked.put.field.entry.sha256):
             self._model.draft = None
+            self._book.show_places()
 
     def _over(self, asked: Round, error: BaseException | None = None) -> None:
         """Record what was said, and show it."""

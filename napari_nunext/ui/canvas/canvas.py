@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Image
+from psygnal import Signal
 
 from napari_nunext.core.geometry import Box
 from napari_nunext.review.connections import Connections
@@ -17,6 +18,7 @@ from napari_nunext.ui.canvas.drawings import (
     pixels_of,
     region_drawing,
 )
+from napari_nunext.ui.canvas.evidence.evidence import AnswerEvidence
 from napari_nunext.ui.canvas.guarding import LayerGuard
 from napari_nunext.ui.canvas.layers import from_napari, place, placement, world_of
 from napari_nunext.ui.canvas.outline_mouse import OutlineMouse
@@ -33,7 +35,7 @@ from napari_nunext.ui.napari_versions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from napari.layers import Layer
     from napari.viewer import Viewer
@@ -56,6 +58,9 @@ class Canvas:
         Whether the window is there to be drawn in; a closing one takes its layers away too.
     """
 
+    layers_changed = Signal()
+    """A layer of ours came or went."""
+
     def __init__(
         self,
         viewer: Viewer,
@@ -72,8 +77,10 @@ class Canvas:
         self.outlines: OutlinesLayer | None = None
         self.nuclei: NucleiLayer | None = None
         self.region: RegionLayer | None = None
+        self.evidence = AnswerEvidence(controller, self._watch)
         self._mouse: OutlineMouse | None = None
         self._overlays: Overlays | None = None
+        self._watched: list[Layer] = []
         self._guard = LayerGuard(viewer, self._mpp, self._tell, may_draw)
         self._connections = Connections()
         self._of_layers = Connections()
@@ -94,6 +101,7 @@ class Canvas:
             self.image,
             self.outlines and self.outlines.layer,
             self.region and self.region.layer,
+            *self.evidence.layers(),
             self.nuclei and self.nuclei.layer,
         )
         return [layer for layer in ours if layer is not None]
@@ -107,6 +115,7 @@ class Canvas:
         """Let go of the review."""
         self._guard.disconnect()
         self._disconnect_layers()
+        self.evidence.disconnect()
         self._connections.cut()
 
     def _disconnect_layers(self) -> None:
@@ -153,9 +162,13 @@ class Canvas:
         self._mouse = self._overlays = None
         with self._guard.our_change():
             self._guard.watch([])
-            for layer in ours:
-                if layer in self._viewer.layers:
-                    self._viewer.layers.remove(layer)
+            self._take_away(ours)
+        self.evidence.start_anew()
+
+    def _take_away(self, layers: Iterable[Layer]) -> None:
+        for layer in layers:
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
 
     def fit(self) -> None:
         """Let the image fill the canvas."""
@@ -193,6 +206,7 @@ class Canvas:
         self._the_outlines().show_field(field)
         self._the_nuclei().set_scale(mpp)
         self._the_nuclei().redraw()
+        self.evidence.start_anew()
         if self.region is not None:
             self.region.set_scale(mpp)
 
@@ -202,6 +216,7 @@ class Canvas:
         place(self.image, mpp)
         self._the_outlines().set_scale(mpp)
         self._the_nuclei().set_scale(mpp)
+        self.evidence.set_scale(mpp)
         if self.region is not None:
             self.region.set_scale(mpp)
         self.fit()
@@ -217,16 +232,29 @@ class Canvas:
     # What napari's own tools may not change
 
     def _watch(self) -> None:
-        """Have our layers guarded, bottom up."""
-        assert self.image is not None
+        """Have our layers guarded, bottom up, and those gone that are ours no more."""
+        if self.image is None:
+            return
         drawings = [
             image_drawing(self.image, self._images),
             outlines_drawing(self._the_outlines(), self._images),
+            *self.evidence.drawings(),
             nuclei_drawing(self._the_nuclei()),
         ]
         if self.region is not None:
             drawings.insert(2, region_drawing(self.region.layer, self._drop_region))
+        gone = [was for was in self._watched if was not in [d.layer for d in drawings]]
+        active = self._viewer.layers.selection.active
         self._guard.watch(drawings)
+        with self._guard.our_change():
+            self._take_away(gone)
+        # A layer that comes or goes by itself must not take the tool out of a person's hand.
+        if any(active is was for was in gone):
+            self.focus()
+        elif active is not None and self._watched:
+            self._viewer.layers.selection.active = active
+        self._watched = [drawing.layer for drawing in drawings]
+        self.layers_changed.emit()
 
     @property
     def is_putting_right(self) -> bool:
@@ -251,6 +279,7 @@ class Canvas:
     def flush(self) -> None:
         """Draw now what would be drawn soon."""
         self._guard.flush()
+        self.evidence.flush()
         if self.nuclei is not None and self.outlines is not None:
             self.nuclei.pacer.flush()
             self.outlines.pacer.flush()
@@ -312,12 +341,39 @@ class Canvas:
         self._watch()
         self.focus()
 
+    # Boxes of an answer
+
+    def correct_boxes(self, mode: str) -> None:
+        """Have the mouse move the answer's boxes (``"select"``) or draw one."""
+        boxes = self.evidence.correct(mode)
+        if boxes is not None:
+            self._viewer.layers.selection.active = boxes.layer
+
+    def end_correcting_boxes(self) -> None:
+        """Have the mouse work on the nuclei again."""
+        if self.has_boxes_in_hand:
+            self.focus()
+        self.evidence.end_correcting()
+
+    @property
+    def has_boxes_in_hand(self) -> bool:
+        """Whether the keyboard and the mouse work on the answer's boxes."""
+        boxes = self.evidence.boxes
+        return boxes is not None and self._viewer.layers.selection.active is boxes.layer
+
+    def delete_boxes(self) -> None:
+        """Delete the boxes that are selected."""
+        if self.evidence.boxes is not None:
+            self.evidence.boxes.delete_selected()
+
     # Overlays
 
     def hide_overlays(self, hidden: bool) -> None:
         """Show the tissue alone while a key is held."""
         if self._overlays is not None:
             self._overlays.hide(hidden)
+        with self._guard.our_change():
+            self.evidence.hide(hidden)
         if self.region is not None:
             with self._guard.our_change():
                 self.region.layer.visible = not hidden

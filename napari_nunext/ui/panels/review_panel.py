@@ -12,7 +12,8 @@ from napari_nunext.ui.panels.comment_line import CommentLine
 from napari_nunext.ui.panels.find_panel import FindPanel
 from napari_nunext.ui.panels.outline_ways import OutlineWays
 from napari_nunext.ui.panels.selection_line import SelectionLine
-from napari_nunext.ui.widgets.controls import Card, Segments, Text, button, row, scrolling
+from napari_nunext.ui.widgets.controls import Card, Segments, Text, button, row
+from napari_nunext.ui.widgets.scrolling import scrolling
 from napari_nunext.ui.widgets.theme import SPACE_PX
 
 if TYPE_CHECKING:

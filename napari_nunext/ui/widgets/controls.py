@@ -15,7 +15,6 @@ from qtpy.QtWidgets import (
     QLabel,
     QLineEdit,
     QPushButton,
-    QScrollArea,
     QSizePolicy,
     QToolButton,
     QVBoxLayout,
@@ -67,16 +66,6 @@ def row(*widgets: QWidget, stretch: int | None = None, gap_px: int = SPACE_PX) -
     for i, widget in enumerate(widgets):
         layout.addWidget(widget, 1 if i == stretch else 0)
     return layout
-
-
-def scrolling(panel: QWidget) -> QScrollArea:
-    """A panel that is as wide as its place and as high as it likes."""
-    area = QScrollArea()
-    area.setWidgetResizable(True)
-    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-    area.setWidget(panel)
-    return area
 
 
 class Card(QFrame):

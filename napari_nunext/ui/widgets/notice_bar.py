@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
 
-from napari_nunext.ui.widgets.controls import IconButton, Text, button, row, scrolling, set_property
+from napari_nunext.ui.widgets.controls import IconButton, Text, button, row, set_property
+from napari_nunext.ui.widgets.scrolling import scrolling
 
 if TYPE_CHECKING:
     from qtpy.QtGui import QResizeEvent

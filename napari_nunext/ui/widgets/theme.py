@@ -87,22 +87,26 @@ def style_sheet(p: Palette) -> str:
 #nunext QLabel[role="section"] {{ color: {p.muted}; font-size: 11px; font-weight: 600; }}
 #nunext QLabel[role="muted"] {{ color: {p.muted}; font-size: 11px; }}
 #nunext QLabel[role="caution"] {{ color: {p.warn}; font-size: 11px; }}
+#nunext QLabel[role="strong"] {{ font-weight: 600; }}
 #nunext QLabel[role="worse"] {{ color: {p.warn}; font-weight: 600; }}
 #nunext QLabel[role="big"] {{ font-size: 20px; font-weight: 600; }}
 #nunext QLabel[role="badge"] {{ color: {p.muted}; border: 1px solid {p.line}; border-radius: 3px;
     font-size: 10px; }}
 #nunext QFrame[role="card"] {{ background: {p.card}; border: 1px solid {p.line};
     border-radius: 6px; }}
+#nunext QFrame[role="card"][current="true"] {{ border-color: {p.accent_hover}; }}
 #nunext QFrame[role="row"] {{ border-radius: 4px; }}
 #nunext QFrame[role="row"]:hover {{ background: {p.control}; }}
 #nunext QFrame[role="row"][current="true"] {{ background: {p.tint}; }}
 #nunext QFrame[role="name"] {{ border: 1px solid transparent; border-radius: 4px; }}
 #nunext QFrame[role="name"]:hover {{ background: {p.control}; }}
 #nunext QFrame[role="name"]:focus {{ border-color: {p.accent_hover}; }}
-#nunext QTreeWidget {{ border: 0; }}
-#nunext QTreeWidget::item {{ padding: 3px 4px; }}
-#nunext QTreeWidget::item:hover {{ background: {p.control}; }}
-#nunext QTreeWidget::item:selected {{ background: {p.tint}; color: {p.text}; }}
+#nunext QTreeWidget, #nunext QListWidget {{ border: 0; }}
+#nunext QListWidget:focus {{ border: 1px solid {p.accent_hover}; border-radius: 4px; }}
+#nunext QTreeWidget::item, #nunext QListWidget::item {{ padding: 3px 4px; }}
+#nunext QTreeWidget::item:hover, #nunext QListWidget::item:hover {{ background: {p.control}; }}
+#nunext QTreeWidget::item:selected, #nunext QListWidget::item:selected {{ background: {p.tint};
+    color: {p.text}; }}
 #nunext QMenu {{ background: {p.card}; border: 1px solid {p.line}; padding: 4px 0; }}
 #nunext QMenu::item {{ background: transparent; color: {p.text}; padding: 5px 20px 5px 14px; }}
 #nunext QMenu::item:selected {{ background: {p.tint}; }}
@@ -137,7 +141,15 @@ def style_sheet(p: Palette) -> str:
     border: 1px solid {p.line}; border-radius: 9px; font-size: 11px; color: {p.muted}; }}
 #nunext QPushButton[role="chip"]:hover {{ background: {p.control}; }}
 #nunext QPushButton[role="chip"][level="warning"] {{ color: {p.warn}; border-color: {p.warn}; }}
-#nunext QPushButton[role="segment"] {{ border-radius: 0; border-right-width: 0; }}
+#nunext QPushButton[role="chip"]:focus {{ border-color: {p.accent_hover}; color: {p.text}; }}
+#nunext QPushButton[role="chip"]:checked {{ background: {p.tint}; color: {p.text};
+    border-color: {p.accent_hover}; font-weight: normal; }}
+#nunext QToolButton[role="star"] {{ background: transparent; border: 1px solid transparent;
+    padding: 1px 3px; min-height: 30px; min-width: 24px; font-size: 10px; color: {p.muted}; }}
+#nunext QToolButton[role="star"]:hover {{ background: {p.control}; }}
+#nunext QToolButton[role="star"]:focus {{ border-color: {p.accent_hover}; }}
+#nunext QPushButton[role="segment"] {{ border-radius: 0; border-right-width: 0;
+    padding: 0 3px; }}
 #nunext QPushButton[role="segment"][place="first"] {{ border-top-left-radius: 5px;
     border-bottom-left-radius: 5px; }}
 #nunext QPushButton[role="segment"][place="last"] {{ border-right-width: 1px;
@@ -153,6 +165,13 @@ def style_sheet(p: Palette) -> str:
 #nunext QComboBox QAbstractItemView {{ background: {p.card}; border: 1px solid {p.line}; }}
 #nunext QLineEdit, #nunext QDoubleSpinBox {{ background: {p.control}; border-radius: 5px;
     border: 1px solid {p.line}; padding: 0 6px; min-height: 26px; }}
+#nunext QPlainTextEdit {{ background: transparent; border: 0; }}
+#nunext QPlainTextEdit[readOnly="false"] {{ background: {p.control}; border-radius: 5px;
+    border: 1px solid {p.line}; padding: 2px 3px; }}
+#nunext QPlainTextEdit[role="answer"] {{ font-size: 14px; font-weight: 600; }}
+#nunext QPlainTextEdit[role="long answer"] {{ font-size: 13px; }}
+#nunext QPlainTextEdit[role="muted"] {{ color: {p.muted}; font-size: 11px; }}
+#nunext QPlainTextEdit[readOnly="false"]:focus,
 #nunext QLineEdit:focus, #nunext QDoubleSpinBox:focus {{ border-color: {p.accent_hover}; }}
 #nunext QCheckBox {{ spacing: 6px; font-size: 12px; }}
 #nunext QCheckBox::indicator {{ background: {p.control}; border: 1px solid {p.line};
@@ -182,17 +201,26 @@ _PATHS = {
     "check": "M5 12.5 L10 17.5 L19 7",
     "dash": "M6 12 H18",
     "plus": "M12 5 V19 M5 12 H19",
+    "star": "M12 3.2 L14.7 8.9 L21 9.7 L16.4 14 L17.6 20.2 L12 17.2 L6.4 20.2 L7.6 14 "
+    "L3 9.7 L9.3 8.9 Z",
     "open": "M3 18 V6 h6 l2 3 h10 v9 Z",
 }
 
 
-def icon(name: str, color: str, *, widget: QWidget | None = None, size_px: int = 16) -> QIcon:
+def icon(
+    name: str,
+    color: str,
+    *,
+    widget: QWidget | None = None,
+    size_px: int = 16,
+    filled: bool = False,
+) -> QIcon:
     """A line icon in a colour, sharp at the screen's scale."""
     ratio = widget.devicePixelRatioF() if widget is not None else 2.0
-    stroke = 3.2 if name == "more" else 2
+    stroke, fill = 3.2 if name == "more" else 2, color if filled else "none"
     svg = (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24">'
-        f'<path d="{_PATHS[name]}" fill="none" stroke="{color}" stroke-width="{stroke}" '
+        f'<path d="{_PATHS[name]}" fill="{fill}" stroke="{color}" stroke-width="{stroke}" '
         'stroke-linecap="round" stroke-linejoin="round"/></svg>'
     )
     pixmap = QPixmap(round(size_px * ratio), round(size_px * ratio))

@@ -1,0 +1,106 @@
+"""What is said of an answer besides itself."""
+
+from __future__ import annotations
+
+from textwrap import shorten
+from typing import TYPE_CHECKING
+
+from napari_nunext.core.answers.prompts import lettered
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from napari_nunext.core.answers.prompts import AskTask, Question
+    from napari_nunext.review.shown.answers import ShownAnswer
+    from napari_nunext.review.shown.ask import Answerer
+    from napari_nunext.store.answers import AnswerFinish, Said
+
+TASKS: Mapping[AskTask, str] = {
+    "question": "Question",
+    "subtype": "Subtype",
+    "lesions": "Find lesions",
+}
+NOT_FOR_TRAINING = "not for training"
+FINISHES: Mapping[AnswerFinish, str] = {
+    "length": "It was cut off at the most that it may write.",
+    "cancelled": "You stopped it; what came stays.",
+    "broken": "Its server broke off; what came stays.",
+}
+LEFT_OUT: Mapping[str, str] = {
+    "not numbers": "no numbers",
+    "outside": "outside the picture",
+    "no area": "without an area",
+    "too many": "too many",
+}
+
+
+def tokens_words(tokens: int, budget: int | None) -> str:
+    """``113 of 256 image tokens``."""
+    return f"{tokens} image tokens" if budget is None else f"{tokens} of {budget} image tokens"
+
+
+def answerer_words(answerer: Answerer) -> str:
+    """Where the picture goes, and whether its answers may be learned from."""
+    if not answerer.needs_picture:
+        return "Counts the nuclei that were found and corrected; no picture is sent"
+    said = [*filter(None, [answerer.model]), f"the picture {answerer.where}"]
+    if not answerer.may_train:
+        said.append(NOT_FOR_TRAINING)
+    return " \N{MIDDLE DOT} ".join(said)
+
+
+def question_words(question: Question) -> str:
+    """What was asked, as people say it."""
+    match question.task:
+        case "subtype":
+            return f"Which subtype? {lettered(question.options)}"
+        case "lesions":
+            return f"Find {question.text} in {question.organ}"
+        case "question" if question.options:
+            return f"{question.text} {lettered(question.options)}"
+    return question.text
+
+
+def notes_on(said: Said) -> list[str]:
+    """What a reader should know of an answer, a sentence each."""
+    notes = list(said.notes)
+    if not notes and said.finish in FINISHES:  # as a rule its server has said so
+        notes.append(FINISHES[said.finish])
+    if left_out := sum(said.boxes_left_out.values()):
+        why = ", ".join(
+            f"{count} {LEFT_OUT.get(reason, reason)}"
+            for reason, count in said.boxes_left_out.items()
+        )
+        notes.append(f"{left_out} {'box is' if left_out == 1 else 'boxes are'} left out: {why}.")
+    return notes
+
+
+def corrected_words(shown: ShownAnswer) -> str:
+    """What of it I corrected; nothing where I did not."""
+    if shown.correction.text is not None:
+        return f"You corrected it. It said: {shown.answer.said.answer}"
+    return "" if shown.correction.boxes is None else "You corrected its boxes."
+
+
+def made_by(shown: ShownAnswer) -> str:
+    """Who answered, and with what; nothing while that is hidden."""
+    if shown.hides_name:
+        return ""
+    answer = shown.answer
+    said = ["Counts" if answer.by.kind == "counts" else answer.by.name]
+    if answer.by.host:
+        said.append(answer.by.host)
+    if answer.asked.image_tokens is not None:
+        said.append(tokens_words(answer.asked.image_tokens, answer.asked.budget))
+    if not answer.by.may_train:
+        said.append(NOT_FOR_TRAINING)
+    return " \N{MIDDLE DOT} ".join(said)
+
+
+def line_of(shown: ShownAnswer) -> str:
+    """Two lines for a list: the question with my stars, and the answer with who gave it."""
+    stars = "\N{BLACK STAR}" * (shown.rating.stars or 0)
+    question = shorten(question_words(shown.answer.asked.question), 200)
+    corrected = "" if shown.correction.says_nothing else " (corrected)"
+    answer = shorten(shown.text, 200) or "no answer"
+    return f"{stars} {question}\n{shown.answerer or 'hidden'}{corrected}: {answer}".lstrip()
