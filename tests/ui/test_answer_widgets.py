@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from qtpy.QtCore import QPoint, QPointF, Qt
-from qtpy.QtGui import QWheelEvent
+from qtpy.QtGui import QTextDocument, QWheelEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
     QApplication,
@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 
 from napari_nunext.core.answers.opinions import MOST_STARS, STARS, Rating
 from napari_nunext.ui.widgets.chips import Chips
+from napari_nunext.ui.widgets.controls import ElidedText
 from napari_nunext.ui.widgets.flow import Flow
 from napari_nunext.ui.widgets.plain_text import PlainView, TextBox
 from napari_nunext.ui.widgets.scrolling import scrolling
@@ -281,3 +282,13 @@ def test_the_wheel_turns_no_choice_that_it_passes_over(
     QApplication.sendEvent(control, wheel)
     QApplication.processEvents()
     assert turned() == before
+
+
+def test_a_tip_is_text_as_it_stands(qapp: QApplication) -> None:
+    made = ElidedText(MARKUP)
+    shown_as = QTextDocument()
+    shown_as.setHtml(made.toolTip())
+    assert shown_as.toPlainText() == MARKUP
+    made.set_text("1 & 2")
+    assert made.toolTip() == "1 & 2"
+    made.deleteLater()

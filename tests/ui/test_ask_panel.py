@@ -596,3 +596,31 @@ def test_the_panel_is_as_wide_as_its_dock_on_a_laptop(
         if made.isVisible() and made.focusPolicy() != Qt.FocusPolicy.NoFocus:
             right = made.mapTo(inside, QPoint(made.width(), 0)).x()
             assert right <= view.width(), made
+
+
+def test_models_are_added_removed_and_looked_for(
+    asking: App, server: FakeServer, spin: Spin
+) -> None:
+    whom = panel_of(asking).whom
+    assert not whom._add.isVisible()
+    assert whom._more.isVisible()
+
+    def choose(words: str) -> None:
+        menu = whom.menu()
+        (action,) = [a for a in menu.actions() if a.text() == words]
+        action.trigger()
+        menu.deleteLater()
+        settle()
+
+    asking.controller.ask.answerers.choose("vlm")
+    choose("Add a model\N{HORIZONTAL ELLIPSIS}")
+    QTest.keyClicks(whom._address, "near=http://127.0.0.1:9/v1#m")
+    key(asking, "Return")
+    spin(lambda: server.answerers == ("near=http://127.0.0.1:9/v1#m",))
+    spin(lambda: not model_of(asking).looking)
+    server.fake.answering = []
+    choose("Look for models again")
+    spin(lambda: len(model_of(asking).answerers) == 1)
+    settle()
+    assert model_of(asking).answerer == "counts"
+    assert whom._add.isVisible()

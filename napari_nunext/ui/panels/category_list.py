@@ -13,6 +13,7 @@ from napari_nunext.ui.widgets.controls import (
     EntryLine,
     IconButton,
     Text,
+    as_tip,
     button,
     row,
     set_property,
@@ -63,7 +64,7 @@ class CategoryRow(QFrame):
         layout = row(key, dot, name, self.count, self.more, self.eye, stretch=2, gap_px=6)
         layout.setContentsMargins(5, 1, 2, 1)
         self.setLayout(layout)
-        self.setToolTip(f"New and selected nuclei become {category.name}  ({number})")
+        self.setToolTip(as_tip(f"New and selected nuclei become {category.name}  ({number})"))
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         """Choose it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import escape
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QRectF, QSize, Qt, Signal
@@ -44,8 +45,13 @@ def button(text: str, *, role: str = "", tip: str = "") -> QPushButton:
     made.setProperty("role", role)
     made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     made.setCursor(Qt.CursorShape.PointingHandCursor)
-    made.setToolTip(tip)
+    made.setToolTip(as_tip(tip))
     return made
+
+
+def as_tip(text: str) -> str:
+    """A text as a tip that shows it as it stands: Qt takes what has a tag in it for mark-up."""
+    return f"<span>{escape(text)}</span>" if "<" in text else text
 
 
 def give_keyboard_back(widget: QWidget) -> None:
@@ -103,7 +109,7 @@ class ElidedText(Text):
     def set_text(self, text: str) -> None:
         """Show this text."""
         self._full = text
-        self.setToolTip(text)
+        self.setToolTip(as_tip(text))
         self._elide()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
@@ -140,7 +146,7 @@ class NameButton(QFrame):
         """Show this name."""
         self._words.setText(breakable(text))
         self.setAccessibleName(text)
-        self.setToolTip(tip)
+        self.setToolTip(as_tip(tip))
 
     def text(self) -> str:
         """The name it shows."""
@@ -238,7 +244,7 @@ class IconButton(QToolButton):
         self._checked_name = name
         self._color = self._pale = "#888888"
         self.setProperty("role", "plain")
-        self.setToolTip(tip)
+        self.setToolTip(as_tip(tip))
         self.setAccessibleName(tip)
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
@@ -279,7 +285,7 @@ class StatusDot(QWidget):
         super().__init__()
         self._dot = QLabel()
         self._words = Text(role="muted")
-        self.setToolTip(tip)
+        self.setToolTip(as_tip(tip))
         layout = row(self._dot, self._words, gap_px=5)
         self.setLayout(layout)
 
@@ -370,4 +376,4 @@ class Segments(QWidget):
     def set_enabled(self, index: int, enabled: bool, tip: str = "") -> None:
         """Allow or refuse one of the choices, and say why."""
         self._group.button(index).setEnabled(enabled)
-        self._group.button(index).setToolTip(tip)
+        self._group.button(index).setToolTip(as_tip(tip))

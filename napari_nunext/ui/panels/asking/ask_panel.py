@@ -104,6 +104,7 @@ class AskPanel(QWidget):
     def set_palette(self, palette: Palette) -> None:
         """Follow the theme."""
         self.card.set_palette(palette)
+        self.whom.set_palette(palette)
 
     def ask(self) -> None:
         """Ask what is typed, of whom was chosen; nothing while somebody is asked."""

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QSlider, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QMenu, QSlider, QVBoxLayout, QWidget
 
 from napari_nunext.ui.panels.asking.words import answerer_words, tokens_words
-from napari_nunext.ui.widgets.controls import EntryLine, Segments, Text, breakable, button, row
+from napari_nunext.ui.widgets.controls import (
+    EntryLine,
+    IconButton,
+    Segments,
+    Text,
+    breakable,
+    button,
+    row,
+)
 from napari_nunext.ui.widgets.model_chooser import ModelChooser
 
 if TYPE_CHECKING:
@@ -16,7 +25,10 @@ if TYPE_CHECKING:
     from napari_nunext.review.connections import Connections
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.review.shown.ask import Where
+    from napari_nunext.ui.widgets.theme import Palette
 
+ADD = "Add a model\N{HORIZONTAL ELLIPSIS}"
+ADD_TIP = "In a server that speaks OpenAI's interface: vLLM, Ollama, LM Studio, llama.cpp"
 PLACES: tuple[Where, ...] = ("view", "region", "field")
 STEP_TOKENS, MOST_STEPS = 16, 64
 """The slider's steps: up to 1,024 image tokens; more is asked for by the command line."""
@@ -38,10 +50,8 @@ class WhomForm(QWidget):
         self._hint = Text("Drag a rectangle on the image.", role="muted")
         self._who = ModelChooser()
         self._who.setAccessibleName("Who is asked")
-        self._add = button("Add a model\N{HORIZONTAL ELLIPSIS}", role="link")
-        self._add.setToolTip(
-            "A model in a server that speaks OpenAI's interface: vLLM, Ollama, LM Studio, llama.cpp"
-        )
+        self._add = button(ADD, role="link", tip=ADD_TIP)
+        self._more = IconButton("more", "Add, remove or look for models")
         self._address = EntryLine("name=http://127.0.0.1:11434/v1#model")
         self._about = Text(role="muted", wraps=True)
         self._problem = Text(role="caution", wraps=True)
@@ -60,12 +70,13 @@ class WhomForm(QWidget):
         layout.setSpacing(6)
         layout.addWidget(self._where)
         layout.addWidget(self._hint)
-        layout.addLayout(row(Text("Ask"), self._who, self._add, stretch=1))
+        layout.addLayout(row(Text("Ask"), self._who, self._add, self._more, stretch=1))
         for made in (self._address, self._about, self._problem, self._spending):
             layout.addWidget(made)
         self._where.chosen.connect(self._choose_where)
         self._who.activated.connect(lambda i: self._asker.answerers.choose(self._who.itemData(i)))
         self._add.clicked.connect(self._address.ask)
+        self._more.clicked.connect(self._offer)
         self._address.entered.connect(self._asker.answerers.add)
         self._budget.valueChanged.connect(lambda n: self._asker.set_budget(n * STEP_TOKENS))
         asking, events = self._asker.model.events, self._view.events
@@ -86,6 +97,26 @@ class WhomForm(QWidget):
         self._show_where()
         self._show_tokens()
 
+    def set_palette(self, palette: Palette) -> None:
+        """Follow the theme."""
+        self._more.set_palette(palette)
+
+    def menu(self) -> QMenu:
+        """What can be done to the list of models."""
+        asking, answerers = self._asker.model, self._asker.answerers
+        menu = QMenu(self)
+        menu.aboutToHide.connect(menu.deleteLater)
+        menu.addAction(ADD, self._address.ask)
+        menu.addAction("Look for models again", answerers.look)
+        chosen = asking.answerer_named(asking.answerer)
+        if chosen is not None and chosen.needs_picture:
+            words = f"Remove {chosen.title}".replace("&", "&&")
+            menu.addAction(words, partial(answerers.remove, chosen.name))
+        return menu
+
+    def _offer(self) -> None:
+        self.menu().popup(self._more.mapToGlobal(self._more.rect().bottomLeft()))
+
     def _choose_where(self, index: int) -> None:
         self._asker.choose_where(PLACES[index])
         if PLACES[index] == "region":
@@ -104,12 +135,14 @@ class WhomForm(QWidget):
             self._who.addItem(answerer.title, answerer.name)
             if answerer.name == asking.answerer:
                 self._who.setCurrentIndex(self._who.count() - 1)
+        self._add.setVisible(len(asking.answerers) == 1)
         chosen = asking.answerer_named(asking.answerer)
         about = "" if chosen is None else answerer_words(chosen)
         self._about.setText(breakable(about))
         problem = asking.problem if chosen is None or not chosen.problem else chosen.problem
         self._problem.setText(problem)
         self._problem.setVisible(bool(problem) and not asking.looking)
+        self._more.setVisible(len(asking.answerers) > 1 or bool(problem))
         self._show_tokens()
 
     def _show_tokens(self) -> None:
