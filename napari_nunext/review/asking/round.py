@@ -54,7 +54,7 @@ class AskNews:
     """What happened since the last news."""
 
     waiting: str = ""
-    """A sentence, and nothing else, before the first word."""
+    """A sentence, before the first word."""
     draft: Draft | None = None
     answers: int = 0
     """How many are over."""
@@ -75,7 +75,7 @@ class Round:
         self._tell = tell
         self._lock = threading.Lock()
         self._stopped = threading.Event()
-        self._patience = Patience(lambda words: tell(AskNews(waiting=words)), self._stopped)
+        self._patience = Patience(self._wait, self._stopped)
         self._client: Client | None = None
         self._token = ""
         self._over: list[Answer] = []
@@ -192,4 +192,7 @@ class Round:
 
     def _say(self, waits_for: str) -> None:
         """Tell what the question waits for, until somebody says something."""
-        self._tell(AskNews(waiting=f"{waits_for}\N{HORIZONTAL ELLIPSIS}"))
+        self._wait(f"{waits_for}\N{HORIZONTAL ELLIPSIS}")
+
+    def _wait(self, words: str) -> None:
+        self._tell(AskNews(waiting=words, answers=len(self._over)))

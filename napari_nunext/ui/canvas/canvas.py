@@ -149,9 +149,10 @@ class Canvas:
     def _see(self, *_: object) -> None:
         """Let the review know what the canvas shows."""
         if (mpp := self._mpp()) is not None:
-            x_px, y_px = from_napari([np.divide(camera_of(self._viewer).center[-2:], mpp)])[0]
-            height, width = (view_size_of(self._viewer) / mpp / 2).tolist()
-            shown = Box(float(x_px) - width, float(y_px) - height, x_px + width, y_px + height)
+            middle = np.divide(camera_of(self._viewer).center[-2:], mpp)
+            x_px, y_px = from_napari([middle])[0].tolist()
+            up, left = (view_size_of(self._viewer) / mpp / 2).tolist()
+            shown = Box(x_px - left, y_px - up, x_px + left, y_px + up)
             self._controller.view.look_from(shown)
 
     def _clear(self) -> None:

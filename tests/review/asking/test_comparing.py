@@ -43,12 +43,12 @@ def test_two_answers_are_shown_together_and_nobody_knows_whose(
     server.fake.says = [
         "<answer>y",
         lambda: seen.append(
-            (ask.model.status.comparing, ask.model.draft, ask.model.pair, ask.model.total)
+            (ask.model.status.answers, ask.model.draft, ask.model.pair, ask.model.total)
         ),
         "es</answer>",
     ]
     ask.ask_two(NECROSIS, Way("vlm"), Way("other", 64))
-    assert seen == [(True, None, None, 0)] * 2
+    assert seen == [(0, None, None, 0), (1, None, None, 0)]
     pair = ask.model.pair
     assert pair.hides_names
     assert {pair.left.answerer, pair.right.answerer} == {""}
