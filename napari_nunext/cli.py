@@ -129,11 +129,16 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(command=_export)
 
     command = commands.add_parser(
-        "import", help="take nuclei from GeoJSON, CSV, COCO or label images into a project"
+        "import",
+        help="take nuclei from GeoJSON, CSV, COCO or label images, or an export, into a project",
     )
     command.add_argument("project", type=Path, help="the project's file")
     command.add_argument(
-        "files", nargs="+", type=Path, metavar="FILE", help="file of nuclei, or folder of them"
+        "files",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="file of nuclei, folder of them, or folder that an export of training data made",
     )
     command.add_argument(
         "--as",

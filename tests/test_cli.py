@@ -517,6 +517,28 @@ def test_export_asks_before_words_leave_that_seem_to_name_somebody(run, judged, 
     assert "--answers" in complaint(run(*export, "--answers", "all", "--format", "csv"))
 
 
+def test_an_export_is_taken_back_with_its_answers(run, judged, tmp_path):
+    out, copy = tmp_path / "export", tmp_path / "copy.nunext"
+    run("export", judged, "--out", out, "--answers", "all")
+    code, said, _ = run("import", copy, out, "--dry-run")
+    assert code == 2  # there is no project yet
+    code, said, _ = run("import", copy, out)
+    assert (code, said) == (0, "export: 1 image with 2 nuclei and 1 answer.\n")
+    assert "1 answer" in run("check", copy)[1]
+    _, said, _ = run("import", copy, out, "--dry-run")
+    assert said == "export: 1 image with 2 nuclei and 1 answer. Nothing was written (--dry-run).\n"
+    assert "were here already" in run("import", copy, out)[1]
+    (out / "sft.jsonl").write_text("")
+    code, _, said = run("import", copy, out)
+    assert code == 2
+    assert "sft.jsonl was changed" in said[0]
+    with closing(sqlite3.connect(copy)) as database, database:
+        database.execute("UPDATE answer SET said = 'x'")
+    code, said, _ = run("check", copy)
+    assert code == 1
+    assert "damaged" in said
+
+
 @pytest.mark.parametrize("format_", ["training", "coco"])
 def test_export_says_which_categories_differ_in_capitals_alone(run, project, tmp_path, format_):
     with Project.open(project, annotator="ann") as opened:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari_nunext.commands.export import reader_name
 from napari_nunext.core.errors import StoreError
+from napari_nunext.core.sentences import counted
 from napari_nunext.images import ImageFinder
 from napari_nunext.images.identified import look_for
 from napari_nunext.store import Project
@@ -39,13 +40,17 @@ def check_project(
     if not path.exists():
         raise StoreError(f"There is no project {path}. Check the name.")
     problems: list[str] = []
-    changes = images = 0
+    changes = images = answers = 0
     try:
         with Project.open(path, annotator=reader_name(), mode="r", create=False) as project:
             if project.lost_log:
                 problems.append(lost_log_words(path.name))
             try:
                 changes = project.verify()
+            except StoreError as error:
+                problems.append(str(error))
+            try:
+                answers = len(project.answers())
             except StoreError as error:
                 problems.append(str(error))
             looked = look_for(project.images(), finder)
@@ -56,9 +61,10 @@ def check_project(
     for problem in problems:
         tell(problem)
     if not problems:
+        given = f"; {counted(answers, 'answer')} that can be read" if answers else ""
         tell(
             f"{path.name} is whole: {changes} changes, each as it was written; "
-            f"{images} images, each found and the one that was reviewed."
+            f"{images} images, each found and the one that was reviewed{given}."
         )
     return not problems
 

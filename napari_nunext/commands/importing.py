@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from napari_nunext.core.errors import ImageError, InputError, NunextError, RecordError, StoreError
+from napari_nunext.core.formats.export_folder import is_export, read_export
 from napari_nunext.core.identity import file_sha256
 from napari_nunext.core.nuclei import nuclei_in_words
 from napari_nunext.images import ImageFinder, Tile, open_image
@@ -22,6 +23,7 @@ from napari_nunext.review.colors import in_free_colors
 from napari_nunext.review.fields import entry_of
 from napari_nunext.store import Project, events
 from napari_nunext.store.categories import fold_categories
+from napari_nunext.store.imports.export_folder import import_training
 from napari_nunext.store.imports.outside import (
     intake,
     take,
@@ -89,9 +91,10 @@ def import_files(
     Parameters
     ----------
     path : Path
-        The project's file. It is made where `ImportOptions.image` is a file.
+        The project's file. It is made where `ImportOptions.image` is a file, or an export is taken.
     files : sequence of Path
-        Files, and folders of them.
+        Files, folders of them, and folders that an export of training data made: these bring their
+        images and answers too.
     annotator : str
         Who says what the corrections are.
     options : ImportOptions
@@ -111,7 +114,8 @@ def import_files(
         If the project cannot be written, or no file was given.
     """
     image_file = Path(options.image) if options.image and Path(options.image).is_file() else None
-    creates = image_file is not None and not options.dry_run
+    exports = [file for file in files if is_export(file)]
+    creates = (image_file is not None or bool(exports)) and not options.dry_run
     if not path.exists() and not creates:
         raise StoreError(
             f"There is no project {path}. Check the name, or begin one with --image FILE."
@@ -121,7 +125,13 @@ def import_files(
         if project.copy_of_before is not None:
             tell(copied_words(path, project.copy_of_before))
         importer = _Importer(project, options, image_file, tell)
-        for file in _files(files, project):
+        for folder in exports:
+            try:
+                importer.take_export(folder)
+            except RecordError as error:
+                failed += 1
+                warn(f"{error} {folder.name} was not imported.")
+        for file in _files([file for file in files if file not in exports], project):
             try:
                 parts = importer.read(file)
             except (NunextError, OSError) as error:
@@ -181,6 +191,15 @@ class _Importer:
         found = [e for e in images if e.name == name or e.sha256 == name]
         found = found or images_named(name, images)
         return _one(found, f"--image {name}")
+
+    def take_export(self, folder: Path) -> None:
+        """Take in an export of training data whole."""
+        if self._options.dry_run:
+            self._tell(
+                f"{folder.name}: {read_export(folder).words}. Nothing was written (--dry-run)."
+            )
+            return
+        self._tell(f"{folder.name}: {import_training(self._project, folder).words}.")
 
     def read(self, file: Path) -> tuple[NucleiOfImage, ...]:
         """What a file holds, image by image."""

@@ -39,13 +39,7 @@ def in_pixels_of(
     return _replaced(text, [match for match, _ in there], [_written(shown, b) for _, b in there])
 
 
-def with_boxes(
-    shown: SentPicture,
-    text: str,
-    boxes: Sequence[Box],
-    sent: SentPicture,
-    convention: BoxConvention,
-) -> str:
+def with_boxes(shown: SentPicture, text: str, boxes: Sequence[Box]) -> str:
     """A text that names these boxes (level-0 px) instead of those that it names.
 
     As many boxes as it has take their places, in order. Otherwise what reaches from its first box
@@ -55,7 +49,7 @@ def with_boxes(
     """
     written = [_written(shown, box) for box in boxes]
     listed = f"[{', '.join(written)}]"
-    found = [m for m, box in boxes_in(text, sent, convention) if isinstance(box, Box)]
+    found = [m for m, box in boxes_in(text, shown, "pixels") if isinstance(box, Box)]
     if found and len(found) == len(written):
         return _replaced(text, found, written)
     if not found:
@@ -90,8 +84,9 @@ def _with_brackets(text: str, boxes: Sequence[re.Match[str]]) -> tuple[int, int]
 
 
 def _written(shown: SentPicture, box: Box) -> str:
-    """A box in whole pixels of a picture, none of which it leaves out."""
-    corners = shown.from_level0(np.array([[box.x0, box.y0], [box.x1, box.y1]]))
+    """A box in whole pixels of a picture, none of which it leaves out; cut to it if it is in it."""
     # A hundredth of a pixel is what calculating loses, not where the box ends.
-    (x0, y0), (x1, y1) = np.clip(corners, 0, (shown.width_px, shown.height_px)).round(2).tolist()
+    corners = shown.from_level0(np.array([[box.x0, box.y0], [box.x1, box.y1]])).round(2)
+    cut = np.clip(corners, 0, (shown.width_px, shown.height_px))
+    (x0, y0), (x1, y1) = (cut if (cut[1] > cut[0]).all() else corners).tolist()
     return f"[{math.floor(x0)}, {math.floor(y0)}, {math.ceil(x1)}, {math.ceil(y1)}]"

@@ -34,6 +34,8 @@ from napari_nunext.core.formats.records import (
 )
 from napari_nunext.core.geometry import Box, points_at
 from napari_nunext.core.identity import file_sha256
+from napari_nunext.core.nuclei import nuclei_in_words
+from napari_nunext.core.sentences import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -68,6 +70,19 @@ class Export:
     def image_path(self, record: Record) -> Path:
         """The file of a record's image."""
         return self.folder / record.images[0]
+
+    @property
+    def words(self) -> str:
+        """What it holds; a phrase."""
+        images = f"{counted(len(self.sft), 'image')} with "
+        nuclei = nuclei_in_words(sum(len(record.nuclei) for record in self.sft))
+        answers = f" and {counted(len(self.answers), 'answer')}" if self.answers else ""
+        return f"{images}{nuclei}{answers}"
+
+
+def is_export(folder: Path) -> bool:
+    """Whether a folder is an export, by its manifest."""
+    return (folder / MANIFEST_FILE).is_file()
 
 
 def read_export(folder: Path, *, strict: bool = True) -> Export:

@@ -6,16 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
-import numpy as np
-from PIL import Image
-
 from napari_nunext.core.errors import MALFORMED, RecordError
 from napari_nunext.core.formats.export_folder import read_export
 from napari_nunext.core.geometry import Box
-from napari_nunext.core.identity import pixels_sha256
-from napari_nunext.core.nuclei import Category
+from napari_nunext.core.nuclei import Category, nuclei_in_words
+from napari_nunext.core.sentences import counted
 from napari_nunext.store import events
-from napari_nunext.store.entries import ImageEntry, Origin
+from napari_nunext.store.imports.answers import import_answers
+from napari_nunext.store.imports.exported_images import entry_of, origin_of
 from napari_nunext.store.state.state import FieldState
 
 if TYPE_CHECKING:
@@ -23,7 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_nunext.core.formats.export_folder import Export
-    from napari_nunext.core.formats.records import RecordNucleus, SftRecord
+    from napari_nunext.core.formats.records import RecordNucleus
+    from napari_nunext.store.entries import ImageEntry
     from napari_nunext.store.events import Event
     from napari_nunext.store.project import Project
 
@@ -36,6 +35,19 @@ class Imported:
     nuclei: int
     skipped: int
     """Images that people had worked on in this project already: they were left alone."""
+    answers: int = 0
+    answers_known: int = 0
+    """Answers that this project had already: they were left alone."""
+
+    @property
+    def words(self) -> str:
+        """What it brought; a phrase."""
+        found = [f"{counted(self.images, 'image')} with {nuclei_in_words(self.nuclei)}"]
+        found += [counted(self.answers, "answer")] if self.answers else []
+        left = [counted(self.skipped, "image")] if self.skipped else []
+        left += [counted(self.answers_known, "answer")] if self.answers_known else []
+        alone = f"; {' and '.join(left)} of it were here already and stay" if left else ""
+        return f"{' and '.join(found)}{alone}"
 
 
 def import_training(project: Project, folder: Path) -> Imported:
@@ -43,7 +55,8 @@ def import_training(project: Project, folder: Path) -> Imported:
 
     An image of the export is an image of the project from then on, in its own pixels, with the
     pseudonym of its patient, its split and its tissue, which a later export keeps; one undo takes
-    its nuclei back. Importing again changes nothing.
+    its nuclei back. Judged answers come with what each of their readers said, as theirs. Importing
+    again changes nothing.
 
     Raises
     ------
@@ -56,16 +69,15 @@ def import_training(project: Project, folder: Path) -> Imported:
     _add_categories(project, export)
     images = nuclei = skipped = 0
     for record in export.sft:
-        entry = project.add_image(_entry(export, record))
+        entry = project.add_image(entry_of(export, record))
         if any(event.is_edit for event in project.journal(entry.sha256)):
             skipped += 1
             continue
-        origin = Origin(record.source.patient, record.source.split, record.source.tissue)
         gesture = _gesture(entry, (*record.nuclei, *record.rejected))
-        project.append([events.set_origin(entry.sha256, origin), *gesture])
+        project.append([events.set_origin(entry.sha256, origin_of(record)), *gesture])
         images += 1
         nuclei += len(record.nuclei)
-    return Imported(images, nuclei, skipped)
+    return Imported(images, nuclei, skipped, *import_answers(project, export))
 
 
 def _add_categories(project: Project, export: Export) -> None:
@@ -83,26 +95,6 @@ def _category(data: dict[str, Any]) -> Category:
         raise RecordError(
             f"Category {data} of the export is not a name and a colour. Export again."
         ) from error
-
-
-def _entry(export: Export, record: SftRecord) -> ImageEntry:
-    path = export.image_path(record)
-    try:
-        with Image.open(path) as image:
-            rgb = np.asarray(image.convert("RGB"))
-    except OSError as error:
-        raise RecordError(f"{path.name} cannot be read ({error}). Export again.") from error
-    height_px, width_px = rgb.shape[:2]
-    return ImageEntry(
-        sha256=pixels_sha256(rgb),
-        path=str(path),
-        name=path.name,
-        width_px=width_px,
-        height_px=height_px,
-        mpp=record.source.mpp,
-        mpp_source=record.source.mpp_source,
-        patient=record.source.patient,
-    )
 
 
 def _gesture(entry: ImageEntry, nuclei: tuple[RecordNucleus, ...]) -> tuple[Event, ...]:

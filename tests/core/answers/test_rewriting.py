@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_nunext.core.answers.boxes import CONVENTIONS, boxes_of
+from napari_nunext.core.answers.boxes import boxes_of
 from napari_nunext.core.answers.budget import SentPicture
 from napari_nunext.core.answers.reply import parse_reply, reply_text
 from napari_nunext.core.answers.rewriting import in_pixels_of, with_boxes
@@ -26,6 +26,7 @@ SHOWN = SentPicture(REGION, width_px=1000, height_px=500)
         ("unit", "[0.1, 0.1, 0.5, 0.5]", "[100, 50, 500, 250]"),
         ("pixels", "none at [300, 10, 400, 20], [a, b, c, d]", None),
         ("pixels", "no box", None),
+        ("pixels", "half of it: [-28, -14, 28, 14]", "half of it: [0, 0, 100, 50]"),
     ],
 )
 def test_boxes_are_written_anew_and_all_else_stays(convention, said, expected):
@@ -38,17 +39,24 @@ def test_boxes_are_written_anew_and_all_else_stays(convention, said, expected):
             st.integers(0, 998), st.integers(0, 498), st.integers(1, 999), st.integers(1, 499)
         ),
         max_size=5,
-    ),
-    st.sampled_from(sorted(CONVENTIONS)),
+    )
 )
-def test_what_is_drawn_is_what_the_words_say(corners, convention):
+def test_what_is_drawn_is_what_the_words_say(corners):
     boxes = [
         Box(1000 + x, 2000 + y, 1000 + min(x + w, 1000), 2000 + min(y + h, 500))
         for x, y, w, h in corners
     ]
-    words = with_boxes(SHOWN, "Tumour:", boxes, SENT, convention)
+    words = with_boxes(SHOWN, "Tumour:", boxes)
     assert [b.box for b in boxes_of(words, SHOWN).boxes] == boxes
     assert in_pixels_of(SHOWN, words, SHOWN, "pixels") == words
+
+
+def test_a_box_beside_the_picture_stays_beside_it():
+    part = SentPicture(Box(1500, 2000, 2000, 2500), width_px=500, height_px=500)
+    said = in_pixels_of(part, "[[0, 0, 14, 14]] and [[140, 0, 154, 14]]", SENT, "pixels")
+    assert said == "[[-500, 0, -450, 50]] and [[0, 0, 50, 50]]"
+    assert boxes_of(said, part).left_out == {"outside": 1}
+    assert in_pixels_of(part, said, part, "pixels") == said
 
 
 NEW = [Box(1000, 2000, 1010, 2020)]
@@ -67,7 +75,7 @@ NEW = [Box(1000, 2000, 1010, 2020)]
     ],
 )
 def test_corrected_boxes_take_the_place_of_those_that_were_said(said, boxes, expected):
-    assert with_boxes(SHOWN, said, boxes, SENT, "pixels") == expected
+    assert with_boxes(SHOWN, said, boxes) == expected
 
 
 texts = st.lists(

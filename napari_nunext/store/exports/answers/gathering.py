@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from napari_nunext.store.kinds.answers import opinions, preferences
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from napari_nunext.core.answers.opinions import Preference
     from napari_nunext.store.answers import Answer
@@ -58,38 +57,46 @@ class JudgedAnswers:
 
 def judged_answers(project: Project, readers: Collection[str] | None = None) -> JudgedAnswers:
     """Gather what these readers judged; everybody's judgements where None."""
-    by_image: dict[str, list[Answer]] = defaultdict(list)
+    entries = {entry.sha256: entry for entry in project.images()}
+    by_image: dict[str, list[Answer]] = {sha256: [] for sha256 in entries}
     for answer in project.answers():
         by_image[answer.image_sha256].append(answer)
-    found: dict[str, JudgedAnswer] = {}
-    votes: dict[tuple[str, str], Mapping[str, Preference]] = {}
-    restricted = 0
-    for entry in project.images():
-        if entry.sha256 not in by_image:
-            continue
-        state = project.state(entry.sha256, no_runs=True)
-        said = {
-            answer_id: _by(readers, {r: o for r, o in of.items() if not o.says_nothing})
-            for answer_id, of in opinions(state).items()
-        }
-        cast = {
-            pair: _by(readers, {r: v for r, v in of.items() if v.preferred != "skipped"})
-            for pair, of in preferences(state).items()
-        }
-        compared = {answer_id for pair, of in cast.items() if of for answer_id in pair}
-        for answer in by_image[entry.sha256]:
-            mine = said.get(answer.answer_id, {})
-            if not mine and answer.answer_id not in compared:
-                continue
-            if answer.by.may_train:
-                found[answer.answer_id] = JudgedAnswer(entry, answer, mine)
-            else:
-                restricted += 1
-        votes |= {pair: of for pair, of in cast.items() if of and set(pair) <= found.keys()}
-    alone = {a for a, j in found.items() if not j.opinions} - {a for pair in votes for a in pair}
-    kept = {answer_id: j for answer_id, j in found.items() if answer_id not in alone}
-    return JudgedAnswers(kept, votes, restricted)
+    said: dict[str, Mapping[str, Opinion]] = {}
+    cast: dict[tuple[str, str], Mapping[str, Preference]] = {}
+    for sha256, answers in by_image.items():
+        if answers:
+            state = project.state(sha256, no_runs=True)
+            said |= {a: _by(readers, of, _says_nothing) for a, of in opinions(state).items()}
+            # Answers about crops of one image are on images of their own, once they were imported.
+            cast |= {p: _by(readers, of, _skips) for p, of in preferences(state).items()}
+    compared = {answer_id for pair, of in cast.items() if of for answer_id in pair}
+    judged = [
+        JudgedAnswer(entries[sha256], answer, said.get(answer.answer_id, {}))
+        for sha256, answers in by_image.items()
+        for answer in answers
+        if said.get(answer.answer_id) or answer.answer_id in compared
+    ]
+    free = {each.answer.answer_id: each for each in judged if each.answer.by.may_train}
+    votes = {pair: of for pair, of in cast.items() if of and free.keys() >= set(pair)}
+    beside = {answer_id for pair in votes for answer_id in pair}
+    kept = {a: each for a, each in free.items() if each.opinions or a in beside}
+    return JudgedAnswers(kept, votes, restricted=len(judged) - len(free))
 
 
-def _by(readers: Collection[str] | None, said: Mapping[str, T]) -> dict[str, T]:
-    return {r: said[r] for r in sorted(said) if readers is None or r in readers}
+def _by(
+    readers: Collection[str] | None, said: Mapping[str, T], is_none: Callable[[T], bool]
+) -> dict[str, T]:
+    """What these readers said, in the order of their names."""
+    return {
+        reader: said[reader]
+        for reader in sorted(said)
+        if (readers is None or reader in readers) and not is_none(said[reader])
+    }
+
+
+def _says_nothing(opinion: Opinion) -> bool:
+    return opinion.says_nothing
+
+
+def _skips(vote: Preference) -> bool:
+    return vote.preferred == "skipped"

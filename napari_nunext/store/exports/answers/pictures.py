@@ -68,9 +68,12 @@ class Picture:
     @property
     def name(self) -> str:
         """File stem; that of a nuclei's region with the same pixels."""
-        crop, shown = self.shown.region, self.shown
-        size = "" if self._is_whole else f"-as-{shown.width_px}x{shown.height_px}"
-        return f"{crop_name(self.entry, crop)}{size}"
+        if self._is_whole:
+            return crop_name(self.entry, self.shown.region)
+        x0, y0, x1, y1 = self.shown.region.as_tuple()
+        place = f"{x0:.2f}-{y0:.2f}-{x1 - x0:.2f}x{y1 - y0:.2f}"
+        size = f"{self.shown.width_px}x{self.shown.height_px}"
+        return f"{self.entry.sha256[:16]}-{place}-as-{size}"
 
     @property
     def _is_whole(self) -> bool:

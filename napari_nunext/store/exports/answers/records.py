@@ -181,8 +181,9 @@ class RecordsOf:
         return f"{IMAGES_FOLDER}/{self.picture.name}.png"
 
     @property
-    def _asked(self) -> tuple[Question, Box]:
-        return self.answer.asked.question, self.answer.asked.region
+    def _asked(self) -> tuple[str, Box, Question]:
+        asked = self.answer.asked
+        return self.entry.sha256, asked.region, asked.question
 
     def _common(self) -> dict[str, Any]:
         asked = self.answer.asked

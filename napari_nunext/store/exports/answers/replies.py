@@ -69,11 +69,10 @@ class Words:
         """What it should have been. Its thought led elsewhere, so it has none."""
         said = self.answer.said
         text = said.answer if correction.text is None else correction.text
-        if correction.boxes is None:
-            words, boxes = self._in(picture, text), said.boxes
-        else:
+        words, boxes = self._in(picture, text), said.boxes
+        if correction.boxes is not None:
             boxes = tuple(b for b in correction.boxes if picture.answer_boxes((b,)))
-            words = with_boxes(picture.shown, text, [b.box for b in boxes], *self._read_by)
+            words = with_boxes(picture.shown, words, [b.box for b in boxes])
         return Reply("", words, picture.answer_boxes(boxes)) if words.strip() else None
 
     def all_in(self, picture: Picture) -> Said:
