@@ -97,9 +97,9 @@ class Exporter:
 
 def _exported(manifest: Manifest, folder: Path) -> str:
     """What an export holds, by its own count."""
-    fields = counted(manifest.counts["images"], "field")
-    nuclei = nuclei_in_words(manifest.counts["nuclei"])
-    if not (answers := manifest.counts.get("answers")):
-        return f"Exported {fields} with {nuclei} to {folder}."
-    words = f"{fields} with {nuclei} and {counted(answers, 'answer')}"
-    return f"Exported {words} to {folder}. {FREE_TEXT}"
+    counts = manifest.counts
+    fields = f"{counted(counts['images'], 'field')} with {nuclei_in_words(counts['nuclei'])}"
+    if not (answers := counts.get("answers")):
+        return f"Exported {fields} to {folder}."
+    held = [fields] if counts["images"] else []
+    return f"Exported {' and '.join([*held, counted(answers, 'answer')])} to {folder}. {FREE_TEXT}"

@@ -43,7 +43,7 @@ def test_judged_answers_leave_with_the_training_data(opened, tmp_path):
     judge(opened, "well seen")
     opened.export.training(tmp_path / "e")
     assert counts(tmp_path / "e")["answers_sft"] == 1
-    assert "1 answer" in opened.model.notice.words
+    assert opened.model.notice.words.startswith("Exported 1 answer to")
     assert "name nobody" in opened.model.notice.words
 
 

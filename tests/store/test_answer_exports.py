@@ -167,6 +167,7 @@ def test_compared_answers_are_a_pair_and_two_bad_ones_are_two_negatives(lab, tmp
     assert [said(pair[s]).answer for s in ("chosen", "rejected")] == ["no", "(A) yes"]
     kto = rows(tmp_path / "e", "answers_kto")
     assert [(row["id"], row["label"]) for row in kto] == [(c, False), (d, False)]
+    assert all(row["source"]["annotators"] == ["jd"] for row in kto)
     assert rows(tmp_path / "e", "answers_sft") == rows(tmp_path / "e", "answers_rft") == []
     assert len(rows(tmp_path / "e", "answers")) == 4
 

@@ -153,7 +153,7 @@ def export_training(
     _check_there_is_something(regions, judged)
     if answers == "checked" and (words := identifying_words(judged.texts())):
         raise FreeTextError(
-            f"Of the questions, answers and comments {words}. Nothing was written. See whether "
+            f"Of questions, answers and comments, {words}. Nothing was written. See whether "
             "they name anybody, for they leave with the export as they are."
         )
     used = {r.entry.sha256 for r in regions} | {j.entry.sha256 for j in judged.answers.values()}

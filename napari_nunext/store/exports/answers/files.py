@@ -11,7 +11,7 @@ from napari_nunext.store.exports.answers.judging import judge_pair
 from napari_nunext.store.exports.answers.records import RecordsOf
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from napari_nunext.core.formats.answer_records import (
@@ -72,7 +72,8 @@ def files_of(judged: JudgedAnswers, origins: Mapping[str, Origin]) -> AnswerFile
         answer_id: RecordsOf(each, origins[each.entry.sha256])
         for answer_id, each in judged.answers.items()
     }
-    labels: dict[str, bool] = {}
+    labels: dict[str, tuple[bool, Iterable[str]]] = {}
+    """Whether each answer is good, and who says so."""
     for answer_id, each in known.items():
         files.pictures[each.image] = each.picture
         files.answers.append(each.whole(_votes_from(answer_id, judged)))
@@ -84,7 +85,7 @@ def files_of(judged: JudgedAnswers, origins: Mapping[str, Origin]) -> AnswerFile
         if (pair := each.corrected_pair()) is not None:
             files.preferences.append(pair)
         if each.verdict.accepted or each.verdict.bad:
-            labels[answer_id] = each.verdict.accepted
+            labels[answer_id] = each.verdict.accepted, each.opinions
     for (first, second), votes in judged.votes.items():
         verdict = judge_pair(votes.values())
         files.disputed += verdict.disputed
@@ -95,8 +96,9 @@ def files_of(judged: JudgedAnswers, origins: Mapping[str, Origin]) -> AnswerFile
         elif verdict.both_bad:
             for answer_id in (first, second):
                 if not known[answer_id].verdict.disputed:
-                    labels.setdefault(answer_id, False)  # a rating of its own says more
-    files.kto = [row for a, label in labels.items() if (row := known[a].kto(label)) is not None]
+                    labels.setdefault(answer_id, (False, votes))  # its own rating says more
+    rows = (known[answer_id].kto(*said) for answer_id, said in labels.items())
+    files.kto = [row for row in rows if row is not None]
     return files
 
 

@@ -137,11 +137,12 @@ class RecordsOf:
             blind=blind,
         )
 
-    def kto(self, label: bool) -> AnswerKtoRecord | None:
-        """What was said, good or bad."""
+    def kto(self, label: bool, readers: Iterable[str]) -> AnswerKtoRecord | None:
+        """What was said, good or bad, as these readers say."""
         if self._said is None:
             return None
-        return AnswerKtoRecord(**self._common(), completion=self._said.messages, label=label)
+        common = self._common() | {"source": self._source(readers)}
+        return AnswerKtoRecord(**common, completion=self._said.messages, label=label)
 
     def whole(self, votes: tuple[ReaderVote, ...]) -> JudgedAnswerRecord:
         """The answer with all that made it, and what readers say of it."""
