@@ -19,16 +19,21 @@ from nunext_training.runs.progress import counter
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from nunext_training.data.importers.base import Importer
+    from nunext_training.data.importers.questions.base import QuestionImporter
     from nunext_training.data.labelled import LabelledImage
+
+_SHARED = "the published split has {} patients in more than one part"
 
 
 def add_parser(commands: Any) -> None:
     """Add the command to the parser's."""
     from nunext_training.data.importers import IMPORTERS
+    from nunext_training.data.importers.questions import QUESTION_IMPORTERS
     from nunext_training.data.importers.synthetic import NAME
 
     parser = commands.add_parser("import", help="turn a published data set into an export")
-    names = sorted([*IMPORTERS, NAME])
+    names = sorted([*IMPORTERS, *QUESTION_IMPORTERS, NAME])
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _table()
     parser.add_argument("dataset", choices=names, metavar="DATASET", help="one of those below")
@@ -52,18 +57,25 @@ def add_parser(commands: Any) -> None:
 def _table() -> str:
     """The data sets for ``--help``."""
     from nunext_training.data.importers import IMPORTERS
+    from nunext_training.data.importers.questions import QUESTION_IMPORTERS
     from nunext_training.data.importers.synthetic import NAME
 
-    rows = [(i.name, i.title) for i in sorted(IMPORTERS.values(), key=lambda i: i.name)]
-    rows.append((NAME, "tissue that is drawn, with exact masks"))
-    width = max(len(name) for name, _ in rows)
-    return "data sets:\n" + "\n".join(f"  {name:{width}}  {title}" for name, title in rows)
+    nuclei = sorted((i.name, i.title) for i in IMPORTERS.values())
+    nuclei.append((NAME, "tissue that is drawn, with exact masks"))
+    questions = sorted((i.name, i.title) for i in QUESTION_IMPORTERS.values())
+    width = max(len(name) for name, _ in (*nuclei, *questions))
+    parts = {"data sets of nuclei": nuclei, "of questions, classes and lesions": questions}
+    return "\n".join(
+        f"{what}:\n" + "\n".join(f"  {name:{width}}  {title}" for name, title in rows)
+        for what, rows in parts.items()
+    )
 
 
 def _run(args: argparse.Namespace) -> int:
     from napari_nunext.core.geometry import check_mpp
     from napari_nunext.core.nuclei import default_categories
     from nunext_training.data.importers import IMPORTERS
+    from nunext_training.data.importers.questions import QUESTION_IMPORTERS
     from nunext_training.data.importers.synthetic import NAME
     from nunext_training.data.importers.writing import write_export
     from nunext_training.data.labelled import rename_as_asked, shared_patients
@@ -71,11 +83,10 @@ def _run(args: argparse.Namespace) -> int:
 
     if args.dataset == NAME:
         return _draw(args)
+    if args.dataset in QUESTION_IMPORTERS:
+        return _import_questions(args)
     importer = IMPORTERS[args.dataset]
-    if args.path is None:
-        raise InputError(f"{importer.title} is read from a folder. Say which, after its name.")
-    if not importer.recognises(args.path):
-        raise InputError(f"{args.path} has not the layout of {importer.title}. Check the path.")
+    _check_layout(importer, args.path)
     left_out: list[str] = []
     read = importer.read(
         args.path,
@@ -106,14 +117,58 @@ def _run(args: argparse.Namespace) -> int:
     print(f"{args.out}: {counts}")
     print(_told_of_categories(images))
     for note in (note for image in images for note in image.notes):
-        print(f"nunext-train: {note}", file=sys.stderr)
+        _note(note)
     shared = shared_patients(images)
     if shared:
-        print(
-            f"nunext-train: the published split has {len(shared)} patients in more than one part",
-            file=sys.stderr,
-        )
+        _note(_SHARED.format(len(shared)))
     return 0
+
+
+def _check_layout(importer: Importer | QuestionImporter, path: Path | None) -> None:
+    if path is None:
+        raise InputError(f"{importer.title} is read from a folder. Say which, after its name.")
+    if not importer.recognises(path):
+        raise InputError(f"{path} has not the layout of {importer.title}. Check the path.")
+
+
+def _import_questions(args: argparse.Namespace) -> int:
+    """A set of questions whose answers are known, as an export."""
+    from napari_nunext.core.geometry import check_mpp
+    from nunext_training.data.importers.questions import QUESTION_IMPORTERS
+    from nunext_training.data.importers.questions.writing import write_questions
+
+    importer = QUESTION_IMPORTERS[args.dataset]
+    _check_layout(importer, args.path)
+    if args.rename:
+        raise InputError(f"--rename is of categories of nuclei, and {importer.name} has none.")
+    is_said = importer.mpp_is_said or args.mpp is not None
+    mpp = importer.mpp if args.mpp is None else check_mpp(args.mpp, "--mpp")
+    done = write_questions(
+        importer.members(args.path),
+        args.out,
+        origin=importer.name,
+        mpp=mpp,
+        mpp_source="user" if is_said else "assumed",
+        public_names=importer.names_are_public,
+        split=args.split,
+        strict=args.strict,
+        allow_loss=args.allow_loss,
+        progress=counter("picture"),
+    )
+    counts = ", ".join(f"{n} {what}" for what, n in done.manifest.counts.items())
+    sides = ", ".join(f"{done.splits[side]} {side}" for side in SPLITS)
+    print(f"{args.out}: {counts} ({sides})")
+    if not is_said:
+        _note(f"{importer.name} does not say its scale; {mpp:g} um per pixel is assumed (--mpp)")
+    if done.repeated:
+        _note(f"left out {done.repeated} questions that were there before, about the same picture")
+    if done.shared_patients:
+        _note(_SHARED.format(done.shared_patients))
+    return 0
+
+
+def _note(sentence: str) -> None:
+    print(f"nunext-train: {sentence}", file=sys.stderr)
 
 
 def _told_of_categories(images: Sequence[LabelledImage]) -> str:

@@ -118,11 +118,29 @@ def _write(
         )
     write_jsonl(folder / SFT_FILE, records.values())
     nuclei = sum(len(record.nuclei) for record in records.values())
+    counts = {"sft": len(records), "images": len(records), "nuclei": nuclei}
+    return write_manifest(folder, counts, origin=origin, categories=categories)
+
+
+def write_manifest(
+    folder: Path, counts: dict[str, int], *, origin: str, categories: Sequence[Category] = ()
+) -> Manifest:
+    """Write what an export folder holds; the last of its files, since it has the hash of each.
+
+    Parameters
+    ----------
+    folder : Path
+    counts : dict
+        Records of each kind, and images.
+    origin : str
+        The data set's name.
+    categories : sequence of Category
+    """
     files = sorted(p for p in folder.rglob("*") if p.is_file())
     manifest = Manifest(
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
         software=f"napari-nunext {__version__}",
-        counts={"sft": len(records), "images": len(records), "nuclei": nuclei},
+        counts=counts,
         categories=tuple(category.to_json() for category in categories),
         filters={"imported_from": origin},
         split_seed=0,

@@ -7,17 +7,16 @@ Layout: ``fold1-00000-of-00001.parquet`` and so on, in a folder or in ``data``, 
 - ``categories``: for each nucleus the number of its kind;
 - ``tissue``: a number.
 
-What the numbers mean is told in the file's own metadata. One group of rows is in memory at a time.
+What the numbers mean is told in the file's own metadata.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections import Counter
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +24,7 @@ import numpy as np
 from napari_nunext.core.errors import RecordError
 from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.images.tile import image_from_pixels
+from nunext_training.data.importers.parquet import ParquetRow, decoded, open_parquet, rows_of
 from nunext_training.data.importers.reading import nuclei_of_masks, pseudonym
 from nunext_training.data.labelled import LabelledImage
 
@@ -82,28 +82,15 @@ def parquet_members(
         fold = int(said[1]) if said else 0
         if fold not in splits:
             raise RecordError(f"{path.name} is of fold {fold}; expected 1, 2 or 3.")
-        file = _open(path)
+        file = open_parquet(path, COLUMNS, "RationAI/PanNuke")
         meant = _Meant(
             [kinds.get(name, name) for name in _names_of(file, path, "categories")],
             [tissues.get(name, name) for name in _names_of(file, path, "tissue")],
         )
-        for group in range(file.num_row_groups):
-            for row in range(file.metadata.row_group(group).num_rows):
-                name = f"fold{fold}-{counts[fold]:04d}"
-                counts[fold] += 1
-                yield partial(_read_image, _Place(path, group, row), name, splits[fold], meant, mpp)
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where an image stands."""
-
-    path: Path
-    group: int
-    row: int
-
-    def cell(self, column: str) -> Any:
-        return _group_of(self.path, self.group)[column][self.row].as_py()
+        for row in rows_of(file, path, COLUMNS):
+            name = f"fold{fold}-{counts[fold]:04d}"
+            counts[fold] += 1
+            yield partial(_read_image, row, name, splits[fold], meant, mpp)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,28 +99,6 @@ class _Meant:
 
     kinds: list[str]
     tissues: list[str]
-
-
-@lru_cache(maxsize=1)
-def _group_of(path: Path, group: int) -> Any:
-    return _open(path).read_row_group(group, columns=list(COLUMNS))
-
-
-def _open(path: Path) -> Any:
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    try:
-        file = parquet.ParquetFile(path)
-    except (pa.ArrowException, OSError) as error:
-        raise RecordError(f"{path.name} cannot be read ({error}). Download it again.") from error
-    missing = [name for name in COLUMNS if name not in file.schema_arrow.names]
-    if missing:
-        raise RecordError(
-            f"{path.name} has no column {', '.join(missing)}; expected {', '.join(COLUMNS)}, as "
-            "RationAI/PanNuke has them."
-        )
-    return file
 
 
 def _names_of(file: Any, path: Path, column: str) -> list[str]:
@@ -151,7 +116,7 @@ def _names_of(file: Any, path: Path, column: str) -> list[str]:
 
 
 def _read_image(
-    place: _Place, name: str, split: Split, meant: _Meant, mpp: float | None
+    place: ParquetRow, name: str, split: Split, meant: _Meant, mpp: float | None
 ) -> LabelledImage:
     what = f"{place.path.name}, image {name}"
     masks: list[Mask] = []
@@ -160,9 +125,9 @@ def _read_image(
     drawn = place.cell("instances")
     if len(numbers) != len(drawn):
         raise RecordError(f"{what} has {len(drawn)} instances and {len(numbers)} categories.")
-    pixels = _decoded(place.cell("image"), what, "RGB")
+    pixels = decoded(place.cell("image"), what, "RGB")
     for number, cell in zip(numbers, drawn, strict=True):
-        inside = _decoded(cell, what, "1").astype(bool)
+        inside = decoded(cell, what, "1").astype(bool)
         if inside.shape != pixels.shape[:2]:
             raise RecordError(
                 f"{what} has a mask of shape {inside.shape}, its image {pixels.shape}."
@@ -202,19 +167,8 @@ def _cropped(inside: NDArray[np.bool_]) -> Mask:
     return Mask.from_array(crop, int(columns[0]), int(rows[0]))
 
 
-def _decoded(cell: Any, what: str, mode: str) -> NDArray[np.uint8]:
-    """The pixels of an image in a cell."""
-    from PIL import Image
-
-    try:
-        with Image.open(io.BytesIO(cell["bytes"])) as image:
-            return np.asarray(image.convert(mode), dtype=np.uint8)
-    except (KeyError, TypeError, OSError, SyntaxError, ValueError) as error:
-        raise RecordError(f"{what} holds no picture ({error}). Download the file again.") from error
-
-
-def _opened(place: _Place, name: str, what: str, width_px: int, height_px: int) -> Tile:
+def _opened(place: ParquetRow, name: str, what: str, width_px: int, height_px: int) -> Tile:
     def decode() -> NDArray[np.uint8]:
-        return _decoded(place.cell("image"), what, "RGB").copy()
+        return decoded(place.cell("image"), what, "RGB").copy()
 
     return image_from_pixels(name, width_px, height_px, decode)
