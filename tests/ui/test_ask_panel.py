@@ -624,3 +624,14 @@ def test_models_are_added_removed_and_looked_for(
     settle()
     assert model_of(asking).answerer == "counts"
     assert whom._add.isVisible()
+
+
+def test_whether_readers_agree_is_said_in_sight(asking: App, spin: Spin) -> None:
+    ask(asking, "How many nuclei are there?", spin)
+    panel = panel_of(asking)
+    panel._agree.click()
+    spin(lambda: model_of(asking).agreement)
+    settle()
+    assert "not enough" in panel._agreement.text().casefold()
+    top = panel._agreement.mapTo(panel._area.viewport(), QPoint(0, 0)).y()
+    assert 0 <= top < panel._area.viewport().height()

@@ -17,7 +17,7 @@ from napari.utils.interactions import (
 
 from napari_nunext.core.answers.boxes import AnswerBox
 from napari_nunext.core.geometry import Box
-from napari_nunext.ui.canvas.evidence.boxes_layer import LABEL_LETTERS, BoxesLayer
+from napari_nunext.ui.canvas.evidence.boxes_layer import LABEL_LETTERS, MOST_LABELS, BoxesLayer
 from napari_nunext.ui.canvas.evidence.lights import Lights
 from napari_nunext.ui.canvas.layers import is_placed, to_napari
 
@@ -112,6 +112,14 @@ def test_labels_are_text_of_a_line(bench: Bench) -> None:
     assert len(label) <= LABEL_LETTERS
 
 
+def test_labels_that_would_lie_on_each_other_are_left_to_the_list(bench: Bench) -> None:
+    assert bench.layer.text.visible
+    bench.show(*[FIRST] * (MOST_LABELS + 1))
+    assert not bench.layer.text.visible
+    bench.show(FIRST)
+    assert bench.layer.text.visible
+
+
 def test_a_drag_is_one_correction_with_all_boxes(bench: Bench) -> None:
     bench.boxes.edit("select")
     bench.drag((40, 50), (45, 52), (50, 60), (52, 61))
@@ -149,6 +157,13 @@ def test_what_is_drawn_beyond_the_image_is_cut(bench: Bench) -> None:
     bench.boxes.edit("add_rectangle")
     bench.drag((150, 100), (180, 130), (400, 300))
     assert bench.corrected[-1][2].box.as_tuple()[2:] == (200.0, 150.0)
+
+
+def test_a_box_that_is_moved_off_the_image_comes_back(bench: Bench) -> None:
+    bench.boxes.edit("select")
+    bench.drag((40, 50), (300, 300), (900, 900))
+    assert bench.corrected == []
+    assert bench.boxes.is_true()
 
 
 def test_a_box_without_an_area_is_none(bench: Bench) -> None:

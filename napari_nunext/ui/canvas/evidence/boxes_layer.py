@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from napari.layers import Shapes
+from napari.utils.colormaps.standardize_color import transform_color
 
 from napari_nunext.core.answers.boxes import AnswerBox
 from napari_nunext.ui.bridge import Pacer
@@ -25,12 +26,13 @@ if TYPE_CHECKING:
 NAME = "Answer boxes"
 COLOR = "#ffd400"
 """Yellow: neither of the stains, and none of the categories' colours on them."""
-CHOSEN_FACE = "#ffd40038"
 LINE_UM, LINE_PART = 1.0, 0.003
 """Width of an edge, um, and at least so much of the image's longer side."""
 SMALLEST_PX = 1.0
 """A click while drawing makes a rectangle of nothing."""
 LABEL_LETTERS = 40
+MOST_LABELS = 8
+"""Labels of more boxes than these would lie on each other; the panel lists them all."""
 EDITING = ("select", "add_rectangle", "direct")
 """napari's modes in which boxes are corrected."""
 LOOK_EVENTS = frozenset({"edge_color", "edge_width", "face_color"})
@@ -62,7 +64,6 @@ class BoxesLayer:
         self._on_corrected = on_corrected
         self._on_refused = on_refused
         self._boxes: tuple[AnswerBox, ...] = ()
-        self._chosen: int | None = None
         self._may_edit = False
         self._ours = False
         self._is_dragged = False
@@ -88,11 +89,9 @@ class BoxesLayer:
 
     # From the review
 
-    def show(
-        self, boxes: Sequence[AnswerBox], *, may_edit: bool, chosen: int | None = None
-    ) -> None:
-        """Show these boxes; one of them may be filled. Waits for the end of a drag."""
-        self._boxes, self._chosen = tuple(boxes), chosen
+    def show(self, boxes: Sequence[AnswerBox], *, may_edit: bool) -> None:
+        """Show these boxes, once a drag is over."""
+        self._boxes = tuple(boxes)
         if self._may_edit != may_edit:
             self._may_edit = may_edit
             if not may_edit:
@@ -126,11 +125,12 @@ class BoxesLayer:
                     shape_type="rectangle",
                     edge_width=layer.current_edge_width,
                     edge_color=COLOR,
-                    face_color=self._faces(),
+                    face_color="transparent",
                 )
             labels = [_label(each.label) for each in boxes]
             layer.features = pd.DataFrame({"label": pd.Series(labels, dtype=object)})
             layer.feature_defaults = pd.DataFrame({"label": [""]})
+            layer.text.visible = len(boxes) <= MOST_LABELS
 
     def is_true(self) -> bool:
         """Whether the layer shows the boxes as they are, and nothing else."""
@@ -143,7 +143,7 @@ class BoxesLayer:
             )
             and set(layer.shape_type) <= {"rectangle"}
             and list(layer.features["label"]) == [_label(each.label) for each in boxes]
-            and np.allclose(layer.edge_color, Shapes([], edge_color=COLOR)._current_edge_color)
+            and np.allclose(layer.edge_color, transform_color(COLOR))
         )
 
     def may_be_untrue(self, event: str) -> bool:
@@ -205,6 +205,8 @@ class BoxesLayer:
             box = box_from_napari(drawn).clipped_to(self._field)
             if box.width > SMALLEST_PX and box.height > SMALLEST_PX:
                 boxes.append(AnswerBox(box, "" if was is None else was.label))
+            elif was is not None:  # moved off the image: that deletes nothing
+                boxes.append(was)
         self.pacer.ask()
         if tuple(boxes) != self._boxes:
             self._on_corrected(tuple(boxes))
@@ -213,11 +215,6 @@ class BoxesLayer:
         self._is_dragged = False
         self.pacer.ask()
         self._on_refused()
-
-    def _faces(self) -> list[str]:
-        return [
-            CHOSEN_FACE if i == self._chosen else "transparent" for i in range(len(self._boxes))
-        ]
 
     def _line_px(self, mpp: float) -> float:
         longer_px = max(self._field.width, self._field.height)

@@ -39,9 +39,14 @@ class AnswersList(Card):
         self.who, self.task, self.rated = (
             _choice(name) for name in ("Who answered", "What was asked", "Rated or not")
         )
-        for words in ("all", *TASKS.values()):
+        for words in ("anything", *TASKS.values()):
             self.task.addItem(words)
-        for words in ("all", "not rated", "rated", *(f"{n} \N{BLACK STAR}" for n in STARS)):
+        for words in (
+            "rated or not",
+            "not rated",
+            "rated",
+            *(f"{n} \N{BLACK STAR}" for n in STARS),
+        ):
             self.rated.addItem(words)
         self.list = QListWidget()
         self.list.setAccessibleName("Answers about this image")
@@ -89,7 +94,7 @@ class AnswersList(Card):
         names = [each.name for each in self._asking.answerers]
         names += [each.answerer for each in self._asking.answers]
         self.who.clear()
-        self.who.addItem("all", "")
+        self.who.addItem("anyone", "")
         for name in dict.fromkeys(filter(None, names)):
             self.who.addItem(name, name)
         self.who.setCurrentIndex(max(self.who.findData(chosen), 0))

@@ -77,7 +77,9 @@ class AskPanel(QWidget):
         around.setContentsMargins(0, 0, 0, 0)
         around.addWidget(self._area)
         self._pacer = Pacer(self._reveal, 0.0)
-        connections.stop(self._pacer.stop)
+        self._told = Pacer(lambda: self._area.ensureWidgetVisible(self._agreement), 0.0)
+        for pacer in (self._pacer, self._told):
+            connections.stop(pacer.stop)
         for grown in (self.card, self.pair):
             grown.resized.connect(self._pacer.ask)
         self.form.changed.connect(self._show_ready)
@@ -222,3 +224,5 @@ class AskPanel(QWidget):
         said = self._asking.agreement if self._asking.ratings else ()
         self._agreement.setText("\n".join(said))
         self._agreement.setVisible(bool(said))
+        if said:
+            self._told.ask()

@@ -82,12 +82,19 @@ def corrected_words(shown: ShownAnswer) -> str:
     return "" if shown.correction.boxes is None else "You corrected its boxes."
 
 
+def name_of(shown: ShownAnswer) -> str:
+    """Who answered, as people read it; "hidden" while that is hidden."""
+    if shown.hides_name:
+        return "hidden"
+    return "Counts" if shown.answer.by.kind == "counts" else shown.answer.by.name
+
+
 def made_by(shown: ShownAnswer) -> str:
     """Who answered, and with what; nothing while that is hidden."""
     if shown.hides_name:
         return ""
     answer = shown.answer
-    said = ["Counts" if answer.by.kind == "counts" else answer.by.name]
+    said = [name_of(shown)]
     if answer.by.host:
         said.append(answer.by.host)
     if answer.asked.image_tokens is not None:
@@ -103,4 +110,4 @@ def line_of(shown: ShownAnswer) -> str:
     question = shorten(question_words(shown.answer.asked.question), 200)
     corrected = "" if shown.correction.says_nothing else " (corrected)"
     answer = shorten(shown.text, 200) or "no answer"
-    return f"{stars} {question}\n{shown.answerer or 'hidden'}{corrected}: {answer}".lstrip()
+    return f"{stars} {question}\n{name_of(shown)}{corrected}: {answer}".lstrip()
