@@ -232,6 +232,9 @@ def test_a_comment_is_a_line_and_not_about_the_next_answer(asking: App, spin: Sp
     assert rating_of(asking).comment == "see 1 2 3"
     assert rating_of(asking).stars is None
     assert "see 1 2 3" in words_of(rating)
+    key(asking, "3")
+    assert rating_of(asking).stars == 3
+    key(asking, "3")
     rating._say.click()
     QTest.keyClicks(rating.comment, " half")
     ask(asking, "Are there any nuclei?", spin)
@@ -337,7 +340,8 @@ def test_the_text_is_corrected_in_place_starting_from_what_was_said(
     assert card.answer.toPlainText() == "plasma cells 1 2 3"
     assert f"It said: {said}" in words_of(card)
     assert not card.editor.isVisible()
-    asking.controller.history.undo()
+    assert QApplication.focusWidget() is card
+    key(asking, "Z", CTRL)
     settle()
     assert card.answer.toPlainText() == said
     QTest.mouseClick(card._correct, LEFT)

@@ -76,6 +76,8 @@ class AnswerCard(FocusCard):
         self.editor.boxes_wanted.connect(self.boxes_wanted.emit)
         self.editor.box_to_delete.connect(self.box_to_delete.emit)
         self.editor.closed.connect(self.editor_closed.emit)
+        for typed in (self.editor, self.rating.comment):
+            typed.left.connect(self.setFocus)  # on goes the rating, by key
         for folded in (self.think, self.raw):
             folded.hide()
         history = controller.history

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
 
 from napari_nunext.core.answers.opinions import MOST_CHARACTERS
-from napari_nunext.ui.widgets.controls import Text, button, give_keyboard_back, row
+from napari_nunext.ui.widgets.controls import Text, button, row
 from napari_nunext.ui.widgets.plain_text import TextBox
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ class AnswerEditor(QWidget):
     """The mouse is to move boxes (``"select"``), or to draw one (``"add_rectangle"``)."""
     box_to_delete = Signal()
     closed = Signal()
+    left = Signal()
+    """It was closed by whoever typed in it: the keyboard is free."""
 
     def __init__(self, judge: Judge) -> None:
         super().__init__()
@@ -76,9 +78,12 @@ class AnswerEditor(QWidget):
 
     def leave(self) -> None:
         """Close, and forget what was typed and not saved."""
+        focus = QApplication.focusWidget()
+        had_it = focus is not None and self.isAncestorOf(focus)
         self.hide()
-        give_keyboard_back(self)
         self.closed.emit()
+        if had_it:
+            self.left.emit()
 
     def _save(self) -> None:
         if self._shown is not None:
