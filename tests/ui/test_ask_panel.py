@@ -113,6 +113,19 @@ def test_return_asks_counts_which_answers_with_its_nuclei_lit_up(asking: App, sp
     assert len(asking.controller.view.model.selected) == 3
 
 
+def test_space_hides_what_an_answer_points_to_as_all_else(asking: App, spin: Spin) -> None:
+    ask(asking, "Where are most nuclei?", spin)
+    canvas = canvas_widget_of(asking.dock.window())
+    layers = asking.dock.canvas.evidence.layers()
+    assert len(layers) == 2
+    asking.dock.canvas.focus()
+    canvas.setFocus()
+    QTest.keyPress(canvas, Qt.Key.Key_Space)
+    assert not any(layer.visible for layer in layers)
+    QTest.keyRelease(canvas, Qt.Key.Key_Space)
+    assert all(layer.visible for layer in layers)
+
+
 def test_before_anything_was_asked_the_panel_says_what_to_do(asking: App) -> None:
     panel = panel_of(asking)
     assert not panel.card.isVisible()
