@@ -99,6 +99,18 @@ def test_an_import_is_what_was_exported_as_its_readers_said_it(lab, tmp_path):
         assert len(two.state(entry.sha256).nuclei) == 1
 
 
+def test_votes_about_two_crops_come_back_whichever_was_on_the_left(lab, tmp_path):
+    sha = lab.add_image()
+    a, b = lab.ask(sha, YES), lab.ask(sha, NO, region=Box(0, 0, 30, 30))
+    lab.prefer(sha, a, b, "both_bad")
+    lab.prefer(sha, b, a, "both_bad", reader="mk")
+    lab.export(tmp_path / "e")
+    told = told_by(tmp_path / "e")
+    assert [len(row["votes"]) for row in told["answers"]] == [1, 1]
+    (tmp_path / "two").mkdir()
+    assert told_by(taken_back(tmp_path / "e", tmp_path / "two")) == told
+
+
 ratings = st.tuples(st.sampled_from([None, 1, 2, 4, 5]), st.sampled_from(["", "hm"]))
 corrections = st.tuples(
     st.sampled_from([None, "no", "[[2, 2, 9, 9]]"]),

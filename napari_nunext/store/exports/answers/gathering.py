@@ -53,6 +53,7 @@ class JudgedAnswers:
             for opinion in judged.opinions.values():
                 yield opinion.rating.comment
                 yield opinion.correction.text or ""
+                yield " ".join(box.label for box in opinion.correction.boxes or ())
 
 
 def judged_answers(project: Project, readers: Collection[str] | None = None) -> JudgedAnswers:
@@ -67,8 +68,9 @@ def judged_answers(project: Project, readers: Collection[str] | None = None) -> 
         if answers:
             state = project.state(sha256, no_runs=True)
             said |= {a: _by(readers, of, _says_nothing) for a, of in opinions(state).items()}
-            # Answers about crops of one image are on images of their own, once they were imported.
-            cast |= {p: _by(readers, of, _skips) for p, of in preferences(state).items()}
+            for pair, of in preferences(state).items():
+                # Imported answers about two crops are on two images, and so may be their votes.
+                cast[pair] = _by(readers, {**cast.get(pair, {}), **of}, _skips)
     compared = {answer_id for pair, of in cast.items() if of for answer_id in pair}
     judged = [
         JudgedAnswer(entries[sha256], answer, said.get(answer.answer_id, {}))
