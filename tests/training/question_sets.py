@@ -8,6 +8,8 @@ import json
 import numpy as np
 from PIL import Image
 
+from napari_nunext.core.formats.export_folder import read_export
+from nunext_training.cli import main
 from tests.training.published import save_image
 
 _PIXELS = np.random.default_rng(7)
@@ -68,5 +70,100 @@ def pathmmu(folder):
     return folder
 
 
-QUESTION_SETS = {"pathvqa": path_vqa, "pathmmu": pathmmu}
+def classified(folder, patches):
+    """Pictures of one colour each: classes are told by folders."""
+    for path in patches:
+        save_image(folder / path, pixels())
+    return folder
+
+
+UNITOPATHO_ROWS = {
+    "train.csv": [
+        ("1-A2-TVALG.ndpi_ROI__mpp0.44_reg000_crop_sk00003_(12,33,44,36).png", "TVA.LG"),
+        ("1-A2-TVALG.ndpi_ROI__mpp0.44_reg000_crop_sk00004_(99,33,44,36).png", "TVA.LG"),
+        ("2-B3-NORM.ndpi_ROI__mpp0.44_reg001_crop_sk00001_(1,3,44,36).png", "NORM"),
+    ],
+    "test.csv": [("7-HP.ndpi_ROI__mpp0.44_reg000_crop_sk00000_(5,6,44,36).png", "HP")],
+}
+
+
+def unitopatho(folder):
+    for name, rows in UNITOPATHO_ROWS.items():
+        classified(folder / "800", [f"{label}/{image}" for image, label in rows])
+        lines = [f'"{image}",1,{label}' for image, label in rows]
+        text = "\n".join(["image_id,top_label,top_label_name", *lines])
+        (folder / "800" / name).write_text(text + "\n")
+    return folder
+
+
+def esca(folder):
+    classified(
+        folder,
+        [
+            "VALSET4_CHA_FULL/TUMOR/tumor.0.jpg",
+            "VALSET4_CHA_FULL/SUB_GL/sub_gl.0.jpg",
+            "VALSET2_WNS/SUBMUC/submuc.0.jpg",
+            "VALSET3_TCGA/TUMOR/TCGA-L5-A4OE-01Z_1.jpg",
+            "VALSET3_TCGA/TUMOR/TCGA-L5-A4OE-01Z_2.jpg",
+        ],
+    )
+    (folder / "VALSET2_WNS" / "SUBMUC" / "._submuc.0.jpg").write_bytes(b"of another system")
+    return folder
+
+
+def labelled(shape, **boxes):
+    """Labels with a filled box for each number: ``_3=(x0, y0, x1, y1)``."""
+    image = np.zeros(shape, dtype=np.uint8)
+    for number, (x0, y0, x1, y1) in boxes.items():
+        image[y0:y1, x0:x1] = int(number.removeprefix("_"))
+    return image
+
+
+def crag(folder):
+    """An image of two tiles, which overlap from 76 to 1024 px, and a small one without glands."""
+    for part, name, labels in (
+        ("train", "train_1", labelled((100, 1100), _5=(80, 10, 120, 60), _2=(1000, 30, 1090, 90))),
+        ("valid", "test_1", labelled((60, 70), _1=(0, 0, 5, 60))),
+    ):
+        save_image(folder / "CRAG" / part / "Images" / f"{name}.png", pixels(*labels.shape))
+        save_image(folder / "CRAG" / part / "Annotation" / f"{name}.png", labels)
+    return folder
+
+
+def digestpath(folder):
+    """Two slides of one case with lesions (one of two pieces), and a slide without."""
+    for slide, boxes in (
+        ("18-00530A_2019-05-07 23_56_22", {"_255": (16, 8, 40, 48)}),
+        ("18-00530B_2019-05-08 01_10_00", {"_255": (0, 0, 24, 16)}),
+    ):
+        name, mask = f"{slide}-lv1-215-186-80-64", labelled((64, 80), **boxes)
+        if slide.endswith("01_10_00"):
+            mask[32:64, 56:80] = 255
+        save_image(folder / "tissue-train-pos-v1" / f"{name}.jpg", pixels(64, 80))
+        save_image(folder / "tissue-train-pos-v1" / f"{name}_mask.jpg", mask)
+    save_image(
+        folder / "tissue-train-neg" / "2019-06-11 10.38.46-lv1-3-5-80-64.jpg", pixels(64, 80)
+    )
+    return folder
+
+
+QUESTION_SETS = {
+    "pathvqa": path_vqa,
+    "pathmmu": pathmmu,
+    "unitopatho": unitopatho,
+    "esca": esca,
+    "crag": crag,
+    "digestpath": digestpath,
+}
 """How to write each, by the name of its importer."""
+
+
+def imported(name, folder, out, *options):
+    assert main(["import", name, str(folder), "--out", str(out), *options]) == 0
+    return read_export(out, strict=True)
+
+
+def one_line(capsys):
+    said = capsys.readouterr().err.strip().splitlines()
+    assert "Traceback" not in "".join(said)
+    return said[-1]

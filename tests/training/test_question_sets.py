@@ -17,14 +17,15 @@ from nunext_training.data.importers import IMPORTERS
 from nunext_training.data.importers.questions import QUESTION_IMPORTERS
 from nunext_training.recipes.recipe import changed, load_recipe
 from nunext_training.stages.answers import AnswerJob, run_answers
-from tests.training.question_sets import QUESTION_SETS, multiple_choice, path_vqa
+from tests.training.question_sets import (
+    QUESTION_SETS,
+    imported,
+    multiple_choice,
+    one_line,
+    path_vqa,
+)
 
 every_set = pytest.mark.parametrize("name", sorted(QUESTION_SETS))
-
-
-def imported(name, folder, out, *options):
-    assert main(["import", name, str(folder), "--out", str(out), *options]) == 0
-    return read_export(out, strict=True)
 
 
 def said_of(export):
@@ -33,12 +34,6 @@ def said_of(export):
         (r.source.split, r.prompt[1]["content"], r.truth)
         for r in export.answers_for_trainers["answers_rft"]
     ]
-
-
-def one_line(capsys):
-    said = capsys.readouterr().err.strip().splitlines()
-    assert "Traceback" not in "".join(said)
-    return said[-1]
 
 
 def test_every_importer_has_a_set_here_and_a_name_of_its_own():
@@ -181,7 +176,7 @@ def test_a_broken_question_is_named_and_the_others_are_imported(
     assert not (tmp_path / "out").exists()
     assert main(command) == 0
     assert re.search(told, caplog.text)
-    assert "Left out 1 of 5 questions; 4 are used" in caplog.text
+    assert "Left out 1 of 5 entries; 4 are used" in caplog.text
     assert len(said_of(read_export(tmp_path / "out", strict=True))) == 4
 
 
@@ -220,3 +215,106 @@ def test_an_answerer_learns_from_a_set_and_rewards_read_it(tmp_path, answerer_fo
     assert run_answers(job, recorder) == tmp_path / "new"
     rows = read_answers([out], "grpo", budget=4, patch_px=28, strict=True)
     assert [row["truth"] for row in rows.train] == ["yes", "a pleomorphic adenoma"]
+
+
+CLASSES = {
+    "unitopatho": (
+        "Classify this pathological image into one of these categories: (A) Normal tissue, "
+        "(B) Hyperplastic polyp, (C) Tubular adenoma with high-grade dysplasia, (D) Tubular "
+        "adenoma with low-grade dysplasia, (E) Tubulo-villous adenoma with high-grade dysplasia, "
+        "(F) Tubulo-villous adenoma with low-grade dysplasia"
+    ),
+    "esca": (
+        "Classify this pathological image into one of these categories: (A) Adventitia, (B) "
+        "Lamina propria mucosae, (C) Muscularis mucosae, (D) Muscularis propria, (E) Regression "
+        "tissue, (F) Gastric mucosa, (G) Esophageal mucosa, (H) Submucosa, (I) Submucosal glands, "
+        "(J) Tumor, (K) Ulceration"
+    ),
+}
+
+
+def test_unitopatho_asks_for_one_of_six_classes_and_keeps_slides_together(tmp_path):
+    export = imported("unitopatho", QUESTION_SETS["unitopatho"](tmp_path / "set"), tmp_path / "out")
+    low = "Tubulo-villous adenoma with low-grade dysplasia"
+    assert said_of(export) == [
+        ("train", CLASSES["unitopatho"], low),
+        ("train", CLASSES["unitopatho"], low),
+        ("train", CLASSES["unitopatho"], "Normal tissue"),
+        ("test", CLASSES["unitopatho"], "Hyperplastic polyp"),
+    ]
+    a, b, c, d = (r.source.patient for r in export.answers_for_trainers["answers_sft"])
+    assert a == b
+    assert len({a, c, d}) == 3
+
+
+def test_esca_trains_on_one_institute_and_tests_on_the_others(tmp_path):
+    export = imported("esca", QUESTION_SETS["esca"](tmp_path / "set"), tmp_path / "out")
+    assert said_of(export) == [
+        ("train", CLASSES["esca"], "Submucosal glands"),
+        ("train", CLASSES["esca"], "Tumor"),
+        ("test", CLASSES["esca"], "Submucosa"),
+        ("test", CLASSES["esca"], "Tumor"),
+        ("test", CLASSES["esca"], "Tumor"),
+    ]
+    *others, first, second = (r.source.patient for r in export.answers_for_trainers["answers_sft"])
+    assert first == second
+    assert len({*others, first}) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "broken", "what", "told"),
+    [
+        ("unitopatho", "800/NORM/2-B3*", "damaged", "2-B3-NORM.ndpi"),
+        ("unitopatho", "800/NORM/2-B3*", "missing", "2-B3-NORM.ndpi"),
+        ("esca", "VALSET2_WNS/SUBMUC/submuc*", "damaged", "submuc.0.jpg"),
+        ("crag", "CRAG/valid/Images/*", "damaged", "test_1.png"),
+        ("crag", "CRAG/valid/Annotation/*", "damaged", "test_1.png cannot be read as a label"),
+        ("crag", "CRAG/valid/Annotation/*", "missing", "valid/Annotation/test_1.png is missing"),
+        ("digestpath", "tissue-train-pos-v1/18-00530A*64.jpg", "damaged", "-215-186-80-64.jpg"),
+        ("digestpath", "*/18-00530A*_mask.jpg", "damaged", "215-186-80-64_mask.jpg"),
+        ("digestpath", "*/18-00530A*_mask.jpg", "missing", "215-186-80-64_mask.jpg is missing"),
+    ],
+)
+def test_a_broken_file_is_named_and_the_others_are_imported(
+    name, broken, what, told, tmp_path, capsys, caplog
+):
+    folder = QUESTION_SETS[name](tmp_path / "set")
+    whole = len(QUESTION_IMPORTERS[name].members(folder))
+    (path,) = folder.glob(broken)
+    if what == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(b"\x89PNG this was a picture")
+    command = ["import", name, str(folder), "--out", str(tmp_path / "out")]
+    assert main([*command, "--strict"]) == 2
+    assert told in one_line(capsys)
+    assert not (tmp_path / "out").exists()
+    assert main(command) == 0
+    assert told in caplog.text
+    assert f"Left out 1 of {whole} entries" in caplog.text
+    read_export(tmp_path / "out", strict=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("image_id,label\na.png,HP\n", "800/test.csv has no column top_label_name; it has"),
+        ("image_id,top_label_name\na.png,SSA\n", "800/test.csv line 2 has the class 'SSA'"),
+        (None, "800/test.csv is missing"),
+    ],
+)
+def test_a_list_of_unitopatho_that_does_not_hold_is_one_sentence(text, told, tmp_path, capsys):
+    folder = QUESTION_SETS["unitopatho"](tmp_path / "set")
+    (folder / "800" / "test.csv").unlink()
+    if text is not None:
+        (folder / "800" / "test.csv").write_text(text)
+    command = ["import", "unitopatho", str(folder), "--out", str(tmp_path / "out"), "--strict"]
+    assert main(command) == 2
+    assert told in one_line(capsys)
+
+
+def test_a_class_that_nobody_knows_is_one_sentence(tmp_path, capsys):
+    folder = QUESTION_SETS["esca"](tmp_path / "set")
+    (folder / "VALSET1_UKK" / "FAT").mkdir(parents=True)
+    assert main(["import", "esca", str(folder), "--out", str(tmp_path / "out")]) == 2
+    assert "VALSET1_UKK has the class 'FAT'; expected ADVENT" in one_line(capsys)

@@ -104,7 +104,7 @@ def write_questions(
                     raise
                 left_out.append(str(error))
             progress(done, len(members))
-        tell_left_out(left_out, len(left_out), len(members), what="questions", allow=allow_loss)
+        tell_left_out(left_out, len(left_out), len(members), what="entries", allow=allow_loss)
         if not gathered.records:
             raise RecordError(f"{origin} has no question to import. Check the path.")
         return gathered.written()
