@@ -135,6 +135,17 @@ def test_parquet_of_another_form_is_one_sentence(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_damage_within_a_table_is_a_line_and_the_other_tables_are_imported(tmp_path, caplog):
+    folder = path_vqa(tmp_path / "set")
+    path = next((folder / "data").glob("test-*"))
+    path.write_bytes(b"PAR1" + b"\xff" * 400 + path.read_bytes()[404:])
+    export = imported("pathvqa", folder, tmp_path / "out")
+    assert [split for split, *_ in said_of(export)] == ["train", "train", "val"]
+    told = [record.getMessage() for record in caplog.records]
+    assert any(f"Left out: {path.name} is damaged" in line for line in told)
+    assert not any("\n" in line for line in told)
+
+
 def test_pathmmu_trains_on_test_without_what_the_paper_tests(tmp_path):
     export = imported("pathmmu", QUESTION_SETS["pathmmu"](tmp_path / "set"), tmp_path / "out")
     options = "(A) Mitosis, (B) Necrosis, (C) A normal gland"
@@ -198,7 +209,7 @@ def test_patients_on_both_sides_and_repeated_questions_are_told(tmp_path, capsys
     (folder / "data.json").write_text(json.dumps(listed))
     imported("pathmmu", folder, tmp_path / "out")
     told = capsys.readouterr().err
-    assert "left out 1 questions that were there before" in told
+    assert "left out 1 question asked before of the same picture" in told
     assert "the published split has 1 patients in more than one part" in told
 
 

@@ -134,6 +134,7 @@ def _check_layout(importer: Importer | QuestionImporter, path: Path | None) -> N
 def _import_questions(args: argparse.Namespace) -> int:
     """A set of questions whose answers are known, as an export."""
     from napari_nunext.core.geometry import check_mpp
+    from napari_nunext.core.sentences import counted
     from nunext_training.data.importers.questions import QUESTION_IMPORTERS
     from nunext_training.data.importers.questions.writing import write_questions
 
@@ -159,9 +160,12 @@ def _import_questions(args: argparse.Namespace) -> int:
     sides = ", ".join(f"{done.splits[side]} {side}" for side in SPLITS)
     print(f"{args.out}: {counts} ({sides})")
     if not is_said:
-        _note(f"{importer.name} does not say its scale; {mpp:g} um per pixel is assumed (--mpp)")
+        _note(
+            f"{importer.name} does not say its scale; {mpp:g} um per pixel is assumed (--mpp says "
+            "another)"
+        )
     if done.repeated:
-        _note(f"left out {done.repeated} questions that were there before, about the same picture")
+        _note(f"left out {counted(done.repeated, 'question')} asked before of the same picture")
     if done.shared_patients:
         _note(_SHARED.format(done.shared_patients))
     return 0

@@ -14,6 +14,7 @@ from napari_nunext.core.errors import ImageError, InputError, RecordError
 from napari_nunext.core.formats.export_folder import read_export
 from napari_nunext.core.formats.records import MANIFEST_FILE, SFT_FILE
 from napari_nunext.core.identity import file_sha256
+from napari_nunext.core.process.options import one_line
 from nunext_training.data.importers import IMPORTERS, importer_for
 from nunext_training.data.labelled import LabelledImage, nuclei_count
 
@@ -144,7 +145,7 @@ def tell_left_out(
         was meant, and a wrong name of a category is the usual cause.
     """
     for problem in problems[:MOST_TOLD]:
-        logger.warning("Left out: %s", problem)
+        logger.warning("Left out: %s", one_line(problem))
     if len(problems) > MOST_TOLD:
         logger.warning("Left out: %s more, likewise.", len(problems) - MOST_TOLD)
     if 2 * left_out > of and not allow:
