@@ -13,6 +13,7 @@ from napari_nunext.review.shown.checks import Check
 from napari_nunext.review.shown.images import OpenField, QueueItem
 from napari_nunext.review.shown.learn import Harvest
 from napari_nunext.store import ImageEntry
+from napari_nunext.store.exports.answers.gathering import judged_answers
 from napari_nunext.store.exports.regions import complete_regions
 
 if TYPE_CHECKING:
@@ -122,7 +123,10 @@ def harvest(project: Project) -> Harvest:
     nuclei = sum(region.count for region in regions)
     patients = {region.entry.patient or region.entry.sha256 for region in regions}
     checks = _checks(len(regions), nuclei, len(patients))
-    return Harvest(corrections, len(regions), nuclei, checks)
+    judged = judged_answers(project)
+    return Harvest(
+        corrections, len(regions), nuclei, checks, len(judged.answers), judged.restricted
+    )
 
 
 def _checks(fields: int, nuclei: int, patients: int) -> tuple[Check, ...]:

@@ -20,6 +20,7 @@ from napari_nunext.review.fields import (
 from napari_nunext.store import FieldState, Project, events
 from napari_nunext.store.exports.regions import CompleteRegion, complete_regions
 from napari_nunext.store.exports.training import export_training
+from tests.store.answering import AskingLab
 from tests.store.conftest import WHOLE, entry, predicted, run_info
 
 if TYPE_CHECKING:
@@ -241,3 +242,20 @@ def test_the_status_of_what_nobody_vouches_for_is_told_without_what_models_found
         assert statuses == ["open", "flagged", "done"]
         assert [region.entry.sha256 for region in complete_regions(project)] == [known["done"]]
         assert set(read) == {known["done"]}
+
+
+def test_the_harvest_counts_judged_answers_and_those_that_may_not_be_learned_from(
+    tmp_path: Path,
+) -> None:
+    with Project.open(tmp_path / "a.nunext", annotator="jd") as project:
+        lab = AskingLab(project)
+        sha = lab.add_image()
+        assert not harvest(project).can_leave
+        lab.ask(sha, "<think>a</think><answer>yes</answer>")  # nobody judged it
+        rated = [lab.ask(sha, "yes", may_train=may) for may in (True, False)]
+        for answer_id in rated:
+            lab.rate(sha, answer_id, 4)
+        counted = harvest(project)
+    assert (counted.answers, counted.restricted_answers) == (1, 1)
+    assert counted.can_leave
+    assert not counted.ready

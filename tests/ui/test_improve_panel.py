@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt
 
 from napari_nunext.core.scores.metrics import DetectionReport, DetectionScore
 from napari_nunext.review.outcome import Comparison, Lesson
-from napari_nunext.review.shown.learn import TrainingStatus
+from napari_nunext.review.shown.learn import Harvest, TrainingStatus
 from napari_nunext.ui.dock import IMPROVE, WIDTH_PX
 from napari_nunext.ui.widgets.figures_table import NO_FIGURE, FiguresTable
 from napari_nunext.ui.widgets.model_chooser import ModelChooser, elision
@@ -121,3 +121,16 @@ def test_a_model_chooser_leaves_out_what_names_have_in_common() -> None:
     assert len(set(shown)) == 3
     assert elision("nunext-small", ["nunext-small", "classical"]) == Qt.TextElideMode.ElideRight
     chooser.deleteLater()
+
+
+def test_judged_answers_can_be_exported_where_no_field_is_accepted(app: App) -> None:
+    panel = app.dock.improve
+    app.controller.learn.model.harvest = Harvest()
+    assert not panel._export.isEnabled()
+    app.controller.learn.model.harvest = Harvest(answers=2, restricted_answers=1)
+    assert panel._export.isEnabled()
+    assert panel._answers.text() == (
+        "Also 2 judged answers, which an export holds. 1 judged answer may not be learned from: "
+        "the model's terms forbid it."
+    )
+    assert not panel._train.isEnabled()

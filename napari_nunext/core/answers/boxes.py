@@ -42,7 +42,8 @@ MOST_LOOKED_AT = 10_000
 LeftOut: TypeAlias = Literal["not numbers", "outside", "no area", "too many"]
 
 _ITEM = r"\s*([^\[\](){},]{1,40})\s*"
-_FOUR = re.compile(rf"[\[(]{_ITEM},{_ITEM},{_ITEM},{_ITEM}[\])]")
+WRITTEN_BOX = re.compile(rf"[\[(]{_ITEM},{_ITEM},{_ITEM},{_ITEM}[\])]")
+"""Four items in brackets, whatever they are."""
 _LABEL = re.compile(r"\"label\"\s*:\s*(\"(?:[^\"\\]|\\.){0,200}\")")
 
 
@@ -95,7 +96,7 @@ def boxes_in(
     text: str, sent: SentPicture, convention: BoxConvention
 ) -> Iterator[tuple[re.Match[str], Box | LeftOut]]:
     """Where a text writes boxes, and what each is: level-0 px, or why it is none."""
-    for match in islice(_FOUR.finditer(text), MOST_LOOKED_AT):
+    for match in islice(WRITTEN_BOX.finditer(text), MOST_LOOKED_AT):
         yield match, _level0(match, sent, CONVENTIONS[convention])
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_nunext.core.answers.boxes import boxes_in
+from napari_nunext.core.answers.boxes import WRITTEN_BOX, boxes_in
 from napari_nunext.core.geometry import Box
 
 if TYPE_CHECKING:
-    import re
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from napari_nunext.core.answers.boxes import BoxConvention
     from napari_nunext.core.answers.budget import SentPicture
@@ -56,6 +56,41 @@ def with_boxes(shown: SentPicture, text: str, boxes: Sequence[Box]) -> str:
         return f"{text.rstrip()} {listed}".strip()
     start, end = _with_brackets(text, found)
     return f"{text[:start]}{listed}{text[end:]}"
+
+
+def without_boxes(text: str) -> str:
+    """What a text says besides the boxes that it writes: for readers who see them on the image.
+
+    A list or a JSON object goes with the boxes in it; one that is still being written goes too.
+    """
+    kept, end = [], 0
+    for start, stop in _lists_of_boxes(text):
+        kept.append(text[end:start])
+        end = stop
+    said = re.sub(r"```\w*", " ", " ".join((*kept, text[end:]))) if end else text
+    said = re.sub(r"\s+([.,;:!?])", r"\1", said)
+    return said.strip() if any(map(str.isalnum, said)) else ""
+
+
+def _lists_of_boxes(text: str) -> Iterator[tuple[int, int]]:
+    """From where to where boxes stand, with the lists and objects around them."""
+    boxes = iter([*WRITTEN_BOX.finditer(text)])
+    box = next(boxes, None)
+    depth = begun = 0
+    at = -1
+    for at, character in enumerate(text):
+        if character in "[{":
+            begun, depth = (at, 1) if depth == 0 else (begun, depth + 1)
+        elif character in "]}" and depth:
+            depth -= 1
+            if depth == 0:
+                inside = False
+                while box is not None and box.start() <= at:
+                    inside, box = inside or box.start() >= begun, next(boxes, None)
+                if inside:
+                    yield begun, at + 1
+    if depth and re.match(r"[\[{\s]*(\d|\"\w*box)", text[begun:]):
+        yield begun, at + 1
 
 
 def _replaced(text: str, places: Sequence[re.Match[str]], written: Sequence[str]) -> str:

@@ -30,11 +30,20 @@ class Harvest:
     """Accepted fields and regions."""
     nuclei: int = 0
     checks: tuple[Check, ...] = ()
+    answers: int = 0
+    """Answers to questions that people judged, and that may be learned from."""
+    restricted_answers: int = 0
+    """Those whose models' terms forbid it."""
 
     @property
     def ready(self) -> bool:
-        """Whether there is anything to learn from."""
+        """Whether there is anything that a detector learns from."""
         return bool(self.checks) and all(c.passed for c in self.checks if c.needed)
+
+    @property
+    def can_leave(self) -> bool:
+        """Whether there is anything to export: answers alone are enough."""
+        return self.ready or self.answers > 0
 
 
 @dataclass(frozen=True, slots=True)

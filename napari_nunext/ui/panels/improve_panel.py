@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
+from napari_nunext.core.sentences import counted
 from napari_nunext.ui.panels.find_panel import duration
 from napari_nunext.ui.panels.outcome_card import OutcomeCard, show_words
 from napari_nunext.ui.widgets.controls import Card, Text, ThinBar, button, row
@@ -71,12 +72,14 @@ class ImprovePanel(QWidget):
         card = Card("WHAT YOU TAUGHT")
         self._count = Text(role="big")
         self._fields = Text(role="muted", wraps=True)
+        self._answers = Text(role="muted", wraps=True)
         self._checks = QVBoxLayout()
         self._checks.setSpacing(4)
         self._export = button("Export training data\N{HORIZONTAL ELLIPSIS}")
         self._export.clicked.connect(self.export_wanted.emit)
         card.body.addWidget(self._count)
         card.body.addWidget(self._fields)
+        card.body.addWidget(self._answers)
         card.body.addLayout(self._checks)
         card.body.addWidget(self._export)
         return card
@@ -114,7 +117,8 @@ class ImprovePanel(QWidget):
                 line.deleteLater()
         for check in harvest.checks:
             self._checks.addWidget(CheckLine(check, self._palette))
-        self._export.setEnabled(harvest.ready)
+        show_words(self._answers, _of_answers(harvest))
+        self._export.setEnabled(harvest.can_leave)
         self._show_training(self._learn.training)
 
     def _show_training(self, status: TrainingStatus) -> None:
@@ -136,3 +140,16 @@ class ImprovePanel(QWidget):
 
     def _show_outcome(self) -> None:
         self.outcome.show_outcome(self._learn.training, self._find.model_id)
+
+
+def _of_answers(harvest: Harvest) -> str:
+    """What of answers an export would hold; empty where nobody judged any."""
+    words = ""
+    if harvest.answers:
+        words = f"Also {counted(harvest.answers, 'judged answer')}, which an export holds."
+    if harvest.restricted_answers:
+        words += (
+            f" {counted(harvest.restricted_answers, 'judged answer')} may not be learned from: the "
+            "model's terms forbid it."
+        )
+    return words.strip()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from napari_nunext.core.answers.boxes import boxes_of
 from napari_nunext.core.answers.budget import SentPicture
 from napari_nunext.core.answers.reply import parse_reply, reply_text
-from napari_nunext.core.answers.rewriting import in_pixels_of, with_boxes
+from napari_nunext.core.answers.rewriting import in_pixels_of, with_boxes, without_boxes
 from napari_nunext.core.geometry import Box
 
 REGION = Box(1000, 2000, 2000, 2500)
@@ -90,3 +90,28 @@ def test_a_reply_that_is_put_together_keeps_the_grammar_whatever_is_in_it(think,
     for said, was in ((read.think, think), (read.answer, answer)):
         assert said == parse_reply(reply_text(said, said)).answer
         assert "".join(said.split()) in "".join(was.split()) or "<" in was
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Yes. [[40, 40, 150, 140], [220, 200, 330, 300]]", "Yes."),
+        ("[[1, 2, 3, 4]]", ""),
+        ("In two groups: [1, 2, 3, 4] and [5, 6, 7, 8], pale.", "In two groups: and, pale."),
+        ('```json\n[{"bbox_2d": [1, 2, 3, 4], "label": "a"}]\n```', ""),
+        ('Here: {"bbox_2d": [1, 2, 3, 4], "label": "a [b]"} is all', "Here:  is all"),
+        ("None [see the note] of it", "None [see the note] of it"),
+        ("Yes. [[40, 40, 15", "Yes."),  # while it is being written
+        ('Yes. [{"bbox_2d": [40', "Yes."),
+        ("A list [of words", "A list [of words"),
+        ("It is closed] [1, 2, 3, 4]", "It is closed]"),
+        ("", ""),
+    ],
+)
+def test_what_is_said_besides_boxes(text, said):
+    assert without_boxes(text).split() == said.split()
+
+
+@given(st.text(alphabet='[]{}(), 1a"', max_size=60))
+def test_taking_boxes_out_never_fails_nor_adds(text):
+    assert len(without_boxes(text)) <= len(text)

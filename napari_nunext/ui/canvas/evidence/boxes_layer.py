@@ -31,8 +31,9 @@ LINE_UM, LINE_PART = 1.0, 0.003
 SMALLEST_PX = 1.0
 """A click while drawing makes a rectangle of nothing."""
 LABEL_LETTERS = 40
-MOST_LABELS = 8
-"""Labels of more boxes than these would lie on each other; the panel lists them all."""
+MOST_NAMED = 6
+"""Where there are more boxes, their labels would lie on each other: numbers of the panel's list stand
+for them."""
 EDITING = ("select", "add_rectangle", "direct")
 """napari's modes in which boxes are corrected."""
 LOOK_EVENTS = frozenset({"edge_color", "edge_width", "face_color"})
@@ -127,10 +128,9 @@ class BoxesLayer:
                     edge_color=COLOR,
                     face_color="transparent",
                 )
-            labels = [_label(each.label) for each in boxes]
+            labels = labels_of(boxes)
             layer.features = pd.DataFrame({"label": pd.Series(labels, dtype=object)})
             layer.feature_defaults = pd.DataFrame({"label": [""]})
-            layer.text.visible = len(boxes) <= MOST_LABELS
 
     def is_true(self) -> bool:
         """Whether the layer shows the boxes as they are, and nothing else."""
@@ -142,7 +142,7 @@ class BoxesLayer:
                 for drawn, each in zip(layer.data, boxes, strict=True)
             )
             and set(layer.shape_type) <= {"rectangle"}
-            and list(layer.features["label"]) == [_label(each.label) for each in boxes]
+            and list(layer.features["label"]) == labels_of(boxes)
             and np.allclose(layer.edge_color, transform_color(COLOR))
         )
 
@@ -227,6 +227,13 @@ class BoxesLayer:
             yield
         finally:
             self._ours = before
+
+
+def labels_of(boxes: Sequence[AnswerBox]) -> list[str]:
+    """What is written at boxes: their labels, or their numbers where there are many."""
+    if len(boxes) > MOST_NAMED:
+        return [str(number) for number in range(1, len(boxes) + 1)]
+    return [_label(each.label) for each in boxes]
 
 
 def _label(label: str) -> str:

@@ -12,6 +12,7 @@ from napari_nunext.ui.panels.asking.answer_keys import bind
 from napari_nunext.ui.panels.asking.evidence_list import EvidenceList
 from napari_nunext.ui.panels.asking.rating_row import RatingRow
 from napari_nunext.ui.panels.asking.words import (
+    answer_words,
     corrected_words,
     made_by,
     notes_on,
@@ -160,7 +161,7 @@ class AnswerCard(FocusCard):
         for made in (self._said, self._notes, self._correct, self.rating):
             made.hide()
         self._question.show_text("" if status.question is None else question_words(status.question))
-        self._say("" if draft is None else draft.answer)
+        self._say("" if draft is None else answer_words(draft.answer, len(draft.boxes)))
         self.answer.setPlaceholderText(status.waiting or WRITING)
         self.think.show_text("" if draft is None else draft.think)
         self.raw.show_text("" if draft is None else draft.raw)
@@ -181,7 +182,7 @@ class AnswerCard(FocusCard):
             self._last_id = shown.id
             self.rating.forget_typed()
         self._question.show_text(question_words(shown.answer.asked.question))
-        self._say(shown.text)
+        self._say(answer_words(shown.text, len(shown.boxes)))
         self.answer.setPlaceholderText("It gave no answer.")
         corrected = corrected_words(shown)
         self._said.setVisible(bool(corrected))

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_nunext.ui.bridge import Pacer
 from napari_nunext.ui.panels.asking.answer_keys import PREFERRING, bind
-from napari_nunext.ui.panels.asking.words import made_by, notes_on, question_words
+from napari_nunext.ui.panels.asking.words import answer_words, made_by, notes_on, question_words
 from napari_nunext.ui.widgets.controls import Text, breakable, button, row
 from napari_nunext.ui.widgets.focus_card import FocusCard
 from napari_nunext.ui.widgets.plain_text import PlainView
@@ -53,7 +53,7 @@ class Side(QWidget):
     def show_answer(self, shown: ShownAnswer, *, explains: bool) -> None:
         """Show this one; its thought where it is asked for."""
         said, by = shown.answer.said, made_by(shown)
-        self.answer.show_text(said.answer)
+        self.answer.show_text(answer_words(said.answer, len(said.boxes)))
         self.answer.setPlaceholderText("no answer")
         # Notes name servers and models.
         notes = [] if shown.hides_name else notes_on(said)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QListWidget, QVBoxLayout, QWidget
 
+from napari_nunext.ui.canvas.evidence.boxes_layer import MOST_NAMED
 from napari_nunext.ui.widgets.controls import button, row
 
 if TYPE_CHECKING:
@@ -63,7 +64,13 @@ class EvidenceList(QWidget):
         chosen = rows.currentRow()
         rows.blockSignals(True)
         rows.clear()
-        rows.addItems([_words(i, each) for i, each in enumerate(self._boxes, start=1)])
+        are_numbered = len(self._boxes) > MOST_NAMED
+        rows.addItems(
+            [
+                f"{number if are_numbered else ''}  {_words(number, each)}".lstrip()
+                for number, each in enumerate(self._boxes, start=1)
+            ]
+        )
         rows.setCurrentRow(chosen if chosen < len(self._boxes) else -1)
         rows.blockSignals(False)
         shown = min(len(self._boxes), MOST_ROWS)

@@ -6,6 +6,8 @@ from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.answers.prompts import lettered
+from napari_nunext.core.answers.rewriting import without_boxes
+from napari_nunext.core.sentences import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,6 +77,13 @@ def notes_on(said: Said) -> list[str]:
     return notes
 
 
+def answer_words(text: str, boxes: int) -> str:
+    """An answer as people read it: coordinates are on the image, and in the raw text."""
+    if not boxes:
+        return text
+    return without_boxes(text) or f"{counted(boxes, 'place')} on the image"
+
+
 def corrected_words(shown: ShownAnswer) -> str:
     """What of it I corrected; nothing where I did not."""
     if shown.correction.text is not None:
@@ -109,5 +118,5 @@ def line_of(shown: ShownAnswer) -> str:
     stars = "\N{BLACK STAR}" * (shown.rating.stars or 0)
     question = shorten(question_words(shown.answer.asked.question), 200)
     corrected = "" if shown.correction.says_nothing else " (corrected)"
-    answer = shorten(shown.text, 200) or "no answer"
+    answer = shorten(answer_words(shown.text, len(shown.boxes)), 200) or "no answer"
     return f"{stars} {question}\n{name_of(shown)}{corrected}: {answer}".lstrip()
