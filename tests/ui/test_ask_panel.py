@@ -356,7 +356,8 @@ def test_the_text_is_corrected_in_place_starting_from_what_was_said(
     assert QApplication.focusWidget() is card
     key(asking, "Z", CTRL)
     settle()
-    assert card.answer.toPlainText() == said
+    assert card.answer.toPlainText() == "lymphocytes"  # its box is on the image
+    assert model_of(asking).selected.text == said
     QTest.mouseClick(card._correct, LEFT)
     settle()
     QTest.keyClicks(card.editor.text, "x")

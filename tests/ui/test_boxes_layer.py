@@ -17,7 +17,7 @@ from napari.utils.interactions import (
 
 from napari_nunext.core.answers.boxes import AnswerBox
 from napari_nunext.core.geometry import Box
-from napari_nunext.ui.canvas.evidence.boxes_layer import LABEL_LETTERS, MOST_LABELS, BoxesLayer
+from napari_nunext.ui.canvas.evidence.boxes_layer import LABEL_LETTERS, MOST_NAMED, BoxesLayer
 from napari_nunext.ui.canvas.evidence.lights import Lights
 from napari_nunext.ui.canvas.layers import is_placed, to_napari
 
@@ -112,12 +112,12 @@ def test_labels_are_text_of_a_line(bench: Bench) -> None:
     assert len(label) <= LABEL_LETTERS
 
 
-def test_labels_that_would_lie_on_each_other_are_left_to_the_list(bench: Bench) -> None:
-    assert bench.layer.text.visible
-    bench.show(*[FIRST] * (MOST_LABELS + 1))
-    assert not bench.layer.text.visible
-    bench.show(FIRST)
-    assert bench.layer.text.visible
+def test_numbers_of_the_list_stand_where_labels_would_lie_on_each_other(bench: Bench) -> None:
+    bench.show(*[FIRST] * MOST_NAMED)
+    assert list(bench.layer.features["label"]) == [FIRST.label] * MOST_NAMED
+    bench.show(*[FIRST] * (MOST_NAMED + 1))
+    assert list(bench.layer.features["label"]) == [str(n) for n in range(1, MOST_NAMED + 2)]
+    assert bench.boxes.is_true()
 
 
 def test_a_drag_is_one_correction_with_all_boxes(bench: Bench) -> None:

@@ -32,8 +32,7 @@ SMALLEST_PX = 1.0
 """A click while drawing makes a rectangle of nothing."""
 LABEL_LETTERS = 40
 MOST_NAMED = 6
-"""Where there are more boxes, their labels would lie on each other: numbers of the panel's list stand
-for them."""
+"""Labels of more boxes would lie on each other: the numbers of the panel's list stand there."""
 EDITING = ("select", "add_rectangle", "direct")
 """napari's modes in which boxes are corrected."""
 LOOK_EVENTS = frozenset({"edge_color", "edge_width", "face_color"})
