@@ -23,6 +23,7 @@ import numpy as np
 
 from napari_nunext.core.errors import RecordError
 from napari_nunext.images import image_stem, open_tile
+from napari_nunext.images.formats import is_image_name
 from napari_nunext.images.nuclei.label_images import split_binary
 from nunext_training.data.importers.questions.base import QuestionImporter
 from nunext_training.data.importers.questions.tiles import tiles_with_boxes
@@ -59,8 +60,8 @@ def _images(folder: Path) -> list[tuple[Path, bool]]:
         (path, has_lesions)
         for pattern, has_lesions in ((WITH_LESIONS, True), (WITHOUT, False))
         for depth in ("", "*/")
-        for path in sorted(folder.glob(f"{depth}{pattern}/*.jpg"))
-        if not path.stem.endswith(_MASK)
+        for path in sorted(folder.glob(f"{depth}{pattern}/*"))
+        if is_image_name(path.name) and not path.stem.endswith(_MASK)
     ]
 
 

@@ -2,7 +2,7 @@
 
 Layout, as the archives unpack::
 
-    VALSET4_CHA_FULL/<class>/*.jpg      Charite; and VALSET1_UKK, VALSET2_WNS, VALSET3_TCGA
+    VALSET4_CHA_FULL/<class>/<patch>.jpg    Charite; and VALSET1_UKK, VALSET2_WNS, VALSET3_TCGA
 
 with patches of 256 px. As in "Bilateral pathology reasoning" (Appendix B), the Charite trains and
 the others test: no patient is on both sides. The files do not say which patches are of one patient
