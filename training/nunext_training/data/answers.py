@@ -12,11 +12,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+import numpy as np
 from PIL import Image
 
-from napari_nunext.core.answers.boxes import boxes_of
 from napari_nunext.core.answers.budget import SentPicture
-from napari_nunext.core.answers.reply import parse_reply
+from napari_nunext.core.answers.reading import read_answer
 from napari_nunext.core.answers.rewriting import in_pixels_of
 from napari_nunext.core.formats.answer_records import (
     AnswerKtoRecord,
@@ -49,7 +49,6 @@ FILES: dict[AnswerMethod, str] = {
     "grpo": "answers_rft",
 }
 """What each way of training learns from, by the file's name in an export without suffix."""
-
 
 COLUMNS = ("truth", "options", "boxes", "size_px")
 """What a row of ``grpo`` says of the truth; boxes in pixels of the picture that is shown."""
@@ -146,10 +145,10 @@ def seen_reply(
     """A reply as rewards look at it; boxes are in pixels of the picture that was shown."""
     width_px, height_px = size_px
     shown = SentPicture(Box.of_image(width_px, height_px), width_px, height_px)
-    reply = parse_reply(text)
+    read = read_answer(text, shown)
     true_boxes = None if boxes is None else tuple(map(Box.from_sequence, boxes))
-    said = tuple(each.box for each in boxes_of(reply.answer, shown).boxes)
-    return SeenAnswer(reply, Truth(truth, true_boxes), tuple(options), said)
+    said = tuple(each.box for each in read.boxes.boxes)
+    return SeenAnswer(read.reply, Truth(truth, true_boxes), tuple(options), said)
 
 
 def _row(record: AnswerRecord, path: Path, budget: int, patch_px: int) -> dict[str, Any]:
@@ -174,19 +173,14 @@ def _row(record: AnswerRecord, path: Path, budget: int, patch_px: int) -> dict[s
         row |= {"completion": told(record.completion), "label": record.label}
     elif isinstance(record, AnswerRftRecord):
         is_lesions = record.task == "lesions"
-        corners = [(b.box.x0, b.box.y0, b.box.x1, b.box.y1) for b in record.boxes]
+        corners_xy = np.array([b.box.as_tuple() for b in record.boxes]).reshape(-1, 2)
+        boxes = sent.from_level0(corners_xy).reshape(-1, 4).tolist()
         row |= {
             "truth": None if is_lesions else record.truth,
             "options": list(record.options),
-            "boxes": [_scaled(each, sent) for each in corners] if is_lesions or corners else None,
+            "boxes": boxes if is_lesions or boxes else None,
             "size_px": [sent.width_px, sent.height_px],
             "task": record.task,
             "image": record.source.image_sha256,
         }
     return row
-
-
-def _scaled(corners: tuple[float, float, float, float], sent: SentPicture) -> list[float]:
-    across, down = sent.width_px / sent.region.width, sent.height_px / sent.region.height
-    x0, y0, x1, y1 = corners
-    return [x0 * across, y0 * down, x1 * across, y1 * down]

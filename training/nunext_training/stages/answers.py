@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,7 @@ from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
 from napari_nunext.models.checkpoints.loading import load_weights, new_folder
 from nunext_training.data.answers import FILES, AnswerData, AnswerMethod, read_answers
 from nunext_training.runs.files import write_json
-from nunext_training.stages.arguments import training_options
+from nunext_training.stages.arguments import activation_checkpointing, training_options
 from nunext_training.stages.publishing import metrics_of, provenance_of
 from nunext_training.stages.stage import Job, Stage, run_stage
 from nunext_training.trainers.answers import TRAINERS, reward_function
@@ -50,8 +50,8 @@ if TYPE_CHECKING:
 
 ADAPTED = r".*\.layers\.\d+\.(self_attn|mlp)\.\w+_proj"
 """Linear layers of the language model, as the families that we know name them."""
-VISION = r".*(visual|vision|image).*"
-"""Parts that look at pictures."""
+VISION = ("visual", "vision", "image")
+"""What stands in the names of parts that look at pictures."""
 ABOUT_FILE = "training.json"
 """What a new answerer says of the run that made it."""
 
@@ -100,7 +100,7 @@ class AnswerStage(Stage[AnswerJob]):
         # The pictures have their size already: the processor is not to choose another one.
         processor.image_processor.do_resize = False
         for name, weight in self.model.named_parameters():
-            is_vision = any(part in name for part in ("visual", "vision", "image"))
+            is_vision = any(part in name for part in VISION)
             weight.requires_grad_(recipe.optimiser.train_vision or not is_vision)
         # GRPO looks at its own replies, which takes as long as training: it keeps the last weights.
         validates = bool(self._data.val) and job.method != "grpo"
@@ -167,20 +167,16 @@ def _lora(recipe: Recipe) -> LoraConfig | None:
         lora_alpha=recipe.lora.alpha,  # type: ignore[arg-type]  # any number will do
         lora_dropout=recipe.lora.dropout,
         target_modules=ADAPTED,
-        exclude_modules=VISION,
+        exclude_modules=rf".*({'|'.join(VISION)}).*",
     )
 
 
 def _options(recipe: Recipe, run: RunFolder, config: Any, *, validates: bool) -> dict[str, Any]:
     """What every configuration of TRL takes."""
-    # Renamed within the versions that we support.
-    new_name, old_name = "activation_checkpointing", "gradient_checkpointing"
-    known = {f.name for f in fields(config)}
-    name = new_name if new_name in known else old_name
     return {
         "output_dir": str(run.path),
         **training_options(recipe, validates=validates),
-        name: recipe.optimiser.gradient_checkpointing,
+        **activation_checkpointing(config, on=recipe.optimiser.gradient_checkpointing),
     }
 
 

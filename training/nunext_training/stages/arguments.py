@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -59,6 +60,13 @@ def training_options(recipe: Recipe, *, validates: bool) -> dict[str, Any]:
         "average_tokens_across_devices": False,  # the loss is a mean of sequences
         "ddp_find_unused_parameters": False,  # every weight takes part in every step
     }
+
+
+def activation_checkpointing(config: type[Any], *, on: bool) -> dict[str, bool]:
+    """The option of TRL's `config` by its name: renamed within the versions that we support."""
+    new_name, old_name = "activation_checkpointing", "gradient_checkpointing"
+    known = {field.name for field in fields(config)}
+    return {new_name if new_name in known else old_name: on}
 
 
 def _computes_in_bfloat16(precision: Precision) -> bool:

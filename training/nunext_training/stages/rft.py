@@ -13,7 +13,7 @@ what went in.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from napari_nunext.core.errors import InputError
 from napari_nunext.models.sam.segmenter import SamSegmenter
 from nunext_training.method.rewards import REWARDS
 from nunext_training.recipes.recipe import changed
-from nunext_training.stages.arguments import training_options
+from nunext_training.stages.arguments import activation_checkpointing, training_options
 from nunext_training.stages.detectors import DetectorStage
 from nunext_training.stages.stage import Job, run_stage
 from nunext_training.tasks.points import RewardedPointsTask, true_painter
@@ -159,11 +159,8 @@ def grpo_config(recipe: Recipe, run: RunFolder, *, validates: bool) -> GRPOConfi
     mean of Eq. 11, and ``beta=0`` leaves out the KL term, as the paper does.
     """
     rft = recipe.rft
-    # The recipe turns it on, on the model; TRL would by default. Renamed within the versions that
-    # we support.
-    new_name, old_name = "activation_checkpointing", "gradient_checkpointing"
-    known = {f.name for f in fields(GRPOConfig)}
-    options: dict[str, Any] = {new_name if new_name in known else old_name: False}
+    # The recipe turns it on, on the model; TRL would by default.
+    options: dict[str, Any] = {**activation_checkpointing(GRPOConfig, on=False)}
     return GRPOConfig(
         output_dir=str(run.path),
         num_generations=rft.rollouts,
