@@ -7,8 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_nunext.core.answers.points import NUCLEUS_INSTRUCTION, points_text
-from napari_nunext.core.errors import RecordError
+from napari_nunext.core.answers.points import (
+    MOST_NUCLEI,
+    NUCLEUS_INSTRUCTION,
+    nuclei_text,
+    points_text,
+)
+from napari_nunext.core.errors import MALFORMED, InputError, RecordError
+from napari_nunext.core.formats.answer_records import AnswerSftRecord, message
 from napari_nunext.core.formats.json_lines import read_jsonl, write_jsonl
 from napari_nunext.core.formats.records import (
     JudgedPoint,
@@ -151,3 +157,47 @@ def test_the_manifest_survives_and_refuses_a_foreign_schema():
 def test_points_in_words_are_whole_pixels_in_raster_order():
     assert points_text(np.array([[9.9, 3.2], [1.0, 3.9], [4.0, 0.0]])) == "[4, 0], [1, 3], [9, 3]"
     assert points_text(np.empty((0, 2))) == ""
+
+
+def test_nuclei_before_a_question_stand_in_raster_order_with_their_categories():
+    said = nuclei_text(np.array([[9.9, 3.2], [1.0, 3.9], [4.0, 0.0]]), ["a", "b; c", "a\nd"])
+    assert said == "Nuclei (x y category): 4 0 a d; 1 3 b, c; 9 3 a;"
+    assert nuclei_text(np.empty((0, 2)), []) == "Nuclei (x y category): none;"
+
+
+def test_nuclei_that_no_prompt_can_name_are_refused_in_words():
+    too_many = np.zeros((MOST_NUCLEI + 1, 2))
+    with pytest.raises(InputError, match=f"reads {MOST_NUCLEI} or fewer. Ask about a smaller"):
+        nuclei_text(too_many, ["a"] * len(too_many))
+    with pytest.raises(InputError, match="2 nuclei have 1 categories"):
+        nuclei_text(np.zeros((2, 2)), ["a"])
+
+
+def answer_record(**changes):
+    source = Source("ab" * 32, Box(0, 0, 60, 40), 0.5, "user", "train", "p1")
+    return AnswerSftRecord(
+        id="a",
+        task="question",
+        images=("images/a.png",),
+        prompt=(message("user", "How many?"),),
+        completion=(message("assistant", "<think></think><answer>2</answer>"),),
+        source=source,
+        **changes,
+    )
+
+
+def test_nuclei_of_an_answer_are_read_as_they_were_written_and_are_absent_where_unknown():
+    found = ((1.5, 2.0, "Lymphocyte"), (3.0, 4.25, "Stromal"))
+    line = answer_record(nuclei=found).to_json()
+    assert line["nuclei"] == [[1.5, 2.0, "Lymphocyte"], [3.0, 4.25, "Stromal"]]
+    assert AnswerSftRecord.from_json(line).nuclei == found
+    assert AnswerSftRecord.from_json(answer_record(nuclei=()).to_json()).nuclei == ()
+    unknown = answer_record().to_json()
+    assert "nuclei" not in unknown
+    assert AnswerSftRecord.from_json(unknown).nuclei is None
+
+
+@pytest.mark.parametrize("nuclei", [[[1, 2]], [["a", 2, "b"]], [[math.nan, 2, "b"]], 3])
+def test_nuclei_of_an_answer_without_a_place_are_refused(nuclei):
+    with pytest.raises(MALFORMED):
+        AnswerSftRecord.from_json(answer_record().to_json() | {"nuclei": nuclei})

@@ -103,6 +103,18 @@ def allocation_prompt(question: Question, *, current_tokens: int, most_tokens: i
     )
 
 
+def after_nuclei(nuclei: str, prompt: str) -> str:
+    """A prompt behind what the answerer is told of nuclei: all questions of a picture share that.
+
+    Parameters
+    ----------
+    nuclei : str
+        As `core.answers.points.nuclei_text` writes them.
+    prompt : str
+    """
+    return f"{nuclei}\n{prompt}"
+
+
 def lettered(options: Sequence[str]) -> str:
     """``(A) first, (B) second``."""
     return ", ".join(f"({chr(65 + i)}) {_line(option)}" for i, option in enumerate(options))

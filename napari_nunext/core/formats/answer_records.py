@@ -9,6 +9,7 @@ and in words.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
@@ -28,6 +29,8 @@ ANSWERS_FILE = "answers.jsonl"
 Reason: TypeAlias = Literal["compared", "corrected"]
 """Why one reply is better: a reader preferred it, or it is the other one corrected."""
 REASONS: tuple[Reason, ...] = get_args(Reason)
+NamedPoint: TypeAlias = tuple[float, float, str]
+"""x and y of a nucleus, pixels of the record's image, and its category."""
 
 
 def message(role: Literal["system", "user", "assistant"], text: str) -> Message:
@@ -53,6 +56,8 @@ class AnswerRecord:
     resolution."""
     answerers: tuple[str, ...] = ()
     """Who answered, by name."""
+    nuclei: tuple[NamedPoint, ...] | None = None
+    """What an answerer that reads nuclei is told of them; None where nobody has looked."""
     source: Source
 
     @property
@@ -62,6 +67,7 @@ class AnswerRecord:
 
     def to_json(self) -> dict[str, Any]:
         """One line of its file."""
+        nuclei = {} if self.nuclei is None else {"nuclei": [list(each) for each in self.nuclei]}
         return {
             "id": self.id,
             "task": self.task,
@@ -72,6 +78,7 @@ class AnswerRecord:
             "sent_px": None if self.sent_px is None else list(self.sent_px),
             "answerers": list(self.answerers),
             **self._own_json(),
+            **nuclei,
             "source": self.source.to_json(),
         }
 
@@ -88,6 +95,7 @@ class AnswerRecord:
             budget=None if data["budget"] is None else int(data["budget"]),
             sent_px=None if sent is None else (int(sent[0]), int(sent[1])),
             answerers=tuple(map(str, data["answerers"])),
+            nuclei=_nuclei(data.get("nuclei")),
             source=Source.from_json(data["source"]),
             **cls._own(data),
         )
@@ -309,6 +317,15 @@ class JudgedAnswerRecord:
 
 def _messages(data: Iterable[Mapping[str, Any]]) -> tuple[Message, ...]:
     return tuple({"role": str(m["role"]), "content": str(m["content"])} for m in data)
+
+
+def _nuclei(data: Iterable[tuple[float, float, str]] | None) -> tuple[NamedPoint, ...] | None:
+    if data is None:
+        return None
+    found = tuple((float(x), float(y), str(category)) for x, y, category in data)
+    if not all(math.isfinite(x) and math.isfinite(y) for x, y, _ in found):
+        raise RecordError("A nucleus has no place; expected two finite numbers.")
+    return found
 
 
 def _boxes(data: Iterable[Mapping[str, Any]]) -> tuple[AnswerBox, ...]:

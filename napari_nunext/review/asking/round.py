@@ -169,6 +169,8 @@ class Round:
         with self._lock:
             self._hearing = hearing
         for event in client.ask(request, patience=self._patience):
+            if self.stopped:  # the server may not know it yet, and writes on
+                break
             hearing.take(event)
             now = time.monotonic()
             if isinstance(event, AskText) and now - self._told >= DRAFT_S:
