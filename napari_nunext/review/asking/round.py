@@ -169,7 +169,7 @@ class Round:
         with self._lock:
             self._hearing = hearing
         for event in client.ask(request, patience=self._patience):
-            if self.stopped:  # the server may not know it yet, and writes on
+            if self._stopped.is_set():  # the server may not know it yet, and writes on
                 break
             hearing.take(event)
             now = time.monotonic()
