@@ -1,8 +1,9 @@
 """Which tests pass in one run and fail in another: ``make lottery [ARGS="--runs 20 tests/core"]``.
 
-The quick tests are run often, each time in another order of modules and with other numbers drawn,
-every other time on a machine that others keep busy. A test whose outcome differs is a lottery; one
-that always fails is not, but is told too. Results are kept in build/lottery.
+The quick tests are run often, each time in another order of modules and with other numbers drawn:
+on the machine as it is, on one that others keep busy, and with threads that come late or first
+(`tests.unsteady`), by turns. A test whose outcome differs is a lottery; one that always fails is
+not, but is told too. Results are kept in build/lottery.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "build" / "lottery"
+WAYS = ("as it is", "busy", "unsteady")
+"""Of running them, by turns."""
 ENGINE = Path("tests/vllm")
 """What needs an environment of its own, and is left out of all tests."""
 
@@ -49,8 +52,8 @@ def outcomes(report: Path) -> dict[str, str]:
     return found
 
 
-def run(number: int, paths: Sequence[str], busy: int) -> dict[str, str]:
-    """One run, in an order of its own."""
+def run(number: int, paths: Sequence[str], way: str, others: int) -> dict[str, str]:
+    """One run, in an order of its own; `others` keep a busy machine busy."""
     modules = sorted(
         path
         for given in paths
@@ -63,7 +66,10 @@ def run(number: int, paths: Sequence[str], busy: int) -> dict[str, str]:
     # Without CI's fixed numbers: hypothesis draws others in each run.
     environment = {name: value for name, value in os.environ.items() if name != "CI"}
     command = [sys.executable, "-m", "pytest", "-q", "-m", "not slow", f"--junit-xml={report}"]
-    with load(busy), (OUT / f"{number}.log").open("wb") as log:
+    if way == "unsteady":
+        command += ["-p", "tests.unsteady"]
+        environment["NUNEXT_UNSTEADY"] = str(number)
+    with load(others if way == "busy" else 0), (OUT / f"{number}.log").open("wb") as log:
         subprocess.run(
             [*command, "-p", "no:cacheprovider", *map(str, modules)],
             cwd=ROOT,
@@ -93,8 +99,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make lottery")
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--first", type=int, default=0, help="number of the first run")
+    parser.add_argument("--way", choices=WAYS, help="of every run (default: each by turns)")
     parser.add_argument(
-        "--busy", type=int, default=2 * (os.cpu_count() or 1), help="of every other"
+        "--busy", type=int, default=2 * (os.cpu_count() or 1), help="others on a busy machine"
     )
     parser.add_argument("paths", nargs="*", default=["tests"])
     args = parser.parse_args()
@@ -102,11 +109,10 @@ def main() -> int:
     OUT.mkdir(parents=True, exist_ok=True)
     runs = []
     for number in range(args.first, args.first + args.runs):
-        busy = args.busy if number % 2 else 0
-        runs.append(run(number, args.paths, busy))
+        way = args.way or WAYS[number % len(WAYS)]
+        runs.append(run(number, args.paths, way, args.busy))
         failed = sum(how == "failed" for how in runs[-1].values())
-        state = "busy" if busy else "as it is"
-        print(f"run {number}: {len(runs[-1])} tests, {failed} failed (machine {state})", flush=True)
+        print(f"run {number}: {len(runs[-1])} tests, {failed} failed ({way})", flush=True)
     lottery, broken = verdicts(runs)
     for line in (*(f"lottery: {one}" for one in lottery), *(f"always fails: {b}" for b in broken)):
         print(line)
