@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 BoxXY: TypeAlias = tuple[Number, Number, Number, Number]
 """x0, y0, x1, y1, level-0 px."""
+NamedNucleus: TypeAlias = tuple[Number, Number, str]
+"""x and y, level-0 px, and its category."""
 AskedTask: TypeAlias = Literal["question", "subtype", "lesions"]
 Text: TypeAlias = Annotated[str, Field(max_length=MOST_CHARACTERS)]
 
@@ -50,6 +52,8 @@ class AnswererInfo(Message):
     boxes: BoxConvention
     thought: Thought
     patch_px: int
+    reads_nuclei: bool = False
+    """Whether it has to be told the nuclei of the region."""
     problem: Sentence | None = None
     """One sentence where it cannot be asked now; None too where nobody has looked."""
 
@@ -71,6 +75,9 @@ class AskRequest(JobRequest):
     """What is asked; of lesions, their category."""
     options: Annotated[tuple[Text, ...], Field(max_length=MOST_OPTIONS)] = ()
     organ: Text = ""
+    nuclei: tuple[NamedNucleus, ...] | None = None
+    """The nuclei of the region, for an answerer that reads them; those beyond it do not count. None
+    where nobody has looked for nuclei, empty where there are none."""
     budget: Annotated[int, Field(ge=1, le=MOST_TOKENS)] = BUDGET_TOKENS
     """Image tokens that may be spent."""
     samples: Annotated[int, Field(ge=1, le=4)] = 1
@@ -101,6 +108,7 @@ class AskStarted(Event):
     run: str
     answerer: AnswererInfo
     prompt: str
+    """All words that are sent with the picture, those of nuclei too."""
     system: str
     region: BoxXY
     """The part of the image that was drawn."""

@@ -105,6 +105,8 @@ class AnsweredBy:
     """How it marks its thought, a key of `core.answers.reply.THOUGHTS`."""
     patch_px: int | None = None
     """Side of one image token."""
+    reads_nuclei: bool = False
+    """Whether it is told the nuclei of the region."""
     sha256: str | None = None
     """Hash of its weights, where they are ours to know."""
 

@@ -6,10 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from napari_nunext.core.answers.budget import SentPicture
 from napari_nunext.core.answers.points import (
     MOST_NUCLEI,
     NUCLEUS_INSTRUCTION,
+    nuclei_of_picture,
     nuclei_text,
     points_text,
 )
@@ -171,6 +175,27 @@ def test_nuclei_that_no_prompt_can_name_are_refused_in_words():
         nuclei_text(too_many, ["a"] * len(too_many))
     with pytest.raises(InputError, match="2 nuclei have 1 categories"):
         nuclei_text(np.zeros((2, 2)), ["a"])
+    with pytest.raises(InputError, match=r"101 characters.*shorter name"):
+        nuclei_text(np.zeros((1, 2)), ["a" * 101])
+
+
+def test_an_answerer_reads_the_nuclei_of_its_picture_in_pixels_of_it():
+    sent = SentPicture(Box(100, 200, 300, 300), 56, 28)  # 0.28 px for each of level 0
+    points_xy = np.array([[100, 200], [300, 250], [299.999999999999, 250], [200, 225], [99, 250]])
+    said = nuclei_of_picture(sent, points_xy, ["a", "beyond", "b", "c", "beyond"])
+    assert said == "Nuclei (x y category): 0 0 a; 28 7 c; 55 14 b;"
+    assert nuclei_of_picture(sent, np.empty((0, 2)), []).endswith("none;")
+
+
+@given(st.data())
+def test_no_nucleus_of_a_region_is_put_beside_its_picture(data):
+    x0, y0 = (data.draw(st.floats(0, 1e5)) for _ in "xy")
+    width, height = (data.draw(st.floats(1, 1e5)) for _ in "xy")
+    region = Box(x0, y0, x0 + width, y0 + height)
+    sent = SentPicture.of(region, data.draw(st.integers(1, 300)))
+    corner = np.array([[np.nextafter(region.x1, 0), np.nextafter(region.y1, 0)]])
+    said = nuclei_of_picture(sent, corner, ["a"])
+    assert said.endswith(f": {sent.width_px - 1} {sent.height_px - 1} a;")
 
 
 def answer_record(**changes):

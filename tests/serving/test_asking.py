@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 
 import httpx
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from napari_nunext.core.answers.answerer import AnswererAddress
+from napari_nunext.core.answers.points import MOST_NUCLEI
 from napari_nunext.core.answers.prompts import SYSTEM
 from napari_nunext.core.errors import InputError, RequestRejectedError
 from napari_nunext.images.tile import tile_of_rgb
@@ -102,6 +104,64 @@ def test_boxes_come_back_in_level_0_pixels(serve, fake, image):
     )
     (answered,) = (each for each in server.client.ask(request) if isinstance(each, Answered))
     assert [box.box for box in answered.boxes] == [pytest.approx((58, 16, 108, 96))]
+
+
+NUCLEI = [(12.0, 20.0, "Lymphocyte"), (57.9, 90.0, "Stromal; odd"), (127.0, 95.0, "beyond")]
+
+
+def test_an_answerer_that_reads_nuclei_is_told_those_of_the_region(serve, fake, image):
+    server = serve(reads_nuclei=True)
+    assert server.client.answerers()[0].reads_nuclei
+    request = asked(server, image, region=[8, 16, 120, 500], budget=12, nuclei=NUCLEI)
+    started, *_, done = server.client.ask(request)
+    assert started.sent_px == (112, 84)  # of 112 x 80 px
+    told = "Nuclei (x y category): 4 4 Lymphocyte; 49 77 Stromal, odd;"
+    assert started.prompt == f"{told}\nWhich nuclei dominate?"
+    assert started.answerer.reads_nuclei
+    assert fake.asked[0]["messages"][1]["content"][1]["text"] == started.prompt
+    assert done.finish == "complete"
+
+
+def test_without_nuclei_it_says_to_find_them_and_with_none_there_it_is_told_so(serve, fake, image):
+    server = serve(reads_nuclei=True)
+    with pytest.raises(RequestRejectedError, match="Find the nuclei there first") as refused:
+        list(server.client.ask(asked(server, image)))
+    assert refused.value.status == 422
+    assert fake.asked == []
+    started, *_ = server.client.ask(asked(server, image, nuclei=[]))
+    assert started.prompt.startswith("Nuclei (x y category): none;")
+
+
+def test_more_nuclei_than_a_prompt_can_name_are_refused_by_those_of_the_region(serve, fake, image):
+    server = serve(reads_nuclei=True)
+    nuclei = [(i / 10, 5.0, "a") for i in range(MOST_NUCLEI + 1)]
+    with pytest.raises(RequestRejectedError, match="Ask about a smaller region") as refused:
+        list(server.client.ask(asked(server, image, nuclei=nuclei)))
+    assert refused.value.status == 422
+    fewer = asked(server, image, nuclei=nuclei, region=[0, 0, 51.2, 96])
+    assert list(server.client.ask(fewer))[-1].finish == "complete"
+
+
+def test_an_answerer_that_reads_none_is_told_none(serve, fake, image):
+    server = serve()
+    assert not server.client.answerers()[0].reads_nuclei
+    started, *_ = server.client.ask(asked(server, image, nuclei=NUCLEI))
+    assert started.prompt == "Which nuclei dominate?"
+
+
+@pytest.mark.parametrize(
+    "nuclei", [[["x", 1, "a"]], [[1, 2]], [[1, 2, 3]], 5, '[[NaN, 2, "a"]]', '[[1e999, 2, "a"]]']
+)
+def test_nuclei_that_are_none_are_refused_in_words(serve, fake, image, nuclei):
+    server = serve(reads_nuclei=True)
+    body = json.loads(asked(server, image).model_dump_json())
+    text = json.dumps(body | {"nuclei": "here"})
+    content = text.replace('"here"', nuclei if isinstance(nuclei, str) else json.dumps(nuclei))
+    headers = {**server.client._http.headers, "content-type": "application/json"}
+    answer = httpx.post(f"{server.url}/v1/ask", content=content, headers=headers, trust_env=False)
+    assert answer.status_code == 422
+    assert "nuclei" in answer.json()["message"]
+    assert fake.asked == []
 
 
 def test_samples_are_answers_of_their_own(serve, fake, image):

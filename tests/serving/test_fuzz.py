@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -64,7 +65,8 @@ def test_every_operation_is_fuzzed(server):
 @pytest.mark.parametrize("mode", MODES, ids=["valid", "invalid"])
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
 def test_no_request_breaks_the_server(start, rgb, method, path, mode):
-    server = start(answerers=(AnswererAddress("away", "http://127.0.0.1:9/v1", "vlm"),))
+    away = AnswererAddress("away", "http://127.0.0.1:9/v1", "vlm")
+    server = start(answerers=(away, replace(away, name="reads", reads_nuclei=True)))
     known = server.client.put_image(tile_of_rgb(rgb, "tile"))
     header = server.client._http.headers["Authorization"]
     operation = described(server)[path][method]
@@ -89,7 +91,7 @@ def test_no_request_breaks_the_server(start, rgb, method, path, mode):
             if path == "/v1/detect" and valid:
                 case.body |= {"model": "classical", "segmenter": None}
             if path == "/v1/ask" and valid:
-                case.body |= {"answerer": "away"}
+                case.body |= {"answerer": random.choice(("away", "reads"))}
         response = case.call(
             base_url=server.url, headers={"Authorization": header}, timeout=PATIENCE_S
         )

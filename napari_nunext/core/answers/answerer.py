@@ -15,6 +15,8 @@ from napari_nunext.core.errors import InputError
 
 _FORM = "NAME=URL#MODEL or NAME=FOLDER, with ,option or ,option=value behind it"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_FLAGS = {"may_train": "may_train", "nuclei": "reads_nuclei"}
+"""Options that are yes or no, and what they say."""
 OWN_NAMES = ("counts",)
 """Names that no answerer of a server may take."""
 
@@ -37,6 +39,9 @@ class AnswererWays:
     thought: Thought = field(default="tags", kw_only=True)
     patch_px: int = field(default=PATCH_PX, kw_only=True)
     """Side of one image token."""
+    reads_nuclei: bool | None = field(default=None, kw_only=True)
+    """Whether it is told the nuclei of the region; None where nobody said. Of a folder that was
+    trained here, `napari_nunext.models.answerers.about` knows it then."""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name) or self.name in OWN_NAMES:
@@ -140,7 +145,7 @@ AnswererPlace: TypeAlias = AnswererAddress | AnswererFolder
 def parse_answerer(text: str) -> AnswererPlace:
     """From what a command line says of it.
 
-    ``NAME=URL#MODEL,may_train,boxes=thousand,thought=gemma,patch_px=32``, or
+    ``NAME=URL#MODEL,may_train,nuclei,boxes=thousand,thought=gemma,patch_px=32``, or
     ``NAME=FOLDER,adapter=FOLDER`` with the same options. What has ``://`` in it is an address.
 
     Raises
@@ -154,8 +159,8 @@ def parse_answerer(text: str) -> AnswererPlace:
     given: dict[str, Any] = {}
     for option in options:
         key, _, value = option.partition("=")
-        if key == "may_train" and value in ("", "yes", "no"):
-            given[key] = value != "no"
+        if key in _FLAGS and value in ("", "yes", "no"):
+            given[_FLAGS[key]] = value != "no"
         elif key in ("boxes", "thought"):
             given[key] = value
         elif key == "patch_px" and value.isdecimal():
@@ -164,8 +169,8 @@ def parse_answerer(text: str) -> AnswererPlace:
             given[key] = Path(value.strip())
         else:
             raise InputError(
-                f"{option!r} is no option of an answerer; expected may_train, boxes=, thought=, "
-                f"patch_px= or, of a folder, adapter=, as in {_FORM}."
+                f"{option!r} is no option of an answerer; expected may_train, nuclei, boxes=, "
+                f"thought=, patch_px= or, of a folder, adapter=, as in {_FORM}."
             )
     if is_address or not where.strip():
         url, _, model = where.partition("#")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import CheckpointError
 from napari_nunext.core.process.collector import collector_at_rest
+from napari_nunext.models.answerers.about import reads_nuclei
 from napari_nunext.models.checkpoints.integrity import (
     check_adapter_files,
     check_weight_files,
@@ -73,7 +74,8 @@ class FolderAnswerer:
     Parameters
     ----------
     place : AnswererFolder
-        The side of its image token is taken from its configuration, where that has one.
+        The side of its image token is taken from its configuration, where that has one. Whether
+        it reads nuclei is taken from its training, where nobody said.
     memory : InMemory
         Shared by all answerers of a server.
     """
@@ -81,7 +83,14 @@ class FolderAnswerer:
     apart = False
 
     def __init__(self, place: AnswererFolder, memory: InMemory) -> None:
-        self.address = replace(place, patch_px=token_px(place.folder) or place.patch_px)
+        self._unclear = ""
+        """Why it is not known whether it reads nuclei."""
+        try:
+            reads = reads_nuclei(place)
+        except CheckpointError as error:
+            reads, self._unclear = False, str(error)
+        patch_px = token_px(place.folder) or place.patch_px
+        self.address = replace(place, patch_px=patch_px, reads_nuclei=reads)
         self._memory = memory
 
     def problem(self) -> str | None:
@@ -95,7 +104,7 @@ class FolderAnswerer:
             return str(error)
         except OSError as error:
             return f"{self.address.model} cannot be read ({error.strerror})."
-        return None
+        return self._unclear or None
 
     def answer(
         self,
@@ -107,6 +116,8 @@ class FolderAnswerer:
         cancelled: Callable[[], bool],
     ) -> Iterator[Said | Ended | None]:
         """Answer, token by token; see `Answerer.answer`. In the models' thread."""
+        if self._unclear:
+            raise CheckpointError(self._unclear)
         model = self._memory.take(self.address)
         yield None  # whoever waited while it was loaded has a turn
         yield from model.answer(rgb, prompt, system, sampling, cancelled=cancelled)

@@ -6,10 +6,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from napari_nunext.core.answers.budget import SentPicture
-from napari_nunext.core.answers.prompts import SYSTEM, Question
+from napari_nunext.core.answers.points import nuclei_of_picture
+from napari_nunext.core.answers.prompts import SYSTEM, Question, after_nuclei
 from napari_nunext.core.answers.reading import read_answer
 from napari_nunext.core.errors import InputError
-from napari_nunext.core.geometry import Box
+from napari_nunext.core.geometry import Box, as_points_xy
 from napari_nunext.models.answerers.answerer import AnswerSampling, Ended, Said
 from napari_nunext.models.answerers.picture import draw
 from napari_nunext.serving.ask_protocol import (
@@ -51,9 +52,10 @@ class Ask(Kind[AskRequest]):
         question = Question(request.task, request.question, request.options, request.organ)
         answerer = self._shelf.answerers.choose(request.answerer)
         sent = SentPicture.of(_region(request, image), request.budget, answerer.address.patch_px)
+        prompt = _prompt(request, question, sent, answerer)
         return Prepared(
             answerer.address.name,
-            partial(self._steps, request, question, image, sent, answerer),
+            partial(self._steps, request, question, prompt, image, sent, answerer),
             unbegun=AskDone(answers=0, finish="cancelled"),
             apart=answerer.apart,
         )
@@ -78,6 +80,7 @@ class Ask(Kind[AskRequest]):
         self,
         request: AskRequest,
         question: Question,
+        prompt: str,
         image: ImageSource,
         sent: SentPicture,
         answerer: Answerer,
@@ -88,7 +91,7 @@ class Ask(Kind[AskRequest]):
         yield AskStarted(
             run=work.id,
             answerer=describe(answerer.address),
-            prompt=question.prompt,
+            prompt=prompt,
             system=SYSTEM,
             region=region.as_tuple(),
             sent_px=(sent.width_px, sent.height_px),
@@ -99,7 +102,7 @@ class Ask(Kind[AskRequest]):
         answers = 0
         while answers < request.samples and not work.cancelled():
             answered = yield from self._sample(
-                request, question, sent, answerer, rgb, answers, work
+                request, question, prompt, sent, answerer, rgb, answers, work
             )
             yield answered
             answers += 1
@@ -110,6 +113,7 @@ class Ask(Kind[AskRequest]):
         self,
         request: AskRequest,
         question: Question,
+        prompt: str,
         sent: SentPicture,
         answerer: Answerer,
         rgb: NDArray[np.uint8],
@@ -120,9 +124,7 @@ class Ask(Kind[AskRequest]):
         sampling = AnswerSampling(request.temperature, seed, request.max_tokens)
         heard: dict[bool, list[str]] = {False: [], True: []}
         ended = Ended("broken")
-        for said in answerer.answer(
-            rgb, question.prompt, SYSTEM, sampling, cancelled=work.cancelled
-        ):
+        for said in answerer.answer(rgb, prompt, SYSTEM, sampling, cancelled=work.cancelled):
             if isinstance(said, Ended):
                 ended = said
             elif isinstance(said, Said):
@@ -150,6 +152,20 @@ def _region(request: AskRequest, image: ImageSource) -> Box:
             f"{image.box.as_tuple()}. Choose one that lies in it."
         )
     return region
+
+
+def _prompt(request: AskRequest, question: Question, sent: SentPicture, answerer: Answerer) -> str:
+    """The words that are sent, behind the nuclei of the region where the answerer reads them."""
+    if not answerer.address.reads_nuclei:
+        return question.prompt
+    if request.nuclei is None:
+        raise InputError(
+            f"{answerer.address.name} reads the nuclei of the region, and none were sent. Find the "
+            "nuclei there first, then ask again."
+        )
+    points_xy = as_points_xy([(x, y) for x, y, _ in request.nuclei])
+    categories = [category for _, _, category in request.nuclei]
+    return after_nuclei(nuclei_of_picture(sent, points_xy, categories), question.prompt)
 
 
 def _answered(

@@ -86,5 +86,6 @@ def describe(address: AnswererPlace, problem: str | None = None) -> AnswererInfo
         boxes=address.boxes,
         thought=address.thought,
         patch_px=address.patch_px,
+        reads_nuclei=bool(address.reads_nuclei),
         problem=problem,
     )

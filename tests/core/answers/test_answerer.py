@@ -27,14 +27,26 @@ def test_the_short_form_has_safe_choices():
 def test_options_follow_the_model():
     address = parse_answerer(
         "med-gemma=https://gpu.example.org:8000/v1#google/medgemma,may_train,"
-        "boxes=thousand_y_first,thought=gemma,patch_px=32"
+        "boxes=thousand_y_first,thought=gemma,patch_px=32,nuclei"
     )
     assert address.may_train
+    assert address.reads_nuclei
     assert address.boxes == "thousand_y_first"
     assert address.thought == "gemma"
     assert address.patch_px == 32
     assert address.key_variable == "NAPARI_NUNEXT_KEY_MED_GEMMA"
     assert address.host == "gpu.example.org"
+
+
+@pytest.mark.parametrize(
+    ("option", "reads"),
+    [("", None), (",nuclei", True), (",nuclei=yes", True), (",nuclei=no", False)],
+)
+@pytest.mark.parametrize("where", ["http://h/v1#m", "models/patho-3b"])
+def test_whether_it_reads_nuclei_is_said_or_left_open(where, option, reads):
+    place = parse_answerer(f"a={where}{option}")
+    assert place.reads_nuclei is reads
+    assert answerer_from_json(json.loads(json.dumps(place.to_json()))) == place
 
 
 def test_it_survives_its_way_to_another_process_and_is_never_shown_with_its_key():
@@ -75,6 +87,7 @@ def test_callers_hear_of_a_folder_by_name_alone():
         ("a=http://h/v1#m,thought=aloud", "expected one of tags"),
         ("a=http://h/v1#m,patch_px=0", "expected 1 to 224"),
         ("a=http://h/v1#m,may_train=perhaps", "no option"),
+        ("a=http://h/v1#m,nuclei=some", "no option"),
         ("a=http://h/v1#m,colour=red", "no option"),
         ("a=http://h/v1#m,adapter=there", "no option"),
         ("a=there,adapter=", "no option"),

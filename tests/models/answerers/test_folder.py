@@ -29,6 +29,7 @@ from napari_nunext.core.answers.answerer import AnswererFolder
 from napari_nunext.core.answers.budget import SentPicture
 from napari_nunext.core.errors import CheckpointError, InputError
 from napari_nunext.core.geometry import Box
+from napari_nunext.models.answerers.about import ABOUT_FILE
 from napari_nunext.models.answerers.answerer import AnswerSampling, Ended, Said
 from napari_nunext.models.answerers.folder import FolderAnswerer, InMemory
 from napari_nunext.models.checkpoints.build import new_tokenizer
@@ -105,6 +106,13 @@ def ask(answerer, rgb, sampling=GREEDY, **further):
 
 def replies_under_way():
     return [each for each in threading.enumerate() if each.name == "reply"]
+
+
+def test_what_its_training_says_cannot_be_read_is_its_problem(folders, copy):
+    assert opened(folders["qwen2_5_vl"]).problem() is None
+    folder = copy("config.json")
+    (folder / ABOUT_FILE).write_text("{", "utf-8")
+    assert ABOUT_FILE in opened(folder).problem()
 
 
 def test_it_says_what_transformers_says(folders, answerer, family, rgb):
@@ -270,7 +278,7 @@ def test_one_folder_is_in_memory_at_a_time(folders, rgb):
     places = [AnswererFolder(name, folder) for name, folder in folders.items()]
     answers = [ask(FolderAnswerer(place, memory), rgb)[0] for place in (*places, places[0])]
     assert answers[0] == answers[2]
-    assert list(memory._loaded) == [places[0]]
+    assert [each.folder for each in memory._loaded] == [places[0].folder]
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ from trl import DPOConfig, GRPOConfig, KTOConfig, SFTConfig
 from napari_nunext.core.answers.answerer import AnswererFolder
 from napari_nunext.core.answers.budget import PATCH_PX
 from napari_nunext.core.errors import InputError
+from napari_nunext.models.answerers.about import ABOUT_FILE
 from napari_nunext.models.answerers.folder import token_px
 from napari_nunext.models.answerers.loaded import load_answerer, save_answerer
 from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
@@ -52,8 +53,6 @@ ADAPTED = r".*\.layers\.\d+\.(self_attn|mlp)\.\w+_proj"
 """Linear layers of the language model, as the families that we know name them."""
 VISION = ("visual", "vision", "image")
 """What stands in the names of parts that look at pictures."""
-ABOUT_FILE = "training.json"
-"""What a new answerer says of the run that made it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,64 @@
+"""What a folder says of how its answerer was taught: training writes it, and the server reads it.
+
+Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+
+from napari_nunext.core.errors import CheckpointError
+from napari_nunext.models.checkpoints.integrity import read_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_nunext.core.answers.answerer import AnswererFolder
+
+ABOUT_FILE = "training.json"
+"""What a new answerer says of the run that made it."""
+TaughtThought: TypeAlias = Literal["none", "prose", "points"]
+"""What an answerer was taught to go by: the picture alone, figures that it writes first, or nuclei
+that it is told."""
+
+
+def taught_thought(folder: Path) -> TaughtThought | None:
+    """How the answerer of a folder was taught; None where the folder does not say.
+
+    Raises
+    ------
+    CheckpointError
+        If what it says cannot be read or is not known.
+    """
+    path = folder / ABOUT_FILE
+    try:
+        is_there = path.exists()
+    except OSError:  # of the whole folder, and who looks at its weights says so
+        is_there = False
+    if not is_there:
+        return None
+    thought = read_json(path).get("thought")
+    if thought is None or thought in get_args(TaughtThought):
+        return thought
+    raise CheckpointError(
+        f"{ABOUT_FILE} of {folder.name} says thought={thought!r:.40}; expected one of "
+        f"{', '.join(get_args(TaughtThought))}. Update napari-nunext, or train the answerer again."
+    )
+
+
+def reads_nuclei(place: AnswererFolder) -> bool:
+    """Whether an answerer is told the nuclei of the region.
+
+    What was said of it counts first, then what its adapter says of its training, then what its
+    folder says.
+
+    Raises
+    ------
+    CheckpointError
+        As `taught_thought`.
+    """
+    if place.reads_nuclei is not None:
+        return place.reads_nuclei
+    folders = (each for each in (place.adapter, place.folder) if each is not None)
+    thoughts = (taught_thought(each) for each in folders)
+    return next((thought for thought in thoughts if thought is not None), None) == "points"
