@@ -147,6 +147,10 @@ class Predictions(Sequence[Nucleus]):
         """Where the nucleus with this uid is; None where there is none."""
         return self.by_uid.row_of(uid)
 
+    def categories_at(self, rows: NDArray[np.intp]) -> tuple[str, ...]:
+        """The categories of some of them, in the order of `rows`."""
+        return tuple(self.names[place] for place in self.category[rows].tolist())
+
     def rows_of(self, uids: Uids) -> NDArray[np.intp]:
         """Where the nuclei with these uids are; -1 where there is none."""
         return self.by_uid.rows_of(uids)

@@ -133,14 +133,21 @@ COUNTS = AnsweredBy(name="counts", kind="counts", may_train=True)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """Nuclei that an answer of the counting rule rests on, as they were. N may be 0."""
+    """Nuclei that an answer rests on, as they were: counted, or read. N may be 0."""
 
     uids: Uids = field(default_factory=lambda: as_uids(()))
     """Shape (N, 16)."""
     places_xy: PointsXY = field(default_factory=lambda: as_points_xy(()))
     """Centroids, level-0 px, shape (N, 2)."""
+    categories: tuple[str, ...] = ()
+    """One for each; empty where they were not kept, as in projects of earlier versions."""
 
     def __post_init__(self) -> None:
+        if len(self.categories) not in (0, len(self.uids)):
+            raise InputError(
+                f"{len(self.uids)} nuclei have {len(self.categories)} categories; expected one "
+                "each, or none at all."
+            )
         if len(self.uids) != len(self.places_xy):
             raise InputError(
                 f"{len(self.uids)} nuclei have {len(self.places_xy)} places; expected one each."
@@ -151,6 +158,7 @@ class Evidence:
             isinstance(other, Evidence)
             and np.array_equal(self.uids, other.uids)
             and np.array_equal(self.places_xy, other.places_xy)
+            and self.categories == other.categories
         )
 
     __hash__ = None  # type: ignore[assignment]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import numpy as np
@@ -9,15 +11,20 @@ import numpy as np
 from napari_nunext.core.answers.boxes import AnswerBox, boxes_of
 from napari_nunext.core.answers.budget import SentPicture
 from napari_nunext.core.answers.opinions import Correction, Preference, Rating
-from napari_nunext.core.answers.prompts import SYSTEM, Question
+from napari_nunext.core.answers.points import nuclei_of_picture
+from napari_nunext.core.answers.prompts import SYSTEM, Question, after_nuclei
 from napari_nunext.core.answers.reply import choice_of, parse_reply
-from napari_nunext.core.geometry import Box
+from napari_nunext.core.geometry import Box, as_points_xy
 from napari_nunext.core.identity import pixels_sha256
+from napari_nunext.core.uids import as_uids
 from napari_nunext.images.tile import tile_of_rgb
 from napari_nunext.store import Project, events
-from napari_nunext.store.answers import COUNTS, Answer, AnsweredBy, Asked, Said
+from napari_nunext.store.answers import COUNTS, Answer, AnsweredBy, Asked, Evidence, Said
 from napari_nunext.store.exports.training import export_training
 from tests.store.conftest import entry
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 QUESTION = Question("question", "Is there necrosis", ("yes", "no"))
 LESIONS = Question("lesions", "tumour", organ="breast")
@@ -50,13 +57,17 @@ class AskingLab:
         boxes: str = "pixels",
         may_train: bool = True,
         name: str = "qwen",
+        nuclei: Sequence[tuple[float, float, str]] | None = None,
         **said,
     ) -> str:
-        """Record an answer as a model gives it; of the counting rule without `sent_px`."""
+        """Record an answer as a model gives it; of the counting rule without `sent_px`.
+
+        `nuclei` are what it read, level-0 px; None of an answerer that reads none.
+        """
         self._asked += 1
         reply = parse_reply(raw)
         asked = Asked(question=question, region=region, mpp=0.5)
-        by, read = COUNTS, ()
+        by, read, told = COUNTS, (), Evidence()
         if sent_px is not None:
             sent = SentPicture(region, *sent_px)
             asked = Asked(
@@ -71,6 +82,15 @@ class AskingLab:
             )
             read = boxes_of(reply.answer, sent, boxes).boxes
             by = AnsweredBy(name=name, host="10.0.0.7", may_train=may_train, boxes=boxes)
+            if nuclei is not None:
+                by = replace(by, reads_nuclei=True)
+                told = Evidence(
+                    uids=as_uids(UUID(int=100 + i) for i in range(len(nuclei))),
+                    places_xy=as_points_xy([(x, y) for x, y, _ in nuclei]),
+                    categories=tuple(category for _, _, category in nuclei),
+                )
+                words = nuclei_of_picture(sent, told.places_xy, told.categories)
+                asked = replace(asked, prompt=after_nuclei(words, question.prompt))
         fields = {
             "answer": reply.answer,
             "think": reply.think,
@@ -84,6 +104,7 @@ class AskingLab:
             asked=asked,
             by=by,
             said=Said(**(fields | said)),
+            evidence=told,
         )
         return self.project.add_answer(answer).answer_id
 

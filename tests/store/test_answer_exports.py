@@ -172,6 +172,44 @@ def test_compared_answers_are_a_pair_and_two_bad_ones_are_two_negatives(lab, tmp
     assert len(rows(tmp_path / "e", "answers")) == 4
 
 
+def test_what_was_read_of_nuclei_stands_beside_the_question_in_pixels_of_its_picture(lab, tmp_path):
+    sha = lab.add_image()
+    nuclei = [(12.5, 20.0, "Lymphocyte"), (69.5, 59.5, "Stromal")]
+    reads, none, other = (
+        lab.ask(sha, YES, nuclei=nuclei),
+        lab.ask(sha, YES, nuclei=[]),
+        lab.ask(sha, NO),
+    )
+    for answer_id in (reads, none, other):
+        lab.rate(sha, answer_id, 5)
+    lab.prefer(sha, reads, other, "left")
+    lab.export(tmp_path / "e")
+    for name in ("answers_sft", "answers_rft", "answers_kto"):
+        found = {row["id"]: row for row in rows(tmp_path / "e", name)}
+        assert found[reads]["nuclei"] == [[2.5, 0, "Lymphocyte"], [59.5, 39.5, "Stromal"]]
+        assert found[none]["nuclei"] == []
+        assert "nuclei" not in found[other]
+        asked = {row["prompt"][1]["content"] for row in found.values()}
+        assert asked == {"Is there necrosis? (A) yes, (B) no"}
+    (pair,) = rows(tmp_path / "e", "answers_preferences")
+    assert pair["nuclei"] == [[2.5, 0, "Lymphocyte"], [59.5, 39.5, "Stromal"]]
+    assert read_export(tmp_path / "e").answers_for_trainers["answers_sft"][0].nuclei is not None
+
+
+def test_answers_that_were_told_other_nuclei_are_no_pair(lab, tmp_path):
+    sha = lab.add_image()
+    nuclei = [(12.5, 20.0, "Lymphocyte"), (60.0, 50.0, "Stromal")]
+    first, other, same = (
+        lab.ask(sha, raw, nuclei=told)
+        for raw, told in ((YES, nuclei), (NO, nuclei[:1]), (NO, nuclei[::-1]))
+    )
+    lab.prefer(sha, first, other, "left")
+    lab.prefer(sha, first, same, "left")
+    lab.export(tmp_path / "e")
+    (pair,) = rows(tmp_path / "e", "answers_preferences")
+    assert pair["id"] == f"{first}-{same}"
+
+
 def test_a_pair_is_of_one_question_and_of_two_answers(lab, tmp_path):
     sha = lab.add_image()
     a, same = lab.ask(sha, YES), lab.ask(sha, YES)

@@ -41,6 +41,57 @@ def export(path, tmp_path):
         yield write
 
 
+NUCLEI = [(12.5, 20.0, "Lymphocyte"), (69.5, 59.5, "Stromal")]
+TOLD = "Nuclei (x y category): 2 0 Lymphocyte; 59 39 Stromal;\n"
+
+
+@pytest.fixture
+def read_export(path, tmp_path):
+    """The same of answers, half of which were given by one that reads nuclei."""
+    with Project.open(path, annotator="jd", clock=ticking()) as project:
+        lab = AskingLab(project)
+        sha = lab.add_image()
+        right, wrong = lab.ask(sha, YES, nuclei=NUCLEI), lab.ask(sha, NO)
+        lab.rate(sha, right, 5)
+        lab.rate(sha, wrong, 1)
+        lab.prefer(sha, right, wrong, "left")
+
+        def write(flavour):
+            lab.export(tmp_path / "export", flavour=flavour)
+            return tmp_path / "export" / flavour
+
+        yield write
+
+
+def prompt_of(row):
+    """The user's words, whatever the form."""
+    found = row["prompt"] if "prompt" in row else row["messages"]
+    (said,) = (m["content"] for m in found if m["role"] == "user")
+    return said.removeprefix("<image>")
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_what_was_read_of_nuclei_stands_in_the_prompt_in_pixels_of_the_image(read_export, flavour):
+    folder = read_export(flavour)
+    asked = "Is there necrosis? (A) yes, (B) no"
+    suffix = "json" if flavour == "llama-factory" else "jsonl"
+    told = {
+        name: [prompt_of(row) for row in rows_of(folder / f"{name}-train.{suffix}")]
+        for name in FOR_TRAINERS
+    }
+    assert told["answers_sft"] == told["answers_preferences"] == [TOLD + asked]
+    assert told["answers_kto"] == [TOLD + asked, asked]
+    assert told["answers_rft"] == [TOLD + asked, asked][: len(told["answers_rft"])]
+
+
+def test_the_form_of_trl_is_read_by_datasets_where_some_read_nuclei(read_export):
+    folder = read_export("trl")
+    path = str(folder / "answers_kto-train.jsonl")
+    rows = datasets.load_dataset("json", data_files=path, split="train")
+    assert "nuclei" not in rows.column_names
+    assert len(rows) == 2
+
+
 def rows_of(path: Path):
     text = path.read_text("utf-8")
     return json.loads(text) if path.suffix == ".json" else [*map(json.loads, text.splitlines())]

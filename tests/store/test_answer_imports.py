@@ -185,6 +185,13 @@ def test_an_export_of_an_import_is_the_export(tmp_path_factory, monkeypatch, dra
         {"by": {"name": "x", "boxes": "feet"}},
         {"said": {"answer": 1}},
         {"evidence": [{"uid": "one", "x": 1, "y": 2}]},
+        {
+            "evidence": [
+                {"uid": str(UUID(int=1)), "x": 1, "y": 2, "category": "a"},
+                {"uid": str(UUID(int=2)), "x": 1, "y": 2},
+            ]
+        },
+        {"evidence": [{"uid": str(UUID(int=1)), "x": float("nan"), "y": 2}]},
         {"id": "one"},
     ],
     ids=str,
@@ -223,3 +230,34 @@ def test_evidence_comes_back_in_pixels_of_its_picture(lab, tmp_path):
         import_training(two, tmp_path / "e")
         (found,) = two.answers()
     assert found.evidence == Evidence(uids=evidence.uids, places_xy=np.array([[10.5, 11.25]]))
+
+
+NUCLEI = [(12.5, 20.0, "Lymphocyte"), (69.5, 59.5, "Stromal; odd")]
+
+
+def test_what_an_answerer_read_of_nuclei_comes_back_with_categories(lab, tmp_path):
+    sha = lab.add_image()
+    lab.rate(sha, lab.ask(sha, YES, nuclei=NUCLEI), 5)
+    lab.rate(sha, lab.ask(sha, YES, nuclei=[]), 5)
+    lab.export(tmp_path / "e")
+    rows = [json.loads(line) for line in (tmp_path / "e" / ANSWERS_FILE).read_text().splitlines()]
+    assert [(e["x"], e["y"], e["category"]) for e in rows[0]["evidence"]] == [
+        (2.5, 0, "Lymphocyte"),
+        (59.5, 39.5, "Stromal; odd"),
+    ]
+    assert rows[1]["evidence"] == []
+    with Project.open(tmp_path / "two.nunext", annotator="xy") as two:
+        import_training(two, tmp_path / "e")
+        first, second = two.answers()
+    (was, _) = lab.project.answers()
+    assert first.by.reads_nuclei
+    assert first.evidence == Evidence(
+        uids=was.evidence.uids,
+        places_xy=was.evidence.places_xy - (CROP.x0, CROP.y0),
+        categories=("Lymphocyte", "Stromal; odd"),
+    )
+    assert first.asked.prompt == was.asked.prompt  # of the picture that was sent
+    assert second.by.reads_nuclei
+    assert len(second.evidence) == 0
+    (tmp_path / "two").mkdir()
+    assert told_by(taken_back(tmp_path / "e", tmp_path / "two")) == told_by(tmp_path / "e")

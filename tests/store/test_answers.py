@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -57,7 +58,9 @@ def an_answer(**more) -> Answer:
 
 def counted() -> Answer:
     evidence = Evidence(
-        uids=as_uids([UUID(int=1), UUID(int=2)]), places_xy=as_points_xy([(1.25, 2), (3, 1 / 3)])
+        uids=as_uids([UUID(int=1), UUID(int=2)]),
+        places_xy=as_points_xy([(1.25, 2), (3, 1 / 3)]),
+        categories=("b", "b"),
     )
     asked = Asked(question=Question("question", "How many nuclei are there"), region=WHOLE, mpp=0.5)
     return an_answer(asked=asked, by=COUNTS, said=Said(answer="2"), evidence=evidence)
@@ -92,6 +95,9 @@ def test_an_answer_is_recorded_once_and_about_an_image_that_is_there(project):
         'UPDATE answer SET answered_by = \'{"name": "a", "wrong": 1}\'',
         "UPDATE answer SET evidence_uids = x'00'",
         "UPDATE answer SET evidence_xy = x'0000'",
+        "UPDATE answer SET evidence_categories = '{'",
+        "UPDATE answer SET evidence_categories = '[[\"a\"], [0]]'",
+        "UPDATE answer SET evidence_categories = '[[\"a\"], [0, 1]]'",
     ],
 )
 def test_a_damaged_answer_is_one_sentence(project, path, damage):
@@ -258,6 +264,39 @@ def test_a_project_of_schema_2_takes_answers(tmp_path, repo_root):
     with Project.open(tmp_path / "new.nunext", annotator="jd") as new:
         new.add_image(entry())
     assert _columns(path) == _columns(tmp_path / "new.nunext")
+
+
+def test_a_project_of_schema_3_keeps_its_answers_and_takes_categories(tmp_path):
+    path = tmp_path / "p.nunext"
+    with Project.open(path, annotator="jd") as project:
+        project.add_image(entry())
+        old = project.add_answer(counted())
+    with closing(sqlite3.connect(path)) as database, database:
+        (said,) = database.execute("SELECT answered_by FROM answer").fetchone()
+        by = {name: value for name, value in json.loads(said).items() if name != "reads_nuclei"}
+        database.execute("UPDATE answer SET answered_by = ?", (json.dumps(by),))
+        database.execute("ALTER TABLE answer DROP COLUMN evidence_categories")
+        database.execute("UPDATE migration SET version = 3")
+    without = replace(old, evidence=replace(old.evidence, categories=()))
+    with Project.open(path, annotator="jd", mode="r", create=False) as read_only:
+        assert read_only.answers() == (without,)
+    with Project.open(path, annotator="jd", create=False) as project:
+        assert project.copy_of_before == tmp_path / "p.nunext.version-3"
+        assert project.answers() == (without,)
+        new = project.add_answer(counted())
+    with Project.open(path, annotator="jd", create=False) as project:
+        assert project.copy_of_before is None
+        assert project.answers() == (without, new)
+    with Project.open(tmp_path / "new.nunext", annotator="jd") as fresh:
+        fresh.add_image(entry())
+    assert _columns(path) == _columns(tmp_path / "new.nunext")
+
+
+def test_evidence_has_a_category_for_each_nucleus_or_none_at_all():
+    two = {"uids": as_uids([UUID(int=1), UUID(int=2)]), "places_xy": as_points_xy([(1, 2), (3, 4)])}
+    assert Evidence(**two) != Evidence(**two, categories=("a", "b"))
+    with pytest.raises(InputError, match="2 nuclei have 1 categories"):
+        Evidence(**two, categories=("a",))
 
 
 def _columns(path):

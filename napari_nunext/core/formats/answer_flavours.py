@@ -19,9 +19,19 @@ if TYPE_CHECKING:
     from napari_nunext.core.formats.records import Message
 
 
+def trl_row(record: AnswerRecord) -> dict[str, Any]:
+    """Our own record as TRL's trainers read it: the nuclei stand in the prompt.
+
+    A list of numbers and names is no column that `datasets` could read.
+    """
+    row = record.to_json() | {"prompt": list(record.told_prompt)}
+    row.pop("nuclei", None)
+    return row
+
+
 def swift_row(record: AnswerRecord, mark: str) -> dict[str, Any] | None:
     """As ms-swift reads it; `mark` is where an image goes into the text."""
-    row, asked = {"id": record.id}, _with_image(record.prompt, mark)
+    row, asked = {"id": record.id}, _with_image(record.told_prompt, mark)
     match record:
         case AnswerSftRecord():
             return row | {"messages": [*asked, *record.completion]}
@@ -39,7 +49,7 @@ def swift_row(record: AnswerRecord, mark: str) -> dict[str, Any] | None:
 
 def llama_row(record: AnswerRecord, mark: str) -> dict[str, Any] | None:
     """As LLaMA-Factory reads it; None for a rating without a truth, which it has no use for."""
-    row, asked = {"id": record.id}, _with_image(record.prompt, mark)
+    row, asked = {"id": record.id}, _with_image(record.told_prompt, mark)
     match record:
         case AnswerSftRecord():
             return row | {"messages": [*asked, *record.completion]}

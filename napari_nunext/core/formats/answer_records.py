@@ -13,8 +13,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
+import numpy as np
+
 from napari_nunext.core.answers.boxes import AnswerBox
 from napari_nunext.core.answers.opinions import MOST_STARS, Correction, Preference, Rating
+from napari_nunext.core.answers.points import nuclei_text
+from napari_nunext.core.answers.prompts import after_nuclei
 from napari_nunext.core.errors import RecordError
 from napari_nunext.core.formats.records import Message, Source, one_image
 
@@ -47,7 +51,7 @@ class AnswerRecord:
     """``"question"``, ``"subtype"`` or ``"lesions"``."""
     images: tuple[str, ...]
     prompt: tuple[Message, ...]
-    """The system's words and the user's."""
+    """The system's words and the user's; what is told of nuclei stands in `nuclei`."""
     options: tuple[str, ...] = ()
     budget: int | None = None
     """Image tokens that were allowed when it was asked."""
@@ -64,6 +68,24 @@ class AnswerRecord:
     def boxes_px(self) -> tuple[AnswerBox, ...]:
         """Boxes that have to lie in the image."""
         return ()
+
+    @property
+    def told_prompt(self) -> tuple[Message, ...]:
+        """The prompt with the nuclei in front of the user's words, pixels of the record's image.
+
+        Raises
+        ------
+        InputError
+            If there are more nuclei than a prompt can name.
+        """
+        if self.nuclei is None:
+            return self.prompt
+        places_xy = np.array([each[:2] for each in self.nuclei]).reshape(-1, 2)
+        told = nuclei_text(places_xy, [category for _, _, category in self.nuclei])
+        return tuple(
+            message("user", after_nuclei(told, m["content"])) if m["role"] == "user" else m
+            for m in self.prompt
+        )
 
     def to_json(self) -> dict[str, Any]:
         """One line of its file."""
@@ -250,6 +272,30 @@ class ReaderVote:
     preference: Preference
 
 
+@dataclass(frozen=True, slots=True)
+class EvidenceNucleus:
+    """A nucleus that an answer rests on, as it was."""
+
+    uid: str
+    x: float
+    y: float
+    """Pixels of the record's image."""
+    category: str | None = None
+    """None where it was not kept: in what earlier versions wrote."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        category = {} if self.category is None else {"category": self.category}
+        return {"uid": self.uid, "x": self.x, "y": self.y, **category}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Inverse of `to_json`; raises one of `core.errors.MALFORMED` where it is none."""
+        category = data.get("category")
+        named = None if category is None else str(category)
+        return cls(str(data["uid"]), float(data["x"]), float(data["y"]), named)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgedAnswerRecord:
     """An answer with all that made it, and all that readers say of it."""
@@ -262,8 +308,8 @@ class JudgedAnswerRecord:
     """Who answered, by `AnsweredBy`; without the server's address."""
     said: dict[str, Any]
     """What, by `Said`: boxes in pixels of the record's image, words as they were written."""
-    evidence: tuple[tuple[str, float, float], ...] = ()
-    """Uid and place of each nucleus that it rests on."""
+    evidence: tuple[EvidenceNucleus, ...] = ()
+    """The nuclei that it rests on: counted, or read."""
     asked_together: str | None = None
     opinions: tuple[ReaderOpinion, ...] = ()
     votes: tuple[ReaderVote, ...] = ()
@@ -282,7 +328,7 @@ class JudgedAnswerRecord:
             "asked": self.asked,
             "by": self.by,
             "said": self.said,
-            "evidence": [{"uid": uid, "x": x, "y": y} for uid, x, y in self.evidence],
+            "evidence": [each.to_json() for each in self.evidence],
             "asked_together": self.asked_together,
             "opinions": [
                 {"reader": o.reader, **o.rating.to_json(), **o.correction.to_json()}
@@ -302,7 +348,7 @@ class JudgedAnswerRecord:
             asked=dict(data["asked"]),
             by=dict(data["by"]),
             said=dict(data["said"]),
-            evidence=tuple((str(e["uid"]), float(e["x"]), float(e["y"])) for e in data["evidence"]),
+            evidence=tuple(map(EvidenceNucleus.from_json, data["evidence"])),
             asked_together=None if together is None else str(together),
             opinions=tuple(
                 ReaderOpinion(str(o["reader"]), Rating.from_json(o), Correction.from_json(o))

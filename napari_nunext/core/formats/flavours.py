@@ -6,7 +6,7 @@ nobody trains on what was kept aside. Coordinates in words are whole pixels of t
 stored; trainers that resize images do not rescale them.
 
 ``trl``
-    Our own three files, with absolute paths.
+    Our own files, with absolute paths, and what an answerer was told of nuclei in the prompt.
 ``ms-swift``
     JSON Lines with ``messages``, ``images`` and ``<image>`` in the text. In ``sft`` the reply has a
     ``<bbox>`` for each point and the points stand in ``objects``: ms-swift scales them with the
@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 import numpy as np
 
 from napari_nunext.core.answers.points import points_text
-from napari_nunext.core.formats.answer_flavours import llama_row, swift_row
+from napari_nunext.core.formats.answer_flavours import llama_row, swift_row, trl_row
 from napari_nunext.core.formats.answer_records import AnswerRecord
 from napari_nunext.core.formats.records import SPLITS, PreferenceRecord, RftRecord, SftRecord
 from napari_nunext.core.geometry import points_at
@@ -92,7 +92,7 @@ def _json(data: object) -> str:
 
 
 def _ours(record: Record) -> dict[str, Any] | None:
-    return record.to_json()
+    return trl_row(record) if isinstance(record, AnswerRecord) else record.to_json()
 
 
 def _swift(record: Record) -> dict[str, Any] | None:

@@ -42,6 +42,7 @@ def counted_answer(
     """
     field = NucleusField.of(table.standing(), region, entry.mpp, categories)
     counted = answer_from_counts(question, field)
+    uids = as_uids(counted.evidence)
     return Answer(
         answer_id=str(uuid4()),
         image_sha256=entry.sha256,
@@ -56,6 +57,8 @@ def counted_answer(
             answered=counted.answered,
         ),
         evidence=Evidence(
-            uids=as_uids(counted.evidence), places_xy=as_points_xy(counted.places_xy)
+            uids=uids,
+            places_xy=as_points_xy(counted.places_xy),
+            categories=field.nuclei.categories_at(field.nuclei.rows_of(uids)),
         ),
     )

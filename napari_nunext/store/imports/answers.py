@@ -73,8 +73,9 @@ def _answer(record: JudgedAnswerRecord, entry: ImageEntry, export: Export) -> An
             by=AnsweredBy.from_json(record.by),
             said=Said.from_json(record.said),
             evidence=Evidence(
-                uids=as_uids(UUID(uid) for uid, _, _ in record.evidence),
-                places_xy=as_points_xy([(x, y) for _, x, y in record.evidence]),
+                uids=as_uids(UUID(each.uid) for each in record.evidence),
+                places_xy=as_points_xy([(each.x, each.y) for each in record.evidence]),
+                categories=tuple(e.category for e in record.evidence if e.category is not None),
             ),
             asked_together=record.asked_together,
         )

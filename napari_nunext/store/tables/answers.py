@@ -16,7 +16,7 @@ from napari_nunext.store.answers import Answer, AnsweredBy, Asked, Evidence, Sai
 from napari_nunext.store.tables import schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 _NUMBER = np.dtype("<f8")
 
@@ -46,6 +46,7 @@ def add(connection: Connection, answer: Answer) -> None:
             said=_text(answer.said.to_json()),
             evidence_uids=answer.evidence.uids.tobytes(),
             evidence_xy=answer.evidence.places_xy.astype(_NUMBER).tobytes(),
+            evidence_categories=_categories_text(answer.evidence.categories),
         )
     )
 
@@ -79,12 +80,30 @@ def _answer(row: Row[Any]) -> Answer:
         asked=Asked.from_json(json.loads(row.asked)),
         by=AnsweredBy.from_json(json.loads(row.answered_by)),
         said=Said.from_json(json.loads(row.said)),
-        evidence=Evidence(uids=uids, places_xy=as_points_xy(places_xy)),
+        evidence=Evidence(
+            uids=uids,
+            places_xy=as_points_xy(places_xy),
+            categories=_categories(row.evidence_categories),
+        ),
         asked_together=row.asked_together,
         annotator=row.annotator,
         asked_utc=datetime.fromisoformat(row.asked_utc),
     )
 
 
-def _text(value: Mapping[str, Any]) -> str:
+def _categories_text(categories: Sequence[str]) -> str | None:
+    """Names, and of each nucleus the place of its name among them; None where none are kept."""
+    names = list(dict.fromkeys(categories))
+    place = {name: at for at, name in enumerate(names)}
+    return _text([names, [place[each] for each in categories]]) if categories else None
+
+
+def _categories(text: str | None) -> tuple[str, ...]:
+    if text is None:
+        return ()
+    names, places = json.loads(text)
+    return tuple(str(names[place]) for place in places)
+
+
+def _text(value: Mapping[str, Any] | Sequence[Any]) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)

@@ -20,6 +20,7 @@ from napari_nunext.store.event import GENESIS_HASH
 from napari_nunext.store.tables import schema
 from napari_nunext.store.tables.version_2 import keep_windows_as_arrays
 from napari_nunext.store.tables.version_3 import keep_answers
+from napari_nunext.store.tables.version_4 import keep_categories_of_evidence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -31,7 +32,11 @@ if TYPE_CHECKING:
 
 SOFTWARE = f"napari-nunext {__version__}"
 
-STEPS: Mapping[int, Step] = {2: keep_windows_as_arrays, 3: keep_answers}
+STEPS: Mapping[int, Step] = {
+    2: keep_windows_as_arrays,
+    3: keep_answers,
+    4: keep_categories_of_evidence,
+}
 """The step that leads to each version after the first."""
 
 

@@ -23,7 +23,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 metadata = MetaData()
 
@@ -145,6 +145,7 @@ answer = Table(
     Column("said", Text, nullable=False),
     Column("evidence_uids", LargeBinary, nullable=False),
     Column("evidence_xy", LargeBinary, nullable=False),
+    Column("evidence_categories", Text),
 )
 """Answers to questions, each with all that made it; `store.answers` has the form."""
 

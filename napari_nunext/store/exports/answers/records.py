@@ -12,6 +12,7 @@ from napari_nunext.core.formats.answer_records import (
     AnswerPreferenceRecord,
     AnswerRftRecord,
     AnswerSftRecord,
+    EvidenceNucleus,
     JudgedAnswerRecord,
     ReaderOpinion,
     message,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.answers.boxes import AnswerBox
     from napari_nunext.core.answers.prompts import Question
-    from napari_nunext.core.formats.answer_records import ReaderVote
+    from napari_nunext.core.formats.answer_records import NamedPoint, ReaderVote
     from napari_nunext.core.geometry import Box
     from napari_nunext.store.entries import Origin
     from napari_nunext.store.exports.answers.gathering import JudgedAnswer
@@ -121,6 +122,8 @@ class RecordsOf:
         rejected = worse._words.said_in(self.picture)
         if self._said is None or rejected is None or self._asked != worse._asked:
             return None
+        if self._was_told_otherwise(worse):
+            return None
         if rejected.messages == self._said.messages:
             return None
         names = dict.fromkeys((self.answer.by.name, worse.answer.by.name))
@@ -136,6 +139,14 @@ class RecordsOf:
             reason="compared",
             blind=blind,
         )
+
+    def _was_told_otherwise(self, other: RecordsOf) -> bool:
+        """Whether both read nuclei, and not the same: each may be right about its own."""
+        mine, its = self.answer, other.answer
+        if not (mine.by.reads_nuclei and its.by.reads_nuclei):
+            return False
+        told, told_other = (each._told_in(self.picture) or () for each in (self, other))
+        return sorted(told) != sorted(told_other)
 
     def kto(self, label: bool, readers: Iterable[str]) -> AnswerKtoRecord | None:
         """What was said, good or bad, as these readers say."""
@@ -153,6 +164,7 @@ class RecordsOf:
             mpp=answer.asked.mpp * picture.px_per_px,
         )
         places = picture.points(answer.evidence.places_xy).tolist()
+        categories = answer.evidence.categories or (None,) * len(places)
         return JudgedAnswerRecord(
             id=answer.answer_id,
             images=(self.image,),
@@ -160,8 +172,10 @@ class RecordsOf:
             by=replace(answer.by, host="").to_json(),
             said=self._words.all_in(picture).to_json(),
             evidence=tuple(
-                (str(uid), x, y)
-                for uid, (x, y) in zip(as_uuids(answer.evidence.uids), places, strict=True)
+                EvidenceNucleus(str(uid), x, y, category)
+                for uid, (x, y), category in zip(
+                    as_uuids(answer.evidence.uids), places, categories, strict=True
+                )
             ),
             asked_together=answer.asked_together,
             opinions=tuple(
@@ -194,14 +208,29 @@ class RecordsOf:
             "images": (self.image,),
             "prompt": (
                 message("system", asked.system or SYSTEM),
-                message("user", asked.prompt or asked.question.prompt),
+                message("user", self._asked_words),
             ),
             "options": asked.question.options,
             "budget": asked.budget,
             "sent_px": asked.sent_px,
             "answerers": (self.answer.by.name,),
+            "nuclei": self._told_in(self.picture),
             "source": self._source(self.opinions),
         }
+
+    @property
+    def _asked_words(self) -> str:
+        """The user's words without what was told of nuclei, which the record has in numbers."""
+        asked = self.answer.asked
+        return (not self.answer.by.reads_nuclei and asked.prompt) or asked.question.prompt
+
+    def _told_in(self, picture: Picture) -> tuple[NamedPoint, ...] | None:
+        """The nuclei that were read, pixels of a picture; None where none were told."""
+        evidence = self.answer.evidence
+        if not self.answer.by.reads_nuclei or len(evidence.categories) != len(evidence):
+            return None
+        places = picture.points(evidence.places_xy).tolist()
+        return tuple((x, y, c) for (x, y), c in zip(places, evidence.categories, strict=True))
 
     def _source(self, readers: Iterable[str]) -> Source:
         return Source(
