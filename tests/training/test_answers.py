@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from napari_nunext.core.answers.answerer import AnswererFolder
+from napari_nunext.core.answers.prompts import Question
 from napari_nunext.core.errors import InputError
 from napari_nunext.models.answerers.answerer import AnswerSampling, Ended
 from napari_nunext.models.answerers.loaded import load_answerer
+from napari_nunext.store import Project
 from nunext_training.data.answers import read_answers
 from nunext_training.recipes.recipe import changed, load_recipe
 from nunext_training.stages.answers import AnswerJob, run_answers
+from tests.store.answering import AskingLab
+from tests.training.conftest import NO, YES
 
 torch.set_num_threads(1)
 
@@ -130,3 +135,40 @@ def test_what_cannot_be_trained_on_is_said_in_a_sentence(
     with pytest.raises(InputError, match="No answer can be trained on"):
         run_answers(job, Heard())
     assert not (tmp_path / "new.training").exists()
+
+
+def test_additions_are_trained_further_and_the_last_weights_are_kept(
+    answers_export, answerer_folder, recipe, tmp_path
+):
+    first = changed(recipe, lora={"rank": 4, "alpha": 8.0})
+    job = AnswerJob((answers_export,), answerer_folder, tmp_path / "one", first, keep="last")
+    run_answers(job, Heard())
+    about = json.loads((tmp_path / "one" / "training.json").read_text("utf-8"))
+    assert (about["metrics"], about["provenance"]["kept"]) == ([], "last")
+    for method in ("sft", "dpo", "kto"):
+        out = tmp_path / method
+        again = replace(job, out=out, recipe=recipe, method=method, adapter=tmp_path / "one")
+        run_answers(again, Heard())
+        before, after = (
+            load_file(each / "adapter_model.safetensors") for each in (tmp_path / "one", out)
+        )
+        assert before.keys() == after.keys()  # no reference beside it
+        assert any(not torch.equal(before[name], after[name]) for name in before)
+        assert 0 < max(float((before[n] - after[n]).abs().max()) for n in before) < 0.01
+        place = AnswererFolder("mine", answerer_folder, adapter=out)
+        assert load_answerer(place, "float32").model is not None
+
+
+def test_what_readers_accepted_is_known_where_nobody_wrote_the_truth(tmp_path):
+    with Project.open(tmp_path / "p.nunext", annotator="jd") as project:
+        lab = AskingLab(project)
+        for seed in range(2):
+            sha = lab.add_image(seed, patient=f"p{seed}")
+            open_question = Question("question", "What is there")
+            lab.rate(sha, lab.ask(sha, YES.replace("yes", "fat cells"), open_question), 5)
+            lab.rate(sha, lab.ask(sha, NO, open_question), 1)
+        lab.export(tmp_path / "export")
+    read = partial(read_answers, [tmp_path / "export"], "grpo", budget=4, patch_px=28, strict=True)
+    assert read().train == read().val == ()
+    known = [read(accepted=True).train, read(accepted=True).val]
+    assert [[row["truth"] for row in rows] for rows in known] == [["fat cells"], ["fat cells"]]

@@ -199,7 +199,7 @@ class LoadedAnswerer:
         InputError
             If picture and words leave the model no room to answer.
         """
-        inputs = self._read(rgb, prompt, system)
+        inputs = self.read(rgb, prompt, system)
         ids = inputs["input_ids"]
         most = min(sampling.max_tokens, self._room(ids.shape[1]))
         words = Words(self._text)
@@ -219,16 +219,24 @@ class LoadedAnswerer:
         seen = None if self.image_id is None else int((ids == self.image_id).sum())
         yield Ended(finish, ids.shape[1], said, seen)
 
-    def _read(self, rgb: NDArray[np.uint8], prompt: str, system: str) -> BatchFeature:
-        """The model's inputs; the picture as it is, where its processor takes any size."""
+    def read(
+        self, rgb: NDArray[np.uint8], prompt: str, system: str, reply: str = ""
+    ) -> BatchFeature:
+        """The model's inputs; the picture as it is, where its processor takes any size.
+
+        With a `reply`, it stands behind them as the model's own.
+        """
         picture = {"type": "image", "image": Image.fromarray(rgb)}
         messages: Any = [
             {"role": "system", "content": [{"type": "text", "text": system}]},
             {"role": "user", "content": [picture, {"type": "text", "text": prompt}]},
         ]
+        if reply:
+            said = [{"type": "text", "text": reply}]
+            messages.append({"role": "assistant", "content": said})
         inputs: Any = self.processor.apply_chat_template(
             messages,
-            add_generation_prompt=True,
+            add_generation_prompt=not reply,
             tokenize=True,
             return_dict=True,
             return_tensors="pt",

@@ -19,7 +19,7 @@ from nunext_training.commands.options import (
     set_threads,
     train,
 )
-from nunext_training.runs.progress import counter
+from nunext_training.runs.progress import counter, json_counter
 
 if TYPE_CHECKING:
     import argparse
@@ -42,6 +42,15 @@ def add_parser(commands: Any) -> None:
         method.add_argument("--batch-size", type=positive)
         method.add_argument("--budget", type=positive, help="image tokens of a picture, at most")
         method.add_argument("--name", default="", help="of the new model (default: --out's)")
+        method.add_argument(
+            "--adapter", type=Path, metavar="DIR", help="additions to the checkpoint, to train on"
+        )
+        method.add_argument(
+            "--keep",
+            choices=("best", "last"),
+            default="best",
+            help="the weights that validate best; or the last, and the val split stays unseen",
+        )
         method.set_defaults(run=_run, method=name)
     scored = methods.add_parser("evaluate", help="put questions whose answers are known")
     scored.add_argument("--data", type=Path, nargs="+", required=True, metavar="EXPORT")
@@ -54,6 +63,7 @@ def add_parser(commands: Any) -> None:
     scored.add_argument("--seed", type=int, default=0)
     scored.add_argument("--out", type=Path, metavar="FILE", help="the figures as JSON")
     scored.add_argument("--threads", type=positive, help="CPU threads (default: all)")
+    scored.add_argument("--progress", choices=("bar", "jsonl"), default="bar")
     add_strict(scored)
     scored.set_defaults(run=_evaluate)
 
@@ -61,7 +71,9 @@ def add_parser(commands: Any) -> None:
 def _run(args: argparse.Namespace) -> int:
     from nunext_training.stages.answers import AnswerJob, run_answers
 
-    job = partial(AnswerJob, name=args.name, method=args.method)
+    job = partial(
+        AnswerJob, name=args.name, method=args.method, adapter=args.adapter, keep=args.keep
+    )
     return train(args, run_answers, job, **optimiser_of(args), ask=given(budget=args.budget))
 
 
@@ -71,32 +83,38 @@ def _evaluate(args: argparse.Namespace) -> int:
     from napari_nunext.models.answerers.folder import token_px
     from napari_nunext.models.answerers.loaded import load_answerer
     from nunext_training.data.answers import read_answers
+    from nunext_training.evaluation.agreement import Couples
     from nunext_training.evaluation.answer_scores import score_answers, table_of
     from nunext_training.evaluation.answers import ask_all
     from nunext_training.runs.files import write_json
 
     set_threads(args.threads)
     patch_px = token_px(args.checkpoint) or PATCH_PX
-    data = read_answers(
+    read = partial(
+        read_answers,
         args.data,
-        "grpo",
         budget=args.budget,
         patch_px=patch_px,
         strict=args.strict,
         allow_loss=args.allow_loss,
     )
+    data = read("grpo", accepted=True)
     rows = getattr(data, args.split)
-    if not rows:
+    couples = Couples.of(getattr(read("dpo"), args.split), getattr(read("kto"), args.split))
+    if not rows and not couples:
         raise InputError(
-            f"The {args.split} split of the exports has no question whose answer is known. Choose "
+            f"The {args.split} split of the exports has no question whose answer is known, and "
+            "no answers of which readers prefer one. Choose "
             "another --split, or correct answers of more images and export again."
         )
     answerer = load_answerer(AnswererFolder("it", args.checkpoint, adapter=args.adapter))
     sampling = AnswerSampling(args.temperature, args.seed, args.max_tokens)
-    figures = score_answers(
-        ask_all(answerer, rows, sampling, patch_px=patch_px, tell=counter("question"))
-    )
-    sys.stdout.write(table_of(figures).to_markdown())
+    is_for_people = args.progress == "bar"
+    tell = counter("question") if is_for_people else json_counter("question")
+    figures = score_answers(ask_all(answerer, rows, sampling, patch_px=patch_px, tell=tell))
+    figures |= couples.score(answerer)
+    if is_for_people:
+        sys.stdout.write(table_of(figures).to_markdown())
     if args.out is not None:
         found = {name: figure.to_json() for name, figure in figures.items()}
         asked = {"split": args.split, "budget": args.budget, "temperature": args.temperature}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -17,6 +17,7 @@ from PIL import Image
 
 from napari_nunext.core.answers.budget import SentPicture
 from napari_nunext.core.answers.reading import read_answer
+from napari_nunext.core.answers.reply import parse_reply
 from napari_nunext.core.answers.rewriting import in_pixels_of
 from napari_nunext.core.formats.answer_records import (
     AnswerKtoRecord,
@@ -73,6 +74,7 @@ def read_answers(
     strict: bool,
     allow_loss: bool = False,
     left_out: frozenset[str] = frozenset(),
+    accepted: bool = False,
 ) -> AnswerData:
     """Read the judged answers of exports.
 
@@ -90,6 +92,9 @@ def read_answers(
         Go on where more than half would be left out.
     left_out : frozenset of str
         Patients that are kept for something else.
+    accepted : bool
+        Of ``grpo``: take answers for the truth that all their readers accepted as they are, where
+        nobody wrote what is right. To score by; replies in other words may be right as well.
 
     Raises
     ------
@@ -107,9 +112,13 @@ def read_answers(
         problems += export.problems
         lost += export.left_out.get(f"{name}.jsonl", 0)
         used: Counter[str] = Counter()
+        right = export.answers_for_trainers["answers_sft"] if accepted else ()
+        said = {each.id: each for each in right if isinstance(each, AnswerSftRecord)}
         for record in export.answers_for_trainers[name]:
             if record.source.patient in left_out:
                 continue
+            if isinstance(record, AnswerRftRecord) and record.id in said:
+                record = _with_truth(record, said[record.id])
             if isinstance(record, AnswerRftRecord) and record.truth is None and not record.boxes:
                 unknown += 1
                 continue
@@ -133,6 +142,14 @@ def read_answers(
     tell_left_out(problems, lost, lost + kept, what="answers", allow=allow_loss)
     train, val, test = (tuple(rows[split]) for split in ("train", "val", "test"))
     return AnswerData(train, val, test, tuple(origins))
+
+
+def _with_truth(record: AnswerRftRecord, right: AnswerSftRecord) -> AnswerRftRecord:
+    """The record with what its readers accepted, where nobody wrote the truth."""
+    if record.truth is not None or record.boxes:
+        return record
+    answer = parse_reply(right.completion[-1]["content"]).answer
+    return replace(record, truth=answer, boxes=right.boxes)
 
 
 def seen_reply(
@@ -164,7 +181,11 @@ def _row(record: AnswerRecord, path: Path, budget: int, patch_px: int) -> dict[s
             {**m, "content": in_pixels_of(sent, m["content"], whole, "pixels")} for m in messages
         ]
 
-    row: dict[str, Any] = {"images": [resized], "prompt": list(record.prompt)}
+    row: dict[str, Any] = {
+        "images": [resized],
+        "prompt": list(record.prompt),
+        "image_sha256": record.source.image_sha256,
+    }
     if isinstance(record, AnswerSftRecord):
         row["completion"] = told(record.completion)
     elif isinstance(record, AnswerPreferenceRecord):

@@ -75,14 +75,18 @@ def score_answers(answered: Sequence[Answered]) -> dict[str, Figure]:
     drawings = Drawings(len(images)) if len(images) > 1 else None
     figures = {}
     for name, values in _values(answered).items():
-        table = np.zeros((len(images), 2))
-        for image, value in values:
-            table[images[image]] += (value, 1)
-        figures[name] = _mean(table, drawings)
+        figures[name] = _mean(_by_image(values, images), drawings)
     subtypes = [a for a in answered if a.task == "subtype" and a.seen.truth.answer is not None]
     if subtypes:
         figures |= _of_subtypes(subtypes, images, drawings)
     return figures
+
+
+def figure_of(values: Sequence[tuple[str, float]]) -> Figure:
+    """The mean of values, each with the image that it is about."""
+    images = {name: i for i, name in enumerate(dict.fromkeys(image for image, _ in values))}
+    drawings = Drawings(len(images)) if len(images) > 1 else None
+    return _mean(_by_image(values, images), drawings)
 
 
 def table_of(figures: Mapping[str, Figure]) -> Table:
@@ -182,6 +186,16 @@ def _weighted_f1(table: NDArray[np.float64]) -> NDArray[np.float64]:
     f1 = ratio(2 * tp, 2 * tp + missed + wrong, empty=0.0)
     often = tp + missed
     return ratio((f1 * often).sum(axis=1), often.sum(axis=1), empty=np.nan)
+
+
+def _by_image(
+    values: Sequence[tuple[str, float]], images: Mapping[str, int]
+) -> NDArray[np.float64]:
+    """Sums and counts by image, shape (images, 2)."""
+    table = np.zeros((len(images), 2))
+    for image, value in values:
+        table[images[image]] += (value, 1)
+    return table
 
 
 def _mean(table: NDArray[np.float64], drawings: Drawings | None) -> Figure:

@@ -112,11 +112,11 @@ class Bar:
             self._bar.set_postfix(self._shown, refresh=False)
 
 
-def json_counter() -> Callable[[int, int], None]:
-    """One JSON object a line on stdout: event ``image``, and how many of how many are done."""
+def json_counter(event: str = "image") -> Callable[[int, int], None]:
+    """One JSON object a line on stdout: the event, and how many of how many are done."""
 
     def tell(done: int, total: int) -> None:
-        sys.stdout.write(json.dumps({"event": "image", "done": done, "total": total}) + "\n")
+        sys.stdout.write(json.dumps({"event": event, "done": done, "total": total}) + "\n")
         sys.stdout.flush()
 
     return tell

@@ -21,28 +21,29 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from datasets import Dataset  # type: ignore[import-untyped]
-from peft import LoraConfig
+from peft import LoraConfig, PeftModel
 from transformers import AutoModelForImageTextToText
 from trl import DPOConfig, GRPOConfig, KTOConfig, SFTConfig
 
 from napari_nunext.core.answers.answerer import AnswererFolder
 from napari_nunext.core.answers.budget import PATCH_PX
-from napari_nunext.core.errors import InputError
+from napari_nunext.core.errors import CheckpointError, InputError
 from napari_nunext.models.answerers.about import ABOUT_FILE
 from napari_nunext.models.answerers.folder import token_px
 from napari_nunext.models.answerers.loaded import load_answerer, save_answerer
-from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
+from napari_nunext.models.checkpoints.integrity import check_adapter_files, checkpoint_sha256
 from napari_nunext.models.checkpoints.loading import load_weights, new_folder
 from nunext_training.data.answers import FILES, AnswerData, AnswerMethod, read_answers
 from nunext_training.runs.files import write_json
 from nunext_training.stages.arguments import activation_checkpointing, training_options
 from nunext_training.stages.publishing import metrics_of, provenance_of
-from nunext_training.stages.stage import Job, Stage, run_stage
+from nunext_training.stages.stage import Job, Keep, Stage, run_stage
 from nunext_training.trainers.answers import TRAINERS, reward_function
-from nunext_training.trainers.lora import ADAPTER_FILE
+from nunext_training.trainers.lora import ADAPTER_FILE, without_renaming_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from nunext_training.recipes.recipe import Recipe
     from nunext_training.runs.context import RunContext
@@ -60,6 +61,10 @@ class AnswerJob(Job):
     """A job of training an answerer."""
 
     method: AnswerMethod = "sft"
+    adapter: Path | None = None
+    """Additions to the checkpoint: they are trained further, and the checkpoint stays as it is."""
+    keep: Keep = "best"
+    """The weights that validate best, or the last ones, so that the val split stays unseen."""
 
 
 class AnswerStage(Stage[AnswerJob]):
@@ -72,6 +77,8 @@ class AnswerStage(Stage[AnswerJob]):
             raise InputError("--rename is of categories of nuclei, and answers have none.")
         self._parent = load_answerer(AnswererFolder("parent", job.checkpoint), "float32")
         self.model = self._parent.model
+        if job.adapter is not None:
+            self.model = _adapted(self.model, job.checkpoint, job.adapter)
         self._data: AnswerData = read_answers(
             job.data,
             job.method,
@@ -92,17 +99,22 @@ class AnswerStage(Stage[AnswerJob]):
             "parent_sha256": checkpoint_sha256(job.checkpoint),
             "method": job.method,
         }
+        if job.adapter is not None:
+            self.identity["adapter_sha256"] = checkpoint_sha256(job.adapter)
+        if job.keep == "last":
+            self.identity["kept"] = "last"
 
     def trainer(self, run: RunContext) -> AnswerTrainer:
         """See `nunext_training.stages.stage.Stage`."""
         job, recipe, processor = self.job, self.recipe, self._parent.processor
         # The pictures have their size already: the processor is not to choose another one.
         processor.image_processor.do_resize = False
-        for name, weight in self.model.named_parameters():
-            is_vision = any(part in name for part in VISION)
-            weight.requires_grad_(recipe.optimiser.train_vision or not is_vision)
+        if job.adapter is None:
+            for name, weight in self.model.named_parameters():
+                is_vision = any(part in name for part in VISION)
+                weight.requires_grad_(recipe.optimiser.train_vision or not is_vision)
         # GRPO looks at its own replies, which takes as long as training: it keeps the last weights.
-        validates = bool(self._data.val) and job.method != "grpo"
+        validates = bool(self._data.val) and job.method != "grpo" and job.keep == "best"
         more = {}
         if job.method == "grpo":
             more["reward_funcs"] = list(map(reward_function, recipe.ask.rewards))
@@ -113,7 +125,7 @@ class AnswerStage(Stage[AnswerJob]):
             train_dataset=_dataset(self._data.train),
             eval_dataset=_dataset(self._data.val) if validates else None,
             processing_class=processor,
-            peft_config=_lora(recipe),
+            peft_config=_lora(recipe) if job.adapter is None else None,
             **more,
         )
         return trainer
@@ -149,6 +161,22 @@ run_answers = partial(run_stage, AnswerStage)
 
 def _dataset(rows: Sequence[dict[str, Any]]) -> Any:
     return Dataset.from_list(list(rows))
+
+
+def _adapted(model: Any, base: Path, adapter: Path) -> Any:
+    """The model with additions that are trained further."""
+    check_adapter_files(adapter)
+    try:
+        with without_renaming_warnings():
+            adapted: Any = PeftModel.from_pretrained(model, str(adapter), is_trainable=True)
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"The adapter {adapter.name} does not fit {base.name}. Name the model that it was "
+            "trained on."
+        ) from error
+    # PEFT looks at its configuration when it saves, and asks the network where it finds none.
+    adapted.peft_config["default"].base_model_name_or_path = str(base)
+    return adapted
 
 
 def _forget_place(folder: Any, parent: str) -> None:

@@ -18,14 +18,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.models.families import submodule
 from nunext_training.runs.sharding import launched_sharded
 from nunext_training.stages.arguments import training_arguments
 from nunext_training.stages.detectors import DetectorStage
-from nunext_training.stages.stage import Job, run_stage
+from nunext_training.stages.stage import Job, Keep, run_stage
 from nunext_training.tasks.points import PointsTask, ThoughtTask
 from nunext_training.trainers.centre_map import CentreMapHead
 from nunext_training.trainers.covt import FrozenSam, ThoughtTrainer, check_latents, new_head
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from napari_nunext.models.checkpoints.loading import LoadedCheckpoint
     from nunext_training.recipes.sections import CentreMapOptions
     from nunext_training.runs.context import RunContext
-
-Keep: TypeAlias = Literal["best", "last"]
 
 
 @dataclass(frozen=True, slots=True)

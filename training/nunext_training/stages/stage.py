@@ -12,7 +12,7 @@ import shutil
 from abc import ABC, abstractmethod
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
 
 from transformers import set_seed
 
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from nunext_training.data.training_data import TrainingData
     from nunext_training.recipes.recipe import Recipe
     from nunext_training.runs.progress import Progress
+
+
+Keep: TypeAlias = Literal["best", "last"]
 
 
 @dataclass(frozen=True, slots=True)
