@@ -16,7 +16,7 @@ from uuid import UUID
 import numpy as np
 
 from benchmarks._harness import Claim, measure, published, report
-from benchmarks._held_out import NAMES, questions_of
+from benchmarks._held_out import MPP, NAMES, questions_of, score
 from napari_nunext.core.answers.counts import answer_from_counts
 from napari_nunext.core.answers.field import NucleusField
 from napari_nunext.core.answers.prompts import Question
@@ -31,12 +31,11 @@ from nunext_training.data.labelled import select_split
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from benchmarks._held_out import HeldOut
     from napari_nunext.core.geometry import PointsXY
+    from nunext_training.data.derived.window import DerivedQuestion
 
 N_NUCLEI = 2_000
 SIDE_PX = 1_000
-MPP = 0.5
 CATEGORIES = ("Lymphocyte", "Tumour or epithelial", "Stromal", "Positive", "Negative")
 BY_RULE = 0.762
 """Mean over tasks of the same rules written as a program, which guess where there is a tie."""
@@ -95,16 +94,16 @@ def nuclei_of(points_xy: PointsXY, categories: Iterable[str]) -> list[Nucleus]:
 
 
 def scores(
-    asked: Sequence[tuple[int, HeldOut]], tiles: Sequence[list[Nucleus]]
+    asked: Sequence[tuple[int, Box, DerivedQuestion]], tiles: Sequence[list[Nucleus]]
 ) -> tuple[dict[str, float], dict[str, int]]:
     """Mean of each task, and how many questions of it Counts declines: these are wrong."""
     by_task: dict[str, list[float]] = defaultdict(list)
     declined: dict[str, int] = defaultdict(int)
-    for tile, question in asked:
-        field = NucleusField.of(tiles[tile], question.region, MPP, NAMES)
-        said = answer_from_counts(question.question, field)
-        by_task[question.task].append(question.score(said))
-        declined[question.task] += not said.answered
+    for tile, region, made in asked:
+        field = NucleusField.of(tiles[tile], region, MPP, NAMES)
+        said = answer_from_counts(made.question, field)
+        by_task[made.kind].append(score(made, said))
+        declined[made.kind] += not said.answered
     return {task: statistics.mean(values) for task, values in by_task.items()}, dict(declined)
 
 

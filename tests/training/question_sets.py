@@ -147,6 +147,15 @@ def digestpath(folder):
     return folder
 
 
+def glomeruli(folder):
+    """Two tiles with boxes, one of them of two, and one without."""
+    listed = {"10": [[0.0, 12.5, 20.0, 40.0]], "11": [[30, 40, 50, 60], [5, 4, 9, 8]], "12": []}
+    for name in listed:
+        save_image(folder / "images" / f"{name}.jpg", pixels(64, 80))
+    (folder / "boxes.json").write_text(json.dumps(listed))
+    return folder
+
+
 QUESTION_SETS = {
     "pathvqa": path_vqa,
     "pathmmu": pathmmu,
@@ -154,6 +163,7 @@ QUESTION_SETS = {
     "esca": esca,
     "crag": crag,
     "digestpath": digestpath,
+    "glomeruli": glomeruli,
 }
 """How to write each, by the name of its importer."""
 

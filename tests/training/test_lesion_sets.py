@@ -108,6 +108,50 @@ def test_pieces_of_a_jpeg_mask_are_lesions_and_cases_stay_together(tmp_path):
     assert "2019-0" not in "".join(name for name, *_ in found)
 
 
+def test_boxes_of_glomeruli_are_those_that_are_listed(tmp_path):
+    export = imported("glomeruli", QUESTION_SETS["glomeruli"](tmp_path / "set"), tmp_path / "out")
+    assert [(name, region, boxes) for name, _, region, boxes in lesions_of(export)] == [
+        ("10", (0, 0, 80, 64), [(0, 12.5, 20, 40)]),
+        ("11", (0, 0, 80, 64), [(5, 4, 9, 8), (30, 40, 50, 60)]),
+        ("12", (0, 0, 80, 64), []),
+    ]
+    first, second, third = export.answers_for_trainers["answers_rft"]
+    assert first.prompt[1]["content"].startswith("Detect glomerulus in pathology kidney.")
+    assert first.source.mpp_source == "assumed"
+    assert len({r.source.patient for r in (first, second, third)}) == 3
+
+
+@pytest.mark.parametrize(
+    ("listed", "told"),
+    [
+        ('{"10": [[0, 0, 81, 20]]}', "expected one inside its 80 x 64 px"),
+        ('{"10": [[5, 5, 5, 20]]}', "expected one inside its 80 x 64 px"),
+        ('{"10": [[0, 0, 8]]}', "expected [x0, y0, x1, y1]"),
+        ('{"10": [[0, 0, "wide", 9]]}', "expected [x0, y0, x1, y1]"),
+        ('{"10": [[9, 0, 3, 9]]}', "expected [x0, y0, x1, y1]"),
+        ('{"10": [7]}', "expected [x0, y0, x1, y1]"),
+        ('{"13": []}', "13 of boxes.json has no image"),
+        ('{"../images/10": []}', "expected the name of a file"),
+        ('{"10": 3}', "is no list of boxes"),
+        ("[1, 2]", "is no list of boxes"),
+        ("{", "is no list of boxes"),
+    ],
+)
+def test_a_list_of_glomeruli_that_does_not_hold_is_one_sentence(listed, told, tmp_path, capsys):
+    folder = QUESTION_SETS["glomeruli"](tmp_path / "set")
+    (folder / "boxes.json").write_text(listed)
+    command = ["import", "glomeruli", str(folder), "--out", str(tmp_path / "out"), "--strict"]
+    assert main(command) == 2
+    assert told in one_line(capsys)
+
+
+def test_the_glomeruli_that_are_at_hand_are_all_there(data_root, tmp_path):
+    export = imported("glomeruli", data_root / "glomeruli", tmp_path / "out")
+    boxes = [boxes for *_, boxes in lesions_of(export)]
+    assert len(boxes) == 18
+    assert sum(map(len, boxes)) == 21
+
+
 @pytest.mark.parametrize(
     ("name", "case"),
     [

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_nunext.core.geometry import PointsXY
     from napari_nunext.core.nuclei import Nucleus
 
 LINK_UM = 10.0
@@ -105,18 +106,9 @@ class NucleusField:
 
     def clusters(self, indices: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """Chains of nuclei that are nearer than `LINK_UM` to the next, the largest first."""
-        points_xy = self.nuclei.points_xy[indices]
-        n = len(points_xy)
-        # The tree links what is exactly so far apart as well.
-        nearer_than = np.nextafter(LINK_UM / self.mpp, 0.0)
-        pairs = scipy.spatial.cKDTree(points_xy).query_pairs(nearer_than, output_type="ndarray")
-        linked = scipy.sparse.coo_array(
-            (np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(n, n)
-        )
-        _, label = scipy.sparse.csgraph.connected_components(linked, directed=False)
-        order = np.argsort(label, kind="stable")
-        chains = np.split(indices[order], np.flatnonzero(np.diff(label[order])) + 1)
-        return sorted((c for c in chains if len(c) >= LEAST_IN_CLUSTER), key=len, reverse=True)
+        chains = chains_of(self.nuclei.points_xy[indices], LINK_UM / self.mpp)
+        large = (indices[c] for c in chains if len(c) >= LEAST_IN_CLUSTER)
+        return sorted(large, key=len, reverse=True)
 
     def box_around(self, indices: NDArray[np.int64]) -> Box:
         """Around these nuclei, level-0 px, within the region."""
@@ -124,3 +116,15 @@ class NucleusField:
         high = self.nuclei.points_xy[indices].max(axis=0)
         around = Box(*low.tolist(), *high.tolist())
         return around.grown(MARGIN_UM / self.mpp).clipped_to(self.region)
+
+
+def chains_of(points_xy: PointsXY, link_px: float) -> list[NDArray[np.int64]]:
+    """Indices of points in chains: each is nearer than `link_px` to another one of its chain."""
+    n = len(points_xy)
+    # The tree links what is exactly so far apart as well.
+    nearer_than = np.nextafter(link_px, 0.0)
+    pairs = scipy.spatial.cKDTree(points_xy).query_pairs(nearer_than, output_type="ndarray")
+    linked = scipy.sparse.coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
+    _, label = scipy.sparse.csgraph.connected_components(linked, directed=False)
+    order = np.argsort(label, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(label[order])) + 1)

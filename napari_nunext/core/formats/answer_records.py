@@ -62,6 +62,8 @@ class AnswerRecord:
     """Who answered, by name."""
     nuclei: tuple[NamedPoint, ...] | None = None
     """What an answerer that reads nuclei is told of them; None where nobody has looked."""
+    kind: str | None = None
+    """Which rule made a question that is derived from annotated nuclei; None where people asked."""
     source: Source
 
     @property
@@ -90,6 +92,7 @@ class AnswerRecord:
     def to_json(self) -> dict[str, Any]:
         """One line of its file."""
         nuclei = {} if self.nuclei is None else {"nuclei": [list(each) for each in self.nuclei]}
+        kind = {} if self.kind is None else {"kind": self.kind}
         return {
             "id": self.id,
             "task": self.task,
@@ -101,6 +104,7 @@ class AnswerRecord:
             "answerers": list(self.answerers),
             **self._own_json(),
             **nuclei,
+            **kind,
             "source": self.source.to_json(),
         }
 
@@ -118,6 +122,7 @@ class AnswerRecord:
             sent_px=None if sent is None else (int(sent[0]), int(sent[1])),
             answerers=tuple(map(str, data["answerers"])),
             nuclei=_nuclei(data.get("nuclei")),
+            kind=None if data.get("kind") is None else str(data["kind"]),
             source=Source.from_json(data["source"]),
             **cls._own(data),
         )

@@ -11,6 +11,7 @@ from napari_nunext.core.answers.budget import BUDGET_TOKENS, PATCH_PX
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.formats.records import SPLITS
 from napari_nunext.core.process.options import positive
+from nunext_training.commands.asking import derive
 from nunext_training.commands.options import (
     add_stage,
     add_strict,
@@ -66,6 +67,7 @@ def add_parser(commands: Any) -> None:
     scored.add_argument("--progress", choices=("bar", "jsonl"), default="bar")
     add_strict(scored)
     scored.set_defaults(run=_evaluate)
+    derive.add_parser(methods)
 
 
 def _run(args: argparse.Namespace) -> int:

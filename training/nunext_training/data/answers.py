@@ -203,5 +203,6 @@ def _row(record: AnswerRecord, path: Path, budget: int, patch_px: int) -> dict[s
             "size_px": [sent.width_px, sent.height_px],
             "task": record.task,
             "image": record.source.image_sha256,
+            "kind": record.kind,
         }
     return row

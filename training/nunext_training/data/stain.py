@@ -37,6 +37,20 @@ def scale_stains(rgb: NDArray[np.uint8], factors: NDArray[np.float64]) -> NDArra
     return jittered
 
 
+def stain_amounts(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """How much of haematoxylin, eosin and DAB there is at each pixel.
+
+    Returns
+    -------
+    ndarray, shape (..., 3)
+        Optical density (natural logarithm) that each stain alone would have, as the length of the
+        vector of its three colours; negative where another stain explains more than there is.
+    """
+    od = -np.log(np.maximum(rgb, 1).astype(np.float64) / 255)
+    amounts: NDArray[np.float64] = od @ _UNMIX
+    return amounts
+
+
 def random_factors(rng: np.random.Generator, strength: float) -> NDArray[np.float64]:
     """Factors for `scale_stains`, log-uniform in ``exp(-strength)..exp(strength)``. Shape (3,)."""
     return np.exp(rng.uniform(-strength, strength, size=3))

@@ -6,7 +6,8 @@ import logging
 import re
 from collections import Counter
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -34,7 +35,7 @@ from nunext_training.data.importers.reading import pseudonym
 from nunext_training.runs.files import write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from napari_nunext.core.nuclei import Category
@@ -123,7 +124,12 @@ def _write(
 
 
 def write_manifest(
-    folder: Path, counts: dict[str, int], *, origin: str, categories: Sequence[Category] = ()
+    folder: Path,
+    counts: dict[str, int],
+    *,
+    origin: str,
+    categories: Sequence[Category] = (),
+    filters: Mapping[str, Any] = MappingProxyType({}),
 ) -> Manifest:
     """Write what an export folder holds; the last of its files, since it has the hash of each.
 
@@ -135,6 +141,8 @@ def write_manifest(
     origin : str
         The data set's name.
     categories : sequence of Category
+    filters : mapping
+        What else decided about what is in there, as plain JSON values.
     """
     files = sorted(p for p in folder.rglob("*") if p.is_file())
     manifest = Manifest(
@@ -142,7 +150,7 @@ def write_manifest(
         software=f"napari-nunext {__version__}",
         counts=counts,
         categories=tuple(category.to_json() for category in categories),
-        filters={"imported_from": origin},
+        filters={"imported_from": origin, **filters},
         split_seed=0,
         files={p.relative_to(folder).as_posix(): file_sha256(p) for p in files},
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from nunext_training.data.importers.questions.crag import CRAG
 from nunext_training.data.importers.questions.digestpath import DIGESTPATH
 from nunext_training.data.importers.questions.esca import ESCA
+from nunext_training.data.importers.questions.glomeruli import GLOMERULI
 from nunext_training.data.importers.questions.path_vqa import PATH_VQA
 from nunext_training.data.importers.questions.pathmmu import PATHMMU
 from nunext_training.data.importers.questions.unitopatho import UNITOPATHO
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from nunext_training.data.importers.questions.base import QuestionImporter
 
 QUESTION_IMPORTERS: dict[str, QuestionImporter] = {
-    importer.name: importer for importer in (PATH_VQA, PATHMMU, UNITOPATHO, ESCA, CRAG, DIGESTPATH)
+    importer.name: importer
+    for importer in (PATH_VQA, PATHMMU, UNITOPATHO, ESCA, CRAG, DIGESTPATH, GLOMERULI)
 }
 """By the name that the command line knows."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.core.answers.prompts import AskTask
+    from napari_nunext.core.formats.answer_records import NamedPoint
     from napari_nunext.core.formats.records import Split
 
     Member: TypeAlias = Callable[[], Iterable["AnsweredImage"]]
@@ -35,6 +36,8 @@ class KnownAnswer:
     """Of a closed question the option's words; of lesions their boxes, as a reply writes them."""
     boxes: tuple[Box, ...] = ()
     """Of lesions, in pixels of the picture, from the top down."""
+    kind: str | None = None
+    """As `AnswerRecord.kind`."""
 
 
 def known_answer(
@@ -100,6 +103,10 @@ class AnsweredImage:
     region: Box | None = None
     """What the picture shows of the original, level-0 px; None for all."""
     tissue: str | None = None
+    nuclei: tuple[NamedPoint, ...] | None = None
+    """As `AnswerRecord.nuclei`."""
+    mpp: float | None = None
+    """Micrometres per pixel of the picture; None for those of the data set."""
 
 
 class Lister(Protocol):

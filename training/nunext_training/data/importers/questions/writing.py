@@ -27,10 +27,11 @@ from nunext_training.data.importers.writing import key_of, write_manifest
 from nunext_training.data.sources import tell_left_out
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from napari_nunext.core.formats.records import Manifest, Message, Split
+    from napari_nunext.core.nuclei import Category
     from nunext_training.data.importers.questions.base import AnsweredImage, KnownAnswer, Member
 
 
@@ -58,6 +59,8 @@ def write_questions(
     split: Split | None = None,
     strict: bool = False,
     allow_loss: bool = False,
+    categories: Sequence[Category] = (),
+    filters: Mapping[str, Any] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> QuestionImport:
     """Write an export that appears whole or not at all; one picture is in memory at a time.
@@ -81,6 +84,10 @@ def write_questions(
         Stop at the first picture that does not hold; otherwise it is left out, and logged.
     allow_loss : bool
         Go on where more than half is left out.
+    categories : sequence of Category
+        Of nuclei, that are told apart where records name nuclei.
+    filters : mapping, optional
+        What the manifest says of how the questions were made, as plain JSON values.
     progress : callable
         Told how many members of how many are done.
 
@@ -107,7 +114,7 @@ def write_questions(
         tell_left_out(left_out, len(left_out), len(members), what="entries", allow=allow_loss)
         if not gathered.records:
             raise RecordError(f"{origin} has no question to import. Check the path.")
-        return gathered.written()
+        return gathered.written(categories, filters or {})
 
 
 @dataclass(slots=True)
@@ -148,16 +155,24 @@ class _Gathered:
                 "task": answer.question.task,
                 "images": (f"{IMAGES_FOLDER}/{key}.png",),
                 "options": answer.question.options,
+                "nuclei": image.nuclei,
+                "kind": answer.kind,
                 "source": source,
             }
             self.records.append((common, answer))
 
-    def written(self) -> QuestionImport:
+    def written(self, categories: Sequence[Category], filters: Mapping[str, Any]) -> QuestionImport:
         sft = write_jsonl(self.folder / "answers_sft.jsonl", (_sft(*r) for r in self.records))
         rft = write_jsonl(self.folder / "answers_rft.jsonl", (_rft(*r) for r in self.records))
         counts = {"answers_sft": sft, "answers_rft": rft, "images": len(self._keys)}
         return QuestionImport(
-            write_manifest(self.folder, counts, origin=self.origin),
+            write_manifest(
+                self.folder,
+                counts,
+                origin=self.origin,
+                categories=categories,
+                filters=filters,
+            ),
             Counter(common["source"].split for common, _ in self.records),
             sum(len(splits) > 1 for splits in self._splits.values()),
             self._repeated,
@@ -177,7 +192,7 @@ class _Gathered:
         return Source(
             image_sha256=original,
             region=image.region or Box.of_image(width_px, height_px),
-            mpp=self.mpp,
+            mpp=self.mpp if image.mpp is None else image.mpp,
             mpp_source=self.mpp_source,
             split=self.split or image.split,
             patient=image.patient or pseudonym(original),
