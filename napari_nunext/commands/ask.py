@@ -89,7 +89,7 @@ class AskOptions:
     answerer: str = COUNTS
     """`COUNTS`, or an answerer of the server."""
     project: Path | None = None
-    """Whose nuclei count; without one they are looked for first."""
+    """Whose nuclei count, or are read; without one they are looked for first."""
     mpp: float | None = None
     server: str = ""
     """Where the answerer is asked; its token is in the environment."""
@@ -185,10 +185,22 @@ def _answering(
         raise InputError(
             f"The budget is {options.budget} image tokens; expected 1 to {MOST_TOKENS}."
         )
-    mpp = scale_of(image, options.mpp, say)
     with Client(options.server, os.environ.get(TOKEN_VARIABLE)) as client:
+        known = {each.id: each.reads_nuclei for each in client.answerers()}
+        told: list[Nucleus] | None = None
+        if known.get(options.answerer):
+            mpp, told, _ = _nuclei(image, asked, options, say)
+        else:
+            mpp = scale_of(image, options.mpp, say)
         sha256 = client.put_image(image)
-        yield lambda each: _asked_of_model(each, client, sha256, mpp, options)
+
+        def answer(each: Asked) -> dict[str, Any]:
+            nuclei = None
+            if told is not None:
+                nuclei = NucleusField.of(told, _region(each, image), mpp).nuclei
+            return _asked_of_model(each, client, sha256, mpp, options, nuclei)
+
+        yield answer
 
 
 def _region(asked: Asked, image: ImageSource) -> Box:
@@ -278,7 +290,12 @@ def _counted(asked: Asked, field: NucleusField) -> dict[str, Any]:
 
 
 def _asked_of_model(
-    asked: Asked, client: Client, sha256: str, mpp: float, options: AskOptions
+    asked: Asked,
+    client: Client,
+    sha256: str,
+    mpp: float,
+    options: AskOptions,
+    nuclei: Sequence[Nucleus] | None,
 ) -> dict[str, Any]:
     request = AskRequest.of(
         asked.question,
@@ -287,6 +304,7 @@ def _asked_of_model(
         answerer=options.answerer,
         region=None if asked.region is None else asked.region.as_tuple(),
         budget=options.budget,
+        nuclei=None if nuclei is None else [(n.x_px, n.y_px, n.category) for n in nuclei],
         priority="batch",
     )
     started: dict[str, Any] = {}

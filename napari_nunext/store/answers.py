@@ -166,6 +166,11 @@ class Evidence:
     def __len__(self) -> int:
         return len(self.uids)
 
+    def named(self) -> tuple[tuple[float, float, str], ...]:
+        """Place and category of each, as answerers are told them."""
+        places = self.places_xy.tolist()
+        return tuple((x, y, name) for (x, y), name in zip(places, self.categories, strict=True))
+
     def uuids(self) -> list[UUID]:
         """The nuclei's identities."""
         return as_uuids(self.uids)
@@ -231,6 +236,11 @@ class Answer:
 
     def __post_init__(self) -> None:
         UUID(self.answer_id)
+
+    @property
+    def rests_on_nuclei(self) -> bool:
+        """Whether it counted nuclei, or was told them."""
+        return self.by.kind == "counts" or self.by.reads_nuclei
 
     def stamped(self, annotator: str, at_utc: datetime) -> Answer:
         """The same with who and when; what is stamped already stays."""

@@ -9,10 +9,11 @@ import numpy as np
 
 from napari_nunext import __version__
 from napari_nunext.core.answers.budget import SentPicture
-from napari_nunext.core.answers.prompts import SYSTEM, Question
+from napari_nunext.core.answers.points import nuclei_of_picture
+from napari_nunext.core.answers.prompts import SYSTEM, Question, after_nuclei
 from napari_nunext.core.answers.reading import read_answer
 from napari_nunext.core.errors import ServerUnavailableError
-from napari_nunext.core.geometry import Box
+from napari_nunext.core.geometry import Box, as_points_xy
 from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.review.controller import ReviewController
 from napari_nunext.serving import ask_protocol, protocol
@@ -144,10 +145,16 @@ def ask_started(
     request: ask_protocol.AskRequest, info: ask_protocol.AnswererInfo
 ) -> ask_protocol.AskStarted:
     sent = _sent(request, info)
+    prompt = _question(request).prompt
+    if info.reads_nuclei:
+        assert request.nuclei is not None, "the server would refuse it"
+        places_xy = as_points_xy([(x, y) for x, y, _ in request.nuclei])
+        told = nuclei_of_picture(sent, places_xy, [name for _, _, name in request.nuclei])
+        prompt = after_nuclei(told, prompt)
     return ask_protocol.AskStarted(
         run=request.run or "",
         answerer=info,
-        prompt=_question(request).prompt,
+        prompt=prompt,
         system=SYSTEM,
         region=sent.region.as_tuple(),
         sent_px=(sent.width_px, sent.height_px),

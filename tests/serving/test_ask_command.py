@@ -121,6 +121,24 @@ def test_without_a_project_nuclei_are_found_first(run, tile, monkeypatch, start,
     assert int(said["answer"]) == len(said["evidence"])
 
 
+def test_an_answerer_that_reads_nuclei_is_told_those_of_the_project(
+    run, tile, project, monkeypatch, start, catalog
+):
+    monkeypatch.setenv(TOKEN_VARIABLE, TOKEN)
+    with chat_server() as fake:
+        server = start(answerers=(AnswererAddress("vlm", fake.url, MODEL, reads_nuclei=True),))
+        code, (said,), _ = run(
+            tile, "--project", project, "--answerer", "vlm", "--server", server.url,
+            "--question", "Which nuclei dominate?", "--region", 0, 0, 64, 96,
+        )  # fmt: skip
+    assert code == 0
+    assert said["made_by"]["answerer"]["reads_nuclei"]
+    told, question = said["made_by"]["prompt"].split("\n")
+    assert told.count("Lymphocyte;") == 3
+    assert "Stromal" not in told
+    assert question == "Which nuclei dominate?"
+
+
 def test_a_model_answers_through_the_server(run, tile, monkeypatch, start, catalog):
     monkeypatch.setenv(TOKEN_VARIABLE, TOKEN)
     with chat_server() as fake:

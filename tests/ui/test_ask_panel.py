@@ -22,10 +22,14 @@ from qtpy.QtWidgets import (
 from napari_nunext.core.answers.budget import BUDGET_TOKENS
 from napari_nunext.core.answers.opinions import STARS
 from napari_nunext.core.errors import ServerError
+from napari_nunext.core.geometry import Box
+from napari_nunext.review.shown.answers import Since
 from napari_nunext.ui.dock import ASK, REVIEW
 from napari_nunext.ui.napari_versions import canvas_widget_of
 from napari_nunext.ui.panels.asking.answer_keys import PREFERRING
 from napari_nunext.ui.panels.asking.rating_row import USE
+from napari_nunext.ui.panels.asking.words import since_words
+from tests.review.fakes import answerer_info
 from tests.ui.test_outline_mouse import Mouse, settle
 from tests.waiting import PATIENCE_S
 
@@ -111,6 +115,93 @@ def test_return_asks_counts_which_answers_with_its_nuclei_lit_up(asking: App, sp
     assert asking.viewer.layers.selection.active is asking.dock.canvas.nuclei.layer
     card.evidence._nuclei.click()
     assert len(asking.controller.view.model.selected) == 3
+
+
+@pytest.fixture
+def reading(asking: App, server: FakeServer, spin: Spin) -> App:
+    """The same with an answerer that reads nuclei, which is chosen."""
+    server.fake.answering = [answerer_info("reader", reads_nuclei=True)]
+    asking.controller.ask.answerers.look()
+    spin(lambda: model_of(asking).answerer_named("reader"))
+    asking.controller.ask.answerers.choose("reader")
+    settle()
+    return asking
+
+
+def test_an_answer_that_read_nuclei_lights_them_up_and_says_when_they_have_changed(
+    reading: App, server: FakeServer, spin: Spin
+) -> None:
+    panel, card = panel_of(reading), panel_of(reading).card
+    assert "reads the nuclei there" in words_of(panel.whom)
+    ask(reading, "How many nuclei are there?", spin, of="reader")
+    assert card.evidence._nuclei.text() == "3 nuclei read"
+    lights = reading.dock.canvas.evidence.lights
+    assert lights is not None
+    assert len(lights.layer.data) == 3
+    card.evidence._nuclei.click()
+    assert len(reading.controller.view.model.selected) == 3
+    assert not card._again.isVisible()
+    uids = list(reading.controller.model.state.nuclei)
+    reading.controller.correct.delete(uids[:2])
+    reading.controller.correct.add(50, 60)
+    spin(lambda: model_of(reading).since == Since(3, changed=2, new=1))
+    settle()
+    assert "2 of the 3 nuclei that it read have changed since, and 1 is new." in words_of(card)
+    assert card._again.isVisible()
+    QTest.mouseClick(card._again, LEFT)
+    spin(lambda: len(model_of(reading).answers) == 2 and not model_of(reading).status.busy)
+    settle()
+    assert not card._again.isVisible()
+    assert card.evidence._nuclei.text() == "2 nuclei read"
+    assert len(server.fake.asked[-1].nuclei) == 2
+    assert QApplication.focusWidget() is card
+
+
+def test_counts_says_it_too_and_asks_itself_again(asking: App, spin: Spin) -> None:
+    ask(asking, "How many nuclei are there?", spin)
+    card = panel_of(asking).card
+    asking.controller.correct.delete(list(asking.controller.model.state.nuclei)[:1])
+    spin(lambda: model_of(asking).since)
+    settle()
+    assert "1 of the 3 nuclei that it counted has changed since." in words_of(card)
+    QTest.mouseClick(card._again, LEFT)
+    spin(lambda: len(model_of(asking).answers) == 2)
+    settle()
+    assert card.answer.toPlainText() == "2"
+    assert not card._again.isVisible()
+
+
+def test_where_no_nuclei_were_looked_for_the_panel_says_so_before_it_is_asked(
+    reading: App, spin: Spin
+) -> None:
+    panel, controller = panel_of(reading), reading.controller
+    panel.form.text.setPlainText("How many nuclei are there?")
+    settle()
+    assert panel.go.isEnabled()
+    controller.view.set_region(Box(0, 0, 12, 12))
+    controller.ask.choose_where("region")
+    settle()
+    assert not panel.go.isEnabled()
+    assert "nobody has looked for any here" in panel._missing.text()
+    assert panel._missing.isVisible()
+    controller.correct.add(5, 5)
+    spin(panel.go.isEnabled)
+    assert not panel._missing.isVisible()
+
+
+@pytest.mark.parametrize(
+    ("since", "reads", "words"),
+    [
+        (Since(25, changed=3), True, "3 of the 25 nuclei that it read have changed since."),
+        (Since(25, changed=1), False, "1 of the 25 nuclei that it counted has changed since."),
+        (Since(1, changed=1), True, "The one nucleus that it read has changed since."),
+        (Since(0, new=1), True, "1 nucleus came since."),
+        (Since(4, new=2), False, "2 nuclei came since."),
+        (Since(4, says_other=True), False, "The nuclei say something else now."),
+    ],
+)
+def test_what_became_of_nuclei_is_one_sentence(since: Since, reads: bool, words: str) -> None:
+    assert since_words(since, reads) == words
 
 
 def test_space_hides_what_an_answer_points_to_as_all_else(asking: App, spin: Spin) -> None:

@@ -155,5 +155,6 @@ def _answerer(info: AnswererInfo, url: str) -> Answerer:
         local=stays,
         may_train=info.may_train,
         patch_px=info.patch_px,
+        reads_nuclei=info.reads_nuclei,
         problem=info.problem or "",
     )

@@ -15,6 +15,8 @@ from napari_nunext.review.asking.comparing import Comparer
 from napari_nunext.review.asking.conversation import Conversation
 from napari_nunext.review.asking.judging import Judge
 from napari_nunext.review.asking.lists import OptionLists
+from napari_nunext.review.asking.since import Follower
+from napari_nunext.review.asking.telling import Telling, look_at_nuclei
 from napari_nunext.review.background import in_words
 from napari_nunext.review.shown.ask import AskModel, Way
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from napari_nunext.review.finding.finding import Finder
     from napari_nunext.review.finding.servers import ModelServer
     from napari_nunext.review.session import Session
-    from napari_nunext.review.shown.ask import Where
+    from napari_nunext.review.shown.ask import Answerer, Where
 
 SAMPLED_AT = 0.7
 """Temperature of two samples that are compared: without one they would be the same."""
@@ -69,6 +71,7 @@ class Asker:
         self.judge = Judge(session, model, self.book)
         self.compare = Comparer(session, model, self.book)
         self.lists = OptionLists(session, model)
+        self._since = Follower(session, model)
         self._conversation = Conversation(session, model, server, finder, self.book, self.compare)
 
     # What is asked about
@@ -109,6 +112,23 @@ class Asker:
         """Ask about `region`; nothing while somebody is being asked."""
         self._put(question, (way or self.way,))
 
+    def ask_again(self) -> None:
+        """Put the question of the shown answer once more, as it was put: its nuclei have changed.
+
+        About the same region, whatever is chosen now.
+        """
+        chosen = self.model.selected
+        if chosen is None:
+            return
+        asked = chosen.answer.asked
+        way = Way(
+            chosen.answer.by.name,
+            asked.budget or self.model.budget,
+            asked.temperature or 0.0,
+            asked.seed,
+        )
+        self._put(asked.question, (way,), asked.region)
+
     def ask_two(self, question: Question, first: Way, second: Way) -> None:
         """Ask twice, to compare the answers blind; shown once both are there."""
         self._put(question, (first, second))
@@ -122,21 +142,21 @@ class Asker:
         )
         self._put(question, (first, second))
 
-    def _put(self, question: Question, ways: Sequence[Way]) -> None:
-        field, region = self._session.images.open_field, self.region()
+    def _put(self, question: Question, ways: Sequence[Way], region: Box | None = None) -> None:
+        field, region = self._session.images.open_field, region or self.region()
         if field is None:
             return
         try:
             if region is None:
                 raise InputError(_NOTHING[self.model.where])
             for way in ways:
-                self._check(question, way)
+                self._check(question, way, region)
         except InputError as error:
             self._session.notify(in_words(error))
             return
         self._conversation.begin(field, question, region, ways)
 
-    def _check(self, question: Question, way: Way) -> None:
+    def _check(self, question: Question, way: Way, region: Box) -> None:
         answerer = self.model.answerer_named(way.answerer)
         if answerer is None:
             raise InputError(f"There is no answerer {way.answerer!r}. Choose one of the list.")
@@ -145,6 +165,21 @@ class Asker:
                 f"{answerer.title} answers questions alone. Choose a model for that, or ask a "
                 "question."
             )
+        if lacks := self._telling(answerer, region).lacks:
+            raise InputError(lacks)
+
+    def telling(self) -> Telling:
+        """Whether the next answerer can be told what it has to be told of nuclei."""
+        answerer, region = self.model.answerer_named(self.model.answerer), self.region()
+        if answerer is None or region is None:
+            return Telling()
+        return self._telling(answerer, region)
+
+    def _telling(self, answerer: Answerer, region: Box) -> Telling:
+        review = self._session.model
+        if not answerer.reads_nuclei or review.state is None:
+            return Telling()
+        return look_at_nuclei(answerer.title, review.state, review.table, region)
 
     def stop(self) -> None:
         """Stop the answer that is being written; what came stays."""

@@ -155,10 +155,10 @@ class AnswerBook:
         """Put on the image what the draft points to, else what the selected answer does."""
         model = self._model
         if model.draft is not None:
-            model.boxes, model.evidence = model.draft.boxes, Evidence()
+            model.boxes, model.evidence = model.draft.boxes, model.draft.evidence
         elif model.selected is not None:
             model.boxes = model.selected.boxes
-            model.evidence = model.selected.answer.evidence
+            model.evidence = model.selected.evidence
         else:
             model.boxes, model.evidence = (), Evidence()
 

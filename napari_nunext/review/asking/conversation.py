@@ -80,7 +80,9 @@ class Conversation:
         self._compare.close()
         self._book.select("")
         categories = tuple(category.name for category in session.model.categories)
-        put = Put(field, session.model.table, categories, question, region, tuple(ways))
+        readers = frozenset(each.name for each in self._model.answerers if each.reads_nuclei)
+        table = session.model.table
+        put = Put(field, table, categories, question, region, tuple(ways), readers)
         background = session.background
         asked = self._round = Round(
             put, tell=lambda news: background.on_main(lambda: self._take_news(asked, news))

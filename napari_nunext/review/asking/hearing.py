@@ -13,7 +13,7 @@ from napari_nunext.core.geometry import Box
 from napari_nunext.review.shown.ask import Draft
 from napari_nunext.serving.ask_protocol import Answered, AskStarted, AskText
 from napari_nunext.serving.protocol import Failed
-from napari_nunext.store.answers import Answer, AnsweredBy, Asked, Said
+from napari_nunext.store.answers import Answer, AnsweredBy, Asked, Evidence, Said
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,10 +33,15 @@ class Hearing:
     question : Question
     request : AskRequest
         How it was put.
+    told : Evidence, optional
+        The nuclei that were sent with it.
     """
 
-    def __init__(self, question: Question, request: AskRequest) -> None:
+    def __init__(
+        self, question: Question, request: AskRequest, told: Evidence | None = None
+    ) -> None:
         self._question = question
+        self._told = told
         self._request = request
         self._lock = threading.Lock()
         self._started: AskStarted | None = None
@@ -71,6 +76,7 @@ class Hearing:
             read.reply.think,
             raw,
             read.boxes.boxes,
+            self._evidence(started),
             started.image_tokens,
             started.region_tokens,
         )
@@ -97,7 +103,13 @@ class Hearing:
             asked=self._asked(started),
             by=_by(started),
             said=said,
+            evidence=self._evidence(started),
         )
+
+    def _evidence(self, started: AskStarted) -> Evidence:
+        """The nuclei that it was told, if it was."""
+        is_told = started.answerer.reads_nuclei and self._told is not None
+        return self._told if is_told and self._told is not None else Evidence()
 
     def _said(self, started: AskStarted, ends_as: AnswerFinish) -> Said:
         over = self._answered
@@ -165,6 +177,7 @@ def _by(started: AskStarted) -> AnsweredBy:
         boxes=info.boxes,
         thought=info.thought,
         patch_px=info.patch_px,
+        reads_nuclei=info.reads_nuclei,
     )
 
 

@@ -15,6 +15,7 @@ from uuid import uuid4
 from napari_nunext.core.errors import RequestRejectedError, ServerError
 from napari_nunext.review.asking.counting import counted_answer
 from napari_nunext.review.asking.hearing import Hearing
+from napari_nunext.review.asking.telling import told_nuclei
 from napari_nunext.serving.ask_protocol import AskRequest, AskText
 from napari_nunext.serving.client.patience import Patience
 from napari_nunext.store.answers import COUNTS
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from napari_nunext.review.shown.images import OpenField
     from napari_nunext.review.table import NucleusTable
     from napari_nunext.serving.client.client import Client
-    from napari_nunext.store.answers import Answer, AnswerFinish
+    from napari_nunext.store.answers import Answer, AnswerFinish, Evidence
 
 DRAFT_S = 0.05
 """Shortest pause between two looks at what is being written."""
@@ -47,6 +48,8 @@ class Put:
     """Level-0 px, within the image."""
     ways: tuple[Way, ...]
     """One, or two to be compared, in the order in which they are asked."""
+    readers: frozenset[str] = frozenset()
+    """Names of the answerers that are told the nuclei of the region."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +165,10 @@ class Round:
             self._take(hearing.answer(self.put.field.entry.sha256, "broken"))
 
     def _hear(self, client: Client, way: Way) -> Hearing:
-        request = self._request(way)
-        hearing = Hearing(self.put.question, request)
+        put = self.put
+        told = told_nuclei(put.table, put.region) if way.answerer in put.readers else None
+        request = self._request(way, told)
+        hearing = Hearing(put.question, request, told)
         if self.stopped:  # who stopped it knew of no run to cancel yet
             return hearing
         with self._lock:
@@ -178,7 +183,7 @@ class Round:
                 self._tell(AskNews(draft=hearing.draft(), answers=len(self._over)))
         return hearing
 
-    def _request(self, way: Way) -> AskRequest:
+    def _request(self, way: Way, told: Evidence | None) -> AskRequest:
         put, self._token = self.put, str(uuid4())
         return AskRequest.of(
             put.question,
@@ -190,6 +195,7 @@ class Round:
             budget=way.budget,
             temperature=way.temperature,
             seed=way.seed,
+            nuclei=None if told is None else told.named(),
         )
 
     def _say(self, waits_for: str) -> None:

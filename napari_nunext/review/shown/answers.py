@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.answers.reply import choice_of
+from napari_nunext.store.answers import Evidence
 from napari_nunext.store.kinds.answers import Opinion
 
 if TYPE_CHECKING:
@@ -67,6 +68,15 @@ class ShownAnswer:
         return self.answer.said.boxes if mine is None else mine
 
     @property
+    def evidence(self) -> Evidence:
+        """The nuclei that it rests on; none while that would tell who answered.
+
+        Nuclei that an answerer was told are no part of what it says.
+        """
+        answer = self.answer
+        return Evidence() if self.hides_name and answer.by.reads_nuclei else answer.evidence
+
+    @property
     def choice(self) -> int | None:
         """Index of the option that `text` chooses."""
         if self.correction.text is None:
@@ -77,6 +87,25 @@ class ShownAnswer:
     def answerer(self) -> str:
         """Name of who answered; empty while it is hidden."""
         return "" if self.hides_name else self.answer.by.name
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """What became of the nuclei that an answer rests on, since it was given."""
+
+    of: int
+    """How many it rests on."""
+    changed: int = 0
+    """How many of them are gone, rejected, elsewhere or of another category."""
+    new: int = 0
+    """How many it would rest on besides."""
+    says_other: bool = False
+    """Whether these are the same, and the nuclei say something else nevertheless."""
+
+    @property
+    def is_other(self) -> bool:
+        """Whether there is anything to say."""
+        return bool(self.changed or self.new or self.says_other)
 
 
 @dataclass(frozen=True)

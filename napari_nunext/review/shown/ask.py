@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.answers.boxes import AnswerBox
     from napari_nunext.core.answers.prompts import AskTask, Question
-    from napari_nunext.review.shown.answers import ShownAnswer, ShownPair
+    from napari_nunext.review.shown.answers import ShownAnswer, ShownPair, Since
     from napari_nunext.store.answers import AnswererKind
 
 STAYS = "stays on this machine"
@@ -47,6 +47,8 @@ class Answerer:
     """Whether its answers may be learned from; where not, say "not for training"."""
     patch_px: int = PATCH_PX
     """Side of one image token."""
+    reads_nuclei: bool = False
+    """Whether it is told the nuclei of the region."""
     problem: str = ""
     """One sentence where it cannot be asked now."""
 
@@ -105,6 +107,8 @@ class Draft:
     raw: str = ""
     """All of its text."""
     boxes: tuple[AnswerBox, ...] = ()
+    evidence: Evidence = field(default_factory=Evidence)
+    """The nuclei that it was told."""
     image_tokens: int | None = None
     """What the picture costs."""
     region_tokens: int | None = None
@@ -164,7 +168,9 @@ class AskModel:
     boxes: tuple[AnswerBox, ...] = ()
     """What the image shows now: of the draft, else of the selected answer as corrected."""
     evidence: Evidence = field(default_factory=Evidence)
-    """Nuclei that the image shows now: those of the selected answer, as they were."""
+    """Nuclei that the image shows now, of the draft or of the selected answer, as they were."""
+    since: Since | None = None
+    """What became of the nuclei of the selected answer; None where nothing did."""
     kept: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     """Lists to choose from that the project keeps, by name."""
     suggestions: Suggestions = field(default_factory=Suggestions)

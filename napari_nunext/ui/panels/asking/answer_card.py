@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QWidget
 
 from napari_nunext.ui.bridge import Pacer
 from napari_nunext.ui.panels.asking.answer_editor import AnswerEditor
@@ -17,6 +18,7 @@ from napari_nunext.ui.panels.asking.words import (
     made_by,
     notes_on,
     question_words,
+    since_words,
     tokens_words,
 )
 from napari_nunext.ui.widgets.controls import Text, breakable, button, row, set_property
@@ -53,6 +55,10 @@ class AnswerCard(FocusCard):
         self.answer = PlainView(role="answer", tallest_px=150)
         self._said = PlainView(role="muted", tallest_px=90)
         self._notes = Text(role="caution", wraps=True)
+        self._since = Text(role="caution", wraps=True)
+        self._again = button("Ask again", tip="The same question, about the nuclei as they are now")
+        self._of_since = QWidget()
+        self._of_since.setLayout(row(self._since, self._again, stretch=0))
         self.evidence = EvidenceList(self._asker.book)
         self._why = button("", role="link")
         self.think = PlainView(tallest_px=150)
@@ -62,17 +68,18 @@ class AnswerCard(FocusCard):
         self._correct = button("Correct", tip="Say what it should have said, and where")
         self.editor = AnswerEditor(self._asker.judge)
         self.rating = RatingRow(self._asker.judge)
-        first = (self._question, self.answer, self._said, self._notes, self.evidence)
+        first = (self._question, self.answer, self._said, self._notes)
         last = (self.think, self.raw, self.editor, self._by, self.rating)
         folds = row(self._why, self._show_raw, self._correct, gap_px=4)
         folds.insertStretch(2, 1)
-        for made in first:
+        for made in (*first, self._of_since, self.evidence):
             self.body.addWidget(made)
         self.body.addLayout(folds)
         for below in last:
             self.body.addWidget(below)
         self._why.clicked.connect(lambda: self._fold(self.think))
         self._show_raw.clicked.connect(lambda: self._fold(self.raw))
+        self._again.clicked.connect(self._ask_again)
         self._correct.clicked.connect(self.correct)
         self.editor.boxes_wanted.connect(self.boxes_wanted.emit)
         self.editor.box_to_delete.connect(self.box_to_delete.emit)
@@ -99,6 +106,7 @@ class AnswerCard(FocusCard):
             events.status,
             events.boxes,
             events.evidence,
+            events.since,
             events.pair,
             events.ratings,
         )
@@ -116,6 +124,10 @@ class AnswerCard(FocusCard):
         """Open the editor."""
         if self._asking.selected is not None:
             self.editor.ask(self._asking.selected)
+
+    def _ask_again(self) -> None:
+        self._asker.ask_again()
+        self.setFocus()  # as after the first time: its keys judge it
 
     def _rate(self, stars: int) -> None:
         if self._asking.selected is not None and self.rating.isVisible():
@@ -158,7 +170,7 @@ class AnswerCard(FocusCard):
     def _show_draft(self, draft: Draft | None) -> None:
         status = self._asking.status
         self._last_id = ""
-        for made in (self._said, self._notes, self._correct, self.rating):
+        for made in (self._said, self._notes, self._of_since, self._correct, self.rating):
             made.hide()
         self._question.show_text("" if status.question is None else question_words(status.question))
         self._say("" if draft is None else answer_words(draft.answer, len(draft.boxes)))
@@ -166,7 +178,7 @@ class AnswerCard(FocusCard):
         self.think.show_text("" if draft is None else draft.think)
         self.raw.show_text("" if draft is None else draft.raw)
         boxes = () if draft is None else draft.boxes
-        self.evidence.show_evidence(boxes, 0)
+        self.evidence.show_evidence(boxes, len(self._asking.evidence), reads=True)
         spent = None if draft is None else draft.image_tokens
         self._by.setText("" if spent is None else tokens_words(spent, None))
         self._by.setVisible(spent is not None)
@@ -192,7 +204,12 @@ class AnswerCard(FocusCard):
         self._notes.setVisible(bool(notes))
         self.think.show_text(said.think)
         self.raw.show_text(said.raw)
-        self.evidence.show_evidence(self._asking.boxes, len(self._asking.evidence))
+        reads, since = shown.answer.by.reads_nuclei, self._asking.since
+        nuclei = len(self._asking.evidence)
+        self.evidence.show_evidence(self._asking.boxes, nuclei, reads=reads)
+        self._since.setText("" if since is None else since_words(since, reads))
+        self._of_since.setVisible(since is not None)
+        self._again.setEnabled(not self._asking.status.busy)
         by = made_by(shown)
         self._by.setText(breakable(by))
         self._by.setVisible(bool(by))

@@ -54,6 +54,7 @@ class AskPanel(QWidget):
         self.pair = CompareCard(controller, connections)
         self.answers = AnswersList(self._asker, connections)
         self._missing = Text(role="muted", wraps=True)
+        self._doubt = Text(role="caution", wraps=True)
         self.go = button("Ask", role="primary")
         self.compare = button("Compare\N{HORIZONTAL ELLIPSIS}", tip=COMPARE)
         self._agreement = Text(role="muted", wraps=True)
@@ -62,6 +63,7 @@ class AskPanel(QWidget):
         ask.body.addWidget(self.form)
         ask.body.addWidget(self.whom)
         ask.body.addWidget(self._missing)
+        ask.body.addWidget(self._doubt)
         ask.body.addLayout(row(self.go, self.compare, stretch=0))
         inside = QWidget()
         layout = QVBoxLayout(inside)
@@ -78,7 +80,9 @@ class AskPanel(QWidget):
         around.addWidget(self._area)
         self._pacer = Pacer(self._reveal, 0.0)
         self._told = Pacer(lambda: self._area.ensureWidgetVisible(self._agreement), 0.0)
-        for pacer in (self._pacer, self._told):
+        # Nuclei and views come many times a second.
+        self._nuclei = Pacer(self._show_ready, 0.1)
+        for pacer in (self._pacer, self._told, self._nuclei):
             connections.stop(pacer.stop)
         for grown in (self.card, self.pair):
             grown.resized.connect(self._pacer.ask)
@@ -94,6 +98,12 @@ class AskPanel(QWidget):
         events = self._asking.events
         connections.call(self._show_status, events.status)
         connections.call(self._show_ready, events.where, self._view.events.region)
+        connections.call(
+            self._nuclei.ask,
+            controller.model.events.state,
+            controller.images.model.events.open_field,
+            self._view.events.view_box,
+        )
         connections.call(self._show_answerer, events.answerer, events.answerers)
         connections.call(self._show_ratings, events.ratings)
         connections.call(self._show_agreement, events.agreement)
@@ -206,6 +216,9 @@ class AskPanel(QWidget):
         self.compare.setEnabled(not status.busy and not missing)
         self._missing.setText(missing)
         self._missing.setVisible(bool(missing) and not status.busy)
+        doubt = "" if missing or status.busy else self._asker.telling().doubt
+        self._doubt.setText(doubt)
+        self._doubt.setVisible(bool(doubt))
 
     def _what_is_missing(self) -> str:
         chosen = self._asking.answerer_named(self._asking.answerer)
@@ -213,7 +226,7 @@ class AskPanel(QWidget):
             return f"{chosen.title} answers questions alone. Choose a model for this."
         if self._asking.where == "region" and self._view.region is None:
             return ""
-        return self.form.problem()
+        return self._asker.telling().lacks or self.form.problem()
 
     def _show_ratings(self) -> None:
         self.compare.setVisible(self._asking.ratings)

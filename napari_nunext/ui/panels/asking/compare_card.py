@@ -61,7 +61,7 @@ class Side(QWidget):
         self._notes.setVisible(bool(notes))
         self.think.show_text(said.think)
         self.think.setVisible(explains and bool(said.think))
-        count = len(said.boxes) or len(shown.answer.evidence)
+        count = len(said.boxes) or len(shown.evidence)
         words = "Show its evidence" if count else ""
         self.places.setText(words)
         self.places.setVisible(bool(words))

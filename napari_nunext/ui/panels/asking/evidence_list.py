@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QListWidget, QVBoxLayout, QWidget
 
+from napari_nunext.core.sentences import counted
 from napari_nunext.ui.canvas.evidence.boxes_layer import MOST_NAMED
+from napari_nunext.ui.panels.asking.words import done_with_nuclei
 from napari_nunext.ui.widgets.controls import button, row
 
 if TYPE_CHECKING:
@@ -47,11 +49,14 @@ class EvidenceList(QWidget):
         self.list.itemClicked.connect(lambda item: self._look(self.list.row(item)))
         self.show_evidence((), 0)
 
-    def show_evidence(self, boxes: Sequence[AnswerBox], nuclei: int) -> None:
-        """List these."""
+    def show_evidence(
+        self, boxes: Sequence[AnswerBox], nuclei: int, *, reads: bool = False
+    ) -> None:
+        """List these; the nuclei were counted, or read."""
         if nuclei != self._count:
             self._count, self._next = nuclei, 0
-        self._nuclei.setText(f"{nuclei} {'nucleus' if nuclei == 1 else 'nuclei'} counted")
+        words = counted(nuclei, "nucleus", "nuclei")
+        self._nuclei.setText(f"{words} {done_with_nuclei(reads)}")
         self._of_nuclei.setVisible(nuclei > 0)
         if tuple(boxes) != self._boxes:
             self._boxes = tuple(boxes)

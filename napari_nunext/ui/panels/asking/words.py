@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from napari_nunext.core.answers.prompts import AskTask, Question
-    from napari_nunext.review.shown.answers import ShownAnswer
+    from napari_nunext.review.shown.answers import ShownAnswer, Since
     from napari_nunext.review.shown.ask import Answerer
     from napari_nunext.store.answers import AnswerFinish, Said
 
@@ -46,6 +46,8 @@ def answerer_words(answerer: Answerer) -> str:
     if not answerer.needs_picture:
         return "Counts the nuclei that were found and corrected; no picture is sent"
     said = [*filter(None, [answerer.model]), f"the picture {answerer.where}"]
+    if answerer.reads_nuclei:
+        said.append("reads the nuclei there, as corrected")
     if not answerer.may_train:
         said.append(NOT_FOR_TRAINING)
     return " \N{MIDDLE DOT} ".join(said)
@@ -108,9 +110,32 @@ def made_by(shown: ShownAnswer) -> str:
         said.append(answer.by.host)
     if answer.asked.image_tokens is not None:
         said.append(tokens_words(answer.asked.image_tokens, answer.asked.budget))
+    if answer.by.reads_nuclei and not len(answer.evidence):
+        said.append("there were no nuclei to read")
     if not answer.by.may_train:
         said.append(NOT_FOR_TRAINING)
     return " \N{MIDDLE DOT} ".join(said)
+
+
+def done_with_nuclei(reads: bool) -> str:
+    """What an answerer did with the nuclei that its answer rests on."""
+    return "read" if reads else "counted"
+
+
+def since_words(since: Since, reads: bool) -> str:
+    """What became of the nuclei of an answer; one sentence."""
+    if since.says_other:
+        return "The nuclei say something else now."
+    said = []
+    if since.changed:
+        which = "the one nucleus" if since.of == 1 else f"{since.changed} of the {since.of} nuclei"
+        have = "has" if since.changed == 1 else "have"
+        said.append(f"{which} that it {done_with_nuclei(reads)} {have} changed since")
+    if since.new:
+        new = "1 is new" if since.new == 1 else f"{since.new} are new"
+        said.append(new if said else f"{counted(since.new, 'nucleus', 'nuclei')} came since")
+    sentence = ", and ".join(said)
+    return f"{sentence[:1].upper()}{sentence[1:]}."
 
 
 def line_of(shown: ShownAnswer) -> str:
