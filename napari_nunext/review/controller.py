@@ -21,6 +21,7 @@ from napari_nunext.review.exporting import Exporter
 from napari_nunext.review.finding.finding import Finder
 from napari_nunext.review.finding.scale_check import ScaleCheck
 from napari_nunext.review.learning.improving import Improver
+from napari_nunext.review.learning.teaching import Teacher
 from napari_nunext.review.learning.training import Trainer
 from napari_nunext.review.opening.locating import Locator
 from napari_nunext.review.opening.opening import Opener
@@ -63,7 +64,7 @@ class ReviewController:
     on_main : OnMain
         Runs a function on the main thread.
     models_dir : Path
-        Where new models go.
+        Where new models go; new answerers go beside it.
     default_mpp : float
         Scale of images that have none, marked as assumed.
     mpp : float, optional
@@ -111,6 +112,8 @@ class ReviewController:
         Questions, answers, and what people say of these.
     learn : Improver
         Training, and the new model.
+    teach : Teacher
+        Answerers that learn from what people said of answers.
     export : Exporter
         Nuclei for other programs, and training data.
     """
@@ -145,6 +148,16 @@ class ReviewController:
         soundness = Soundness(session)
         self.export = Exporter(session, soundness)
         self.learn = Improver(session, self.find, self.export, soundness, models_dir, make_trainer)
+        self.teach = Teacher(
+            session,
+            server,
+            self.ask.model,
+            self.ask.answerers,
+            self.export,
+            soundness,
+            models_dir.with_name("answerers"),
+            make_trainer,
+        )
         self.images = Opener(
             session,
             view,
@@ -165,11 +178,13 @@ class ReviewController:
             self.locate,
             self.find,
             self.learn,
+            self.teach,
             self.ask,
             open_project,
         )
         # After the parts: what they hear of their models then finds nothing that waits.
-        for shown in (view, find, self.ask.model, self.learn.model, self.imports.model):
+        shown_by = (self.ask, self.learn, self.teach, self.imports)
+        for shown in (view, find, *(part.model for part in shown_by)):
             session.left.connect(shown.forget_project)
         self.correct.corrected.connect(self.outline.follow)
         self.images.shown.connect(self.scale.mention)
@@ -191,6 +206,7 @@ class ReviewController:
         self.find.pause()
         self.ask.close()
         self.learn.stop()
+        self.teach.stop()
         self.open.close()
         saved = self.session.writer.close(timeout_s)
         self._server.stop()

@@ -87,12 +87,16 @@ class Exporter:
 
         session.background.run(write, session.notify)
 
-    def write_training(self, folder: Path, answers: WhichAnswers = "none") -> Manifest:
+    def write_training(
+        self, folder: Path, answers: WhichAnswers = "none", *, regions: bool = True
+    ) -> Manifest:
         """The same in a background thread, after every write that is under way. Blocks."""
         project = self._session.project
         self._session.writer.call(lambda: None)
         finder = ImageFinder(beside=project.path.parent)
-        return export_training(project, folder, images=finder.find, answers=answers)
+        return export_training(
+            project, folder, images=finder.find, answers=answers, regions=regions
+        )
 
 
 def _exported(manifest: Manifest, folder: Path) -> str:

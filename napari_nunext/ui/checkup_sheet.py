@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDialog, QVBoxLayout, QWidget
 
-from napari_nunext.ui.panels.improve_panel import CheckLine
+from napari_nunext.ui.panels.improving.improve_panel import CheckLine
 from napari_nunext.ui.widgets.controls import Card, Text, button, row
 from napari_nunext.ui.widgets.theme import DOCK_NAME, style_sheet
 

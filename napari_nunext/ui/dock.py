@@ -29,7 +29,7 @@ from napari_nunext.ui.panels.choosing import Chooser
 from napari_nunext.ui.panels.empty_panel import EmptyPanel
 from napari_nunext.ui.panels.header_panel import HeaderPanel
 from napari_nunext.ui.panels.import_card import ImportCard
-from napari_nunext.ui.panels.improve_panel import ImprovePanel
+from napari_nunext.ui.panels.improving.improve_panel import ImprovePanel
 from napari_nunext.ui.panels.review_panel import ReviewPanel
 from napari_nunext.ui.panels.status_line import StatusLine
 from napari_nunext.ui.reading import DropWatch
@@ -176,7 +176,7 @@ class NunextDock(QWidget):
         self._stack.setCurrentIndex(index)
         self._show_decisions()
         if index == IMPROVE:
-            self.controller.learn.refresh()
+            self._count_lessons()
         elif index == ASK:
             self.controller.ask.answerers.look_once()
 
@@ -212,7 +212,11 @@ class NunextDock(QWidget):
     def _show_project(self, project: Path | None) -> None:
         """Count anew what another project gives to learn from, where that is in sight."""
         if project is not None and self._stack.currentIndex() == IMPROVE:
-            self.controller.learn.refresh()
+            self._count_lessons()
+
+    def _count_lessons(self) -> None:
+        self.controller.learn.refresh()
+        self.controller.teach.refresh()
 
     def _bind_layers(self) -> None:
         for layer in self.canvas.layers():

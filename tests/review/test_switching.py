@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_nunext.review.controller import ReviewController
 
 SIDE_PX = 64
-MEANT = ("_models_dir", "_mpp_for")
+MEANT = ("_home", "_models_dir", "_mpp_for")
 """What names the first project's folder for the whole life of a window."""
 
 

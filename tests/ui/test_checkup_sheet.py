@@ -8,7 +8,7 @@ import pytest
 
 from napari_nunext.serving import protocol
 from napari_nunext.ui.checkup_sheet import CheckupSheet
-from napari_nunext.ui.panels.improve_panel import CheckLine
+from napari_nunext.ui.panels.improving.improve_panel import CheckLine
 from napari_nunext.ui.widgets.controls import Text
 from tests.review.fakes import done, started
 

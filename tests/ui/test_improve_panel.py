@@ -11,7 +11,11 @@ from qtpy.QtCore import Qt
 
 from napari_nunext.core.scores.metrics import DetectionReport, DetectionScore
 from napari_nunext.review.outcome import Comparison, Lesson
+from napari_nunext.review.shown.checks import Check
 from napari_nunext.review.shown.learn import Harvest, TrainingStatus
+from napari_nunext.review.shown.taught import AnswerComparison, AnswerFigure
+from napari_nunext.review.shown.teach import Pupil, TeachingStatus
+from napari_nunext.store.exports.answers.supply import AnswerSupply, Supply
 from napari_nunext.ui.dock import IMPROVE, WIDTH_PX
 from napari_nunext.ui.widgets.figures_table import NO_FIGURE, FiguresTable
 from napari_nunext.ui.widgets.model_chooser import ModelChooser, elision
@@ -134,3 +138,90 @@ def test_judged_answers_can_be_exported_where_no_field_is_accepted(app: App) -> 
         "the model's terms forbid it."
     )
     assert not panel._train.isEnabled()
+
+
+RIGHT = AnswerSupply(
+    right=Supply(9, 3), better=Supply(6, 1), rated=Supply(1, 1), patients=4, kept_patients=1
+)
+TAUGHT = TeachingStatus(
+    "done",
+    parent="vlm",
+    name="vlm-2",
+    words="It is ready",
+    kept="Tested on 1 patient kept aside, of 4, from whom it did not learn.",
+    comparison=AnswerComparison(
+        {"closed_accuracy": AnswerFigure(0.5, (0.25, 0.75), 12)},
+        {"closed_accuracy": AnswerFigure(0.25, None, 12), "map": AnswerFigure(0.1, None, 3)},
+    ),
+)
+
+
+def test_who_never_asked_sees_nothing_of_teaching(app: App) -> None:
+    app.dock.show_tab(IMPROVE)
+    card, model = app.dock.improve.teach, app.controller.teach.model
+    assert not card.isVisible()
+    model.supply = RIGHT
+    assert card.isVisible()
+    assert card._supply.text() == (
+        "12 answers are right or corrected, 7 pairs with a better one, 2 found good or bad. Of 4 "
+        "patients, 1 of them kept aside to test on."
+    )
+    assert card._missing.text().startswith("To learn from them takes an answerer in a folder")
+    assert not card._teach.isVisible()
+    model.pupils, model.pupil = (Pupil("vlm", "vlm has 14.2 GB of weights."),), "vlm"
+    assert card._missing.text() == "vlm has 14.2 GB of weights."
+    assert not card._teach.isEnabled()
+    assert app.dock.improve.minimumSizeHint().width() <= WIDTH_PX
+
+
+def test_what_to_learn_from_is_a_choice_where_there_is_one(app: App) -> None:
+    app.dock.show_tab(IMPROVE)
+    card, teacher = app.dock.improve.teach, app.controller.teach
+    teacher.model.pupils, teacher.model.pupil = (Pupil("vlm"),), "vlm"
+    teacher.model.supply = RIGHT
+    ways = [card._ways.itemText(i) for i in range(card._ways.count())]
+    assert ways == ["12 answers, right or corrected", "7 pairs: which is better"]
+    assert card._ways.currentData() == "right"
+    card._ways.activated.emit(1)
+    assert teacher.model.way == "better"
+    assert card._teach.isEnabled()
+    assert card._missing.text() == ""
+    app.controller.learn.model.training = TrainingStatus("training")
+    assert not card._teach.isEnabled()
+    app.controller.learn.model.training = TrainingStatus()
+    teacher.model.supply = replace(RIGHT, right=Supply(4, 0), better=Supply(), rated=Supply())
+    assert card._missing.text().startswith("It takes 5 answers")
+    teacher.model.supply = replace(RIGHT, right=Supply(1, 8), better=Supply(), rated=Supply())
+    assert "patients who are kept aside" in card._missing.text()
+    assert not card._teach.isEnabled()
+
+
+def test_how_the_teaching_goes_and_what_came_of_it(app: App) -> None:
+    app.dock.show_tab(IMPROVE)
+    panel, model = app.dock.improve, app.controller.teach.model
+    card = panel.teach
+    app.controller.learn.model.harvest = Harvest(1, 1, 1, (Check(True, "1 accepted field"),))
+    assert panel._train.isEnabled()
+    model.status = TeachingStatus("training", 3, 20, 68.0, "Step 3 of 20", "vlm", "vlm-2")
+    assert card._words.text() == "Step 3 of 20, 68 s left"
+    assert card._stop.isVisible()
+    assert not card._teach.isVisible()
+    assert not panel._train.isEnabled()
+    model.status = replace(TAUGHT, phase="stopped", words="Stopped.", can_go_on=True)
+    assert card._go_on.isVisible()
+    assert not card._table.isVisible()
+    model.status = TAUGHT
+    assert card._table.words() == [
+        ["Kept aside", "Answers", "Before", "New"],
+        ["Choices right", "12", "0.50", "0.25"],
+        ["95 % interval", "0.25\N{EN DASH}0.75", NO_FIGURE],
+        ["Boxes", "3", NO_FIGURE, "0.10"],
+    ]
+    assert card._kept.text() == TAUGHT.kept
+    assert (card._use.text(), card._use.isEnabled()) == ("Use it", True)
+    assert not card._back.isVisible()
+    app.controller.ask.model.answerer = "vlm-2"
+    assert (card._use.text(), card._use.isEnabled()) == ("In use", False)
+    assert card._back.text() == "Back to vlm"
+    assert card._back.isVisible()
+    assert panel.minimumSizeHint().width() <= WIDTH_PX

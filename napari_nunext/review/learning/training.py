@@ -3,7 +3,7 @@
 The app never imports training. It runs ``nunext-train`` and reads one JSON object a line:
 ``{"event": "step", "step": 3, "steps": 50, "loss": 2.1, "eta_s": 12}`` and at the end
 ``{"event": "done", "checkpoint": "..."}``. A test tells
-``{"event": "image", "done": 1, "total": 3}`` and leaves a report.
+``{"event": "image", "done": 1, "total": 3}``, of answerers ``"question"``, and leaves a report.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from napari_nunext.core.scores.metrics import DetectionReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from napari_nunext.core.answers.answerer import AnswererFolder
 
 logger = logging.getLogger(__name__)
 
@@ -166,6 +168,67 @@ class Trainer:
             except (OSError, KeyError, TypeError, ValueError) as error:
                 raise TrainingError(f"The test left no figures ({error!r}).") from error
 
+    def teach(
+        self,
+        export: Path,
+        place: AnswererFolder,
+        out: Path,
+        *,
+        method: str,
+        recipe: str,
+        steps: int,
+        budget: int,
+        tell: Callable[[TrainingStep], None],
+    ) -> None:
+        """Train an answerer on an export's answers; goes on with a run that was broken off. Blocks.
+
+        Raises
+        ------
+        TrainingError
+            If the command cannot start, fails, is stopped, or names no model.
+        """
+        arguments = ["ask", method, "--data", str(export), "--out", str(out), *_subject(place)]
+        arguments += ["--recipe", recipe, "--steps", str(steps), "--budget", str(budget)]
+        arguments += ["--name", out.name, "--keep", "last", "--resume", "--progress", "jsonl"]
+
+        def hear(said: dict[str, Any]) -> None:
+            if said.get("event") == "step":
+                tell(_step(said))
+
+        if self._run(arguments, hear).get("event") != "done":
+            raise TrainingError("Training ended without an answerer. The log says more.")
+
+    def question(
+        self,
+        export: Path,
+        place: AnswererFolder,
+        *,
+        budget: int,
+        tell: Callable[[int, int], None],
+    ) -> dict[str, Any]:
+        """Ask an answerer what an export keeps aside; the report of ``ask evaluate``. Blocks.
+
+        Raises
+        ------
+        TrainingError
+            If the command cannot start, fails, or is stopped.
+        """
+        with tempfile.TemporaryDirectory(prefix="nunext-test-") as folder:
+            report = Path(folder, "report.json")
+            arguments = ["ask", "evaluate", "--data", str(export), *_subject(place)]
+            arguments += ["--split", "val", "--budget", str(budget), "--progress", "jsonl"]
+
+            def hear(said: dict[str, Any]) -> None:
+                if said.get("event") == "question":
+                    tell(int(said["done"]), int(said["total"]))
+
+            self._run([*arguments, "--out", str(report)], hear)
+            try:
+                found: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
+            except (OSError, ValueError) as error:
+                raise TrainingError(f"The test left no figures ({error!r}).") from error
+            return found
+
     def _run(
         self, arguments: Sequence[str], hear: Callable[[dict[str, Any]], None]
     ) -> dict[str, Any]:
@@ -187,7 +250,7 @@ class Trainer:
         if process.returncode != 0:
             logger.error("%s failed:\n%s", arguments[0], "\n".join(complaints[-40:]))
             why = complaints[-1] if complaints else f"exit code {process.returncode}"
-            what = "The test" if arguments[0] == "evaluate" else "Training"
+            what = "The test" if "evaluate" in arguments[:2] else "Training"
             raise TrainingError(f"{what} failed: {why}")
         return last
 
@@ -210,6 +273,12 @@ class Trainer:
                     f"Training could not start ({error}). Install napari-nunext[training]."
                 ) from error
             return self._process
+
+
+def _subject(place: AnswererFolder) -> list[str]:
+    """An answerer as the commands name it."""
+    adapter = [] if place.adapter is None else ["--adapter", str(place.adapter)]
+    return ["--checkpoint", str(place.folder), *adapter]
 
 
 def _parse(line: str) -> dict[str, Any]:

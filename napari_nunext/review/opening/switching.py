@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from napari_nunext.review.asking.asker import Asker
     from napari_nunext.review.finding.finding import Finder
     from napari_nunext.review.learning.improving import Improver
+    from napari_nunext.review.learning.teaching import Teacher
     from napari_nunext.review.opening.locating import Locator
     from napari_nunext.review.opening.opening import Opener
     from napari_nunext.review.opening.projects import Arrival, Neighbour
@@ -50,7 +51,7 @@ class Switcher:
         Takes the files of nuclei.
     locator : Locator
         Says what became of a project's images.
-    finder, improver, asker
+    finder, improver, teacher, asker
         What may be running for the present project.
     open_project : callable
         Opens a project by its file; called in the background.
@@ -64,6 +65,7 @@ class Switcher:
         locator: Locator,
         finder: Finder,
         improver: Improver,
+        teacher: Teacher,
         asker: Asker,
         open_project: Callable[[Path], Project],
     ) -> None:
@@ -75,6 +77,7 @@ class Switcher:
         self._locator = locator
         self._finder = finder
         self._improver = improver
+        self._teacher = teacher
         self._asker = asker
         self._open_project = open_project
         self._lock = threading.Lock()
@@ -177,6 +180,7 @@ class Switcher:
             return
         self._finder.pause()
         self._improver.stop()
+        self._teacher.stop()
         self._asker.stop()
         self._is_under_way = True
         self._images.loading = name
@@ -200,6 +204,8 @@ class Switcher:
             return f"The search of {'' if run.image is None else run.image.name} is still running."
         if training.busy:
             return "A training is running."
+        if self._teacher.model.status.busy:
+            return "An answerer is being taught."
         return "An answer is being written." if self._asker.model.status.busy else ""
 
     def _prepare(self, path: Path, images: Sequence[Path], folders: Sequence[Path]) -> Arrival:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from napari_nunext.core.formats.records import Split
     from napari_nunext.store.entries import ImageEntry
 
+SPLIT_SEED, HELD_OUT_FRACTION = 0, 0.2
+"""How patients are dealt out where nobody says otherwise."""
 _PSEUDONYM = re.compile(r"p-[0-9a-f]{16}")
 _PSEUDONYM_OF_EXPORT = re.compile(r"(p-)?[0-9a-f]{16}")
 """That of a published data set, too. Not asked of what people say: 16 digits may be a number of a

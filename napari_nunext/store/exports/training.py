@@ -59,7 +59,7 @@ from napari_nunext.store.exports.files import marks_of
 from napari_nunext.store.exports.folders import check_target, new_export_folder
 from napari_nunext.store.exports.judging import Judged, judge
 from napari_nunext.store.exports.regions import CompleteRegion, complete_regions
-from napari_nunext.store.exports.splits import origins_of
+from napari_nunext.store.exports.splits import HELD_OUT_FRACTION, SPLIT_SEED, origins_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -98,10 +98,11 @@ def export_training(
     *,
     images: Callable[[ImageEntry], ImageSource],
     annotators: Collection[str] | None = None,
-    split_seed: int = 0,
-    val_fraction: float = 0.2,
+    split_seed: int = SPLIT_SEED,
+    val_fraction: float = HELD_OUT_FRACTION,
     flavour: Flavour | None = None,
     answers: WhichAnswers = "checked",
+    regions: bool = True,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Manifest:
@@ -126,6 +127,8 @@ def export_training(
         Also write the files as this trainer reads them.
     answers : {"checked", "all", "none"}
         Whether answers go along. Their words are free and may name people.
+    regions : bool
+        Whether complete regions go along. Without them, patients are split by the answers alone.
     clock : callable
         Gives the time in UTC.
     progress : callable
@@ -148,15 +151,15 @@ def export_training(
         raise InputError(f"The held-out share is {val_fraction}; expected from 0 to below 1.")
     out_dir = Path(out_dir)
     check_target(out_dir)
-    regions = complete_regions(project, annotators)
+    complete = complete_regions(project, annotators) if regions else []
     judged = JudgedAnswers() if answers == "none" else judged_answers(project, annotators)
-    _check_there_is_something(regions, judged)
+    _check_there_is_something(complete, judged)
     if answers == "checked" and (words := identifying_words(judged.texts())):
         raise FreeTextError(
             f"Of questions, answers and comments, {words}. Nothing was written. See whether "
             "they name anybody, for they leave with the export as they are."
         )
-    used = {r.entry.sha256 for r in regions} | {j.entry.sha256 for j in judged.answers.values()}
+    used = {r.entry.sha256 for r in complete} | {j.entry.sha256 for j in judged.answers.values()}
     entries = [entry for entry in project.images() if entry.sha256 in used]
     origins = origins_of(
         project.uid, entries, project.origins(), seed=split_seed, val_fraction=val_fraction
@@ -164,10 +167,10 @@ def export_training(
     with new_export_folder(out_dir) as folder:
         records = _Records(files_of(judged, origins))
         pictures = records.answers.pictures
-        done, total = 0, len(regions) + len(pictures)
+        done, total = 0, len(complete) + len(pictures)
         for entry in entries:
             image = _checked_image(entry, images)
-            for region in (r for r in regions if r.entry.sha256 == entry.sha256):
+            for region in (r for r in complete if r.entry.sha256 == entry.sha256):
                 _write_region(region, image, origins[entry.sha256], folder, records)
                 progress(done := done + 1, total)
             for path, picture in pictures.items():
@@ -184,7 +187,7 @@ def export_training(
             counts=counts,
             categories=_categories(project, records),
             filters={
-                "regions": "complete",
+                "regions": "complete" if regions else "none",
                 "annotators": None if annotators is None else sorted(annotators),
                 "val_fraction": val_fraction,
                 **({"answers": answers} if records.answers.answers else {}),

@@ -1,4 +1,4 @@
-"""The Improve tab: what there is to learn from, train here, use the new model."""
+"""The Improve tab: what there is to learn from, train here, use the new model; teach answerers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_nunext.core.sentences import counted
 from napari_nunext.ui.panels.find_panel import duration
-from napari_nunext.ui.panels.outcome_card import OutcomeCard, show_words
+from napari_nunext.ui.panels.improving.outcome_card import OutcomeCard, show_words
+from napari_nunext.ui.panels.improving.teach_card import TeachCard
 from napari_nunext.ui.widgets.controls import Card, Text, ThinBar, button, row
 from napari_nunext.ui.widgets.loss_plot import LossPlot
 from napari_nunext.ui.widgets.theme import SPACE_PX, icon
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from napari_nunext.review.connections import Connections
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.review.shown.checks import Check
-    from napari_nunext.review.shown.learn import Harvest, TrainingStatus
+    from napari_nunext.review.shown.learn import Harvest
     from napari_nunext.ui.widgets.theme import Palette
 
 
@@ -54,18 +55,22 @@ class ImprovePanel(QWidget):
         layout.addWidget(self.outcome)
         layout.addWidget(self._make_harvest_card())
         layout.addWidget(self._make_training_card())
+        self.teach = TeachCard(controller, connections)
+        layout.addWidget(self.teach)
         layout.addStretch(1)
         connections.call(self._show_harvest, self._learn.events.harvest)
-        connections.call(self._show_training, self._learn.events.training)
+        teaching = controller.teach.model.events.status
+        connections.call(self._show_training, self._learn.events.training, teaching)
         connections.call(self._show_outcome, self._find.events.model_id)
         self._show_harvest(self._learn.harvest)
-        self._show_training(self._learn.training)
+        self._show_training()
 
     def set_palette(self, palette: Palette) -> None:
         """Follow the theme."""
         self._palette = palette
         self._plot.set_palette(palette)
         self._bar.set_palette(palette)
+        self.teach.set_palette(palette)
         self._show_harvest(self._learn.harvest)
 
     def _make_harvest_card(self) -> QWidget:
@@ -119,12 +124,15 @@ class ImprovePanel(QWidget):
             self._checks.addWidget(CheckLine(check, self._palette))
         show_words(self._answers, _of_answers(harvest))
         self._export.setEnabled(harvest.can_leave)
-        self._show_training(self._learn.training)
+        self._show_training()
 
-    def _show_training(self, status: TrainingStatus) -> None:
+    def _show_training(self) -> None:
+        status = self._learn.training
         self._train.setVisible(not status.busy)
         self._train.setText("Train again" if status.phase == "done" else "Train")
-        self._train.setEnabled(self._learn.harvest.ready)
+        teaching = self._controller.teach.model.status.busy
+        self._train.setEnabled(self._learn.harvest.ready and not teaching)
+        self._train.setToolTip("Wait until the answerer is taught" if teaching else "")
         self._progress.setVisible(status.phase != "idle")
         self._stop.setVisible(status.busy)
         self._bar.setVisible(status.busy)
