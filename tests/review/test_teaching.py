@@ -229,6 +229,34 @@ def test_answers_of_one_patient_teach_and_nothing_is_tested(
     assert "It was not tested" in review.model.notice.words
 
 
+def rate_all(review: ReviewController, stars: int) -> None:
+    """Say nothing but this of each answer about the open image."""
+    for shown in review.ask.model.answers:
+        review.ask.judge.take_back(shown.id)
+        review.ask.judge.rate(stars, shown.id)
+
+
+def test_patients_of_whom_only_bad_answers_are_known_cannot_be_tested(
+    make: Callable[[], ReviewController], trainer: FakeTrainer, tile_path: Callable[[str], Path]
+) -> None:
+    review = make()
+    paths = [tile_path(name) for name in ("TCGA-A1-A0SK.png", "TCGA-A7-A0DA.png")]
+    for path in paths:
+        judge(review, path)
+    for path in paths:
+        review.open.paths([path])
+        rate_all(review, 1)
+        review.teach.refresh()
+        if review.teach.model.supply.right.kept == 0:
+            break
+        rate_all(review, 5)
+    review.teach.refresh()
+    assert review.teach.model.supply.rated.kept == 5
+    review.teach.teach()
+    assert trainer.asked == []
+    assert review.teach.model.status.kept.startswith("Nobody said what is right")
+
+
 def test_too_few_answers_teach_nothing(
     make: Callable[[], ReviewController], trainer: FakeTrainer, tile_path: Callable[[str], Path]
 ) -> None:
@@ -286,12 +314,12 @@ def test_a_test_that_is_stopped_is_made_again(
 def test_figures_that_are_no_numbers_end_it_for_good(
     review: ReviewController, trainer: FakeTrainer
 ) -> None:
-    trainer.error = TrainingError("Training failed: nunext-train: The loss of step 3 is nan. Its b")
+    trainer.error = TrainingError("Training failed: The loss of step 3 is nan. Its batch is saved")
     review.teach.teach()
     status = review.teach.model.status
     assert (status.phase, status.can_go_on) == ("failed", False)
     assert "no longer numbers" in status.words
-    trainer.error = TrainingError("Training failed: nunext-train: Training needs about 9 GB in x")
+    trainer.error = TrainingError("Training failed: Training needs about 9 GB in x")
     review.teach.teach()
     assert review.teach.model.status.can_go_on
     assert "9 GB" in review.teach.model.status.words

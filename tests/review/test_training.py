@@ -111,5 +111,5 @@ def test_the_figures_of_a_test_are_those_of_its_report(tmp_path: Path) -> None:
     assert found.overall == found.by_category["A"] == DetectionScore(3, 1, 2)
     with pytest.raises(TrainingError, match="left no figures"):
         Trainer((sys.executable, "-c", TEST, "bare")).evaluate(tmp_path, tmp_path, print)
-    with pytest.raises(TrainingError, match="The test failed: nunext-train: the export holds no"):
+    with pytest.raises(TrainingError, match="The test failed: the export holds no"):
         trainer("fail").evaluate(tmp_path, tmp_path, print)

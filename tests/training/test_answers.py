@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from functools import partial
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from napari_nunext.core.answers.answerer import AnswererFolder
 from napari_nunext.core.answers.prompts import Question
@@ -18,6 +19,7 @@ from napari_nunext.models.answerers.loaded import load_answerer
 from napari_nunext.store import Project
 from nunext_training.data.answers import read_answers
 from nunext_training.recipes.recipe import changed, load_recipe
+from nunext_training.runs.errors import TrainingError
 from nunext_training.stages.answers import AnswerJob, run_answers
 from tests.store.answering import AskingLab
 from tests.training.conftest import NO, YES
@@ -157,6 +159,20 @@ def test_additions_are_trained_further_and_the_last_weights_are_kept(
         assert 0 < max(float((before[n] - after[n]).abs().max()) for n in before) < 0.01
         place = AnswererFolder("mine", answerer_folder, adapter=out)
         assert load_answerer(place, "float32").model is not None
+
+
+def test_a_loss_that_is_no_number_ends_the_run_in_the_words_that_the_window_looks_for(
+    answers_export, answerer_folder, recipe, tmp_path
+):
+    broken = shutil.copytree(answerer_folder, tmp_path / "broken")
+    weights = load_file(broken / "model.safetensors")
+    name = next(each for each in weights if "layers.0.mlp" in each)
+    weights[name].fill_(torch.nan)
+    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
+    job = AnswerJob((answers_export,), broken, tmp_path / "new", recipe, keep="last")
+    with pytest.raises(TrainingError, match="loss of step 1 is nan"):
+        run_answers(job, Heard())
+    assert not (tmp_path / "new").exists()
 
 
 def test_what_readers_accepted_is_known_where_nobody_wrote_the_truth(tmp_path):

@@ -129,10 +129,20 @@ def steps_for(answers: int) -> int:
     return min(max(math.ceil(ROUNDS * answers / BATCH), LEAST_STEPS), MOST_STEPS)
 
 
+def can_be_tested(supply: AnswerSupply) -> bool:
+    """Whether anything is known of the answers kept aside; what is only bad has no figure."""
+    return bool(supply.right.kept or supply.better.kept)
+
+
 def kept_words(supply: AnswerSupply) -> str:
     """Who is kept aside, in sentences."""
     if not supply.kept_patients:
         return "All answers are of one patient: how good it is on others cannot be tested."
+    if not can_be_tested(supply):
+        return (
+            "Nobody said what is right, or better, of the patients kept aside: how good it is on "
+            "others cannot be tested."
+        )
     words = (
         f"Tested on {counted(supply.kept_patients, 'patient')} kept aside, of "
         f"{supply.patients}, from whom it did not learn."

@@ -10,6 +10,7 @@ from napari_nunext.core.errors import FreeTextError
 from napari_nunext.review.background import in_words
 from napari_nunext.review.learning.lessons import (
     Lesson,
+    can_be_tested,
     kept_words,
     lessons_of,
     steps_for,
@@ -230,7 +231,7 @@ class Teacher:
                 steps=steps_for(model.of(way).learned),
                 budget=budget,
                 kept=kept_words(supply),
-                can_be_tested=any(model.of(each).kept for each in WAYS),
+                can_be_tested=can_be_tested(supply),
             )
             self._write(lesson, answers)
             return lesson

@@ -250,6 +250,7 @@ class Trainer:
         if process.returncode != 0:
             logger.error("%s failed:\n%s", arguments[0], "\n".join(complaints[-40:]))
             why = complaints[-1] if complaints else f"exit code {process.returncode}"
+            why = why.removeprefix("nunext-train: ")
             what = "The test" if "evaluate" in arguments[:2] else "Training"
             raise TrainingError(f"{what} failed: {why}")
         return last

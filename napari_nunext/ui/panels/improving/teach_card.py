@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QWidget
 
 from napari_nunext.core.sentences import counted
-from napari_nunext.review.shown.teach import LEAST, LEAST_LEARNED, WAYS
+from napari_nunext.review.shown.teach import LEAST, WAYS
 from napari_nunext.ui.panels.find_panel import duration
 from napari_nunext.ui.panels.improving.answers_table import AnswersTable
 from napari_nunext.ui.panels.improving.outcome_card import show_words
@@ -205,8 +205,8 @@ def missing_words(model: TeachModel) -> str:
         if most < LEAST:
             return f"It takes {LEAST} answers that are right or corrected: rate or correct more."
         return (
-            f"All but {LEAST_LEARNED - 1} are of patients who are kept aside: judge answers about "
-            "other patients too."
+            "Too many of them are of patients who are kept aside: judge answers about other "
+            "patients too."
         )
     if model.supply.kept_patients == 0:
         return "One patient only: the result cannot be tested on others."
