@@ -33,7 +33,7 @@ def recipe():
         load_recipe("ask_small"),
         optimiser={"steps": 2, "batch_size": 2, "warmup_steps": 0},
         validation={"every_steps": 1},
-        ask={"budget": 4, "rollouts": 2, "max_tokens": 6},
+        ask={"budget": 4, "rollouts": 2, "max_tokens": 6, "packed": False, "thought": "prose"},
     )
 
 
@@ -113,7 +113,7 @@ def test_pictures_are_drawn_to_the_budget_and_boxes_follow(answers_export):
     lesions = [row for row in rows if row["truth"] is None]
     assert lesions
     for row in lesions:
-        (picture,) = row["images"]
+        picture = row["images"][0].open()
         assert picture.size == tuple(row["size_px"])
         assert (picture.width // 28) * (picture.height // 28) <= 4
         # The region is 60 x 40 px from (10, 20) on, and the box was drawn in level-0 px.

@@ -46,6 +46,28 @@ def taught_thought(folder: Path) -> TaughtThought | None:
     )
 
 
+def new_tokens(folder: Path) -> range:
+    """Tokens of a base that it has never learnt; none where the folder says nothing of them.
+
+    Raises
+    ------
+    CheckpointError
+        If what it says cannot be read.
+    """
+    path = folder / ABOUT_FILE
+    said = read_json(path).get("new_tokens") if path.is_file() else None
+    if said is None:
+        return range(0)
+    try:
+        first, end = map(int, said)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{ABOUT_FILE} of {folder.name} says new_tokens={said!r:.40}; expected the first of "
+            "them and one more than the last. Make the base again."
+        ) from error
+    return range(first, end)
+
+
 def reads_nuclei(place: AnswererFolder) -> bool:
     """Whether an answerer is told the nuclei of the region.
 

@@ -37,6 +37,7 @@ from napari_nunext.models.checkpoints.loading import (
     decoding_dtype,
     load_weights,
     without_progress_bars,
+    without_renaming_warnings,
 )
 from napari_nunext.models.devices import choose_device, named_dtype
 from napari_nunext.models.families import family_names, get_family
@@ -70,7 +71,7 @@ def load_answerer(place: AnswererFolder, precision: Precision = "auto") -> Loade
     dtype = named_dtype(precision) or decoding_dtype(folder, device)
     model = load_weights(AutoModelForImageTextToText, folder, device=device, dtype=dtype)
     if place.adapter is not None:
-        _add(place.adapter, model)
+        model = _add(place.adapter, model)
     ends = _ends(model, processor)
     # By the temperature alone: a folder's penalties and cuts would be part of how an answer came
     # about, and are not among what is kept with it.
@@ -124,26 +125,34 @@ def _processor(folder: Path) -> ProcessorMixin:
         ) from error
 
 
-def _add(adapter: Path, model: PreTrainedModel) -> None:
-    """Merge the additions that PEFT saved into the weights of the model."""
+def _add(adapter: Path, model: PreTrainedModel) -> PreTrainedModel:
+    """The model with the additions that PEFT saved merged into its weights.
+
+    By PEFT itself: transformers' own loading leaves the output layer as it was where the rows of
+    tokens that it shares with the embedding were trained.
+    """
     check_adapter_files(adapter)
     try:
-        with without_progress_bars():
-            report = model.load_adapter(str(adapter), use_safetensors=True)
-        module: Any
-        for module in model.modules():
-            if hasattr(module, "base_layer") and hasattr(module, "merge"):
-                module.merge()  # apart, additions make a small model half as slow again
+        from peft import PeftConfig, PeftModel
+
+        with without_progress_bars(), without_renaming_warnings():
+            config = PeftConfig.from_pretrained(str(adapter))
+            wrapped = PeftModel(model, config)
+            report = wrapped.load_adapter(str(adapter), "default", use_safetensors=True)
+            # Apart, additions make a small model half as slow again.
+            merged: Any = wrapped.merge_and_unload()
     except Exception as error:
         raise CheckpointError(
             f"The adapter {adapter.name} cannot be put on the model ({_beginning(error, adapter)})."
             " It takes peft (pip install peft), and the model that it was trained on."
         ) from error
-    if report.missing_keys or report.unexpected_keys or report.mismatched_keys:
+    if report.missing_keys or report.unexpected_keys:
         raise CheckpointError(
             f"The adapter {adapter.name} does not fit its model. Name the one that it was trained "
             "on."
         )
+    model = merged
+    return model.eval()
 
 
 def _beginning(error: BaseException, folder: Path) -> str:
@@ -201,8 +210,8 @@ class LoadedAnswerer:
         """
         inputs = self.read(rgb, prompt, system)
         ids = inputs["input_ids"]
-        most = min(sampling.max_tokens, self._room(ids.shape[1]))
-        words = Words(self._text)
+        most = min(sampling.max_tokens, self.room(ids.shape[1]))
+        words = Words(self.text)
         said, last = 0, None
         finish: Finish = "cancelled"
         with closing(self._reply(inputs, sampling, most)) as reply:
@@ -246,7 +255,8 @@ class LoadedAnswerer:
         moved: BatchFeature = inputs.to(self.model.device, dtype=self.model.dtype)
         return moved
 
-    def _text(self, ids: list[int]) -> str:
+    def text(self, ids: list[int]) -> str:
+        """What tokens say, those that end a reply left out."""
         text: str = self.processor.tokenizer.decode(
             ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
@@ -264,7 +274,7 @@ class LoadedAnswerer:
         whole = height_px % (patch * merge) == width_px % (patch * merge) == 0
         return {"do_resize": False} if whole else {}
 
-    def _room(self, prompt_tokens: int) -> int:
+    def room(self, prompt_tokens: int) -> int:
         """How many tokens a reply may have."""
         most: int | None = getattr(
             self.model.config.get_text_config(), "max_position_embeddings", None

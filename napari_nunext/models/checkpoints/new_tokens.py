@@ -129,13 +129,19 @@ def add_tokens(
 
 @torch.no_grad()
 def grow_embeddings(
-    model: PreTrainedModel, old_tokens: int, tokens: int, seed: int, like: Sequence[int] = ()
+    model: PreTrainedModel,
+    old_tokens: int,
+    tokens: int,
+    seed: int,
+    like: Sequence[int] = (),
+    *,
+    deviations: float = 0.1,
 ) -> None:
     """Give the tokens from `old_tokens` up to `tokens` embeddings of their own.
 
-    They are the mean of the old ones, or of those `like` which they are to be, plus noise of a
-    tenth of the old ones' standard deviation, so that no new token is likelier than another at
-    first and none equals another. Tied embeddings stay tied; an output layer of its own gets new
+    They are the mean of the old ones, or of those `like` which they are to be, plus noise of
+    `deviations` of the old ones' standard deviation, so that no new token is likelier than another
+    at first and none equals another. Tied embeddings stay tied; an output layer of its own gets new
     rows the same way. Rows that the model has to spare are used first, and no row is taken away.
     """
     rows = padded(max(embedding_rows(model), tokens))
@@ -146,7 +152,7 @@ def grow_embeddings(
         old = weight[:old_tokens].float()
         middle = (weight[list(like)].float() if like else old).mean(0)
         noise = torch.randn((tokens - old_tokens, weight.shape[1]), generator=generator)
-        weight[old_tokens:tokens] = (middle + 0.1 * old.std(0) * noise).to(weight.dtype)
+        weight[old_tokens:tokens] = (middle + deviations * old.std(0) * noise).to(weight.dtype)
 
 
 def write_checkpoint(

@@ -253,10 +253,10 @@ def test_whoever_stops_listening_has_stopped_it(answerer, rgb):
 
 def test_a_model_ends_its_reply_itself(copy, folders, rgb):
     model = opened(folders["qwen2_5_vl"])._memory.take(AnswererFolder("a", folders["qwen2_5_vl"]))
-    first = next(model._reply(model._read(rgb, "Which dominates?", "Think."), GREEDY, 1))
+    first = next(model._reply(model.read(rgb, "Which dominates?", "Think."), GREEDY, 1))
     said, ended = ask(opened(copy("generation_config.json", eos_token_id=[first])), rgb)
     assert (ended.finish, ended.output_tokens) == ("stop", 1)
-    assert said == model._text([first])
+    assert said == model.text([first])
 
 
 def test_penalties_of_the_folder_are_left_out(copy, folders, rgb):

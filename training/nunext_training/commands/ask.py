@@ -25,6 +25,11 @@ from nunext_training.runs.progress import counter, json_counter
 if TYPE_CHECKING:
     import argparse
 
+    from napari_nunext.models.answerers.about import TaughtThought
+
+LEAST_OFTEN = 20
+"""A word of an export that is there less often is left to its bytes (ours)."""
+MOST_WORDS = 512
 METHODS = {
     "sft": "on answers that are right, as they were said or as they were corrected",
     "grpo": "by the rewards of its own answers, where people said what is right",
@@ -42,6 +47,17 @@ def add_parser(commands: Any) -> None:
         add_stage(method, recipe="ask_small")
         method.add_argument("--batch-size", type=positive)
         method.add_argument("--budget", type=positive, help="image tokens of a picture, at most")
+        method.add_argument(
+            "--budgets", type=positive, nargs="+", help="draw the budget of training from these"
+        )
+        method.add_argument(
+            "--thought",
+            choices=("none", "prose", "points"),
+            help="what an answer goes by: nothing, figures that it writes, nuclei that it is told",
+        )
+        method.add_argument(
+            "--rank", type=int, help="of the additions that are trained (LoRA); 0: all weights"
+        )
         method.add_argument("--name", default="", help="of the new model (default: --out's)")
         method.add_argument(
             "--adapter", type=Path, metavar="DIR", help="additions to the checkpoint, to train on"
@@ -53,10 +69,17 @@ def add_parser(commands: Any) -> None:
             help="the weights that validate best; or the last, and the val split stays unseen",
         )
         method.set_defaults(run=_run, method=name)
+    _add_base(methods)
     scored = methods.add_parser("evaluate", help="put questions whose answers are known")
     scored.add_argument("--data", type=Path, nargs="+", required=True, metavar="EXPORT")
     scored.add_argument("--checkpoint", type=Path, required=True, metavar="DIR")
     scored.add_argument("--adapter", type=Path, metavar="DIR", help="additions to it")
+    scored.add_argument(
+        "--evidence",
+        choices=("own", "shuffled"),
+        default="own",
+        help="tell one that reads nuclei those of the picture (default), or of another one",
+    )
     scored.add_argument("--split", choices=SPLITS, default="test", help="(test)")
     scored.add_argument("--budget", type=positive, default=BUDGET_TOKENS, help="(256)")
     scored.add_argument("--max-tokens", type=positive, default=512, help="of an answer (512)")
@@ -76,11 +99,63 @@ def _run(args: argparse.Namespace) -> int:
     job = partial(
         AnswerJob, name=args.name, method=args.method, adapter=args.adapter, keep=args.keep
     )
-    return train(args, run_answers, job, **optimiser_of(args), ask=given(budget=args.budget))
+    asked = given(budget=args.budget, budgets=args.budgets, thought=args.thought)
+    additions = given(rank=args.rank)
+    return train(args, run_answers, job, **optimiser_of(args), ask=asked, lora=additions)
+
+
+def _add_base(methods: Any) -> None:
+    base = methods.add_parser("base", help="make the base of a small answerer of a detector")
+    base.add_argument(
+        "--checkpoint", type=Path, required=True, metavar="DIR", help="or a bundled one's name"
+    )
+    base.add_argument("--out", type=Path, required=True, metavar="DIR")
+    base.add_argument(
+        "--words", type=Path, metavar="FILE", help="further words that are one token, one a line"
+    )
+    base.add_argument(
+        "--data", type=Path, nargs="+", default=[], metavar="EXPORT", help="and its frequent words"
+    )
+    base.add_argument("--seed", type=int, default=0, help="of the new tokens' rows (0)")
+    add_strict(base)
+    base.set_defaults(run=_base)
+
+
+def _base(args: argparse.Namespace) -> int:
+    from napari_nunext.models.answerers.base import build_answer_base
+    from napari_nunext.models.answerers.base_words import frequent_words
+    from napari_nunext.places import BUNDLED_WEIGHTS
+    from nunext_training.data.answers.texts import training_texts
+
+    words = [] if args.words is None else _words_of(args.words)
+    if args.data:
+        texts = training_texts(args.data, strict=args.strict, allow_loss=args.allow_loss)
+        words += frequent_words(texts, least=LEAST_OFTEN, most=MOST_WORDS)
+    bundled = BUNDLED_WEIGHTS / args.checkpoint
+    checkpoint = args.checkpoint if args.checkpoint.exists() else bundled
+    if not checkpoint.is_dir():
+        raise InputError(
+            f"There is no checkpoint {args.checkpoint}. Name a detector's folder, or nunext-small."
+        )
+    new = build_answer_base(checkpoint, args.out, words=words, seed=args.seed)
+    sys.stdout.write(f"{args.out}: {new} words are one token each\n")
+    return 0
+
+
+def _words_of(path: Path) -> list[str]:
+    """Words of a list, each at the beginning of a text and within it."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{path.name} cannot be read as text ({error}). Expected UTF-8, a word a line."
+        ) from error
+    return [form for line in lines if (word := line.strip()) for form in (word, f" {word}")]
 
 
 def _evaluate(args: argparse.Namespace) -> int:
     from napari_nunext.core.answers.answerer import AnswererFolder
+    from napari_nunext.models.answerers.about import reads_nuclei
     from napari_nunext.models.answerers.answerer import AnswerSampling
     from napari_nunext.models.answerers.folder import token_px
     from napari_nunext.models.answerers.loaded import load_answerer
@@ -100,7 +175,16 @@ def _evaluate(args: argparse.Namespace) -> int:
         strict=args.strict,
         allow_loss=args.allow_loss,
     )
-    data = read("grpo", accepted=True)
+    place = AnswererFolder("it", args.checkpoint, adapter=args.adapter)
+    reads = reads_nuclei(place)
+    if args.evidence == "shuffled" and not reads:
+        raise InputError(
+            f"{args.checkpoint.name} reads no nuclei, so that none can be shuffled. Leave out "
+            "--evidence, or name an answerer that was trained with --thought points."
+        )
+    thought: TaughtThought = "points" if reads else "prose"
+    shuffled = args.seed if args.evidence == "shuffled" else None
+    data = read("grpo", accepted=True, thought=thought, shuffled=shuffled)
     rows = getattr(data, args.split)
     couples = Couples.of(getattr(read("dpo"), args.split), getattr(read("kto"), args.split))
     if not rows and not couples:
@@ -109,16 +193,23 @@ def _evaluate(args: argparse.Namespace) -> int:
             "no answers of which readers prefer one. Choose "
             "another --split, or correct answers of more images and export again."
         )
-    answerer = load_answerer(AnswererFolder("it", args.checkpoint, adapter=args.adapter))
+    answerer = load_answerer(place)
     sampling = AnswerSampling(args.temperature, args.seed, args.max_tokens)
     is_for_people = args.progress == "bar"
     tell = counter("question") if is_for_people else json_counter("question")
-    figures = score_answers(ask_all(answerer, rows, sampling, patch_px=patch_px, tell=tell))
+    figures = score_answers(
+        ask_all(answerer, rows, sampling, patch_px=patch_px, tell=tell, told_nuclei=reads)
+    )
     figures |= couples.score(answerer)
     if is_for_people:
         sys.stdout.write(table_of(figures).to_markdown())
     if args.out is not None:
         found = {name: figure.to_json() for name, figure in figures.items()}
-        asked = {"split": args.split, "budget": args.budget, "temperature": args.temperature}
+        asked = {
+            "split": args.split,
+            "budget": args.budget,
+            "temperature": args.temperature,
+            "evidence": args.evidence if reads else "none",
+        }
         write_json(args.out, asked | {"data": list(data.origins), "figures": found})
     return 0

@@ -52,7 +52,7 @@ class Couples:
 def log_likelihood(answerer: LoadedAnswerer, side: dict[str, Any]) -> float:
     """Mean log-likelihood of a reply's tokens, its end too, behind its picture and prompt."""
     said = {message["role"]: message["content"] for message in side["prompt"]}
-    asked = np.asarray(side["images"][0]), said["user"], said.get("system", "")
+    asked = np.asarray(side["images"][0].open()), said["user"], said.get("system", "")
     before = answerer.read(*asked)["input_ids"].shape[1]
     inputs = answerer.read(*asked, side["reply"])
     with torch.inference_mode():

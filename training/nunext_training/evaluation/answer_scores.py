@@ -10,7 +10,7 @@ no scores, by which boxes of several pictures would be ranked together.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,6 +42,8 @@ class Answered:
     seen: SeenAnswer
     image_tokens: int
     output_tokens: int = 0
+    followed: Mapping[str, float] = field(default_factory=dict)
+    """Whether it follows from what it goes by, by the figure's name; see `evaluation.following`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +70,8 @@ def score_answers(answered: Sequence[Answered]) -> dict[str, Figure]:
     dict
         Of ``closed_accuracy``, ``open_bleu``, ``open_bleu_1``, ``number_closeness``,
         ``subtype_accuracy``, ``subtype_balanced_accuracy``, ``subtype_weighted_f1``, ``map``,
-        ``map_0.1``, ``map_0.3``, ``map_0.5``, ``format``, ``tokens_per_image`` and
-        ``output_tokens``.
+        ``map_0.1``, ``map_0.3``, ``map_0.5``, ``format``, ``tokens_per_image``,
+        ``output_tokens``, ``follows_its_evidence`` and ``follows_its_figures``.
     """
     images = {name: i for i, name in enumerate(dict.fromkeys(a.image for a in answered))}
     drawings = Drawings(len(images)) if len(images) > 1 else None
@@ -118,6 +120,7 @@ def _of_one(answered: Answered) -> Iterator[tuple[str, float]]:
     yield "format", float(seen.reply.exact)
     yield "tokens_per_image", answered.image_tokens
     yield "output_tokens", answered.output_tokens
+    yield from answered.followed.items()
     truth = seen.truth
     if truth.boxes is not None:
         precisions = [average_precision(seen.boxes, truth.boxes, iou) for iou in IOUS]

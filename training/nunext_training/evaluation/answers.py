@@ -6,14 +6,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_nunext.models.answerers.answerer import AnswerSampling, Ended, Said
+from napari_nunext.models.answerers.answerer import Ended, Said
+from napari_nunext.models.answerers.together import Told, answer_together, can_share
 from nunext_training.data.answers import COLUMNS, seen_reply
+from nunext_training.data.answers.packing import pictures_of
 from nunext_training.evaluation.answer_scores import Answered
+from nunext_training.evaluation.following import follows, written
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
 
+    from numpy.typing import NDArray
+
+    from napari_nunext.core.answers.reply import Reply
+    from napari_nunext.models.answerers.answerer import AnswerSampling
     from napari_nunext.models.answerers.loaded import LoadedAnswerer
 
 
@@ -24,8 +31,11 @@ def ask_all(
     *,
     patch_px: int,
     tell: Callable[[int, int], None],
+    told_nuclei: bool = False,
 ) -> list[Answered]:
     """Put every question of rows (`nunext_training.data.answers`), as it is put when serving.
+
+    Questions about one picture share its prefill, where the model allows that.
 
     Parameters
     ----------
@@ -36,31 +46,65 @@ def ask_all(
         Side of one image token.
     tell : callable
         Told how many of how many are answered.
+    told_nuclei : bool
+        Whether prompts tell the nuclei: then it is looked at whether answers follow from them.
     """
-    answered = []
-    for done, row in enumerate(rows, start=1):
-        said = {message["role"]: message["content"] for message in row["prompt"]}
-        text, ended = [], None
-        for piece in answerer.answer(
-            np.asarray(row["images"][0]),
-            said["user"],
-            said.get("system", ""),
-            sampling,
-            cancelled=lambda: False,
-        ):
+    answered: dict[int, Answered] = {}
+    for asked in pictures_of(rows):
+        rgb = np.asarray(asked.picture.open())
+        said = [{m["role"]: m["content"] for m in rows[i]["prompt"]} for i in asked.rows]
+        prompts = [each["user"] for each in said]
+        system = said[0].get("system", "")
+        ask = answer_together if can_share(answerer) else answer_by_turns
+        replies = ask(answerer, rgb, prompts, system, sampling)
+        for i, reply in zip(asked.rows, replies, strict=True):
+            answered[i] = _answered(rows[i], reply, patch_px, told_nuclei=told_nuclei)
+        tell(len(answered), len(rows))
+    return [answered[i] for i in range(len(rows))]
+
+
+def answer_by_turns(
+    answerer: LoadedAnswerer,
+    rgb: NDArray[np.uint8],
+    prompts: Sequence[str],
+    system: str,
+    sampling: AnswerSampling,
+) -> list[Told]:
+    """As `answer_together`, one question after the other."""
+    found = []
+    for prompt in prompts:
+        text, ended = [], Ended("broken")
+        for piece in answerer.answer(rgb, prompt, system, sampling, cancelled=lambda: False):
             if isinstance(piece, Said):
                 text.append(piece.text)
             elif isinstance(piece, Ended):
                 ended = piece
-        width_px, height_px = row["size_px"]
-        answered.append(
-            Answered(
-                row["image"],
-                row["task"],
-                seen_reply("".join(text), *(row[each] for each in COLUMNS)),
-                (width_px // patch_px) * (height_px // patch_px),
-                0 if ended is None or ended.output_tokens is None else ended.output_tokens,
-            )
-        )
-        tell(done, len(rows))
-    return answered
+        found.append(Told("".join(text), ended.prompt_tokens or 0, ended.output_tokens or 0))
+    return found
+
+
+def _answered(row: Mapping[str, Any], reply: Told, patch_px: int, *, told_nuclei: bool) -> Answered:
+    width_px, height_px = row["size_px"]
+    seen = seen_reply(reply.text, *(row[each] for each in COLUMNS))
+    return Answered(
+        row["image"],
+        row["task"],
+        seen,
+        (width_px // patch_px) * (height_px // patch_px),
+        reply.output_tokens,
+        dict(_followed(row, seen.reply, told_nuclei=told_nuclei)),
+    )
+
+
+def _followed(
+    row: Mapping[str, Any], reply: Reply, *, told_nuclei: bool
+) -> Iterator[tuple[str, float]]:
+    """Whether the answer follows from what it goes by, where that can be said."""
+    evidence = row["evidence"]
+    value = follows(reply, evidence) if told_nuclei else None
+    if value is not None:
+        yield "follows_its_evidence", value
+    figures = written(reply, evidence)
+    value = None if figures is None else follows(reply, figures)
+    if value is not None:
+        yield "follows_its_figures", value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
@@ -13,6 +13,8 @@ from nunext_training.method.answer_rewards import ANSWER_REWARDS
 from nunext_training.recipes.bounds import (
     CHECKED,
     Count,
+    CountOrNone,
+    Flag,
     NotNegative,
     Number,
     Positive,
@@ -36,6 +38,21 @@ class AskOptions:
         Whole, Field(ge=1, le=MOST_TOKENS, json_schema_extra={"expected": "image tokens"})
     ] = BUDGET_TOKENS
     """Image tokens that a picture may cost; the paper's number."""
+    budgets: Annotated[
+        tuple[Annotated[Whole, Field(ge=1, le=MOST_TOKENS)], ...],
+        Field(json_schema_extra={"expected": "a list of image tokens"}),
+    ] = ()
+    """Budgets that training draws from by lot, so that one model serves all of them: of a step
+    where questions are packed, else of each question once. None: `budget` alone. Ours."""
+    thought: Literal["none", "prose", "points"] = "prose"
+    """What a right answer goes by: nothing that is written, the figures of its nuclei in its
+    thought, or its nuclei before the question. Ours."""
+    packed: Flag = False
+    """Of SFT: put all questions of a picture behind one prefill. Ours."""
+    questions: CountOrNone = 8
+    """Of packed SFT: questions of a picture in a step; 0: all. Ours."""
+    answer_weight: Positive = 1.0
+    """Of packed SFT: weight of the answer's tokens beside those of tags and thought. Ours."""
     beta: Positive = 0.1
     """Of DPO and KTO: how far the model may go from where it began. Ours."""
     supervised: NotNegative = 0.5

@@ -21,30 +21,46 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from datasets import Dataset  # type: ignore[import-untyped]
-from peft import LoraConfig, PeftModel
+from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForImageTextToText
 from trl import DPOConfig, GRPOConfig, KTOConfig, SFTConfig
 
 from napari_nunext.core.answers.answerer import AnswererFolder
 from napari_nunext.core.answers.budget import PATCH_PX
 from napari_nunext.core.errors import CheckpointError, InputError
-from napari_nunext.models.answerers.about import ABOUT_FILE
+from napari_nunext.models.answerers.about import ABOUT_FILE, new_tokens
 from napari_nunext.models.answerers.folder import token_px
 from napari_nunext.models.answerers.loaded import load_answerer, save_answerer
 from napari_nunext.models.checkpoints.integrity import check_adapter_files, checkpoint_sha256
-from napari_nunext.models.checkpoints.loading import load_weights, new_folder
-from nunext_training.data.answers import FILES, AnswerData, AnswerMethod, read_answers
+from napari_nunext.models.checkpoints.loading import (
+    load_weights,
+    new_folder,
+    without_renaming_warnings,
+)
+from nunext_training.data.answers import (
+    FILES,
+    AnswerData,
+    AnswerMethod,
+    ShownPicture,
+    read_answers,
+)
 from nunext_training.runs.files import write_json
-from nunext_training.stages.arguments import activation_checkpointing, training_options
+from nunext_training.stages.arguments import (
+    activation_checkpointing,
+    training_arguments,
+    training_options,
+)
 from nunext_training.stages.publishing import metrics_of, provenance_of
 from nunext_training.stages.stage import Job, Keep, Stage, run_stage
-from nunext_training.trainers.answers import TRAINERS, reward_function
-from nunext_training.trainers.lora import ADAPTER_FILE, without_renaming_warnings
+from nunext_training.tasks.packed_answers import PackedAnswers
+from nunext_training.trainers.answers import TRAINERS, PackedSftTrainer, reward_function
+from nunext_training.trainers.lora import ADAPTER_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from nunext_training.recipes.ask_sections import AskOptions
     from nunext_training.recipes.recipe import Recipe
     from nunext_training.runs.context import RunContext
     from nunext_training.runs.folder import RunFolder
@@ -85,6 +101,7 @@ class AnswerStage(Stage[AnswerJob]):
             budget=options.budget,
             patch_px=token_px(job.checkpoint) or PATCH_PX,
             strict=job.strict,
+            thought=options.thought,
             allow_loss=job.allow_loss,
             left_out=job.left_out,
         )
@@ -94,7 +111,7 @@ class AnswerStage(Stage[AnswerJob]):
                 "in the training split. Rate or correct answers of more images, and export again."
             )
         self.identity = {
-            "recipe": self.recipe.to_json() | {"ask": asdict(options)},
+            "recipe": self.recipe.to_json() | {"ask": _as_json(options)},
             "data": list(self._data.origins),
             "parent_sha256": checkpoint_sha256(job.checkpoint),
             "method": job.method,
@@ -104,19 +121,24 @@ class AnswerStage(Stage[AnswerJob]):
         if job.keep == "last":
             self.identity["kept"] = "last"
 
-    def trainer(self, run: RunContext) -> AnswerTrainer:
+    def trainer(self, run: RunContext) -> AnswerTrainer | PackedSftTrainer:
         """See `nunext_training.stages.stage.Stage`."""
         job, recipe, processor = self.job, self.recipe, self._parent.processor
+        lora = None if job.adapter else _lora(recipe, new_tokens(job.checkpoint))
         # The pictures have their size already: the processor is not to choose another one.
         processor.image_processor.do_resize = False
         if job.adapter is None:
             for name, weight in self.model.named_parameters():
                 is_vision = any(part in name for part in VISION)
                 weight.requires_grad_(recipe.optimiser.train_vision or not is_vision)
+        if recipe.ask.packed and job.method == "sft":
+            return self._packed_trainer(run, lora)
         # GRPO looks at its own replies, which takes as long as training: it keeps the last weights.
         validates = bool(self._data.val) and job.method != "grpo" and job.keep == "best"
         more = {}
         if job.method == "grpo":
+            # Replies follow their prompts; TRL pads so itself, and asks its processor to as well.
+            processor.tokenizer.padding_side = "left"
             more["reward_funcs"] = list(map(reward_function, recipe.ask.rewards))
         trainer: AnswerTrainer = TRAINERS[job.method](
             run=run,
@@ -125,10 +147,18 @@ class AnswerStage(Stage[AnswerJob]):
             train_dataset=_dataset(self._data.train),
             eval_dataset=_dataset(self._data.val) if validates else None,
             processing_class=processor,
-            peft_config=_lora(recipe) if job.adapter is None else None,
+            peft_config=lora,
             **more,
         )
         return trainer
+
+    def _packed_trainer(self, run: RunContext, lora: LoraConfig | None) -> PackedSftTrainer:
+        task = PackedAnswers(self._parent, self._data, self.recipe)
+        validates = task.validation is not None and self.job.keep == "best"
+        arguments = training_arguments(self.recipe, run.folder, validates=validates)
+        with without_renaming_warnings():
+            model: Any = self.model if lora is None else get_peft_model(self.model, lora)
+        return PackedSftTrainer(model, arguments, task, run)
 
     def publish(self, run: RunFolder) -> None:
         """See `nunext_training.stages.stage.Stage`."""
@@ -150,7 +180,12 @@ class AnswerStage(Stage[AnswerJob]):
                 )
                 save_answerer(folder, model, self._parent.processor)
             shutil.copyfile(run.metrics_path, folder / run.metrics_path.name)
-            about = {"name": self.job.name or run.out.name, "metrics": list(figures)}
+            about = {
+                "name": self.job.name or run.out.name,
+                "thought": self.recipe.ask.thought,
+                "budget": self.recipe.ask.budget,
+                "metrics": list(figures),
+            }
             write_json(folder / ABOUT_FILE, about | {"provenance": provenance})
         run.remove()
 
@@ -159,8 +194,25 @@ run_answers = partial(run_stage, AnswerStage)
 """``run_answers(job, progress, stop=...)``: see `nunext_training.stages.stage.run_stage`."""
 
 
+def _as_json(options: AskOptions) -> dict[str, Any]:
+    """The section of a recipe as a run is compared by it."""
+    return asdict(options) | {"budgets": list(options.budgets)}
+
+
 def _dataset(rows: Sequence[dict[str, Any]]) -> Any:
-    return Dataset.from_list(list(rows))
+    """What TRL reads; each picture is opened when its row is."""
+    kept = [
+        {name: value for name, value in row.items() if name not in ("images", "evidence")}
+        | {"shown": row["images"][0].to_json()}
+        for row in rows
+    ]
+    return Dataset.from_list(kept).with_transform(_with_pictures)
+
+
+def _with_pictures(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """Rows with their pictures; datasets pickles what it calls, so that it holds nothing."""
+    shown = batch.pop("shown")
+    return batch | {"images": [[ShownPicture.from_json(each).open()] for each in shown]}
 
 
 def _adapted(model: Any, base: Path, adapter: Path) -> Any:
@@ -186,10 +238,12 @@ def _forget_place(folder: Any, parent: str) -> None:
     write_json(path, said | {"base_model_name_or_path": parent})
 
 
-def _lora(recipe: Recipe) -> LoraConfig | None:
+def _lora(recipe: Recipe, new_ids: Sequence[int]) -> LoraConfig | None:
+    """Additions to the language model, and the rows of tokens that its base has never learnt."""
     if recipe.lora.rank == 0:
         return None
     return LoraConfig(
+        trainable_token_indices={"embed_tokens": list(new_ids)} if new_ids else None,
         r=recipe.lora.rank,
         lora_alpha=recipe.lora.alpha,  # type: ignore[arg-type]  # any number will do
         lora_dropout=recipe.lora.dropout,

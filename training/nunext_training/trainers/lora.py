@@ -9,7 +9,6 @@ that is published is merged, an ordinary one for every reader.
 from __future__ import annotations
 
 import re
-import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
 from napari_nunext.models.checkpoints.integrity import token_ids
+from napari_nunext.models.checkpoints.loading import without_renaming_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,11 +88,3 @@ def merged(model: Any) -> Iterator[None]:
             for name, parameter in model.named_parameters():
                 if name in kept:
                     parameter.copy_(kept[name])
-
-
-@contextmanager
-def without_renaming_warnings() -> Iterator[None]:
-    """PEFT and TRL ask for a property by the name that it had before transformers renamed it."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".is_gradient_checkpointing", FutureWarning)
-        yield

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from trl import DPOTrainer, GRPOTrainer, KTOTrainer, SFTTrainer
 
+from napari_nunext.models.checkpoints.loading import without_renaming_warnings
 from nunext_training.data.answers import COLUMNS, seen_reply
 from nunext_training.method.answer_rewards import ANSWER_REWARDS
 from nunext_training.runs.folder import Best
-from nunext_training.trainers.lora import without_renaming_warnings
 from nunext_training.trainers.run_keeping import RunKeeping
 
 if TYPE_CHECKING:

@@ -10,15 +10,19 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from PIL import Image
 
 from napari_nunext.core.answers.budget import SentPicture
+from napari_nunext.core.answers.prompts import after_nuclei
 from napari_nunext.core.answers.reading import read_answer
-from napari_nunext.core.answers.reply import parse_reply
+from napari_nunext.core.answers.reply import parse_reply, reply_text
 from napari_nunext.core.answers.rewriting import in_pixels_of
+from napari_nunext.core.errors import InputError
 from napari_nunext.core.formats.answer_records import (
     AnswerKtoRecord,
     AnswerPreferenceRecord,
@@ -27,17 +31,18 @@ from napari_nunext.core.formats.answer_records import (
     AnswerSftRecord,
 )
 from napari_nunext.core.formats.export_folder import read_export
-from napari_nunext.core.formats.records import MANIFEST_FILE
+from napari_nunext.core.formats.records import MANIFEST_FILE, SPLITS
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.identity import file_sha256
+from nunext_training.data.answers.evidence import Evidence
 from nunext_training.data.sources import tell_left_out
 from nunext_training.method.answer_rewards import SeenAnswer, Truth
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Mapping, Sequence
 
     from napari_nunext.core.formats.records import Message
+    from napari_nunext.models.answerers.about import TaughtThought
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +61,44 @@ COLUMNS = ("truth", "options", "boxes", "size_px")
 
 
 @dataclass(frozen=True, slots=True)
+class ShownPicture:
+    """A picture that is read when it is wanted: many questions share it, and there may be many."""
+
+    path: Path
+    sent: SentPicture
+    """Its region is all of the file, px."""
+
+    def open(self) -> Image.Image:
+        """Its pixels, at the size that is sent."""
+        size = (self.sent.width_px, self.sent.height_px)
+        with Image.open(self.path) as opened:
+            return opened.convert("RGB").resize(size, Image.Resampling.BICUBIC)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        sent = self.sent
+        return {
+            "path": str(self.path),
+            "region": list(sent.region.as_tuple()),
+            "size_px": [sent.width_px, sent.height_px],
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> ShownPicture:
+        """Inverse of `to_json`."""
+        return cls(Path(data["path"]), SentPicture(Box(*data["region"]), *data["size_px"]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A record that is used."""
+
+    record: AnswerRecord
+    path: Path
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerData:
     """Rows of each split, and what they come from."""
 
@@ -63,6 +106,8 @@ class AnswerData:
     val: tuple[dict[str, Any], ...]
     test: tuple[dict[str, Any], ...]
     origins: tuple[dict[str, Any], ...]
+    at: Callable[[int], AnswerData]
+    """The same rows, in the same order, at another budget."""
 
 
 def read_answers(
@@ -72,9 +117,11 @@ def read_answers(
     budget: int,
     patch_px: int,
     strict: bool,
+    thought: TaughtThought = "prose",
     allow_loss: bool = False,
     left_out: frozenset[str] = frozenset(),
     accepted: bool = False,
+    shuffled: int | None = None,
 ) -> AnswerData:
     """Read the judged answers of exports.
 
@@ -88,6 +135,10 @@ def read_answers(
         Side of one token.
     strict : bool
         Stop at a record that does not hold; otherwise it is left out, and logged.
+    thought : {"none", "prose", "points"}
+        What a right answer goes by: nothing that is written, the figures of its nuclei in its
+        thought (those of the record where there are none), or its nuclei before the question. Of
+        the last, records whose nuclei are not known are left out.
     allow_loss : bool
         Go on where more than half would be left out.
     left_out : frozenset of str
@@ -95,6 +146,9 @@ def read_answers(
     accepted : bool
         Of ``grpo``: take answers for the truth that all their readers accepted as they are, where
         nobody wrote what is right. To score by; replies in other words may be right as well.
+    shuffled : int, optional
+        A seed: each question is told the nuclei of another picture of its split. An answerer that
+        goes by its nuclei then answers those.
 
     Raises
     ------
@@ -103,7 +157,7 @@ def read_answers(
     InputError
         If more than half would be left out and that is not allowed.
     """
-    rows: dict[str, list[dict[str, Any]]] = {"train": [], "val": [], "test": []}
+    shown: dict[str, list[_Shown]] = {split: [] for split in SPLITS}
     problems: list[str] = []
     lost, origins, unknown = 0, [], 0
     name = FILES[method]
@@ -111,6 +165,7 @@ def read_answers(
         export = read_export(folder, strict=strict)
         problems += export.problems
         lost += export.left_out.get(f"{name}.jsonl", 0)
+        categories = tuple(str(each["name"]) for each in export.manifest.categories)
         used: Counter[str] = Counter()
         right = export.answers_for_trainers["answers_sft"] if accepted else ()
         said = {each.id: each for each in right if isinstance(each, AnswerSftRecord)}
@@ -122,9 +177,15 @@ def read_answers(
             if isinstance(record, AnswerRftRecord) and record.truth is None and not record.boxes:
                 unknown += 1
                 continue
-            rows[record.source.split].append(
-                _row(record, export.image_path(record), budget, patch_px)
-            )
+            path = export.image_path(record)
+            with Image.open(path) as opened:  # its size alone; pixels when they are wanted
+                region = Box.of_image(*opened.size)
+            evidence = Evidence.of(record, region, categories)
+            if why := _untold(evidence, thought):
+                problems.append(f"{record.id} of {folder.name}: {why}")
+                lost += 1
+                continue
+            shown[record.source.split].append(_Shown(record, path, evidence))
             used[record.source.split] += 1
         origins.append(
             {
@@ -138,10 +199,13 @@ def read_answers(
             "that. Train on them with kto.",
             unknown,
         )
-    kept = sum(map(len, rows.values()))
+    kept = sum(map(len, shown.values()))
     tell_left_out(problems, lost, lost + kept, what="answers", allow=allow_loss)
-    train, val, test = (tuple(rows[split]) for split in ("train", "val", "test"))
-    return AnswerData(train, val, test, tuple(origins))
+    every = {
+        split: tuple(records if shuffled is None else _shuffled(records, shuffled))
+        for split, records in shown.items()
+    }
+    return _at(every, tuple(origins), budget, patch_px, thought)
 
 
 def _with_truth(record: AnswerRftRecord, right: AnswerSftRecord) -> AnswerRftRecord:
@@ -168,26 +232,72 @@ def seen_reply(
     return SeenAnswer(read.reply, Truth(truth, true_boxes), tuple(options), said)
 
 
-def _row(record: AnswerRecord, path: Path, budget: int, patch_px: int) -> dict[str, Any]:
+def _at(
+    shown: Mapping[str, tuple[_Shown, ...]],
+    origins: tuple[dict[str, Any], ...],
+    budget: int,
+    patch_px: int,
+    thought: TaughtThought,
+) -> AnswerData:
+    """Rows of records at a budget."""
+    train, val, test = (
+        tuple(_row(each, budget, patch_px, thought) for each in shown[split]) for split in SPLITS
+    )
+    at = partial(_at, shown, origins, patch_px=patch_px, thought=thought)
+    return AnswerData(train, val, test, origins, at)
+
+
+def _shuffled(shown: Sequence[_Shown], seed: int) -> list[_Shown]:
+    """The same questions with the nuclei of another picture, the same for all of a picture."""
+    nuclei = {each.path: each.evidence.nuclei for each in shown}
+    paths = list(nuclei)
+    np.random.default_rng(seed).shuffle(paths)
+    # Each takes those of the next: none keeps its own where there are two.
+    next_one = dict(zip(paths, [*paths[1:], *paths[:1]], strict=True))
+    return [
+        replace(each, evidence=each.evidence.telling(nuclei[next_one[each.path]])) for each in shown
+    ]
+
+
+def _untold(evidence: Evidence, thought: TaughtThought) -> str:
+    """Why an answerer that reads nuclei cannot be told them; empty where it can."""
+    if thought != "points":
+        return ""
+    region = evidence.region
+    try:
+        evidence.text(SentPicture(region, int(region.width), int(region.height)))
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def _row(shown: _Shown, budget: int, patch_px: int, thought: TaughtThought) -> dict[str, Any]:
     """A record as TRL reads it; its messages name boxes in pixels of the smaller picture."""
-    with Image.open(path) as opened:
-        picture = opened.convert("RGB")
-    whole = SentPicture(Box.of_image(*picture.size), *picture.size)
-    sent = SentPicture.of(whole.region, budget, patch_px)
-    resized = picture.resize((sent.width_px, sent.height_px), Image.Resampling.BICUBIC)
+    record, evidence = shown.record, shown.evidence
+    region = evidence.region
+    whole = SentPicture(region, int(region.width), int(region.height))
+    sent = SentPicture.of(region, budget, patch_px)
 
     def told(messages: tuple[Message, ...]) -> list[Message]:
         return [
             {**m, "content": in_pixels_of(sent, m["content"], whole, "pixels")} for m in messages
         ]
 
+    prompt = list(record.prompt)
+    if thought == "points":
+        nuclei = evidence.text(sent)
+        prompt = [
+            {**m, "content": after_nuclei(nuclei, m["content"])} if m["role"] == "user" else m
+            for m in prompt
+        ]
     row: dict[str, Any] = {
-        "images": [resized],
-        "prompt": list(record.prompt),
+        "images": [ShownPicture(shown.path, sent)],
+        "prompt": prompt,
+        "evidence": evidence,
         "image_sha256": record.source.image_sha256,
     }
     if isinstance(record, AnswerSftRecord):
-        row["completion"] = told(record.completion)
+        row["completion"] = told(_thinking(record, evidence, thought))
     elif isinstance(record, AnswerPreferenceRecord):
         row |= {"chosen": told(record.chosen), "rejected": told(record.rejected)}
     elif isinstance(record, AnswerKtoRecord):
@@ -206,3 +316,22 @@ def _row(record: AnswerRecord, path: Path, budget: int, patch_px: int) -> dict[s
             "kind": record.kind,
         }
     return row
+
+
+def _thinking(
+    record: AnswerSftRecord, evidence: Evidence, thought: TaughtThought
+) -> tuple[Message, ...]:
+    """The right answer with the thought that is to be learnt.
+
+    Where nuclei do not say, or are not known, prose is what the record has.
+    """
+    figures = ""
+    if thought == "prose":
+        found = evidence.counts()
+        if found is None:
+            return record.completion
+        figures = found.think
+    return tuple(
+        {**m, "content": reply_text(figures, parse_reply(m["content"]).answer)}
+        for m in record.completion
+    )

@@ -1,0 +1,163 @@
+"""Questions about pictures, all of one picture at a time, as a task.
+
+A prompt has the very tokens that it has when the answerer is asked.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from napari_nunext.core.errors import InputError
+from napari_nunext.models.answerers.together import can_share
+from nunext_training.data.answers.packing import (
+    PADDING,
+    PackedExamples,
+    PackedQuestions,
+    Tokens,
+    pack,
+    pictures_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from napari_nunext.models.answerers.loaded import LoadedAnswerer
+    from nunext_training.data.answers import AnswerData
+    from nunext_training.recipes.recipe import Recipe
+
+ANSWER_TAG = "<answer>"
+
+
+class PackedAnswers:
+    """A `nunext_training.data.task.Task`: pictures, each with its questions.
+
+    Parameters
+    ----------
+    answerer : LoadedAnswerer
+        Whose tokens and positions these are.
+    data : AnswerData
+        Right answers.
+    recipe : Recipe
+
+    Raises
+    ------
+    InputError
+        If the model counts positions in another way than packing needs.
+    """
+
+    def __init__(self, answerer: LoadedAnswerer, data: AnswerData, recipe: Recipe) -> None:
+        if not can_share(answerer):
+            raise InputError(
+                f"{answerer.model.config.model_type} cannot be trained with ask.packed = true; "
+                "expected a model of the Qwen-VL families. Set ask.packed = false in the recipe."
+            )
+        self._answerer, self._recipe = answerer, recipe
+        options = recipe.ask
+        budgets = options.budgets or (options.budget,)
+        self._at = {budget: data.at(budget) for budget in budgets}
+        self._cached: dict[int, Tokens] = {}
+        self._answer_weight = options.answer_weight
+        held_out = data.val
+        self._validation = (
+            PackedExamples(
+                {options.budget: held_out},
+                self.tokens,
+                count=len(pictures_of(held_out)),
+                seed=recipe.seed,
+                questions=0,
+                per_step=1,
+                in_order=True,
+            )
+            if held_out
+            else None
+        )
+
+    @property
+    def validation(self) -> PackedExamples | None:
+        """See `Task`: every question of what is held out, at the recipe's budget."""
+        return self._validation
+
+    def examples(self, count: int) -> PackedExamples:
+        """See `Task`."""
+        optimiser = self._recipe.optimiser
+        return PackedExamples(
+            {budget: data.train for budget, data in self._at.items()},
+            self.tokens,
+            count=count,
+            seed=self._recipe.seed,
+            questions=self._recipe.ask.questions,
+            per_step=optimiser.batch_size * optimiser.accumulation,
+        )
+
+    def score(self, model: Any) -> dict[str, float]:
+        """See `Task`: nothing but the loss; `nunext-train ask evaluate` asks."""
+        del model
+        return {}
+
+    def tokens(self, row: Mapping[str, Any]) -> Tokens:
+        """A row's question and right answer, made once."""
+        key = id(row)
+        if key not in self._cached:
+            self._cached[key] = self._tokens(row)
+        return self._cached[key]
+
+    def _tokens(self, row: Mapping[str, Any]) -> Tokens:
+        said = {message["role"]: message["content"] for message in row["prompt"]}
+        picture = row["images"][0].sent
+        blank = np.zeros((picture.height_px, picture.width_px, 3), dtype=np.uint8)
+        read = self._answerer.read(blank, said["user"], said.get("system", ""))
+        words = row["completion"][-1]["content"]
+        tokenizer: Any = self._answerer.processor.tokenizer
+        reply = [*tokenizer.encode(words, add_special_tokens=False), self._answerer.ends[0]]
+        weights = np.ones(len(reply), dtype=np.float32)
+        opened = next(
+            (n for n in range(1, len(reply)) if ANSWER_TAG in tokenizer.decode(reply[:n])), 0
+        )
+        weights[opened:] = self._answer_weight
+        return Tokens(read["input_ids"][0].numpy(), np.array(reply), weights)
+
+    def encode(self, examples: Sequence[PackedQuestions]) -> dict[str, torch.Tensor]:
+        """See `Task`: pictures, and prefixes with their blocks, padded on the right."""
+        model: Any = self._answerer.model
+        processor: Any = self._answerer.processor
+        pictures = processor.image_processor(
+            [example.picture for example in examples], do_resize=False, return_tensors="pt"
+        )
+        packed = [pack(example.questions) for example in examples]
+        padding = model.config.get_text_config().pad_token_id
+        ids = _padded([each.ids for each in packed], padding or 0)
+        kinds = torch.eq(ids, self._answerer.image_id or 0).long()
+        owners = _padded([each.owners for each in packed], PADDING)
+        longest = max(each.prefix for each in packed)
+        is_prefix = torch.stack([torch.arange(longest) < each.prefix for each in packed])
+        positions, deltas = model.model.get_rope_index(
+            ids[:, :longest],
+            mm_token_type_ids=kinds[:, :longest],
+            image_grid_thw=pictures["image_grid_thw"],
+            attention_mask=is_prefix.long(),
+        )
+        places = _padded([each.places for each in packed], 0) + deltas
+        places = places.expand(3, -1, -1).to(positions.dtype).clone()
+        places[:, :, :longest] = torch.where(is_prefix, positions, places[:, :, :longest])
+        weights = _padded([each.weights for each in packed], 0.0)
+        return {
+            "input_ids": ids,
+            "mm_token_type_ids": kinds,
+            "owners": owners,
+            "position_ids": places,
+            "weights": weights,
+            "labels": torch.where(weights > 0, ids, -100),
+            "pixel_values": pictures["pixel_values"],
+            "image_grid_thw": pictures["image_grid_thw"],
+        }
+
+
+def _padded(rows: Sequence[np.ndarray], value: float) -> torch.Tensor:
+    """Rows of any length as one tensor, filled up on the right."""
+    return pad_sequence(
+        [torch.from_numpy(row) for row in rows], batch_first=True, padding_value=value
+    )
