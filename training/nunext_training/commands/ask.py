@@ -12,6 +12,7 @@ from napari_nunext.core.errors import InputError
 from napari_nunext.core.formats.records import SPLITS
 from napari_nunext.core.process.options import positive
 from nunext_training.commands.asking import derive
+from nunext_training.commands.asking.figures import RULES, by_rule, tell_figures
 from nunext_training.commands.options import (
     add_stage,
     add_strict,
@@ -72,8 +73,17 @@ def add_parser(commands: Any) -> None:
     _add_base(methods)
     scored = methods.add_parser("evaluate", help="put questions whose answers are known")
     scored.add_argument("--data", type=Path, nargs="+", required=True, metavar="EXPORT")
-    scored.add_argument("--checkpoint", type=Path, required=True, metavar="DIR")
-    scored.add_argument("--adapter", type=Path, metavar="DIR", help="additions to it")
+    who = scored.add_mutually_exclusive_group(required=True)
+    who.add_argument("--checkpoint", type=Path, metavar="DIR")
+    who.add_argument("--rule", choices=RULES, help="no model: what any has to beat")
+    scored.add_argument(
+        "--learn",
+        type=Path,
+        nargs="+",
+        metavar="EXPORT",
+        help="whose train split a rule learns from (default: that of --data)",
+    )
+    scored.add_argument("--adapter", type=Path, metavar="DIR", help="additions to the checkpoint")
     scored.add_argument(
         "--evidence",
         choices=("own", "shuffled"),
@@ -161,11 +171,11 @@ def _evaluate(args: argparse.Namespace) -> int:
     from napari_nunext.models.answerers.loaded import load_answerer
     from nunext_training.data.answers import read_answers
     from nunext_training.evaluation.agreement import Couples
-    from nunext_training.evaluation.answer_scores import score_answers, table_of
     from nunext_training.evaluation.answers import ask_all
-    from nunext_training.runs.files import write_json
 
     set_threads(args.threads)
+    if args.rule is not None:
+        return by_rule(args)
     patch_px = token_px(args.checkpoint) or PATCH_PX
     read = partial(
         read_answers,
@@ -197,19 +207,12 @@ def _evaluate(args: argparse.Namespace) -> int:
     sampling = AnswerSampling(args.temperature, args.seed, args.max_tokens)
     is_for_people = args.progress == "bar"
     tell = counter("question") if is_for_people else json_counter("question")
-    figures = score_answers(
-        ask_all(answerer, rows, sampling, patch_px=patch_px, tell=tell, told_nuclei=reads)
-    )
-    figures |= couples.score(answerer)
-    if is_for_people:
-        sys.stdout.write(table_of(figures).to_markdown())
-    if args.out is not None:
-        found = {name: figure.to_json() for name, figure in figures.items()}
-        asked = {
-            "split": args.split,
-            "budget": args.budget,
-            "temperature": args.temperature,
-            "evidence": args.evidence if reads else "none",
-        }
-        write_json(args.out, asked | {"data": list(data.origins), "figures": found})
+    answered = ask_all(answerer, rows, sampling, patch_px=patch_px, tell=tell, told_nuclei=reads)
+    asked = {
+        "split": args.split,
+        "budget": args.budget,
+        "temperature": args.temperature,
+        "evidence": args.evidence if reads else "none",
+    }
+    tell_figures(args, answered, asked, data.origins, couples.score(answerer))
     return 0

@@ -44,6 +44,8 @@ class Answered:
     output_tokens: int = 0
     followed: Mapping[str, float] = field(default_factory=dict)
     """Whether it follows from what it goes by, by the figure's name; see `evaluation.following`."""
+    kind: str | None = None
+    """Of a derived question, as its record has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ def figure_of(values: Sequence[tuple[str, float]]) -> Figure:
     return _mean(_by_image(values, images), drawings)
 
 
-def table_of(figures: Mapping[str, Figure]) -> Table:
+def table_of(figures: Mapping[str, Figure], title: str = "Answers") -> Table:
     """Each figure with its interval, a row each."""
     rows = tuple(
         (
@@ -103,7 +105,7 @@ def table_of(figures: Mapping[str, Figure]) -> Table:
         )
         for name, figure in figures.items()
     )
-    return Table(None, "Answers", ("figure", "value", "95 % from", "to", "answers"), rows)
+    return Table(None, title, ("figure", "value", "95 % from", "to", "answers"), rows)
 
 
 def _values(answered: Sequence[Answered]) -> Mapping[str, list[tuple[str, float]]]:

@@ -93,6 +93,7 @@ def _answered(row: Mapping[str, Any], reply: Told, patch_px: int, *, told_nuclei
         (width_px // patch_px) * (height_px // patch_px),
         reply.output_tokens,
         dict(_followed(row, seen.reply, told_nuclei=told_nuclei)),
+        row.get("kind"),
     )
 
 

@@ -1,0 +1,87 @@
+"""The figures of ``nunext-train ask evaluate``: how they are told, and those of rules."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from napari_nunext.core.answers.budget import PATCH_PX
+from napari_nunext.core.errors import InputError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping, Sequence
+
+    from nunext_training.evaluation.answer_scores import Answered, Figure
+
+RULES = ("majority", "constant", "counts")
+"""Those of `nunext_training.evaluation.rules`, whose import takes seconds."""
+
+
+def by_rule(args: argparse.Namespace) -> int:
+    """Answer by a rule instead of a model."""
+    from nunext_training.data.answers import read_answers
+    from nunext_training.evaluation.rules import answer_by_rule
+
+    if args.adapter is not None:
+        raise InputError(
+            "--adapter is of a checkpoint, and --rule has none. Leave one of them out."
+        )
+    read = partial(
+        read_answers,
+        method="grpo",
+        budget=args.budget,
+        patch_px=PATCH_PX,
+        strict=args.strict,
+        allow_loss=args.allow_loss,
+        accepted=True,
+    )
+    data = read(args.data)
+    rows = getattr(data, args.split)
+    if not rows:
+        raise InputError(
+            f"The {args.split} split of the exports has no question whose answer is known. Choose "
+            "another --split, or correct answers of more images and export again."
+        )
+    learnt = data.train if args.learn is None else read(args.learn).train
+    answered = answer_by_rule(args.rule, learnt, rows)
+    tell_figures(args, answered, {"split": args.split, "rule": args.rule}, data.origins)
+    return 0
+
+
+def tell_figures(
+    args: argparse.Namespace,
+    answered: Sequence[Answered],
+    asked: Mapping[str, Any],
+    origins: Sequence[Mapping[str, Any]],
+    more: Mapping[str, Figure] | None = None,
+) -> None:
+    """Print the figures for people, and write them where ``--out`` says.
+
+    Parameters
+    ----------
+    args : Namespace
+    answered : sequence of Answered
+    asked : mapping
+        How it was asked.
+    origins : sequence of mapping
+        What the questions come from.
+    more : mapping, optional
+        Further figures.
+    """
+    from nunext_training.evaluation.answer_scores import score_answers, table_of
+    from nunext_training.evaluation.kinds import score_kinds, table_of_kinds
+    from nunext_training.runs.files import write_json
+
+    figures, kinds = score_answers(answered) | dict(more or {}), score_kinds(answered)
+    if args.progress == "bar":
+        sys.stdout.write(table_of(figures).to_markdown())
+        if kinds:
+            sys.stdout.write("\n" + table_of_kinds(kinds).to_markdown())
+    if args.out is not None:
+        found = {name: figure.to_json() for name, figure in figures.items()}
+        written = {**asked, "data": list(origins), "figures": found}
+        if kinds:
+            written["kinds"] = {name: figure.to_json() for name, figure in kinds.items()}
+        write_json(args.out, written)
