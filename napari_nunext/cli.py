@@ -119,6 +119,9 @@ def _parser() -> argparse.ArgumentParser:
         help="model server of the answerer; its token is taken from NAPARI_NUNEXT_TOKEN",
     )
     command.add_argument("--budget", type=positive, default=256, help="image tokens (256)")
+    command.add_argument(
+        "--allocate", action="store_true", help="let the answerer choose how many, up to --budget"
+    )
     command.add_argument("--mpp", type=mpp, help="micrometres per pixel of the image")
     _add_models(command)
     command.set_defaults(command=_ask_image)
@@ -263,7 +266,13 @@ def _ask_image(args: argparse.Namespace) -> int:
     from napari_nunext.commands.ask import AskOptions, ask_image, question_of, read_list
 
     options = AskOptions(
-        args.answerer, args.project, args.mpp, args.server, args.budget, tuple(args.models)
+        args.answerer,
+        args.project,
+        args.mpp,
+        args.server,
+        args.budget,
+        args.allocate,
+        tuple(args.models),
     )
     asked = [question_of(args)] if args.list is None else read_list(args.list)
     failed = ask_image(

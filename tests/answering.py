@@ -172,3 +172,26 @@ def small_answerer(folder: Path, family: str = "qwen2_5_vl") -> Path:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.15)
     save_checkpoint(folder, built.model, built.windows.processor, built.description)
     return folder
+
+
+def small_allocator(folder: Path, answerer: Path, menu: tuple[int, ...] = (1, 4, 9)) -> Path:
+    """Random additions to an answerer that choose image tokens; they look at four at most."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    from napari_nunext.core.answers.answerer import AnswererFolder
+    from napari_nunext.models.answerers.about import ABOUT_FILE
+    from napari_nunext.models.answerers.loaded import load_answerer
+    from napari_nunext.models.checkpoints.loading import without_renaming_warnings
+
+    model = load_answerer(AnswererFolder("of", answerer), "float32").model
+    with without_renaming_warnings():
+        taught = get_peft_model(model, LoraConfig(r=2, target_modules=["q_proj", "down_proj"]))
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for name, weight in taught.named_parameters():
+            if "lora_" in name:
+                weight.copy_(torch.randn(weight.shape, generator=generator))
+    taught.save_pretrained(str(folder))
+    (folder / ABOUT_FILE).write_text(json.dumps({"menu": list(menu), "look_tokens": 4}), "utf-8")
+    return folder

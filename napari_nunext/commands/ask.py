@@ -94,6 +94,8 @@ class AskOptions:
     server: str = ""
     """Where the answerer is asked; its token is in the environment."""
     budget: int = BUDGET_TOKENS
+    allocate: bool = False
+    """Whether the answerer chooses how much of the budget it spends."""
     model_paths: tuple[Path, ...] = ()
 
 
@@ -304,6 +306,7 @@ def _asked_of_model(
         answerer=options.answerer,
         region=None if asked.region is None else asked.region.as_tuple(),
         budget=options.budget,
+        allocate=options.allocate,
         nuclei=None if nuclei is None else [(n.x_px, n.y_px, n.category) for n in nuclei],
         priority="batch",
     )

@@ -54,6 +54,8 @@ class AnswererInfo(Message):
     patch_px: int
     reads_nuclei: bool = False
     """Whether it has to be told the nuclei of the region."""
+    allocates: bool = False
+    """Whether it can choose how many image tokens a question deserves."""
     problem: Sentence | None = None
     """One sentence where it cannot be asked now; None too where nobody has looked."""
 
@@ -80,6 +82,8 @@ class AskRequest(JobRequest):
     where nobody has looked for nuclei, empty where there are none."""
     budget: Annotated[int, Field(ge=1, le=MOST_TOKENS)] = BUDGET_TOKENS
     """Image tokens that may be spent."""
+    allocate: bool = False
+    """Whether the answerer chooses how many of them it spends; one that cannot refuses."""
     samples: Annotated[int, Field(ge=1, le=4)] = 1
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
     seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
@@ -118,6 +122,11 @@ class AskStarted(Event):
     """What it costs, as we count."""
     region_tokens: int
     """What it would cost without a budget."""
+    allocated: int | None = None
+    """Image tokens that the answerer has chosen; None where it was not to choose, or had nothing to
+    choose from."""
+    look_tokens: int = 0
+    """Image tokens of the thumbnail that it chose by, not among `image_tokens`."""
 
 
 class AskText(Event):

@@ -50,7 +50,10 @@ class Asked:
     region_tokens: int | None = None
     """What it would have cost without a budget."""
     allocated: int | None = None
-    """What the allocator chose, where it was asked."""
+    """Image tokens that the allocator chose; None where it was not asked."""
+    look_tokens: int | None = None
+    """What it looked at to choose, not among `image_tokens`; 0 where there was nothing to choose
+    from, None where it was not to choose."""
     temperature: float | None = None
     seed: int | None = None
     max_tokens: int | None = None

@@ -124,6 +124,8 @@ def square(x: float, y: float, side_px: int = 8) -> Mask:
     return Mask.from_array(np.ones((side_px, side_px), dtype=bool), int(x) - half, int(y) - half)
 
 
+ALLOCATED, LOOKED_AT = 6, 2
+"""What an answerer that may choose its image tokens chooses, and what it looks at."""
 SAID = "<think>pale</think><answer>yes [[2, 4, 30, 40]]</answer>"
 
 
@@ -160,6 +162,8 @@ def ask_started(
         sent_px=(sent.width_px, sent.height_px),
         image_tokens=sent.image_tokens,
         region_tokens=sent.image_tokens,
+        allocated=min(ALLOCATED, request.budget) if request.allocate else None,
+        look_tokens=LOOKED_AT if request.allocate else 0,
     )
 
 
@@ -190,7 +194,8 @@ def answered(
 
 
 def _sent(request: ask_protocol.AskRequest, info: ask_protocol.AnswererInfo) -> SentPicture:
-    return SentPicture.of(Box.from_sequence(request.region), request.budget, info.patch_px)
+    tokens = min(ALLOCATED, request.budget) if request.allocate else request.budget
+    return SentPicture.of(Box.from_sequence(request.region), tokens, info.patch_px)
 
 
 def _question(request: ask_protocol.AskRequest) -> Question:

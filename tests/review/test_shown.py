@@ -10,7 +10,16 @@ if TYPE_CHECKING:
     from napari_nunext.review.controller import ReviewController
 
 OF_WINDOW = {
-    "ask": {"answerers", "looking", "problem", "answerer", "budget", "where", "ratings"},
+    "ask": {
+        "answerers",
+        "looking",
+        "problem",
+        "answerer",
+        "budget",
+        "allocate",
+        "where",
+        "ratings",
+    },
     "find": {"server", "models", "model_id", "tissue"},
     "view": {
         "tool",

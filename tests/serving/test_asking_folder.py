@@ -15,7 +15,7 @@ from napari_nunext.core.errors import RequestRejectedError
 from napari_nunext.images.tile import tile_of_rgb
 from napari_nunext.serving.ask_protocol import Answered, AskDone, AskRequest, AskText
 from napari_nunext.serving.protocol import DetectRequest, Done, Failed
-from tests.answering import small_answerer
+from tests.answering import small_allocator, small_answerer
 from tests.waiting import wait_for
 
 torch.set_num_threads(1)
@@ -178,3 +178,86 @@ def test_other_answerers_are_not_there(serve, image):
     server = serve()
     with pytest.raises(RequestRejectedError, match="Choose one of: vlm"):
         list(server.client.ask(asked(server, image, answerer="other")))
+
+
+@pytest.fixture(scope="module")
+def allocator(tmp_path_factory, folder):
+    """Chooses 1, 4 or 9 image tokens for it. Do not write to it."""
+    return small_allocator(tmp_path_factory.mktemp("allocator") / "few", folder)
+
+
+def test_an_answerer_with_an_allocator_chooses_its_tokens(serve, image, allocator):
+    server = serve(allocator=allocator)
+    (info,) = server.client.answerers()
+    assert (info.allocates, info.problem, info.model) == (True, None, "patho-nano")
+    events = list(server.client.ask(asked(server, image, allocate=True, budget=15)))
+    started = events[0]
+    assert started.event == "started"
+    assert started.allocated in (1, 4, 9)
+    width_px, height_px = started.sent_px
+    assert started.image_tokens == width_px * height_px // 28**2 <= started.allocated
+    assert started.look_tokens in (2, 4)  # of 128 x 96 px, at most four
+    (answer,) = answers(events)
+    assert not any("resized" in note for note in answer.notes)
+    # What is answered is what is answered of that picture without an allocator, word by word.
+    plain = serve()
+    again = list(plain.client.ask(asked(plain, image, budget=started.allocated)))
+    assert answers(again)[0].raw == answer.raw
+    assert again[0].sent_px == started.sent_px
+    assert (again[0].allocated, again[0].look_tokens) == (None, 0)
+
+
+def test_it_chooses_no_more_than_it_is_allowed(serve, image, allocator):
+    server = serve(allocator=allocator)
+    for budget, allowed in ((8, (1, 4)), (4, (1, 4)), (3, (None,))):
+        started = next(server.client.ask(asked(server, image, allocate=True, budget=budget)))
+        assert started.allocated in allowed
+        assert started.image_tokens <= budget
+
+
+def test_where_there_is_nothing_to_choose_nothing_is_looked_at(serve, allocator, rng):
+    server = serve(allocator=allocator)
+    tiny = tile_of_rgb(rng.integers(0, 256, (20, 20, 3), dtype=np.uint8), "tiny")
+    started = next(server.client.ask(asked(server, tiny, allocate=True)))
+    assert (started.image_tokens, started.allocated, started.look_tokens) == (1, None, 0)
+
+
+def test_an_allocator_leaves_the_answers_of_its_performer_as_they_are(serve, image, allocator):
+    with_one, without = serve(allocator=allocator), serve()
+    requests = [asked(server, image, samples=2) for server in (with_one, without)]
+    list(with_one.client.ask(asked(with_one, image, allocate=True)))  # switched on, and off again
+    said = [
+        [each.raw for each in answers(server.client.ask(request))]
+        for server, request in zip((with_one, without), requests, strict=True)
+    ]
+    assert said[0] == said[1]
+
+
+def test_an_answerer_without_an_allocator_is_not_let_choose(serve, image):
+    server = serve()
+    with pytest.raises(RequestRejectedError, match="vlm cannot choose image tokens"):
+        list(server.client.ask(asked(server, image, allocate=True)))
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {},
+        {"menu": [], "look_tokens": 4},
+        {"menu": [0, 4], "look_tokens": 4},
+        {"menu": [1, 2.5], "look_tokens": 4},
+        {"menu": [1, 10**9], "look_tokens": 4},
+        {"menu": [1, "4"], "look_tokens": 4},
+        {"menu": [1, 4], "look_tokens": None},
+        {"menu": [True, 4], "look_tokens": 4},
+    ],
+)
+def test_what_is_no_allocator_is_said_in_a_sentence(serve, image, allocator, tmp_path, about):
+    broken = shutil.copytree(allocator, tmp_path / "broken")
+    (broken / "training.json").write_text(json.dumps(about), "utf-8")
+    server = serve(allocator=broken)
+    (info,) = server.client.answerers()
+    assert info.problem.startswith("broken is no allocator")
+    *_, last = server.client.ask(asked(server, image))
+    assert isinstance(last, Failed)
+    assert last.message.startswith("broken is no allocator")

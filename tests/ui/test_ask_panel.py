@@ -398,6 +398,31 @@ def test_no_key_in_the_ask_tab_corrects_or_accepts_anything(asking: App, spin: S
                 assert nuclei() == before, f"{name} in {type(made).__name__}"
 
 
+def test_the_model_is_let_choose_its_image_tokens_by_a_tick(
+    asking: App, server: FakeServer, spin: Spin
+) -> None:
+    whom = panel_of(asking).whom
+    asking.controller.ask.answerers.choose("vlm")
+    settle()
+    assert not whom._allocate.isVisible()  # it cannot
+    server.fake.answering = [answerer_info(allocates=True)]
+    asking.controller.ask.answerers.look()
+    spin(whom._allocate.isVisible)
+    QTest.mouseClick(whom._allocate, LEFT, pos=QPoint(10, whom._allocate.height() // 2))
+    settle()
+    assert model_of(asking).allocate
+    assert whom._tokens.text() == "up to 256 image tokens"
+    words = [action.text() for action in panel_of(asking).comparisons().actions()]
+    assert "All 256 image tokens, and as many as the model chooses" in words
+    ask(asking, "Is there necrosis?", spin, of="vlm")
+    assert server.fake.asked[-1].allocate
+    by = panel_of(asking).card._by.text().replace("\u200b", "")
+    assert "of 256 image tokens, chosen by the model, 2 to look" in by
+    asking.controller.ask.answerers.choose("counts")
+    settle()
+    assert not whom._allocate.isVisible()
+
+
 def test_the_wheel_scrolls_the_panel_and_turns_no_choice(asking: App) -> None:
     asking.controller.ask.answerers.choose("vlm")
     settle()

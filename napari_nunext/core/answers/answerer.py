@@ -93,6 +93,11 @@ class AnswererAddress(AnswererWays):
             )
 
     @property
+    def allocates(self) -> bool:
+        """Whether it can choose how many image tokens a question deserves: a server cannot."""
+        return False
+
+    @property
     def key_variable(self) -> str:
         """The environment variable that holds its key."""
         return f"NAPARI_NUNEXT_KEY_{re.sub(r'[^A-Z0-9]', '_', self.name.upper())}"
@@ -121,11 +126,19 @@ class AnswererFolder(AnswererWays):
     """Of a vision-language model, as transformers saves it."""
     adapter: Path | None = field(default=None, kw_only=True)
     """Of additions to it, as PEFT saves them."""
+    allocator: Path | None = field(default=None, kw_only=True)
+    """Of additions that choose how many image tokens a question deserves
+    (`napari_nunext.models.answerers.allocator`). Answers are the same without them."""
 
     @property
     def model(self) -> str:
         """The folder's name, and the adapter's; callers hear of no path."""
         return "+".join(each.name for each in (self.folder, self.adapter) if each is not None)
+
+    @property
+    def allocates(self) -> bool:
+        """Whether it can choose how many image tokens a question deserves."""
+        return self.allocator is not None
 
     @property
     def host(self) -> str:
@@ -134,9 +147,11 @@ class AnswererFolder(AnswererWays):
 
     def to_json(self) -> dict[str, Any]:
         """All of it, for another process of ours."""
-        adapter = None if self.adapter is None else str(self.adapter)
-        return asdict(self) | {"folder": str(self.folder), "adapter": adapter}
+        said = asdict(self)
+        return said | {name: said[name] and str(said[name]) for name in _FOLDERS}
 
+
+_FOLDERS = ("folder", "adapter", "allocator")
 
 AnswererPlace: TypeAlias = AnswererAddress | AnswererFolder
 """Where an answerer is: in a server, or in a folder."""
@@ -146,7 +161,8 @@ def parse_answerer(text: str) -> AnswererPlace:
     """From what a command line says of it.
 
     ``NAME=URL#MODEL,may_train,nuclei,boxes=thousand,thought=gemma,patch_px=32``, or
-    ``NAME=FOLDER,adapter=FOLDER`` with the same options. What has ``://`` in it is an address.
+    ``NAME=FOLDER,adapter=FOLDER,allocator=FOLDER`` with the same options. What has ``://`` in it is
+    an address.
 
     Raises
     ------
@@ -165,12 +181,12 @@ def parse_answerer(text: str) -> AnswererPlace:
             given[key] = value
         elif key == "patch_px" and value.isdecimal():
             given[key] = int(value)
-        elif key == "adapter" and value and not is_address:
+        elif key in ("adapter", "allocator") and value and not is_address:
             given[key] = Path(value.strip())
         else:
             raise InputError(
                 f"{option!r} is no option of an answerer; expected may_train, nuclei, boxes=, "
-                f"thought=, patch_px= or, of a folder, adapter=, as in {_FORM}."
+                f"thought=, patch_px= or, of a folder, adapter= and allocator=, as in {_FORM}."
             )
     if is_address or not where.strip():
         url, _, model = where.partition("#")
@@ -182,5 +198,5 @@ def answerer_from_json(data: dict[str, Any]) -> AnswererPlace:
     """What either's `to_json` wrote."""
     if "url" in data:
         return AnswererAddress(**data)
-    paths = {name: data[name] and Path(data[name]) for name in ("folder", "adapter")}
+    paths = {name: data.get(name) and Path(data[name]) for name in _FOLDERS}
     return AnswererFolder(**data | paths)

@@ -5,8 +5,10 @@ Nothing here imports torch.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
+from napari_nunext.core.answers.budget import MOST_TOKENS
 from napari_nunext.core.errors import CheckpointError
 from napari_nunext.models.checkpoints.integrity import read_json
 
@@ -84,3 +86,42 @@ def reads_nuclei(place: AnswererFolder) -> bool:
     folders = (each for each in (place.adapter, place.folder) if each is not None)
     thoughts = (taught_thought(each) for each in folders)
     return next((thought for thought in thoughts if thought is not None), None) == "points"
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """What an allocator was taught."""
+
+    menu: tuple[int, ...]
+    """Image tokens that it chooses from, in rising order."""
+    look_tokens: int
+    """Of the thumbnail that it looks at, at most."""
+
+    def within(self, budget: int) -> tuple[int, ...]:
+        """What may be chosen under a budget; the budget alone where the least is above it."""
+        return tuple(tokens for tokens in self.menu if tokens <= budget) or (budget,)
+
+
+def taught_allocation(folder: Path) -> Allocation:
+    """What the allocator of a folder chooses from.
+
+    Raises
+    ------
+    CheckpointError
+        If the folder is no allocator's, or what it says cannot be used.
+    """
+    path = folder / ABOUT_FILE
+    try:
+        said = read_json(path) if path.exists() else {}
+    except OSError as error:
+        raise CheckpointError(f"{folder.name} cannot be read ({error.strerror}).") from error
+    menu: Any = said.get("menu")
+    look_tokens: Any = said.get("look_tokens")
+    counts = [*menu, look_tokens] if isinstance(menu, list) and menu else [None]
+    if not all(type(count) is int and 1 <= count <= MOST_TOKENS for count in counts):
+        raise CheckpointError(
+            f"{folder.name} is no allocator: its {ABOUT_FILE} says menu={menu!r:.40} and "
+            f"look_tokens={look_tokens!r:.40}; expected whole numbers of 1 to {MOST_TOKENS}. Name "
+            "a folder of nunext-train ask allocate."
+        )
+    return Allocation(tuple(sorted({*menu})), look_tokens)

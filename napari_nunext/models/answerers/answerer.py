@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
     from napari_nunext.core.answers.answerer import AnswererPlace
+    from napari_nunext.core.answers.prompts import Question
+    from napari_nunext.models.answerers.about import Allocation
 
 Finish: TypeAlias = Literal["stop", "length", "broken", "cancelled"]
 """How a reply ended: by itself, at the most tokens, by a server that broke off, or by a person."""
@@ -47,6 +49,38 @@ class Ended:
     """Those of the picture among the prompt's; None where it does not tell them apart."""
 
 
+class Allocator(Protocol):
+    """Chooses how many image tokens a question deserves (arXiv 2505.15687)."""
+
+    @property
+    def allocation(self) -> Allocation:
+        """What it chooses from, and how much it looks at."""
+        ...
+
+    def choose(
+        self,
+        thumbnail_rgb: NDArray[np.uint8],
+        question: Question,
+        menu: Sequence[int],
+        *,
+        current_tokens: int,
+        most_tokens: int,
+    ) -> Iterator[int | None]:
+        """Choose; see `napari_nunext.models.answerers.allocator.choose_tokens`.
+
+        Yields
+        ------
+        int or None
+            None where nothing has come for a moment. The choice is the last.
+
+        Raises
+        ------
+        CheckpointError
+            If its model cannot be brought into memory.
+        """
+        ...
+
+
 class Answerer(Protocol):
     """Answers questions about pictures."""
 
@@ -58,6 +92,11 @@ class Answerer(Protocol):
     @property
     def apart(self) -> bool:
         """Whether another process does the work: then it takes no turn among our models."""
+        ...
+
+    @property
+    def allocator(self) -> Allocator | None:
+        """Chooses its image tokens; None where nothing does."""
         ...
 
     def problem(self) -> str | None:

@@ -51,6 +51,7 @@ class ChatAnswerer:
     """
 
     apart = True
+    allocator = None
 
     def __init__(
         self,

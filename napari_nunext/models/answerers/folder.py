@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import CheckpointError
 from napari_nunext.core.process.collector import collector_at_rest
-from napari_nunext.models.answerers.about import reads_nuclei
+from napari_nunext.models.answerers.about import reads_nuclei, taught_allocation
 from napari_nunext.models.checkpoints.integrity import (
     check_adapter_files,
     check_weight_files,
@@ -21,14 +21,16 @@ from napari_nunext.models.checkpoints.integrity import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
     from napari_nunext.core.answers.answerer import AnswererFolder
+    from napari_nunext.core.answers.prompts import Question
     from napari_nunext.core.process.precision import Precision
+    from napari_nunext.models.answerers.about import Allocation
     from napari_nunext.models.answerers.answerer import AnswerSampling, Ended, Said
     from napari_nunext.models.answerers.loaded import LoadedAnswerer
 
@@ -84,22 +86,29 @@ class FolderAnswerer:
 
     def __init__(self, place: AnswererFolder, memory: InMemory) -> None:
         self._unclear = ""
-        """Why it is not known whether it reads nuclei."""
+        """Why it is not known whether it reads nuclei, or what it may choose."""
+        self._memory = memory
+        reads, allocation = False, None
         try:
             reads = reads_nuclei(place)
+            if place.allocator is not None:
+                allocation = taught_allocation(place.allocator)
         except CheckpointError as error:
-            reads, self._unclear = False, str(error)
+            self._unclear = str(error)
         patch_px = token_px(place.folder) or place.patch_px
         self.address = replace(place, patch_px=patch_px, reads_nuclei=reads)
-        self._memory = memory
+        self.allocator: FolderAllocator | None = None
+        if allocation is not None:
+            self.allocator = FolderAllocator(self.address, memory, allocation)
 
     def problem(self) -> str | None:
         """Why it cannot be asked, in a sentence, as far as its files tell."""
         try:
             check_weight_files(self.address.folder)
             read_json(self.address.folder / "config.json")
-            if self.address.adapter is not None:
-                check_adapter_files(self.address.adapter)
+            for additions in (self.address.adapter, self.address.allocator):
+                if additions is not None:
+                    check_adapter_files(additions)
         except CheckpointError as error:
             return str(error)
         except OSError as error:
@@ -124,6 +133,48 @@ class FolderAnswerer:
 
     def close(self) -> None:
         """Nothing is under way once the models' thread has ended."""
+
+
+class FolderAllocator:
+    """The allocator of a folder's model; an `Allocator`. For the models' thread.
+
+    Parameters
+    ----------
+    place : AnswererFolder
+        Of both.
+    memory : InMemory
+        Both are one model there.
+    allocation : Allocation
+    """
+
+    def __init__(self, place: AnswererFolder, memory: InMemory, allocation: Allocation) -> None:
+        self._place, self._memory = place, memory
+        self.allocation = allocation
+
+    def choose(
+        self,
+        thumbnail_rgb: NDArray[np.uint8],
+        question: Question,
+        menu: Sequence[int],
+        *,
+        current_tokens: int,
+        most_tokens: int,
+    ) -> Iterator[int | None]:
+        """Choose; see `Allocator.choose`."""
+        model = self._memory.take(self._place)
+        yield None  # whoever waited while it was loaded has a turn
+        from napari_nunext.models.answerers.allocator import choose_tokens
+
+        with model.allocating():
+            chosen = choose_tokens(
+                model,
+                thumbnail_rgb,
+                question,
+                menu,
+                current_tokens=current_tokens,
+                most_tokens=most_tokens,
+            )
+        yield chosen
 
 
 def token_px(folder: Path) -> int | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import sys
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -71,14 +71,21 @@ def load_answerer(place: AnswererFolder, precision: Precision = "auto") -> Loade
     dtype = named_dtype(precision) or decoding_dtype(folder, device)
     model = load_weights(AutoModelForImageTextToText, folder, device=device, dtype=dtype)
     if place.adapter is not None:
-        model = _add(place.adapter, model)
+        # Apart, additions make a small model half as slow again.
+        model = _add(place.adapter, model).merge_and_unload().eval()
+    # Not merged: the performer is to stay as it is, bit for bit, and its additions are switched off
+    # while it answers.
+    additions = None if place.allocator is None else _add(place.allocator, model)
     ends = _ends(model, processor)
     # By the temperature alone: a folder's penalties and cuts would be part of how an answer came
     # about, and are not among what is kept with it.
     model.generation_config = GenerationConfig(
         do_sample=False, eos_token_id=list(ends) or None, pad_token_id=ends[0] if ends else None
     )
-    return LoadedAnswerer(model, processor, ends, _image_id(model, processor, folder.name))
+    image_id = _image_id(model, processor, folder.name)
+    if additions is not None:
+        additions.base_model.disable_adapter_layers()
+    return LoadedAnswerer(model, processor, ends, image_id, additions)
 
 
 def save_answerer(folder: Path, model: PreTrainedModel, processor: ProcessorMixin) -> None:
@@ -125,8 +132,8 @@ def _processor(folder: Path) -> ProcessorMixin:
         ) from error
 
 
-def _add(adapter: Path, model: PreTrainedModel) -> PreTrainedModel:
-    """The model with the additions that PEFT saved merged into its weights.
+def _add(adapter: Path, model: PreTrainedModel) -> Any:
+    """The model with the additions that PEFT saved, as PEFT's own model around it.
 
     By PEFT itself: transformers' own loading leaves the output layer as it was where the rows of
     tokens that it shares with the embedding were trained.
@@ -139,8 +146,6 @@ def _add(adapter: Path, model: PreTrainedModel) -> PreTrainedModel:
             config = PeftConfig.from_pretrained(str(adapter))
             wrapped = PeftModel(model, config)
             report = wrapped.load_adapter(str(adapter), "default", use_safetensors=True)
-            # Apart, additions make a small model half as slow again.
-            merged: Any = wrapped.merge_and_unload()
     except Exception as error:
         raise CheckpointError(
             f"The adapter {adapter.name} cannot be put on the model ({_beginning(error, adapter)})."
@@ -151,8 +156,7 @@ def _add(adapter: Path, model: PreTrainedModel) -> PreTrainedModel:
             f"The adapter {adapter.name} does not fit its model. Name the one that it was trained "
             "on."
         )
-    model = merged
-    return model.eval()
+    return wrapped.eval()
 
 
 def _beginning(error: BaseException, folder: Path) -> str:
@@ -191,6 +195,26 @@ class LoadedAnswerer:
     """Tokens that end a reply."""
     image_id: int | None
     """The token that stands for a piece of the picture; None where the model does not say."""
+    additions: Any = None
+    """PEFT's model around `model` with an allocator's additions, which are switched off."""
+
+    @contextmanager
+    def allocating(self) -> Iterator[None]:
+        """Within it, the model is the allocator.
+
+        Raises
+        ------
+        InputError
+            If there are no additions of an allocator.
+        """
+        if self.additions is None:
+            raise InputError("The answerer has no allocator. Name its folder as allocator=.")
+        layers = self.additions.base_model
+        layers.enable_adapter_layers()
+        try:
+            yield
+        finally:
+            layers.disable_adapter_layers()
 
     def answer(
         self,

@@ -54,7 +54,14 @@ def _choice(answer: Answer, opinion: Opinion) -> int | None:
 
 def _names(left: Answer, right: Answer) -> tuple[str, str]:
     """What is compared: answerers, or the budgets of one."""
-    if left.by.name != right.by.name or left.asked.budget == right.asked.budget:
+    first, second = (_spending(answer) for answer in (left, right))
+    if left.by.name != right.by.name or first == second:
         return left.by.name, right.by.name
-    first, second = (f"{a.by.name} with {a.asked.budget} image tokens" for a in (left, right))
-    return first, second
+    return f"{left.by.name} with {first}", f"{right.by.name} with {second}"
+
+
+def _spending(answer: Answer) -> str:
+    """How many image tokens an answer could cost."""
+    asked = answer.asked
+    chose = "" if asked.look_tokens is None else "as many as it chooses of "
+    return f"{chose}{asked.budget} image tokens"

@@ -156,5 +156,6 @@ def _answerer(info: AnswererInfo, url: str) -> Answerer:
         may_train=info.may_train,
         patch_px=info.patch_px,
         reads_nuclei=info.reads_nuclei,
+        allocates=info.allocates,
         problem=info.problem or "",
     )

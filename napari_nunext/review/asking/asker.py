@@ -84,6 +84,10 @@ class Asker:
         """Image tokens that the next picture may cost, 1 to `MOST_TOKENS`."""
         self.model.budget = min(max(tokens, 1), MOST_TOKENS)
 
+    def let_choose(self, on: bool) -> None:
+        """Whether answerers that can choose their image tokens do so, up to the budget."""
+        self.model.allocate = on
+
     def region(self) -> Box | None:
         """What the next question is about, level-0 px; None where that is nothing of the image."""
         field, view = self._session.images.open_field, self._view.model
@@ -106,7 +110,10 @@ class Asker:
     @property
     def way(self) -> Way:
         """How the next question is put, as it was chosen."""
-        return Way(self.model.answerer, self.model.budget)
+        model = self.model
+        chosen = model.answerer_named(model.answerer)
+        can_choose = chosen is not None and chosen.allocates
+        return Way(model.answerer, model.budget, model.allocate and can_choose)
 
     def ask(self, question: Question, way: Way | None = None) -> None:
         """Ask about `region`; nothing while somebody is being asked."""
@@ -124,6 +131,7 @@ class Asker:
         way = Way(
             chosen.answer.by.name,
             asked.budget or self.model.budget,
+            asked.look_tokens is not None,
             asked.temperature or 0.0,
             asked.seed,
         )

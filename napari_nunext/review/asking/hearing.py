@@ -79,6 +79,8 @@ class Hearing:
             self._evidence(started),
             started.image_tokens,
             started.region_tokens,
+            started.allocated,
+            started.look_tokens,
         )
 
     def answer(self, image_sha256: str, ends_as: AnswerFinish) -> Answer | None:
@@ -157,6 +159,8 @@ class Hearing:
             budget=request.budget,
             image_tokens=started.image_tokens,
             region_tokens=started.region_tokens,
+            allocated=started.allocated,
+            look_tokens=started.look_tokens if request.allocate else None,
             temperature=request.temperature,
             seed=request.seed,
             max_tokens=request.max_tokens,

@@ -193,6 +193,7 @@ class Round:
             answerer=way.answerer,
             region=put.region.as_tuple(),
             budget=way.budget,
+            allocate=way.allocate,
             temperature=way.temperature,
             seed=way.seed,
             nuclei=None if told is None else told.named(),

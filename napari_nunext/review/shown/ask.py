@@ -49,6 +49,8 @@ class Answerer:
     """Side of one image token."""
     reads_nuclei: bool = False
     """Whether it is told the nuclei of the region."""
+    allocates: bool = False
+    """Whether it can choose how many image tokens a question deserves."""
     problem: str = ""
     """One sentence where it cannot be asked now."""
 
@@ -70,6 +72,8 @@ class Way:
     """The name of an `Answerer`."""
     budget: int = BUDGET_TOKENS
     """Image tokens that may be spent."""
+    allocate: bool = False
+    """Whether the answerer chooses how many of them it spends."""
     temperature: float = 0.0
     seed: int | None = None
 
@@ -113,6 +117,10 @@ class Draft:
     """What the picture costs."""
     region_tokens: int | None = None
     """What it would cost without a budget."""
+    allocated: int | None = None
+    """What the answerer chose, where it was to choose."""
+    look_tokens: int = 0
+    """What it looked at for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +160,8 @@ class AskModel:
     """Who is asked next."""
     budget: int = BUDGET_TOKENS
     """Image tokens that may be spent on the next picture."""
+    allocate: bool = False
+    """Whether answerers that can choose how many of them they spend do so."""
     where: Where = "field"
     status: AskStatus = field(default_factory=AskStatus)
     draft: Draft | None = None
@@ -181,8 +191,8 @@ class AskModel:
 
     def forget_project(self) -> None:
         """Show nothing of the project that was left; who can be asked, and how, stays."""
-        kept = ("answerers", "looking", "problem", "answerer", "budget", "where", "ratings")
-        reset(self, keep=kept)
+        chosen = ("answerer", "budget", "allocate", "where")
+        reset(self, keep=("answerers", "looking", "problem", "ratings", *chosen))
 
     def answerer_named(self, name: str) -> Answerer | None:
         """The one of this name, if it can be asked."""

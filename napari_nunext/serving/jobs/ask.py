@@ -22,6 +22,7 @@ from napari_nunext.serving.ask_protocol import (
     AskStarted,
     AskText,
 )
+from napari_nunext.serving.jobs.allocating import Allocated, allocated
 from napari_nunext.serving.jobs.kind import Kind, Outcome, Prepared
 from napari_nunext.serving.models.answerers import describe
 from napari_nunext.serving.protocol import Failed
@@ -51,11 +52,16 @@ class Ask(Kind[AskRequest]):
         """Choose the answerer; `InputError` for what cannot be asked, or lies outside the image."""
         question = Question(request.task, request.question, request.options, request.organ)
         answerer = self._shelf.answerers.choose(request.answerer)
+        if request.allocate and answerer.allocator is None:
+            raise InputError(
+                f"{answerer.address.name} cannot choose image tokens: it has no allocator. Ask "
+                "without allocate, or give it one as allocator=FOLDER."
+            )
         sent = SentPicture.of(_region(request, image), request.budget, answerer.address.patch_px)
-        prompt = _prompt(request, question, sent, answerer)
+        _prompt(request, question, sent, answerer)  # refuses at once what cannot be asked
         return Prepared(
             answerer.address.name,
-            partial(self._steps, request, question, prompt, image, sent, answerer),
+            partial(self._steps, request, question, image, sent, answerer),
             unbegun=AskDone(answers=0, finish="cancelled"),
             apart=answerer.apart,
         )
@@ -80,12 +86,17 @@ class Ask(Kind[AskRequest]):
         self,
         request: AskRequest,
         question: Question,
-        prompt: str,
         image: ImageSource,
         sent: SentPicture,
         answerer: Answerer,
         work: Work,
     ) -> Steps:
+        chosen = Allocated(sent)
+        if request.allocate and answerer.allocator is not None:
+            chosen = yield from allocated(answerer.allocator, question, image, sent, request.budget)
+            self._metrics.tokens.labels("image").inc(chosen.look_tokens)
+        sent = chosen.sent
+        prompt = _prompt(request, question, sent, answerer)
         region, patch = sent.region, sent.patch_px
         rows, columns = (round(side / patch) or 1 for side in (region.height, region.width))
         yield AskStarted(
@@ -97,6 +108,8 @@ class Ask(Kind[AskRequest]):
             sent_px=(sent.width_px, sent.height_px),
             image_tokens=sent.image_tokens,
             region_tokens=rows * columns,
+            allocated=chosen.tokens,
+            look_tokens=chosen.look_tokens,
         )
         rgb = draw(image, sent)
         answers = 0

@@ -87,5 +87,6 @@ def describe(address: AnswererPlace, problem: str | None = None) -> AnswererInfo
         thought=address.thought,
         patch_px=address.patch_px,
         reads_nuclei=bool(address.reads_nuclei),
+        allocates=address.allocates,
         problem=problem,
     )

@@ -11,7 +11,7 @@ from napari_nunext.core.answers.budget import BUDGET_TOKENS, PATCH_PX
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.formats.records import SPLITS
 from napari_nunext.core.process.options import positive
-from nunext_training.commands.asking import derive
+from nunext_training.commands.asking import allocate, budgets, derive
 from nunext_training.commands.asking.figures import RULES, by_rule, tell_figures
 from nunext_training.commands.options import (
     add_stage,
@@ -71,6 +71,8 @@ def add_parser(commands: Any) -> None:
         )
         method.set_defaults(run=_run, method=name)
     _add_base(methods)
+    allocate.add_parser(methods)
+    budgets.add_parser(methods)
     scored = methods.add_parser("evaluate", help="put questions whose answers are known")
     scored.add_argument("--data", type=Path, nargs="+", required=True, metavar="EXPORT")
     who = scored.add_mutually_exclusive_group(required=True)

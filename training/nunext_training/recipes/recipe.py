@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass, is_pydantic_dataclass
 
 from napari_nunext.core.errors import InputError
-from nunext_training.recipes.ask_sections import AskOptions
+from nunext_training.recipes.ask_sections import AllocatorOptions, AskOptions
 from nunext_training.recipes.bounds import CHECKED, Text, Whole, expected
 from nunext_training.recipes.sections import (
     CentreMapOptions,
@@ -62,17 +62,18 @@ class Recipe:
     validation: ValidationOptions = field(default_factory=ValidationOptions)
     rft: RftOptions = field(default_factory=RftOptions)
     ask: AskOptions = field(default_factory=AskOptions)
+    allocator: AllocatorOptions = field(default_factory=AllocatorOptions)
     ablation: AblationOptions = field(default_factory=AblationOptions)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; also what two runs are compared by.
 
-        Without `ablation`, which is a choice of runs and no part of any, and without `atomic` and
-        `ask`, which are one stage's alone. Recipes without further rewards are as they were before
-        there were any.
+        Without `ablation`, which is a choice of runs and no part of any, and without `atomic`,
+        `ask` and `allocator`, which are one stage's alone. Recipes without further rewards are as
+        they were before there were any.
         """
         data = asdict(self)
-        del data["ablation"], data["atomic"], data["ask"]
+        del data["ablation"], data["atomic"], data["ask"], data["allocator"]
         if not self.rft.rewards:
             del data["rft"]["rewards"]
         data["windows"]["scale_range"] = list(self.windows.scale_range)

@@ -94,7 +94,7 @@ class AnswerStage(Stage[AnswerJob]):
         self._parent = load_answerer(AnswererFolder("parent", job.checkpoint), "float32")
         self.model = self._parent.model
         if job.adapter is not None:
-            self.model = _adapted(self.model, job.checkpoint, job.adapter)
+            self.model = adapted(self.model, job.checkpoint, job.adapter)
         self._data: AnswerData = read_answers(
             job.data,
             job.method,
@@ -170,7 +170,7 @@ class AnswerStage(Stage[AnswerJob]):
             if (weights / ADAPTER_FILE).is_file():
                 for name in (ADAPTER_FILE, "adapter_model.safetensors"):
                     shutil.copyfile(weights / name, folder / name)
-                _forget_place(folder, self.job.checkpoint.name)
+                forget_place(folder, self.job.checkpoint.name)
             else:
                 model = load_weights(
                     AutoModelForImageTextToText,
@@ -215,23 +215,23 @@ def _with_pictures(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
     return batch | {"images": [[ShownPicture.from_json(each).open()] for each in shown]}
 
 
-def _adapted(model: Any, base: Path, adapter: Path) -> Any:
+def adapted(model: Any, base: Path, adapter: Path) -> Any:
     """The model with additions that are trained further."""
     check_adapter_files(adapter)
     try:
         with without_renaming_warnings():
-            adapted: Any = PeftModel.from_pretrained(model, str(adapter), is_trainable=True)
+            found: Any = PeftModel.from_pretrained(model, str(adapter), is_trainable=True)
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"The adapter {adapter.name} does not fit {base.name}. Name the model that it was "
             "trained on."
         ) from error
     # PEFT looks at its configuration when it saves, and asks the network where it finds none.
-    adapted.peft_config["default"].base_model_name_or_path = str(base)
-    return adapted
+    found.peft_config["default"].base_model_name_or_path = str(base)
+    return found
 
 
-def _forget_place(folder: Any, parent: str) -> None:
+def forget_place(folder: Any, parent: str) -> None:
     """PEFT keeps the path of the parent, which is nobody's business."""
     path = folder / ADAPTER_FILE
     said = json.loads(path.read_text(encoding="utf-8"))
@@ -240,8 +240,18 @@ def _forget_place(folder: Any, parent: str) -> None:
 
 def _lora(recipe: Recipe, new_ids: Sequence[int]) -> LoraConfig | None:
     """Additions to the language model, and the rows of tokens that its base has never learnt."""
-    if recipe.lora.rank == 0:
-        return None
+    return None if recipe.lora.rank == 0 else additions(recipe, new_ids)
+
+
+def additions(recipe: Recipe, new_ids: Sequence[int] = ()) -> LoraConfig:
+    """Additions of the recipe's rank to the language model.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    new_ids : sequence of int
+        Tokens whose rows of the embedding learn as well.
+    """
     return LoraConfig(
         trainable_token_indices={"embed_tokens": list(new_ids)} if new_ids else None,
         r=recipe.lora.rank,

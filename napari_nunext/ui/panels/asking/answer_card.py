@@ -179,9 +179,12 @@ class AnswerCard(FocusCard):
         self.raw.show_text("" if draft is None else draft.raw)
         boxes = () if draft is None else draft.boxes
         self.evidence.show_evidence(boxes, len(self._asking.evidence), reads=True)
-        spent = None if draft is None else draft.image_tokens
-        self._by.setText("" if spent is None else tokens_words(spent, None))
-        self._by.setVisible(spent is not None)
+        spent = ""
+        if draft is not None and draft.image_tokens is not None:
+            is_chosen, look = draft.allocated is not None, draft.look_tokens
+            spent = tokens_words(draft.image_tokens, None, chosen=is_chosen, look=look)
+        self._by.setText(spent)
+        self._by.setVisible(bool(spent))
 
     def _say(self, answer: str) -> None:
         """The answer, large where it is short."""

@@ -176,9 +176,19 @@ class AskPanel(QWidget):
             menu.addAction("The same model twice", lambda: self._ask_two(asker.ask_two_samples))
             for budget in (max(way.budget // 4, 1), min(way.budget * 4, MOST_TOKENS)):
                 offer(f"{way.budget} and {budget} image tokens", replace(way, budget=budget))
+            if chosen.allocates:
+                words = f"All {way.budget} image tokens, and as many as the model chooses"
+                offer(words, replace(way, allocate=not way.allocate))
         for answerer in asking.answerers:
             if chosen is not None and answerer is not chosen and self.form.task in answerer.tasks:
-                offer(f"{chosen.title} and {answerer.title}", replace(way, answerer=answerer.name))
+                offer(
+                    f"{chosen.title} and {answerer.title}",
+                    replace(
+                        way,
+                        answerer=answerer.name,
+                        allocate=way.allocate and answerer.allocates,
+                    ),
+                )
         if menu.isEmpty():
             menu.addAction("Add a model to compare with").setEnabled(False)
         return menu

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QMenu, QSlider, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QMenu, QSlider, QVBoxLayout, QWidget
 
 from napari_nunext.ui.panels.asking.words import answerer_words, tokens_words
 from napari_nunext.ui.widgets.controls import (
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 ADD = "Add a model\N{HORIZONTAL ELLIPSIS}"
 ADD_TIP = "In a server that speaks OpenAI's interface: vLLM, Ollama, LM Studio, llama.cpp"
+LET_CHOOSE = "Let the model choose, up to this many"
+LET_CHOOSE_TIP = "It looks at a small picture first, and spends what the question deserves"
 PLACES: tuple[Where, ...] = ("view", "region", "field")
 STEP_TOKENS, MOST_STEPS = 16, 64
 """The slider's steps: up to 1,024 image tokens; more is asked for by the command line."""
@@ -63,6 +65,8 @@ class WhomForm(QWidget):
             "How large the picture is that the model sees: more tokens, more detail, more time"
         )
         self._tokens = Text(role="muted")
+        self._allocate = QCheckBox(LET_CHOOSE)
+        self._allocate.setToolTip(LET_CHOOSE_TIP)
         self._spending = QWidget()
         self._spending.setLayout(row(self._budget, self._tokens, stretch=0))
         layout = QVBoxLayout(self)
@@ -71,7 +75,7 @@ class WhomForm(QWidget):
         layout.addWidget(self._where)
         layout.addWidget(self._hint)
         layout.addLayout(row(Text("Ask"), self._who, self._add, self._more, stretch=1))
-        for made in (self._address, self._about, self._problem, self._spending):
+        for made in (self._address, self._about, self._problem, self._spending, self._allocate):
             layout.addWidget(made)
         self._where.chosen.connect(self._choose_where)
         self._who.activated.connect(lambda i: self._asker.answerers.choose(self._who.itemData(i)))
@@ -79,6 +83,7 @@ class WhomForm(QWidget):
         self._more.clicked.connect(self._offer)
         self._address.entered.connect(self._asker.answerers.add)
         self._budget.valueChanged.connect(lambda n: self._asker.set_budget(n * STEP_TOKENS))
+        self._allocate.toggled.connect(self._asker.let_choose)
         asking, events = self._asker.model.events, self._view.events
         connections.call(
             self._show_who, asking.answerers, asking.answerer, asking.looking, asking.problem
@@ -87,6 +92,7 @@ class WhomForm(QWidget):
         connections.call(
             self._show_tokens,
             asking.budget,
+            asking.allocate,
             asking.answerer,
             asking.where,
             events.region,
@@ -152,7 +158,12 @@ class WhomForm(QWidget):
         self._budget.blockSignals(True)
         self._budget.setValue(round(asking.budget / STEP_TOKENS))
         self._budget.blockSignals(False)
+        self._allocate.setVisible(chosen is not None and chosen.allocates)
+        self._allocate.setChecked(asking.allocate)
         words = f"{asking.budget} image tokens"
+        if self._asker.way.allocate:
+            self._tokens.setText(f"up to {words}")
+            return
         self._tokens.setText(
             words if picture is None else tokens_words(picture.image_tokens, asking.budget)
         )

@@ -36,9 +36,16 @@ LEFT_OUT: Mapping[str, str] = {
 }
 
 
-def tokens_words(tokens: int, budget: int | None) -> str:
-    """``113 of 256 image tokens``."""
-    return f"{tokens} image tokens" if budget is None else f"{tokens} of {budget} image tokens"
+def tokens_words(
+    tokens: int, budget: int | None, *, chosen: bool = False, look: int | None = None
+) -> str:
+    """``113 of 256 image tokens, chosen by the model, 16 to look``."""
+    said = [f"{tokens} image tokens" if budget is None else f"{tokens} of {budget} image tokens"]
+    if chosen:
+        said.append("chosen by the model")
+    if look:
+        said.append(f"{look} to look")
+    return ", ".join(said)
 
 
 def answerer_words(answerer: Answerer) -> str:
@@ -108,8 +115,10 @@ def made_by(shown: ShownAnswer) -> str:
     said = [name_of(shown)]
     if answer.by.host:
         said.append(answer.by.host)
-    if answer.asked.image_tokens is not None:
-        said.append(tokens_words(answer.asked.image_tokens, answer.asked.budget))
+    asked = answer.asked
+    if asked.image_tokens is not None:
+        is_chosen, look = asked.allocated is not None, asked.look_tokens
+        said.append(tokens_words(asked.image_tokens, asked.budget, chosen=is_chosen, look=look))
     if answer.by.reads_nuclei and not len(answer.evidence):
         said.append("there were no nuclei to read")
     if not answer.by.may_train:

@@ -1,1 +1,1 @@
-"""The methods of ``nunext-train ask`` that train nothing, a module each; `add_parser` adds one."""
+"""Further methods of ``nunext-train ask``, a module each; `add_parser` adds one."""

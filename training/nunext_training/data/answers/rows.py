@@ -311,6 +311,7 @@ def _row(shown: _Shown, budget: int, patch_px: int, thought: TaughtThought) -> d
             "options": list(record.options),
             "boxes": boxes if is_lesions or boxes else None,
             "size_px": [sent.width_px, sent.height_px],
+            "id": record.id,
             "task": record.task,
             "image": record.source.image_sha256,
             "kind": record.kind,
