@@ -3,7 +3,7 @@
 
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz lint bench environment system clean mutate lottery test-ray test-vllm weights
+.PHONY: help demo test fuzz lint bench environment system clean mutate lottery test-ray test-vllm weights bilateral
 
 help:
 	@echo "make demo               open napari on sample tissue; without a display, run the whole loop into build/demo/"
@@ -13,6 +13,7 @@ help:
 	@echo "make lottery [ARGS=...] run the quick tests often, in other orders and under load, and compare"
 	@echo "make test-ray           run deploy/ on a Ray cluster of this machine"
 	@echo "make weights DATA=dir   train the bundled checkpoints from nothing, into build/weights/"
+	@echo "make bilateral DATA=dir  train and score answerers, every row of docs/answers.md, into build/bilateral/"
 	@echo "make test-vllm          compare the engine of vLLM, on the CPU, with our own decoder"
 	@echo "make lint               style, types, import contracts"
 	@echo "make bench [ONLY=name]  run the benchmarks into build/bench/"
@@ -45,6 +46,9 @@ test-ray: environment
 
 weights: environment
 	DATA="$(DATA)" scripts/weights.sh
+
+bilateral: environment
+	$(PYTHON) scripts/bilateral.py --data "$(DATA)" $(ARGS)
 
 test-vllm: environment
 	scripts/vllm.sh $(ARGS)

@@ -71,10 +71,11 @@ def tell_figures(
         Further figures.
     """
     from nunext_training.evaluation.answer_scores import score_answers, table_of
-    from nunext_training.evaluation.kinds import score_kinds, table_of_kinds
+    from nunext_training.evaluation.kinds import score_values, table_of_kinds, values_of
     from nunext_training.runs.files import write_json
 
-    figures, kinds = score_answers(answered) | dict(more or {}), score_kinds(answered)
+    figures, valued = score_answers(answered) | dict(more or {}), values_of(answered)
+    kinds = score_values(valued)
     if args.progress == "bar":
         sys.stdout.write(table_of(figures).to_markdown())
         if kinds:
@@ -84,4 +85,5 @@ def tell_figures(
         written = {**asked, "data": list(origins), "figures": found}
         if kinds:
             written["kinds"] = {name: figure.to_json() for name, figure in kinds.items()}
+            written["values"] = [list(each) for each in valued]
         write_json(args.out, written)

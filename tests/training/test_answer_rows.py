@@ -1,0 +1,128 @@
+"""Answerers beside each other, seed by seed, on the same questions."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from napari_nunext.core.bootstrap import RESAMPLES, SEED
+from napari_nunext.core.errors import InputError
+from nunext_training.cli import main
+from nunext_training.evaluation.answer_rows import AnswerRow, table_of_rows
+from nunext_training.evaluation.kinds import MEAN, gain, score_values
+
+
+def evaluation(values, tokens=64.0, **figures):
+    """What ``ask evaluate --out`` writes of derived questions."""
+    named = {"tokens_per_image": tokens} | figures
+    return {
+        "figures": {name: {"value": value} for name, value in named.items()},
+        "values": [list(each) for each in values],
+    }
+
+
+def drawn_values(rng, shift=0.0):
+    """Two kinds over five images, one kind missing in one."""
+    return [
+        (f"tile {tile}", kind, float(np.clip(rng.random() + shift, 0, 1)))
+        for tile in range(5)
+        for kind in ("count", "boxes")
+        for _ in range(3)
+        if (tile, kind) != (4, "boxes")
+    ]
+
+
+def mean_of_kinds(values):
+    kinds = {kind for _, kind, _ in values}
+    return np.mean([np.mean([v for _, k, v in values if k == kind]) for kind in kinds])
+
+
+def test_the_gain_is_of_the_mean_of_kinds_and_drawn_image_by_image(rng):
+    mine, other = drawn_values(rng, 0.2), drawn_values(rng)
+    found = gain(mine, other)
+    assert found.value == pytest.approx(mean_of_kinds(mine) - mean_of_kinds(other))
+    times = np.random.default_rng(SEED).multinomial(5, [0.2] * 5, size=RESAMPLES)
+    brute = []
+    for drawing in times[:: RESAMPLES // 200]:
+        both = [
+            mean_of_kinds([v for v in values for _ in range(drawing[int(v[0][-1])])])
+            for values in (mine, other)
+        ]
+        brute.append(both[0] - both[1])
+    assert found.interval is not None
+    assert found.interval.low == pytest.approx(np.quantile(brute, 0.025), abs=0.05)
+    assert found.interval.high == pytest.approx(np.quantile(brute, 0.975), abs=0.05)
+    assert found.interval.low < found.value < found.interval.high
+
+
+def test_a_row_beside_itself_gains_nothing_with_certainty(rng):
+    values = drawn_values(rng)
+    found = gain(values, values)
+    assert (found.value, found.interval.low, found.interval.high) == (0, 0, 0)
+
+
+def test_answers_to_other_questions_are_not_put_beside(rng):
+    values = drawn_values(rng)
+    with pytest.raises(InputError, match="other images or kinds"):
+        gain(values, [v for v in values if v[1] == "count"])
+    with pytest.raises(InputError, match="other images or kinds"):
+        gain(values, [("another", "count", 1.0), *values])
+
+
+def test_seeds_are_told_together_and_apart(rng):
+    seeds = [drawn_values(rng), drawn_values(rng, 0.3)]
+    row = AnswerRow.of("points", [evaluation(v, follows_its_evidence=0.9) for v in seeds])
+    assert row.by_seed == pytest.approx([mean_of_kinds(values) for values in seeds])
+    assert (row.seeds, row.tokens, row.follows) == (2, 64, 0.9)
+    together = score_values(row.values)
+    assert together[MEAN].value == pytest.approx(np.mean(row.by_seed))
+    rule = AnswerRow.of("rule", [evaluation(drawn_values(rng), tokens=0.0)])
+    table = table_of_rows([rule, row], rule)
+    assert [line[0] for line in table.rows] == ["rule", "points"]
+    at = {name: i for i, name in enumerate(table.header)}
+    assert table.rows[1][at["count"]] == together["count"].value
+    assert table.rows[1][at["Beside rule"]] == gain(row.values, rule.values).value
+    assert table.rows[0][at["Beside rule"]] is None
+    assert table.rows[0][at["Follows"]] is None
+    assert table.rows[1][at["Least and most of a seed"]] == (
+        f"{min(row.by_seed):.4f} to {max(row.by_seed):.4f}"
+    )
+
+
+def test_the_command_writes_the_table(rng, tmp_path, capsys):
+    for name in ("rule", "a", "b"):
+        (tmp_path / f"{name}.json").write_text(json.dumps(evaluation(drawn_values(rng))))
+    rows = [f"Counts={tmp_path}/rule.json", f"model={tmp_path}/a.json,{tmp_path}/b.json"]
+    out = tmp_path / "out"
+    assert main(["ask", "rows", *rows, "--beside", "Counts", "--out", str(out)]) == 0
+    written = json.loads((out / "rows.json").read_text())
+    assert [line[:2] for line in written["table"]["rows"]] == [["Counts", "1"], ["model", "2"]]
+    assert "Beside Counts" in (out / "rows.md").read_text()
+    assert "model" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("Counts", "no row"),
+        ("=x.json", "no row"),
+        ("a={tmp}/absent.json", "no figures of derived"),
+        ("a={tmp}/empty.json", "no figures of derived"),
+        ("a={tmp}/text.json", "no figures of derived"),
+    ],
+)
+def test_what_is_no_row_is_a_sentence(tmp_path, capsys, row, words):
+    (tmp_path / "empty.json").write_text('{"figures": {}, "values": []}')
+    (tmp_path / "text.json").write_text("no json")
+    given = ["ask", "rows", row.format(tmp=tmp_path), "--out", str(tmp_path / "out")]
+    assert main(given) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_row_to_put_others_beside_has_to_be_there(rng, tmp_path, capsys):
+    (tmp_path / "a.json").write_text(json.dumps(evaluation(drawn_values(rng))))
+    given = ["ask", "rows", f"a={tmp_path}/a.json", "--beside", "b", "--out", str(tmp_path / "o")]
+    assert main(given) == 2
+    assert "no row 'b'" in capsys.readouterr().err

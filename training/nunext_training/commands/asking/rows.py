@@ -1,0 +1,73 @@
+"""``nunext-train ask rows``: answerers beside each other, each over several seeds."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_nunext.core.errors import MALFORMED, InputError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from nunext_training.evaluation.answer_rows import AnswerRow
+
+
+def add_parser(methods: Any) -> None:
+    """Add the command to those of ``ask``."""
+    rows = methods.add_parser("rows", help="put answerers beside each other, seed by seed")
+    rows.add_argument(
+        "rows",
+        nargs="+",
+        metavar="NAME=FILE[,FILE]",
+        help="what ``ask evaluate --out`` wrote, a file for each seed",
+    )
+    rows.add_argument("--beside", metavar="NAME", help="say how much better than this row")
+    rows.add_argument("--out", type=Path, required=True, metavar="DIR")
+    rows.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from nunext_training.evaluation.answer_rows import table_of_rows
+    from nunext_training.evaluation.intervals import WORDS
+    from nunext_training.reports.pages import markdown
+    from nunext_training.runs.files import write_json, write_text
+
+    rows = [_row(text) for text in args.rows]
+    beside = next((row for row in rows if row.name == args.beside), None)
+    if args.beside is not None and beside is None:
+        raise InputError(
+            f"There is no row {args.beside!r} to put others beside; expected one of "
+            f"{', '.join(row.name for row in rows)}."
+        )
+    table = table_of_rows(rows, beside)
+    notes = ["Figures of several seeds are of all their answers.", WORDS]
+    args.out.mkdir(parents=True, exist_ok=True)
+    write_json(args.out / "rows.json", {"notes": notes, "table": table.to_json()})
+    write_text(args.out / "rows.md", markdown("Answerers", notes, [table]))
+    sys.stdout.write(table.to_markdown())
+    return 0
+
+
+def _row(text: str) -> AnswerRow:
+    from nunext_training.evaluation.answer_rows import AnswerRow
+
+    name, equals, files = text.partition("=")
+    if not (name and equals and files):
+        raise InputError(f"{text!r} is no row; expected NAME=FILE, or NAME=FILE,FILE.")
+    return AnswerRow.of(name, [_read(Path(file)) for file in files.split(",")])
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if not found["values"]:
+            raise ValueError("it has no question that has a kind")
+    except (*MALFORMED, OSError) as error:
+        raise InputError(
+            f"{path.name} has no figures of derived questions ({error}). Make it with nunext-train "
+            "ask evaluate --out, on an export of nunext-train ask derive."
+        ) from error
+    return found

@@ -1,0 +1,88 @@
+"""Answerers beside each other, each over several seeds, on the same derived questions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from nunext_training.evaluation.kinds import MEAN, gain, names_of, score_values
+from nunext_training.evaluation.scores import between
+from nunext_training.evaluation.tables import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from nunext_training.evaluation.kinds import Valued
+    from nunext_training.evaluation.tables import Cell
+
+FOLLOWS = ("follows_its_evidence", "follows_its_figures")
+"""Figures of whether answers follow from what they go by; an answerer has one of them, or none."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRow:
+    """An answerer, trained with so many seeds."""
+
+    name: str
+    seeds: int
+    values: tuple[Valued, ...]
+    """Of all seeds."""
+    by_seed: tuple[float, ...]
+    """Mean of kinds of each."""
+    tokens: float
+    """Image tokens of a picture."""
+    follows: float | None
+    """How often answers follow from what they go by."""
+
+    @classmethod
+    def of(cls, name: str, evaluations: Sequence[Mapping[str, Any]]) -> AnswerRow:
+        """From what ``nunext-train ask evaluate --out`` wrote, one of each seed."""
+        by_seed = [[(str(i), str(k), float(v)) for i, k, v in e["values"]] for e in evaluations]
+        found = [
+            e["figures"][figure]["value"]
+            for e in evaluations
+            for figure in FOLLOWS
+            if figure in e["figures"]
+        ]
+        return cls(
+            name,
+            len(evaluations),
+            tuple(value for values in by_seed for value in values),
+            tuple(score_values(values)[MEAN].value for values in by_seed),
+            fmean(e["figures"]["tokens_per_image"]["value"] for e in evaluations),
+            fmean(found) if found else None,
+        )
+
+
+def table_of_rows(rows: Sequence[AnswerRow], beside: AnswerRow | None = None) -> Table:
+    """A line for each answerer.
+
+    Parameters
+    ----------
+    rows : sequence of AnswerRow
+    beside : AnswerRow, optional
+        What the others are compared with.
+
+    Raises
+    ------
+    InputError
+        If one is of other images or kinds than `beside`.
+    """
+    kinds = tuple(dict.fromkeys(kind for row in rows for kind in names_of(row.values, 1)))
+    header = ["Answerer", "Seeds", *kinds, MEAN, "95 %", "Least and most of a seed"]
+    header += [] if beside is None else [f"Beside {beside.name}", "95 % of it"]
+    header += ["Follows", "Image tokens"]
+    lines = []
+    for row in rows:
+        figures = score_values(row.values)
+        line: list[Cell] = [row.name, str(row.seeds)]
+        line += [figures[kind].value if kind in figures else None for kind in kinds]
+        spread = f"{min(row.by_seed):.4f} to {max(row.by_seed):.4f}" if row.seeds > 1 else None
+        line += [figures[MEAN].value, between(figures[MEAN].interval), spread]
+        if beside is not None:
+            found = None if row is beside else gain(row.values, beside.values)
+            line += [None, None] if found is None else [found.value, between(found.interval)]
+        line += [row.follows, f"{row.tokens:.1f}"]
+        lines.append(tuple(line))
+    return Table(None, "Answerers on derived questions", tuple(header), tuple(lines))
