@@ -29,7 +29,7 @@ from napari_nunext.synthetic import synthesise
 from nunext_training.data.answers import read_answers
 from nunext_training.data.importers.questions.base import AnsweredImage, KnownAnswer
 from nunext_training.data.importers.questions.writing import write_questions
-from nunext_training.evaluation import answers as evaluation
+from nunext_training.evaluation.answering import answers as evaluation
 from nunext_training.recipes.recipe import changed, load_recipe
 from nunext_training.stages import answers as answers_stage
 from nunext_training.stages.answers import AnswerJob, run_answers

@@ -30,8 +30,8 @@ from nunext_training.data.answers.reward_table import (
     open_table,
     read_table,
 )
-from nunext_training.evaluation.answers import ask_all
-from nunext_training.evaluation.tabulating import tabulate
+from nunext_training.evaluation.answering.answers import ask_all
+from nunext_training.evaluation.answering.tabulating import tabulate
 from nunext_training.method.answer_rewards import allocation_reward, score_answer
 from nunext_training.recipes.recipe import changed, load_recipe
 from nunext_training.stages.allocator import AllocatorJob, AllocatorStage, run_allocator

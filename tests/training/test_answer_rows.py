@@ -10,8 +10,8 @@ import pytest
 from napari_nunext.core.bootstrap import RESAMPLES, SEED
 from napari_nunext.core.errors import InputError
 from nunext_training.cli import main
-from nunext_training.evaluation.answer_rows import AnswerRow, table_of_rows
-from nunext_training.evaluation.kinds import MEAN, gain, score_values
+from nunext_training.evaluation.answering.answer_rows import AnswerRow, table_of_rows
+from nunext_training.evaluation.answering.kinds import MEAN, gain, score_values
 
 
 def evaluation(values, tokens=64.0, **figures):

@@ -15,9 +15,9 @@ from nunext_training.cli import main
 from nunext_training.commands.asking import figures
 from nunext_training.data.importers.questions.base import AnsweredImage, known_answer, known_boxes
 from nunext_training.data.importers.questions.writing import write_questions
-from nunext_training.evaluation.answer_scores import Answered
-from nunext_training.evaluation.kinds import MEAN, score_kinds
-from nunext_training.evaluation.rules import RULES
+from nunext_training.evaluation.answering.answer_scores import Answered
+from nunext_training.evaluation.answering.kinds import MEAN, score_kinds
+from nunext_training.evaluation.answering.rules import RULES
 from nunext_training.method.answer_rewards import SeenAnswer, Truth
 
 NUCLEI = ((10.0, 10.0, "Lymphocyte"), (50.0, 50.0, "Lymphocyte"), (20.0, 50.0, "Stromal"))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from napari_nunext.core.answers.reply import Reply, ReplyFailure
 from napari_nunext.core.geometry import Box
 from nunext_training.cli import main
-from nunext_training.evaluation.answer_scores import Answered, score_answers
+from nunext_training.evaluation.answering.answer_scores import Answered, score_answers
 from nunext_training.method.answer_rewards import SeenAnswer, Truth
 
 TYPES = ("adenoma", "carcinoma", "polyp")

@@ -15,7 +15,7 @@ from napari_nunext.models.answerers.loaded import load_answerer
 from nunext_training.cli import main
 from nunext_training.data.answers import read_answers
 from nunext_training.data.answers.reward_table import RewardTable, TabledQuestion, TableOf
-from nunext_training.evaluation.budgets import (
+from nunext_training.evaluation.answering.budgets import (
     Way,
     best_of_kinds,
     fixed_ways,
@@ -24,7 +24,7 @@ from nunext_training.evaluation.budgets import (
     spending_table,
     spendings,
 )
-from nunext_training.evaluation.choosing import choices_of
+from nunext_training.evaluation.answering.choosing import choices_of
 from nunext_training.reports.spending import pareto_svg
 from tests.answering import small_allocator
 

@@ -18,8 +18,8 @@ from napari_nunext.models.answerers.together import answer_together, shared_leng
 from nunext_training.cli import main
 from nunext_training.data.answers import read_answers
 from nunext_training.data.answers.evidence import Evidence
-from nunext_training.evaluation.answers import answer_by_turns, ask_all
-from nunext_training.evaluation.following import follows, written
+from nunext_training.evaluation.answering.answers import answer_by_turns, ask_all
+from nunext_training.evaluation.answering.following import follows, written
 
 CATEGORIES = ("Lymphocyte", "Stromal")
 NUCLEI = (

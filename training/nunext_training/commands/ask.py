@@ -173,8 +173,8 @@ def _evaluate(args: argparse.Namespace) -> int:
     from napari_nunext.models.answerers.folder import token_px
     from napari_nunext.models.answerers.loaded import load_answerer
     from nunext_training.data.answers import read_answers
-    from nunext_training.evaluation.agreement import Couples
-    from nunext_training.evaluation.answers import ask_all
+    from nunext_training.evaluation.answering.agreement import Couples
+    from nunext_training.evaluation.answering.answers import ask_all
 
     set_threads(args.threads)
     if args.rule is not None:

@@ -6,7 +6,7 @@ import math
 from html import escape
 from typing import TYPE_CHECKING
 
-from nunext_training.evaluation.budgets import kinds_table, spending_table
+from nunext_training.evaluation.answering.budgets import kinds_table, spending_table
 from nunext_training.reports.drawings import BLUE, VERMILION, Axis
 from nunext_training.reports.pages import html_table, markdown, page
 from nunext_training.runs.files import write_json, write_text
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from nunext_training.evaluation.budgets import Spending
+    from nunext_training.evaluation.answering.budgets import Spending
 
 WIDTH, HEIGHT = 640, 400
 LEFT, RIGHT, TOP, BOTTOM = 60, 20, 20, 48

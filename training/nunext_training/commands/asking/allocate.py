@@ -62,7 +62,7 @@ def _table(args: argparse.Namespace) -> int:
     from napari_nunext.models.answerers.loaded import load_answerer
     from nunext_training.data.answers import read_answers
     from nunext_training.data.answers.reward_table import TableOf
-    from nunext_training.evaluation.tabulating import tabulate
+    from nunext_training.evaluation.answering.tabulating import tabulate
 
     set_threads(args.threads)
     budgets = tuple(sorted(set(args.budgets)))

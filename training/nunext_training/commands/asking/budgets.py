@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nunext_training.data.answers.reward_table import RewardTable
-    from nunext_training.evaluation.budgets import Way
+    from nunext_training.evaluation.answering.budgets import Way
 
 MU = 0.1
 """What all of a picture's tokens are worth, where nobody says otherwise (ours)."""
@@ -46,7 +46,7 @@ def add_parser(methods: Any) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     from nunext_training.data.answers.reward_table import read_table
-    from nunext_training.evaluation.budgets import (
+    from nunext_training.evaluation.answering.budgets import (
         best_of_kinds,
         fixed_ways,
         oracle,
@@ -88,7 +88,7 @@ def _allocators(args: argparse.Namespace, table: RewardTable) -> Iterator[Way]:
     from napari_nunext.models.answerers.folder import token_px
     from napari_nunext.models.answerers.loaded import load_answerer
     from nunext_training.data.answers import read_answers
-    from nunext_training.evaluation.choosing import choices_of
+    from nunext_training.evaluation.answering.choosing import choices_of
 
     table.of.check_performer(args.checkpoint, args.adapter, args.table.name)
     patch_px = token_px(args.checkpoint) or PATCH_PX

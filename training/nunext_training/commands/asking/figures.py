@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
 
-    from nunext_training.evaluation.answer_scores import Answered, Figure
+    from nunext_training.evaluation.answering.answer_scores import Answered, Figure
 
 RULES = ("majority", "constant", "counts")
-"""Those of `nunext_training.evaluation.rules`, whose import takes seconds."""
+"""Those of `nunext_training.evaluation.answering.rules`, whose import takes seconds."""
 
 
 def by_rule(args: argparse.Namespace) -> int:
     """Answer by a rule instead of a model."""
     from nunext_training.data.answers import read_answers
-    from nunext_training.evaluation.rules import answer_by_rule
+    from nunext_training.evaluation.answering.rules import answer_by_rule
 
     if args.adapter is not None:
         raise InputError(
@@ -70,8 +70,8 @@ def tell_figures(
     more : mapping, optional
         Further figures.
     """
-    from nunext_training.evaluation.answer_scores import score_answers, table_of
-    from nunext_training.evaluation.kinds import score_values, table_of_kinds, values_of
+    from nunext_training.evaluation.answering.answer_scores import score_answers, table_of
+    from nunext_training.evaluation.answering.kinds import score_values, table_of_kinds, values_of
     from nunext_training.runs.files import write_json
 
     figures, valued = score_answers(answered) | dict(more or {}), values_of(answered)

@@ -12,7 +12,7 @@ from napari_nunext.core.errors import MALFORMED, InputError
 if TYPE_CHECKING:
     import argparse
 
-    from nunext_training.evaluation.answer_rows import AnswerRow
+    from nunext_training.evaluation.answering.answer_rows import AnswerRow
 
 
 def add_parser(methods: Any) -> None:
@@ -30,7 +30,7 @@ def add_parser(methods: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from nunext_training.evaluation.answer_rows import table_of_rows
+    from nunext_training.evaluation.answering.answer_rows import table_of_rows
     from nunext_training.evaluation.intervals import WORDS
     from nunext_training.reports.pages import markdown
     from nunext_training.runs.files import write_json, write_text
@@ -52,7 +52,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _row(text: str) -> AnswerRow:
-    from nunext_training.evaluation.answer_rows import AnswerRow
+    from nunext_training.evaluation.answering.answer_rows import AnswerRow
 
     name, equals, files = text.partition("=")
     if not (name and equals and files):

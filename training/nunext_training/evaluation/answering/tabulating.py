@@ -12,7 +12,7 @@ from nunext_training.data.answers.reward_table import (
     open_table,
     read_table,
 )
-from nunext_training.evaluation.answers import ask_all
+from nunext_training.evaluation.answering.answers import ask_all
 from nunext_training.method.answer_rewards import score_answer
 
 if TYPE_CHECKING:

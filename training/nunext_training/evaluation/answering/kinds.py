@@ -14,7 +14,7 @@ import numpy as np
 
 from napari_nunext.core.bootstrap import Drawings, interval_of, ratio
 from napari_nunext.core.errors import InputError
-from nunext_training.evaluation.answer_scores import Figure, table_of
+from nunext_training.evaluation.answering.answer_scores import Figure, table_of
 from nunext_training.method.answer_rewards import answer_reward, boxes_reward, subtype_reward
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nunext_training.evaluation.answer_scores import Answered
+    from nunext_training.evaluation.answering.answer_scores import Answered
     from nunext_training.evaluation.tables import Table
     from nunext_training.method.answer_rewards import SeenAnswer
 

@@ -43,7 +43,7 @@ class Answered:
     image_tokens: int
     output_tokens: int = 0
     followed: Mapping[str, float] = field(default_factory=dict)
-    """Whether it follows from what it goes by, by the figure's name; see `evaluation.following`."""
+    """Whether it follows from what it goes by, by the figure's name; see `following`."""
     kind: str | None = None
     """Of a derived question, as its record has it."""
 

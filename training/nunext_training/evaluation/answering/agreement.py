@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from nunext_training.evaluation.answer_scores import Figure, figure_of
+from nunext_training.evaluation.answering.answer_scores import Figure, figure_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -18,7 +18,7 @@ import numpy as np
 
 from napari_nunext.core.bootstrap import Drawings, interval_of, ratio
 from napari_nunext.core.errors import InputError
-from nunext_training.evaluation.answer_scores import Figure
+from nunext_training.evaluation.answering.answer_scores import Figure
 from nunext_training.evaluation.tables import Table
 
 if TYPE_CHECKING:

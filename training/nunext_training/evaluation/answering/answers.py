@@ -10,8 +10,8 @@ from napari_nunext.models.answerers.answerer import Ended, Said
 from napari_nunext.models.answerers.together import Told, answer_together, can_share
 from nunext_training.data.answers import COLUMNS, seen_reply
 from nunext_training.data.answers.packing import pictures_of
-from nunext_training.evaluation.answer_scores import Answered
-from nunext_training.evaluation.following import follows, written
+from nunext_training.evaluation.answering.answer_scores import Answered
+from nunext_training.evaluation.answering.following import follows, written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.models.answerers.allocator import choose_tokens
-from nunext_training.evaluation.budgets import Way
+from nunext_training.evaluation.answering.budgets import Way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from nunext_training.evaluation.kinds import MEAN, gain, names_of, score_values
+from nunext_training.evaluation.answering.kinds import MEAN, gain, names_of, score_values
 from nunext_training.evaluation.scores import between
 from nunext_training.evaluation.tables import Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from nunext_training.evaluation.kinds import Valued
+    from nunext_training.evaluation.answering.kinds import Valued
     from nunext_training.evaluation.tables import Cell
 
 FOLLOWS = ("follows_its_evidence", "follows_its_figures")

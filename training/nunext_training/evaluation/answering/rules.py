@@ -24,8 +24,8 @@ from napari_nunext.core.answers.rewriting import in_pixels_of, with_boxes
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import Box
 from nunext_training.data.answers import COLUMNS, seen_reply
-from nunext_training.evaluation.answer_scores import Answered
-from nunext_training.evaluation.kinds import worth
+from nunext_training.evaluation.answering.answer_scores import Answered
+from nunext_training.evaluation.answering.kinds import worth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Sequence
