@@ -14,10 +14,12 @@ from safetensors.torch import load_file
 from napari_nunext.core.answers.answerer import AnswererFolder
 from napari_nunext.core.answers.prompts import SYSTEM, allocation_prompt
 from napari_nunext.core.errors import InputError
+from napari_nunext.models.answerers import allocator
 from napari_nunext.models.answerers.about import Allocation
 from napari_nunext.models.answerers.allocator import (
     choose_tokens,
     reply_ids,
+    reply_log_likelihoods,
     said,
 )
 from napari_nunext.models.answerers.answerer import AnswerSampling
@@ -161,14 +163,14 @@ def test_the_policy_is_the_likelihood_of_each_reply_among_all(
     table = made_table(answerer_folder, answers_export, tmp_path / "t.jsonl", [0.0, 0.5, 1.0])
     stage = AllocatorStage(job_of(answerer_folder, answers_export, table, tmp_path / "out", recipe))
     task = stage.task()
-    example = max((task.examples(8)[i] for i in range(8)), key=lambda e: len(e.worth))
-    inputs = task.encode([example])
+    examples = list(task.examples(8))
+    inputs = task.encode(examples)
     with torch.no_grad():
-        policy = choice_log_policy(stage.model, inputs)[0]
-    assert policy.shape == example.worth.shape
+        policy = choice_log_policy(stage.model, inputs)
+    assert policy.shape == (8, len(BUDGETS))
     assert policy.exp().sum(dim=1) == pytest.approx(np.ones(len(policy)), abs=1e-5)
     answerer = load_answerer(AnswererFolder("it", answerer_folder), "float32")
-    for row, likelihoods in zip(task.rows_of(example), policy, strict=True):
+    for row, likelihoods in zip(map(task.row_of, examples), policy, strict=True):
         chosen = choose_tokens(
             answerer,
             np.asarray(row["images"][0].open()),
@@ -186,6 +188,16 @@ def test_what_it_writes_is_a_reply_of_the_papers_form(answerer_folder):
     assert ids[-1] in answerer.ends
     text = answerer.processor.tokenizer.decode(ids[:-1])
     assert text == "<think></think><answer>36</answer>"
+
+
+def test_replies_behind_one_prompt_are_as_likely_as_alone(answerer_folder, rng, monkeypatch):
+    answerer = load_answerer(AnswererFolder("it", answerer_folder), "float32")
+    read = answerer.read(rng.integers(0, 256, (28, 56, 3), dtype=np.uint8), "How many?", SYSTEM)
+    replies = [reply_ids(answerer, said(tokens)) for tokens in (1, 36, 16384)]
+    assert len({len(reply) for reply in replies}) > 1
+    together = reply_log_likelihoods(answerer, read, replies)
+    monkeypatch.setattr(allocator, "can_share", lambda _: False)
+    assert together == pytest.approx(reply_log_likelihoods(answerer, read, replies), abs=1e-3)
 
 
 def test_only_what_a_budget_allows_can_be_chosen():
@@ -275,7 +287,7 @@ def test_a_prompt_is_the_papers_with_the_tokens_of_now_and_at_most(
     stage = AllocatorStage(job_of(answerer_folder, answers_export, table, tmp_path / "out", recipe))
     task = stage.task()
     example = task.examples(1)[0]
-    row = task.rows_of(example)[0]
+    row = task.row_of(example)
     asked = allocation_prompt(row["evidence"].question, current_tokens=9, most_tokens=9)
     answerer = load_answerer(AnswererFolder("it", answerer_folder), "float32")
     rgb = np.asarray(row["images"][0].open())

@@ -12,9 +12,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from napari_nunext.core.answers.prompts import SYSTEM, allocation_prompt
 from napari_nunext.core.answers.reply import reply_text
+from napari_nunext.models.answerers.together import can_share, read_shared
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +60,8 @@ def choose_tokens(
         return menu[0]
     asked = allocation_prompt(question, current_tokens=current_tokens, most_tokens=most_tokens)
     read = model.read(thumbnail_rgb, asked, SYSTEM)
-    likelihoods = [_log_likelihood(model, read, said(tokens)) for tokens in menu]
+    replies = [reply_ids(model, said(tokens)) for tokens in menu]
+    likelihoods = reply_log_likelihoods(model, read, replies)
     return menu[max(range(len(menu)), key=likelihoods.__getitem__)]
 
 
@@ -68,19 +71,67 @@ def reply_ids(model: LoadedAnswerer, text: str) -> list[int]:
     return [*tokenizer.encode(text, add_special_tokens=False), model.ends[0]]
 
 
-def _log_likelihood(model: LoadedAnswerer, read: Any, reply: str) -> float:
-    """Of a reply to what was read."""
-    ids = torch.tensor([reply_ids(model, reply)], device=model.model.device)
+@torch.inference_mode()
+def reply_log_likelihoods(
+    model: LoadedAnswerer, read: Any, replies: Sequence[Sequence[int]]
+) -> list[float]:
+    """How likely a model finds each reply to what it has read, as logarithms.
+
+    What was read is computed once, where the model allows that.
+
+    Parameters
+    ----------
+    model : LoadedAnswerer
+    read : BatchFeature
+        As `LoadedAnswerer.read` returns it.
+    replies : sequence of sequence of int
+        Tokens of each.
+    """
+    if can_share(model):
+        return _behind_one_prompt(model, read, replies)
+    return [_alone(model, read, reply) for reply in replies]
+
+
+def _behind_one_prompt(
+    model: LoadedAnswerer, read: Any, replies: Sequence[Sequence[int]]
+) -> list[float]:
+    """All replies side by side, each behind the same cache."""
+    device = model.model.device
+    shared = read["input_ids"].shape[1] - 1  # the last foretells the first of a reply
+    cache, delta = read_shared(model, read, shared, copies=len(replies))
+    last = int(read["input_ids"][0, -1])
+    rows = [torch.tensor([last, *reply], device=device) for reply in replies]
+    ids = pad_sequence(rows, batch_first=True, padding_value=last)
+    lengths = torch.tensor([len(row) for row in rows], device=device)[:, None]
+    own = torch.arange(ids.shape[1], device=device)[None]
+    is_there = own < lengths
+    before = torch.ones((len(rows), shared), dtype=torch.bool, device=device)
+    places = (shared + own + delta).expand(len(rows), -1)
+    any_model: Any = model.model
+    logits = any_model(
+        input_ids=ids,
+        attention_mask=torch.cat([before, is_there], dim=1),
+        position_ids=places[None].expand(3, -1, -1),
+        past_key_values=cache,
+        use_cache=True,
+    ).logits[:, :-1]
+    found = logits.float().log_softmax(-1).gather(2, ids[:, 1:, None])[..., 0]
+    summed: list[float] = torch.where(is_there[:, 1:], found, 0.0).sum(dim=1).tolist()
+    return summed
+
+
+def _alone(model: LoadedAnswerer, read: Any, reply: Sequence[int]) -> float:
+    """One reply, what was read computed with it."""
+    ids = torch.tensor([reply], device=model.model.device)
     inputs = {name: value for name, value in read.items() if name != "input_ids"}
     longer = torch.ones_like(ids)
     inputs["attention_mask"] = torch.cat([read["attention_mask"], longer], dim=1)
     if "mm_token_type_ids" in inputs:
         inputs["mm_token_type_ids"] = torch.cat([read["mm_token_type_ids"], 0 * longer], dim=1)
-    with torch.inference_mode():
-        logits = model.model(
-            input_ids=torch.cat([read["input_ids"], ids], dim=1),
-            logits_to_keep=ids.shape[1] + 1,
-            use_cache=False,
-            **inputs,
-        ).logits[:, :-1]
+    logits = model.model(
+        input_ids=torch.cat([read["input_ids"], ids], dim=1),
+        logits_to_keep=ids.shape[1] + 1,
+        use_cache=False,
+        **inputs,
+    ).logits[:, :-1]
     return float(logits.float().log_softmax(-1).gather(2, ids[..., None]).sum())

@@ -52,6 +52,41 @@ def shared_length(prompts: Sequence[Sequence[int]]) -> int:
     return shared
 
 
+def read_shared(
+    answerer: LoadedAnswerer, inputs: Any, length: int, *, copies: int
+) -> tuple[DynamicCache, torch.Tensor]:
+    """Compute what texts about a picture begin with, once.
+
+    Parameters
+    ----------
+    answerer : LoadedAnswerer
+        One that `can_share`.
+    inputs : BatchFeature
+        Of one of the texts.
+    length : int
+        How many tokens are shared, the picture's among them.
+    copies : int
+        How many texts there are.
+
+    Returns
+    -------
+    DynamicCache
+        With a row for each text.
+    Tensor of int, shape (1, 1)
+        By how much places differ from numbers of tokens behind it.
+    """
+    model: Any = answerer.model
+    cut = {
+        name: tensor[:, :length] if name in _BY_TOKEN else tensor for name, tensor in inputs.items()
+    }
+    cache = DynamicCache(config=model.config.get_text_config())
+    model(**cut, past_key_values=cache, use_cache=True, logits_to_keep=1)
+    cache.batch_repeat_interleave(copies)
+    named = {name: cut[name] for name in ("mm_token_type_ids", "image_grid_thw")}
+    delta: torch.Tensor = model.model.get_rope_index(cut["input_ids"], **named)[1]
+    return cache, delta
+
+
 @torch.inference_mode()
 def answer_together(
     answerer: LoadedAnswerer,
@@ -101,21 +136,9 @@ class _Together:
             if sampling.temperature > 0
             else None
         )
-        self._cache = DynamicCache(config=self._model.config.get_text_config())
-        self._delta = self._read_shared(inputs[0])
-
-    def _read_shared(self, inputs: Any) -> torch.Tensor:
-        """Fill the cache; by how much places differ from numbers of tokens, shape (1, 1)."""
-        cut = {
-            name: tensor[:, : self._shared] if name in _BY_TOKEN else tensor
-            for name, tensor in inputs.items()
-        }
-        model = self._model
-        model(**cut, past_key_values=self._cache, use_cache=True, logits_to_keep=1)
-        self._cache.batch_repeat_interleave(len(self._ids))
-        named = {name: cut[name] for name in ("mm_token_type_ids", "image_grid_thw")}
-        delta: torch.Tensor = model.model.get_rope_index(cut["input_ids"], **named)[1]
-        return delta
+        self._cache, self._delta = read_shared(
+            answerer, inputs[0], self._shared, copies=len(self._ids)
+        )
 
     def replies(self) -> list[Told]:
         """All of them, to the end or the most tokens."""

@@ -86,7 +86,7 @@ class AskOptions:
 class AllocatorOptions:
     """An allocator of image tokens (arXiv 2505.15687).
 
-    Steps, batches (pictures) and rates are those of `OptimiserOptions`, additions those of
+    Steps, batches (questions) and rates are those of `OptimiserOptions`, additions those of
     `LoraOptions`.
     """
 

@@ -1,13 +1,15 @@
 """Choices of image tokens as a task: questions of a table, each with every choice as its reply.
 
-All questions of a picture stand behind one thumbnail, and of each question all choices: a block is
-a question with one choice (`nunext_training.data.answers.packing`). The likelihoods of a question's
-blocks are the allocator's policy.
+The choices of a question stand behind what they share, its thumbnail and its prompt: a block is the
+reply that makes one choice (`nunext_training.data.answers.packing`). The likelihoods of the blocks
+are the allocator's policy. All questions of a picture behind one thumbnail would cost more: it is
+short, the prompt is long, and attention is quadratic.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +18,7 @@ import torch
 from napari_nunext.core.answers.prompts import SYSTEM, allocation_prompt
 from napari_nunext.core.errors import InputError
 from napari_nunext.models.answerers.allocator import reply_ids, said
-from nunext_training.data.answers.packing import AskedPicture, PackedQuestions, Tokens, pictures_of
+from nunext_training.data.answers.packing import PackedQuestions, Tokens
 from nunext_training.method.answer_rewards import allocation_reward
 
 if TYPE_CHECKING:
@@ -32,17 +34,17 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class ChoicesOfPicture:
-    """A thumbnail, its questions each with every choice, and what these are worth."""
+class ChoicesOfQuestion:
+    """A question with every choice, and what these are worth."""
 
     packed: PackedQuestions
-    """Of each question a block for each choice, in the order of the menu."""
+    """A block for each choice, in the order of the menu."""
     worth: NDArray[np.float64]
-    """Eq. 10 of each, shape (questions, choices)."""
+    """Eq. 10 of each, shape (choices,)."""
     tokens: NDArray[np.int64]
-    """Of the picture at each choice, shape (questions, choices)."""
-    rows: tuple[int, ...]
-    """Places of its questions among the rows."""
+    """Of the picture at each choice, shape (choices,)."""
+    row: int
+    """Place of the question among the rows."""
 
 
 class Allocations:
@@ -83,7 +85,6 @@ class Allocations:
             )
         self._rows = rows
         self._tabled = [known[row["id"]] for row in rows]
-        self._pictures = pictures_of(rows)
         self._cached: dict[int, tuple[Tokens, ...]] = {}
 
     @property
@@ -93,37 +94,35 @@ class Allocations:
 
     def examples(self, count: int) -> AllocationExamples:
         """See `Task`."""
-        return AllocationExamples(self, self._pictures, count, self._recipe.seed)
+        return AllocationExamples(self, len(self._rows), count, self._recipe.seed)
 
     def score(self, model: Any) -> dict[str, float]:
         """See `Task`: nothing; `nunext-train ask evaluate` asks."""
         del model
         return {}
 
-    def example(self, asked: AskedPicture) -> ChoicesOfPicture:
-        """A picture with all of its questions."""
-        tabled = [self._tabled[place] for place in asked.rows]
-        blocks = [block for place in asked.rows for block in self._blocks(place)]
-        return ChoicesOfPicture(
-            PackedQuestions(asked.picture.open(), tuple(blocks)),
-            np.array([worth_of(each, self._recipe.allocator.mu) for each in tabled]),
-            np.array([each.tokens for each in tabled]),
-            asked.rows,
+    def example(self, place: int) -> ChoicesOfQuestion:
+        """The question at a place among the rows."""
+        tabled = self._tabled[place]
+        return ChoicesOfQuestion(
+            PackedQuestions(self._rows[place]["images"][0].open(), self._blocks(place)),
+            np.array(worth_of(tabled, self._recipe.allocator.mu)),
+            np.array(tabled.tokens),
+            place,
         )
 
-    def rows_of(self, example: ChoicesOfPicture) -> list[dict[str, Any]]:
-        """The questions of an example, as they were read."""
-        return [self._rows[place] for place in example.rows]
+    def row_of(self, example: ChoicesOfQuestion) -> dict[str, Any]:
+        """The question of an example, as it was read."""
+        row: dict[str, Any] = self._rows[example.row]
+        return row
 
-    def encode(self, examples: Sequence[ChoicesOfPicture]) -> dict[str, torch.Tensor]:
-        """See `Task`: as `PackedAnswers`, and of each choice its picture, question and worth."""
+    def encode(self, examples: Sequence[ChoicesOfQuestion]) -> dict[str, torch.Tensor]:
+        """See `Task`: as `PackedAnswers`, and of each choice its worth and tokens."""
         inputs = self._encoder.encode([example.packed for example in examples])
-        most = max(len(example.worth) for example in examples)
-        filled = np.full((2, len(examples), most, len(self._menu)), np.nan)
-        for i, example in enumerate(examples):
-            filled[:, i, : len(example.worth)] = example.worth, example.tokens
-        worth, tokens = torch.from_numpy(filled)
-        return inputs | {"worth": worth, "choice_tokens": tokens}
+        return inputs | {
+            "worth": torch.from_numpy(np.stack([example.worth for example in examples])),
+            "choice_tokens": torch.from_numpy(np.stack([example.tokens for example in examples])),
+        }
 
     def _blocks(self, place: int) -> tuple[Tokens, ...]:
         """A question with each choice."""
@@ -162,29 +161,31 @@ def worth_of(question: TabledQuestion, mu: float) -> list[float]:
 
 
 class AllocationExamples:
-    """So many pictures, in an order drawn anew each time that all were shown.
+    """So many questions, in an order drawn anew each time that all were shown.
 
     Parameters
     ----------
     task : Allocations
-    pictures : sequence of AskedPicture
+    questions : int
+        How many there are.
     count, seed : int
     """
 
-    def __init__(
-        self, task: Allocations, pictures: Sequence[AskedPicture], count: int, seed: int
-    ) -> None:
-        self._task, self._pictures = task, pictures
+    def __init__(self, task: Allocations, questions: int, count: int, seed: int) -> None:
+        self._task, self._questions = task, questions
         self._count, self._seed = count, seed
+        self._order = lru_cache(maxsize=2)(self._order_of)
 
     def __len__(self) -> int:
         """Number of examples."""
         return self._count
 
-    def __getitem__(self, index: int) -> ChoicesOfPicture:
+    def __getitem__(self, index: int) -> ChoicesOfQuestion:
         """The example at `index`; IndexError beyond the last."""
         if not 0 <= index < self._count:
             raise IndexError(index)
-        epoch, place = divmod(index, len(self._pictures))
-        order = np.random.default_rng((self._seed, epoch)).permutation(len(self._pictures))
-        return self._task.example(self._pictures[order[place]])
+        epoch, place = divmod(index, self._questions)
+        return self._task.example(int(self._order(epoch)[place]))
+
+    def _order_of(self, epoch: int) -> NDArray[np.int64]:
+        return np.random.default_rng((self._seed, epoch)).permutation(self._questions)

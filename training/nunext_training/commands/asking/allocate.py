@@ -47,7 +47,7 @@ def add_parser(methods: Any) -> None:
     add_stage(allocate, recipe="allocate_small")
     allocate.add_argument("--table", type=Path, required=True, metavar="FILE")
     allocate.add_argument("--adapter", type=Path, metavar="DIR", help="of the performer")
-    allocate.add_argument("--batch-size", type=positive, help="pictures in a step")
+    allocate.add_argument("--batch-size", type=positive, help="questions in a step")
     allocate.add_argument("--mu", type=float, help="what all of a picture's tokens are worth")
     allocate.add_argument("--look-tokens", type=positive, help="of the thumbnail")
     allocate.add_argument("--name", default="", help="of the new allocator (default: --out's)")

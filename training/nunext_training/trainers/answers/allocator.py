@@ -44,9 +44,7 @@ class AllocatorTrainer(TaskTrainer):
     def batch_loss(self, model: nn.Module, inputs: dict[str, Tensor]) -> tuple[Tensor, Any]:
         """The surrogate of the questions' groups."""
         policy = choice_log_policy(model, inputs)
-        is_asked = ~torch.isnan(inputs["worth"][..., 0])
-        policy, tokens = policy[is_asked], inputs["choice_tokens"][is_asked]
-        worth = inputs["worth"][is_asked].to(policy.dtype)
+        tokens, worth = inputs["choice_tokens"].float(), inputs["worth"].to(policy.dtype)
         drawn = torch.multinomial(policy.detach().exp(), self._options.rollouts, replacement=True)
         earned = worth.gather(1, drawn)
         advantages = earned - earned.mean(dim=1, keepdim=True)
@@ -77,11 +75,10 @@ def choice_log_policy(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
 
     Returns
     -------
-    Tensor, shape (pictures, questions, choices)
-        What a picture lacks of questions has NaN for its worth.
+    Tensor, shape (questions, choices)
     """
     losses, _ = packed_losses(model, inputs)
-    pictures, questions, choices = inputs["worth"].shape
+    questions, choices = inputs["worth"].shape
     owners = inputs["owners"][:, 1:].clamp(min=0)  # 0: the prefix, or padding, whose loss is 0
-    summed = losses.new_zeros(pictures, questions * choices + 1).scatter_add(1, owners, losses)
-    return (-summed[:, 1:]).view(pictures, questions, choices).log_softmax(dim=-1)
+    summed = losses.new_zeros(questions, choices + 1).scatter_add(1, owners, losses)
+    return (-summed[:, 1:]).log_softmax(dim=-1)
