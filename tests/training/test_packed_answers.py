@@ -24,8 +24,11 @@ from nunext_training.data.importers.questions.base import AnsweredImage, KnownAn
 from nunext_training.data.importers.questions.writing import write_questions
 from nunext_training.data.importers.writing import write_manifest
 from nunext_training.recipes.recipe import changed, load_recipe
-from nunext_training.stages.answers import AnswerJob, run_answers
+from nunext_training.runs.context import RunContext
+from nunext_training.runs.folder import RunFolder
+from nunext_training.stages.answers import AnswerJob, AnswerStage, run_answers
 from nunext_training.tasks.packed_answers import PackedAnswers
+from nunext_training.trainers.answers.by_trl import groups_of
 from nunext_training.trainers.answers.packed import packed_losses
 from tests.training.test_answers import Heard
 
@@ -253,3 +256,55 @@ def asked_tissue(folder):
     counts = {"answers_sft": 2, "answers_rft": 2, "images": 1}
     write_manifest(folder, counts, origin="t", categories=default_categories(("Round", "Pale")))
     return folder
+
+
+def replies_of_trl(answerer, prompts, replies):
+    """Rows as TRL has them: prompts padded on the left, replies on the right."""
+    longest = max(len(each["input_ids"][0]) for each in prompts)
+    most = max(map(len, replies))
+    rows, kinds = [], []
+    for prompt, reply in zip(prompts, replies, strict=True):
+        ids, kind = prompt["input_ids"][0], prompt["mm_token_type_ids"][0]
+        left, right = longest - len(ids), most - len(reply)
+        rows.append([-1] * left + ids.tolist() + reply + [-1] * right)
+        kinds.append([0] * left + kind.tolist() + [0] * most)
+    ids = torch.tensor(rows)
+    return {
+        "input_ids": ids.clamp(min=0),
+        "attention_mask": (ids >= 0).long(),
+        "logits_to_keep": most,
+        "compute_entropy": True,
+        "mm_token_type_ids": torch.tensor(kinds),
+        "num_images": [1] * len(rows),
+        "pixel_values": torch.cat([each["pixel_values"] for each in prompts]),
+        "image_grid_thw": torch.cat([each["image_grid_thw"] for each in prompts]),
+    }
+
+
+def test_replies_behind_one_prefill_are_as_likely_as_alone(
+    answers_export, folder, recipe, tmp_path
+):
+    recipe = changed(recipe, optimiser={"batch_size": 2}, ask={"rollouts": 2, "temperature": 0.7})
+    job = AnswerJob((answers_export,), folder, tmp_path / "new", recipe, method="grpo")
+    stage = AnswerStage(job)
+    run = RunFolder.open(job.out, stage.identity, resume=False)
+    trainer = stage.trainer(RunContext(run, Heard(), lambda: False))
+    answerer = load_answerer(AnswererFolder("it", folder), "float32")
+    rng = np.random.default_rng(0)
+    one, other = rng.integers(0, 256, (2, 56, 56, 3), dtype=np.uint8)
+    asked = [(one, "How many?")] * 3 + [(other, "How many?"), (other, "Is there mucus here?")]
+    prompts = [answerer.read(rgb, prompt, "Think.") for rgb, prompt in asked]
+    replies = [[5, 6, 7], [5, 6], [8], [5, 6, 7, 9], [4]]
+    rows = replies_of_trl(answerer, prompts, replies)
+    model = trainer.model.eval()
+    with torch.no_grad():
+        packed = trainer._get_per_token_logps_and_entropies(model, **rows)
+        trainer._packed = False
+        alone = trainer._get_per_token_logps_and_entropies(model, **rows)
+    assert len(groups_of(*list(rows.values())[:3], rows)) == 3
+    for row, reply in enumerate(replies):
+        for mine, theirs in zip(packed[:2], alone[:2], strict=True):
+            here, there = mine[row, : len(reply)], theirs[row, : len(reply)]
+            assert torch.allclose(here, there, atol=1e-4)
+            assert not mine[row, len(reply) :].any()
+    assert packed[0].abs().max() > 1

@@ -48,7 +48,8 @@ class AskOptions:
     """What a right answer goes by: nothing that is written, the figures of its nuclei in its
     thought, or its nuclei before the question. Ours."""
     packed: Flag = False
-    """Of SFT: put all questions of a picture behind one prefill. Ours."""
+    """Put all questions of a picture, in SFT, and all replies to one, in GRPO, behind one prefill.
+    Ours."""
     questions: CountOrNone = 8
     """Of packed SFT: questions of a picture in a step; 0: all. Ours."""
     answer_weight: Positive = 1.0

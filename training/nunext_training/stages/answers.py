@@ -31,6 +31,7 @@ from napari_nunext.core.errors import CheckpointError, InputError
 from napari_nunext.models.answerers.about import ABOUT_FILE, new_tokens
 from napari_nunext.models.answerers.folder import token_px
 from napari_nunext.models.answerers.loaded import load_answerer, save_answerer
+from napari_nunext.models.answerers.together import can_share
 from napari_nunext.models.checkpoints.integrity import check_adapter_files, checkpoint_sha256
 from napari_nunext.models.checkpoints.loading import (
     load_weights,
@@ -135,10 +136,11 @@ class AnswerStage(Stage[AnswerJob]):
             return self._packed_trainer(run, lora)
         # GRPO looks at its own replies, which takes as long as training: it keeps the last weights.
         validates = bool(self._data.val) and job.method != "grpo" and job.keep == "best"
-        more = {}
+        more: dict[str, Any] = {}
         if job.method == "grpo":
             # Replies follow their prompts; TRL pads so itself, and asks its processor to as well.
             processor.tokenizer.padding_side = "left"
+            more["packed"] = recipe.ask.packed and can_share(self._parent)
             more["reward_funcs"] = list(map(reward_function, recipe.ask.rewards))
         trainer: AnswerTrainer = TRAINERS[job.method](
             run=run,

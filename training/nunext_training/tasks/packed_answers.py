@@ -8,22 +8,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch.nn.utils.rnn import pad_sequence
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.models.answerers.together import can_share
 from nunext_training.data.answers.packing import (
-    PADDING,
     PackedExamples,
     PackedQuestions,
     Tokens,
     pack,
     pictures_of,
 )
+from nunext_training.trainers.answers.packed import packed_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    import torch
 
     from napari_nunext.models.answerers.loaded import LoadedAnswerer
     from nunext_training.data.answers import AnswerData
@@ -121,43 +121,10 @@ class PackedAnswers:
         return Tokens(read["input_ids"][0].numpy(), np.array(reply), weights)
 
     def encode(self, examples: Sequence[PackedQuestions]) -> dict[str, torch.Tensor]:
-        """See `Task`: pictures, and prefixes with their blocks, padded on the right."""
-        model: Any = self._answerer.model
+        """See `Task`: pictures, and prefixes with their blocks."""
         processor: Any = self._answerer.processor
         pictures = processor.image_processor(
             [example.picture for example in examples], do_resize=False, return_tensors="pt"
         )
         packed = [pack(example.questions) for example in examples]
-        padding = model.config.get_text_config().pad_token_id
-        ids = _padded([each.ids for each in packed], padding or 0)
-        kinds = torch.eq(ids, self._answerer.image_id or 0).long()
-        owners = _padded([each.owners for each in packed], PADDING)
-        longest = max(each.prefix for each in packed)
-        is_prefix = torch.stack([torch.arange(longest) < each.prefix for each in packed])
-        positions, deltas = model.model.get_rope_index(
-            ids[:, :longest],
-            mm_token_type_ids=kinds[:, :longest],
-            image_grid_thw=pictures["image_grid_thw"],
-            attention_mask=is_prefix.long(),
-        )
-        places = _padded([each.places for each in packed], 0) + deltas
-        places = places.expand(3, -1, -1).to(positions.dtype).clone()
-        places[:, :, :longest] = torch.where(is_prefix, positions, places[:, :, :longest])
-        weights = _padded([each.weights for each in packed], 0.0)
-        return {
-            "input_ids": ids,
-            "mm_token_type_ids": kinds,
-            "owners": owners,
-            "position_ids": places,
-            "weights": weights,
-            "labels": torch.where(weights > 0, ids, -100),
-            "pixel_values": pictures["pixel_values"],
-            "image_grid_thw": pictures["image_grid_thw"],
-        }
-
-
-def _padded(rows: Sequence[np.ndarray], value: float) -> torch.Tensor:
-    """Rows of any length as one tensor, filled up on the right."""
-    return pad_sequence(
-        [torch.from_numpy(row) for row in rows], batch_first=True, padding_value=value
-    )
+        return packed_inputs(self._answerer.model, packed, pictures, self._answerer.image_id or 0)

@@ -7,19 +7,25 @@ of preferences. Ours are the rewards, and what a run keeps, tells and resumes.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from torch.nn import functional
 from trl import DPOTrainer, GRPOTrainer, KTOTrainer, SFTTrainer
 
 from napari_nunext.models.checkpoints.loading import without_renaming_warnings
+from napari_nunext.models.families import unwrapped
 from nunext_training.data.answers import COLUMNS, seen_reply
+from nunext_training.data.answers.packing import Tokens, pack
 from nunext_training.method.answer_rewards import ANSWER_REWARDS
 from nunext_training.runs.folder import Best
+from nunext_training.trainers.answers.packed import packed_inputs, packed_likelihoods
 from nunext_training.trainers.run_keeping import RunKeeping
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import nn
 
@@ -76,9 +82,56 @@ class GrpoAnswerTrainer(AnswerTrainer, GRPOTrainer):
 
     figures = ("loss", "grad_norm", "learning_rate", "surrogate", "reward", "reward_std", "kl")
 
-    def __init__(self, *, run: RunContext, **options: Any) -> None:
+    def __init__(self, *, run: RunContext, packed: bool = False, **options: Any) -> None:
         super().__init__(run=run, **options)
         self._last_reward = 0.0
+        self._packed = packed
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        compute_aux_loss: bool = False,
+        **pictures: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        """As TRL's; where it is `packed`, the replies to a prompt behind one prefill.
+
+        The numbers are the same, and of eight short replies to a picture it is most of the work.
+        """
+        grid = pictures.get("image_grid_thw")
+        if not self._packed or compute_aux_loss or grid is None:
+            return super()._get_per_token_logps_and_entropies(  # type: ignore[no-any-return]
+                model,
+                input_ids,
+                attention_mask,
+                logits_to_keep,
+                batch_size,
+                compute_entropy,
+                compute_aux_loss,
+                **pictures,
+            )
+        base: Any = unwrapped(self.accelerator.unwrap_model(model))
+        groups = groups_of(input_ids, attention_mask, logits_to_keep, pictures)
+        packed = [pack(group.replies) for group in groups]
+        seen = {
+            "pixel_values": torch.cat([group.patches for group in groups]),
+            "image_grid_thw": torch.stack([group.grid for group in groups]),
+        }
+        inputs = packed_inputs(base, packed, seen, base.config.image_token_id)
+        inputs = {name: tensor.to(input_ids.device) for name, tensor in inputs.items()}
+        with self.accelerator.autocast():
+            found = packed_likelihoods(model, inputs, self.temperature)
+        rows = [
+            (at, owner)
+            for at, group in enumerate(groups)
+            for owner in range(1, len(group.replies) + 1)
+        ]
+        likely, entropies = (_by_reply(values, inputs, rows, logits_to_keep) for values in found)
+        return likely, entropies if compute_entropy else None, None
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """As TRL's; the loss that is told is minus the reward."""
@@ -89,6 +142,57 @@ class GrpoAnswerTrainer(AnswerTrainer, GRPOTrainer):
             logs["surrogate"] = logs["loss"]
             logs["loss"] = -self._last_reward
         super().log(logs, start_time)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Group:
+    """Replies to one prompt about one picture."""
+
+    replies: list[Tokens]
+    patches: torch.Tensor
+    grid: torch.Tensor
+
+
+def groups_of(
+    input_ids: torch.Tensor,
+    attention_mask: torch.Tensor,
+    logits_to_keep: int,
+    pictures: Mapping[str, Any],
+) -> list[Group]:
+    """Neighbouring rows of TRL's that have the same prompt and picture, one picture a row."""
+    grids = pictures["image_grid_thw"]
+    patches = pictures["pixel_values"].split(grids.prod(dim=-1).tolist())
+    groups: list[Group] = []
+    before: torch.Tensor | None = None
+    for row, (ids, mask) in enumerate(zip(input_ids, attention_mask.bool(), strict=True)):
+        prompt, reply = (
+            ids[part][mask[part]].cpu()
+            for part in (slice(None, -logits_to_keep), slice(-logits_to_keep, None))
+        )
+        tokens = Tokens(prompt.numpy(), reply.numpy(), np.ones(len(reply), dtype=np.float32))
+        is_same = (
+            before is not None
+            and torch.equal(prompt, before)
+            and torch.equal(patches[row], groups[-1].patches)
+        )
+        if is_same:
+            groups[-1].replies.append(tokens)
+        else:
+            groups.append(Group([tokens], patches[row], grids[row]))
+        before = prompt
+    return groups
+
+
+def _by_reply(
+    values: torch.Tensor,
+    inputs: Mapping[str, torch.Tensor],
+    rows: Sequence[tuple[int, int]],
+    length: int,
+) -> torch.Tensor:
+    """Values of packed tokens as one row a reply, shape (replies, length), 0 beyond its end."""
+    owners, learnt = inputs["owners"][:, 1:], inputs["weights"][:, 1:] > 0
+    said = [values[at][(owners[at] == owner) & learnt[at]] for at, owner in rows]
+    return torch.stack([functional.pad(each, (0, length - len(each))) for each in said])
 
 
 TRAINERS: Mapping[AnswerMethod, Any] = {

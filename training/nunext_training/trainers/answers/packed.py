@@ -19,13 +19,19 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
 
 from napari_nunext.models.families import unwrapped
 from nunext_training.data.answers.packing import PADDING, PREFIX
 from nunext_training.trainers.task_trainer import TaskTrainer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
     from torch import Tensor, nn
+
+    from nunext_training.data.answers.packing import Packed
 
 MODEL_INPUTS = ("input_ids", "position_ids", "pixel_values", "image_grid_thw", "mm_token_type_ids")
 
@@ -46,13 +52,40 @@ def packed_losses(model: nn.Module, inputs: dict[str, Tensor]) -> tuple[Tensor, 
     ----------
     model : nn.Module
     inputs : dict of Tensor
-        As `nunext_training.tasks.packed_answers` encodes them.
+        See `packed_inputs`.
 
     Returns
     -------
     tuple of Tensor
         Shape (B, T - 1) each: of tokens 1 and on; 0 where a token is given.
     """
+    logits, kept = _logits(model, inputs)
+    weights = inputs["weights"][:, 1:]
+    targets = inputs["input_ids"][:, 1:][:, kept]
+    found = functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
+    losses = _at(kept, found.view(targets.shape), weights)
+    return losses, weights
+
+
+def packed_likelihoods(
+    model: nn.Module, inputs: dict[str, Tensor], temperature: float
+) -> tuple[Tensor, Tensor]:
+    """Log-likelihood of every token of a reply at a temperature, and the entropy before it.
+
+    Parameters and shapes are those of `packed_losses`; entropies have no gradient.
+    """
+    logits, kept = _logits(model, inputs)
+    weights = inputs["weights"][:, 1:]
+    targets = inputs["input_ids"][:, 1:][:, kept]
+    every = (logits / temperature).log_softmax(dim=-1)
+    said = every.gather(-1, targets[..., None])[..., 0]
+    with torch.no_grad():
+        entropies = -(every.exp() * every).sum(dim=-1)
+    return _at(kept, said, weights), _at(kept, entropies, weights)
+
+
+def _logits(model: nn.Module, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Of the places before a token that any row learns, and these places."""
     owners, weights = inputs["owners"], inputs["weights"][:, 1:]
     # The head is dear where a vocabulary is large: only of tokens before one that is learnt.
     kept = (weights > 0).any(dim=0).nonzero()[:, 0]
@@ -62,13 +95,63 @@ def packed_losses(model: nn.Module, inputs: dict[str, Tensor]) -> tuple[Tensor, 
         logits_to_keep=kept,
         use_cache=False,
     ).logits
-    targets = inputs["input_ids"][:, 1:][:, kept]
-    found = functional.cross_entropy(
-        logits.float().flatten(0, 1), targets.flatten(), reduction="none"
+    return logits.float(), kept
+
+
+def _at(kept: Tensor, values: Tensor, weights: Tensor) -> Tensor:
+    """Values of some places in the shape of all, 0 where a token is given."""
+    every = torch.zeros(weights.shape, dtype=values.dtype, device=values.device)
+    return torch.where(weights > 0, every.index_copy(1, kept, values), 0.0)
+
+
+def packed_inputs(
+    model: Any, packed: Sequence[Packed], pictures: Mapping[str, Tensor], image_id: int
+) -> dict[str, Tensor]:
+    """Prefixes with their blocks as tensors, padded on the right.
+
+    Parameters
+    ----------
+    model : PreTrainedModel
+        Whose places of tokens these are; not wrapped.
+    packed : sequence of Packed
+    pictures : mapping of Tensor
+        ``pixel_values`` and ``image_grid_thw`` of each prefix's picture.
+    image_id : int
+        The token that stands for a piece of a picture.
+    """
+    padding = model.config.get_text_config().pad_token_id
+    ids = _padded([each.ids for each in packed], padding or 0)
+    kinds = torch.eq(ids, image_id).long()
+    owners = _padded([each.owners for each in packed], PADDING)
+    longest = max(each.prefix for each in packed)
+    is_prefix = torch.stack([torch.arange(longest) < each.prefix for each in packed])
+    positions, deltas = model.model.get_rope_index(
+        ids[:, :longest],
+        mm_token_type_ids=kinds[:, :longest],
+        image_grid_thw=pictures["image_grid_thw"],
+        attention_mask=is_prefix.long(),
     )
-    losses = torch.zeros(weights.shape, dtype=found.dtype, device=found.device)
-    losses = losses.index_copy(1, kept, found.view(targets.shape))
-    return torch.where(weights > 0, losses, 0.0), weights
+    places = _padded([each.places for each in packed], 0) + deltas
+    places = places.expand(3, -1, -1).to(positions.dtype).clone()
+    places[:, :, :longest] = torch.where(is_prefix, positions, places[:, :, :longest])
+    weights = _padded([each.weights for each in packed], 0.0)
+    return {
+        "input_ids": ids,
+        "mm_token_type_ids": kinds,
+        "owners": owners,
+        "position_ids": places,
+        "weights": weights,
+        "labels": torch.where(weights > 0, ids, -100),
+        "pixel_values": pictures["pixel_values"],
+        "image_grid_thw": pictures["image_grid_thw"],
+    }
+
+
+def _padded(rows: Sequence[NDArray[Any]], value: float) -> Tensor:
+    """Rows of any length as one tensor, filled up on the right."""
+    return pad_sequence(
+        [torch.from_numpy(row) for row in rows], batch_first=True, padding_value=value
+    )
 
 
 def block_mask(owners: Tensor, dtype: torch.dtype) -> Tensor:
