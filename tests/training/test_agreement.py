@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -21,7 +22,8 @@ torch.set_num_threads(1)
 
 def row(image, **more):
     prompt = [{"role": "system", "content": "Say."}, {"role": "user", "content": "Is it?"}]
-    return {"image_sha256": image, "images": [Image.new("RGB", (56, 56))], "prompt": prompt} | more
+    picture = SimpleNamespace(open=lambda: Image.new("RGB", (56, 56)))
+    return {"image_sha256": image, "images": [picture], "prompt": prompt} | more
 
 
 def reply(text):

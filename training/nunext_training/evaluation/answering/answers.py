@@ -59,7 +59,7 @@ def ask_all(
         replies = ask(answerer, rgb, prompts, system, sampling)
         for i, reply in zip(asked.rows, replies, strict=True):
             answered[i] = _answered(rows[i], reply, patch_px, told_nuclei=told_nuclei)
-        tell(len(answered), len(rows))
+            tell(len(answered), len(rows))
     return [answered[i] for i in range(len(rows))]
 
 
