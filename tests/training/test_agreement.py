@@ -14,7 +14,7 @@ from napari_nunext.core.answers.answerer import AnswererFolder
 from napari_nunext.models.answerers.loaded import load_answerer
 from nunext_training.cli import main
 from nunext_training.data.answers import read_answers
-from nunext_training.evaluation import agreement
+from nunext_training.evaluation.answering import agreement
 from nunext_training.evaluation.answering.agreement import AGREES, Couples, log_likelihood
 
 torch.set_num_threads(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -91,6 +92,16 @@ def test_an_answer_follows_its_own_figures_whatever_is_true(text, options, think
 def test_a_thought_without_figures_has_none_to_follow(think):
     reply = parse_reply(reply_text(think, "4"))
     assert written(reply, evidence("How many lymphocytes are there?")) is None
+
+
+def test_where_no_categories_are_told_apart_places_are_of_nuclei():
+    reply = parse_reply(reply_text("upper left 1, lower left 6.", "lower left"))
+    asked = evidence("Where are most nuclei?", QUADRANTS)
+    told = written(reply, replace(asked, nuclei=None, categories=()))
+    assert told is not None
+    assert follows(reply, told) == 1.0
+    counted = replace(evidence("How many nuclei are there?"), nuclei=None, categories=())
+    assert written(parse_reply(reply_text("No nuclei.", "0")), counted) is None
 
 
 def test_figures_beyond_belief_do_not_fill_the_memory():

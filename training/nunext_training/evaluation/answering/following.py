@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from napari_nunext.core.answers.questions import Asked, Measure, understand
 from napari_nunext.core.answers.reply import choice_of, folded
+from napari_nunext.core.nuclei import UNCATEGORISED
 from nunext_training.method.answer_rewards import as_number
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def _asked(evidence: Evidence) -> Asked | None:
 
 def _figures(think: str, evidence: Evidence, asked: Asked) -> Iterator[tuple[NamedPoint, int]]:
     """Nuclei at a place, and how many are written of them."""
-    of_what = (*asked.categories, *evidence.categories)[0]
+    of_what = next(iter((*asked.categories, *evidence.categories)), UNCATEGORISED)
     parts: dict[str, tuple[float, float, str]] = (
         {name: (*middle, of_what) for name, middle in _QUADRANTS.items()}
         if asked.measure == "where"
