@@ -13,7 +13,7 @@ help:
 	@echo "make lottery [ARGS=...] run the quick tests often, in other orders and under load, and compare"
 	@echo "make test-ray           run deploy/ on a Ray cluster of this machine"
 	@echo "make weights DATA=dir   train the bundled checkpoints from nothing, into build/weights/"
-	@echo "make bilateral DATA=dir  train and score answerers, every row of docs/answers.md, into build/bilateral/"
+	@echo "make bilateral DATA=dir  train answerers, and score them row by row, into build/bilateral/"
 	@echo "make test-vllm          compare the engine of vLLM, on the CPU, with our own decoder"
 	@echo "make lint               style, types, import contracts"
 	@echo "make bench [ONLY=name]  run the benchmarks into build/bench/"

@@ -1,4 +1,4 @@
-"""Train and score every row of docs/answers.md: ``make bilateral DATA=folder [ARGS="--seeds 0"]``.
+"""Train answerers, and score them row by row: ``make bilateral DATA=folder [ARGS="--seeds 0"]``.
 
 The folder holds BRCA-M2C. Each step is one command of the package with its log beside what it
 makes; what is there is not made again, and what was cut off goes on. Performers learn from the

@@ -17,6 +17,7 @@ from napari_nunext.core.nuclei import default_categories
 from napari_nunext.models.answerers.about import new_tokens
 from napari_nunext.models.answerers.base import build_answer_base
 from napari_nunext.models.answerers.loaded import load_answerer
+from napari_nunext.models.families.pictures import each_picture
 from napari_nunext.places import BUNDLED_WEIGHTS
 from nunext_training.data.answers import read_answers
 from nunext_training.data.answers.packing import PackedExamples, Tokens, pack, pictures_of
@@ -301,7 +302,7 @@ def test_replies_behind_one_prefill_are_as_likely_as_alone(
         packed = trainer._get_per_token_logps_and_entropies(model, **rows)
         trainer._packed = False
         alone = trainer._get_per_token_logps_and_entropies(model, **rows)
-    assert len(groups_of(*list(rows.values())[:3], rows)) == 3
+    assert len(groups_of(*list(rows.values())[:3], each_picture(rows))) == 3
     for row, reply in enumerate(replies):
         for mine, theirs in zip(packed[:2], alone[:2], strict=True):
             here, there = mine[row, : len(reply)], theirs[row, : len(reply)]

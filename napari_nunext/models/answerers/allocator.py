@@ -17,6 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 from napari_nunext.core.answers.prompts import SYSTEM, allocation_prompt
 from napari_nunext.core.answers.reply import reply_text
 from napari_nunext.models.answerers.together import can_share, read_shared
+from napari_nunext.models.families.pictures import followed_by
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -123,15 +124,8 @@ def _behind_one_prompt(
 def _alone(model: LoadedAnswerer, read: Any, reply: Sequence[int]) -> float:
     """One reply, what was read computed with it."""
     ids = torch.tensor([reply], device=model.model.device)
-    inputs = {name: value for name, value in read.items() if name != "input_ids"}
-    longer = torch.ones_like(ids)
-    inputs["attention_mask"] = torch.cat([read["attention_mask"], longer], dim=1)
-    if "mm_token_type_ids" in inputs:
-        inputs["mm_token_type_ids"] = torch.cat([read["mm_token_type_ids"], 0 * longer], dim=1)
-    logits = model.model(
-        input_ids=torch.cat([read["input_ids"], ids], dim=1),
-        logits_to_keep=ids.shape[1] + 1,
-        use_cache=False,
-        **inputs,
+    any_model: Any = model.model
+    logits = any_model(
+        **followed_by(read, ids), logits_to_keep=ids.shape[1] + 1, use_cache=False
     ).logits[:, :-1]
     return float(logits.float().log_softmax(-1).gather(2, ids[..., None]).sum())

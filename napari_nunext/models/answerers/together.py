@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import DynamicCache
 
+from napari_nunext.models.families.pictures import first_tokens, places_of, texts_can_share
 from napari_nunext.models.next_point.sampling import Draw, Sampling
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Told:
 
 def can_share(answerer: LoadedAnswerer) -> bool:
     """Whether its model says places of tokens in a way that lets several texts follow one."""
-    return hasattr(getattr(answerer.model, "model", None), "get_rope_index")
+    return texts_can_share(answerer.model)
 
 
 def shared_length(prompts: Sequence[Sequence[int]]) -> int:
@@ -76,15 +77,11 @@ def read_shared(
         By how much places differ from numbers of tokens behind it.
     """
     model: Any = answerer.model
-    cut = {
-        name: tensor[:, :length] if name in _BY_TOKEN else tensor for name, tensor in inputs.items()
-    }
+    shared = first_tokens(inputs, length)
     cache = DynamicCache(config=model.config.get_text_config())
-    model(**cut, past_key_values=cache, use_cache=True, logits_to_keep=1)
+    model(**shared, past_key_values=cache, use_cache=True, logits_to_keep=1)
     cache.batch_repeat_interleave(copies)
-    named = {name: cut[name] for name in ("mm_token_type_ids", "image_grid_thw")}
-    delta: torch.Tensor = model.model.get_rope_index(cut["input_ids"], **named)[1]
-    return cache, delta
+    return cache, places_of(model, shared)[1]
 
 
 @torch.inference_mode()
@@ -185,7 +182,3 @@ class _Together:
             chosen: torch.Tensor = logits.argmax(dim=-1)
             return chosen
         return self._draw(logits, torch.arange(len(ids))).to(ids.device)
-
-
-_BY_TOKEN = ("input_ids", "attention_mask", "mm_token_type_ids")
-"""Inputs that have a column for each token."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.models.answerers.together import can_share
+from napari_nunext.models.families.pictures import inputs_of_pictures
 from nunext_training.data.answers.packing import (
     PackedExamples,
     PackedQuestions,
@@ -123,8 +124,6 @@ class PackedAnswers:
     def encode(self, examples: Sequence[PackedQuestions]) -> dict[str, torch.Tensor]:
         """See `Task`: pictures, and prefixes with their blocks."""
         processor: Any = self._answerer.processor
-        pictures = processor.image_processor(
-            [example.picture for example in examples], do_resize=False, return_tensors="pt"
-        )
+        pictures = inputs_of_pictures(processor, [example.picture for example in examples])
         packed = [pack(example.questions) for example in examples]
         return packed_inputs(self._answerer.model, packed, pictures, self._answerer.image_id or 0)

@@ -17,6 +17,7 @@ from trl import DPOTrainer, GRPOTrainer, KTOTrainer, SFTTrainer
 
 from napari_nunext.models.checkpoints.loading import without_renaming_warnings
 from napari_nunext.models.families import unwrapped
+from napari_nunext.models.families.pictures import all_pictures, each_picture
 from nunext_training.data.answers import COLUMNS, seen_reply
 from nunext_training.data.answers.packing import Tokens, pack
 from nunext_training.method.answer_rewards import ANSWER_REWARDS
@@ -102,8 +103,8 @@ class GrpoAnswerTrainer(AnswerTrainer, GRPOTrainer):
 
         The numbers are the same, and of eight short replies to a picture it is most of the work.
         """
-        grid = pictures.get("image_grid_thw")
-        if not self._packed or compute_aux_loss or grid is None:
+        apart = each_picture(pictures)
+        if not self._packed or compute_aux_loss or not apart:
             return super()._get_per_token_logps_and_entropies(  # type: ignore[no-any-return]
                 model,
                 input_ids,
@@ -115,12 +116,9 @@ class GrpoAnswerTrainer(AnswerTrainer, GRPOTrainer):
                 **pictures,
             )
         base: Any = unwrapped(self.accelerator.unwrap_model(model))
-        groups = groups_of(input_ids, attention_mask, logits_to_keep, pictures)
+        groups = groups_of(input_ids, attention_mask, logits_to_keep, apart)
         packed = [pack(group.replies) for group in groups]
-        seen = {
-            "pixel_values": torch.cat([group.patches for group in groups]),
-            "image_grid_thw": torch.stack([group.grid for group in groups]),
-        }
+        seen = all_pictures([group.picture for group in groups])
         inputs = packed_inputs(base, packed, seen, base.config.image_token_id)
         inputs = {name: tensor.to(input_ids.device) for name, tensor in inputs.items()}
         with self.accelerator.autocast():
@@ -149,19 +147,17 @@ class Group:
     """Replies to one prompt about one picture."""
 
     replies: list[Tokens]
-    patches: torch.Tensor
-    grid: torch.Tensor
+    picture: Mapping[str, torch.Tensor]
+    """What the model takes of it."""
 
 
 def groups_of(
     input_ids: torch.Tensor,
     attention_mask: torch.Tensor,
     logits_to_keep: int,
-    pictures: Mapping[str, Any],
+    pictures: Sequence[Mapping[str, torch.Tensor]],
 ) -> list[Group]:
     """Neighbouring rows of TRL's that have the same prompt and picture, one picture a row."""
-    grids = pictures["image_grid_thw"]
-    patches = pictures["pixel_values"].split(grids.prod(dim=-1).tolist())
     groups: list[Group] = []
     before: torch.Tensor | None = None
     for row, (ids, mask) in enumerate(zip(input_ids, attention_mask.bool(), strict=True)):
@@ -173,12 +169,15 @@ def groups_of(
         is_same = (
             before is not None
             and torch.equal(prompt, before)
-            and torch.equal(patches[row], groups[-1].patches)
+            and all(
+                torch.equal(tensor, groups[-1].picture[name])
+                for name, tensor in pictures[row].items()
+            )
         )
         if is_same:
             groups[-1].replies.append(tokens)
         else:
-            groups.append(Group([tokens], patches[row], grids[row]))
+            groups.append(Group([tokens], pictures[row]))
         before = prompt
     return groups
 

@@ -22,6 +22,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from napari_nunext.models.families import unwrapped
+from napari_nunext.models.families.pictures import first_tokens, inputs_of_text, places_of
 from nunext_training.data.answers.packing import PADDING, PREFIX
 from nunext_training.trainers.task_trainer import TaskTrainer
 
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 
     from nunext_training.data.answers.packing import Packed
 
-MODEL_INPUTS = ("input_ids", "position_ids", "pixel_values", "image_grid_thw", "mm_token_type_ids")
+OURS = frozenset({"owners", "weights", "labels", "worth", "choice_tokens"})
+"""What is in a batch beside the model's inputs."""
 
 
 class PackedSftTrainer(TaskTrainer):
@@ -90,7 +92,7 @@ def _logits(model: nn.Module, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor
     # The head is dear where a vocabulary is large: only of tokens before one that is learnt.
     kept = (weights > 0).any(dim=0).nonzero()[:, 0]
     logits = model(
-        **{name: inputs[name] for name in MODEL_INPUTS},
+        **{name: tensor for name, tensor in inputs.items() if name not in OURS},
         attention_mask=block_mask(owners, unwrapped(model).dtype),  # type: ignore[arg-type]
         logits_to_keep=kept,
         use_cache=False,
@@ -115,35 +117,29 @@ def packed_inputs(
         Whose places of tokens these are; not wrapped.
     packed : sequence of Packed
     pictures : mapping of Tensor
-        ``pixel_values`` and ``image_grid_thw`` of each prefix's picture.
+        What the model takes of each prefix's picture.
     image_id : int
         The token that stands for a piece of a picture.
     """
     padding = model.config.get_text_config().pad_token_id
     ids = _padded([each.ids for each in packed], padding or 0)
-    kinds = torch.eq(ids, image_id).long()
+    text = inputs_of_text(ids, torch.eq(ids, image_id))
     owners = _padded([each.owners for each in packed], PADDING)
     longest = max(each.prefix for each in packed)
     is_prefix = torch.stack([torch.arange(longest) < each.prefix for each in packed])
-    positions, deltas = model.model.get_rope_index(
-        ids[:, :longest],
-        mm_token_type_ids=kinds[:, :longest],
-        image_grid_thw=pictures["image_grid_thw"],
-        attention_mask=is_prefix.long(),
-    )
+    shared = first_tokens(text, longest) | dict(pictures)
+    positions, deltas = places_of(model, shared, is_prefix.long())
     places = _padded([each.places for each in packed], 0) + deltas
     places = places.expand(3, -1, -1).to(positions.dtype).clone()
     places[:, :, :longest] = torch.where(is_prefix, positions, places[:, :, :longest])
     weights = _padded([each.weights for each in packed], 0.0)
     return {
-        "input_ids": ids,
-        "mm_token_type_ids": kinds,
+        **text,
+        **pictures,
         "owners": owners,
         "position_ids": places,
         "weights": weights,
         "labels": torch.where(weights > 0, ids, -100),
-        "pixel_values": pictures["pixel_values"],
-        "image_grid_thw": pictures["image_grid_thw"],
     }
 
 
