@@ -170,8 +170,8 @@ def test_truth_follows_the_picture_to_the_budget(tmp_path):
     imported("digestpath", QUESTION_SETS["digestpath"](tmp_path / "set"), out)
     data = read_answers([out], "grpo", budget=4, patch_px=28, strict=True)
     for row in (*data.train, *data.val):
-        (picture,) = row["images"]
-        assert list(picture.open().size) == row["size_px"]
+        picture = row["images"][0].open()
+        assert list(picture.size) == row["size_px"]
         assert row["truth"] is None
         assert all(
             0 <= x0 < x1 <= picture.width and 0 <= y0 < y1 <= picture.height
