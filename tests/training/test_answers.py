@@ -17,6 +17,7 @@ from napari_nunext.core.errors import InputError
 from napari_nunext.models.answerers.answerer import AnswerSampling, Ended
 from napari_nunext.models.answerers.loaded import load_answerer
 from napari_nunext.store import Project
+from nunext_training.cli import main
 from nunext_training.data.answers import read_answers
 from nunext_training.recipes.recipe import changed, load_recipe
 from nunext_training.runs.errors import TrainingError
@@ -90,6 +91,21 @@ def test_weights_change_and_the_parent_stays(answers_export, answerer_folder, re
     assert any(not torch.equal(before[name], after[name]) for name in before)
     now = load_file(answerer_folder / "model.safetensors")
     assert all(torch.equal(before[name], now[name]) for name in before)
+
+
+@pytest.mark.parametrize(
+    ("said", "goes_by"), [([], "none"), (["--thought", "prose"], "prose")], ids=["parent", "person"]
+)
+def test_an_answerer_is_taught_to_go_by_what_its_parent_goes_by(
+    answers_export, answerer_folder, tmp_path, said, goes_by
+):
+    parent = tmp_path / "parent"
+    shutil.copytree(answerer_folder, parent)
+    (parent / "training.json").write_text(json.dumps({"thought": "none"}), "utf-8")
+    given = ["--data", str(answers_export), "--checkpoint", str(parent), "--steps", "1", *said]
+    out = tmp_path / "new"
+    assert main(["ask", "sft", *given, "--rank", "4", "--out", str(out), "--batch-size", "1"]) == 0
+    assert json.loads((out / "training.json").read_text("utf-8"))["thought"] == goes_by
 
 
 @pytest.mark.parametrize("method", ["sft", "grpo"])

@@ -190,6 +190,8 @@ class Trainer:
         arguments = ["ask", method, "--data", str(export), "--out", str(out), *_subject(place)]
         arguments += ["--recipe", recipe, "--steps", str(steps), "--budget", str(budget)]
         arguments += ["--name", out.name, "--keep", "last", "--resume", "--progress", "jsonl"]
+        # A folder that was taught here says so itself; of others a person said it.
+        arguments += ["--thought", "points"] if place.reads_nuclei else []
 
         def hear(said: dict[str, Any]) -> None:
             if said.get("event") == "step":

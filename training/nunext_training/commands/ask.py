@@ -54,7 +54,8 @@ def add_parser(commands: Any) -> None:
         method.add_argument(
             "--thought",
             choices=("none", "prose", "points"),
-            help="what an answer goes by: nothing, figures that it writes, nuclei that it is told",
+            help="what an answer goes by: nothing, figures that it writes, nuclei that it is told "
+            "(as the checkpoint was taught, else the recipe's)",
         )
         method.add_argument(
             "--rank", type=int, help="of the additions that are trained (LoRA); 0: all weights"
@@ -107,12 +108,15 @@ def add_parser(commands: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from napari_nunext.models.answerers.about import taught_thought
     from nunext_training.stages.answers import AnswerJob, run_answers
 
     job = partial(
         AnswerJob, name=args.name, method=args.method, adapter=args.adapter, keep=args.keep
     )
-    asked = given(budget=args.budget, budgets=args.budgets, thought=args.thought)
+    # What reads nuclei and is taught without them would be worth nothing when it is told some.
+    thought = args.thought or taught_thought(args.adapter or args.checkpoint)
+    asked = given(budget=args.budget, budgets=args.budgets, thought=thought)
     additions = given(rank=args.rank)
     return train(args, run_answers, job, **optimiser_of(args), ask=asked, lora=additions)
 
