@@ -27,6 +27,7 @@ LASTING = {
     "serving/test_worker.py": "the turn of a job has to be over",
     "test_benchmarks.py": "how long something takes is what is measured",
     "ui/test_outline_mouse.py": "napari looks at the mouse at intervals",
+    "unsteady.py": "threads come late on purpose",
     "waiting.py": "here the waiting is done",
 }
 """Where something has to last for a time at least, and why: longer does no harm."""

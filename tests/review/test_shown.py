@@ -21,6 +21,7 @@ OF_WINDOW = {
         "ratings",
     },
     "find": {"server", "models", "model_id", "tissue"},
+    "teach": {"pupils", "addresses", "pupil"},
     "view": {
         "tool",
         "outline_way",
