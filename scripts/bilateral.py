@@ -110,7 +110,8 @@ class Study:
         none, points = at / "none", at / "points"
         self.train(none, "sft", *begun, "--thought", "none", "--budgets", *BUDGETS)
         self.score(at / "none.json", none)
-        self.train(points, "sft", *begun, "--thought", "points", "--rank", "16")
+        # At the rate of all weights, additions had learnt little after 100 steps.
+        self.train(points, "sft", *begun, "--thought", "points", "--rank", "16", "--lr", "3e-3")
         self.score(at / "points.json", self.base, "--adapter", str(points))
         shuffled = ["--adapter", str(points), "--evidence", "shuffled", "--seed", str(seed)]
         self.score(at / "points-shuffled.json", self.base, *shuffled)

@@ -151,10 +151,15 @@ def launched(config: str, inputs: Path, out: Path, *options: str, arguments=()) 
 
 
 def same_weights(one: Path, other: Path) -> None:
+    """Within a tenth of what a step may move a weight, which is the rate.
+
+    Adam divides a gradient by its size: where it is little but rounding, which differs between
+    processors, so does the step.
+    """
     ours, theirs = load_file(one), load_file(other)
     assert ours.keys() == theirs.keys()
     for name, tensor in ours.items():
-        torch.testing.assert_close(tensor, theirs[name], rtol=1e-4, atol=1e-5, msg=name)
+        torch.testing.assert_close(tensor, theirs[name], rtol=1e-4, atol=1e-4, msg=name)
 
 
 def same_metrics(one: Path, other: Path) -> None:
