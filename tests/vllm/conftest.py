@@ -8,7 +8,7 @@ import warnings
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -159,7 +159,7 @@ def spread(folder: Path, name: str, *options: str) -> LoadedCheckpoint:
         for parameter in loaded.model.parameters():
             if parameter.ndim > 1:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.12)
-        embeddings = loaded.model.get_input_embeddings().weight
+        embeddings: Any = loaded.model.get_input_embeddings().weight
         embeddings[loaded.description.codec.end_id] *= 2.5
     save_checkpoint(folder / name, loaded.model, loaded.windows.processor, loaded.description)
     return load_checkpoint(folder / name, device="cpu")
@@ -172,7 +172,7 @@ def make_adapter(folder: Path, checkpoint: Path) -> Path:
     config = LoraConfig(r=8, lora_alpha=16, target_modules=language, init_lora_weights=False)
     with torch.random.fork_rng(devices=[]), without_renaming_warnings():
         torch.manual_seed(3)
-        get_peft_model(model, config).save_pretrained(folder)
+        get_peft_model(model, config).save_pretrained(str(folder))
     return folder
 
 

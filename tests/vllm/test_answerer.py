@@ -6,6 +6,7 @@ import json
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import numpy as np
@@ -15,7 +16,7 @@ import torch
 from napari_nunext.core.answers.answerer import AnswererAddress, AnswererFolder
 from napari_nunext.core.answers.budget import SentPicture
 from napari_nunext.core.geometry import Box
-from napari_nunext.models.answerers.answerer import AnswerSampling, Ended, Said
+from napari_nunext.models.answerers.answerer import Answerer, AnswerSampling, Ended, Said
 from napari_nunext.models.answerers.chat import ChatAnswerer
 from napari_nunext.models.answerers.folder import FolderAnswerer, InMemory
 from napari_nunext.models.vllm.connection import SOCKET, VllmConnection
@@ -29,6 +30,11 @@ from tests.vllm.conftest import (
     wait_until_it_answers,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
 MOST_IMAGE_TOKENS = 300
 CONTEXT = 1024
 
@@ -39,14 +45,14 @@ class PlainLaunch:
 
     folder: Path
 
-    def arguments(self, socket_path):
+    def arguments(self, socket_path: Path) -> list[str]:
         where = [str(self.folder), "--served-model-name", "small", "--uds", str(socket_path)]
         images = ["--limit-mm-per-prompt", json.dumps({"image": 1, "video": 0})]
         return ["serve", *where, *images, f"--max-model-len={CONTEXT}", *OPTIONS]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small Qwen2.5-VL whose processor leaves pictures of up to 300 tokens as they are."""
     folder = small_answerer(tmp_path_factory.mktemp("answerer") / "small")
     sizes = {"shortest_edge": 28**2, "longest_edge": MOST_IMAGE_TOKENS * 28**2}
@@ -59,18 +65,19 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def url(folder):
+def url(folder: Path) -> Iterator[str]:
     """The engine's socket, once it answers."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in ON_A_CPU.items():
             patch.setenv(name, value)
+        assert ENGINE is not None
         with EngineKeeper(PlainLaunch(folder), Path(ENGINE)).running() as url:
             wait_until_it_answers(url)
             yield url
 
 
 @pytest.fixture
-def served(url):
+def served(url: str) -> Iterator[ChatAnswerer]:
     """The engine's model, through the interface that all servers have."""
     transport = httpx.AsyncHTTPTransport(uds=url.removeprefix(SOCKET))
     address = AnswererAddress("vllm", "http://127.0.0.1/v1", "small")
@@ -79,24 +86,25 @@ def served(url):
 
 
 @pytest.fixture(scope="module")
-def here(folder):
+def here(folder: Path) -> FolderAnswerer:
     """The same model in this process."""
     return FolderAnswerer(AnswererFolder("small", folder), InMemory("float32"))
 
 
-def picture(seed, sent):
+def picture(seed: int, sent: SentPicture) -> NDArray[np.uint8]:
     rng = np.random.default_rng(seed)
     colours = rng.integers(0, 256, (sent.height_px // 28, sent.width_px // 28, 3))
     return np.kron(colours, np.ones((28, 28, 1))).astype(np.uint8)
 
 
-def clear_picture(here, most):
+def clear_picture(here: FolderAnswerer, most: int) -> NDArray[np.uint8]:
     """A picture on which the model is never undecided: the last bits of sums differ by engine."""
     loaded = here._memory.take(here.address)
+    model: Any = loaded.model
     for seed in range(99):
         rgb = picture(seed, SentPicture.of(Box(0, 0, 1000, 1000), 36))
-        inputs = loaded._read(rgb, "Which dominates?", "Think.")
-        made = loaded.model.generate(
+        inputs = loaded.read(rgb, "Which dominates?", "Think.")
+        made = model.generate(
             **inputs, max_new_tokens=most, output_logits=True, return_dict_in_generate=True
         )
         best_two = torch.cat(made.logits).topk(2).values
@@ -105,21 +113,23 @@ def clear_picture(here, most):
     return pytest.fail("no picture is clear to this model")
 
 
-def ask(answerer, rgb, most, cancelled=lambda: False):
+def ask(answerer: Answerer, rgb: NDArray[np.uint8], most: int) -> tuple[list[str], Ended]:
     sampling = AnswerSampling(max_tokens=most)
-    said = answerer.answer(rgb, "Which dominates?", "Think.", sampling, cancelled=cancelled)
+    said = answerer.answer(rgb, "Which dominates?", "Think.", sampling, cancelled=lambda: False)
     *pieces, ended = [each for each in said if each is not None]
     assert isinstance(ended, Ended)
     return [piece.text for piece in pieces if isinstance(piece, Said)], ended
 
 
-def test_it_is_there(served):
+def test_it_is_there(served: ChatAnswerer) -> None:
     assert served.problem() is None
 
 
 @pytest.mark.parametrize("budget", [1, 20, 64, 256])
 @pytest.mark.parametrize("sides", [(1000, 1000), (700, 90)])
-def test_the_engine_counts_the_tokens_that_we_count(served, here, sides, budget):
+def test_the_engine_counts_the_tokens_that_we_count(
+    served: ChatAnswerer, here: FolderAnswerer, sides: tuple[int, int], budget: int
+) -> None:
     sent = SentPicture.of(Box(0, 0, *sides), budget)
     rgb = picture(budget, sent)
     theirs, ours = (ask(each, rgb, most=1)[1] for each in (served, here))
@@ -127,7 +137,9 @@ def test_the_engine_counts_the_tokens_that_we_count(served, here, sides, budget)
     assert theirs.prompt_tokens == ours.prompt_tokens
 
 
-def test_an_answer_is_the_one_that_the_folder_gives(served, here):
+def test_an_answer_is_the_one_that_the_folder_gives(
+    served: ChatAnswerer, here: FolderAnswerer
+) -> None:
     rgb = clear_picture(here, most=16)
     # Into how many pieces is the engine's affair: it joins what a slow reader has not fetched.
     pieces, ended = ask(served, rgb, most=16)
@@ -136,9 +148,9 @@ def test_an_answer_is_the_one_that_the_folder_gives(served, here):
     assert "".join(pieces) == said.rstrip("\ufffd")  # the engine keeps half a character to itself
 
 
-def test_stopping_frees_the_engine(served, url):
+def test_stopping_frees_the_engine(served: ChatAnswerer, url: str) -> None:
     rgb = picture(3, SentPicture.of(Box(0, 0, 1000, 1000), 36))
-    heard = []
+    heard: list[Said | Ended | None] = []
     said = served.answer(
         rgb,
         "Which dominates?",
@@ -148,6 +160,8 @@ def test_stopping_frees_the_engine(served, url):
     )
     for each in said:
         heard.append(each)
-    assert heard[-1].finish == "cancelled"
+    ended = heard[-1]
+    assert isinstance(ended, Ended)
+    assert ended.finish == "cancelled"
     with closing(VllmConnection(url)) as connection:
         wait_until_idle(connection)

@@ -9,14 +9,14 @@ import signal
 import subprocess
 import sys
 from contextlib import ExitStack, closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pytest
 import torch
 
 from napari_nunext.images.tile import tile_of_rgb
-from napari_nunext.models.detector import WindowEnd
+from napari_nunext.models.detector import WindowEnd, WindowPoints
 from napari_nunext.models.next_point.detector import NextPointDetector
 from napari_nunext.models.next_point.sampling import Sampling
 from napari_nunext.models.vllm import detector as detector_module
@@ -30,18 +30,32 @@ from tests.vllm.conftest import metric, wait_until_idle
 from tests.waiting import PATIENCE_S, wait_for
 
 if TYPE_CHECKING:
-    from napari_nunext.models.vllm.detector import VllmDetector
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_nunext.models.checkpoints.loading import LoadedCheckpoint
+    from napari_nunext.models.detector import Detector, WindowEvent
+    from napari_nunext.serving.client.client import DetectEvent
+    from tests.vllm.conftest import Engine
 
 ADAPTER = "sharper"
 MPP = 0.5
 
 
-@pytest.fixture
-def served():
-    """``served(engine)``: a detector of what the engine serves, or of an adapter by name."""
-    connections = []
+class Serve(Protocol):
+    """Make a detector of what an engine serves, or of an adapter by name."""
 
-    def make(engine, name=None) -> VllmDetector:
+    def __call__(self, engine: Engine, name: str | None = None) -> Detector: ...
+
+
+@pytest.fixture
+def served() -> Iterator[Serve]:
+    """``served(engine)``: a detector of what the engine serves, or of an adapter by name."""
+    connections: list[VllmConnection] = []
+
+    def make(engine: Engine, name: str | None = None) -> Detector:
         connection = engine.connect()
         connections.append(connection)
         name = name or engine.folder.name
@@ -55,28 +69,38 @@ def served():
 
 
 @pytest.fixture
-def rollouts(engine):
+def rollouts(engine: Engine) -> Iterator[VllmServer]:
     """What draws rollouts from the engine, as training asks it."""
     with closing(VllmServer(engine.url, engine.checkpoint)) as server:
         yield server
 
 
-def events_of(detector, windows):
+def events_of(detector: Detector, windows: list[NDArray[np.uint8]]) -> dict[int, list[WindowEvent]]:
     """Events by window, in the order of each window."""
-    found = {}
+    found: dict[int, list[WindowEvent]] = {}
     for event in detector.detect(windows, cancelled=lambda: False):
         found.setdefault(event.window, []).append(event)
     return found
 
 
-def said(events):
+def said(events: Sequence[WindowEvent]) -> tuple[list[tuple[Any, ...]], str, int]:
     """A window's points with their categories, and how it ended."""
-    *points, end = events
+    end = events[-1]
     assert isinstance(end, WindowEnd)
-    return [(*p.points_xy[0], *p.categories) for p in points], end.finish, end.tokens
+    points = [(*p.points_xy[0], *p.categories) for p in points_of(events)]
+    return points, end.finish, end.tokens
 
 
-def test_points_and_categories_and_confidence_are_those_of_our_own_decoder(engine, served, windows):
+def points_of(events: Sequence[WindowEvent]) -> list[WindowPoints]:
+    """A window's points, which are all that is said before its end."""
+    points = [event for event in events if isinstance(event, WindowPoints)]
+    assert len(points) == len(events) - 1
+    return points
+
+
+def test_points_and_categories_and_confidence_are_those_of_our_own_decoder(
+    engine: Engine, served: Serve, windows: list[NDArray[np.uint8]]
+) -> None:
     ours = events_of(NextPointDetector.from_loaded(engine.checkpoint), windows)
     theirs = events_of(served(engine), windows)
     expected = {window: said(events) for window, events in ours.items()}
@@ -86,20 +110,23 @@ def test_points_and_categories_and_confidence_are_those_of_our_own_decoder(engin
     )
     assert len({tokens for *_, tokens in expected.values()}) > 4
     for window, events in ours.items():
-        for our, their in zip(events[:-1], theirs[window][:-1], strict=True):
+        for our, their in zip(points_of(events), points_of(theirs[window]), strict=True):
             assert their.confidence == pytest.approx(our.confidence, abs=1e-4)
-    confidences = [c for events in theirs.values() for e in events[:-1] for c in e.confidence]
+    confidences = [c for events in theirs.values() for e in points_of(events) for c in e.confidence]
     assert max(confidences) > 3 * min(confidences) > 0
 
 
 def test_the_engine_has_many_windows_at_once_to_decode_together(
-    engine, served, windows, monkeypatch
-):
+    engine: Engine,
+    served: Serve,
+    windows: list[NDArray[np.uint8]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     # How their points then interleave is up to three processes and their cores, and no test.
     # No answer is read before so many are asked for: one window after another would wait for ever.
     together, stream = asyncio.Barrier(8), VllmConnection.stream
 
-    async def with_others(connection, body):
+    async def with_others(connection: VllmConnection, body: dict[str, Any]) -> AsyncIterator[Any]:
         first = True
         async for chunk in stream(connection, body):
             if first and next(awaited, None) is not None:
@@ -115,8 +142,11 @@ def test_the_engine_has_many_windows_at_once_to_decode_together(
 
 
 def test_whoever_hangs_up_asks_for_no_more_and_leaves_the_engine_idle(
-    engines, served, windows, monkeypatch
-):
+    engines: dict[str, Engine],
+    served: Serve,
+    windows: list[NDArray[np.uint8]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     # How far the engine is when it notices is up to three processes: in a second it may have
     # answered all that it was asked. So few windows are asked for at once.
     at_once = 4
@@ -127,7 +157,7 @@ def test_whoever_hangs_up_asks_for_no_more_and_leaves_the_engine_idle(
     with closing(engine.connect()) as connection:
         wait_until_idle(connection)
         before = metric(connection, "vllm:generation_tokens_total")
-        events = detector.detect(windows * 4, cancelled=lambda: False)
+        events: Any = detector.detect(windows * 4, cancelled=lambda: False)
         next(events)
         events.close()
         wait_until_idle(connection)
@@ -135,15 +165,22 @@ def test_whoever_hangs_up_asks_for_no_more_and_leaves_the_engine_idle(
     assert generated <= sum(tokens[window] for window in range(at_once))
 
 
-def test_who_cancels_hears_nothing_more(points, served, windows):
-    stop = []
+def test_who_cancels_hears_nothing_more(
+    points: Engine, served: Serve, windows: list[NDArray[np.uint8]]
+) -> None:
+    stop: list[bool] = []
     events = served(points).detect(windows, cancelled=lambda: bool(stop))
     assert next(events) is not None
     stop.append(True)
     assert len(list(events)) < len(windows)
 
 
-def test_an_adapter_is_a_detector_of_its_own(points, served, with_adapter, windows):
+def test_an_adapter_is_a_detector_of_its_own(
+    points: Engine,
+    served: Serve,
+    with_adapter: Callable[[Engine, str], LoadedCheckpoint],
+    windows: list[NDArray[np.uint8]],
+) -> None:
     merged = with_adapter(points, ADAPTER)
     expected = events_of(NextPointDetector.from_loaded(merged), windows)
     plain = events_of(served(points), windows)
@@ -155,7 +192,9 @@ def test_an_adapter_is_a_detector_of_its_own(points, served, with_adapter, windo
     assert detector.info.decoding != served(points).info.decoding
 
 
-def test_rollouts_are_drawn_from_the_grammars_distribution(engine, rollouts, windows):
+def test_rollouts_are_drawn_from_the_grammars_distribution(
+    engine: Engine, rollouts: VllmServer, windows: list[NDArray[np.uint8]]
+) -> None:
     """First tokens, by how often they are drawn against the model's own probabilities."""
     count, temperature = 400, 1.3
     sampling = Sampling(temperature, (5,), count)
@@ -177,7 +216,9 @@ def test_rollouts_are_drawn_from_the_grammars_distribution(engine, rollouts, win
     assert (counts > 0).sum() > 5
 
 
-def test_rollouts_are_those_of_their_seed_whatever_is_drawn_beside(rollouts, windows):
+def test_rollouts_are_those_of_their_seed_whatever_is_drawn_beside(
+    rollouts: VllmServer, windows: list[NDArray[np.uint8]]
+) -> None:
     many = rollouts.replies(windows[:4], Sampling(1.0, (5, 6, 7, 8), 3), max_points=4)
     alone = rollouts.replies(windows[2:3], Sampling(1.0, (7,), 3), max_points=4)
     assert alone == many[6:9]
@@ -186,7 +227,9 @@ def test_rollouts_are_those_of_their_seed_whatever_is_drawn_beside(rollouts, win
     assert len(set(many)) > 6
 
 
-def test_a_server_before_an_engine_that_dies_says_so_and_goes_on(points, windows, tmp_path):
+def test_a_server_before_an_engine_that_dies_says_so_and_goes_on(
+    points: Engine, windows: list[NDArray[np.uint8]], tmp_path: Path
+) -> None:
     """The command line, over HTTP, while the engine is killed and started again."""
     rgb = np.vstack([np.hstack(windows[i : i + 4]) for i in range(0, 16, 4)])
     token = tmp_path / "token.txt"
@@ -210,6 +253,7 @@ def test_a_server_before_an_engine_that_dies_says_so_and_goes_on(points, windows
 
             events = client.detect(request)
             next(events)
+            assert points.keeper.pid is not None
             os.killpg(points.keeper.pid, signal.SIGKILL)  # as the system does without memory
             problems = wait_for(lambda: client.health().problems)
             assert "vLLM" in problems[0]
@@ -223,9 +267,10 @@ def test_a_server_before_an_engine_that_dies_says_so_and_goes_on(points, windows
             process.send_signal(signal.SIGINT)
 
 
-def _found(events):
+def _found(events: Iterable[DetectEvent]) -> set[tuple[float, float]]:
     """Where points are, once every window was searched and the run says that it is complete."""
-    found, done = {}, 0
+    found: dict[int, tuple[float, float]] = {}
+    done = 0
     for event in events:
         if isinstance(event, Points):
             found |= {point.index: (point.x, point.y) for point in event.points}

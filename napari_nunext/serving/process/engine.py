@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from napari_nunext.models.vllm.connection import SOCKET
 from napari_nunext.models.vllm.launch import command, environment, private_folder
@@ -20,8 +20,6 @@ from napari_nunext.serving.process.supervisor import how_it_ended
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from napari_nunext.models.vllm.launch import Launch
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +33,13 @@ END_S = 20.0
 """How long it may take to end."""
 
 
+class Served(Protocol):
+    """What is to be served, as the arguments of vLLM."""
+
+    def arguments(self, socket_path: Path) -> list[str]:
+        """Arguments after ``vllm``."""
+
+
 class EngineKeeper:
     """Runs vLLM, again and again, on one socket.
 
@@ -43,12 +48,12 @@ class EngineKeeper:
 
     Parameters
     ----------
-    launch : Launch
+    launch : Launch, or another that is served
     python : Path
         Of an environment that has vLLM.
     """
 
-    def __init__(self, launch: Launch, python: Path) -> None:
+    def __init__(self, launch: Served, python: Path) -> None:
         self._launch = launch
         self._python = python
         self._ending = threading.Event()
