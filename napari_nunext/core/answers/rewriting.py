@@ -12,7 +12,7 @@ from napari_nunext.core.answers.boxes import WRITTEN_BOX, boxes_in
 from napari_nunext.core.geometry import Box
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from napari_nunext.core.answers.boxes import BoxConvention
     from napari_nunext.core.answers.budget import SentPicture
@@ -21,7 +21,11 @@ _CLOSING = {"[": "]", "{": "}", "(": ")"}
 
 
 def in_pixels_of(
-    shown: SentPicture, text: str, sent: SentPicture, convention: BoxConvention
+    shown: SentPicture,
+    text: str,
+    sent: SentPicture,
+    convention: BoxConvention,
+    moved: Callable[[Box], Box] = lambda box: box,
 ) -> str:
     """The same text with its boxes in whole pixels of another picture, x first.
 
@@ -34,8 +38,10 @@ def in_pixels_of(
     sent : SentPicture
     convention : str
         How the text writes boxes, a key of `core.answers.boxes.CONVENTIONS`.
+    moved : callable, optional
+        Where a box of `sent` lies in `shown`, level-0 px; as it is, where that is the same region.
     """
-    there = [(m, box) for m, box in boxes_in(text, sent, convention) if isinstance(box, Box)]
+    there = [(m, moved(box)) for m, box in boxes_in(text, sent, convention) if isinstance(box, Box)]
     return _replaced(text, [match for match, _ in there], [_written(shown, b) for _, b in there])
 
 

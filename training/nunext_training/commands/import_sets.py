@@ -40,8 +40,14 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("path", type=Path, nargs="?", help="where the data set lies")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--mpp", type=mpp, help="um per pixel, instead of what the set says")
-    parser.add_argument(
+    sides = parser.add_mutually_exclusive_group()
+    sides.add_argument(
         "--split", choices=SPLITS, help="of every image, instead of what the set says"
+    )
+    sides.add_argument(
+        "--fold",
+        metavar="K/N",
+        help="the K-th of N parts of the patients is the test split, the others the train split",
     )
     parser.add_argument(
         "--rename", action="append", default=[], metavar="FROM=TO", help="rename a category"
@@ -75,6 +81,7 @@ def _run(args: argparse.Namespace) -> int:
     from napari_nunext.core.geometry import check_mpp
     from napari_nunext.core.nuclei import default_categories
     from nunext_training.data.importers import IMPORTERS
+    from nunext_training.data.importers.folds import Fold
     from nunext_training.data.importers.questions import QUESTION_IMPORTERS
     from nunext_training.data.importers.synthetic import NAME
     from nunext_training.data.importers.writing import write_export
@@ -100,6 +107,9 @@ def _run(args: argparse.Namespace) -> int:
     images = rename_as_asked(read, renames)
     if args.split is not None:
         images = tuple(replace(image, split=args.split) for image in images)
+    if args.fold is not None:
+        sides = Fold.parse(args.fold).splits(image.patient for image in images)
+        images = tuple(replace(image, split=sides[image.patient]) for image in images)
     used = {name for image in images for name in image.categories} | {
         n.category for image in images for n in image.rejected
     }
@@ -135,6 +145,7 @@ def _import_questions(args: argparse.Namespace) -> int:
     """A set of questions whose answers are known, as an export."""
     from napari_nunext.core.geometry import check_mpp
     from napari_nunext.core.sentences import counted
+    from nunext_training.data.importers.folds import Fold
     from nunext_training.data.importers.questions import QUESTION_IMPORTERS
     from nunext_training.data.importers.questions.writing import write_questions
 
@@ -152,6 +163,7 @@ def _import_questions(args: argparse.Namespace) -> int:
         mpp_source="user" if is_said else "assumed",
         public_names=importer.names_are_public,
         split=args.split,
+        fold=None if args.fold is None else Fold.parse(args.fold),
         strict=args.strict,
         allow_loss=args.allow_loss,
         progress=counter("picture"),
@@ -198,6 +210,8 @@ def _draw(args: argparse.Namespace) -> int:
 
     if args.path is not None:
         raise InputError(f"{NAME} tiles are drawn, not read; leave out {args.path}.")
+    if args.fold is not None:
+        raise InputError(f"{NAME} tiles have no patients to deal out; leave out --fold.")
     tiles = DrawnTiles(
         args.count,
         size_px=args.size_px,

@@ -52,6 +52,8 @@ class AskOptions:
     Ours."""
     questions: CountOrNone = 8
     """Of packed SFT: questions of a picture in a step; 0: all. Ours."""
+    turns: Flag = False
+    """Show each picture whose right answer is boxes in all eight ways that it can lie. Ours."""
     answer_weight: Positive = 1.0
     """Of packed SFT: weight of the answer's tokens beside those of tags and thought. Ours."""
     beta: Positive = 0.1

@@ -105,6 +105,7 @@ class AnswerStage(Stage[AnswerJob]):
             thought=options.thought,
             allow_loss=job.allow_loss,
             left_out=job.left_out,
+            turned=options.turns,
         )
         if not self._data.train:
             raise InputError(

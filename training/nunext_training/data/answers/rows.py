@@ -34,7 +34,10 @@ from napari_nunext.core.formats.export_folder import read_export
 from napari_nunext.core.formats.records import MANIFEST_FILE, SPLITS
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.identity import file_sha256
+from napari_nunext.images.picture import oriented
 from nunext_training.data.answers.evidence import Evidence
+from nunext_training.data.answers.turning import ORIENTATIONS, lies_in
+from nunext_training.data.answers.turning import turned as turned_box
 from nunext_training.data.sources import tell_left_out
 from nunext_training.method.answer_rewards import SeenAnswer, Truth
 
@@ -66,13 +69,16 @@ class ShownPicture:
 
     path: Path
     sent: SentPicture
-    """Its region is all of the file, px."""
+    """Its region is all of the file as it is turned, px."""
+    orientation: int = 1
+    """How it is turned, one of `turning.ORIENTATIONS`."""
 
     def open(self) -> Image.Image:
         """Its pixels, at the size that is sent."""
         size = (self.sent.width_px, self.sent.height_px)
         with Image.open(self.path) as opened:
-            return opened.convert("RGB").resize(size, Image.Resampling.BICUBIC)
+            picture = Image.fromarray(oriented(np.asarray(opened.convert("RGB")), self.orientation))
+        return picture.resize(size, Image.Resampling.BICUBIC)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -81,12 +87,16 @@ class ShownPicture:
             "path": str(self.path),
             "region": list(sent.region.as_tuple()),
             "size_px": [sent.width_px, sent.height_px],
+            "patch_px": sent.patch_px,
+            "orientation": self.orientation,
         }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> ShownPicture:
         """Inverse of `to_json`."""
-        return cls(Path(data["path"]), SentPicture(Box(*data["region"]), *data["size_px"]))
+        width_px, height_px = data["size_px"]
+        sent = SentPicture(Box(*data["region"]), width_px, height_px, data["patch_px"])
+        return cls(Path(data["path"]), sent, data["orientation"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +106,13 @@ class _Shown:
     record: AnswerRecord
     path: Path
     evidence: Evidence
+    orientation: int = 1
+
+    def turned(self) -> tuple[_Shown, ...]:
+        """In all ways that its answer is as right; as it is, where that may name a direction."""
+        if self.record.task != "lesions":
+            return (self,)
+        return tuple(replace(self, orientation=each) for each in ORIENTATIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +139,7 @@ def read_answers(
     left_out: frozenset[str] = frozenset(),
     accepted: bool = False,
     shuffled: int | None = None,
+    turned: bool = False,
 ) -> AnswerData:
     """Read the judged answers of exports.
 
@@ -149,6 +167,8 @@ def read_answers(
     shuffled : int, optional
         A seed: each question is told the nuclei of another picture of its split. An answerer that
         goes by its nuclei then answers those.
+    turned : bool
+        Show each picture of the train split whose answer is boxes in eight ways, a row each.
 
     Raises
     ------
@@ -205,6 +225,8 @@ def read_answers(
         split: tuple(records if shuffled is None else _shuffled(records, shuffled))
         for split, records in shown.items()
     }
+    if turned and thought != "points":
+        every["train"] = tuple(each for shown in every["train"] for each in shown.turned())
     return _at(every, tuple(origins), budget, patch_px, thought)
 
 
@@ -276,11 +298,15 @@ def _row(shown: _Shown, budget: int, patch_px: int, thought: TaughtThought) -> d
     record, evidence = shown.record, shown.evidence
     region = evidence.region
     whole = SentPicture(region, int(region.width), int(region.height))
-    sent = SentPicture.of(region, budget, patch_px)
+    sent = SentPicture.of(lies_in(region, shown.orientation), budget, patch_px)
+
+    def moved(box: Box) -> Box:
+        return turned_box(box, region, shown.orientation)
 
     def told(messages: tuple[Message, ...]) -> list[Message]:
         return [
-            {**m, "content": in_pixels_of(sent, m["content"], whole, "pixels")} for m in messages
+            {**m, "content": in_pixels_of(sent, m["content"], whole, "pixels", moved)}
+            for m in messages
         ]
 
     prompt = list(record.prompt)
@@ -291,7 +317,7 @@ def _row(shown: _Shown, budget: int, patch_px: int, thought: TaughtThought) -> d
             for m in prompt
         ]
     row: dict[str, Any] = {
-        "images": [ShownPicture(shown.path, sent)],
+        "images": [ShownPicture(shown.path, sent, shown.orientation)],
         "prompt": prompt,
         "evidence": evidence,
         "image_sha256": record.source.image_sha256,
@@ -304,7 +330,7 @@ def _row(shown: _Shown, budget: int, patch_px: int, thought: TaughtThought) -> d
         row |= {"completion": told(record.completion), "label": record.label}
     elif isinstance(record, AnswerRftRecord):
         is_lesions = record.task == "lesions"
-        corners_xy = np.array([b.box.as_tuple() for b in record.boxes]).reshape(-1, 2)
+        corners_xy = np.array([moved(b.box).as_tuple() for b in record.boxes]).reshape(-1, 2)
         boxes = sent.from_level0(corners_xy).reshape(-1, 4).tolist()
         row |= {
             "truth": None if is_lesions else record.truth,

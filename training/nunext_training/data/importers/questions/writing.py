@@ -7,7 +7,7 @@ The thought of a completion is empty: none of the sets has one that was written 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.formats.records import Manifest, Message, Split
     from napari_nunext.core.nuclei import Category
+    from nunext_training.data.importers.folds import Fold
     from nunext_training.data.importers.questions.base import AnsweredImage, KnownAnswer, Member
 
 
@@ -57,6 +58,7 @@ def write_questions(
     mpp_source: str,
     public_names: bool = False,
     split: Split | None = None,
+    fold: Fold | None = None,
     strict: bool = False,
     allow_loss: bool = False,
     categories: Sequence[Category] = (),
@@ -80,6 +82,8 @@ def write_questions(
     public_names : bool
     split : str, optional
         Of every picture, instead of what the set says.
+    fold : Fold, optional
+        That is the test split, instead of what the set says.
     strict : bool
         Stop at the first picture that does not hold; otherwise it is left out, and logged.
     allow_loss : bool
@@ -114,6 +118,8 @@ def write_questions(
         tell_left_out(left_out, len(left_out), len(members), what="entries", allow=allow_loss)
         if not gathered.records:
             raise RecordError(f"{origin} has no question to import. Check the path.")
+        if fold is not None:
+            gathered.deal(fold)
         return gathered.written(categories, filters or {})
 
 
@@ -160,6 +166,13 @@ class _Gathered:
                 "source": source,
             }
             self.records.append((common, answer))
+
+    def deal(self, fold: Fold) -> None:
+        sides = fold.splits(self._splits)
+        self._splits = {patient: {side} for patient, side in sides.items()}
+        for common, _ in self.records:
+            source = common["source"]
+            common["source"] = replace(source, split=sides[source.patient])
 
     def written(self, categories: Sequence[Category], filters: Mapping[str, Any]) -> QuestionImport:
         sft = write_jsonl(self.folder / "answers_sft.jsonl", (_sft(*r) for r in self.records))
