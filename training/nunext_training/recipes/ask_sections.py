@@ -52,8 +52,9 @@ class AskOptions:
     Ours."""
     questions: CountOrNone = 8
     """Of packed SFT: questions of a picture in a step; 0: all. Ours."""
-    turns: Flag = False
-    """Show each picture whose right answer is boxes in all eight ways that it can lie. Ours."""
+    views: CountOrNone = 0
+    """Show each picture whose right answer is boxes in so many views, parts of it, turned; 0: as it
+    is. Ours."""
     answer_weight: Positive = 1.0
     """Of packed SFT: weight of the answer's tokens beside those of tags and thought. Ours."""
     beta: Positive = 0.1

@@ -105,7 +105,8 @@ class AnswerStage(Stage[AnswerJob]):
             thought=options.thought,
             allow_loss=job.allow_loss,
             left_out=job.left_out,
-            turned=options.turns,
+            views=options.views,
+            seed=self.recipe.seed,
         )
         if not self._data.train:
             raise InputError(

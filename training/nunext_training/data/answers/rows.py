@@ -21,7 +21,7 @@ from napari_nunext.core.answers.budget import SentPicture
 from napari_nunext.core.answers.prompts import after_nuclei
 from napari_nunext.core.answers.reading import read_answer
 from napari_nunext.core.answers.reply import parse_reply, reply_text
-from napari_nunext.core.answers.rewriting import in_pixels_of
+from napari_nunext.core.answers.rewriting import in_pixels_of, with_boxes
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.formats.answer_records import (
     AnswerKtoRecord,
@@ -34,10 +34,8 @@ from napari_nunext.core.formats.export_folder import read_export
 from napari_nunext.core.formats.records import MANIFEST_FILE, SPLITS
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.identity import file_sha256
-from napari_nunext.images.picture import oriented
 from nunext_training.data.answers.evidence import Evidence
-from nunext_training.data.answers.turning import ORIENTATIONS, lies_in
-from nunext_training.data.answers.turning import turned as turned_box
+from nunext_training.data.answers.views import View, draw_views
 from nunext_training.data.sources import tell_left_out
 from nunext_training.method.answer_rewards import SeenAnswer, Truth
 
@@ -69,15 +67,15 @@ class ShownPicture:
 
     path: Path
     sent: SentPicture
-    """Its region is all of the file as it is turned, px."""
-    orientation: int = 1
-    """How it is turned, one of `turning.ORIENTATIONS`."""
+    """Its region is all that is shown of the file, px."""
+    view: View | None = None
+    """What is shown of the file; None for all."""
 
     def open(self) -> Image.Image:
         """Its pixels, at the size that is sent."""
         size = (self.sent.width_px, self.sent.height_px)
         with Image.open(self.path) as opened:
-            picture = Image.fromarray(oriented(np.asarray(opened.convert("RGB")), self.orientation))
+            picture = opened.convert("RGB") if self.view is None else self.view.of(opened)
         return picture.resize(size, Image.Resampling.BICUBIC)
 
     def to_json(self) -> dict[str, Any]:
@@ -88,7 +86,7 @@ class ShownPicture:
             "region": list(sent.region.as_tuple()),
             "size_px": [sent.width_px, sent.height_px],
             "patch_px": sent.patch_px,
-            "orientation": self.orientation,
+            "view": None if self.view is None else [*self.view.region, self.view.orientation],
         }
 
     @classmethod
@@ -96,7 +94,8 @@ class ShownPicture:
         """Inverse of `to_json`."""
         width_px, height_px = data["size_px"]
         sent = SentPicture(Box(*data["region"]), width_px, height_px, data["patch_px"])
-        return cls(Path(data["path"]), sent, data["orientation"])
+        view = data["view"]
+        return cls(Path(data["path"]), sent, view and View(tuple(view[:4]), view[4]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +105,17 @@ class _Shown:
     record: AnswerRecord
     path: Path
     evidence: Evidence
-    orientation: int = 1
+    view: View | None = None
 
-    def turned(self) -> tuple[_Shown, ...]:
-        """In all ways that its answer is as right; as it is, where that may name a direction."""
-        if self.record.task != "lesions":
+    def viewed(self, count: int, seed: int) -> tuple[_Shown, ...]:
+        """In so many views; as it is, where its answer may name a direction."""
+        boxes = _boxes_of(self.record)
+        if self.record.task != "lesions" or boxes is None:
             return (self,)
-        return tuple(replace(self, orientation=each) for each in ORIENTATIONS)
+        digest = int(self.record.source.image_sha256[:16], 16)
+        rng = np.random.default_rng((seed, digest))
+        views = draw_views(self.evidence.region, boxes, count, rng)
+        return tuple(replace(self, view=each) for each in views)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +142,8 @@ def read_answers(
     left_out: frozenset[str] = frozenset(),
     accepted: bool = False,
     shuffled: int | None = None,
-    turned: bool = False,
+    views: int = 0,
+    seed: int = 0,
 ) -> AnswerData:
     """Read the judged answers of exports.
 
@@ -167,8 +171,11 @@ def read_answers(
     shuffled : int, optional
         A seed: each question is told the nuclei of another picture of its split. An answerer that
         goes by its nuclei then answers those.
-    turned : bool
-        Show each picture of the train split whose answer is boxes in eight ways, a row each.
+    views : int
+        Show each picture of the train split whose answer is boxes in so many views, a row each; 0:
+        as it is.
+    seed : int
+        Of the views.
 
     Raises
     ------
@@ -225,8 +232,8 @@ def read_answers(
         split: tuple(records if shuffled is None else _shuffled(records, shuffled))
         for split, records in shown.items()
     }
-    if turned and thought != "points":
-        every["train"] = tuple(each for shown in every["train"] for each in shown.turned())
+    if views and thought != "points":
+        every["train"] = tuple(v for each in every["train"] for v in each.viewed(views, seed))
     return _at(every, tuple(origins), budget, patch_px, thought)
 
 
@@ -298,15 +305,18 @@ def _row(shown: _Shown, budget: int, patch_px: int, thought: TaughtThought) -> d
     record, evidence = shown.record, shown.evidence
     region = evidence.region
     whole = SentPicture(region, int(region.width), int(region.height))
-    sent = SentPicture.of(lies_in(region, shown.orientation), budget, patch_px)
-
-    def moved(box: Box) -> Box:
-        return turned_box(box, region, shown.orientation)
+    view = shown.view or View((0, 0, whole.width_px, whole.height_px))
+    sent = SentPicture.of(view.extent, budget, patch_px)
+    seen = [view.seen(box) for box in _boxes_of(record) or ()]
+    seen = [box for box in seen if box.width and box.height]
 
     def told(messages: tuple[Message, ...]) -> list[Message]:
+        texts = [m["content"] for m in messages]
+        if shown.view is not None:
+            texts = [with_boxes(whole, text, seen) for text in texts]
         return [
-            {**m, "content": in_pixels_of(sent, m["content"], whole, "pixels", moved)}
-            for m in messages
+            {**m, "content": in_pixels_of(sent, text, whole, "pixels", view.place)}
+            for m, text in zip(messages, texts, strict=True)
         ]
 
     prompt = list(record.prompt)
@@ -317,7 +327,7 @@ def _row(shown: _Shown, budget: int, patch_px: int, thought: TaughtThought) -> d
             for m in prompt
         ]
     row: dict[str, Any] = {
-        "images": [ShownPicture(shown.path, sent, shown.orientation)],
+        "images": [ShownPicture(shown.path, sent, shown.view)],
         "prompt": prompt,
         "evidence": evidence,
         "image_sha256": record.source.image_sha256,
@@ -330,12 +340,12 @@ def _row(shown: _Shown, budget: int, patch_px: int, thought: TaughtThought) -> d
         row |= {"completion": told(record.completion), "label": record.label}
     elif isinstance(record, AnswerRftRecord):
         is_lesions = record.task == "lesions"
-        corners_xy = np.array([moved(b.box).as_tuple() for b in record.boxes]).reshape(-1, 2)
-        boxes = sent.from_level0(corners_xy).reshape(-1, 4).tolist()
+        corners_xy = np.array([view.place(box).as_tuple() for box in seen]).reshape(-1, 2)
+        placed = sent.from_level0(corners_xy).reshape(-1, 4).tolist()
         row |= {
             "truth": None if is_lesions else record.truth,
             "options": list(record.options),
-            "boxes": boxes if is_lesions or boxes else None,
+            "boxes": placed if is_lesions or placed else None,
             "size_px": [sent.width_px, sent.height_px],
             "id": record.id,
             "task": record.task,
@@ -343,6 +353,13 @@ def _row(shown: _Shown, budget: int, patch_px: int, thought: TaughtThought) -> d
             "kind": record.kind,
         }
     return row
+
+
+def _boxes_of(record: AnswerRecord) -> list[Box] | None:
+    """Those of the right answer; None where the record does not say which they are."""
+    if isinstance(record, AnswerSftRecord | AnswerRftRecord):
+        return [each.box for each in record.boxes]
+    return None
 
 
 def _thinking(
