@@ -3,7 +3,7 @@
 
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz lint bench environment system clean mutate lottery test-ray test-vllm weights bilateral
+.PHONY: help demo test fuzz lint bench environment system clean mutate lottery test-ray test-vllm weights bilateral glomeruli
 
 help:
 	@echo "make demo               open napari on sample tissue; without a display, run the whole loop into build/demo/"
@@ -14,6 +14,7 @@ help:
 	@echo "make test-ray           run deploy/ on a Ray cluster of this machine"
 	@echo "make weights DATA=dir   train the bundled checkpoints from nothing, into build/weights/"
 	@echo "make bilateral DATA=dir  train answerers, and score them row by row, into build/bilateral/"
+	@echo "make glomeruli DATA=dir  train answerers to find glomeruli, each third of the tiles left out once"
 	@echo "make test-vllm          compare the engine of vLLM, on the CPU, with our own decoder"
 	@echo "make lint               style, types, import contracts"
 	@echo "make bench [ONLY=name]  run the benchmarks into build/bench/"
@@ -48,7 +49,10 @@ weights: environment
 	DATA="$(DATA)" scripts/weights.sh
 
 bilateral: environment
-	$(PYTHON) scripts/bilateral.py --data "$(DATA)" $(ARGS)
+	$(PYTHON) -m scripts.bilateral --data "$(DATA)" $(ARGS)
+
+glomeruli: environment
+	$(PYTHON) -m scripts.glomeruli --data "$(DATA)" $(ARGS)
 
 test-vllm: environment
 	scripts/vllm.sh $(ARGS)

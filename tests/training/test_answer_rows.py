@@ -74,10 +74,10 @@ def test_answers_to_other_questions_are_not_put_beside(rng):
 def test_seeds_are_told_together_and_apart(rng):
     seeds = [drawn_values(rng), drawn_values(rng, 0.3)]
     row = AnswerRow.of("points", [evaluation(v, follows_its_evidence=0.9) for v in seeds])
-    assert row.by_seed == pytest.approx([mean_of_kinds(values) for values in seeds])
-    assert (row.seeds, row.tokens, row.follows) == (2, 64, 0.9)
+    assert row.by_run == pytest.approx([mean_of_kinds(values) for values in seeds])
+    assert (row.runs, row.tokens, row.follows) == (2, 64, 0.9)
     together = score_values(row.values)
-    assert together[MEAN].value == pytest.approx(np.mean(row.by_seed))
+    assert together[MEAN].value == pytest.approx(np.mean(row.by_run))
     rule = AnswerRow.of("rule", [evaluation(drawn_values(rng), tokens=0.0)])
     table = table_of_rows([rule, row], rule)
     assert [line[0] for line in table.rows] == ["rule", "points"]
@@ -86,8 +86,8 @@ def test_seeds_are_told_together_and_apart(rng):
     assert table.rows[1][at["Beside rule"]] == gain(row.values, rule.values).value
     assert table.rows[0][at["Beside rule"]] is None
     assert table.rows[0][at["Follows"]] is None
-    assert table.rows[1][at["Least and most of a seed"]] == (
-        f"{min(row.by_seed):.4f} to {max(row.by_seed):.4f}"
+    assert table.rows[1][at["Least and most of a run"]] == (
+        f"{min(row.by_run):.4f} to {max(row.by_run):.4f}"
     )
 
 
@@ -108,9 +108,9 @@ def test_the_command_writes_the_table(rng, tmp_path, capsys):
     [
         ("Counts", "no row"),
         ("=x.json", "no row"),
-        ("a={tmp}/absent.json", "no figures of derived"),
-        ("a={tmp}/empty.json", "no figures of derived"),
-        ("a={tmp}/text.json", "no figures of derived"),
+        ("a={tmp}/absent.json", "no figures of answers"),
+        ("a={tmp}/empty.json", "no figures of answers"),
+        ("a={tmp}/text.json", "no figures of answers"),
     ],
 )
 def test_what_is_no_row_is_a_sentence(tmp_path, capsys, row, words):

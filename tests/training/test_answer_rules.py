@@ -101,7 +101,7 @@ def test_a_rule_is_worth_what_it_is_by_hand(rule, count, place, boxes, data, tmp
     assert told["rule"] == rule
     assert told["figures"]["format"]["value"] == 1
     assert told["figures"]["tokens_per_image"]["value"] == 0
-    assert "Kinds of derived questions" in capsys.readouterr().out
+    assert "Kinds of questions" in capsys.readouterr().out
 
 
 def test_what_was_never_asked_has_the_answer_of_its_kind(tmp_path):
@@ -132,12 +132,12 @@ def test_a_rule_may_learn_from_other_exports(data, tmp_path):
     assert told["kinds"]["count"]["value"] == told["kinds"]["place"]["value"] == 1
 
 
-def test_questions_of_people_have_figures_and_no_kind(tmp_path, capsys):
+def test_questions_of_people_count_by_their_task(tmp_path, capsys):
     known = known_answer("it", "yes", text="Is it?")
     data = export(tmp_path / "export", [("train", (known,)), ("test", (known,))])
     told = kinds_of("majority", data, tmp_path / "figures.json")
     assert told["figures"]["closed_accuracy"]["value"] == 1
-    assert "kinds" not in told
+    assert told["kinds"]["question"]["value"] == 1
     assert "Kinds" not in capsys.readouterr().out
 
 
@@ -169,7 +169,6 @@ def answered(image, kind, said, truth):
 def test_kinds_weigh_alike_and_intervals_are_over_images():
     every = [answered(f"{i % 4}", "count", "2", "2") for i in range(40)]
     every += [answered("0", "place", "no", "yes"), answered("1", "place", "yes", "yes")]
-    every += [answered("0", None, "no", "yes")]
     scored = score_kinds(every)
     assert list(scored) == ["count", "place", MEAN]
     assert [f.value for f in scored.values()] == [1.0, 0.5, 0.75]
@@ -180,4 +179,9 @@ def test_kinds_weigh_alike_and_intervals_are_over_images():
     # A drawing without a question of a kind is the mean of the others.
     assert scored[MEAN].interval.to_json() == [0.5, 1.0]
     assert score_kinds(every[:1])["count"].interval is None
-    assert score_kinds(every[-1:]) == {} == score_kinds([])
+    assert score_kinds([]) == {}
+
+
+def test_what_was_not_derived_counts_by_its_task():
+    scored = score_kinds([answered("0", None, "no", "yes"), answered("1", "count", "2", "2")])
+    assert {name: f.value for name, f in scored.items()} == {"question": 0, "count": 1, MEAN: 0.5}

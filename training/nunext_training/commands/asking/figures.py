@@ -78,7 +78,7 @@ def tell_figures(
     kinds = score_values(valued)
     if args.progress == "bar":
         sys.stdout.write(table_of(figures).to_markdown())
-        if kinds:
+        if len(kinds) > 2:  # several, and their mean
             sys.stdout.write("\n" + table_of_kinds(kinds).to_markdown())
     if args.out is not None:
         found = {name: figure.to_json() for name, figure in figures.items()}

@@ -64,10 +64,10 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if not found["values"]:
-            raise ValueError("it has no question that has a kind")
+            raise ValueError("no answer in it is worth something or nothing")
     except (*MALFORMED, OSError) as error:
         raise InputError(
-            f"{path.name} has no figures of derived questions ({error}). Make it with nunext-train "
-            "ask evaluate --out, on an export of nunext-train ask derive."
+            f"{path.name} has no figures of answers ({error}). Make it with nunext-train ask "
+            "evaluate --out."
         ) from error
     return found

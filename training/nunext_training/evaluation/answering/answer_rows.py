@@ -1,4 +1,4 @@
-"""Answerers beside each other, each over several seeds, on the same derived questions."""
+"""Answerers beside each other, each over several runs, on the same questions."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ FOLLOWS = ("follows_its_evidence", "follows_its_figures")
 
 @dataclass(frozen=True, slots=True)
 class AnswerRow:
-    """An answerer, trained with so many seeds."""
+    """An answerer, trained so often."""
 
     name: str
-    seeds: int
+    runs: int
     values: tuple[Valued, ...]
-    """Of all seeds."""
-    by_seed: tuple[float, ...]
+    """Of all runs."""
+    by_run: tuple[float, ...]
     """Mean of kinds of each."""
     tokens: float
     """Image tokens of a picture."""
@@ -37,8 +37,8 @@ class AnswerRow:
 
     @classmethod
     def of(cls, name: str, evaluations: Sequence[Mapping[str, Any]]) -> AnswerRow:
-        """From what ``nunext-train ask evaluate --out`` wrote, one of each seed."""
-        by_seed = [[(str(i), str(k), float(v)) for i, k, v in e["values"]] for e in evaluations]
+        """From what ``nunext-train ask evaluate --out`` wrote, a seed or a fold each."""
+        by_run = [[(str(i), str(k), float(v)) for i, k, v in e["values"]] for e in evaluations]
         found = [
             e["figures"][figure]["value"]
             for e in evaluations
@@ -48,8 +48,8 @@ class AnswerRow:
         return cls(
             name,
             len(evaluations),
-            tuple(value for values in by_seed for value in values),
-            tuple(score_values(values)[MEAN].value for values in by_seed),
+            tuple(value for values in by_run for value in values),
+            tuple(score_values(values)[MEAN].value for values in by_run),
             fmean(e["figures"]["tokens_per_image"]["value"] for e in evaluations),
             fmean(found) if found else None,
         )
@@ -70,19 +70,19 @@ def table_of_rows(rows: Sequence[AnswerRow], beside: AnswerRow | None = None) ->
         If one is of other images or kinds than `beside`.
     """
     kinds = tuple(dict.fromkeys(kind for row in rows for kind in names_of(row.values, 1)))
-    header = ["Answerer", "Seeds", *kinds, MEAN, "95 %", "Least and most of a seed"]
+    header = ["Answerer", "Runs", *kinds, MEAN, "95 %", "Least and most of a run"]
     header += [] if beside is None else [f"Beside {beside.name}", "95 % of it"]
     header += ["Follows", "Image tokens"]
     lines = []
     for row in rows:
         figures = score_values(row.values)
-        line: list[Cell] = [row.name, str(row.seeds)]
+        line: list[Cell] = [row.name, str(row.runs)]
         line += [figures[kind].value if kind in figures else None for kind in kinds]
-        spread = f"{min(row.by_seed):.4f} to {max(row.by_seed):.4f}" if row.seeds > 1 else None
+        spread = f"{min(row.by_run):.4f} to {max(row.by_run):.4f}" if row.runs > 1 else None
         line += [figures[MEAN].value, between(figures[MEAN].interval), spread]
         if beside is not None:
             found = None if row is beside else gain(row.values, beside.values)
             line += [None, None] if found is None else [found.value, between(found.interval)]
         line += [row.follows, f"{row.tokens:.1f}"]
         lines.append(tuple(line))
-    return Table(None, "Answerers on derived questions", tuple(header), tuple(lines))
+    return Table(None, "Answerers beside each other", tuple(header), tuple(lines))

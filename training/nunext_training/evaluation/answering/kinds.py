@@ -1,4 +1,4 @@
-"""How good answers are at each kind of derived question, and over the kinds.
+"""How good answers are at each kind of question, and over the kinds.
 
 A kind has one figure: how often the answer is right, how close a number is, or the average
 precision of boxes at an IoU of 0.5. Their mean weighs each kind alike, however many questions of it
@@ -43,18 +43,17 @@ def worth(task: str, seen: SeenAnswer) -> float:
 def score_kinds(answered: Sequence[Answered]) -> dict[str, Figure]:
     """The figure of each kind, in the order in which they come, and their mean.
 
-    Intervals are over images. Answers without a kind have no part in it: there is nothing, where
-    none has one.
+    Intervals are over images.
     """
     return score_values(values_of(answered))
 
 
 def values_of(answered: Sequence[Answered]) -> list[Valued]:
-    """What each answer to a question that has a kind is worth."""
+    """What each answer is worth, by its kind; by its task, where its question was not derived."""
     return [
-        (each.image, each.kind, value)
+        (each.image, each.kind or each.task, value)
         for each in answered
-        if each.kind is not None and not math.isnan(value := worth(each.task, each.seen))
+        if not math.isnan(value := worth(each.task, each.seen))
     ]
 
 
@@ -129,4 +128,4 @@ class _Tally:
 
 def table_of_kinds(figures: dict[str, Figure]) -> Table:
     """A row for each kind, and one for their mean."""
-    return table_of(figures, title="Kinds of derived questions")
+    return table_of(figures, title="Kinds of questions")
