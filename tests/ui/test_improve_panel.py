@@ -17,8 +17,9 @@ from napari_nunext.review.shown.taught import AnswerComparison, AnswerFigure
 from napari_nunext.review.shown.teach import Pupil, TeachingStatus
 from napari_nunext.store.exports.answers.supply import AnswerSupply, Supply
 from napari_nunext.ui.dock import IMPROVE, WIDTH_PX
-from napari_nunext.ui.widgets.figures_table import NO_FIGURE, FiguresTable
+from napari_nunext.ui.widgets.figures_table import FiguresTable
 from napari_nunext.ui.widgets.model_chooser import ModelChooser, elision
+from napari_nunext.ui.widgets.text_grid import NO_FIGURE
 
 if TYPE_CHECKING:
     from napari_nunext.ui.app import App
