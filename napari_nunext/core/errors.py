@@ -7,6 +7,7 @@ was expected, and the next step, in one or two sentences: the app shows it as it
     NunextError
     ├── InputError (ValueError)         something given to us cannot be used
     │   ├── ImageError                  unreadable, truncated, too large, of a kind we do not read
+    │   │   ├── DamagedRegionError      part of a slide; the rest of it can be read
     │   │   ├── ImageMissingError       a known image is nowhere to be found
     │   │   └── OtherImageError         what lies in a known image's place is another image
     │   ├── CalibrationError            micrometres per pixel missing or absurd
@@ -41,6 +42,21 @@ class InputError(NunextError, ValueError):
 
 class ImageError(InputError):
     """An image is unreadable, truncated, too large, or of a kind that is not read."""
+
+
+class DamagedRegionError(ImageError):
+    """Part of an image cannot be decoded. The rest can: whoever reads by windows marks this one.
+
+    Parameters
+    ----------
+    message : str
+    box : tuple of float
+        The part: x0, y0, x1, y1, level-0 px.
+    """
+
+    def __init__(self, message: str, box: tuple[float, float, float, float]) -> None:
+        super().__init__(message)
+        self.box = box
 
 
 class ImageMissingError(ImageError):

@@ -17,6 +17,7 @@ import numpy as np
 from napari_nunext.core.errors import ImageError, OtherImageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -40,8 +41,22 @@ def pixels_sha256(rgb: NDArray[np.uint8]) -> str:
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
         raise ImageError(f"Pixels are {rgb.dtype} {rgb.shape}; expected uint8 (height, width, 3).")
     height, width = rgb.shape[:2]
-    digest = hashlib.sha256(b"rgb8" + struct.pack("<II", width, height))
-    digest.update(np.ascontiguousarray(rgb).data)
+    return pixels_sha256_of([np.ascontiguousarray(rgb).data], width, height)
+
+
+def pixels_sha256_of(rows: Iterable[bytes | memoryview], width_px: int, height_px: int) -> str:
+    """`pixels_sha256` of an image that comes in parts.
+
+    Parameters
+    ----------
+    rows : iterable of bytes-like
+        The RGB bytes row by row, cut wherever it may be.
+    width_px, height_px : int
+        Of the whole image.
+    """
+    digest = hashlib.sha256(b"rgb8" + struct.pack("<II", width_px, height_px))
+    for part in rows:
+        digest.update(part)
     return digest.hexdigest()
 
 

@@ -39,16 +39,27 @@ class ImageFormat:
     suffixes: tuple[str, ...]
     """Of its files, in lower case with the dot, the most usual first."""
     is_in: Callable[[bytes], bool]
-    """Whether a file is one, told by its first `HEAD_BYTES` bytes."""
+    """Whether a file is one, told by its first `HEAD_BYTES` bytes; for a folder there are none."""
     open: Callable[[Path], ImageSource]
     """Read the header; the pixels are read when they are wanted. Raises `ImageError`."""
     is_lossless: bool = True
     """Whether pixels come back as they were; others are not recommended."""
+    is_at: Callable[[Path], bool] | None = None
+    """Asked as well, where a format is told by more than the first bytes. Such formats go first."""
+    is_folder: bool = False
+    """Whether an image is a folder. Its name ends with one of the suffixes all the same."""
+    open_whole: Callable[[Path], Tile] | None = None
+    """`open` for what needs all pixels at once, where an image may be opened without."""
+
+    def fits(self, path: Path, head: bytes) -> bool:
+        """Whether what lies there is one."""
+        is_here = path.is_dir() == self.is_folder and self.is_in(head)
+        return is_here and (self.is_at is None or self.is_at(path))
 
 
 def formats() -> tuple[ImageFormat, ...]:
-    """All of them: ours, then those of other packages by name; the first that fits opens a file."""
-    return OUR_FORMATS + _others()[0]
+    """All of them: ours, then those of other packages by name."""
+    return OUR_FORMATS + SLIDE_FORMATS + _others()[0]
 
 
 def format_names() -> str:
@@ -62,8 +73,15 @@ def image_suffixes() -> tuple[str, ...]:
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file is an image by its name; hidden files are none."""
+    """Whether a file or folder is an image by its name; hidden ones are none."""
     return not name.startswith(".") and name.lower().endswith(image_suffixes())
+
+
+def is_image_folder(path: Path) -> bool:
+    """Whether a folder is an image itself: what is in it are parts of that."""
+    if not path.is_dir():
+        return False
+    return any(each.is_folder and each.fits(path, b"") for each in formats())
 
 
 def image_stem(path: PurePath) -> str:
@@ -101,20 +119,8 @@ def open_image(
     CalibrationError
         If `mpp` is implausible.
     """
-    path = Path(path)
-    known = formats() if among is None else among
-    head = _head(path)
-    with reading(path):
-        opened = (each.open(path) for each in known if each.is_in(head))
-        image = next(opened, None)
-    if image is not None:
-        return image if mpp is None else image.with_scale(mpp, "user")
-    names, best = (
-        in_a_row(each.name for each in some)
-        for some in (known, [each for each in OUR_FORMATS if each.is_lossless])
-    )
-    words = f"{path.name} is not a {names} image. Convert it to one, best {best}."
-    raise ImageError(" ".join((words, *(_others()[1] if among is None else ()))))
+    image = _opened(Path(path), among, lambda each: each.open)
+    return image if mpp is None else image.with_scale(mpp, "user")
 
 
 def open_tile(
@@ -130,7 +136,9 @@ def open_tile(
     ImageError
         Also if the image is no tile.
     """
-    image = open_image(path, mpp=mpp, among=among)
+    image = _opened(Path(path), among, lambda each: each.open_whole or each.open)
+    if mpp is not None:
+        image = image.with_scale(mpp, "user")
     if not isinstance(image, Tile):
         raise ImageError(
             f"{image.name} is larger than fits into memory; expected a tile. Cut it into tiles."
@@ -144,12 +152,45 @@ def in_a_row(names: Iterable[str]) -> str:
     return f"{', '.join(most)} or {last}" if most else last
 
 
+def _opened(
+    path: Path,
+    among: Sequence[ImageFormat] | None,
+    how: Callable[[ImageFormat], Callable[[Path], ImageSource]],
+) -> ImageSource:
+    """Open a file by the first format that it is of."""
+    head = _head(path)
+    with reading(path):
+        for each in _in_turn() if among is None else among:
+            if each.fits(path, head):
+                return how(each)(path)
+    names, best = (
+        in_a_row(each.name for each in some)
+        for some in (
+            formats() if among is None else among,
+            [each for each in OUR_FORMATS if each.is_lossless],
+        )
+    )
+    words = f"{path.name} is not a {names} image. Convert it to one, best {best}."
+    raise ImageError(" ".join((words, *(_others()[1] if among is None else ()))))
+
+
+def _in_turn() -> tuple[ImageFormat, ...]:
+    """As they are asked: ours first, so that no package changes what our files are.
+
+    Among ours, those that look closer go before: a slide of MIRAX begins as a JPEG does.
+    """
+    ours = sorted(OUR_FORMATS + SLIDE_FORMATS, key=lambda each: each.is_at is None)
+    return (*ours, *_others()[0])
+
+
 def _head(path: Path) -> bytes:
-    """The first bytes of what may be an image."""
+    """The first bytes of what may be an image; none of a folder that is one."""
     if not is_text(str(path)):
         raise ImageError(
             f"{path.name!r} has a name that is no text and cannot be kept. Rename the file."
         )
+    if is_image_folder(path):
+        return b""
     if path.is_dir():
         raise ImageError(f"{path.name} is a folder; expected an image file. Open what is in it.")
     try:
@@ -183,8 +224,14 @@ def _open_with_pillow(path: Path) -> Tile:
     return tile_of(path, read_pillow(path))
 
 
-def _open_tiff(path: Path) -> Tile:
-    from napari_nunext.images.tiff import read_tiff  # tifffile takes its time to import
+def _open_tiff(path: Path) -> ImageSource:
+    from napari_nunext.images.slides.tiff import open_tiff_slide  # tifffile takes time to import
+
+    return open_tiff_slide(path) or _open_whole_tiff(path)
+
+
+def _open_whole_tiff(path: Path) -> Tile:
+    from napari_nunext.images.tiff import read_tiff
 
     return tile_of(path, read_tiff(path))
 
@@ -200,8 +247,12 @@ OUR_FORMATS = (
     ),
     ImageFormat(
         "TIFF",
-        (".tif", ".tiff"),
+        (".tif", ".tiff", ".svs", ".btf"),
         _begins(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
         _open_tiff,
+        open_whole=_open_whole_tiff,
     ),
 )
+"""What is opened for strangers, too: files of one piece, decoded within fixed limits."""
+
+SLIDE_FORMATS: tuple[ImageFormat, ...] = ()

@@ -19,6 +19,7 @@ from napari_nunext.images.picture import (
     reading,
 )
 from napari_nunext.images.samples import cmyk_to_rgb, grey_to_rgb, on_white, to_8bit
+from napari_nunext.images.stains import check_ome
 from napari_nunext.images.tiff_scale import mpp_of_tiff
 
 if TYPE_CHECKING:
@@ -54,16 +55,15 @@ def read_tiff(path: Path) -> Picture:
     ImageError
         If it is damaged, empty, too large, or not of a kind that can be shown as one RGB image.
     """
-    with _opened(path) as tif:
+    with opened_tiff(path) as tif:
         first = tif.pages.first
         check_size(path, first.imagewidth, first.imagelength)  # before series are looked for
-        series, page = _shown(tif)
-        _check_colours(path, page)
-        _check_axes(path, series.axes, series.shape)
+        series, page = shown_in(tif)
+        check_shows_stain(path, tif, series, page)
         channels = dict(zip(series.axes, series.shape, strict=True)).get("C", 1)
         needed = _check_memory(path, page, channels)
         _check_complete(path, series)
-        orientation = _orientation(page)
+        orientation = orientation_of(page)
         width, height = page.imagewidth, page.imagelength
         if orientation in (5, 6, 7, 8):
             width, height = height, width
@@ -74,14 +74,15 @@ def read_tiff(path: Path) -> Picture:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tifffile.TiffFile]:
+def opened_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
+    """Open a TIFF for as long as its header is read."""
     with reading(path), tifffile.TiffFile(path) as tif:
         # Finds pages that lead back to each other: a walk through them would not end.
         len(tif.pages)
         yield tif
 
 
-def _shown(tif: tifffile.TiffFile) -> tuple[tifffile.TiffPageSeries, tifffile.TiffPage]:
+def shown_in(tif: tifffile.TiffFile) -> tuple[tifffile.TiffPageSeries, tifffile.TiffPage]:
     """The first series that is an image of its own, and its first page.
 
     Copies at a lower resolution, masks, and photographs of the slide's label are none.
@@ -116,12 +117,30 @@ def read_samples(path: Path) -> NDArray[Any]:
     ImageError
         If it is damaged, incomplete, or would take too much memory.
     """
-    with _opened(path) as tif:
+    with opened_tiff(path) as tif:
         check_size(path, tif.pages.first.imagewidth, tif.pages.first.imagelength)
         series = tif.series[0]
         _check_memory(path, series.keyframe, max(len(series.pages), 1))
         _check_complete(path, series)
         return series.asarray()
+
+
+def check_shows_stain(
+    path: Path,
+    tif: tifffile.TiffFile,
+    series: tifffile.TiffPageSeries,
+    page: tifffile.TiffPage,
+) -> None:
+    """Refuse what is no single plane of a stained section, or has samples that are not read.
+
+    Raises
+    ------
+    ImageError
+    """
+    _check_colours(path, page)
+    _check_axes(path, series.axes, series.shape)
+    if tif.is_ome and tif.ome_metadata:
+        check_ome(path.name, tif.ome_metadata)
 
 
 def _check_colours(path: Path, page: tifffile.TiffPage) -> None:
@@ -198,7 +217,8 @@ def _blank(rgb: NDArray[np.uint8], page: tifffile.TiffPage) -> None:
         rgb[y : y + page.tilelength, x : x + page.tilewidth] = 255
 
 
-def _orientation(page: tifffile.TiffPage) -> int:
+def orientation_of(page: tifffile.TiffPage) -> int:
+    """How stored pixels are turned to be shown, as TIFF numbers it; 1 for not."""
     value = page.tags.valueof("Orientation", default=1)
     return int(value)
 
@@ -210,6 +230,18 @@ def _notes(
     orientation: int,
 ) -> tuple[str, ...]:
     notes = []
+    shown = len(series.pages) if "C" in series.axes else 1
+    if len(tif.pages) > shown:
+        which = "first" if page.index == 0 else "first of full size"
+        notes.append(f"{len(tif.pages)} pages, the {which} is shown")
+    if 2 <= orientation <= 8:
+        notes.append(ORIENTATION_NOTE)
+    return (*pixel_notes(page, series), *notes)
+
+
+def pixel_notes(page: tifffile.TiffPage, series: tifffile.TiffPageSeries) -> tuple[str, ...]:
+    """What is done to pixels to show them, a phrase each."""
+    notes = []
     kind = _kind(page, series)
     depth = "" if page.dtype == np.uint8 else f" {_depth(np.dtype(page.dtype))}"
     if kind != "RGB" or depth:
@@ -217,14 +249,8 @@ def _notes(
     if len(page.extrasamples):
         alpha = page.extrasamples[0] in _ALPHA
         notes.append("transparent pixels put on white" if alpha else "extra channels left out")
-    shown = len(series.pages) if "C" in series.axes else 1
-    if len(tif.pages) > shown:
-        which = "first" if page.index == 0 else "first of full size"
-        notes.append(f"{len(tif.pages)} pages, the {which} is shown")
     if _absent(page):
         notes.append("tiles without data shown white")
-    if 2 <= orientation <= 8:
-        notes.append(ORIENTATION_NOTE)
     return tuple(notes)
 
 
@@ -247,15 +273,15 @@ def _depth(dtype: np.dtype[Any]) -> str:
 
 def _decode(path: Path) -> NDArray[np.uint8]:
     """Read the pixels as RGB, in upright orientation."""
-    with _opened(path) as tif:
-        series, page = _shown(tif)
+    with opened_tiff(path) as tif:
+        series, page = shown_in(tif)
         if "C" in series.axes:
             samples = _channels_last(series.asarray(), series.axes)
         else:
             samples = _channels_last(page.asarray(), page.axes)
-        rgb = _to_rgb(samples, page)
+        rgb = to_rgb(samples, page)
         _blank(rgb, page)
-        orientation = _orientation(page)
+        orientation = orientation_of(page)
     return oriented(rgb, orientation)
 
 
@@ -271,7 +297,7 @@ def _channels_last(samples: NDArray[Any], axes: str) -> NDArray[Any]:
     return samples.reshape(*samples.shape[:2], -1)
 
 
-def _to_rgb(samples: NDArray[Any], page: tifffile.TiffPage) -> NDArray[np.uint8]:
+def to_rgb(samples: NDArray[Any], page: tifffile.TiffPage) -> NDArray[np.uint8]:
     """Shape (H, W, channels) to RGB by the page's colour model."""
     if page.photometric == PHOTOMETRIC.PALETTE:
         palette = np.asarray(page.colormap)  # (3, entries), 16 bits

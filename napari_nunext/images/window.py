@@ -52,8 +52,7 @@ def read_window(rgb: NDArray[np.uint8], box: Box, out_px: int) -> NDArray[np.uin
     x0, y0 = math.floor(box.x0), math.floor(box.y0)
     if box.as_tuple() == (x0, y0, x0 + out_px, y0 + out_px):
         return _crop(rgb, x0, y0, x0 + out_px, y0 + out_px)
-    # The filter reaches beyond the box by its support, in level-0 pixels when it shrinks.
-    margin = 1 + _BICUBIC_SUPPORT_PX * math.ceil(max(1.0, box.width / out_px, box.height / out_px))
+    margin = margin_px(box, out_px)
     x0, y0 = x0 - margin, y0 - margin
     x1, y1 = math.ceil(box.x1) + margin, math.ceil(box.y1) + margin
     resized = Image.fromarray(_crop(rgb, x0, y0, x1, y1)).resize(
@@ -63,6 +62,11 @@ def read_window(rgb: NDArray[np.uint8], box: Box, out_px: int) -> NDArray[np.uin
         reducing_gap=None,
     )
     return np.array(resized)
+
+
+def margin_px(box: Box, out_px: int) -> int:
+    """How far beyond a box pixels count for its window: the filter's support, and one."""
+    return 1 + _BICUBIC_SUPPORT_PX * math.ceil(max(1.0, box.width / out_px, box.height / out_px))
 
 
 def _crop(rgb: NDArray[np.uint8], x0: int, y0: int, x1: int, y1: int) -> NDArray[np.uint8]:

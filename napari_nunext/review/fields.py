@@ -6,9 +6,11 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from napari_nunext.core.errors import ImageError
 from napari_nunext.core.nuclei import nuclei_in_words
 from napari_nunext.core.sentences import counted
 from napari_nunext.images import open_image
+from napari_nunext.images.picture import MAX_PIXELS
 from napari_nunext.review.shown.checks import Check
 from napari_nunext.review.shown.images import OpenField, QueueItem
 from napari_nunext.review.shown.learn import Harvest
@@ -54,6 +56,7 @@ def load_field(
         If the image cannot be read or the project cannot be written.
     """
     image = open_image(path, mpp=mpp)
+    _check_that_it_can_be_shown(image)
     entry = entry_of(image, path, default_mpp)
     known = writer.call(lambda: project.add_image(project.with_scale_of_all(entry)))
     if mpp is not None and mpp != known.mpp:
@@ -62,6 +65,16 @@ def load_field(
     field, state = OpenField(known, image), project.state(known.sha256)
     state.seen_in(field.box)  # here, and kept up from here: to accept the field is then no work
     return LoadedField(field, state)
+
+
+def _check_that_it_can_be_shown(image: ImageSource) -> None:
+    """Refuse what the canvas would read whole, and the memory does not hold."""
+    width, height = image.box.width, image.box.height
+    if width * height > MAX_PIXELS:
+        raise ImageError(
+            f"{image.name} is {width:.0f} x {height:.0f} px; the window shows up to "
+            f"{MAX_PIXELS // 1_000_000} million pixels. Export the region to review as a TIFF."
+        )
 
 
 def entry_of(image: ImageSource, path: Path, default_mpp: float) -> ImageEntry:

@@ -164,6 +164,22 @@ def test_three_separate_channels_are_taken_as_rgb(path: Path, rgb: np.ndarray) -
     assert image.notes == ("3 channels, taken as red, green and blue, shown as RGB 8-bit",)
 
 
+@pytest.mark.parametrize(
+    "channel",
+    [{"Name": "DAPI"}, {"EmissionWavelength": 461}, {"ContrastMethod": "Fluorescence"}],
+    ids=["dye", "wavelength", "method"],
+)
+def test_fluorescence_is_told_from_bright_field(
+    path: Path, rgb: np.ndarray, channel: dict[str, object]
+) -> None:
+    planes = np.ascontiguousarray(rgb.transpose(2, 0, 1))
+    said = {key: [value] * 3 for key, value in channel.items()}
+    metadata = {"axes": "CYX", "Channel": said}
+    tifffile.imwrite(path, planes, ome=True, photometric="minisblack", metadata=metadata)
+    with pytest.raises(ImageError, match=r"tile\.tif shows fluorescence.*bright field"):
+        open_image(path)
+
+
 def test_other_colour_models_are_refused(path: Path, rgb: np.ndarray) -> None:
     tifffile.imwrite(path, rgb, photometric="cielab")
     with pytest.raises(ImageError, match="colour model CIELAB"):

@@ -44,6 +44,18 @@ def test_the_patient_is_read_from_a_tcga_barcode(name: str, patient: str | None)
     assert patient_of(name) == patient
 
 
+def test_an_image_that_is_larger_than_the_memory_is_not_shown_and_the_review_goes_on(
+    controller: ReviewController,
+    tile_path: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("napari_nunext.review.fields.MAX_PIXELS", 100)
+    controller.open.paths([tile_path("a.png")])
+    assert controller.images.model.open_field is None
+    assert "a.png is" in controller.session.model.notice.words
+    assert "the window shows up to" in controller.session.model.notice.words
+
+
 def test_a_later_session_sees_which_images_are_done(
     controller: ReviewController, tile_path: Callable[[str], Path]
 ) -> None:
