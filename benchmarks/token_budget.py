@@ -30,7 +30,7 @@ from napari_nunext.models.catalog import Catalog
 from napari_nunext.models.classical.stain import haematoxylin_od
 from napari_nunext.models.detector import WindowPoints
 from napari_nunext.models.whole_image.gathering import Gathering
-from napari_nunext.models.whole_image.search import search
+from napari_nunext.models.whole_image.search import search, undamaged
 from nunext_training.data.importers import IMPORTERS
 from nunext_training.data.labelled import select_split
 
@@ -182,8 +182,8 @@ def searched(image: WindowReader, square: Box, grid: WindowGrid, detector: Detec
     for said in search(image, detector, grid, cancelled=lambda: False):
         if said is None:
             continue
-        found.take(*said)
-        window, event = said
+        window, event = undamaged(said)
+        found.take(window, event)
         if not isinstance(event, WindowPoints):
             block = block_of(window, square, TILE_BLOCKS)
             windows[block] += 1
@@ -377,7 +377,7 @@ def on_slide(path: Path, detector: Detector, at_most: float) -> dict[str, float]
             kept = {round(g[0].box.width): Gathering(square, g, mpp=mpp) for g in (fine, coarse)}
             for said in search(image, detector, windows, cancelled=lambda: False):
                 if said is not None:
-                    kept[round(said[0].box.width)].take(*said)
+                    kept[round(said[0].box.width)].take(*undamaged(said))
             found[name] = np.concatenate([g.result().points_xy for g in kept.values()])
             seconds[name].append(time.process_time() - start_s)
             print(f"slide, {name}: {len(windows)} windows, {seconds[name][-1]:.1f} s", flush=True)

@@ -24,7 +24,7 @@ from napari_nunext.images import find_images
 from napari_nunext.images.formats import image_stem
 from napari_nunext.models.checkpoints.description import describe
 from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
-from napari_nunext.serving.client.found import Found, left_out_words
+from napari_nunext.serving.client.found import Found, failed_words, left_out_words
 from napari_nunext.serving.client.local_server import LocalServer
 from napari_nunext.serving.client.patience import Patience
 from napari_nunext.serving.protocol import DetectRequest, Started, WindowDone
@@ -209,6 +209,8 @@ class _Batch:
         # Asked for anew each time: a server that died is then started again.
         found = _detect(server.client(), image, mpp, self._model.id, self._options, self._say, tell)
         _write(target, found, self._options.masks)
+        if words := failed_words(found):
+            raise InputError(f"{image.name}: {words}")
         self._before.add(target, wanted, _started(found).decoding)
         return True
 

@@ -4,12 +4,12 @@ Every message is a pydantic model, so that the server's OpenAPI document is the 
 ``(x, y)`` in level-0 pixels of the uploaded image, corner origin; scale travels as mpp.
 
 `POST /v1/detect` answers with one JSON object a line (NDJSON), in this order: `Started`, then
-`Points`, `Hidden`, `WindowDone` and `Masks` as they come, then `Usage` and `Done`, or `Failed`.
-Every point has an index of its own within its stream. `Hidden` takes points back: at a seam, a
-surer sighting of the same nucleus stands; it may name one at once. `Points` may show one of them
-again. The points that stand at `Done` are the result. `Masks` come region by region, of points that
-stand for good: no `Hidden` names them later. A run that is cancelled while it still waits for its
-turn sends only `Done`. Empty lines say that the server is alive; skip them.
+`Points`, `Hidden`, `WindowDone`, `WindowFailed` and `Masks` as they come, then `Usage` and `Done`,
+or `Failed`. Every point has an index of its own within its stream. `Hidden` takes points back: at a
+seam, a surer sighting of the same nucleus stands; it may name one at once. `Points` may show one of
+them again. The points that stand at `Done` are the result. `Masks` come region by region, of points
+that stand for good: no `Hidden` names them later. A run that is cancelled while it still waits for
+its turn sends only `Done`. Empty lines say that the server is alive; skip them.
 
 Who keeps the windows that are done, with all the points that they sent, can go on with a search
 that was broken off, by whatever: see `Resume`. Together both streams lead to what one undisturbed
@@ -267,6 +267,15 @@ class WindowDone(Event):
     total: int
 
 
+class WindowFailed(Event):
+    """A window cannot be read: its pixels are damaged. It is not done; the others go on."""
+
+    event: Literal["window_failed"] = "window_failed"
+    window: int
+    box: tuple[Number, Number, Number, Number]
+    message: Sentence
+
+
 class MaskOut(Message):
     """Mask of the point with this index; see `napari_nunext.core.shapes.masks.Mask.to_json`."""
 
@@ -309,11 +318,12 @@ class Done(Event):
     event: Literal["done"] = "done"
     points: int
     """How many stand, of those with an index in this stream."""
-    finish: Literal["complete", "cancelled"]
+    finish: Literal["complete", "incomplete", "cancelled"]
+    """``"incomplete"``: all but windows that cannot be read."""
 
 
 DetectEvent: TypeAlias = Annotated[
-    Started | Points | Hidden | WindowDone | Masks | Usage | Done | Failed,
+    Started | Points | Hidden | WindowDone | WindowFailed | Masks | Usage | Done | Failed,
     Field(discriminator="event"),
 ]
 detect_event: TypeAdapter[DetectEvent] = TypeAdapter(DetectEvent)

@@ -89,6 +89,7 @@ class Gathering:
         self._sightings: list[Sighting] = []
         self.windows_done = 0
         self.windows_cut_off = 0
+        self.windows_damaged = 0
         self.tokens = 0
 
     def __len__(self) -> int:
@@ -102,6 +103,11 @@ class Gathering:
     def complete(self) -> bool:
         """Whether every window that is searched has ended."""
         return self.windows_done == self.windows_wanted
+
+    @property
+    def nothing_left(self) -> bool:
+        """Whether all have but those that are damaged."""
+        return self.windows_done + self.windows_damaged == self.windows_wanted
 
     def take(self, window: Window, event: WindowEvent) -> SeamChange:
         """Keep the points that are this window's to report, and say what changes."""

@@ -6,30 +6,43 @@ The server streams the same windows, over the same core functions, to people who
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, overload
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias, overload
 
+import numpy as np
+
+from napari_nunext.core.errors import DamagedRegionError
 from napari_nunext.core.image.tissue import windows_of_glass
 from napari_nunext.core.tiling import plan_grid
-from napari_nunext.models.detector import Caller, SharedDetector
+from napari_nunext.models.detector import Caller, SharedDetector, WindowEnd, WindowEvent
 from napari_nunext.models.whole_image.gathering import MERGE_RADIUS_UM, Gathering
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from napari_nunext.core.geometry import Box
     from napari_nunext.core.image.source import WindowReader
     from napari_nunext.core.tiling import Window, WindowGrid
-    from napari_nunext.models.detector import Detector, DetectorInfo, WindowEvent
+    from napari_nunext.models.detector import Detector, DetectorInfo
     from napari_nunext.models.whole_image.gathering import Detections
-
 
 FIRST_WINDOWS = 2
 """Windows given to a detector first that is not shared; each time twice as many, ..."""
 MOST_WINDOWS = 64
 """... until they are so many."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowDamaged:
+    """A window whose pixels cannot be decoded: nothing is known of it, and it is not done."""
+
+    error: DamagedRegionError
+
+
+Said: TypeAlias = WindowEvent | WindowDamaged
+"""What is said of a window."""
 
 
 def detect_image(
@@ -64,6 +77,8 @@ def detect_image(
     ------
     CalibrationError
         If a scale is implausible.
+    DamagedRegionError
+        If part of the image cannot be decoded.
     """
     region = image.box if region is None else region.clipped_to(image.box)
     windows = plan_image(image, detector.info, mpp=mpp, region=region)
@@ -71,8 +86,16 @@ def detect_image(
     found = Gathering(region, windows, mpp=mpp, merge_radius_um=merge_radius_um, left_out=glass)
     for said in search(image, detector, windows.without(glass), cancelled=cancelled):
         if said is not None:
-            found.take(*said)
+            found.take(*undamaged(said))
     return found.result()
+
+
+def undamaged(said: tuple[Window, Said]) -> tuple[Window, WindowEvent]:
+    """The same, for who wants all windows or none; raises `DamagedRegionError`."""
+    window, event = said
+    if isinstance(event, WindowDamaged):
+        raise event.error
+    return window, event
 
 
 def plan_image(
@@ -96,12 +119,13 @@ def search(
     *,
     cancelled: Callable[[], bool],
     caller: Caller | None = None,
-) -> Iterator[tuple[Window, WindowEvent] | None]:
+) -> Iterator[tuple[Window, Said] | None]:
     """What a detector says of some windows, each time with the window it says it of.
 
     Windows are read when the detector comes to them. One that several share gets all of them, and
     fills the places of those that are done; others get a few first, so that something is seen
-    soon, and then more and more.
+    soon, and then more and more. Of a window whose pixels are damaged a detector is shown white,
+    and what it says of that is left out.
 
     Parameters
     ----------
@@ -116,20 +140,21 @@ def search(
 
     Yields
     ------
-    (Window, WindowEvent) or None
+    (Window, WindowPoints or WindowEnd or WindowDamaged) or None
         None only for a caller, after a step: so that others may take their turn.
     """
     if isinstance(detector, SharedDetector):
         pixels = _LazyWindows(image, windows)
         for event in detector.detect_for(caller or Caller(), pixels, cancelled=cancelled):
             if event is not None:
-                yield windows[event.window], event
+                yield from pixels.said(event)
             elif caller is not None:
                 yield None
         return
     for batch in _batches(windows):
-        for said in detector.detect(_LazyWindows(image, batch), cancelled=cancelled):
-            yield batch[said.window], said
+        pixels = _LazyWindows(image, batch)
+        for event in detector.detect(pixels, cancelled=cancelled):
+            yield from pixels.said(event)
         if cancelled():
             return
 
@@ -137,9 +162,16 @@ def search(
 class _LazyWindows(Sequence["NDArray[np.uint8]"]):
     """Windows that are read when somebody comes to them."""
 
-    def __init__(self, image: WindowReader, windows: Sequence[Window]) -> None:
+    def __init__(
+        self,
+        image: WindowReader,
+        windows: Sequence[Window],
+        damaged: dict[int, DamagedRegionError] | None = None,
+    ) -> None:
         self._image = image
         self._windows = windows
+        self._damaged = {} if damaged is None else damaged
+        """By the number of the window in its grid; shared with slices."""
 
     def __len__(self) -> int:
         return len(self._windows)
@@ -151,9 +183,22 @@ class _LazyWindows(Sequence["NDArray[np.uint8]"]):
 
     def __getitem__(self, index: int | slice) -> NDArray[np.uint8] | Sequence[NDArray[np.uint8]]:
         if isinstance(index, slice):
-            return _LazyWindows(self._image, self._windows[index])
+            return _LazyWindows(self._image, self._windows[index], self._damaged)
         window = self._windows[index]
-        return self._image.read_window(window.box, window.side_px)
+        try:
+            return self._image.read_window(window.box, window.side_px)
+        except DamagedRegionError as error:
+            self._damaged[window.index] = error
+            return np.full((window.side_px, window.side_px, 3), 255, dtype=np.uint8)
+
+    def said(self, event: WindowEvent) -> Iterator[tuple[Window, Said]]:
+        """What a detector says, with its window; nothing that it makes of damaged pixels."""
+        window = self._windows[event.window]
+        error = self._damaged.get(window.index)
+        if error is None:
+            yield window, event
+        elif isinstance(event, WindowEnd):
+            yield window, WindowDamaged(error)
 
 
 def _batches(windows: Sequence[Window]) -> Iterator[Sequence[Window]]:

@@ -16,6 +16,7 @@ from napari_nunext.review.finding.search import Search, Wanted
 from napari_nunext.review.model import Notice
 from napari_nunext.review.shown.checks import Check
 from napari_nunext.review.shown.find import Checkup, RunStatus, ServerStatus
+from napari_nunext.serving.client.found import failed_words
 from napari_nunext.store import events
 
 if TYPE_CHECKING:
@@ -329,6 +330,8 @@ class Finder:
         self.model.server = ServerStatus("ready", "ready", self.model.server.details)
         if status == "cancelled":
             self._session.notify(Notice(f"Stopped. The {found} nuclei found so far stay."))
+        elif words := failed_words(search.found):
+            self._session.notify(Notice(words, "warning"))
         elif status == "complete" and not found:
             words = "No nuclei were found here."
             if not search.found.windows:

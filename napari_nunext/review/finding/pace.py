@@ -87,7 +87,7 @@ class Pace:
         The windows to come are taken to hold as many nuclei as those that are done.
         """
         found = self._found
-        windows_left = max(found.windows - found.windows_done, 0)
+        windows_left = max(found.windows - found.windows_done - len(found.windows_failed), 0)
         outlines_left = 0.0
         if found.outlines_wanted:
             outlines_left = max(self._outlines_in_all() - found.outlined, 0.0)

@@ -20,6 +20,7 @@ from napari_nunext.serving.protocol import (
     Sighted,
     Started,
     WindowDone,
+    WindowFailed,
 )
 
 if TYPE_CHECKING:
@@ -131,6 +132,14 @@ def any_uid(window: int, place: int) -> UUID:
     return uuid4()
 
 
+def failed_words(found: Found) -> str:
+    """What could not be read, for a person; empty where all could."""
+    if not (failed := list(found.windows_failed.values())):
+        return ""
+    count = f"{len(failed)} window{'' if len(failed) == 1 else 's'}"
+    return f"{count} could not be read, and will be tried again by the next search. {failed[0]}"
+
+
 def left_out_words(started: Started) -> str:
     """What is not searched, for a person."""
     if not started.windows:
@@ -155,9 +164,11 @@ class Found:
     windows: int = 0
     windows_cut_off: int = 0
     """Windows that held more nuclei than the model lists."""
+    windows_failed: dict[int, str] = field(default_factory=dict)
+    """Windows that cannot be read, by number, and why; they are not done."""
     outlined: int = 0
     """How many nuclei have their masks."""
-    finish: Literal["complete", "cancelled"] | None = None
+    finish: Literal["complete", "incomplete", "cancelled"] | None = None
     """How it ended; None before its last event."""
     _held: Held = field(default_factory=lambda: Held({}, 0.0, 0))
     _hidden: dict[int, Nucleus] = field(default_factory=dict)
@@ -193,6 +204,8 @@ class Found:
                 return FoundChange(hidden=tuple(self._hide(event.indices)))
             case WindowDone():
                 return self._end(event)
+            case WindowFailed():
+                self.windows_failed[event.window] = event.message
             case Masks():
                 drawn: dict[UUID, Mask] = {}
                 for mask in event.masks:

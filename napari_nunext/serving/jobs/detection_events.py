@@ -7,12 +7,13 @@ evaluation: both are told by one `napari_nunext.models.whole_image.gathering.Gat
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import suppress
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 
 from napari_nunext.core.codec import CODEC_VERSION
-from napari_nunext.core.errors import InputError
+from napari_nunext.core.errors import DamagedRegionError, InputError
 from napari_nunext.core.geometry import Box, check_mpp
 from napari_nunext.core.image.tissue import windows_of_glass
 from napari_nunext.core.seams import SeamChange, reach_px
@@ -20,7 +21,7 @@ from napari_nunext.models.detector import WindowPoints
 from napari_nunext.models.whole_image.gathering import MERGE_RADIUS_UM, Gathering
 from napari_nunext.models.whole_image.mask_regions import MaskRegions
 from napari_nunext.models.whole_image.masks import draw_masks, point_prompts, segmenter_windows
-from napari_nunext.models.whole_image.search import plan_image, search
+from napari_nunext.models.whole_image.search import WindowDamaged, plan_image, search
 from napari_nunext.serving.jobs.resuming import plan_of, take_up
 from napari_nunext.serving.models.describe import completed
 from napari_nunext.serving.protocol import (
@@ -33,6 +34,7 @@ from napari_nunext.serving.protocol import (
     Started,
     Usage,
     WindowDone,
+    WindowFailed,
 )
 
 if TYPE_CHECKING:
@@ -94,7 +96,7 @@ def detect_events(
 
     Yields
     ------
-    Started, Points, Hidden, WindowDone, Masks, Usage, Done or None
+    Started, Points, Hidden, WindowDone, WindowFailed, Masks, Usage, Done or None
         In the order that `napari_nunext.serving.protocol` describes. None only for a caller, after
         a step of the detector: so that others may take their turn.
 
@@ -108,7 +110,8 @@ def detect_events(
     windows = plan_image(image, info, mpp=request.mpp, region=region)
     glass = frozenset[int]()
     if request.tissue:
-        glass = windows_of_glass(image, region, windows, mpp=request.mpp)
+        with suppress(DamagedRegionError):  # what cannot be seen whole is searched whole
+            glass = windows_of_glass(image, region, windows, mpp=request.mpp)
     found = Gathering(
         region, windows, mpp=request.mpp, merge_radius_um=merge_radius_um, left_out=glass
     )
@@ -167,6 +170,12 @@ def detect_events(
             yield None
         else:
             window, event = said
+            if isinstance(event, WindowDamaged):
+                found.windows_damaged += 1
+                yield WindowFailed(
+                    window=window.index, box=window.box.as_tuple(), message=str(event.error)
+                )
+                continue
             known = len(found)
             change = found.take(window, event)
             yield from _told(found, change, since=known)
@@ -184,17 +193,21 @@ def detect_events(
             yield from outlines.draw_known(searching.seconds, caller)
     change = found.settle()
     yield from _told(found, change, since=len(found))
-    complete = found.complete
-    if outlines is not None and complete:
-        outlines.follow(change, None)
-        yield from outlines.draw_rest()
-        complete = not cancelled()
+    if outlines is not None and found.nothing_left:
+        if found.complete:
+            outlines.follow(change, None)
+            yield from outlines.draw_rest()
+        else:  # around a window that failed nothing stands for good
+            yield from outlines.draw_all_known()
     yield Usage(
         image_tokens=info.image_tokens * found.windows_done,
         output_tokens=found.tokens,
         seconds=clock() - began,
     )
-    yield Done(points=len(found.standing()), finish="complete" if complete else "cancelled")
+    finish: Literal["complete", "incomplete", "cancelled"] = "cancelled"
+    if found.nothing_left and not (outlines is not None and cancelled()):
+        finish = "complete" if found.complete else "incomplete"
+    yield Done(points=len(found.standing()), finish=finish)
 
 
 def region_of(request: DetectRequest, image: WindowReader) -> Box:
@@ -310,6 +323,11 @@ class _Outlines:
                 return
             yield from self._draw(indices)
 
+    def draw_all_known(self) -> Iterator[DetectEvent]:
+        """Draw the regions that are known."""
+        for indices in self._regions.known():
+            yield from self._draw(indices)
+
     def draw_rest(self) -> Iterator[DetectEvent]:
         """Draw all that is left."""
         for indices in self._regions.rest():
@@ -327,8 +345,9 @@ class _Outlines:
             mpp=self._mpp,
             cancelled=self._cancelled,
         )
-        for drawn in self._drawing.of(masks):
-            yield Masks(masks=[MaskOut.of(indices[m.index], m.mask, m.score) for m in drawn])
+        with suppress(DamagedRegionError):  # what lies there has no outline
+            for drawn in self._drawing.of(masks):
+                yield Masks(masks=[MaskOut.of(indices[m.index], m.mask, m.score) for m in drawn])
 
     def _xy(self, indices: Sequence[int]) -> PointsXY:
         xy = [(self._found[i].x, self._found[i].y) for i in indices]

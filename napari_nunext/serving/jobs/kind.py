@@ -30,7 +30,7 @@ class Outcome:
 
     last: Message
     """The last event of a stream, or all of an answer."""
-    finish: Literal["complete", "cancelled"]
+    finish: Literal["complete", "incomplete", "cancelled"]
 
 
 Steps: TypeAlias = Generator[Message | None, None, Outcome]
