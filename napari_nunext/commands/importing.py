@@ -11,6 +11,7 @@ from napari_nunext.core.formats.export_folder import is_export, read_export
 from napari_nunext.core.identity import file_sha256
 from napari_nunext.core.nuclei import nuclei_in_words
 from napari_nunext.images import ImageFinder, Tile, open_image
+from napari_nunext.images.formats import lies_at
 from napari_nunext.images.nuclei_files import (
     SUFFIXES,
     NucleiOfImage,
@@ -113,7 +114,7 @@ def import_files(
     NunextError
         If the project cannot be written, or no file was given.
     """
-    image_file = Path(options.image) if options.image and Path(options.image).is_file() else None
+    image_file = Path(options.image) if options.image and lies_at(Path(options.image)) else None
     exports = [file for file in files if is_export(file)]
     creates = (image_file is not None or bool(exports)) and not options.dry_run
     if not path.exists() and not creates:

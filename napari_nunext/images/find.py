@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import ImageError
-from napari_nunext.images.formats import format_names, is_image_name
+from napari_nunext.images.formats import format_names, is_image_folder, is_image_name
+from napari_nunext.images.slides.parts import without_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,8 +20,9 @@ if TYPE_CHECKING:
 def find_images(paths: Iterable[str | PathLike[str]]) -> list[Path]:
     """List the images that files and folders stand for, each once.
 
-    Files come as they were given, whatever their suffix. A folder gives the images directly in it,
-    in natural order (``tile 2`` before ``tile 10``), without hidden files.
+    Files come as they were given, whatever their suffix, and so do folders that are one image. Any
+    other folder gives the images directly in it, in natural order (``tile 2`` before ``tile 10``),
+    without hidden files and parts of slides.
 
     Raises
     ------
@@ -30,20 +34,39 @@ def find_images(paths: Iterable[str | PathLike[str]]) -> list[Path]:
     for path in given:
         if not path.exists():
             raise ImageError(f"{path} does not exist. Check the name.")
-        found |= dict.fromkeys(_images_in(path) if path.is_dir() else [path])
+        is_list = path.is_dir() and not is_image_folder(path)
+        found |= dict.fromkeys(images_in(path) if is_list else [path])
     if not found:
         where = ", ".join(str(path) for path in given) or "an empty list"
         raise ImageError(f"No image in {where}; expected {format_names()} files.")
     return list(found)
 
 
-def _images_in(folder: Path) -> list[Path]:
+def images_in(folder: Path) -> list[Path]:
+    """List the images directly in a folder, in natural order.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be listed.
+    """
     try:
-        entries = list(folder.iterdir())
+        entries = [entry for entry in folder.iterdir() if is_image_name(entry.name)]
     except OSError as error:
         raise ImageError(f"{folder} cannot be listed ({error.strerror}).") from error
-    images = [entry for entry in entries if is_image_name(entry.name) and entry.is_file()]
-    return sorted(images, key=_natural)
+    files = without_parts([entry for entry in entries if entry.is_file()])
+    folders = [entry for entry in entries if is_image_folder(entry)]
+    return sorted([*files, *folders], key=_natural)
+
+
+def images_below(folder: Path) -> list[Path]:
+    """List the images in a folder and in all below it; what cannot be listed is left out."""
+    found = []
+    for root, folders, _ in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not is_image_folder(Path(root, name)))
+        with suppress(ImageError):
+            found += images_in(Path(root))
+    return sorted(found)
 
 
 def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:

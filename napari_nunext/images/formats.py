@@ -79,9 +79,12 @@ def is_image_name(name: str) -> bool:
 
 def is_image_folder(path: Path) -> bool:
     """Whether a folder is an image itself: what is in it are parts of that."""
-    if not path.is_dir():
-        return False
-    return any(each.is_folder and each.fits(path, b"") for each in formats())
+    return path.is_dir() and any(each.is_folder and each.fits(path, b"") for each in formats())
+
+
+def lies_at(path: Path) -> bool:
+    """Whether there is a file, or a folder that is an image."""
+    return path.is_file() or is_image_folder(path)
 
 
 def image_stem(path: PurePath) -> str:
@@ -236,9 +239,39 @@ def _open_whole_tiff(path: Path) -> Tile:
     return tile_of(path, read_tiff(path))
 
 
+def _is_vendors_tiff(path: Path) -> bool:
+    from napari_nunext.images.slides.vendors import is_vendors_tiff
+
+    return is_vendors_tiff(path)
+
+
+def _open_vendors_slide(path: Path) -> ImageSource:
+    from napari_nunext.images.slides.vendors import open_vendors_slide
+
+    return open_vendors_slide(path)
+
+
+def _is_ome_zarr(path: Path) -> bool:
+    from napari_nunext.images.slides.ome_zarr import is_ome_zarr
+
+    return is_ome_zarr(path)
+
+
+def _open_ome_zarr(path: Path) -> ImageSource:
+    from napari_nunext.images.slides.ome_zarr import open_ome_zarr
+
+    return open_ome_zarr(path)
+
+
+def _named(*suffixes: str) -> Callable[[Path], bool]:
+    return lambda path: path.suffix.lower() in suffixes
+
+
 def _begins(*magic: bytes) -> Callable[[bytes], bool]:
     return lambda head: head.startswith(magic)
 
+
+_is_tiff = _begins(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 OUR_FORMATS = (
     ImageFormat("PNG", (".png",), _begins(b"\x89PNG\r\n\x1a\n"), _open_with_pillow),
@@ -248,11 +281,51 @@ OUR_FORMATS = (
     ImageFormat(
         "TIFF",
         (".tif", ".tiff", ".svs", ".btf"),
-        _begins(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+        _is_tiff,
         _open_tiff,
         open_whole=_open_whole_tiff,
     ),
 )
 """What is opened for strangers, too: files of one piece, decoded within fixed limits."""
 
-SLIDE_FORMATS: tuple[ImageFormat, ...] = ()
+SLIDE_FORMATS = (
+    ImageFormat(
+        "OME-Zarr",
+        (".zarr",),
+        lambda head: True,
+        _open_ome_zarr,
+        is_at=_is_ome_zarr,
+        is_folder=True,
+    ),
+    ImageFormat(
+        "DICOM",
+        (".dcm", ".dicom"),
+        lambda head: head[128:132] == b"DICM",
+        _open_vendors_slide,
+        is_lossless=False,
+    ),
+    ImageFormat(
+        "NDPI, SCN, BIF",
+        (".ndpi", ".scn", ".bif"),
+        _is_tiff,
+        _open_vendors_slide,
+        is_lossless=False,
+        is_at=_is_vendors_tiff,
+    ),
+    ImageFormat(
+        "MRXS",
+        (".mrxs",),
+        lambda head: True,
+        _open_vendors_slide,
+        is_lossless=False,
+        is_at=_named(".mrxs"),
+    ),
+    ImageFormat(
+        "VMS",
+        (".vms",),
+        lambda head: b"[Virtual Microscope Specimen]" in head,
+        _open_vendors_slide,
+        is_lossless=False,
+    ),
+)
+"""Read by packages of the extra ``slides``, where these are installed."""

@@ -11,7 +11,6 @@ that is copied over another keeps both.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -24,7 +23,8 @@ from napari_nunext.core.errors import (
 )
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.identity import check_identity
-from napari_nunext.images.formats import is_image_name, open_image
+from napari_nunext.images.find import images_below, images_in
+from napari_nunext.images.formats import lies_at, open_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -80,7 +80,7 @@ class ImageFinder:
         for folder in folders:
             if not folder.is_dir():
                 raise ImageError(f"{folder} is not a folder. Name the one that holds the images.")
-        self._given = [path for folder in folders for path in _images_below(folder)]
+        self._given = [path for folder in folders for path in images_below(folder)]
         self._beside = beside
         self._hashes: dict[Path, str] = {}
 
@@ -100,12 +100,12 @@ class ImageFinder:
         if found is not None:
             return found
         path = Path(known.path)
-        if path.is_file():
+        if lies_at(path):
             image = open_image(path)
             _check_size(image, known)
             check_identity(image.id, known.sha256, str(path))
             return image
-        near = [] if self._beside is None else list(_images_in(self._beside))
+        near = sorted(images_in(self._beside)) if self._beside and self._beside.is_dir() else []
         found = self._among(known, near)
         if found is None:
             others = [p for p in (*self._given, *near) if p.name == known.name]
@@ -187,18 +187,3 @@ def _check_size(image: ImageSource, known: KnownImage) -> None:
             f"{image.box.height:g} px, that one was {known.width_px} x {known.height_px} px. "
             "Put the original image back."
         )
-
-
-def _images_below(folder: Path) -> list[Path]:
-    found = []
-    for root, _, names in os.walk(folder):
-        found += [Path(root, name) for name in names if is_image_name(name)]
-    return sorted(found)
-
-
-def _images_in(folder: Path) -> Iterator[Path]:
-    if not folder.is_dir():
-        return iter(())
-    return (
-        path for path in sorted(folder.iterdir()) if is_image_name(path.name) and path.is_file()
-    )

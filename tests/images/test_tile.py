@@ -149,7 +149,7 @@ def test_other_kinds_of_file_are_refused_whatever_their_suffix(
 ) -> None:
     path = tmp_path / "fake.png"
     path.write_bytes(content)
-    with pytest.raises(ImageError, match="is not a PNG, JPEG or TIFF image"):
+    with pytest.raises(ImageError, match=r"is not a PNG, JPEG, TIFF, .* image"):
         open_image(path)
 
 

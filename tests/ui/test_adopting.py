@@ -162,7 +162,7 @@ def test_what_the_review_cannot_read_stays_and_is_told_why(
     path = tmp_path / "cells.npy"
     np.save(path, np.zeros((8, 8)))
     layer = window.add(read_from(path, np.zeros((8, 8))))
-    assert "cells.npy is not a PNG, JPEG or TIFF image" in window.words
+    assert "cells.npy is not a PNG, JPEG, TIFF, " in window.words
     assert layer in window.app.viewer.layers
     assert layer.visible
     assert window.open_name == "tile.png"

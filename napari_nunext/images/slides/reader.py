@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 MOST_TILE_PX = 1 << 26
 """Largest tile, 8192 x 8192 px. A tile is decoded whole, whatever little of it is wanted."""
 
+SAMPLED_TILES = 32
+"""Of each level, that a slide is known by."""
+
 
 @dataclass(frozen=True, slots=True)
 class Level:
@@ -78,6 +81,18 @@ def check_tile_size(path: Path, width_px: int, height_px: int) -> None:
             f"{path.name} has tiles of {width_px} x {height_px} px; expected at most "
             f"{MOST_TILE_PX // 1_000_000} million pixels. Export it with tiles of 512 px."
         )
+
+
+def sampled(level: Level) -> Iterator[tuple[int, int]]:
+    """Columns and rows of the tiles of a level that a slide is known by, spread evenly."""
+    across, down = (
+        -(-level.width_px // level.tile_width_px),
+        -(-level.height_px // level.tile_height_px),
+    )
+    last = across * down - 1
+    for index in dict.fromkeys(last * i // (SAMPLED_TILES - 1) for i in range(SAMPLED_TILES)):
+        row, column = divmod(index, across)
+        yield column, row
 
 
 def factor_of(sizes: Sequence[tuple[int, int]], level: int) -> float:

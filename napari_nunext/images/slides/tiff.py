@@ -21,6 +21,7 @@ from napari_nunext.images.picture import MAX_BYTES, MAX_PIXELS
 from napari_nunext.images.slides.color import recolor_by
 from napari_nunext.images.slides.reader import (
     MOST_TILE_PX,
+    SAMPLED_TILES,
     DamagedTileError,
     Level,
     SlideHeader,
@@ -49,10 +50,8 @@ if TYPE_CHECKING:
     from napari_nunext.images.slides.slide import Slide
 
 _ICC = 34675
-_SAMPLED = 32
-"""Tiles of each level that a slide is known by."""
 _SAMPLED_BYTES = 4096
-"""Of each, from its beginning."""
+"""Of each tile that the slide is known by, from its beginning."""
 _BLANK = 255
 """What a scanner left out is glass."""
 _MOST_SAMPLES = 4
@@ -214,7 +213,7 @@ class TiffReader:
             for plane in planes:
                 yield plane.offsets.astype("<u8").tobytes()
                 yield plane.counts.astype("<u8").tobytes()
-                some = np.linspace(0, len(plane.offsets) - 1, _SAMPLED).astype(int)
+                some = np.linspace(0, len(plane.offsets) - 1, SAMPLED_TILES).astype(int)
                 for index in dict.fromkeys(some.tolist()):
                     start, count = int(plane.offsets[index]), int(plane.counts[index])
                     yield self._file.read(start, min(count, _SAMPLED_BYTES)) if count else b""

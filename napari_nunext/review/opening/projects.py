@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import NunextError
 from napari_nunext.images import find_images
+from napari_nunext.images.formats import lies_at
 from napari_nunext.images.identified import look_for
 from napari_nunext.places import PROJECT_SUFFIX
 from napari_nunext.review.fields import queue_items, status_in
@@ -59,7 +60,11 @@ def project_beside(paths: Sequence[Path], current: Path | None = None) -> Neighb
 
     What lies beside the open project is a copy of it. Not for the main thread: projects are read.
     """
-    folders = dict.fromkeys((path if path.is_dir() else path.parent).resolve() for path in paths)
+    is_list = [path.is_dir() and not lies_at(path) for path in paths]
+    folders = dict.fromkeys(
+        (path if listed else path.parent).resolve()
+        for path, listed in zip(paths, is_list, strict=True)
+    )
     if current is not None:
         folders.pop(current.resolve().parent, None)
     lying = [file for folder in folders for file in sorted(folder.glob(f"*{PROJECT_SUFFIX}"))]
@@ -131,7 +136,7 @@ def in_their_place(entries: Sequence[ImageEntry]) -> dict[str, Path]:
     return {
         entry.sha256: path
         for entry, path in zip(entries, paths, strict=True)
-        if paths.count(path) == 1 and path.is_file()
+        if paths.count(path) == 1 and lies_at(path)
     }
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from napari_nunext.core.errors import ImageError
 from napari_nunext.core.process.bounded import BoundedCache
 from napari_nunext.images import open_image, open_tile
-from napari_nunext.images.formats import OUR_FORMATS
+from napari_nunext.images.formats import OUR_FORMATS, is_image_folder
 from napari_nunext.images.picture import MAX_PIXELS
 
 if TYPE_CHECKING:
@@ -86,7 +86,8 @@ class ImageStore:
             If it is not there, or may not be read.
         """
         # Anything else may never end, or wait for somebody.
-        if not (path.is_absolute() and stat.S_ISREG(path.stat().st_mode)):
+        is_file = path.is_absolute() and stat.S_ISREG(path.stat().st_mode)
+        if not (is_file or (path.is_absolute() and is_image_folder(path))):
             raise ImageError("What was named is no regular file by its whole path.")
         image = open_image(path)
         if image.held_bytes > self._images.capacity_bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,7 +38,7 @@ def shrunk(rgb: np.ndarray, factor: int, *, up: bool = False) -> np.ndarray:
         beyond = [(0, -side % factor) for side in rgb.shape[:2]]
         rgb = np.pad(rgb, [*beyond, (0, 0)], mode="edge")
     height, width = (side // factor * factor for side in rgb.shape[:2])
-    squares = rgb[:height, :width].reshape(height // factor, factor, width // factor, factor, 3)
+    squares = rgb[:height, :width].reshape(height // factor, factor, width // factor, factor, -1)
     return np.round(squares.mean(axis=(1, 3))).astype(np.uint8)
 
 
@@ -84,13 +85,15 @@ def middle_of(rgb: np.ndarray) -> np.ndarray:
 
 def jpeg_of(rgb: np.ndarray) -> bytes:
     """A JPEG file of pixels."""
-    import io
-
     file = io.BytesIO()
     Image.fromarray(rgb).save(file, format="JPEG", quality=95, subsampling=0)
     return file.getvalue()
 
 
-def other_profile() -> bytes:
-    """An ICC profile whose colours are not sRGB's: that of CIELAB-encoded D50, as RGB is none."""
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes()
+def swapped_profile() -> bytes:
+    """An ICC profile that takes red for blue: sRGB's with the names of two of its tags changed."""
+    data = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for color in (b"XYZ", b"TRC"):
+        red, blue = data.index(b"r" + color), data.index(b"b" + color)
+        data = data[:red] + b"b" + data[red + 1 : blue] + b"r" + data[blue + 1 :]
+    return data

@@ -14,7 +14,7 @@ from napari_nunext.images import Tile, open_image, open_tile
 from napari_nunext.images.slides import slide as slide_module
 from napari_nunext.images.slides import tiff as tiff_module
 from napari_nunext.images.slides.slide import Slide
-from tests.images.slides.marked import assert_overlay, drawing, shrunk
+from tests.images.slides.marked import assert_overlay, drawing, shrunk, swapped_profile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -196,6 +196,20 @@ def test_what_a_scanner_left_out_is_glass(tmp_path: Path, rgb: np.ndarray) -> No
     np.testing.assert_array_equal(image.read_region(Box(256, 256, 512, 512)), 255)
     np.testing.assert_array_equal(image.read_region(Box(0, 0, 256, 512)), part[:, :256])
     assert image.notes == ("tiles without data shown white",)
+
+
+@pytest.mark.usefixtures("never_a_tile")
+def test_colours_are_those_that_the_scanner_means(tmp_path: Path, rgb: np.ndarray) -> None:
+    for name, profile in (("a.tif", None), ("b.tif", swapped_profile()), ("c.tif", b"no profile")):
+        tags = [] if profile is None else [(34675, "B", len(profile), profile, True)]
+        tifffile.imwrite(tmp_path / name, rgb, extratags=tags, **TILED)
+    plain, meant, broken = (open_image(tmp_path / f"{name}.tif") for name in "abc")
+    swapped = rgb[..., ::-1].astype(int)
+    assert np.abs(swapped - meant.read_region(meant.box)).max() <= 2
+    assert meant.notes == ("colours turned into sRGB by the scanner's profile",)
+    np.testing.assert_array_equal(broken.read_region(broken.box), rgb)
+    assert "profile cannot be read" in broken.notes[0]
+    assert plain.notes == ()
 
 
 def test_label_and_macro_are_never_read(tmp_path: Path, rgb: np.ndarray) -> None:
