@@ -263,6 +263,12 @@ def _open_ome_zarr(path: Path) -> ImageSource:
     return open_ome_zarr(path)
 
 
+def _open_isyntax(path: Path) -> ImageSource:
+    from napari_nunext.images.slides.isyntax import open_isyntax
+
+    return open_isyntax(path)
+
+
 def _named(*suffixes: str) -> Callable[[Path], bool]:
     return lambda path: path.suffix.lower() in suffixes
 
@@ -326,6 +332,14 @@ SLIDE_FORMATS = (
         lambda head: b"[Virtual Microscope Specimen]" in head,
         _open_vendors_slide,
         is_lossless=False,
+    ),
+    ImageFormat(
+        "iSyntax",
+        (".isyntax",),
+        _begins(b"<"),
+        _open_isyntax,
+        is_lossless=False,
+        is_at=_named(".isyntax"),
     ),
 )
 """Read by packages of the extra ``slides``, where these are installed."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Install = Callable[..., Path]
 
-OURS = "PNG, JPEG, TIFF, OME-Zarr, DICOM, NDPI, SCN, BIF, MRXS"
+OURS = "PNG, JPEG, TIFF, OME-Zarr, DICOM, NDPI, SCN, BIF, MRXS, VMS"
 ENTRY = "[napari_nunext.readers]\n"
 
 
@@ -57,14 +57,14 @@ def test_whatever_lists_or_names_formats_knows_the_new_one(
     tmp_path: Path, rng: np.random.Generator
 ) -> None:
     path = write_qoi(tmp_path / "A_0.98.QOI", rng.integers(0, 256, (5, 8, 3), dtype=np.uint8))
-    assert format_names() == f"{OURS}, VMS or QOI"
+    assert format_names() == f"{OURS}, iSyntax or QOI"
     assert find_images([tmp_path]) == [path]
     assert image_stem(path) == "A_0.98"
     entry = entry_of(open_image(path), tmp_path / "moved away.qoi", 0.5)
     assert look_for([entry], ImageFinder([tmp_path])).found == {entry.sha256: path}
     write_qoi(tmp_path / "b.qoi", rng.integers(0, 256, (5, 8, 3), dtype=np.uint8))
     assert image_beside(tmp_path, "b", "b.mat").name == "b.qoi"
-    with pytest.raises(ImageError, match=rf"is not a {OURS}, VMS or QOI image"):
+    with pytest.raises(ImageError, match=rf"is not a {OURS}, iSyntax or QOI image"):
         open_image(Path(__file__))
 
 
@@ -134,7 +134,7 @@ def test_a_reader_that_cannot_be_used_is_named_and_harms_nobody(
     install("broken-reader", "0.1", {"broken.py": code}, f"{ENTRY}mine = {target}\n")
     Image.new("RGB", (8, 5)).save(tmp_path / "a.png")
     assert open_image(tmp_path / "a.png").width_px == 8
-    assert format_names() == f"{OURS} or VMS"
+    assert format_names() == f"{OURS} or iSyntax"
     whole = rf"The image reader mine of broken-reader 0\.1 cannot be used .*{words}.*mend"
     assert [bool(re.search(whole, record.message)) for record in caplog.records] == [True]
     (tmp_path / "b.mine").write_bytes(b"in its format")

@@ -83,10 +83,11 @@ def middle_of(rgb: np.ndarray) -> np.ndarray:
     return np.array([(ink * x).sum(), (ink * y).sum()]) / ink.sum()
 
 
-def jpeg_of(rgb: np.ndarray) -> bytes:
-    """A JPEG file of pixels."""
+def jpeg_of(rgb: np.ndarray, *, restarts: bool = False) -> bytes:
+    """A JPEG file of pixels; with a marker before each row of blocks if so wanted."""
     file = io.BytesIO()
-    Image.fromarray(rgb).save(file, format="JPEG", quality=95, subsampling=0)
+    more = {"restart_marker_rows": 1} if restarts else {}
+    Image.fromarray(rgb).save(file, format="JPEG", quality=95, subsampling=0, **more)
     return file.getvalue()
 
 
