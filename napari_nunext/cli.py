@@ -118,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
         default="http://127.0.0.1:8123",
         help="model server of the answerer; its token is taken from NAPARI_NUNEXT_TOKEN",
     )
-    command.add_argument("--budget", type=positive, default=256, help="image tokens (256)")
+    command.add_argument("--budget", type=positive, help="image tokens (as taught, or 256)")
     command.add_argument(
         "--allocate", action="store_true", help="let the answerer choose how many, up to --budget"
     )

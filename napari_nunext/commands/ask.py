@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_nunext.commands.export import reader_name
 from napari_nunext.commands.scales import scale_of
-from napari_nunext.core.answers.budget import BUDGET_TOKENS, MOST_TOKENS
+from napari_nunext.core.answers.budget import MOST_TOKENS
 from napari_nunext.core.answers.counts import answer_from_counts
 from napari_nunext.core.answers.field import NucleusField
 from napari_nunext.core.answers.prompts import Question
@@ -93,7 +93,8 @@ class AskOptions:
     mpp: float | None = None
     server: str = ""
     """Where the answerer is asked; its token is in the environment."""
-    budget: int = BUDGET_TOKENS
+    budget: int | None = None
+    """Image tokens; None: as many as the answerer was taught with, or 256."""
     allocate: bool = False
     """Whether the answerer chooses how much of the budget it spends."""
     model_paths: tuple[Path, ...] = ()
@@ -183,7 +184,7 @@ def _answering(
             each, NucleusField.of(nuclei, _region(each, image), mpp, categories)
         )
         return
-    if options.budget > MOST_TOKENS:
+    if options.budget is not None and options.budget > MOST_TOKENS:
         raise InputError(
             f"The budget is {options.budget} image tokens; expected 1 to {MOST_TOKENS}."
         )

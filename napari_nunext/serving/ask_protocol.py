@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 from pydantic import Field, TypeAdapter
 
 from napari_nunext.core.answers.boxes import BoxConvention, LeftOut
-from napari_nunext.core.answers.budget import BUDGET_TOKENS, MOST_TOKENS
+from napari_nunext.core.answers.budget import MOST_TOKENS
 from napari_nunext.core.answers.prompts import MOST_CHARACTERS, MOST_OPTIONS
 from napari_nunext.core.answers.reply import Reason, Thought
 from napari_nunext.serving.protocol import (
@@ -56,6 +56,8 @@ class AnswererInfo(Message):
     """Whether it has to be told the nuclei of the region."""
     allocates: bool = False
     """Whether it can choose how many image tokens a question deserves."""
+    budget: Annotated[int, Field(ge=1, le=MOST_TOKENS)] | None = None
+    """Image tokens of the pictures that it was taught with; None where nobody says."""
     problem: Sentence | None = None
     """One sentence where it cannot be asked now; None too where nobody has looked."""
 
@@ -80,8 +82,8 @@ class AskRequest(JobRequest):
     nuclei: tuple[NamedNucleus, ...] | None = None
     """The nuclei of the region, for an answerer that reads them; those beyond it do not count. None
     where nobody has looked for nuclei, empty where there are none."""
-    budget: Annotated[int, Field(ge=1, le=MOST_TOKENS)] = BUDGET_TOKENS
-    """Image tokens that may be spent."""
+    budget: Annotated[int, Field(ge=1, le=MOST_TOKENS)] | None = None
+    """Image tokens that may be spent; None: as many as the answerer was taught with, or 256."""
     allocate: bool = False
     """Whether the answerer chooses how many of them it spends; one that cannot refuses."""
     samples: Annotated[int, Field(ge=1, le=4)] = 1

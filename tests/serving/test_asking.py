@@ -96,6 +96,20 @@ def test_the_picture_that_is_sent_is_the_one_that_is_counted(serve, fake, image)
     assert started.region_tokens == 4 * 3
 
 
+@pytest.mark.parametrize(
+    ("fields", "budget", "least", "most"),
+    [({"budget": 6}, None, 2, 6), ({"budget": 6}, 12, 7, 12), ({}, None, 12, 12)],
+)
+def test_where_nobody_says_a_budget_it_is_the_one_that_was_taught(
+    serve, image, fields, budget, least, most
+):
+    server = serve(**fields)
+    asking = {} if budget is None else {"budget": budget}
+    started, *_ = server.client.ask(asked(server, image, region=[8, 16, 120, 500], **asking))
+    assert started.answerer.budget == fields.get("budget")
+    assert least <= started.image_tokens <= most
+
+
 def test_boxes_come_back_in_level_0_pixels(serve, fake, image):
     fake.deltas = deltas("<think>x</think><answer>[[500, 0, 1000, 1000], [9, 9, 9]]</answer>")
     server = serve(boxes="thousand")

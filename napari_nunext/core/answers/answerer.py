@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, get_args
 from urllib.parse import urlsplit
 
 from napari_nunext.core.answers.boxes import BoxConvention
-from napari_nunext.core.answers.budget import PATCH_PX
+from napari_nunext.core.answers.budget import MOST_TOKENS, PATCH_PX
 from napari_nunext.core.answers.reply import Thought
 from napari_nunext.core.errors import InputError
 
@@ -42,6 +42,9 @@ class AnswererWays:
     reads_nuclei: bool | None = field(default=None, kw_only=True)
     """Whether it is told the nuclei of the region; None where nobody said. Of a folder that was
     trained here, `napari_nunext.models.answerers.about` knows it then."""
+    budget: int | None = field(default=None, kw_only=True)
+    """Image tokens of the pictures that it was taught with, which are asked of it where nobody says
+    otherwise; None where nobody said."""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name) or self.name in OWN_NAMES:
@@ -59,6 +62,8 @@ class AnswererWays:
                 )
         if not 1 <= self.patch_px <= 224:
             raise InputError(f"{self.name} has patch_px={self.patch_px}; expected 1 to 224.")
+        if self.budget is not None and not 1 <= self.budget <= MOST_TOKENS:
+            raise InputError(f"{self.name} has budget={self.budget}; expected 1 to {MOST_TOKENS}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,14 +184,15 @@ def parse_answerer(text: str) -> AnswererPlace:
             given[_FLAGS[key]] = value != "no"
         elif key in ("boxes", "thought"):
             given[key] = value
-        elif key == "patch_px" and value.isdecimal():
+        elif key in ("patch_px", "budget") and value.isdecimal():
             given[key] = int(value)
         elif key in ("adapter", "allocator") and value and not is_address:
             given[key] = Path(value.strip())
         else:
             raise InputError(
                 f"{option!r} is no option of an answerer; expected may_train, nuclei, boxes=, "
-                f"thought=, patch_px= or, of a folder, adapter= and allocator=, as in {_FORM}."
+                "thought=, patch_px=, budget= or, of a folder, adapter= and allocator=, as in "
+                f"{_FORM}."
             )
     if is_address or not where.strip():
         url, _, model = where.partition("#")

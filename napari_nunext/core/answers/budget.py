@@ -63,6 +63,19 @@ def resized_sides(
     return patches[0] * patch_px, patches[1] * patch_px
 
 
+def usual_budget(taught: int | None, *, allocates: bool) -> int:
+    """Image tokens where nobody says otherwise.
+
+    Parameters
+    ----------
+    taught : int, optional
+        Of the pictures that the answerer was taught with, where it says so.
+    allocates : bool
+        Whether it chooses how many of them it spends: then they are a limit.
+    """
+    return BUDGET_TOKENS if taught is None or allocates else taught
+
+
 @dataclass(frozen=True, slots=True)
 class SentPicture:
     """A region of a slide as a model sees it."""

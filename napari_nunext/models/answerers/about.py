@@ -48,6 +48,33 @@ def taught_thought(folder: Path) -> TaughtThought | None:
     )
 
 
+def taught_budget(place: AnswererFolder) -> int | None:
+    """Image tokens of the pictures that an answerer was taught with; None where nobody says.
+
+    What was said of it counts first, then what its adapter says of its training, then what its
+    folder says.
+
+    Raises
+    ------
+    CheckpointError
+        If what is said cannot be read, or is no budget.
+    """
+    if place.budget is not None:
+        return place.budget
+    for folder in (place.adapter, place.folder):
+        path = None if folder is None else folder / ABOUT_FILE
+        said = read_json(path).get("budget") if path is not None and path.is_file() else None
+        if said is None:
+            continue
+        if not (isinstance(said, int) and 1 <= said <= MOST_TOKENS):
+            raise CheckpointError(
+                f"{ABOUT_FILE} says budget={said!r:.40}; expected 1 to {MOST_TOKENS} image tokens. "
+                "Train the answerer again."
+            )
+        return said
+    return None
+
+
 def new_tokens(folder: Path) -> range:
     """Tokens of a base that it has never learnt; none where the folder says nothing of them.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import CheckpointError
 from napari_nunext.core.process.collector import collector_at_rest
-from napari_nunext.models.answerers.about import reads_nuclei, taught_allocation
+from napari_nunext.models.answerers.about import reads_nuclei, taught_allocation, taught_budget
 from napari_nunext.models.checkpoints.integrity import (
     check_adapter_files,
     check_weight_files,
@@ -88,15 +88,16 @@ class FolderAnswerer:
         self._unclear = ""
         """Why it is not known whether it reads nuclei, or what it may choose."""
         self._memory = memory
-        reads, allocation = False, None
+        reads, budget, allocation = False, None, None
         try:
             reads = reads_nuclei(place)
+            budget = taught_budget(place)
             if place.allocator is not None:
                 allocation = taught_allocation(place.allocator)
         except CheckpointError as error:
             self._unclear = str(error)
         patch_px = token_px(place.folder) or place.patch_px
-        self.address = replace(place, patch_px=patch_px, reads_nuclei=reads)
+        self.address = replace(place, patch_px=patch_px, reads_nuclei=reads, budget=budget)
         self.allocator: FolderAllocator | None = None
         if allocation is not None:
             self.allocator = FolderAllocator(self.address, memory, allocation)

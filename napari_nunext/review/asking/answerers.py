@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from napari_nunext.core.answers.budget import usual_budget
 from napari_nunext.core.errors import ServerError
 from napari_nunext.review.background import in_words
 from napari_nunext.review.model import Notice
@@ -157,5 +158,6 @@ def _answerer(info: AnswererInfo, url: str) -> Answerer:
         patch_px=info.patch_px,
         reads_nuclei=info.reads_nuclei,
         allocates=info.allocates,
+        budget=usual_budget(info.budget, allocates=info.allocates),
         problem=info.problem or "",
     )

@@ -66,6 +66,9 @@ class Asker:
         self._session = session
         self._view = view
         model = self.model = AskModel(ratings=ratings)
+        self._budgets: dict[str, int] = {}
+        model.events.answerer.connect(self._follow_answerer)
+        model.events.answerers.connect(self._follow_answerer)
         self.book = AnswerBook(session, model, view)
         self.answerers = Answerers(session, model, server, finder)
         self.judge = Judge(session, model, self.book)
@@ -83,6 +86,13 @@ class Asker:
     def set_budget(self, tokens: int) -> None:
         """Image tokens that the next picture may cost, 1 to `MOST_TOKENS`."""
         self.model.budget = min(max(tokens, 1), MOST_TOKENS)
+        self._budgets[self.model.answerer] = self.model.budget
+
+    def _follow_answerer(self) -> None:
+        """Each answerer has its own budget: what was set for it, or what it was taught with."""
+        chosen = self.model.answerer_named(self.model.answerer)
+        if chosen is not None and chosen.needs_picture:
+            self.model.budget = self._budgets.get(chosen.name, chosen.budget)
 
     def let_choose(self, on: bool) -> None:
         """Whether answerers that can choose their image tokens do so, up to the budget."""

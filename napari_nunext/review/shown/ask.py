@@ -51,6 +51,8 @@ class Answerer:
     """Whether it is told the nuclei of the region."""
     allocates: bool = False
     """Whether it can choose how many image tokens a question deserves."""
+    budget: int = BUDGET_TOKENS
+    """Image tokens that are asked of it where nobody says otherwise."""
     problem: str = ""
     """One sentence where it cannot be asked now."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from napari_nunext.core.answers.budget import SentPicture
+from napari_nunext.core.answers.budget import SentPicture, usual_budget
 from napari_nunext.core.answers.points import nuclei_of_picture
 from napari_nunext.core.answers.prompts import SYSTEM, Question, after_nuclei
 from napari_nunext.core.answers.reading import read_answer
@@ -57,7 +57,8 @@ class Ask(Kind[AskRequest]):
                 f"{answerer.address.name} cannot choose image tokens: it has no allocator. Ask "
                 "without allocate, or give it one as allocator=FOLDER."
             )
-        sent = SentPicture.of(_region(request, image), request.budget, answerer.address.patch_px)
+        budget = _budget(request, answerer)
+        sent = SentPicture.of(_region(request, image), budget, answerer.address.patch_px)
         _prompt(request, question, sent, answerer)  # refuses at once what cannot be asked
         return Prepared(
             answerer.address.name,
@@ -93,7 +94,8 @@ class Ask(Kind[AskRequest]):
     ) -> Steps:
         chosen = Allocated(sent)
         if request.allocate and answerer.allocator is not None:
-            chosen = yield from allocated(answerer.allocator, question, image, sent, request.budget)
+            budget = _budget(request, answerer)
+            chosen = yield from allocated(answerer.allocator, question, image, sent, budget)
             self._metrics.tokens.labels("image").inc(chosen.look_tokens)
         sent = chosen.sent
         prompt = _prompt(request, question, sent, answerer)
@@ -151,6 +153,13 @@ class Ask(Kind[AskRequest]):
         self._metrics.tokens.labels("output").inc(ended.output_tokens or 0)
         text, reasoning = ("".join(heard[apart]) for apart in (False, True))
         return _answered(sample, text, reasoning, question, sent, answerer, ended)
+
+
+def _budget(request: AskRequest, answerer: Answerer) -> int:
+    """Image tokens that may be spent."""
+    if request.budget is not None:
+        return request.budget
+    return usual_budget(answerer.address.budget, allocates=request.allocate)
 
 
 def _region(request: AskRequest, image: ImageSource) -> Box:

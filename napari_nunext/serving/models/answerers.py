@@ -88,5 +88,6 @@ def describe(address: AnswererPlace, problem: str | None = None) -> AnswererInfo
         patch_px=address.patch_px,
         reads_nuclei=bool(address.reads_nuclei),
         allocates=address.allocates,
+        budget=address.budget,
         problem=problem,
     )

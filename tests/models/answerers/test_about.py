@@ -1,4 +1,4 @@
-"""Whether an answerer of a folder reads nuclei: said, or taken from how it was taught."""
+"""What an answerer of a folder reads, and how large pictures are: said, or as it was taught."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ import pytest
 
 from napari_nunext.core.answers.answerer import AnswererFolder
 from napari_nunext.core.errors import CheckpointError
-from napari_nunext.models.answerers.about import ABOUT_FILE, reads_nuclei, taught_thought
+from napari_nunext.models.answerers.about import (
+    ABOUT_FILE,
+    reads_nuclei,
+    taught_budget,
+    taught_thought,
+)
 from napari_nunext.models.answerers.folder import FolderAnswerer, InMemory
 
 
@@ -88,3 +93,21 @@ def test_a_folder_in_its_place_is_a_sentence_too(folder):
     (made / ABOUT_FILE).mkdir()
     with pytest.raises(CheckpointError, match="cannot be read"):
         taught_thought(made)
+
+
+def test_pictures_are_as_large_as_those_that_it_was_taught_with(folder):
+    small, large, silent = folder("a", {"budget": 64}), folder("b", {"budget": 256}), folder("c")
+    assert taught_budget(AnswererFolder("x", silent)) is None
+    assert taught_budget(AnswererFolder("x", large, adapter=small)) == 64
+    assert taught_budget(AnswererFolder("x", small, adapter=silent)) == 64
+    assert taught_budget(AnswererFolder("x", small, budget=9)) == 9
+    assert FolderAnswerer(AnswererFolder("x", small), InMemory()).address.budget == 64
+
+
+@pytest.mark.parametrize("said", [0, -1, 10**6, "many", 64.5, [64]])
+def test_a_budget_that_is_none_is_a_problem_and_no_crash(folder, said):
+    place = AnswererFolder("x", folder("a", {"budget": said}))
+    with pytest.raises(CheckpointError, match=r"expected 1 to 16384 image tokens"):
+        taught_budget(place)
+    with pytest.raises(CheckpointError, match="budget="):
+        next(FolderAnswerer(place, InMemory()).answer(None, "", "", None, cancelled=lambda: False))

@@ -13,7 +13,7 @@ from napari_nunext.review.asking import round as rounds
 from napari_nunext.review.shown.ask import COUNTS_ANSWERER, AskStatus, Way
 from napari_nunext.serving.protocol import Failed
 from napari_nunext.store import Project
-from tests.review.fakes import SAID, FakeServer, review_on
+from tests.review.fakes import SAID, FakeServer, answerer_info, review_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -209,6 +209,26 @@ def test_the_picture_is_within_the_budget_of_the_answerer(ask: Asker) -> None:
     picture = ask.picture()
     assert picture is not None
     assert picture.image_tokens <= 4
+
+
+def test_each_answerer_has_the_budget_that_it_was_taught_with_until_a_person_sets_one(
+    ask: Asker, server: FakeServer
+) -> None:
+    taught = {"small": 64, "vlm": None}
+    server.fake.answering = [answerer_info(name, budget=n) for name, n in taught.items()]
+    ask.answerers.look()
+    ask.answerers.choose("small")
+    assert ask.model.budget == 64
+    ask.answerers.choose("vlm")
+    assert ask.model.budget == 256
+    ask.set_budget(144)
+    ask.answerers.choose("small")
+    assert ask.model.budget == ask.way.budget == 64
+    ask.answerers.choose("vlm")
+    assert ask.model.budget == 144
+    server.fake.answering = [answerer_info("vlm", budget=36, allocates=True)]
+    ask.answerers.look()
+    assert ask.model.budget == 144
 
 
 def test_everybody_who_can_be_asked_is_known_with_where_the_picture_goes(
