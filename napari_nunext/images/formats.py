@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from napari_nunext.core.errors import ImageError
 from napari_nunext.core.process.offered import offered
 from napari_nunext.core.sentences import is_text
-from napari_nunext.images.picture import reading
+from napari_nunext.images.picture import Picture, check_size, reading
 from napari_nunext.images.tile import Tile, tile_of
 
 if TYPE_CHECKING:
@@ -142,11 +142,26 @@ def open_tile(
     image = _opened(Path(path), among, lambda each: each.open_whole or each.open)
     if mpp is not None:
         image = image.with_scale(mpp, "user")
-    if not isinstance(image, Tile):
-        raise ImageError(
-            f"{image.name} is larger than fits into memory; expected a tile. Cut it into tiles."
-        )
-    return image
+    return image if isinstance(image, Tile) else _whole(image)
+
+
+def _whole(image: ImageSource) -> Tile:
+    """A slide that is small enough, as a tile."""
+    width_px, height_px = round(image.box.width), round(image.box.height)
+    path = image.path or Path(image.name)
+    needed = check_size(path, width_px, height_px)
+    picture = Picture(
+        width_px,
+        height_px,
+        image.scale.mpp,
+        image.notes,
+        lambda: image.read_region(image.box),
+        decoding_bytes=needed,
+    )
+    tile = tile_of(path, picture)
+    if image.scale.mpp is None or image.scale.source is None:
+        return tile
+    return tile.with_scale(image.scale.mpp, image.scale.source)
 
 
 def in_a_row(names: Iterable[str]) -> str:

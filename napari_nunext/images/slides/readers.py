@@ -91,6 +91,7 @@ class SlideFile:
         self._open_reader = open_reader
         self._number = next(_numbers)
         weakref.finalize(self, READERS.drop, self._number)
+        self._wholes: dict[int, weakref.ref[NDArray[np.uint8]]] = {}
         reader = open_reader()
         self.header: SlideHeader = reader.header
         READERS.put(self._number, reader)
@@ -112,6 +113,16 @@ class SlideFile:
             tile.flags.writeable = False
             TILES.put(key, tile)
         return tile
+
+    def whole(self, level: int, read: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8]:
+        """All pixels of a level, read-only: the same array as long as somebody holds it."""
+        held = self._wholes.get(level)
+        pixels = None if held is None else held()
+        if pixels is None:
+            pixels = read()
+            pixels.flags.writeable = False
+            self._wholes[level] = weakref.ref(pixels)
+        return pixels
 
     def reader(self) -> SlideReader:
         """One that is open."""

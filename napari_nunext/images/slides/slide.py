@@ -141,6 +141,8 @@ class Slide:
                 f"most {MAX_PIXELS // 1_000_000} million pixels. Read a smaller one, or a coarser "
                 "level."
             )
+        if (x0, y0, x1, y1) == (0, 0, at.width_px, at.height_px):
+            return self._file.whole(level, lambda: self._pixels(level, x0, y0, x1, y1))
         return self._pixels(level, x0, y0, x1, y1)
 
     def read_window(self, box: Box, out_px: int) -> NDArray[np.uint8]:

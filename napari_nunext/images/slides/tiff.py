@@ -73,8 +73,9 @@ def open_tiff_slide(path: Path) -> Slide | None:
         if tif.pages.first.is_tiled:  # strips are those of plain images, which hold less
             check_directories(path, tif)
         series, page = shown_in(tif)
-        if not _is_readable_by_tiles(page):
-            return None
+        others = any(p is not None and p.parent is not tif for p in series.pages)
+        if others or not _is_readable_by_tiles(page):
+            return None  # of an OME-TIFF of several files, each has tiles at places of its own
         area = page.imagewidth * page.imagelength
         fits = area <= MAX_PIXELS and area * page.samplesperpixel <= MAX_BYTES
         if fits and len(series.levels) == 1:

@@ -42,6 +42,8 @@ _KEPT = (
     "openslide.vendor",
 )
 """Of what a slide says of itself. The rest may name patients, users and files."""
+_APERIO_YCBCR = 33003
+"""JPEG 2000 whose colours are stored as YCbCr without saying so; tifffile takes them for RGB."""
 _TILE_PX = 512
 """Least side of what is read at once; whole tiles of the file, where it says how large they are."""
 _MOST_SIDE_PX = 2048
@@ -53,7 +55,8 @@ def is_vendors_tiff(path: Path) -> bool:
     """Whether a TIFF is of a scanner whose layout OpenSlide knows better than tifffile."""
     try:
         with quiet_readers(), tifffile.TiffFile(path) as tif:
-            return bool(tif.is_ndpi or tif.is_scn or tif.is_bif or tif.is_philips)
+            is_odd_svs = tif.is_svs and tif.pages.first.compression == _APERIO_YCBCR
+            return bool(tif.is_ndpi or tif.is_scn or tif.is_bif or tif.is_philips or is_odd_svs)
     except Exception:  # noqa: BLE001
         return False
 

@@ -8,7 +8,7 @@ import pytest
 
 from napari_nunext.core.errors import DamagedRegionError, ImageError
 from napari_nunext.core.geometry import Box
-from napari_nunext.images import find_images, open_image
+from napari_nunext.images import Tile, find_images, open_image, open_tile
 from tests.images.slides.layouts import write_dicom_series
 from tests.images.slides.marked import assert_overlay, drawing, jpeg_of, swapped_profile
 
@@ -39,6 +39,14 @@ def test_a_series_is_one_image_and_neither_label_nor_overview(
     pixels = image.read_region(image.box, 1)
     assert pixels[..., 1].min() > 50  # the label is pure magenta
     assert "Known" not in repr(image)
+
+
+def test_what_needs_all_pixels_at_once_has_them(tmp_path: Path, rgb: np.ndarray) -> None:
+    volume = write_dicom_series(tmp_path / "a", rgb, 0.25)
+    tile, slide = open_tile(volume, mpp=0.5), open_image(volume)
+    assert isinstance(tile, Tile)
+    assert (tile.mpp, tile.mpp_source) == (0.5, "user")
+    np.testing.assert_array_equal(tile.rgb, slide.read_region(slide.box))
 
 
 def test_a_file_that_was_cut_off_is_an_error_of_the_file(tmp_path: Path, rgb: np.ndarray) -> None:

@@ -286,6 +286,47 @@ def test_many_threads_read_what_one_does(tmp_path: Path, rgb: np.ndarray) -> Non
     assert wrong == []
 
 
+def test_the_whole_is_one_array_as_long_as_somebody_holds_it(
+    tmp_path: Path, rgb: np.ndarray
+) -> None:
+    """What shows an image knows by this whether it still shows it."""
+    image = open_image(write_pyramid(tmp_path / "a.tif", rgb))
+    whole = image.read_region(image.box)
+    assert image.with_scale(0.5, "user").read_region(image.box) is whole
+    assert not whole.flags.writeable
+    np.testing.assert_array_equal(whole, rgb)
+
+
+def test_channels_in_other_files_are_not_looked_for_in_this_one(
+    tmp_path: Path, rgb: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of an OME-TIFF of several files, each has its tiles at places of its own."""
+    small = rgb[:300, :400]
+    ids = {name: f"urn:uuid:00000000-0000-0000-0000-00000000000{i}" for i, name in enumerate("rgb")}
+    planes = "".join(
+        f'<TiffData IFD="0" FirstC="{c}" FirstZ="0" FirstT="0" PlaneCount="1">'
+        f'<UUID FileName="{name}.ome.tif">{ids[name]}</UUID></TiffData>'
+        for c, name in enumerate("rgb")
+    )
+    for channel, name in enumerate("rgb"):
+        xml = (
+            '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
+            f'UUID="{ids[name]}"><Image ID="Image:0"><Pixels ID="Pixels:0" Type="uint8" '
+            'DimensionOrder="XYCZT" SizeX="400" SizeY="300" SizeC="3" SizeZ="1" SizeT="1">'
+            f"{planes}</Pixels></Image></OME>"
+        )
+        plane = np.ascontiguousarray(small[..., channel])
+        # Compressed, so that tiles lie elsewhere in each file.
+        tifffile.imwrite(
+            tmp_path / f"{name}.ome.tif", plane, tile=(64, 64), compression="zlib",
+            description=xml, metadata=None,
+        )  # fmt: skip
+    path = tmp_path / "r.ome.tif"
+    np.testing.assert_array_equal(open_tile(path).rgb, small)
+    monkeypatch.setattr(tiff_module, "MAX_PIXELS", 1000)
+    assert isinstance(open_image(path), Tile)
+
+
 @pytest.mark.usefixtures("never_a_tile")
 def test_what_is_not_there_is_asked_for_in_vain(tmp_path: Path, rgb: np.ndarray) -> None:
     image = open_image(write_pyramid(tmp_path / "a.tif", rgb))
