@@ -11,6 +11,7 @@ from npe2.manifest.utils import import_python_name
 import napari_nunext
 from napari_nunext.core.process.precision import PRECISIONS
 from napari_nunext.images.nuclei_files import JSON_SUFFIXES
+from napari_nunext.ui.reading import SLIDE_SUFFIXES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,8 +53,10 @@ def test_every_widget_sample_and_menu_item_refers_to_a_command(manifest: PluginM
 
 
 def test_napari_offers_our_reader_the_files_that_it_reads(manifest: PluginManifest) -> None:
-    (reader,) = manifest.contributions.readers or []
-    assert sorted(reader.filename_patterns) == sorted(f"*{suffix}" for suffix in JSON_SUFFIXES)
+    nuclei, slides = manifest.contributions.readers or []
+    assert sorted(nuclei.filename_patterns) == sorted(f"*{suffix}" for suffix in JSON_SUFFIXES)
+    assert sorted(slides.filename_patterns) == sorted(f"*{suffix}" for suffix in SLIDE_SUFFIXES)
+    assert slides.accepts_directories
 
 
 def test_the_dock_is_among_the_segmentation_tools(manifest: PluginManifest) -> None:

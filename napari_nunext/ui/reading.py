@@ -8,13 +8,17 @@ the dock, as far as it can be reviewed.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import napari
 from qtpy.QtCore import QEvent, QObject
 
+from napari_nunext.images import open_image
+from napari_nunext.images.formats import SLIDE_FORMATS
 from napari_nunext.images.nuclei_files import JSON_SUFFIXES, NEVER_IMAGES, suffix_of
 from napari_nunext.ui.canvas.adopting import why_not_read
+from napari_nunext.ui.canvas.layers import placement
+from napari_nunext.ui.samples import SOURCE_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
 
     Reader: TypeAlias = Callable[[str | Sequence[str]], list[tuple[None]]]
 
+SLIDE_SUFFIXES = (".svs", *(suffix for each in SLIDE_FORMATS for suffix in each.suffixes))
+"""Of files that napari's own readers would not read, or not as slides."""
 NO_LAYER: list[tuple[None]] = [(None,)]
 """How a reader says that it read the file and made no layer."""
 
@@ -48,6 +54,40 @@ def take_nuclei(path: str | Sequence[str]) -> list[tuple[None]]:
         if dock is not None:
             dock.controller.imports.take(_paths(path))
     return NO_LAYER
+
+
+def slide_reader(
+    path: str | Sequence[str],
+) -> Callable[[str | Sequence[str]], list[tuple[Any, ...]]] | None:
+    """The reader of slides, told by their suffix; None for other files."""
+    if all(file.suffix.lower() in SLIDE_SUFFIXES for file in _paths(path)):
+        return read_slides
+    return None
+
+
+def read_slides(path: str | Sequence[str]) -> list[tuple[Any, ...]]:
+    """Slides as layers that are read as far as they are in view, and other images whole.
+
+    Raises
+    ------
+    ImageError
+        If one cannot be read.
+    """
+    from napari_nunext.images.slides.slide import Slide
+    from napari_nunext.ui.canvas.pyramid import slide_layer
+
+    layers: list[tuple[Any, ...]] = []
+    for file in _paths(path):
+        image = open_image(file)
+        if isinstance(image, Slide):
+            layers.append(slide_layer(image))
+            continue
+        keywords: dict[str, Any] = {"name": image.name, "rgb": True}
+        keywords["metadata"] = {SOURCE_KEY: str(image.path)}
+        if image.scale.mpp is not None:
+            keywords |= placement(image.scale.mpp)
+        layers.append((image.read_region(image.box), keywords, "image"))
+    return layers
 
 
 def _paths(path: str | Sequence[str]) -> list[Path]:

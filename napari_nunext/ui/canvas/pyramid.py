@@ -1,0 +1,113 @@
+"""A slide as napari draws it: level by level, as much as is in view."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_nunext.core.errors import DamagedRegionError, ImageError
+from napari_nunext.core.geometry import Box
+from napari_nunext.ui.canvas.layers import placement
+from napari_nunext.ui.samples import SOURCE_KEY
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike, NDArray
+
+    from napari_nunext.images.slides.slide import Slide
+
+BLOCK_PX = 1024
+"""napari reads anew only when the view leaves blocks of this side: once in twenty steps."""
+MOST_OVERVIEW_PX = 1 << 24
+"""The coarsest level is read whole, for the thumbnail."""
+_LEAST_PX = 64
+"""Sides of what is left white at least, where a tile is damaged."""
+
+
+class LevelPixels:
+    """A level of a slide, as an array that is read where it is asked.
+
+    Parameters
+    ----------
+    slide : Slide
+    level : int
+    """
+
+    dtype = np.dtype(np.uint8)
+    ndim = 3
+
+    def __init__(self, slide: Slide, level: int) -> None:
+        self._slide = slide
+        self._level = level
+        width, height = slide.sizes_px[level]
+        self.shape = (height, width, 3)
+        self.size = height * width * 3
+        self.chunks = (BLOCK_PX, BLOCK_PX, 3)
+
+    def __getitem__(self, key: Any) -> NDArray[np.uint8]:
+        """Pixels of some rows and columns, as slices; what is damaged is white."""
+        rows, columns, *others = key if isinstance(key, tuple) else (key, slice(None))
+        (y0, y1, down), (x0, x1, across) = (
+            part.indices(size) for part, size in zip((rows, columns), self.shape, strict=False)
+        )
+        pixels = self._read(x0, y0, max(x1, x0), max(y1, y0))[::down, ::across]
+        return pixels[(..., *others)] if others else pixels
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        """All of it: napari asks it of the coarsest level."""
+        return np.asarray(self[:, :], dtype=dtype)
+
+    def _read(self, x0: int, y0: int, x1: int, y1: int) -> NDArray[np.uint8]:
+        if x0 == x1 or y0 == y1:
+            return np.empty((y1 - y0, x1 - x0, 3), dtype=np.uint8)
+        factor = self._slide.levels[self._level]
+        # A little within the pixels at the edges: no rounding leads to their neighbours.
+        box = Box(
+            (x0 + 0.2) * factor, (y0 + 0.2) * factor, (x1 - 0.8) * factor, (y1 - 0.8) * factor
+        )
+        try:
+            return self._slide.read_region(box, self._level)
+        except DamagedRegionError:
+            return self._around_damage(x0, y0, x1, y1)
+
+    def _around_damage(self, x0: int, y0: int, x1: int, y1: int) -> NDArray[np.uint8]:
+        """What can be read of it, by halves."""
+        out = np.full((y1 - y0, x1 - x0, 3), 255, dtype=np.uint8)
+        if max(x1 - x0, y1 - y0) <= _LEAST_PX:
+            return out
+        if x1 - x0 >= y1 - y0:
+            middle = (x0 + x1) // 2
+            out[:, : middle - x0] = self._read(x0, y0, middle, y1)
+            out[:, middle - x0 :] = self._read(middle, y0, x1, y1)
+        else:
+            middle = (y0 + y1) // 2
+            out[: middle - y0] = self._read(x0, y0, x1, middle)
+            out[middle - y0 :] = self._read(x0, middle, x1, y1)
+        return out
+
+
+def slide_layer(slide: Slide) -> tuple[Any, dict[str, Any], str]:
+    """A slide as napari's readers give it: data, keywords, and the kind of layer.
+
+    Raises
+    ------
+    ImageError
+        If its coarsest level is larger than can be read at once.
+    """
+    width, height = slide.sizes_px[-1]
+    if width * height > MOST_OVERVIEW_PX:
+        raise ImageError(
+            f"{slide.name} has no level below {width} x {height} px; expected a pyramid down to "
+            "some 1000 px. Convert it, for example to a pyramid OME-TIFF."
+        )
+    levels = [LevelPixels(slide, number) for number in range(len(slide.levels))]
+    keywords: dict[str, Any] = {
+        "name": slide.name,
+        "rgb": True,
+        "metadata": {SOURCE_KEY: str(slide.path)},
+    }
+    if slide.scale.mpp is not None:
+        keywords |= placement(slide.scale.mpp)
+    if len(levels) == 1:
+        return np.asarray(levels[0]), keywords, "image"
+    return levels, keywords | {"multiscale": True}, "image"
