@@ -3,7 +3,8 @@
 Arguments: a folder with ``export``, ``checkpoint`` and ``recipe.toml``, where to, and ``fsdp``
 where weights are spread.  SFT is stopped by one of the processes alone after its second step and
 goes on; RFT, where weights are whole, is stopped after its second step.  Each process leaves what
-it was told and which windows it cut.
+it was told and which windows it cut.  Where the folder has ``asking``, the runs of `shared_asking`
+follow; two of them are stopped after their first step and go on.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 import torch
 from accelerate import PartialState
 from accelerate.utils import DistributedType
+from shared_asking import runs
 from torch.distributed.tensor import DTensor
 
 from nunext_training.data.windows import RandomWindows
@@ -52,6 +54,19 @@ def take_cpus_for_gpus() -> None:
     PartialState.set_device = lambda self: setattr(self, "device", torch.device("cpu"))
 
 
+def ask(folder: Path, out: Path) -> dict[str, list[str]]:
+    """What this process was told of each run."""
+    rank = processes.join().process_index
+    told = {}
+    for name, run in runs(folder, out, batch_size=2):
+        recorder = Recorder()
+        if name in ("packed", "grpo"):
+            assert run(recorder, stop=lambda: rank == 1) is None
+        assert run(recorder, resume=name in ("packed", "grpo")) is not None
+        told[name] = recorder.events
+    return told
+
+
 def main(folder: Path, out: Path, *options: str) -> None:
     torch.set_num_threads(1)
     if "fsdp" in options:
@@ -85,7 +100,9 @@ def main(folder: Path, out: Path, *options: str) -> None:
     if "fsdp" not in options:
         tuned = RftJob(*inputs, out / "rft", recipe)
         assert run_rft(tuned, recorder, stop=lambda: next(asked) >= 2) is None
-    told = {"sft": sft_cut, "rft": cut, "events": recorder.events}
+    told: dict[str, Any] = {"sft": sft_cut, "rft": cut, "events": recorder.events}
+    if "fsdp" not in options and (folder / "asking").is_dir():
+        told["asking"] = ask(folder / "asking", out / "asking")
     (out / f"process-{rank}.json").write_text(json.dumps(told))
 
 

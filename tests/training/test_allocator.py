@@ -38,7 +38,7 @@ from nunext_training.method.answer_rewards import allocation_reward, score_answe
 from nunext_training.recipes.recipe import changed, load_recipe
 from nunext_training.stages.allocator import AllocatorJob, AllocatorStage, run_allocator
 from nunext_training.tasks.allocation import worth_of
-from nunext_training.trainers.answers.allocator import choice_log_policy
+from nunext_training.trainers.answers.allocator import choice_log_policy, drawn_choices
 from tests.training.test_answers import Heard
 
 torch.set_num_threads(1)
@@ -180,6 +180,18 @@ def test_the_policy_is_the_likelihood_of_each_reply_among_all(
             most_tokens=BUDGETS[-1],
         )
         assert chosen == BUDGETS[int(likelihoods.argmax())]
+
+
+def test_a_lot_falls_on_a_choice_as_often_as_the_policy_has_it():
+    log_policy = torch.tensor([[0.2, 0.0, 0.5, 0.3], [0.0, 1.0, 0.0, 0.0]]).log()
+    lots = (torch.arange(100, dtype=torch.float64) + 0.5).expand(2, -1) / 100
+    drawn = drawn_choices(log_policy, lots)
+    assert [torch.bincount(row, minlength=4).tolist() for row in drawn] == [
+        [20, 0, 50, 30],
+        [0, 100, 0, 0],
+    ]
+    ends = torch.tensor([[0.0, 1 - 1e-16]] * 2, dtype=torch.float64)
+    assert drawn_choices(log_policy, ends).tolist() == [[0, 3], [1, 1]]
 
 
 def test_what_it_writes_is_a_reply_of_the_papers_form(answerer_folder):

@@ -19,6 +19,7 @@ from napari_nunext.models.answerers.loaded import load_answerer
 from napari_nunext.store import Project
 from nunext_training.cli import main
 from nunext_training.data.answers import read_answers
+from nunext_training.data.answers.order import shown_in_turn
 from nunext_training.recipes.recipe import changed, load_recipe
 from nunext_training.runs.errors import TrainingError
 from nunext_training.stages.answers import AnswerJob, run_answers
@@ -122,6 +123,22 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
     a, b = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "halves"))
     assert a.keys() == b.keys()
     assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_batch_of_parts_of_groups_is_refused(answers_export, answerer_folder, recipe, tmp_path):
+    recipe = changed(recipe, ask={"rollouts": 4})
+    job = AnswerJob((answers_export,), answerer_folder, tmp_path / "new", recipe, method="grpo")
+    with pytest.raises(InputError, match=r"is 2, and groups have 4 replies.*--batch-size"):
+        run_answers(job, Heard())
+
+
+@pytest.mark.parametrize(("rows", "count"), [(3, 7), (3, 2), (1, 4), (5, 0)])
+def test_rows_are_shown_in_turn_and_no_step_changes_where_more_follow(rows, count):
+    order = shown_in_turn(rows, count, seed=4).tolist()
+    assert len(order) == count
+    assert order == shown_in_turn(rows, count + 9, seed=4).tolist()[:count]
+    for first in range(0, count - rows + 1, rows):
+        assert sorted(order[first : first + rows]) == list(range(rows))
 
 
 def test_pictures_are_drawn_to_the_budget_and_boxes_follow(answers_export):

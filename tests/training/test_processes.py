@@ -27,6 +27,8 @@ from nunext_training.runs import processes
 from nunext_training.stages.rft import RftJob, run_rft
 from nunext_training.stages.sft import SftJob, run_sft
 from nunext_training.trainers.task_trainer import full_batch_size
+from tests.training import shared_asking
+from tests.training.test_allocator import made_table
 
 RECIPE = """
 [windows]
@@ -166,6 +168,8 @@ def same_metrics(one: Path, other: Path) -> None:
     ours, theirs = ([json.loads(line) for line in p.read_text().splitlines()] for p in (one, other))
     assert [e.pop("event") for e in ours] == [e.pop("event") for e in theirs]
     for entry, expected in zip(ours, theirs, strict=True):
+        unknown = {name for name, value in expected.items() if value is None}
+        assert all(entry.pop(name) is expected.pop(name) for name in unknown)
         assert entry == pytest.approx(expected, rel=1e-3, abs=1e-5)
 
 
@@ -186,12 +190,31 @@ def alone(inputs, tmp_path_factory):
     return out
 
 
+@pytest.fixture(scope="module")
+def asking(inputs, answers_export, answerer_folder):
+    """What `shared_asking` learns from, beside what detectors learn from."""
+    folder = inputs / "asking"
+    folder.mkdir()
+    (folder / "export").symlink_to(answers_export)
+    (folder / "answerer").symlink_to(answerer_folder)
+    made_table(answerer_folder, answers_export, folder / "table.jsonl", [0.0, 1.0, 0.3])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def together(inputs, asking, tmp_path_factory):
+    """Two processes: to start them takes as long as all that they do."""
+    out = tmp_path_factory.mktemp("together")
+    (out / "asking").mkdir()
+    launched("cpu2.yaml", inputs, out)
+    return out
+
+
 @pytest.mark.slow
-def test_two_processes_learn_what_one_does_with_all_the_windows(inputs, alone, tmp_path):
-    launched("cpu2.yaml", inputs, tmp_path)
-    same_metrics(tmp_path / "sft" / "metrics.jsonl", alone / "sft" / "metrics.jsonl")
-    same_weights(tmp_path / "sft" / "model.safetensors", alone / "sft" / "model.safetensors")
-    ours, theirs = tmp_path / "rft.training", alone / "rft.training"
+def test_two_processes_learn_what_one_does_with_all_the_windows(inputs, alone, together):
+    same_metrics(together / "sft" / "metrics.jsonl", alone / "sft" / "metrics.jsonl")
+    same_weights(together / "sft" / "model.safetensors", alone / "sft" / "model.safetensors")
+    ours, theirs = together / "rft.training", alone / "rft.training"
     same_metrics(ours / "metrics.jsonl", theirs / "metrics.jsonl")
     state = Path("checkpoint-2", "model.safetensors")
     same_weights(ours / state, theirs / state)
@@ -200,14 +223,14 @@ def test_two_processes_learn_what_one_does_with_all_the_windows(inputs, alone, t
 
     # Batches go round the processes, and none sees another's windows. (The batch that was fetched
     # ahead when the run was stopped is cut again.) Groups of rollouts are whole.
-    told = [json.loads((tmp_path / f"process-{rank}.json").read_text()) for rank in (0, 1)]
+    told = [json.loads((together / f"process-{rank}.json").read_text()) for rank in (0, 1)]
     for rank in (0, 1):
         assert set(told[rank]["sft"]) == {i for i in range(32) if i // 2 % 2 == rank}
         assert told[rank]["rft"] == [i for i in range(8) if i // 2 % 2 == rank]
     # One of them speaks.
     assert told[1]["events"] == []
     assert told[0]["events"].count("done") == 1
-    provenance = json.loads((tmp_path / "sft" / "nunext.json").read_text())["provenance"]
+    provenance = json.loads((together / "sft" / "nunext.json").read_text())["provenance"]
     assert provenance["processes"] == 2
 
 
@@ -218,3 +241,21 @@ def test_weights_that_are_spread_over_processes_learn_the_same(inputs, alone, tm
     launched("fsdp.yaml", inputs, tmp_path, *options, arguments=("fsdp",))
     same_metrics(tmp_path / "sft" / "metrics.jsonl", alone / "sft" / "metrics.jsonl")
     same_weights(tmp_path / "sft" / "model.safetensors", alone / "sft" / "model.safetensors")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["packed", "sft", "grpo", "allocate"])
+def test_two_processes_teach_an_answerer_what_one_teaches(asking, together, tmp_path, name):
+    run = dict(shared_asking.runs(asking, tmp_path, batch_size=4))[name]
+    assert run(Silent()) == tmp_path / name
+    ours, theirs = together / "asking" / name, tmp_path / name
+    same_metrics(ours / "metrics.jsonl", theirs / "metrics.jsonl")
+    (weights,) = (path.name for path in theirs.glob("*model.safetensors"))
+    same_weights(ours / weights, theirs / weights)
+    assert json.loads((ours / "training.json").read_text())["provenance"]["processes"] == 2
+    # There was something to learn, and one of them speaks.
+    steps = [json.loads(line) for line in (theirs / "metrics.jsonl").read_text().splitlines()]
+    assert min(step["grad_norm"] for step in steps if step["event"] == "step") > 0.1
+    told = [json.loads((together / f"process-{rank}.json").read_text()) for rank in (0, 1)]
+    assert told[0]["asking"][name].count("done") == 1
+    assert told[1]["asking"][name] == []

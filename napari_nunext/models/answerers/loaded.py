@@ -316,7 +316,9 @@ class LoadedAnswerer:
         self, inputs: BatchFeature, sampling: AnswerSampling, most: int
     ) -> Generator[int, None, None]:
         """Tokens of a reply, the one that ends it among them."""
-        drawn = [Drawn(sampling)] if sampling.temperature > 0 else []
+        seed = secrets.randbits(31) if sampling.seed is None else sampling.seed
+        is_drawn = sampling.temperature > 0
+        drawn = [Drawn(Sampling(sampling.temperature, [seed]))] if is_drawn else []
         model: Any = self.model
         return one_by_one(
             lambda streamer: model.generate(
@@ -330,16 +332,14 @@ class Drawn(LogitsProcessor):
 
     Parameters
     ----------
-    sampling : AnswerSampling
-        Its temperature is positive; without a seed, each answer is another.
+    sampling : Sampling
     """
 
-    def __init__(self, sampling: AnswerSampling) -> None:
-        seed = secrets.randbits(31) if sampling.seed is None else sampling.seed
-        self._draw = Draw(Sampling(sampling.temperature, [seed]))
+    def __init__(self, sampling: Sampling) -> None:
+        self._draw = Draw(sampling)
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Scores of one reply, shape (1, vocabulary)."""
+        """Scores of every reply, shape (replies, vocabulary)."""
         del input_ids
-        drawn = self._draw(scores, torch.tensor([0])).to(scores.device)
+        drawn = self._draw(scores, torch.arange(len(scores))).to(scores.device)
         return torch.full_like(scores, -torch.inf).scatter_(1, drawn[:, None], 0.0)

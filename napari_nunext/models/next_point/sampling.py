@@ -52,7 +52,7 @@ class Draw:
         self._generators = [torch.Generator().manual_seed(seed) for seed in sampling.seeds]
 
     def __call__(self, scores: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        """Index into the allowed tokens for each row, shape (n,).
+        """Index into the allowed tokens for each row, shape (n,), on the CPU.
 
         Raises
         ------
@@ -62,9 +62,10 @@ class Draw:
         numbers = torch.zeros(len(self._generators), self._rollouts, dtype=torch.float64)
         for window in (rows // self._rollouts).unique().tolist():
             numbers[window].uniform_(generator=self._generators[window])
-        # On the CPU, for not every device knows float64.
-        weights = (scores.cpu().double() / self._temperature).softmax(dim=-1).cumsum(dim=-1)
+        # Not every device knows float64; where one does, whole vocabularies need not leave it.
+        known = scores if scores.device.type in ("cpu", "cuda") else scores.cpu()
+        weights = (known.double() / self._temperature).softmax(dim=-1).cumsum(dim=-1)
         if not torch.isfinite(weights[:, -1]).all():
             raise FloatingPointError("The probabilities of the next token are no numbers.")
-        drawn = numbers.flatten()[rows] * weights[:, -1]
-        return torch.searchsorted(weights, drawn[:, None], right=True)[:, 0]
+        drawn = numbers.flatten()[rows].to(weights.device) * weights[:, -1]
+        return torch.searchsorted(weights, drawn[:, None], right=True)[:, 0].cpu()

@@ -45,6 +45,8 @@ from nunext_training.data.answers import (
     ShownPicture,
     read_answers,
 )
+from nunext_training.data.answers.order import shown_in_turn
+from nunext_training.runs import processes
 from nunext_training.runs.files import write_json
 from nunext_training.stages.arguments import (
     activation_checkpointing,
@@ -60,6 +62,9 @@ from nunext_training.trainers.lora import ADAPTER_FILE
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from nunext_training.recipes.ask_sections import AskOptions
     from nunext_training.recipes.recipe import Recipe
@@ -92,6 +97,8 @@ class AnswerStage(Stage[AnswerJob]):
         options = self.recipe.ask
         if job.renames:
             raise InputError("--rename is of categories of nuclei, and answers have none.")
+        if job.method == "grpo":
+            _check_groups(self.recipe)
         self._parent = load_answerer(AnswererFolder("parent", job.checkpoint), "float32")
         self.model = self._parent.model
         if job.adapter is not None:
@@ -148,7 +155,7 @@ class AnswerStage(Stage[AnswerJob]):
             run=run,
             model=self.model,
             args=_CONFIGS[job.method](recipe, run.folder, validates=validates),
-            train_dataset=_dataset(self._data.train),
+            train_dataset=_dataset(self._data.train).select(self._order()),
             eval_dataset=_dataset(self._data.val) if validates else None,
             processing_class=processor,
             peft_config=lora,
@@ -156,10 +163,20 @@ class AnswerStage(Stage[AnswerJob]):
         )
         return trainer
 
+    def _order(self) -> NDArray[np.int64]:
+        """Rows of the whole run, step after step, whatever the processes that share it."""
+        optimiser = self.recipe.optimiser
+        rows = optimiser.batch_size * optimiser.accumulation
+        if self.job.method == "grpo":
+            rows //= self.recipe.ask.rollouts
+        count = optimiser.steps * processes.count() * rows
+        return shown_in_turn(len(self._data.train), count, self.recipe.seed)
+
     def _packed_trainer(self, run: RunContext, lora: LoraConfig | None) -> PackedSftTrainer:
         task = PackedAnswers(self._parent, self._data, self.recipe)
         validates = task.validation is not None and self.job.keep == "best"
         arguments = training_arguments(self.recipe, run.folder, validates=validates)
+        arguments.per_device_eval_batch_size = 1  # see `_sft`
         with without_renaming_warnings():
             model: Any = self.model if lora is None else get_peft_model(self.model, lora)
         return PackedSftTrainer(model, arguments, task, run)
@@ -196,6 +213,17 @@ class AnswerStage(Stage[AnswerJob]):
 
 run_answers = partial(run_stage, AnswerStage)
 """``run_answers(job, progress, stop=...)``: see `nunext_training.stages.stage.run_stage`."""
+
+
+def _check_groups(recipe: Recipe) -> None:
+    optimiser, rollouts = recipe.optimiser, recipe.ask.rollouts
+    replies = optimiser.batch_size * optimiser.accumulation
+    if replies % rollouts:
+        raise InputError(
+            f"optimiser.batch_size times accumulation is {replies}, and groups have {rollouts} "
+            "replies (ask.rollouts); expected a multiple, so that a process has whole groups. "
+            "Change --batch-size, or the recipe."
+        )
 
 
 def _as_json(options: AskOptions) -> dict[str, Any]:
@@ -276,8 +304,11 @@ def _options(recipe: Recipe, run: RunFolder, config: Any, *, validates: bool) ->
 
 
 def _sft(recipe: Recipe, run: RunFolder, *, validates: bool) -> SFTConfig:
-    # Image tokens must not be cut off, so nothing is.
-    return SFTConfig(max_length=None, **_options(recipe, run, SFTConfig, validates=validates))
+    # Image tokens must not be cut off, so nothing is. The loss is a mean over the tokens of a step,
+    # which its processes share; validation's is one over questions, whoever has them and how many.
+    options = _options(recipe, run, SFTConfig, validates=validates)
+    options |= {"average_tokens_across_devices": True, "per_device_eval_batch_size": 1}
+    return SFTConfig(max_length=None, **options)
 
 
 def _dpo(recipe: Recipe, run: RunFolder, *, validates: bool) -> DPOConfig:
@@ -308,6 +339,7 @@ def _grpo(recipe: Recipe, run: RunFolder, *, validates: bool) -> GRPOConfig:
         epsilon=ask.epsilon,
         beta=ask.kl,
         loss_type="grpo",
+        shuffle_dataset=False,
         reward_weights=list(ask.rewards.values()),
         **_options(recipe, run, GRPOConfig, validates=validates),
     )

@@ -45,6 +45,8 @@ class ChoicesOfQuestion:
     """Of the picture at each choice, shape (choices,)."""
     row: int
     """Place of the question among the rows."""
+    lots: NDArray[np.float64]
+    """By which choices are drawn, each in [0, 1); shape (rollouts,)."""
 
 
 class Allocations:
@@ -101,14 +103,16 @@ class Allocations:
         del model
         return {}
 
-    def example(self, place: int) -> ChoicesOfQuestion:
-        """The question at a place among the rows."""
+    def example(self, place: int, index: int) -> ChoicesOfQuestion:
+        """The question at a place among the rows, as the example at an index."""
         tabled = self._tabled[place]
+        lots = np.random.default_rng((self._recipe.seed, 1, index))
         return ChoicesOfQuestion(
             PackedQuestions(self._rows[place]["images"][0].open(), self._blocks(place)),
             np.array(worth_of(tabled, self._recipe.allocator.mu)),
             np.array(tabled.tokens),
             place,
+            lots.random(self._recipe.allocator.rollouts),
         )
 
     def row_of(self, example: ChoicesOfQuestion) -> dict[str, Any]:
@@ -117,11 +121,12 @@ class Allocations:
         return row
 
     def encode(self, examples: Sequence[ChoicesOfQuestion]) -> dict[str, torch.Tensor]:
-        """See `Task`: as `PackedAnswers`, and of each choice its worth and tokens."""
+        """See `Task`: as `PackedAnswers`, and of each choice its worth and tokens, and the lots."""
         inputs = self._encoder.encode([example.packed for example in examples])
         return inputs | {
             "worth": torch.from_numpy(np.stack([example.worth for example in examples])),
             "choice_tokens": torch.from_numpy(np.stack([example.tokens for example in examples])),
+            "lots": torch.from_numpy(np.stack([example.lots for example in examples])),
         }
 
     def _blocks(self, place: int) -> tuple[Tokens, ...]:
@@ -163,6 +168,9 @@ def worth_of(question: TabledQuestion, mu: float) -> list[float]:
 class AllocationExamples:
     """So many questions, in an order drawn anew each time that all were shown.
 
+    The i-th is a function of the seed and i, the choices that are drawn for it among it: so it
+    matters neither how many processes there are nor where a run was stopped.
+
     Parameters
     ----------
     task : Allocations
@@ -185,7 +193,7 @@ class AllocationExamples:
         if not 0 <= index < self._count:
             raise IndexError(index)
         epoch, place = divmod(index, self._questions)
-        return self._task.example(int(self._order(epoch)[place]))
+        return self._task.example(int(self._order(epoch)[place]), index)
 
     def _order_of(self, epoch: int) -> NDArray[np.int64]:
         return np.random.default_rng((self._seed, epoch)).permutation(self._questions)

@@ -19,6 +19,7 @@ from nunext_training.data.answers.packing import (
     pack,
     pictures_of,
 )
+from nunext_training.runs import processes
 from nunext_training.trainers.answers.packed import packed_inputs
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class PackedAnswers:
             count=count,
             seed=self._recipe.seed,
             questions=self._recipe.ask.questions,
-            per_step=optimiser.batch_size * optimiser.accumulation,
+            per_step=optimiser.batch_size * optimiser.accumulation * processes.count(),
         )
 
     def score(self, model: Any) -> dict[str, float]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from nunext_training.runs import processes
 from nunext_training.trainers.answers.packed import packed_losses
 from nunext_training.trainers.task_trainer import TaskTrainer
 
@@ -39,29 +40,48 @@ class AllocatorTrainer(TaskTrainer):
     def __init__(self, *, options: AllocatorOptions, **given: Any) -> None:
         super().__init__(**given)
         self._options = options
-        self._last: dict[str, float] = {}
+        self._noted: list[tuple[float, float]] = []
 
     def batch_loss(self, model: nn.Module, inputs: dict[str, Tensor]) -> tuple[Tensor, Any]:
         """The surrogate of the questions' groups."""
         policy = choice_log_policy(model, inputs)
         tokens, worth = inputs["choice_tokens"].float(), inputs["worth"].to(policy.dtype)
-        drawn = torch.multinomial(policy.detach().exp(), self._options.rollouts, replacement=True)
+        drawn = drawn_choices(policy.detach(), inputs["lots"])
         earned = worth.gather(1, drawn)
         advantages = earned - earned.mean(dim=1, keepdim=True)
         surrogate = -(advantages * policy.gather(1, drawn)).mean()
         entropy = -(policy.exp() * policy).sum(dim=1).mean()
-        self._last = {
-            "loss": -float(earned.mean()),
-            "tokens": float(tokens.gather(1, drawn).mean()),
-        }
+        self._noted.append((float(earned.mean()), float(tokens.gather(1, drawn).mean())))
         return surrogate - self._options.entropy * entropy, ()
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """As the Trainer's; the loss that is told is minus the reward."""
         if "loss" in logs:
             logs["surrogate"] = logs["loss"]
-            logs |= self._last
+            count = len(self._noted) * processes.count()
+            reward, tokens = processes.total(
+                [sum(each) / count for each in zip(*self._noted, strict=True)]
+            )
+            self._noted.clear()
+            logs |= {"loss": -reward, "tokens": tokens}
         super().log(logs, start_time)
+
+
+def drawn_choices(log_policy: Tensor, lots: Tensor) -> Tensor:
+    """The choice that each lot falls on.
+
+    Parameters
+    ----------
+    log_policy : Tensor, shape (questions, choices)
+    lots : Tensor, shape (questions, rollouts)
+        In [0, 1).
+
+    Returns
+    -------
+    Tensor of int, shape (questions, rollouts)
+    """
+    upto = log_policy.double().exp().cumsum(dim=1)
+    return torch.searchsorted(upto, lots * upto[:, -1:], right=True)
 
 
 def choice_log_policy(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:

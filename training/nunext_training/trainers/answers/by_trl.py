@@ -8,21 +8,26 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch.nn import functional
+from torch.utils.data import SequentialSampler
 from trl import DPOTrainer, GRPOTrainer, KTOTrainer, SFTTrainer
 
+from napari_nunext.models.answerers.loaded import Drawn
 from napari_nunext.models.checkpoints.loading import without_renaming_warnings
 from napari_nunext.models.families import unwrapped
 from napari_nunext.models.families.pictures import all_pictures, each_picture
+from napari_nunext.models.next_point.sampling import Sampling
 from nunext_training.data.answers import COLUMNS, seen_reply
 from nunext_training.data.answers.packing import Tokens, pack
 from nunext_training.method.answer_rewards import ANSWER_REWARDS
 from nunext_training.runs.folder import Best
 from nunext_training.trainers.answers.packed import packed_inputs, packed_likelihoods
+from nunext_training.trainers.rollouts import rollout_seed
 from nunext_training.trainers.run_keeping import RunKeeping
 
 if TYPE_CHECKING:
@@ -65,9 +70,20 @@ class AnswerTrainer(RunKeeping):
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: what is saved here is a state, not a model for others."""
 
+    def _get_train_sampler(self, dataset: Any = None) -> Any:
+        """Rows come in their order: the stage has shuffled them (`shown_in_turn`)."""
+        rows: Any = self.train_dataset if dataset is None else dataset
+        return SequentialSampler(rows)
+
 
 class SftAnswerTrainer(AnswerTrainer, SFTTrainer):
-    """Learn to say what was right."""
+    """Learn to say what was right. The loss is the mean over all tokens of a step."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # TRL sums the loss of the tokens itself, for models too that would take no count of them,
+        # and without the count it would be a mean of the means of batches and processes.
+        self.model_accepts_loss_kwargs = True
 
 
 class DpoAnswerTrainer(AnswerTrainer, DPOTrainer):
@@ -87,6 +103,40 @@ class GrpoAnswerTrainer(AnswerTrainer, GRPOTrainer):
         super().__init__(run=run, **options)
         self._last_reward = 0.0
         self._packed = packed
+
+    def _get_train_sampler(self, dataset: Any = None) -> Any:
+        """TRL's own, by which each question comes as often as it has replies."""
+        return GRPOTrainer._get_train_sampler(self, dataset)
+
+    def _generate_single_turn(
+        self, prompt_ids: list[Any], images: Any, *others: Any, **more: Any
+    ) -> tuple[list[list[int]], None]:
+        """As TRL's; the replies to a question are drawn by a number of its own.
+
+        So they are the same in a run that was stopped, or that several processes share.
+        """
+        rollouts = int(self.num_generations or 1)
+        seeds = self._seeds(len(prompt_ids) // rollouts)
+        drawn = Drawn(Sampling(self.temperature, seeds, rollouts))
+        model: Any = self.accelerator.unwrap_model(self.model_wrapped)
+        model.generate = partial(model.generate, logits_processor=[drawn])
+        try:
+            made: Any = super()
+            found: tuple[list[list[int]], None] = made._generate_single_turn(
+                prompt_ids, images, *others, **more
+            )
+        finally:
+            del model.generate
+        return found
+
+    def _seeds(self, groups: int) -> list[int]:
+        """Of each group of this process, by its place in the whole run.
+
+        Replies are drawn at the beginning of a step, and each process has neighbouring groups.
+        """
+        state = self.accelerator
+        first = (self.state.global_step * state.num_processes + state.process_index) * groups
+        return [rollout_seed(self.args.seed, place) for place in range(first, first + groups)]
 
     def _get_per_token_logps_and_entropies(
         self,

@@ -6,7 +6,7 @@ The cross-entropy of every question is that of the question alone: blocks see th
 themselves (`nunext_training.data.answers.packing`), by a mask of four dimensions. Six questions of
 a picture cost little more than one. Tokens of the answer may weigh more than those of the thought:
 in short replies most tokens are tags, which are learnt in no time. It is the mean over all tokens
-of a batch, where TRL's is too.
+of a step, of all its batches and processes, where TRL's is too.
 
 Departures from TRL's SFTTrainer: packing, weights, and examples that are a function of seed and
 index, so that a run that was stopped goes on with the same ones. Families that count positions
@@ -21,30 +21,57 @@ import torch
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
-from napari_nunext.models.families import unwrapped
 from napari_nunext.models.families.pictures import first_tokens, inputs_of_text, places_of
 from nunext_training.data.answers.packing import PADDING, PREFIX
 from nunext_training.trainers.task_trainer import TaskTrainer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from nunext_training.data.answers.packing import Packed
 
-OURS = frozenset({"owners", "weights", "labels", "worth", "choice_tokens"})
+OURS = frozenset({"owners", "weights", "labels", "worth", "choice_tokens", "lots"})
 """What is in a batch beside the model's inputs."""
 
 
 class PackedSftTrainer(TaskTrainer):
     """Learn to say what was right, many questions of a picture at a time."""
 
+    _of_step: Tensor | None = None
+    """Weights of all tokens of the step under way, of every process; None where it validates."""
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
+    ) -> tuple[list[Any], Tensor | None]:
+        """As the Trainer's, with the weights of a step's tokens in place of their number."""
+        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if not batches:
+            return batches, None
+        weights = torch.stack([batch["weights"][:, 1:].sum() for batch in batches]).sum()
+        return batches, self.accelerator.gather(weights.to(device)).sum()
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """As `TaskTrainer`'s."""
+        self._of_step = torch.as_tensor(num_items_in_batch) if model.training else None
+        return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+
     def batch_loss(self, model: nn.Module, inputs: dict[str, Tensor]) -> tuple[Tensor, Any]:
-        """Weighted mean over the tokens of all replies."""
+        """Weighted mean over the tokens of all replies; of a batch, its part of the step's."""
         losses, weights = packed_losses(model, inputs)
-        return (losses * weights).sum() / weights.sum(), ()
+        if self._of_step is None:
+            return (losses * weights).sum() / weights.sum(), ()
+        # The Trainer divides by the batches of a step, and gradients are averaged over processes.
+        shares = self.current_gradient_accumulation_steps * self.accelerator.num_processes
+        return (losses * weights).sum() * shares / self._of_step, ()
 
 
 def packed_losses(model: nn.Module, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -93,7 +120,7 @@ def _logits(model: nn.Module, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor
     kept = (weights > 0).any(dim=0).nonzero()[:, 0]
     logits = model(
         **{name: tensor for name, tensor in inputs.items() if name not in OURS},
-        attention_mask=block_mask(owners, unwrapped(model).dtype),  # type: ignore[arg-type]
+        attention_mask=block_mask(owners, next(model.parameters()).dtype),  # of any wrapper
         logits_to_keep=kept,
         use_cache=False,
     ).logits
