@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,7 +16,8 @@ from napari_nunext.core.answers.answerer import AnswererFolder
 from napari_nunext.core.answers.prompts import Question
 from napari_nunext.core.errors import InputError
 from napari_nunext.models.answerers.answerer import AnswerSampling, Ended
-from napari_nunext.models.answerers.loaded import load_answerer
+from napari_nunext.models.answerers.loaded import Drawn, load_answerer
+from napari_nunext.models.next_point.sampling import Sampling
 from napari_nunext.store import Project
 from nunext_training.cli import main
 from nunext_training.data.answers import read_answers
@@ -23,6 +25,7 @@ from nunext_training.data.answers.order import shown_in_turn
 from nunext_training.recipes.recipe import changed, load_recipe
 from nunext_training.runs.errors import TrainingError
 from nunext_training.stages.answers import AnswerJob, run_answers
+from nunext_training.trainers.answers import by_trl
 from tests.store.answering import AskingLab
 from tests.training.conftest import NO, YES
 
@@ -123,6 +126,15 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
     a, b = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "halves"))
     assert a.keys() == b.keys()
     assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_replies_have_no_tokens_that_stand_for_pictures():
+    scores = torch.zeros(2, 5)
+    scores[:, [1, 3]] = 40.0
+    drawn = Drawn(Sampling(1.0, (7,), 2), never=[1, 3])(torch.empty(0), scores)
+    assert set(drawn.argmax(dim=-1).tolist()) <= {0, 2, 4}
+    seen = SimpleNamespace(image_token_id=3, video_token_id=None)
+    assert by_trl._seen_ids(seen) == [3]
 
 
 def test_a_batch_of_parts_of_groups_is_refused(answers_export, answerer_folder, recipe, tmp_path):

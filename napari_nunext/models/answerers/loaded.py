@@ -44,7 +44,7 @@ from napari_nunext.models.families import family_names, get_family
 from napari_nunext.models.next_point.sampling import Draw, Sampling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -333,13 +333,16 @@ class Drawn(LogitsProcessor):
     Parameters
     ----------
     sampling : Sampling
+    never : sequence of int
+        Tokens that are not drawn.
     """
 
-    def __init__(self, sampling: Sampling) -> None:
-        self._draw = Draw(sampling)
+    def __init__(self, sampling: Sampling, never: Sequence[int] = ()) -> None:
+        self._draw, self._never = Draw(sampling), list(never)
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """Scores of every reply, shape (replies, vocabulary)."""
         del input_ids
+        scores[:, self._never] = -torch.inf
         drawn = self._draw(scores, torch.arange(len(scores))).to(scores.device)
         return torch.full_like(scores, -torch.inf).scatter_(1, drawn[:, None], 0.0)

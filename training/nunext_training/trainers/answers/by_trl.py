@@ -117,8 +117,8 @@ class GrpoAnswerTrainer(AnswerTrainer, GRPOTrainer):
         """
         rollouts = int(self.num_generations or 1)
         seeds = self._seeds(len(prompt_ids) // rollouts)
-        drawn = Drawn(Sampling(self.temperature, seeds, rollouts))
         model: Any = self.accelerator.unwrap_model(self.model_wrapped)
+        drawn = Drawn(Sampling(self.temperature, seeds, rollouts), never=_seen_ids(model.config))
         model.generate = partial(model.generate, logits_processor=[drawn])
         try:
             made: Any = super()
@@ -190,6 +190,15 @@ class GrpoAnswerTrainer(AnswerTrainer, GRPOTrainer):
             logs["surrogate"] = logs["loss"]
             logs["loss"] = -self._last_reward
         super().log(logs, start_time)
+
+
+def _seen_ids(config: Any) -> list[int]:
+    """Tokens that stand for what is seen: in a reply they stand for nothing, and the model fails.
+
+    A model that knows better than chance writes none, so that its likelihoods hardly tell.
+    """
+    stated = (getattr(config, f"{kind}_token_id", None) for kind in ("image", "video"))
+    return [each for each in stated if each is not None]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
