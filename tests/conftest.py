@@ -17,7 +17,7 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-pytest_plugins = ["tests.packages", "tests.workers"]
+pytest_plugins = ["tests.garbage", "tests.packages", "tests.workers"]
 
 REPO_ROOT = Path(__file__).resolve().parents[1]
 

@@ -40,7 +40,7 @@ from napari_nunext.models.checkpoints.loading import (
     without_renaming_warnings,
 )
 from napari_nunext.models.devices import choose_device, named_dtype
-from napari_nunext.models.families import family_names, get_family
+from napari_nunext.models.families import get_family, is_family
 from napari_nunext.models.next_point.sampling import Draw, Sampling
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def save_answerer(folder: Path, model: PreTrainedModel, processor: ProcessorMixi
     with without_progress_bars():
         model.save_pretrained(folder)
     kind = str(model.config.model_type)
-    if kind in family_names():
+    if is_family(kind):
         get_family(kind).save_processor(processor, folder)
     else:
         processor.save_pretrained(folder)
@@ -104,7 +104,7 @@ def _processor(folder: Path) -> ProcessorMixin:
     kind = str(read_json(folder / "config.json").get("model_type"))
     from_here = {"local_files_only": True, "trust_remote_code": False}
     try:
-        if kind in family_names():  # these need no torchvision
+        if is_family(kind):  # these need no torchvision
             family = get_family(kind)
             family.register()
             return family.load_processor(folder)

@@ -32,6 +32,7 @@ __all__ = [
     "embedding_rows",
     "family_names",
     "get_family",
+    "is_family",
     "pin_window",
     "register_family",
     "submodule",
@@ -62,9 +63,15 @@ def family_names() -> tuple[str, ...]:
     return tuple(sorted({*_families, *entry_points(group=GROUP).names}))
 
 
+def is_family(name: str) -> bool:
+    """Whether a family can be loaded by this name."""
+    # Of what all packages offer, each reading takes some 50 ms: ours come first.
+    return name in _families or name in entry_points(group=GROUP).names
+
+
 def check_family(name: str) -> None:
     """Raise `CheckpointError` unless a family has this name."""
-    if name not in family_names():
+    if not is_family(name):
         raise CheckpointError(
             f"The model family {name!r} is not known; this version serves "
             f"{', '.join(family_names())}. Use a newer release, or another checkpoint."

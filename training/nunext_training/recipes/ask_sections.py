@@ -81,7 +81,7 @@ class AskOptions:
     @field_validator("rewards")
     @classmethod
     def _are_there(cls, rewards: dict[str, float]) -> dict[str, float]:
-        if not rewards or not rewards.keys() <= {*ANSWER_REWARDS.names()}:
+        if not rewards or not all(name in ANSWER_REWARDS for name in rewards):
             raise ValueError
         return rewards
 

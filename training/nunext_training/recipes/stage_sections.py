@@ -137,7 +137,7 @@ class RftOptions:
     @field_validator("rewards")
     @classmethod
     def _are_there(cls, rewards: dict[str, float]) -> dict[str, float]:
-        if not rewards.keys() <= {*REWARDS.names()}:
+        if not all(name in REWARDS for name in rewards):
             raise ValueError
         return rewards
 
