@@ -12,7 +12,7 @@ import torch
 
 from napari_nunext.models.checkpoints.build import build_checkpoint
 from napari_nunext.models.checkpoints.loading import LoadedCheckpoint, load_checkpoint
-from napari_nunext.models.families import ModelSize, family_names
+from napari_nunext.models.families import ModelSize
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +43,13 @@ VARIANTS = {
     "categories": {"categories": ["Lymphocyte", "Tumour"]},
     "both": {"latents": 2, "categories": ["Lymphocyte", "Tumour", "Stroma"]},
 }
+
+PAIRS = [
+    *(("conv_qwen", variant) for variant in VARIANTS),
+    *(("qwen2_5_vl", variant) for variant in ("plain", "both")),
+    *(("qwen3_vl", variant) for variant in ("latents", "categories")),
+]
+"""Each family with and without latent tokens, and with and without categories; ours with each."""
 
 
 @pytest.fixture(scope="session")
@@ -75,13 +82,13 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Loade
 
 @pytest.fixture(
     scope="session",
-    params=[(f, v) for f in family_names() for v in VARIANTS],
+    params=PAIRS,
     ids=lambda p: "-".join(p),
 )
 def checkpoint(
     request: pytest.FixtureRequest, checkpoints: Callable[..., LoadedCheckpoint]
 ) -> LoadedCheckpoint:
-    """A loaded checkpoint of each family and variant, random but not indifferent to its image."""
+    """A loaded checkpoint of each of `PAIRS`, random but not indifferent to its image."""
     return checkpoints(*request.param)
 
 

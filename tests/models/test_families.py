@@ -18,6 +18,7 @@ from napari_nunext.models.families import (
     register_family,
     submodule,
 )
+from tests.models.conftest import PAIRS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 def test_families_are_known_by_name_and_registered_once() -> None:
     assert family_names() == ("conv_qwen", "qwen2_5_vl", "qwen3_vl")
+    assert {family for family, _ in PAIRS} == {*family_names()}
     assert get_family("qwen3_vl").name == "qwen3_vl"
     with pytest.raises(CheckpointError, match="registered already"):
         register_family(get_family("qwen3_vl"))

@@ -51,16 +51,21 @@ def quiet(done, total):
     """Tells nobody."""
 
 
-def rows_at(export, budgets=BUDGETS, split="train"):
+def rows_at(export, budgets=BUDGETS):
     data = read_answers([export], "grpo", budget=budgets[-1], patch_px=28, strict=True)
-    return {budget: getattr(data.at(budget), split) for budget in budgets}
+    return {budget: data.at(budget).train for budget in budgets}
 
 
-def table_of(folder, export, path, split="train"):
+@pytest.fixture(scope="module")
+def answerer(answerer_folder):
+    """It, loaded. Do not write to it."""
+    return load_answerer(AnswererFolder("it", answerer_folder), "float32")
+
+
+def table_of(answerer, folder, export, path):
     """The table of the answerer's real rewards."""
-    answerer = load_answerer(AnswererFolder("it", folder), "float32")
-    of = TableOf(checkpoint_sha256(folder), None, split, BUDGETS, ("ab",))
-    rows = rows_at(export, split=split)
+    of = TableOf(checkpoint_sha256(folder), None, "train", BUDGETS, ("ab",))
+    rows = rows_at(export)
     return tabulate(path, of, answerer, rows, SAMPLING, WEIGHTS, patch_px=28, tell=quiet)
 
 
@@ -92,11 +97,17 @@ def job_of(folder, export, table, out, recipe, **more):
     )
 
 
+@pytest.fixture(scope="module")
+def tabled(answerer, answerer_folder, answers_export, tmp_path_factory):
+    """The file of that table, and what was read from it. Do not write to it."""
+    path = tmp_path_factory.mktemp("tables") / "t.jsonl"
+    return path, table_of(answerer, answerer_folder, answers_export, path)
+
+
 def test_the_table_has_the_reward_of_every_question_at_every_budget(
-    answerer_folder, answers_export, tmp_path
+    answerer, answers_export, tabled
 ):
-    table = table_of(answerer_folder, answers_export, tmp_path / "t.jsonl")
-    answerer = load_answerer(AnswererFolder("it", answerer_folder), "float32")
+    _, table = tabled
     weights = {"answer": 1.0, "boxes": 1.0}
     for column, (budget, rows) in enumerate(rows_at(answers_export).items()):
         answered = ask_all(answerer, rows, SAMPLING, patch_px=28, tell=quiet)
@@ -108,15 +119,15 @@ def test_the_table_has_the_reward_of_every_question_at_every_budget(
 
 
 def test_a_table_that_was_cut_off_in_a_line_goes_on_to_the_same(
-    answerer_folder, answers_export, tmp_path
+    answerer, answerer_folder, answers_export, tabled, tmp_path
 ):
-    whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
-    table_of(answerer_folder, answers_export, whole)
+    whole, _ = tabled
+    cut = tmp_path / "cut.jsonl"
     text = whole.read_text()
     assert text.count("\n") > 2
     second = text.index("\n", text.index("\n") + 1) + 1
     cut.write_text(text[: second + 20])
-    table_of(answerer_folder, answers_export, cut)
+    table_of(answerer, answerer_folder, answers_export, cut)
     assert sorted(cut.read_text().splitlines()) == sorted(text.splitlines())
 
 
@@ -158,7 +169,7 @@ def test_equation_10_weighs_what_is_saved_against_what_is_lost():
 
 
 def test_the_policy_is_the_likelihood_of_each_reply_among_all(
-    answerer_folder, answers_export, tmp_path, recipe
+    answerer, answerer_folder, answers_export, tmp_path, recipe
 ):
     table = made_table(answerer_folder, answers_export, tmp_path / "t.jsonl", [0.0, 0.5, 1.0])
     stage = AllocatorStage(job_of(answerer_folder, answers_export, table, tmp_path / "out", recipe))
@@ -169,7 +180,6 @@ def test_the_policy_is_the_likelihood_of_each_reply_among_all(
         policy = choice_log_policy(stage.model, inputs)
     assert policy.shape == (8, len(BUDGETS))
     assert policy.exp().sum(dim=1) == pytest.approx(np.ones(len(policy)), abs=1e-5)
-    answerer = load_answerer(AnswererFolder("it", answerer_folder), "float32")
     for row, likelihoods in zip(map(task.row_of, examples), policy, strict=True):
         chosen = choose_tokens(
             answerer,
@@ -194,16 +204,14 @@ def test_a_lot_falls_on_a_choice_as_often_as_the_policy_has_it():
     assert drawn_choices(log_policy, ends).tolist() == [[0, 3], [1, 1]]
 
 
-def test_what_it_writes_is_a_reply_of_the_papers_form(answerer_folder):
-    answerer = load_answerer(AnswererFolder("it", answerer_folder), "float32")
+def test_what_it_writes_is_a_reply_of_the_papers_form(answerer):
     ids = reply_ids(answerer, said(36))
     assert ids[-1] in answerer.ends
     text = answerer.processor.tokenizer.decode(ids[:-1])
     assert text == "<think></think><answer>36</answer>"
 
 
-def test_replies_behind_one_prompt_are_as_likely_as_alone(answerer_folder, rng, monkeypatch):
-    answerer = load_answerer(AnswererFolder("it", answerer_folder), "float32")
+def test_replies_behind_one_prompt_are_as_likely_as_alone(answerer, rng, monkeypatch):
     read = answerer.read(rng.integers(0, 256, (28, 56, 3), dtype=np.uint8), "How many?", SYSTEM)
     replies = [reply_ids(answerer, said(tokens)) for tokens in (1, 36, 16384)]
     assert len({len(reply) for reply in replies}) > 1
@@ -293,7 +301,7 @@ def test_the_table_of_another_performer_is_refused(
 
 
 def test_a_prompt_is_the_papers_with_the_tokens_of_now_and_at_most(
-    answerer_folder, answers_export, tmp_path, recipe
+    answerer, answerer_folder, answers_export, tmp_path, recipe
 ):
     table = made_table(answerer_folder, answers_export, tmp_path / "t.jsonl", [0.0, 1.0, 0.5])
     stage = AllocatorStage(job_of(answerer_folder, answers_export, table, tmp_path / "out", recipe))
@@ -301,7 +309,6 @@ def test_a_prompt_is_the_papers_with_the_tokens_of_now_and_at_most(
     example = task.examples(1)[0]
     row = task.row_of(example)
     asked = allocation_prompt(row["evidence"].question, current_tokens=9, most_tokens=9)
-    answerer = load_answerer(AnswererFolder("it", answerer_folder), "float32")
     rgb = np.asarray(row["images"][0].open())
     expected = answerer.read(rgb, asked, SYSTEM)["input_ids"][0]
     assert example.packed.questions[0].prompt.tolist() == expected.tolist()
