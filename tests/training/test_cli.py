@@ -99,8 +99,8 @@ def test_training_that_was_interrupted_goes_on(tmp_path, train_only_export, chec
     out = tmp_path / "out"
     command = ["sft", "--progress", "jsonl"]
     command += ["--data", str(train_only_export), "--checkpoint", str(checkpoint)]
-    command += ["--out", str(out), "--steps", "40", "--batch-size", "2", "--threads", "1"]
-    command += ["--validate-every", "1000", "--resume"]
+    command += ["--out", str(out), "--steps", "6", "--batch-size", "2", "--threads", "1"]
+    command += ["--warmup-steps", "1", "--validate-every", "1000", "--resume"]
     stopped = train_until(4, signal.SIGINT, command)
     assert stopped.returncode == 130
     assert "go on with --resume" in stopped.stderr
@@ -109,7 +109,7 @@ def test_training_that_was_interrupted_goes_on(tmp_path, train_only_export, chec
     assert steps[-1] == 4  # it was finished
     assert main(command) == 0
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert events[0] == {"event": "start", "step": steps[-1], "steps": 40}
+    assert events[0] == {"event": "start", "step": steps[-1], "steps": 6}
     assert events[-1]["event"] == "done"
 
 

@@ -35,7 +35,7 @@ class EmptyPanel(QWidget):
             "you put right what is wrong.",
             wraps=True,
         )
-        formats = Text(format_names(), role="muted")
+        formats = Text(format_names(), role="muted", wraps=True)
         for made in (self._picture, title, words, formats):
             made.setAlignment(Qt.AlignmentFlag.AlignCenter)
             card.body.addWidget(made)
