@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_nunext import __version__
+from napari_nunext.commands.detect_arguments import add_detect, detect_command
 from napari_nunext.commands.export_arguments import add_export, export_command
 from napari_nunext.commands.serve import (
     add_answerers,
@@ -21,13 +22,11 @@ from napari_nunext.commands.serve import (
 )
 from napari_nunext.core.errors import InputError, NunextError
 from napari_nunext.core.process.options import BAD_INPUT, Parser, mpp, number, one_line, positive
-from napari_nunext.core.process.precision import PRECISION_HELP, PRECISIONS
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
 
-    from napari_nunext.commands.detect import Progress
 
 PROGRAM = "napari-nunext"
 NOT_WELL = 1
@@ -66,26 +65,12 @@ def _parser() -> argparse.ArgumentParser:
     add_answerers(command)
     command.set_defaults(command=_open)
 
-    command = commands.add_parser("detect", help="find nuclei and write them as GeoJSON")
-    command.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="image or folder")
-    command.add_argument(
-        "--model",
-        help="id of a model (see `models`) or checkpoint folder (default: the bundled one)",
+    command = commands.add_parser(
+        "detect", help="find nuclei, and write them as GeoJSON or into a project"
     )
-    command.add_argument(
-        "--mpp", type=mpp, help="micrometres per pixel; by default what each file says"
-    )
-    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
-    command.add_argument("--masks", action="store_true", help="outlines instead of points")
-    command.add_argument(
-        "--tissue", action="store_true", help="leave out windows of bare glass, which saves time"
-    )
-    command.add_argument("--dtype", choices=PRECISIONS, default="auto", help=PRECISION_HELP)
-    command.add_argument(
-        "--yes", action="store_true", help="search at a scale that looks wrong without asking"
-    )
+    add_detect(command)
     _add_models(command)
-    command.set_defaults(command=_detect)
+    command.set_defaults(command=lambda args: detect_command(args, _say, _ask))
 
     command = commands.add_parser("ask", help="ask about an image; answers are JSON, one a line")
     command.add_argument("image", type=Path, metavar="IMAGE")
@@ -240,26 +225,6 @@ def _open(args: argparse.Namespace) -> int:
     return 0
 
 
-def _detect(args: argparse.Namespace) -> int:
-    from napari_nunext.commands.detect import DetectOptions, detect_images
-
-    options = DetectOptions(
-        args.model, args.out, args.mpp, args.masks, tuple(args.models), args.dtype, args.tissue
-    )
-    failed = detect_images(
-        args.paths,
-        options,
-        say=_say,
-        progress=_show_progress,
-        is_meant=lambda doubt: args.yes or _ask(f"{doubt} Search all the same?"),
-    )
-    if failed:
-        names = ", ".join(path.name for path in failed)
-        _say(f"Not searched: {names}.")
-        return BAD_INPUT
-    return 0
-
-
 def _ask_image(args: argparse.Namespace) -> int:
     import json
 
@@ -365,19 +330,6 @@ def _ask(question: str) -> bool:
         return False
     print(f"{PROGRAM}: {question} [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
-
-
-def _show_progress(progress: Progress) -> None:
-    """One line that changes, at a terminal; elsewhere one for each image."""
-    p = progress
-    line = f"[{p.number}/{p.total}] {p.image}: window {p.windows_done} of {p.windows}, "
-    line += f"{p.nuclei} nuclei"
-    finished = p.windows_done == p.windows
-    if sys.stderr.isatty():
-        end = "\n" if finished else ""
-        print(f"\r\x1b[K{line}", end=end, file=sys.stderr, flush=True)
-    elif finished:
-        print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -117,11 +117,11 @@ def detect_images(
     images = open_all(files)
     if options.mpp is None:
         check_that_some_have_scale(images.values())
-    folder = _model_folder(options.model)
+    folder = model_folder(options.model)
     options.out_dir.mkdir(parents=True, exist_ok=True)
     model_paths = (*options.model_paths, *([folder] if folder else []))
     with LocalServer(model_paths, precision=options.precision) as server:
-        model = _find_model(server.client(), options.model, folder)
+        model = find_model(server.client(), options.model, folder)
         check_scales(images.values(), options.mpp, model, is_meant)
         batch = _Batch(images, targets, options, model, say, progress)
         try:
@@ -243,7 +243,7 @@ def output_files(images: Sequence[Path], out_dir: Path) -> dict[Path, Path]:
     return targets
 
 
-def _model_folder(model: str | None) -> Path | None:
+def model_folder(model: str | None) -> Path | None:
     """The checkpoint's folder, if that is what the model is named by."""
     if model is None or model == "classical" or not (path := Path(model)).is_dir():
         return None
@@ -251,7 +251,14 @@ def _model_folder(model: str | None) -> Path | None:
     return path
 
 
-def _find_model(client: Client, model: str | None, folder: Path | None) -> ModelInfo:
+def find_model(client: Client, model: str | None, folder: Path | None) -> ModelInfo:
+    """The detector of a server that is named by its id or is of a checkpoint's folder.
+
+    Raises
+    ------
+    InputError
+        If it is not there, or cannot be served.
+    """
     detectors = [m for m in client.models() if m.kind == "detector"]
     sha256 = None if folder is None else checkpoint_sha256(folder)
 

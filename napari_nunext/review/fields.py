@@ -58,10 +58,7 @@ def load_field(
     image = open_image(path, mpp=mpp)
     _check_that_it_can_be_shown(image)
     entry = entry_of(image, path, default_mpp)
-    known = writer.call(lambda: project.add_image(project.with_scale_of_all(entry)))
-    if mpp is not None and mpp != known.mpp:
-        writer.call(lambda: project.set_scale(known.sha256, mpp, "user"))
-        known = replace(known, mpp=mpp, mpp_source="user")
+    known = writer.call(lambda: known_to(project, entry, mpp=mpp))
     field, state = OpenField(known, image), project.state(known.sha256)
     state.seen_in(field.box)  # here, and kept up from here: to accept the field is then no work
     return LoadedField(field, state)
@@ -75,6 +72,18 @@ def _check_that_it_can_be_shown(image: ImageSource) -> None:
             f"{image.name} is {width:.0f} x {height:.0f} px; the window shows up to "
             f"{MAX_PIXELS // 1_000_000} million pixels. Export the region to review as a TIFF."
         )
+
+
+def known_to(project: Project, entry: ImageEntry, *, mpp: float | None) -> ImageEntry:
+    """Add an image to a project, or find it again, with the scale that counts.
+
+    That is the one that the user gave, else the project's, else the file's.
+    """
+    known = project.add_image(project.with_scale_of_all(entry))
+    if mpp is None or mpp == known.mpp:
+        return known
+    project.set_scale(known.sha256, mpp, "user")
+    return replace(known, mpp=mpp, mpp_source="user")
 
 
 def entry_of(image: ImageSource, path: Path, default_mpp: float) -> ImageEntry:

@@ -234,16 +234,17 @@ class Project:
 
     # Runs
 
-    def start_run(self, image_sha256: str, info: RunInfo) -> str:
-        """Record that a model begins, and return the run's id (a UUID).
+    def start_run(self, image_sha256: str, info: RunInfo, *, run_id: str = "") -> str:
+        """Record that a model begins, and return the run's id: the given UUID, or a random one.
 
         What it predicts shows once a `use_run` event says so.
         """
-        run = Run(str(uuid4()), image_sha256, info, "running", self.annotator, self._clock())
+        run_id = run_id or str(uuid4())
+        run = Run(run_id, image_sha256, info, "running", self.annotator, self._clock())
         with self._writing() as connection:
             settings.known_image(connection, image_sha256)
             runs.start(connection, run)
-        return run.run_id
+        return run_id
 
     def windows_done(self, run_id: str) -> dict[int, WindowFinish]:
         """The windows that a run is done with, by number, and how each ended."""
@@ -289,13 +290,13 @@ class Project:
         with self._writing() as connection:
             runs.finish(connection, run_id, status, self._clock())
 
-    def predictions(self, image_sha256: str) -> tuple[Run, ...]:
+    def predictions(self, image_sha256: str, *, no_nuclei: bool = False) -> tuple[Run, ...]:
         """The runs over an image, with all they predicted, in the order they were started.
 
-        A run that its process left open reads as interrupted.
+        A run that its process left open reads as interrupted. `no_nuclei` reads no predictions.
         """
         with self.database.reading() as connection:
-            found = runs.read(connection, image_sha256)
+            found = runs.read(connection, image_sha256, no_nuclei=no_nuclei)
         if any(run.status == "running" for run in found) and not self.database.is_being_written():
             found = runs.interrupted(found)
         return found

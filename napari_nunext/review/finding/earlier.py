@@ -31,14 +31,22 @@ def can_go_on(run: Run) -> bool:
     return run.status == "interrupted" and "plan" in run.info.extra
 
 
-def plan_in_extra(started: Started) -> dict[str, object]:
-    """What a run has to remember to be gone on with, for `RunInfo.extra`."""
+def plan_in_extra(started: Started, *, tissue: bool = False) -> dict[str, object]:
+    """What a run has to remember to be gone on with, for `RunInfo.extra`.
+
+    Parameters
+    ----------
+    started : Started
+    tissue : bool
+        Whether windows of bare glass were to be left out.
+    """
     return {
         "merge_radius_um": started.merge_radius_um,
         "halo_um": started.halo_um,
         "windows": started.windows,
         "windows_left_out": started.windows_left_out,
         "plan": started.plan,
+        "tissue": tissue,
     }
 
 

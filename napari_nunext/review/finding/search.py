@@ -11,8 +11,8 @@ import threading
 import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
-from uuid import UUID, uuid4
+from typing import TYPE_CHECKING, Literal
+from uuid import UUID, uuid4, uuid5
 
 import numpy as np
 
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from napari_nunext.store import Project
     from napari_nunext.store.entries import RunStatus
 
+_PLAN_NAMESPACE = UUID("4c0b9a52-7d1e-5b3f-8a46-2f9d0c6e1b87")
+"""So that a search is called alike wherever it is made."""
 BATCH_S = 0.1
 """Shortest pause between two batches of points."""
 
@@ -59,6 +61,12 @@ class Wanted:
     """What lies nearest to this place is searched first, level-0 px."""
     run: Run | None = None
     """A run that was broken off, to go on with it if that can be."""
+    priority: Literal["interactive", "batch"] = "interactive"
+    """``"batch"`` lets those go first who wait for an answer."""
+    is_unwatched: bool = False
+    """Whether nobody looks on. The run has an id then, and its nuclei uids, that follow from what
+    is searched and how, and nothing is kept of half a window: the same search gives the same
+    export, in whatever project, and wherever it was broken off."""
 
     @classmethod
     def again(cls, run: Run, near_xy: tuple[float, float] | None) -> Wanted:
@@ -224,6 +232,7 @@ class Search:
             tissue=wanted.tissue or None,
             masks=wanted.masks,
             segmenter=wanted.segmenter_id,
+            priority=wanted.priority,
             run=self.token,
         )
 
@@ -267,9 +276,9 @@ class Search:
             codec_version=event.codec_version,
             region=self.wanted.region,
             segmenter=None if segmenter is None else segmenter.brief(),
-            extra=plan_in_extra(event),
+            extra=plan_in_extra(event, tissue=self.wanted.tissue),
         )
-        run_id = self._writer.call(lambda: self._project.start_run(entry.sha256, info))
+        run_id = self._writer.call(lambda: self._start_run(info, event.plan))
         self._recording = Recording(run_id)
         return Run(
             run_id=run_id,
@@ -279,6 +288,15 @@ class Search:
             annotator=self._project.annotator,
             started_utc=datetime.now(UTC),
         )
+
+    def _start_run(self, info: RunInfo, plan: str) -> str:
+        project, sha256 = self._project, self._field.entry.sha256
+        if not (self.wanted.is_unwatched and plan):
+            return project.start_run(sha256, info)
+        taken = {run.run_id for run in project.predictions(sha256, no_nuclei=True)}
+        names = (str(uuid5(_PLAN_NAMESPACE, f"{plan} {n}")) for n in range(len(taken) + 1))
+        run_id = next(name for name in names if name not in taken)
+        return project.start_run(sha256, info, run_id=run_id)
 
     def _go_on(self, run: Run, done: list[int]) -> Run:
         """The run as it is without what its unfinished windows had found; what is named stays."""
@@ -325,6 +343,6 @@ class Search:
             return
         self._pass_on()
         run_id, project, left = self.run_id, self._project, self.found.unfinished()
-        if left:
+        if left and not self.wanted.is_unwatched:
             self._writer.submit(lambda: project.keep_unfinished(run_id, left))
         self._writer.submit(lambda: project.finish_run(run_id, status))

@@ -143,7 +143,7 @@ def _found(connection: Connection, run_id: str) -> tuple[int, RunStatus]:
     return found.position, found.status
 
 
-def read(connection: Connection, image_sha256: str) -> tuple[Run, ...]:
+def read(connection: Connection, image_sha256: str, *, no_nuclei: bool = False) -> tuple[Run, ...]:
     """The runs over an image with all their predictions, in the order they were started."""
     query = (
         select(schema.run)
@@ -151,19 +151,21 @@ def read(connection: Connection, image_sha256: str) -> tuple[Run, ...]:
         .order_by(schema.run.c.position)
     )
     return tuple(
-        _run(row, Windows(connection, row.run_id, row.position))
+        _run(row, None if no_nuclei else Windows(connection, row.run_id, row.position))
         for row in connection.execute(query).all()
     )
 
 
-def _run(row: Row[Any], windows: Windows) -> Run:
-    return Run(
+def _run(row: Row[Any], windows: Windows | None) -> Run:
+    run = Run(
         run_id=row.run_id,
         image_sha256=row.image_sha256,
         info=RunInfo.from_json(json.loads(row.info)),
         status=row.status,
         annotator=row.annotator,
         started_utc=datetime.fromisoformat(row.started_utc),
-        nuclei=windows.predictions(),
-        hidden=frozenset(as_uuids(windows.hidden())),
     )
+    if windows is None:
+        return run
+    nuclei, hidden = windows.predictions(), frozenset(as_uuids(windows.hidden()))
+    return replace(run, nuclei=nuclei, hidden=hidden)

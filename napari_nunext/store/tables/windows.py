@@ -196,10 +196,16 @@ class Windows:
         return {row.number: row.finish for row in rows}
 
     def predictions(self, *which: ColumnElement[bool]) -> Predictions:
-        """What the run said, all or in these rows, in the order in which it was recorded."""
+        """What the run said, all or in these rows, window by window.
+
+        What is of no window comes last, as it was recorded: the order does not tell in which the
+        windows were searched.
+        """
         window, masks = schema.run_window, schema.window_masks
         rows = self._connection.execute(
-            select(window).where(self._mine, *which).order_by(window.c.position)
+            select(window)
+            .where(self._mine, *which)
+            .order_by(window.c.number.is_(None), window.c.number, window.c.position)
         ).all()
         drawn = self._connection.execute(
             select(masks)

@@ -1,0 +1,200 @@
+"""What ``napari-nunext detect`` is asked, and how its progress is shown.
+
+What searches is imported when it does.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_nunext.core.errors import InputError
+from napari_nunext.core.process.options import BAD_INPUT, mpp, number
+from napari_nunext.core.process.precision import PRECISION_HELP, PRECISIONS
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from napari_nunext.commands.detect import Progress
+    from napari_nunext.review.batch.tally import BatchProgress
+
+EVERY_S = 1.0
+"""How often a batch says how far it is."""
+
+
+def add_detect(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``detect``, apart from where models lie."""
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="image or folder")
+    parser.add_argument(
+        "--model",
+        help="id of a model (see `models`) or checkpoint folder (default: the bundled one)",
+    )
+    parser.add_argument(
+        "--mpp", type=mpp, help="micrometres per pixel; by default what each file says"
+    )
+    into = parser.add_mutually_exclusive_group(required=True)
+    into.add_argument("--out", type=Path, metavar="DIR", help="output folder, a GeoJSON an image")
+    into.add_argument(
+        "--project",
+        type=Path,
+        metavar="FILE",
+        help="review project instead: every window is kept as it is done, and the same command "
+        "goes on after anything (see docs/batch.md)",
+    )
+    parser.add_argument("--masks", action="store_true", help="outlines instead of points")
+    parser.add_argument(
+        "--tissue", action="store_true", help="leave out windows of bare glass, which saves time"
+    )
+    parser.add_argument(
+        "--region",
+        nargs=4,
+        type=number,
+        metavar=("X0", "Y0", "X1", "Y1"),
+        help="with --project: what of each image is searched, level-0 pixels",
+    )
+    parser.add_argument(
+        "--server",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="with --project: a model server to search with, its token taken from "
+        "NAPARI_NUNEXT_TOKEN; given again, images are shared out (default: one of our own)",
+    )
+    parser.add_argument("--dtype", choices=PRECISIONS, default="auto", help=PRECISION_HELP)
+    parser.add_argument(
+        "--yes", action="store_true", help="search at a scale that looks wrong without asking"
+    )
+    parser.add_argument(
+        "--progress",
+        choices=("line", "jsonl"),
+        default="line",
+        help="with --project: a line for people (default), or JSON Lines on standard output",
+    )
+
+
+def detect_command(
+    args: argparse.Namespace, say: Callable[[str], None], ask: Callable[[str], bool]
+) -> int:
+    """Search, and return the exit code; raises as the commands do."""
+    failed = _into_folder(args, say, ask) if args.project is None else _into_project(args, say)
+    if failed:
+        names = ", ".join(dict.fromkeys(path.name for path in failed))
+        say(f"Not searched: {names}.")
+        return BAD_INPUT
+    return 0
+
+
+def _into_folder(
+    args: argparse.Namespace, say: Callable[[str], None], ask: Callable[[str], bool]
+) -> list[Path]:
+    from napari_nunext.commands.detect import DetectOptions, detect_images
+
+    given = {"--region": args.region, "--server": args.server}
+    given["--progress jsonl"] = args.progress == "jsonl"
+    for name, value in given.items():
+        if value:
+            raise InputError(f"{name} is for a project: give --project FILE instead of --out.")
+    options = DetectOptions(
+        args.model, args.out, args.mpp, args.masks, tuple(args.models), args.dtype, args.tissue
+    )
+    return detect_images(
+        args.paths,
+        options,
+        say=say,
+        progress=_show_progress,
+        is_meant=lambda doubt: args.yes or ask(f"{doubt} Search all the same?"),
+    )
+
+
+def _into_project(args: argparse.Namespace, say: Callable[[str], None]) -> list[Path]:
+    from napari_nunext.commands.batch import ProjectOptions, detect_into_project
+    from napari_nunext.core.geometry import Box
+
+    options = ProjectOptions(
+        project=args.project,
+        model=args.model,
+        mpp=args.mpp,
+        masks=args.masks,
+        tissue=args.tissue,
+        region=None if args.region is None else Box.from_sequence(args.region),
+        servers=tuple(args.server),
+        model_paths=tuple(args.models),
+        precision=args.dtype,
+        although_doubtful=args.yes,
+    )
+    shown = _JsonLines() if args.progress == "jsonl" else _Line()
+    return detect_into_project(args.paths, options, say=say, tell=shown.take)
+
+
+def _show_progress(progress: Progress) -> None:
+    """One line that changes, at a terminal; elsewhere one for each image."""
+    p = progress
+    line = f"[{p.number}/{p.total}] {p.image}: window {p.windows_done} of {p.windows}, "
+    line += f"{p.nuclei} nuclei"
+    finished = p.windows_done == p.windows
+    _show(line, has_ended=finished)
+
+
+def _show(line: str, *, has_ended: bool) -> None:
+    """A line on standard error that changes, at a terminal; elsewhere the last of them."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[K{line}" + ("\n" if has_ended else ""))
+    elif has_ended:
+        sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+class _Paced:
+    """Shows that an image has ended at once, and anything else each second."""
+
+    def __init__(self) -> None:
+        self._last_s = -EVERY_S
+        self._ended = 0
+
+    def take(self, progress: BatchProgress) -> None:
+        """Show it, if it is time."""
+        now_s = time.monotonic()
+        has_ended = progress.ended > self._ended
+        if has_ended or now_s - self._last_s >= EVERY_S:
+            self._last_s, self._ended = now_s, progress.ended
+            self.show(progress, has_ended=has_ended)
+
+    def show(self, progress: BatchProgress, *, has_ended: bool) -> None:
+        """Show it."""
+        raise NotImplementedError
+
+
+class _JsonLines(_Paced):
+    """For machines."""
+
+    def show(self, progress: BatchProgress, *, has_ended: bool) -> None:
+        """A line of JSON on standard output."""
+        sys.stdout.write(json.dumps(progress.to_json(), ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+
+
+class _Line(_Paced):
+    """One line that changes, at a terminal; elsewhere one for each image."""
+
+    def show(self, progress: BatchProgress, *, has_ended: bool) -> None:
+        """A line on standard error."""
+        p = progress
+        line = f"[{p.ended}/{p.images}] {p.image}"
+        if p.image_windows:
+            line += f": window {p.image_windows_done} of {p.image_windows}"
+        line += f", {p.windows_per_s:.1f} windows a second"
+        if p.seconds_left is not None:
+            line += f", {_duration(p.seconds_left)} left"
+        _show(line, has_ended=has_ended)
+
+
+def _duration(seconds: float) -> str:
+    """How long something takes, roughly: ``"2 h 5 min"``."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,107 @@
+"""Kill a batch at random windows, over and over: ``python -m scripts.batch_kills [KILLS] [SEED]``.
+
+Drawn tissue is searched by a small checkpoint with random weights. The command is ended by SIGKILL
+as soon as a random number of windows is recorded, and started again; the export in the end has to
+be, byte by byte, that of a batch which was left alone. Prints what happened; 1 where they differ.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from napari_nunext.commands.export import export_project
+from napari_nunext.models.checkpoints.build import build_checkpoint
+from napari_nunext.serving.client.local_server import TOKEN_VARIABLE, LocalServer
+from napari_nunext.synthetic import synthesise
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+IMAGES = 4
+HEIGHT_PX, WIDTH_PX = 160, 200
+MPP = 0.5
+LOOK_S = 0.005
+
+
+def recorded(project: Path) -> list[tuple[int, int]]:
+    """The windows that a project has: run and number."""
+    with (
+        suppress(sqlite3.Error),
+        closing(sqlite3.connect(f"file:{project}?mode=ro", uri=True)) as database,
+    ):
+        query = "SELECT run, number FROM run_window WHERE number IS NOT NULL"
+        return [(run, number) for run, number in database.execute(query)]
+    return []
+
+
+def exported(project: Path) -> dict[str, bytes]:
+    """What is found, file by file."""
+    out = project.with_suffix(".out")
+    export_project(project, out, "geojson")
+    return {path.name: path.read_bytes() for path in out.iterdir()}
+
+
+def begin(images: Path, project: Path, url: str) -> subprocess.Popen[bytes]:
+    """Start the command."""
+    command = [sys.executable, "-m", "napari_nunext.cli", "detect", str(images)]
+    command += ["--mpp", str(MPP), "--project", str(project), "--server", url, "--model", "nano"]
+    return subprocess.Popen(command, stderr=subprocess.DEVNULL)
+
+
+def killed_at(process: subprocess.Popen[bytes], project: Path, windows: int) -> int | None:
+    """Kill the command once so many windows are recorded; None where it ended before."""
+    while process.poll() is None:
+        if len(recorded(project)) >= windows:
+            process.kill()
+            process.wait()
+            return len(recorded(project))
+        time.sleep(LOOK_S)
+    return None
+
+
+def main(argv: Sequence[str]) -> int:
+    """Compare a batch that is killed with one that is left alone."""
+    kills, seed = (int(value) for value in (*argv, *("10", "0")[len(argv) :]))
+    rng = np.random.default_rng(seed)
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        images = folder / "images"
+        images.mkdir()
+        for number in range(IMAGES):
+            drawn = synthesise(rng, height_px=HEIGHT_PX, width_px=WIDTH_PX, mpp=MPP)
+            Image.fromarray(drawn.rgb).save(images / f"{number}.png")
+        build_checkpoint(folder / "nano", max_points=16, categories=["Lymphocyte"], seed=3)
+        killed, alone = folder / "killed.nunext", folder / "alone.nunext"
+        with LocalServer([folder / "nano"], threads=1) as server:
+            os.environ[TOKEN_VARIABLE] = server.token
+            if begin(images, alone, server.url).wait():
+                raise RuntimeError("The batch that was left alone failed.")
+            windows = len(recorded(alone))
+            for at in sorted(rng.choice(np.arange(1, windows), kills, replace=False).tolist()):
+                before = set(recorded(killed))
+                there = killed_at(begin(images, killed, server.url), killed, at)
+                lost = before - set(recorded(killed))
+                print(f"killed at {at} of {windows} windows: {there} recorded, {len(lost)} lost")
+                if lost:
+                    return 1
+            if begin(images, killed, server.url).wait():
+                raise RuntimeError("The batch that was killed failed in the end.")
+        same = exported(killed) == exported(alone)
+        twice = len(recorded(killed)) - len(set(recorded(killed)))
+    print(f"{kills} kills: exports {'are the same' if same else 'DIFFER'}, {twice} windows doubled")
+    return 0 if same and not twice else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
