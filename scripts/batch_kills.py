@@ -1,6 +1,6 @@
 """Kill a batch at random windows, over and over: ``python -m scripts.batch_kills [KILLS] [SEED]``.
 
-Drawn tissue is searched by a small checkpoint with random weights. The command is ended by SIGKILL
+Drawn tissue is searched by the bundled detector. The command is ended by SIGKILL
 as soon as a random number of windows is recorded, and started again; the export in the end has to
 be, byte by byte, that of a batch which was left alone. Prints what happened; 1 where they differ.
 """
@@ -21,15 +21,14 @@ import numpy as np
 from PIL import Image
 
 from napari_nunext.commands.export import export_project
-from napari_nunext.models.checkpoints.build import build_checkpoint
 from napari_nunext.serving.client.local_server import TOKEN_VARIABLE, LocalServer
 from napari_nunext.synthetic import synthesise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-IMAGES = 4
-HEIGHT_PX, WIDTH_PX = 160, 200
+IMAGES = 3
+HEIGHT_PX, WIDTH_PX = 300, 400
 MPP = 0.5
 LOOK_S = 0.005
 
@@ -55,7 +54,7 @@ def exported(project: Path) -> dict[str, bytes]:
 def begin(images: Path, project: Path, url: str) -> subprocess.Popen[bytes]:
     """Start the command."""
     command = [sys.executable, "-m", "napari_nunext.cli", "detect", str(images)]
-    command += ["--mpp", str(MPP), "--project", str(project), "--server", url, "--model", "nano"]
+    command += ["--mpp", str(MPP), "--project", str(project), "--server", url]
     return subprocess.Popen(command, stderr=subprocess.DEVNULL)
 
 
@@ -81,9 +80,8 @@ def main(argv: Sequence[str]) -> int:
         for number in range(IMAGES):
             drawn = synthesise(rng, height_px=HEIGHT_PX, width_px=WIDTH_PX, mpp=MPP)
             Image.fromarray(drawn.rgb).save(images / f"{number}.png")
-        build_checkpoint(folder / "nano", max_points=16, categories=["Lymphocyte"], seed=3)
         killed, alone = folder / "killed.nunext", folder / "alone.nunext"
-        with LocalServer([folder / "nano"], threads=1) as server:
+        with LocalServer(threads=1) as server:
             os.environ[TOKEN_VARIABLE] = server.token
             if begin(images, alone, server.url).wait():
                 raise RuntimeError("The batch that was left alone failed.")
