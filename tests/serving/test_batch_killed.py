@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from contextlib import closing, suppress
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ from napari_nunext.serving.client.local_server import TOKEN_VARIABLE
 from napari_nunext.store import Project
 from napari_nunext.synthetic import synthesise
 from tests.serving.conftest import TOKEN
-from tests.waiting import PATIENCE_S, wait_for
+from tests.waiting import PATIENCE_S, pause, wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,12 +47,17 @@ class Noted:
 
     def detect(self, windows, *, cancelled):
         self.begun.set()
-        for event in self._detector.detect(windows, cancelled=cancelled):
-            if isinstance(event, WindowEnd):
-                while not (self.free or self.may_end.acquire(timeout=0.01)):
+        # One by one: what is decoded side by side decides how the arithmetic rounds.
+        for index in range(len(windows)):
+            for event in self._detector.detect([windows[index]], cancelled=cancelled):
+                while isinstance(event, WindowEnd) and not self._may_go_on():
                     if cancelled():
                         return
-            yield event
+                    pause()
+                yield replace(event, window=index)
+
+    def _may_go_on(self):
+        return self.free or self.may_end.acquire(blocking=False)
 
 
 @pytest.fixture
