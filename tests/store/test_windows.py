@@ -52,7 +52,7 @@ def said(project):
 @given(groups=st.lists(st.dictionaries(numbers, st.lists(places, max_size=4), max_size=3)))
 def test_what_was_found_is_read_as_it_was_said(tmp_path_factory, groups):
     path = tmp_path_factory.mktemp("p") / "p.nunext"
-    want, done = [], {}
+    placed, unplaced, done = {}, [], {}
     with Project.open(path, annotator="jd", clock=ticking()) as project:
         project.add_image(entry())
         other = project.start_run(IMAGE, run_info())
@@ -62,12 +62,15 @@ def test_what_was_found_is_read_as_it_was_said(tmp_path_factory, groups):
             project.add_found(run, RunFound(windows))
             outside = predicted(1, 2, "Tumour")
             project.add_predictions(run, [outside])
-            want += [n for window in windows for n in window.nuclei] + [outside]
+            placed |= {window.number: list(window.nuclei) for window in windows}
+            unplaced.append(outside)
             done |= {window.number: "end" for window in windows}
     with Project.open(path, annotator="jd", mode="r") as project:
         before, read = project.predictions(IMAGE)
         assert before.nuclei == ()
-        assert read.nuclei == want
+        # Window by window, in whatever order they were searched; what is of none comes last.
+        want = [nucleus for _, nuclei in sorted(placed.items()) for nucleus in nuclei]
+        assert read.nuclei == want + unplaced
         assert project.windows_done(run) == done
         assert list(project.windows_done(run)) == sorted(done)
         assert project.windows_done(other) == {}
@@ -136,11 +139,11 @@ def test_a_run_has_no_two_nuclei_of_one_uid(project, run):
     project.keep_unfinished(run, [part_of_a_window, of_a_window])
     whole = found(run, 1, (1, 1), (4, 4))
     project.add_found(run, RunFound([whole]))
-    assert said(project)[2:] == [part_of_a_window, whole.nuclei[1]], "kept once"
+    assert said(project)[1:] == [whole.nuclei[1], n, part_of_a_window], "kept once"
     project.keep_unfinished(run, whole.nuclei)
     assert len(said(project)) == 4
     project.add_found(run, RunFound(masks={n.uid: DOT for n in whole.nuclei}))
-    assert [n.mask for n in said(project)[2:]] == [DOT, DOT]
+    assert [each.mask for each in said(project)] == [None, DOT, None, DOT]
 
 
 @settings(
