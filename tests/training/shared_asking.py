@@ -59,9 +59,13 @@ def runs(folder: Path, out: Path, *, batch_size: int) -> Iterator[tuple[str, Cal
 def _run(
     run: Callable[..., Any], job: Callable[..., Any], progress: Any, *, resume: bool = False, **how
 ) -> Any:
-    # A random model says nothing that is right: groups would all be worth the same.
-    with patch.dict(ANSWER_REWARDS._known, {"format": different_letters}):
+    with rewarded_by_letters():
         return run(job(resume=resume), progress, **how)
+
+
+def rewarded_by_letters() -> Any:
+    """Within it, rewards differ: a random model says nothing that is right."""
+    return patch.dict(ANSWER_REWARDS._known, {"format": different_letters})
 
 
 def different_letters(seen: Any) -> float:

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 PATH = "/v1/chat/completions"
 
+NEVER = -100.0
+"""The least bias that there is."""
+
 _AS_IT_IS = {
     # What a base model's generation_config.json asks for would change the distribution.
     "top_p": 1.0,
@@ -100,6 +103,55 @@ def points_request(
         "skip_special_tokens": False,
         "return_token_ids": True,
         "vllm_xargs": {POINTS: confidence_radius_bins(codec, description.mpp)},
+    }
+
+
+def reply_request(
+    rgb: NDArray[np.uint8],
+    prompt: str,
+    system: str,
+    *,
+    model: str,
+    max_tokens: int,
+    sampling: Sampling,
+    ends: Sequence[int],
+    never: Sequence[int] = (),
+) -> dict[str, Any]:
+    """Body of a request for replies to a question about a picture, in words that nothing binds.
+
+    Parameters
+    ----------
+    rgb : ndarray of uint8, shape (H, W, 3)
+    prompt, system : str
+        What stands behind the picture, and before it.
+    model : str
+        Name under which vLLM serves the checkpoint.
+    max_tokens : int
+    sampling : Sampling
+        With the seed of this question alone.
+    ends : sequence of int
+        Tokens that end a reply.
+    never : sequence of int
+        Tokens that are not drawn.
+    """
+    (seed,) = sampling.seeds
+    content = [
+        {"type": "image_url", "image_url": {"url": _data_url(rgb)}},
+        {"type": "text", "text": prompt},
+    ]
+    before = [{"role": "system", "content": system}] if system else []
+    return {
+        "model": model,
+        "messages": [*before, {"role": "user", "content": content}],
+        **_AS_IT_IS,
+        "temperature": sampling.temperature,
+        "seed": seed,
+        "n": sampling.rollouts,
+        "max_tokens": max_tokens,
+        "stop_token_ids": list(ends),
+        "logit_bias": {str(token): NEVER for token in never},
+        "skip_special_tokens": False,
+        "return_token_ids": True,
     }
 
 

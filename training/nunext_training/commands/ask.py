@@ -70,7 +70,9 @@ def add_parser(commands: Any) -> None:
             default="best",
             help="the weights that validate best; or the last, and the val split stays unseen",
         )
-        method.set_defaults(run=_run, method=name)
+        method.set_defaults(run=_run, method=name, vllm=None)
+        if name == "grpo":
+            method.add_argument("--vllm", metavar="URL", help="a vLLM server that draws replies")
     _add_base(methods)
     allocate.add_parser(methods)
     budgets.add_parser(methods)
@@ -112,7 +114,12 @@ def _run(args: argparse.Namespace) -> int:
     from nunext_training.stages.answers import AnswerJob, run_answers
 
     job = partial(
-        AnswerJob, name=args.name, method=args.method, adapter=args.adapter, keep=args.keep
+        AnswerJob,
+        name=args.name,
+        method=args.method,
+        adapter=args.adapter,
+        keep=args.keep,
+        vllm=args.vllm,
     )
     # What reads nuclei and is taught without them would be worth nothing when it is told some.
     thought = args.thought or taught_thought(args.adapter or args.checkpoint)

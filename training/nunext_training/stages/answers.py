@@ -57,7 +57,9 @@ from nunext_training.stages.publishing import metrics_of, provenance_of
 from nunext_training.stages.stage import Job, Keep, Stage, run_stage
 from nunext_training.tasks.packed_answers import PackedAnswers
 from nunext_training.trainers.answers import TRAINERS, PackedSftTrainer, reward_function
+from nunext_training.trainers.answers.vllm import VllmAnswers
 from nunext_training.trainers.lora import ADAPTER_FILE
+from nunext_training.trainers.vllm_rollouts import check_vllm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,6 +89,8 @@ class AnswerJob(Job):
     """Additions to the checkpoint: they are trained further, and the checkpoint stays as it is."""
     keep: Keep = "best"
     """The weights that validate best, or the last ones, so that the val split stays unseen."""
+    vllm: str | None = None
+    """Address of a vLLM server that draws the replies of GRPO; None leaves it to the model."""
 
 
 class AnswerStage(Stage[AnswerJob]):
@@ -130,6 +134,9 @@ class AnswerStage(Stage[AnswerJob]):
             self.identity["adapter_sha256"] = checkpoint_sha256(job.adapter)
         if job.keep == "last":
             self.identity["kept"] = "last"
+        self._server = _server(job)
+        if self._server is not None:
+            self.identity["rollouts_from"] = "vllm"
 
     def trainer(self, run: RunContext) -> AnswerTrainer | PackedSftTrainer:
         """See `nunext_training.stages.stage.Stage`."""
@@ -149,6 +156,7 @@ class AnswerStage(Stage[AnswerJob]):
         if job.method == "grpo":
             # Replies follow their prompts; TRL pads so itself, and asks its processor to as well.
             processor.tokenizer.padding_side = "left"
+            more["server"] = self._server
             more["packed"] = recipe.ask.packed and can_share(self._parent)
             more["reward_funcs"] = list(map(reward_function, recipe.ask.rewards))
         trainer: AnswerTrainer = TRAINERS[job.method](
@@ -180,6 +188,11 @@ class AnswerStage(Stage[AnswerJob]):
         with without_renaming_warnings():
             model: Any = self.model if lora is None else get_peft_model(self.model, lora)
         return PackedSftTrainer(model, arguments, task, run)
+
+    def close(self) -> None:
+        """See `nunext_training.stages.stage.Stage`."""
+        if self._server is not None:
+            self._server.close()
 
     def publish(self, run: RunFolder) -> None:
         """See `nunext_training.stages.stage.Stage`."""
@@ -213,6 +226,16 @@ class AnswerStage(Stage[AnswerJob]):
 
 run_answers = partial(run_stage, AnswerStage)
 """``run_answers(job, progress, stop=...)``: see `nunext_training.stages.stage.run_stage`."""
+
+
+def _server(job: AnswerJob) -> VllmAnswers | None:
+    """The server that draws replies, where one is named."""
+    if job.vllm is None:
+        return None
+    if job.method != "grpo":
+        raise InputError(f"ask {job.method} draws no replies. Leave out --vllm, or use ask grpo.")
+    check_vllm()
+    return VllmAnswers(job.vllm)
 
 
 def _check_groups(recipe: Recipe) -> None:

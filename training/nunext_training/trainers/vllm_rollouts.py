@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from trl.import_utils import is_vllm_available
 
@@ -32,21 +32,22 @@ from napari_nunext.models.vllm.requests import (
 from nunext_training.runs.errors import TrainingError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Coroutine, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
     from napari_nunext.models.checkpoints.loading import LoadedCheckpoint
 
+T = TypeVar("T")
 AT_ONCE = 32
 """Requests that wait for the server together."""
 TRIES = 4
 """A server that is overloaded or starts again is asked so often, with growing pauses."""
 
 
-class VllmServer:
-    """Replies of a vLLM server to windows.
+class VllmReplies:
+    """What is drawn from a vLLM server.
 
     Its key, where it wants one, is taken from ``VLLM_API_KEY``.
 
@@ -54,8 +55,6 @@ class VllmServer:
     ----------
     url : str
         Of the server, without ``/v1``.
-    checkpoint : LoadedCheckpoint
-        Gives prompt and grammar.
     pause_s : float
         Before the second try; doubles from try to try.
 
@@ -65,11 +64,9 @@ class VllmServer:
         If no server answers at `url`.
     """
 
-    def __init__(self, url: str, checkpoint: LoadedCheckpoint, *, pause_s: float = 2.0) -> None:
+    def __init__(self, url: str, *, pause_s: float = 2.0) -> None:
         self._connection = VllmConnection(url, os.environ.get(KEY_VARIABLE))
         self.url = self._connection.url
-        self._description = checkpoint.description
-        self._prompt_ids = checkpoint.windows.prompt_ids
         self._pause_s = pause_s
         self._places = asyncio.Semaphore(AT_ONCE)
         look = self._connection.look()
@@ -79,11 +76,77 @@ class VllmServer:
                 f"No vLLM server answers at {self.url} ({look.problem}). Start one on the "
                 "checkpoint (docs/scale-out.md), or correct --vllm."
             )
-        self._model = look.served[0]
+        self.model = look.served[0]
 
     def close(self) -> None:
         """Close the connections."""
         self._connection.close()
+
+    def gathered(self, works: Sequence[Coroutine[Any, Any, Sequence[T]]]) -> list[T]:
+        """What all of them give, in their order; they run side by side.
+
+        Raises
+        ------
+        TrainingError
+            If the server fails.
+        """
+        asked = [self._connection.submit(work) for work in works]
+        try:
+            return [found for each in asked for found in each.result()]
+        except ServerError as error:
+            raise TrainingError(f"{error} Then go on with --resume.") from error
+        finally:
+            for each in asked:
+                each.cancel()
+
+    async def choices(
+        self, request: dict[str, Any], prompt_ids: Sequence[int], count: int
+    ) -> list[dict[str, Any]]:
+        """So many answers to a request, in the order of their numbers.
+
+        Raises
+        ------
+        ServerError
+            If the server fails, or answers to another prompt.
+        """
+        async with self._places:
+            answer = await self._asked(request)
+        check_prompt(answer.get("prompt_token_ids"), prompt_ids, self.url)
+        choices = sorted(answer["choices"], key=lambda choice: int(choice["index"]))
+        if len(choices) != count:
+            raise ServerError(
+                f"{self.url} sent {len(choices)} replies; expected {count}. Compare "
+                "its version with the one in docs/vllm.md."
+            )
+        return choices
+
+    async def _asked(self, request: dict[str, Any]) -> dict[str, Any]:
+        for attempt in range(TRIES):
+            try:
+                answer: dict[str, Any] = (await self._connection.ask("POST", PATH, request)).json()
+                return answer
+            except ServerUnavailableError:
+                if attempt + 1 == TRIES:
+                    raise
+            await asyncio.sleep(self._pause_s * 2**attempt)
+        raise AssertionError  # the last try returns or raises
+
+
+class VllmServer(VllmReplies):
+    """Replies of a vLLM server to windows.
+
+    Parameters
+    ----------
+    url, pause_s
+        As those of `VllmReplies`, and its errors.
+    checkpoint : LoadedCheckpoint
+        Gives prompt and grammar.
+    """
+
+    def __init__(self, url: str, checkpoint: LoadedCheckpoint, *, pause_s: float = 2.0) -> None:
+        super().__init__(url, pause_s=pause_s)
+        self._description = checkpoint.description
+        self._prompt_ids = checkpoint.windows.prompt_ids
 
     def replies(
         self, windows: Sequence[NDArray[np.uint8]], sampling: Sampling, *, max_points: int
@@ -97,21 +160,13 @@ class VllmServer:
         TrainingError
             If the server fails, or answers to another prompt than training learns from.
         """
-        asked = [
-            self._connection.submit(
-                self._replies_to(
-                    window, Sampling(sampling.temperature, (seed,), sampling.rollouts), max_points
-                )
+        works = [
+            self._replies_to(
+                window, Sampling(sampling.temperature, (seed,), sampling.rollouts), max_points
             )
             for window, seed in zip(windows, sampling.seeds, strict=True)
         ]
-        try:
-            return tuple(reply for each in asked for reply in each.result())
-        except ServerError as error:
-            raise TrainingError(f"{error} Then go on with --resume.") from error
-        finally:
-            for each in asked:
-                each.cancel()
+        return tuple(self.gathered(works))
 
     async def _replies_to(
         self, window: NDArray[np.uint8], sampling: Sampling, max_points: int
@@ -120,34 +175,15 @@ class VllmServer:
         request = points_request(
             window,
             self._description,
-            model=self._model,
+            model=self.model,
             max_tokens=last_position(codec, max_points) + 1,
             sampling=sampling,
         )
-        async with self._places:
-            answer = await self._asked(request)
-        check_prompt(answer.get("prompt_token_ids"), self._prompt_ids, self.url)
-        choices = sorted(answer["choices"], key=lambda choice: int(choice["index"]))
-        if len(choices) != sampling.rollouts:
-            raise ServerError(
-                f"{self.url} sent {len(choices)} replies; expected {sampling.rollouts}. Compare "
-                "its version with the one in docs/vllm.md."
-            )
+        choices = await self.choices(request, self._prompt_ids, sampling.rollouts)
         replies = [Choice.read(choice).reply(codec) for choice in choices]
         for reply in replies:
             check_reply(reply, codec, self.url)
         return replies
-
-    async def _asked(self, request: dict[str, Any]) -> dict[str, Any]:
-        for attempt in range(TRIES):
-            try:
-                answer: dict[str, Any] = (await self._connection.ask("POST", PATH, request)).json()
-                return answer
-            except ServerUnavailableError:
-                if attempt + 1 == TRIES:
-                    raise
-            await asyncio.sleep(self._pause_s * 2**attempt)
-        raise AssertionError  # the last try returns or raises
 
 
 def check_vllm() -> None:

@@ -27,8 +27,10 @@ from nunext_training.data.answers.packing import Tokens, pack
 from nunext_training.method.answer_rewards import ANSWER_REWARDS
 from nunext_training.runs.folder import Best
 from nunext_training.trainers.answers.packed import packed_inputs, packed_likelihoods
+from nunext_training.trainers.answers.vllm import AskedOfServer
 from nunext_training.trainers.rollouts import rollout_seed
 from nunext_training.trainers.run_keeping import RunKeeping
+from nunext_training.trainers.vllm_rollouts import weight_sender
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
     from nunext_training.data.answers import AnswerMethod
     from nunext_training.runs.context import RunContext
+    from nunext_training.trainers.answers.vllm import VllmAnswers
 
 
 class AnswerTrainer(RunKeeping):
@@ -99,14 +102,30 @@ class GrpoAnswerTrainer(AnswerTrainer, GRPOTrainer):
 
     figures = ("loss", "grad_norm", "learning_rate", "surrogate", "reward", "reward_std", "kl")
 
-    def __init__(self, *, run: RunContext, packed: bool = False, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        run: RunContext,
+        packed: bool = False,
+        server: VllmAnswers | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(run=run, **options)
+        self._server = server
+        self._sender: Any = None
+        self._asked: list[dict[str, Any]] = []
         self._last_reward = 0.0
         self._packed = packed
 
     def _get_train_sampler(self, dataset: Any = None) -> Any:
         """TRL's own, by which each question comes as often as it has replies."""
         return GRPOTrainer._get_train_sampler(self, dataset)
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> Any:
+        """As TRL's, which tells its generation nothing of the rows."""
+        self._asked = inputs
+        made: Any = super()
+        return made._generate_and_score_completions(inputs)
 
     def _generate_single_turn(
         self, prompt_ids: list[Any], images: Any, *others: Any, **more: Any
@@ -117,8 +136,11 @@ class GrpoAnswerTrainer(AnswerTrainer, GRPOTrainer):
         """
         rollouts = int(self.num_generations or 1)
         seeds = self._seeds(len(prompt_ids) // rollouts)
+        sampling = Sampling(self.temperature, seeds, rollouts)
+        if self._server is not None:
+            return self._drawn_by(self._server, prompt_ids, sampling), None
         model: Any = self.accelerator.unwrap_model(self.model_wrapped)
-        drawn = Drawn(Sampling(self.temperature, seeds, rollouts), never=_seen_ids(model.config))
+        drawn = Drawn(sampling, never=_seen_ids(model.config))
         model.generate = partial(model.generate, logits_processor=[drawn])
         try:
             made: Any = super()
@@ -128,6 +150,25 @@ class GrpoAnswerTrainer(AnswerTrainer, GRPOTrainer):
         finally:
             del model.generate
         return found
+
+    def _drawn_by(
+        self, server: VllmAnswers, prompt_ids: list[Any], sampling: Sampling
+    ) -> list[list[int]]:
+        """Replies of a server that is sent the weights of now; each process asks for its own."""
+        if self._sender is None:
+            self._sender = weight_sender(
+                self.model, self.accelerator, self.processing_class, server.url
+            )
+        self._sender.sync_weights()
+        self.accelerator.wait_for_everyone()  # the main process sends
+        groups = range(0, len(prompt_ids), sampling.rollouts)
+        return server.replies(
+            [AskedOfServer.of(self._asked[at], prompt_ids[at]) for at in groups],
+            sampling,
+            max_tokens=int(self.max_completion_length or 1),
+            ends=self.eos_token_ids,
+            never=_seen_ids(self.accelerator.unwrap_model(self.model_wrapped).config),
+        )
 
     def _seeds(self, groups: int) -> list[int]:
         """Of each group of this process, by its place in the whole run.
