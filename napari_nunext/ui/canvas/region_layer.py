@@ -67,8 +67,14 @@ class RegionLayer:
             with layer.events.data.blocker():
                 layer.data = layer.data[-1:]
         box = box_from_napari(layer.data[0]).clipped_to(field.box)
-        self._controller.view.set_region(box if box.width > 1 and box.height > 1 else None)
-        self._on_drawn()
+        if box.width > 1 and box.height > 1:
+            self._controller.view.set_region(box)
+            self._on_drawn()
+            return
+        # A click, or a drag beside the image: nothing is drawn, and the mouse still draws.
+        with layer.events.data.blocker():
+            layer.data = []
+        self._controller.view.set_region(None)
 
     def _forget(self, region: object) -> None:
         if region is None and len(self.layer.data):
