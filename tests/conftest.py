@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from napari_nunext.places import answerers_file
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 pytest_plugins = ["tests.garbage", "tests.packages", "tests.workers"]
 
@@ -49,6 +51,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
         if not torch.cuda.is_available():
             _skip(items, "gpu", "torch sees no GPU")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_kept() -> Iterator[None]:
+    """What a test keeps for a user's next time is not there for the next test."""
+    yield
+    answerers_file().unlink(missing_ok=True)
 
 
 def _skip(items: list[pytest.Item], marker: str, reason: str) -> None:

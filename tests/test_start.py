@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 from typing import TYPE_CHECKING
 
 import pytest
+
+from napari_nunext.places import HOME_VARIABLE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,15 +26,20 @@ HEAVY = {"torch", "transformers", "accelerate", "huggingface_hub", "tokenizers"}
 
 
 def imported_by(code: str) -> set[str]:
-    """Modules in memory after some code, in a process of its own."""
+    """Modules in memory after some code, in a process of its own, of a user who has nothing yet."""
     lines = [
         "import json, sys",
         textwrap.dedent(code),
         "print('\\n' + json.dumps(sorted(sys.modules)))",
     ]
-    done = subprocess.run(
-        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=True
-    )
+    with tempfile.TemporaryDirectory() as home:
+        done = subprocess.run(
+            [sys.executable, "-c", "\n".join(lines)],
+            env=os.environ | {HOME_VARIABLE: home},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
