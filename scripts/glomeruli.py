@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FOLDS = 3
-BUDGET = "64"
+BUDGET = "144"
+"""Image tokens of a tile, when it is learnt from as when it is asked about."""
 
 
 def main() -> None:
@@ -35,6 +36,7 @@ def main() -> None:
         for seed in args.seeds:
             made = out / f"seed-{seed}" / f"fold-{fold}"
             seeded = ["--recipe", "ask_boxes_small", "--seed", str(seed), "--keep", "last"]
+            seeded += ["--budget", BUDGET]
             steps.train(made, "sft", data, "--checkpoint", str(base), *seeded)
             asked = ["--checkpoint", str(made), "--budget", BUDGET, "--max-tokens", "64"]
             steps.evaluate(made.with_suffix(".json"), data, *asked)
