@@ -24,6 +24,22 @@ TaughtThought: TypeAlias = Literal["none", "prose", "points"]
 that it is told."""
 
 
+def _said(folder: Path) -> dict[str, Any]:
+    """What a folder says of the run that made it; empty where it says nothing.
+
+    Raises
+    ------
+    CheckpointError
+        If that cannot be read.
+    """
+    path = folder / ABOUT_FILE
+    try:
+        is_there = path.exists()
+    except OSError:  # of the whole folder, and who looks at its weights says so
+        is_there = False
+    return read_json(path) if is_there else {}
+
+
 def taught_thought(folder: Path) -> TaughtThought | None:
     """How the answerer of a folder was taught; None where the folder does not say.
 
@@ -32,14 +48,7 @@ def taught_thought(folder: Path) -> TaughtThought | None:
     CheckpointError
         If what it says cannot be read or is not known.
     """
-    path = folder / ABOUT_FILE
-    try:
-        is_there = path.exists()
-    except OSError:  # of the whole folder, and who looks at its weights says so
-        is_there = False
-    if not is_there:
-        return None
-    thought = read_json(path).get("thought")
+    thought = _said(folder).get("thought")
     if thought is None or thought in get_args(TaughtThought):
         return thought
     raise CheckpointError(
@@ -61,18 +70,14 @@ def taught_budget(place: AnswererFolder) -> int | None:
     """
     if place.budget is not None:
         return place.budget
-    for folder in (place.adapter, place.folder):
-        path = None if folder is None else folder / ABOUT_FILE
-        said = read_json(path).get("budget") if path is not None and path.is_file() else None
-        if said is None:
-            continue
-        if not (isinstance(said, int) and 1 <= said <= MOST_TOKENS):
-            raise CheckpointError(
-                f"{ABOUT_FILE} says budget={said!r:.40}; expected 1 to {MOST_TOKENS} image tokens. "
-                "Train the answerer again."
-            )
-        return said
-    return None
+    said = (_said(each).get("budget") for each in (place.adapter, place.folder) if each is not None)
+    budget = next((each for each in said if each is not None), None)
+    if budget is None or (type(budget) is int and 1 <= budget <= MOST_TOKENS):
+        return budget
+    raise CheckpointError(
+        f"{ABOUT_FILE} says budget={budget!r:.40}; expected 1 to {MOST_TOKENS} image tokens. "
+        "Train the answerer again."
+    )
 
 
 def new_tokens(folder: Path) -> range:
@@ -83,8 +88,7 @@ def new_tokens(folder: Path) -> range:
     CheckpointError
         If what it says cannot be read.
     """
-    path = folder / ABOUT_FILE
-    said = read_json(path).get("new_tokens") if path.is_file() else None
+    said = _said(folder).get("new_tokens")
     if said is None:
         return range(0)
     try:

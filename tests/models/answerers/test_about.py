@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -104,10 +105,17 @@ def test_pictures_are_as_large_as_those_that_it_was_taught_with(folder):
     assert FolderAnswerer(AnswererFolder("x", small), InMemory()).address.budget == 64
 
 
-@pytest.mark.parametrize("said", [0, -1, 10**6, "many", 64.5, [64]])
+@pytest.mark.parametrize("said", [0, -1, 10**6, "many", 64.5, [64], True])
 def test_a_budget_that_is_none_is_a_problem_and_no_crash(folder, said):
     place = AnswererFolder("x", folder("a", {"budget": said}))
     with pytest.raises(CheckpointError, match=r"expected 1 to 16384 image tokens"):
         taught_budget(place)
     with pytest.raises(CheckpointError, match="budget="):
         next(FolderAnswerer(place, InMemory()).answer(None, "", "", None, cancelled=lambda: False))
+
+
+def test_a_folder_that_cannot_be_looked_at_says_nothing_of_its_training():
+    place = AnswererFolder("x", Path("/" + 300 * "n"))
+    assert taught_budget(place) is None
+    assert taught_thought(place.folder) is None
+    assert FolderAnswerer(place, InMemory()).address.budget is None
