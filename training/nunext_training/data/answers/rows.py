@@ -307,8 +307,9 @@ def _row(shown: _Shown, budget: int, patch_px: int, thought: TaughtThought) -> d
     whole = SentPicture(region, int(region.width), int(region.height))
     view = shown.view or View((0, 0, whole.width_px, whole.height_px))
     sent = SentPicture.of(view.extent, budget, patch_px)
-    seen = [view.seen(box) for box in _boxes_of(record) or ()]
-    seen = [box for box in seen if box.width and box.height]
+    seen = _boxes_of(record) or []
+    if shown.view is not None:
+        seen = [part for part in map(view.seen, seen) if part.width and part.height]
 
     def told(messages: tuple[Message, ...]) -> list[Message]:
         texts = [m["content"] for m in messages]
