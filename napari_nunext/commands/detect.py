@@ -20,6 +20,7 @@ from napari_nunext.core.errors import (
 )
 from napari_nunext.core.geometry import check_mpp
 from napari_nunext.core.nuclei import Category
+from napari_nunext.core.sentences import about, counted
 from napari_nunext.images import find_images
 from napari_nunext.images.formats import image_stem
 from napari_nunext.models.checkpoints.description import describe
@@ -168,19 +169,18 @@ class _Batch:
                 if self._total == 1:
                     raise
                 failed.append(path)
-                said = str(error)
-                self._say(said if path.name in said else f"{path.name}: {said}")
+                self._say(about(path.name, str(error)))
         if known:
             self._say(
-                f"{_images(known)} had been searched before with this model and these settings, "
-                "and kept as they are. Remove a file to have it written anew."
+                f"{counted(known, 'image')} had been searched before with this model and these "
+                "settings, and kept as they are. Remove a file to have it written anew."
             )
         return failed
 
     def where_it_stands(self) -> str:
         """What there is when a person has stopped it."""
         return (
-            f"Stopped. {_images(self._done)} of {self._total} are in "
+            f"Stopped. {counted(self._done, 'image')} of {self._total} are in "
             f"{self._options.out_dir}; the same command goes on from there."
         )
 
@@ -213,10 +213,6 @@ class _Batch:
             raise InputError(f"{image.name}: {words}")
         self._before.add(target, wanted, _started(found).decoding)
         return True
-
-
-def _images(count: int) -> str:
-    return f"{count} image{'' if count == 1 else 's'}"
 
 
 def output_files(images: Sequence[Path], out_dir: Path) -> dict[Path, Path]:

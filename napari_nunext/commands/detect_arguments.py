@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.process.options import BAD_INPUT, mpp, number
 from napari_nunext.core.process.precision import PRECISION_HELP, PRECISIONS
+from napari_nunext.core.sentences import duration
 
 if TYPE_CHECKING:
     import argparse
@@ -126,8 +127,8 @@ def _into_project(args: argparse.Namespace, say: Callable[[str], None]) -> list[
         precision=args.dtype,
         although_doubtful=args.yes,
     )
-    shown = _JsonLines() if args.progress == "jsonl" else _Line()
-    return detect_into_project(args.paths, options, say=say, tell=shown.take)
+    show = _json_line if args.progress == "jsonl" else _line
+    return detect_into_project(args.paths, options, say=say, tell=_Paced(show).take)
 
 
 def _show_progress(progress: Progress) -> None:
@@ -149,9 +150,16 @@ def _show(line: str, *, has_ended: bool) -> None:
 
 
 class _Paced:
-    """Shows that an image has ended at once, and anything else each second."""
+    """Shows that an image has ended at once, and anything else each second.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    show : callable
+        Told how far the batch is, and whether an image has ended.
+    """
+
+    def __init__(self, show: Callable[[BatchProgress, bool], None]) -> None:
+        self._show = show
         self._last_s = -EVERY_S
         self._ended = 0
 
@@ -161,40 +169,22 @@ class _Paced:
         has_ended = progress.ended > self._ended
         if has_ended or now_s - self._last_s >= EVERY_S:
             self._last_s, self._ended = now_s, progress.ended
-            self.show(progress, has_ended=has_ended)
-
-    def show(self, progress: BatchProgress, *, has_ended: bool) -> None:
-        """Show it."""
-        raise NotImplementedError
+            self._show(progress, has_ended)
 
 
-class _JsonLines(_Paced):
-    """For machines."""
-
-    def show(self, progress: BatchProgress, *, has_ended: bool) -> None:
-        """A line of JSON on standard output."""
-        sys.stdout.write(json.dumps(progress.to_json(), ensure_ascii=False) + "\n")
-        sys.stdout.flush()
+def _json_line(progress: BatchProgress, _: bool) -> None:
+    """For machines: a line of JSON on standard output."""
+    sys.stdout.write(json.dumps(progress.to_json(), ensure_ascii=False) + "\n")
+    sys.stdout.flush()
 
 
-class _Line(_Paced):
-    """One line that changes, at a terminal; elsewhere one for each image."""
-
-    def show(self, progress: BatchProgress, *, has_ended: bool) -> None:
-        """A line on standard error."""
-        p = progress
-        line = f"[{p.ended}/{p.images}] {p.image}"
-        if p.image_windows:
-            line += f": window {p.image_windows_done} of {p.image_windows}"
-        line += f", {p.windows_per_s:.1f} windows a second"
-        if p.seconds_left is not None:
-            line += f", {_duration(p.seconds_left)} left"
-        _show(line, has_ended=has_ended)
-
-
-def _duration(seconds: float) -> str:
-    """How long something takes, roughly: ``"2 h 5 min"``."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+def _line(progress: BatchProgress, has_ended: bool) -> None:
+    """For people: a line on standard error that changes; without a terminal one for each image."""
+    p = progress
+    line = f"[{p.ended}/{p.images}] {p.image}"
+    if p.image_windows:
+        line += f": window {p.image_windows_done} of {p.image_windows}"
+    line += f", {p.windows_per_s:.1f} windows a second"
+    if p.seconds_left is not None:
+        line += f", {duration(p.seconds_left)} left"
+    _show(line, has_ended=has_ended)

@@ -34,3 +34,16 @@ def without_folders(sentence: str) -> str:
 def counted(number: int, one: str, many: str = "") -> str:
     """``1 field``, ``2 fields``; `many` where more than one is not said with an s."""
     return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: ``8 s``, ``3 min``, ``1 h 20 min``."""
+    if seconds < 90:
+        return f"{max(round(seconds), 1)} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def about(name: str, said: str) -> str:
+    """A sentence about something by its name, which is put before it where it does not hold it."""
+    return said if name in said else f"{name}: {said}"

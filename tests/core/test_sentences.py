@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_nunext.core.sentences import without_folders
+from napari_nunext.core.sentences import about, duration, without_folders
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,16 @@ from napari_nunext.core.sentences import without_folders
 )
 def test_folders_are_left_out_and_nothing_else(said: str, told: str | None) -> None:
     assert without_folders(said) == (said if told is None else told)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "1 s"), (89, "89 s"), (90, "2 min"), (5300, "88 min"), (4 * 3600 + 300, "4 h 5 min")],
+)
+def test_how_long_it_takes_is_said_as_people_say_it(seconds, words):
+    assert duration(seconds) == words
+
+
+def test_what_is_said_of_something_names_it_once():
+    assert about("a.svs", "It is damaged.") == "a.svs: It is damaged."
+    assert about("a.svs", "a.svs is damaged.") == "a.svs is damaged."

@@ -26,6 +26,7 @@ from napari_nunext.core.errors import (
     StorageError,
     StoreError,
 )
+from napari_nunext.core.sentences import about
 from napari_nunext.images import open_image
 from napari_nunext.review.batch.drives import is_away
 from napari_nunext.review.batch.line import Line
@@ -126,8 +127,6 @@ class Batch:
     def stop(self) -> None:
         """Stop at the next step, so that it can go on later. Safe from any thread."""
         self._stop.set()
-        with self._lock:
-            self._outcome.stopped = True
         self._stop_searches()
 
     def search(self, paths: Sequence[Path]) -> BatchOutcome:
@@ -162,6 +161,7 @@ class Batch:
                 worker.join()
         if self._broke is not None:
             raise self._broke
+        self._outcome.stopped = self._stop.is_set()
         return self._outcome
 
     # Opening, in the caller's thread
@@ -372,8 +372,7 @@ class Batch:
     def _fail(
         self, path: Path, error: Exception, job: Job | None = None, *, windows_failed: int = 0
     ) -> None:
-        said = str(error)
-        self._say(said if path.name in said else f"{path.name}: {said}")
+        self._say(about(path.name, str(error)))
         with self._lock:
             self._outcome.failed.append(path)
         image = path if job is None else job

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 from napari_nunext.core.errors import ServerUnavailableError
 from napari_nunext.core.nuclei import UNCATEGORISED, Nucleus
+from napari_nunext.core.sentences import counted
 from napari_nunext.serving.protocol import (
     Done,
     Failed,
@@ -136,7 +137,7 @@ def failed_words(found: Found) -> str:
     """What could not be read, for a person; empty where all could."""
     if not (failed := list(found.windows_failed.values())):
         return ""
-    count = f"{len(failed)} window{'' if len(failed) == 1 else 's'}"
+    count = counted(len(failed), "window")
     return f"{count} could not be read, and will be tried again by the next search. {failed[0]}"
 
 

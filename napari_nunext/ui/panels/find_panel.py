@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
+from napari_nunext.core.sentences import duration
 from napari_nunext.review.names import shown_names
 from napari_nunext.ui.widgets.controls import (
     Card,
@@ -220,11 +221,3 @@ def run_words(run: RunStatus) -> str:
     if run.seconds_left is not None:
         words += f", {duration(run.seconds_left)} left"
     return words
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them: ``8 s``, ``3 min``, ``1 h 20 min``."""
-    if seconds < 90:
-        return f"{max(round(seconds), 1)} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from napari_nunext.core.sentences import counted
-from napari_nunext.ui.panels.find_panel import duration
+from napari_nunext.core.sentences import counted, duration
 from napari_nunext.ui.panels.improving.outcome_card import OutcomeCard, show_words
 from napari_nunext.ui.panels.improving.teach_card import TeachCard
 from napari_nunext.ui.widgets.controls import Card, Text, ThinBar, button, row

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QWidget
 
-from napari_nunext.core.sentences import counted
+from napari_nunext.core.sentences import counted, duration
 from napari_nunext.review.shown.teach import LEAST, WAYS
-from napari_nunext.ui.panels.find_panel import duration
 from napari_nunext.ui.panels.improving.answers_table import AnswersTable
 from napari_nunext.ui.panels.improving.outcome_card import show_words
 from napari_nunext.ui.widgets.controls import (
