@@ -1,20 +1,26 @@
 """Train answerers, and score them row by row: ``make bilateral DATA=folder [ARGS="--seeds 0"]``.
 
 The folder holds BRCA-M2C. Performers learn from the train split, allocators from the val split, and
-figures are of the test split, which nothing else looks at. A day's work for one core; seeds are
-independent, and may run side by side.
+figures are of the test split, which nothing else looks at. An hour and a half of one core a seed;
+seeds are independent, and may run side by side. The table is of all that were kept:
+``--keep docs/figures/answers`` adds a seed to those of the documentation.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from nunext_training.evaluation.answering.answer_rows import condensed
+from nunext_training.runs.files import write_json, write_text
 from scripts.steps import TRAIN, Steps
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterable
+
 
 BUDGETS = ("16", "36", "64", "144", "256")
 WINDOWS = "73"
@@ -34,6 +40,12 @@ ROWS = {
     "points as thought, all weights": "whole",
 }
 """Rows of the table, and what their figures are called."""
+RULES = {"majority": "majority", "best constant": "constant", "Counts": "counts"}
+GROUPS = {
+    "points settle it": ("dominant", "density", "present", "count", "boxes", "quadrant"),
+    "pixels are needed": ("dark_count", "dark_dominant", "dark_quadrant", "darker_half"),
+}
+"""Kinds of questions by what they ask of an answerer."""
 
 
 @dataclass(frozen=True)
@@ -120,22 +132,53 @@ class Study(Steps):
             *("--out", str(made)),
         )
 
-    def tell(self) -> None:
-        """The table of what is there so far."""
-        rules = {"majority": "majority", "best constant": "constant", "Counts": "counts"}
-        rows = {name: [self.out / f"{rule}.json"] for name, rule in rules.items()}
-        rows |= {name: sorted(self.out.glob(f"seed-*/{made}.json")) for name, made in ROWS.items()}
-        self.rows(rows, beside="Counts")
+    def keep(self, kept: Path) -> None:
+        """What came of the rules and of each seed, a file each, without the single answers."""
+        kept.mkdir(parents=True, exist_ok=True)
+        self._keep(kept / "rules.json", self.out, RULES)
+        for seed in sorted(self.out.glob("seed-*")):
+            self._keep(kept / f"{seed.name}.json", seed, ROWS)
+
+    def _keep(self, made: Path, folder: Path, rows: dict[str, str]) -> None:
+        files = {name: folder / f"{name}.json" for name in rows.values()}
+        there = {
+            name: json.loads(file.read_text()) for name, file in files.items() if file.exists()
+        }
+        if there:
+            lines = {name: condensed(evaluation) for name, evaluation in there.items()}
+            write_text(made, json.dumps(lines, separators=(",", ":")) + "\n")
+
+    def tell(self, kept: Path) -> None:
+        """The table of all that was kept."""
+        seeds = [json.loads(file.read_text()) for file in sorted(kept.glob("seed-*.json"))]
+        rules = json.loads((kept / "rules.json").read_text())
+        rows = {name: self._files(made, [rules]) for name, made in RULES.items()}
+        rows |= {name: self._files(made, seeds) for name, made in ROWS.items()}
+        groups = [f"{name}={','.join(kinds)}" for name, kinds in GROUPS.items()]
+        self.rows(rows, "--beside", "Counts", "--group", *groups)
+
+    def _files(self, made: str, kept: Iterable[dict[str, Any]]) -> list[Path]:
+        files = []
+        for number, evaluations in enumerate(kept):
+            if made in evaluations:
+                files.append(self.out / "kept" / f"{made}-{number}.json")
+                files[-1].parent.mkdir(parents=True, exist_ok=True)
+                write_json(files[-1], evaluations[made])
+        return files
 
 
 def main() -> None:
     """Run what is missing, and tell."""
-    args = Steps.arguments("bilateral", "BRCA-M2C").parse_args()
+    parser = Steps.arguments("bilateral", "BRCA-M2C")
+    parser.add_argument("--keep", type=Path, help="where figures are kept (OUT/figures)")
+    args = parser.parse_args()
     study = Study.of(args)
     study.prepare()
     for seed in args.seeds:
         study.seed(seed)
-    study.tell()
+    kept = args.keep or study.out / "figures"
+    study.keep(kept)
+    study.tell(kept)
 
 
 if __name__ == "__main__":

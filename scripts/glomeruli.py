@@ -42,7 +42,7 @@ def main() -> None:
             steps.evaluate(made.with_suffix(".json"), data, *asked)
             rows["boxes"].append(made.with_suffix(".json"))
             rows["best constant"].append(constant)
-    steps.rows(rows, beside="best constant")
+    steps.rows(rows, "--beside", "best constant")
 
 
 if __name__ == "__main__":

@@ -78,8 +78,8 @@ class Steps:
         given = ["--data", str(data), "--out", str(made), "--threads", self.threads]
         self.run(made, *TRAIN, "ask", "evaluate", *given, *options, "--progress", "jsonl")
 
-    def rows(self, rows: dict[str, list[Path]], beside: str) -> None:
+    def rows(self, rows: dict[str, list[Path]], *options: str) -> None:
         """Print the table of what is there so far; a row's files by its name."""
         told = [f"{name}={','.join(map(str, made))}" for name, made in rows.items() if made]
-        command = [*TRAIN, "ask", "rows", *told, "--beside", beside]
+        command = [*TRAIN, "ask", "rows", *told, *options]
         subprocess.run([*command, "--out", str(self.out / "rows")], check=True)

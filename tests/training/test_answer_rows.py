@@ -10,7 +10,12 @@ import pytest
 from napari_nunext.core.bootstrap import RESAMPLES, SEED
 from napari_nunext.core.errors import InputError
 from nunext_training.cli import main
-from nunext_training.evaluation.answering.answer_rows import AnswerRow, table_of_rows
+from nunext_training.evaluation.answering.answer_rows import (
+    AnswerRow,
+    condensed,
+    table_of_groups,
+    table_of_rows,
+)
 from nunext_training.evaluation.answering.kinds import MEAN, gain, score_values
 
 
@@ -91,14 +96,59 @@ def test_seeds_are_told_together_and_apart(rng):
     )
 
 
+def test_an_evaluation_without_its_single_answers_gives_the_same_rows(rng):
+    whole = [evaluation(drawn_values(rng, by), follows_its_evidence=0.8) for by in (0.1, 0.3)]
+    short = json.loads(json.dumps([condensed(each) for each in whole]))
+    assert [len(kinds) for kinds in short[0]["means"].values()] == [2, 2, 2, 2, 1]
+    assert condensed(short[0]) == short[0]
+    rows = [AnswerRow.of("same", evaluations) for evaluations in (whole, short)]
+    found, expected = (table_of_rows([row], row).rows[0] for row in rows)
+    numbers = [i for i, cell in enumerate(expected) if isinstance(cell, float)]
+    assert numbers
+    assert [found[i] for i in numbers] == pytest.approx([expected[i] for i in numbers], abs=1e-6)
+
+
+def test_groups_of_kinds_have_means_of_their_own(rng):
+    rows = [
+        AnswerRow.of(name, [evaluation(drawn_values(rng, by))])
+        for name, by in (("a", 0), ("b", 0.2))
+    ]
+    table = table_of_groups(rows, {"places": ["boxes"], "all": ["count", "boxes"]}, rows[0])
+    of_boxes = [[v for v in row.values if v[1] == "boxes"] for row in rows]
+    a, b = table.rows
+    assert b[1] == pytest.approx(mean_of_kinds(of_boxes[1]))
+    assert b[3] == pytest.approx(gain(of_boxes[1], of_boxes[0]).value)
+    assert b[5] == pytest.approx(mean_of_kinds(rows[1].values))
+    assert b[7] == pytest.approx(gain(rows[1].values, rows[0].values).value)
+    assert a[3] is None
+    with pytest.raises(InputError, match="a has no answers of the kind dark_count, which dark"):
+        table_of_groups(rows, {"dark": ["boxes", "dark_count"]})
+
+
 def test_the_command_writes_the_table(rng, tmp_path, capsys):
     for name in ("rule", "a", "b"):
         (tmp_path / f"{name}.json").write_text(json.dumps(evaluation(drawn_values(rng))))
     rows = [f"Counts={tmp_path}/rule.json", f"model={tmp_path}/a.json,{tmp_path}/b.json"]
     out = tmp_path / "out"
-    assert main(["ask", "rows", *rows, "--beside", "Counts", "--out", str(out)]) == 0
+    assert (
+        main(
+            [
+                "ask",
+                "rows",
+                *rows,
+                "--beside",
+                "Counts",
+                "--group",
+                "places=boxes",
+                "--out",
+                str(out),
+            ]
+        )
+        == 0
+    )
     written = json.loads((out / "rows.json").read_text())
-    assert [line[:2] for line in written["table"]["rows"]] == [["Counts", "1"], ["model", "2"]]
+    assert [line[:2] for line in written["tables"][0]["rows"]] == [["Counts", "1"], ["model", "2"]]
+    assert [line[0] for line in written["tables"][1]["rows"]] == ["Counts", "model"]
     assert "Beside Counts" in (out / "rows.md").read_text()
     assert "model" in capsys.readouterr().out
 
@@ -117,6 +167,22 @@ def test_what_is_no_row_is_a_sentence(tmp_path, capsys, row, words):
     (tmp_path / "empty.json").write_text('{"figures": {}, "values": []}')
     (tmp_path / "text.json").write_text("no json")
     given = ["ask", "rows", row.format(tmp=tmp_path), "--out", str(tmp_path / "out")]
+    assert main(given) == 2
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("group", "words"),
+    [
+        ("boxes", "no group"),
+        ("=boxes", "no group"),
+        ("places=", "no group"),
+        ("places=quadrant", "kind quadrant, which places asks for"),
+    ],
+)
+def test_what_is_no_group_is_a_sentence(rng, tmp_path, capsys, group, words):
+    (tmp_path / "a.json").write_text(json.dumps(evaluation(drawn_values(rng))))
+    given = ["ask", "rows", f"a={tmp_path}/a.json", "--group", group, "--out", str(tmp_path / "o")]
     assert main(given) == 2
     assert words in capsys.readouterr().err
 

@@ -25,12 +25,19 @@ def add_parser(methods: Any) -> None:
         help="what ``ask evaluate --out`` wrote, a file for each seed",
     )
     rows.add_argument("--beside", metavar="NAME", help="say how much better than this row")
+    rows.add_argument(
+        "--group",
+        nargs="+",
+        default=[],
+        metavar="NAME=KIND[,KIND]",
+        help="a second table, of the mean of some kinds of questions",
+    )
     rows.add_argument("--out", type=Path, required=True, metavar="DIR")
     rows.set_defaults(run=_run)
 
 
 def _run(args: argparse.Namespace) -> int:
-    from nunext_training.evaluation.answering.answer_rows import table_of_rows
+    from nunext_training.evaluation.answering.answer_rows import table_of_groups, table_of_rows
     from nunext_training.evaluation.intervals import WORDS
     from nunext_training.reports.pages import markdown
     from nunext_training.runs.files import write_json, write_text
@@ -42,13 +49,22 @@ def _run(args: argparse.Namespace) -> int:
             f"There is no row {args.beside!r} to put others beside; expected one of "
             f"{', '.join(row.name for row in rows)}."
         )
-    table = table_of_rows(rows, beside)
+    tables = [table_of_rows(rows, beside)]
+    if groups := dict(map(_group, args.group)):
+        tables.append(table_of_groups(rows, groups, beside))
     notes = ["Figures of several seeds are of all their answers.", WORDS]
     args.out.mkdir(parents=True, exist_ok=True)
-    write_json(args.out / "rows.json", {"notes": notes, "table": table.to_json()})
-    write_text(args.out / "rows.md", markdown("Answerers", notes, [table]))
-    sys.stdout.write(table.to_markdown())
+    write_json(args.out / "rows.json", {"notes": notes, "tables": [t.to_json() for t in tables]})
+    write_text(args.out / "rows.md", markdown("Answerers", notes, tables))
+    sys.stdout.write("\n".join(table.to_markdown() for table in tables))
     return 0
+
+
+def _group(text: str) -> tuple[str, list[str]]:
+    name, _, kinds = text.partition("=")
+    if not (name and kinds):
+        raise InputError(f"{text!r} is no group; expected NAME=KIND, or NAME=KIND,KIND.")
+    return name, kinds.split(",")
 
 
 def _row(text: str) -> AnswerRow:
@@ -63,7 +79,7 @@ def _row(text: str) -> AnswerRow:
 def _read(path: Path) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if not found["values"]:
+        if not (found.get("values") or found.get("means")):
             raise ValueError("no answer in it is worth something or nothing")
     except (*MALFORMED, OSError) as error:
         raise InputError(
