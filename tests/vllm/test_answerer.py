@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,11 @@ from napari_nunext.core.geometry import Box
 from napari_nunext.models.answerers.answerer import Answerer, AnswerSampling, Ended, Said
 from napari_nunext.models.answerers.chat import ChatAnswerer
 from napari_nunext.models.answerers.folder import FolderAnswerer, InMemory
+from napari_nunext.models.next_point.sampling import Sampling
 from napari_nunext.models.vllm.connection import SOCKET, VllmConnection
 from napari_nunext.serving.process.engine import EngineKeeper
+from nunext_training.runs.errors import TrainingError
+from nunext_training.trainers.answers.vllm import AskedOfServer, VllmAnswers
 from tests.answering import small_answerer
 from tests.vllm.conftest import (
     ENGINE,
@@ -165,3 +168,71 @@ def test_stopping_frees_the_engine(served: ChatAnswerer, url: str) -> None:
     assert ended.finish == "cancelled"
     with closing(VllmConnection(url)) as connection:
         wait_until_idle(connection)
+
+
+# Rollouts of ask grpo
+
+
+@pytest.fixture
+def rollouts(url: str) -> Iterator[VllmAnswers]:
+    """What draws replies from the engine, as training asks it."""
+    with closing(VllmAnswers(url)) as server:
+        yield server
+
+
+def asked(here: FolderAnswerer, seed: int, text: str) -> AskedOfServer:
+    """A question, with the prompt that training learns from."""
+    rgb = picture(seed, SentPicture.of(Box(0, 0, 1000, 1000), 16))
+    inputs = here._memory.take(here.address).read(rgb, text, "Think.")
+    return AskedOfServer(rgb, text, "Think.", tuple(inputs["input_ids"][0].tolist()))
+
+
+def test_rollouts_are_drawn_from_the_models_distribution(
+    rollouts: VllmAnswers, here: FolderAnswerer
+) -> None:
+    """First tokens, by how often they are drawn against the model's own probabilities."""
+    count, temperature = 400, 1.3
+    question = asked(here, 5, "How many?")
+    loaded = here._memory.take(here.address)
+    inputs = loaded.read(question.rgb, question.prompt, question.system)
+    with torch.no_grad():
+        logits = loaded.model(**inputs).logits[0, -1].double() / temperature
+    never = logits.topk(2).indices.tolist()
+    logits[never] = -torch.inf
+    expected = logits.softmax(0).numpy()
+    sampling = Sampling(temperature, (5,), count)
+    replies = rollouts.replies([question], sampling, max_tokens=1, ends=(0,), never=never)
+    counts = np.bincount([reply[0] for reply in replies], minlength=len(expected))
+    assert counts.sum() == count
+    assert not counts[never].any()
+    spread = np.sqrt(expected * (1 - expected) / count)
+    assert (np.abs(counts / count - expected) <= 4.5 * spread + 1 / count).all()
+    assert (counts > 0).sum() > 5
+
+
+def test_rollouts_are_those_of_their_seed_whatever_is_drawn_beside(
+    rollouts: VllmAnswers, here: FolderAnswerer
+) -> None:
+    questions = [asked(here, 1, "How many?"), asked(here, 2, "Which dominates?")]
+    many = rollouts.replies(questions, Sampling(1.0, (5, 6), 3), max_tokens=6, ends=(0,))
+    alone = rollouts.replies(questions[1:], Sampling(1.0, (6,), 3), max_tokens=6, ends=(0,))
+    assert alone == many[3:]
+    others = rollouts.replies(questions[1:], Sampling(1.0, (7,), 3), max_tokens=6, ends=(0,))
+    assert others != alone
+
+
+def test_a_reply_ends_with_the_token_that_ended_it(
+    rollouts: VllmAnswers, here: FolderAnswerer
+) -> None:
+    question, sampling = asked(here, 3, "How many?"), Sampling(1.0, (8,), 4)
+    whole = rollouts.replies([question], sampling, max_tokens=8, ends=(0,))
+    end = whole[0][3]
+    ended = rollouts.replies([question], sampling, max_tokens=8, ends=(end, 0))
+    assert ended == [reply[: reply.index(end) + 1] if end in reply else reply for reply in whole]
+
+
+def test_a_server_of_another_model_is_refused(rollouts: VllmAnswers, here: FolderAnswerer) -> None:
+    question = asked(here, 3, "How many?")
+    other = replace(question, prompt_ids=question.prompt_ids[1:])
+    with pytest.raises(TrainingError, match="Start it on this very checkpoint"):
+        rollouts.replies([other], Sampling(1.0, (8,), 1), max_tokens=2, ends=(0,))
