@@ -180,7 +180,7 @@ def _answering(
     """What answers a question about the image."""
     if options.answerer == COUNTS:
         mpp, nuclei, categories = _nuclei(image, asked, options, say)
-        yield lambda each: _counted(
+        yield lambda each: counted(
             each, NucleusField.of(nuclei, _region(each, image), mpp, categories)
         )
         return
@@ -201,7 +201,7 @@ def _answering(
             nuclei = None
             if told is not None:
                 nuclei = NucleusField.of(told, _region(each, image), mpp).nuclei
-            return _asked_of_model(each, client, sha256, mpp, options, nuclei)
+            return asked_of_model(each, client, sha256, mpp, options, nuclei)
 
         yield answer
 
@@ -274,7 +274,8 @@ def _reviewed(
         return entry.mpp, nuclei, tuple(category.name for category in project.categories())
 
 
-def _counted(asked: Asked, field: NucleusField) -> dict[str, Any]:
+def counted(asked: Asked, field: NucleusField) -> dict[str, Any]:
+    """What the nuclei of a region answer, as JSON values."""
     said = answer_from_counts(asked.question, field)
     return {
         "answered": said.answered,
@@ -292,7 +293,7 @@ def _counted(asked: Asked, field: NucleusField) -> dict[str, Any]:
 # Models
 
 
-def _asked_of_model(
+def asked_of_model(
     asked: Asked,
     client: Client,
     sha256: str,
@@ -300,6 +301,13 @@ def _asked_of_model(
     options: AskOptions,
     nuclei: Sequence[Nucleus] | None,
 ) -> dict[str, Any]:
+    """What an answerer of a server says of an image that the server has, as JSON values.
+
+    Raises
+    ------
+    ServerError
+        If it says nothing.
+    """
     request = AskRequest.of(
         asked.question,
         image=sha256,

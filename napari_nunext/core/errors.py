@@ -83,6 +83,10 @@ class FreeTextError(RecordError):
     """What people wrote looks as if it named somebody: they are asked before it leaves."""
 
 
+class MissingPackageError(NunextError, ImportError):
+    """Something needs a package that is not installed."""
+
+
 class StoreError(NunextError, RuntimeError):
     """The review project cannot be read or written."""
 

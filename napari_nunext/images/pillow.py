@@ -17,7 +17,7 @@ from napari_nunext.images.picture import (
     oriented,
     reading,
 )
-from napari_nunext.images.samples import grey_to_rgb, on_white, to_8bit
+from napari_nunext.images.samples import grey_to_rgb, on_white, rgb_of, to_8bit
 from napari_nunext.images.scale import mpp_of_pixel_size
 
 if TYPE_CHECKING:
@@ -144,10 +144,4 @@ def _deep_colour(path: Path) -> NDArray[np.uint8]:
     """A PNG of 16-bit colour: Pillow keeps the upper byte, in which a camera's 12 bits are dark."""
     import imagecodecs
 
-    samples = to_8bit(imagecodecs.png_decode(path.read_bytes()))
-    if samples.ndim == 2 or samples.shape[2] <= 2:
-        alpha = samples[..., 1] if samples.ndim == 3 and samples.shape[2] == 2 else None
-        rgb = grey_to_rgb(samples if samples.ndim == 2 else samples[..., 0])
-    else:
-        rgb, alpha = samples[..., :3], samples[..., 3] if samples.shape[2] == 4 else None
-    return rgb if alpha is None else on_white(rgb, alpha)
+    return rgb_of(imagecodecs.png_decode(path.read_bytes()))

@@ -73,6 +73,29 @@ def _stretched(samples: NDArray[Any], low: float, high: float) -> NDArray[np.uin
     return out.reshape(samples.shape)
 
 
+def rgb_of(samples: NDArray[Any]) -> NDArray[np.uint8]:
+    """Samples of any type as 8-bit RGB, shape (H, W, 3).
+
+    Parameters
+    ----------
+    samples : ndarray
+        Shape (H, W), or (H, W, channels): 1 is grey, 2 grey with alpha, 3 RGB, 4 RGB with alpha.
+
+    Raises
+    ------
+    ImageError
+        As `to_8bit`.
+    """
+    shown = to_8bit(samples)
+    if shown.ndim == 2:
+        return grey_to_rgb(shown)
+    colours, alpha = shown[..., :3], None
+    if shown.shape[2] in (2, 4):
+        colours, alpha = shown[..., :-1], shown[..., -1]
+    rgb = grey_to_rgb(colours[..., 0]) if colours.shape[2] == 1 else colours
+    return rgb if alpha is None else on_white(rgb, alpha)
+
+
 def grey_to_rgb(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Shape (H, W) to (H, W, 3)."""
     return np.repeat(grey[..., np.newaxis], 3, axis=2)

@@ -333,6 +333,10 @@ detect_event: TypeAdapter[DetectEvent] = TypeAdapter(DetectEvent)
 # Segmentation
 
 
+MOST_PROMPTS = 10_000
+"""Of one request for masks."""
+
+
 class PromptPoint(Message):
     """A click: on the nucleus (positive) or beside it."""
 
@@ -351,7 +355,7 @@ class MaskPrompt(Message):
 class SegmentRequest(JobRequest):
     """Masks for prompts on an image."""
 
-    prompts: Annotated[list[MaskPrompt], Field(max_length=10_000)]
+    prompts: Annotated[list[MaskPrompt], Field(max_length=MOST_PROMPTS)]
     segmenter: str | None = None
 
 

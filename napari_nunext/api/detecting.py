@@ -1,0 +1,181 @@
+"""``nn.detect``: the nuclei of an image, found here or at a server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import numpy as np
+
+from napari_nunext.api.images import mpp_of, source_of
+from napari_nunext.api.models import Model, load_model, server_at
+from napari_nunext.api.nuclei import Nuclei
+from napari_nunext.api.segmenting import with_masks
+from napari_nunext.core.errors import InputError
+from napari_nunext.core.geometry import Box
+from napari_nunext.core.nuclei import Category
+from napari_nunext.core.predictions import Predictions
+from napari_nunext.core.shapes.mask_column import MaskColumn
+from napari_nunext.core.uids import as_uids
+from napari_nunext.models.whole_image.search import detect_image
+from napari_nunext.serving.client.found import Found, failed_words
+from napari_nunext.serving.protocol import DetectRequest
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from napari_nunext.api.images import ImageLike
+    from napari_nunext.core.image.source import ImageSource
+    from napari_nunext.models.whole_image.gathering import Detections
+
+
+def detect(
+    image: ImageLike,
+    mpp: float | None = None,
+    *,
+    model: Model | str | os.PathLike[str] | None = None,
+    masks: bool = False,
+    region: Box | Sequence[float] | None = None,
+    tissue: bool = False,
+    server: str | None = None,
+) -> Nuclei:
+    """Find the nuclei of an image.
+
+    Parameters
+    ----------
+    image : path, array or ImageSource
+        See `napari_nunext.api.images.source_of`: numpy, dask and zarr; grey or colours, of any
+        type of numbers.
+    mpp : float, optional
+        Micrometres per pixel, about 0.25 for a 40x objective and 0.5 for 20x. A file may say it.
+    model : Model, str or path, optional
+        What `load_model` gave, or takes; the bundled one by default. At a server: the id of one of
+        its detectors.
+    masks : bool
+        Whether to draw what each nucleus covers.
+    region : Box or sequence of float, optional
+        ``(x0, y0, x1, y1)``, level-0 px; the whole image by default.
+    tissue : bool
+        Whether bare glass is left out.
+    server : str, optional
+        Address of a model server, ``http://host:port``; its token is taken from
+        ``NAPARI_NUNEXT_TOKEN``. Without one the model runs in this process.
+
+    Returns
+    -------
+    Nuclei
+        With the windows row by row, and of each the nuclei in the order in which they were found.
+
+    Raises
+    ------
+    InputError
+        If the image, its scale, the region or the model will not do, with the reason.
+    ServerError
+        If the server fails.
+
+    Examples
+    --------
+    >>> import napari_nunext as nn
+    >>> from skimage.data import immunohistochemistry
+    >>> nuclei = nn.detect(immunohistochemistry()[:128, :128], mpp=0.5)
+    >>> len(nuclei) == len(nuclei.points_xy)
+    True
+    """
+    source = source_of(image, mpp)
+    wanted = None if region is None else region_of(region, source)
+    if server is not None:
+        if isinstance(model, Model):
+            raise InputError(
+                "A model of this process was given, and a server to search at. Leave out one, or "
+                "name a detector of the server by its id."
+            )
+        name = None if model is None else str(model)
+        return _at_server(source, server, name, wanted, masks=masks, tissue=tissue)
+    loaded = model if isinstance(model, Model) else load_model(model)
+    found = detect_image(source, loaded.detector, mpp=mpp_of(source), region=wanted, tissue=tissue)
+    info = loaded.info
+    about = {"model": info.name} | {
+        name: str(value)
+        for name, value in (
+            ("checkpoint", info.checkpoint_sha256),
+            ("arithmetic", info.decoding.get("dtype")),
+        )
+        if value is not None
+    }
+    palette = tuple(info.categories)
+    region = source.box if wanted is None else wanted
+    nuclei = Nuclei(_columns(found, palette), palette, mpp_of(source), region, about)
+    return with_masks(source, nuclei, loaded) if masks else nuclei
+
+
+def region_of(region: Box | Sequence[float], source: ImageSource) -> Box:
+    """A region of an image, cut to it.
+
+    Raises
+    ------
+    InputError
+        If it is no box, or nothing of the image lies in it.
+    """
+    try:
+        box = region if isinstance(region, Box) else Box.from_sequence(region)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"The region is {region!r}; expected (x0, y0, x1, y1) in px.") from error
+    inside = box.clipped_to(source.box)
+    if inside.width <= 0 or inside.height <= 0:
+        raise InputError(
+            f"The region {box.as_tuple()} holds nothing of {source.name}, whose pixels are "
+            f"{source.box.as_tuple()}."
+        )
+    return inside
+
+
+def _columns(found: Detections, palette: Sequence[Category]) -> Predictions:
+    names = tuple(dict.fromkeys((*(c.name for c in palette), *found.categories)))
+    place = {name: at for at, name in enumerate(names)}
+    return Predictions(
+        uids=as_uids(uuid4() for _ in range(len(found))),
+        points_xy=found.points_xy,
+        category=np.array([place[name] for name in found.categories], dtype=np.uint16),
+        names=names,
+        confidence=found.confidence,
+        masks=MaskColumn.without_any(len(found)),
+    )
+
+
+def _at_server(
+    source: ImageSource,
+    server: str,
+    model: str | None,
+    region: Box | None,
+    *,
+    masks: bool,
+    tissue: bool,
+) -> Nuclei:
+    found = Found()
+    with server_at(server) as client:
+        request = DetectRequest(
+            image=client.put_image(source),
+            mpp=mpp_of(source),
+            model=model,
+            region=None if region is None else region.as_tuple(),
+            masks=masks,
+            tissue=tissue or None,
+            # Whoever works in a window on the same server goes first.
+            priority="batch",
+        )
+        for event in client.detect(request):
+            found.take(event)
+    if words := failed_words(found):
+        raise InputError(f"{source.name}: {words}")
+    assert found.started is not None  # every stream that is not cancelled begins with it
+    info, decoding = found.started.model, found.started.decoding
+    about = {"model": info.name, "server": server}
+    if info.checkpoint_sha256 is not None:
+        about["checkpoint"] = info.checkpoint_sha256
+    if "dtype" in decoding:
+        about["arithmetic"] = str(decoding["dtype"])
+    palette = tuple(Category(c.name, c.color) for c in info.categories)
+    return Nuclei(
+        Predictions.of(found.nuclei()), palette, mpp_of(source), region or source.box, about
+    )
