@@ -42,6 +42,7 @@ def test_each_kind_of_question_has_its_figure():
     assert values(figures) == pytest.approx(
         {
             "format": 1,
+            "thinks": 1,
             "tokens_per_image": (5 * 16 + 64) / 6,
             "output_tokens": 5,
             "closed_accuracy": 2 / 3,

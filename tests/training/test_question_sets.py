@@ -159,6 +159,17 @@ def test_pathmmu_trains_on_test_without_what_the_paper_tests(tmp_path):
     assert images == [f"images/{name}.png" for name in "aabc"]
 
 
+def test_records_name_the_part_of_pathmmu_and_older_ones_are_read_without(tmp_path):
+    export = imported("pathmmu", QUESTION_SETS["pathmmu"](tmp_path / "set"), tmp_path / "out")
+    for kind in ("answers_sft", "answers_rft"):
+        for record in export.answers_for_trainers[kind]:
+            assert record.subset == "PubMed"
+            assert type(record).from_json(record.to_json()) == record
+            before = {key: value for key, value in record.to_json().items() if key != "subset"}
+            assert type(record).from_json(before).subset is None
+            assert type(record).from_json(before).to_json() == before
+
+
 @pytest.mark.parametrize(
     ("broken", "told"),
     [

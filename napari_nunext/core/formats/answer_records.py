@@ -64,6 +64,8 @@ class AnswerRecord:
     """What an answerer that reads nuclei is told of them; None where nobody has looked."""
     kind: str | None = None
     """Which rule made a question that is derived from annotated nuclei; None where people asked."""
+    subset: str | None = None
+    """Part of a published set that the question belongs to; None where the set has no parts."""
     source: Source
 
     @property
@@ -93,6 +95,7 @@ class AnswerRecord:
         """One line of its file."""
         nuclei = {} if self.nuclei is None else {"nuclei": [list(each) for each in self.nuclei]}
         kind = {} if self.kind is None else {"kind": self.kind}
+        subset = {} if self.subset is None else {"subset": self.subset}
         return {
             "id": self.id,
             "task": self.task,
@@ -105,6 +108,7 @@ class AnswerRecord:
             **self._own_json(),
             **nuclei,
             **kind,
+            **subset,
             "source": self.source.to_json(),
         }
 
@@ -123,6 +127,7 @@ class AnswerRecord:
             answerers=tuple(map(str, data["answerers"])),
             nuclei=_nuclei(data.get("nuclei")),
             kind=None if data.get("kind") is None else str(data["kind"]),
+            subset=None if data.get("subset") is None else str(data["subset"]),
             source=Source.from_json(data["source"]),
             **cls._own(data),
         )

@@ -11,7 +11,7 @@ from napari_nunext.core.answers.budget import BUDGET_TOKENS, PATCH_PX
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.formats.records import SPLITS
 from napari_nunext.core.process.options import positive
-from nunext_training.commands.asking import allocate, budgets, derive, rows
+from nunext_training.commands.asking import allocate, budgets, derive, rows, tables
 from nunext_training.commands.asking.figures import RULES, by_rule, tell_figures
 from nunext_training.commands.options import (
     add_stage,
@@ -107,6 +107,7 @@ def add_parser(commands: Any) -> None:
     scored.set_defaults(run=_evaluate)
     derive.add_parser(methods)
     rows.add_parser(methods)
+    tables.add_parser(methods)
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -70,20 +70,31 @@ def tell_figures(
     more : mapping, optional
         Further figures.
     """
-    from nunext_training.evaluation.answering.answer_scores import score_answers, table_of
+    from nunext_training.evaluation.answering.answer_scores import (
+        score_answers,
+        score_subsets,
+        table_of,
+    )
     from nunext_training.evaluation.answering.kinds import score_values, table_of_kinds, values_of
+    from nunext_training.evaluation.answering.whole_set import score_whole_set
     from nunext_training.runs.files import write_json
 
-    figures, valued = score_answers(answered) | dict(more or {}), values_of(answered)
+    figures = score_answers(answered) | score_whole_set(answered) | dict(more or {})
+    valued = values_of(answered)
     kinds = score_values(valued)
     if args.progress == "bar":
         sys.stdout.write(table_of(figures).to_markdown())
         if len(kinds) > 2:  # several, and their mean
             sys.stdout.write("\n" + table_of_kinds(kinds).to_markdown())
     if args.out is not None:
-        found = {name: figure.to_json() for name, figure in figures.items()}
-        written = {**asked, "data": list(origins), "figures": found}
+        written = {**asked, "data": list(origins), "figures": _json(figures)}
+        if subsets := score_subsets(answered):
+            written["subsets"] = {name: _json(of) for name, of in subsets.items()}
         if kinds:
-            written["kinds"] = {name: figure.to_json() for name, figure in kinds.items()}
+            written["kinds"] = _json(kinds)
             written["values"] = [list(each) for each in valued]
         write_json(args.out, written)
+
+
+def _json(figures: Mapping[str, Figure]) -> dict[str, Any]:
+    return {name: figure.to_json() for name, figure in figures.items()}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_nunext.core.errors import MALFORMED, InputError
+from napari_nunext.core.errors import InputError
+from nunext_training.commands.asking.files import named_files, read_evaluation
 
 if TYPE_CHECKING:
     import argparse
@@ -70,20 +70,15 @@ def _group(text: str) -> tuple[str, list[str]]:
 def _row(text: str) -> AnswerRow:
     from nunext_training.evaluation.answering.answer_rows import AnswerRow
 
-    name, equals, files = text.partition("=")
-    if not (name and equals and files):
-        raise InputError(f"{text!r} is no row; expected NAME=FILE, or NAME=FILE,FILE.")
-    return AnswerRow.of(name, [_read(Path(file)) for file in files.split(",")])
+    name, files = named_files(text)
+    return AnswerRow.of(name, [_read(file) for file in files])
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if not (found.get("values") or found.get("means")):
-            raise ValueError("no answer in it is worth something or nothing")
-    except (*MALFORMED, OSError) as error:
+    found = read_evaluation(path, "figures")
+    if not (found.get("values") or found.get("means")):
         raise InputError(
-            f"{path.name} has no figures of answers ({error}). Make it with nunext-train ask "
-            "evaluate --out."
-        ) from error
+            f"{path.name} has no figures of answers that are worth something or nothing. Evaluate "
+            "questions whose answers are known."
+        )
     return found

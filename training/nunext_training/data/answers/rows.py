@@ -217,6 +217,7 @@ def read_answers(
         origins.append(
             {
                 "manifest_sha256": file_sha256(folder / MANIFEST_FILE),
+                "imported_from": export.manifest.filters.get("imported_from"),
                 "answers": dict(sorted(used.items())),
             }
         )
@@ -352,6 +353,7 @@ def _row(shown: _Shown, budget: int, patch_px: int, thought: TaughtThought) -> d
             "task": record.task,
             "image": record.source.image_sha256,
             "kind": record.kind,
+            "subset": record.subset,
         }
     return row
 

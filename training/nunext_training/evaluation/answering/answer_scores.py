@@ -46,6 +46,8 @@ class Answered:
     """Whether it follows from what it goes by, by the figure's name; see `following`."""
     kind: str | None = None
     """Of a derived question, as its record has it."""
+    subset: str | None = None
+    """Part of a published set, as its record has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ def score_answers(answered: Sequence[Answered]) -> dict[str, Figure]:
     dict
         Of ``closed_accuracy``, ``open_bleu``, ``open_bleu_1``, ``number_closeness``,
         ``subtype_accuracy``, ``subtype_balanced_accuracy``, ``subtype_weighted_f1``, ``map``,
-        ``map_0.1``, ``map_0.3``, ``map_0.5``, ``format``, ``tokens_per_image``,
+        ``map_0.1``, ``map_0.3``, ``map_0.5``, ``format``, ``thinks``, ``tokens_per_image``,
         ``output_tokens``, ``follows_its_evidence`` and ``follows_its_figures``.
     """
     images = {name: i for i, name in enumerate(dict.fromkeys(a.image for a in answered))}
@@ -84,6 +86,14 @@ def score_answers(answered: Sequence[Answered]) -> dict[str, Figure]:
     if subtypes:
         figures |= _of_subtypes(subtypes, images, drawings)
     return figures
+
+
+def score_subsets(answered: Sequence[Answered]) -> dict[str, dict[str, Figure]]:
+    """As `score_answers`, of each part of a published set; empty where the set has no parts."""
+    names = dict.fromkeys(each.subset for each in answered if each.subset is not None)
+    return {
+        name: score_answers([each for each in answered if each.subset == name]) for name in names
+    }
 
 
 def figure_of(values: Sequence[tuple[str, float]]) -> Figure:
@@ -120,6 +130,7 @@ def _values(answered: Sequence[Answered]) -> Mapping[str, list[tuple[str, float]
 def _of_one(answered: Answered) -> Iterator[tuple[str, float]]:
     seen = answered.seen
     yield "format", float(seen.reply.exact)
+    yield "thinks", float(bool(seen.reply.think.strip()))
     yield "tokens_per_image", answered.image_tokens
     yield "output_tokens", answered.output_tokens
     yield from answered.followed.items()

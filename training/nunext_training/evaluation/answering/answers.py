@@ -94,6 +94,7 @@ def _answered(row: Mapping[str, Any], reply: Told, patch_px: int, *, told_nuclei
         reply.output_tokens,
         dict(_followed(row, seen.reply, told_nuclei=told_nuclei)),
         row.get("kind"),
+        row.get("subset"),
     )
 
 

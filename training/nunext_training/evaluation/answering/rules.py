@@ -63,7 +63,14 @@ def answer_by_rule(rule: Rule, learnt: Sequence[Row], rows: Sequence[Row]) -> li
         )
     say = _from_counts if rule == "counts" else _learnt(rule, learnt)
     return [
-        Answered(row["image"], row["task"], _seen(say(row), row), 0, kind=row.get("kind"))
+        Answered(
+            row["image"],
+            row["task"],
+            _seen(say(row), row),
+            0,
+            kind=row.get("kind"),
+            subset=row.get("subset"),
+        )
         for row in rows
     ]
 

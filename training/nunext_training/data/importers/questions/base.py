@@ -107,6 +107,8 @@ class AnsweredImage:
     """As `AnswerRecord.nuclei`."""
     mpp: float | None = None
     """Micrometres per pixel of the picture; None for those of the data set."""
+    subset: str | None = None
+    """As `AnswerRecord.subset`."""
 
 
 class Lister(Protocol):

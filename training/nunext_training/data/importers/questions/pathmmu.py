@@ -59,10 +59,7 @@ def _members(folder: Path) -> list[Member]:
                 raise RecordError(
                     f"{LIST_FILE} has the part {part!r} of {subset}; expected {', '.join(_SPLITS)}."
                 )
-            members += [
-                partial(_read_question, folder, f"{subset}, {part}", asked, _SPLITS[part])
-                for asked in questions
-            ]
+            members += [partial(_read_question, folder, subset, part, asked) for asked in questions]
     return members
 
 
@@ -80,7 +77,8 @@ def _read_list(path: Path) -> dict[str, dict[str, list[Any]]]:
         ) from error
 
 
-def _read_question(folder: Path, where: str, asked: Any, split: Split) -> list[AnsweredImage]:
+def _read_question(folder: Path, subset: str, part: str, asked: Any) -> list[AnsweredImage]:
+    where = f"{subset}, {part}"
     try:
         what = f"{where}, question {asked['No']}"
         answer = _answer(what, asked)
@@ -92,7 +90,15 @@ def _read_question(folder: Path, where: str, asked: Any, split: Split) -> list[A
     path = folder / "images" / name
     if name.is_absolute() or ".." in name.parts or not path.is_file():
         raise RecordError(f"{what} has no picture: images/{name} is missing.")
-    return [AnsweredImage(name=path.stem, rgb=open_tile(path).rgb, split=split, answers=(answer,))]
+    return [
+        AnsweredImage(
+            name=path.stem,
+            rgb=open_tile(path).rgb,
+            split=_SPLITS[part],
+            answers=(answer,),
+            subset=subset,
+        )
+    ]
 
 
 def _answer(what: str, asked: dict[str, Any]) -> KnownAnswer:

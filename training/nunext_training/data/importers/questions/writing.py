@@ -163,6 +163,7 @@ class _Gathered:
                 "options": answer.question.options,
                 "nuclei": image.nuclei,
                 "kind": answer.kind,
+                "subset": image.subset,
                 "source": source,
             }
             self.records.append((common, answer))
