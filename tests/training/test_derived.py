@@ -14,6 +14,7 @@ from PIL import Image
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.nuclei import default_categories
+from napari_nunext.synthetic import SynthesisOptions
 from nunext_training.cli import main
 from nunext_training.data.answers import read_answers
 from nunext_training.data.derived import points
@@ -29,9 +30,11 @@ from nunext_training.data.derived.pixels import stain_at
 from nunext_training.data.derived.splits import dealt_out, kept_whole
 from nunext_training.data.derived.window import AnnotatedWindow, Spoken
 from nunext_training.data.importers.questions.writing import write_questions
+from nunext_training.data.importers.synthetic import DrawnTiles
 from nunext_training.data.importers.writing import write_export
 from nunext_training.data.labelled import LabelledImage
 from nunext_training.data.stain import STAINS
+from nunext_training.evaluation.answering.rules import answer_by_rule
 
 NAMES = ("Lymphocyte", "Stromal", "Tumour or epithelial")
 MPP = 0.5
@@ -325,27 +328,135 @@ def test_dark_nuclei_are_counted_by_the_pixels_of_the_picture_that_is_shown(tmp_
     assert threshold_of([tile], "haematoxylin") == pytest.approx(1.5, abs=0.02)
 
 
-def test_brown_nuclei_are_those_over_the_threshold_that_divides_them_best(tmp_path):
-    places = [(20.5, 20.5, 1.2), (60.5, 20.5, 1.1), (40.5, 40.5, 1.0), (100.5, 100.5, 0.1)]
-    path = tmp_path / "tile.png"
+def brown_tile(folder, places, categories=None, *, name="tile", split="test"):
+    """A tile with a disc of diaminobenzidine for each (x, y, amount)."""
+    path = folder / f"{name}.png"
     Image.fromarray(stained_picture(places, stain=2)).save(path)
-    tile = LabelledImage(
-        name="tile",
+    return LabelledImage(
+        name=name,
         path=path,
         mpp=MPP,
         mpp_source="user",
         points_xy=np.array([(x, y) for x, y, _ in places]),
-        categories=("Nucleus",) * 4,
-        split="test",
+        categories=tuple(categories or ["Nucleus"] * len(places)),
+        split=split,
         patient="p",
     )
+
+
+def in_rows(amounts):
+    """Nuclei in rows, far enough from each other that no disc has two."""
+    return [(13 * (i % 9) + 7.5, 13 * (i // 9) + 7.5, amount) for i, amount in enumerate(amounts)]
+
+
+def brown_truths(tile, names=(), **more):
+    options = replace(PLAIN, stain="dab", threshold=0.5, grid=1, **more)
+    (picture,) = pictures([tile], options=options, names=names)
+    return {known.kind: known for known in picture.answers}
+
+
+def test_brown_nuclei_are_those_over_the_threshold(tmp_path):
+    places = [(20.5, 20.5, 1.2), (60.5, 20.5, 1.1), (40.5, 40.5, 1.0), (100.5, 100.5, 0.1)]
+    tile = brown_tile(tmp_path, places)
+    assert 0.1 < threshold_of([tile], "dab") < 1.0
+    truth = brown_truths(tile)
+    assert truth["brown_count"].truth == "3"
+    assert truth["brown_quadrant"].truth == "upper left"
+    assert truth["brown_share"].truth == "over 30 %"
+    assert truth["brown_dominant"].truth == "brown"
+    assert {*truth["brown_dominant"].question.options} == {"brown", "blue"}
+
+
+def test_weakly_brown_nuclei_are_brown_however_many_strong_ones_there_are(tmp_path, rng):
+    from skimage.filters import threshold_otsu
+
+    amounts = np.repeat([0.35, 1.2, 2.3], (12, 15, 40)) + rng.uniform(-0.1, 0.1, 67)
+    tile = brown_tile(tmp_path, in_rows(amounts))
     over = threshold_of([tile], "dab")
-    assert 0.1 < over < 1.0
-    options = replace(PLAIN, stain="dab", threshold=over, grid=1)
-    (picture,) = pictures([tile], options=options, names=())
-    truth = {known.kind: known.truth for known in picture.answers}
-    assert truth["brown_count"] == "3"
-    assert truth["brown_quadrant"] == "upper left"
+    assert 0.45 < over < 1.0
+    found = stain_at(tile.open().rgb, tile.points_xy, "dab", MPP)
+    assert (found > over).sum() == 55
+    assert (found > threshold_otsu(found)).sum() < 55
+
+
+@pytest.mark.parametrize(
+    ("brown", "nuclei", "share", "dominant"),
+    [
+        (0, 20, "under 5 %", "blue"),
+        (1, 21, "under 5 %", "blue"),
+        (1, 20, "5 to 30 %", "blue"),
+        (3, 10, "5 to 30 %", "blue"),
+        (7, 23, "over 30 %", "blue"),
+        (5, 10, "over 30 %", None),
+        (6, 11, "over 30 %", "brown"),
+        (3, 3, None, None),
+        (0, 0, None, None),
+    ],
+)
+def test_the_share_of_brown_nuclei_is_in_a_step_and_counts_says_the_same(
+    tmp_path, brown, nuclei, share, dominant
+):
+    amounts = [1.5] * brown + [0.1] * (nuclei - brown)
+    categories = ["Positive"] * brown + ["Negative"] * (nuclei - brown)
+    names = ("Positive", "Negative")
+    tile = brown_tile(tmp_path, in_rows(amounts) or [(5.5, 5.5, 0.0)], categories or ["Negative"])
+    if not nuclei:
+        tile = replace(tile, points_xy=np.empty((0, 2)), categories=())
+    truth = brown_truths(tile, names)
+    assert truth["brown_count"].truth == str(brown)
+    for kind, answer in (("brown_share", share), ("brown_dominant", dominant)):
+        assert (truth[kind].truth if kind in truth else None) == answer
+    # The floor: Counts knows a Ki-67 index where nuclei are told as positive and negative.
+    write_questions(
+        derive([tile], names, "true", replace(PLAIN, stain="dab", threshold=0.5, grid=1)),
+        tmp_path / "out",
+        origin=ORIGIN,
+        mpp=MPP,
+        mpp_source="user",
+        strict=True,
+        categories=default_categories(names),
+    )
+    read = read_answers([tmp_path / "out"], "grpo", budget=64, patch_px=14, strict=True)
+    counted = {each.kind: each.seen for each in answer_by_rule("counts", [], read.test)}
+    said = {kind: seen.reply.answer for kind, seen in counted.items()}
+    assert said.get("brown_share") == share
+    assert [said[k] for k in ("brown_count", "brown_dominant", "brown_quadrant") if k in said] == [
+        "" for k in ("brown_count", "brown_dominant", "brown_quadrant") if k in said
+    ]
+
+
+def test_counts_knows_no_share_of_nuclei_without_categories(tmp_path):
+    tile = brown_tile(tmp_path, in_rows([1.5, 0.1, 0.1, 0.1, 1.4]))
+    rows = written(
+        [tile],
+        tmp_path / "out",
+        options=replace(PLAIN, stain="dab", threshold=0.5, grid=1),
+        names=(),
+    )
+    assert "brown_share" in {row["kind"] for row in rows}
+    read = read_answers([tmp_path / "out"], "grpo", budget=64, patch_px=14, strict=True)
+    answers = answer_by_rule("counts", [], [r for r in read.test if r["kind"] == "brown_share"])
+    assert [each.seen.reply.answer for each in answers] == [""]
+
+
+def test_brown_nuclei_of_drawn_immunohistochemistry_are_those_whose_masks_are_brown():
+    tiles = DrawnTiles(
+        3, size_px=192, mpp=MPP, seed=1, split="test", options=SynthesisOptions(stain="ihc")
+    )
+    over = threshold_of(tiles, "dab")
+    by_stain, by_colour = [], []
+    for tile in tiles:
+        rgb = tile.open().rgb
+        by_stain += (stain_at(rgb, tile.points_xy, "dab", tile.mpp) > over).tolist()
+        for mask in tile.masks:
+            there = rgb[mask.y0_px :, mask.x0_px :][: mask.height_px, : mask.width_px]
+            red, _, blue = there[mask.to_array()].mean(axis=0)
+            by_colour.append(red > blue)
+    assert 0.1 < np.mean(by_colour) < 0.9
+    assert np.mean(np.array(by_stain) == by_colour) > 0.97
+    shown = pictures(tiles, options=replace(PLAIN, stain="dab", threshold=over))
+    kinds = Counter(known.kind for picture in shown for known in picture.answers)
+    assert {"brown_count", "brown_quadrant", "brown_share", "brown_dominant"} <= kinds.keys()
 
 
 def test_a_threshold_needs_nuclei_to_learn_from(tmp_path, rng):

@@ -44,6 +44,9 @@ ORIGIN = "derived"
 LEAST_SIDE_PX = 16
 DARK_ABOVE = 2 / 3
 """Share of the nuclei to learn from that is not dark."""
+NOT_BROWN_OD = 0.46
+"""Amount of DAB under which nobody calls a nucleus brown: 0.2 by decimal logarithms, the lowest
+threshold of positive cells in QuPath."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +90,10 @@ class Evidence:
 def threshold_of(tiles: Sequence[LabelledImage], stain: Stain) -> float:
     """Over which amount a nucleus is stained, from the nuclei of tiles to learn from.
 
-    Of haematoxylin a third of them is (`DARK_ABOVE`); of DAB the threshold divides them best
-    (Otsu, 1979).
+    Of haematoxylin a third of them is (`DARK_ABOVE`). Of DAB the threshold divides the logarithms
+    best (Otsu, 1979), since staining multiplies, and nothing is brown under `NOT_BROWN_OD`. That of
+    the amounts themselves divides strong from weak: on ten tiles of EndoNuke it is 1.59, that of
+    logarithms 1.17, and to the eye brown begins at some 1.1.
 
     Raises
     ------
@@ -109,7 +114,8 @@ def threshold_of(tiles: Sequence[LabelledImage], stain: Stain) -> float:
     if stain == "dab":
         from skimage.filters import threshold_otsu
 
-        return float(threshold_otsu(amounts))  # type: ignore[no-untyped-call]
+        logarithms = np.log(np.maximum(amounts, NOT_BROWN_OD))
+        return float(np.exp(threshold_otsu(logarithms)))  # type: ignore[no-untyped-call]
     return float(np.quantile(amounts, DARK_ABOVE))
 
 

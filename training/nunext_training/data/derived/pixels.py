@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
-from nunext_training.data.derived.points import QUADRANTS, asked, most_of, quadrant_of
+from nunext_training.data.derived.points import LEAST, QUADRANTS, asked, most_of, quadrant_of
 from nunext_training.data.stain import stain_amounts
 
 if TYPE_CHECKING:
@@ -40,6 +40,10 @@ LEAST_IN_HALF = 3
 """Nuclei that a half needs for its median to be compared."""
 CLEAR_BY_OD = 0.1
 """Optical density by which one half is darker than the other."""
+SHARES = ("under 5 %", "5 to 30 %", "over 30 %")
+SHARE_FROM, SHARE_TO = 5, 30
+"""Percent: the cut-offs of the International Ki67 in Breast Cancer Working Group (Nielsen, 2021),
+both in the middle step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +161,27 @@ def brown_quadrant(stained: Stained, rng: random.Random) -> DerivedQuestion | No
     return asked("brown_quadrant", "Where are most brown nuclei?", where, QUADRANTS)
 
 
+def brown_share(stained: Stained, rng: random.Random) -> DerivedQuestion | None:
+    """Which share of the nuclei is brown, in steps, in the words that Counts takes for Ki-67's."""
+    n, brown = len(stained.over), int(stained.over.sum())
+    if n < LEAST:
+        return None
+    # In whole numbers: no share is on the wrong side of a cut-off by rounding.
+    step = (100 * brown >= SHARE_FROM * n) + (100 * brown > SHARE_TO * n)
+    options = rng.sample(SHARES, len(SHARES))
+    return asked("brown_share", "What is the labelling index?", SHARES[step], options)
+
+
+def brown_dominant(stained: Stained, rng: random.Random) -> DerivedQuestion | None:
+    """Whether more nuclei are brown or blue, which those are that are not brown."""
+    n, brown = len(stained.over), int(stained.over.sum())
+    if n < LEAST or 2 * brown == n:
+        return None
+    options = rng.sample(("brown", "blue"), 2)
+    answer = "brown" if 2 * brown > n else "blue"
+    return asked("brown_dominant", "Do brown or blue nuclei dominate?", answer, options)
+
+
 MAKERS: Mapping[Stain, Mapping[str, Callable[[Stained, random.Random], DerivedQuestion | None]]] = {
     "haematoxylin": {
         "dark_count": dark_count,
@@ -164,6 +189,11 @@ MAKERS: Mapping[Stain, Mapping[str, Callable[[Stained, random.Random], DerivedQu
         "dark_dominant": dark_dominant,
         "darker_half": darker_half,
     },
-    "dab": {"brown_count": brown_count, "brown_quadrant": brown_quadrant},
+    "dab": {
+        "brown_count": brown_count,
+        "brown_quadrant": brown_quadrant,
+        "brown_share": brown_share,
+        "brown_dominant": brown_dominant,
+    },
 }
 """By kind, in the order in which they draw, of each stain that is asked about."""
