@@ -10,7 +10,7 @@ import pytest
 
 from napari_nunext.core.answers.answerer import AnswererFolder
 from napari_nunext.core.errors import InputError
-from napari_nunext.models.answerers.about import Allocation
+from napari_nunext.models.answerers.about import Allocation, taught_allocation
 from napari_nunext.models.answerers.loaded import load_answerer
 from nunext_training.cli import main
 from nunext_training.data.answers import read_answers
@@ -24,7 +24,7 @@ from nunext_training.evaluation.answering.budgets import (
     spending_table,
     spendings,
 )
-from nunext_training.evaluation.answering.choosing import choices_of
+from nunext_training.evaluation.answering.choosing import choices_of, rows_as_chosen
 from nunext_training.reports.spending import pareto_svg
 from tests.answering import small_allocator
 
@@ -212,6 +212,65 @@ def test_an_allocators_choices_are_of_the_menu_and_its_look_is_counted(
         choose(answerer, table, rows, menu=(1, 2))
     with pytest.raises(InputError, match="do not have the question"):
         choose(answerer, table, rows[1:])
+
+
+def test_a_performer_is_asked_at_the_tokens_that_its_allocator_chooses(
+    answerer_folder, answers_export, allocator
+):
+    answerer = load_answerer(AnswererFolder("it", answerer_folder, allocator=allocator), "float32")
+
+    def rows_at(budget):
+        return rows_of(answers_export, budget)
+
+    def asked(menu, budget=9):
+        allocation = Allocation(menu, 4)
+        return rows_as_chosen(
+            answerer, allocation, rows_at, budget, patch_px=28, tell=lambda *_: None
+        )
+
+    way = choose(answerer, tabled(answers_export), rows_at(4))
+    rows, looks = asked((1, 4, 9))
+    budgets = [(1, 4, 9)[choice] for choice in way.choices]
+    expected = [rows_at(budget)[i] for i, budget in enumerate(budgets)]
+    assert [row["id"] for row in rows] == [row["id"] for row in rows_at(9)]
+    assert [row["size_px"] for row in rows] == [row["size_px"] for row in expected]
+    assert looks == way.look_tokens.tolist()
+    # Nothing to choose: nothing is looked at, and the picture is what the budget sends.
+    for menu, budget in (((4,), 9), ((4, 9), 4), ((36, 64), 64)):
+        rows, looks = asked(menu, budget)
+        assert set(looks) == {0}
+        whole = [row["size_px"] for row in rows_at(budget)]
+        assert [row["size_px"] for row in rows] == whole
+
+
+def test_an_evaluation_counts_what_its_allocator_chose_and_looked_at(
+    answerer_folder, answers_export, allocator, tmp_path, capsys
+):
+    asked = ["ask", "evaluate", "--data", str(answers_export), "--split", "train"]
+    given = ["--checkpoint", str(answerer_folder), "--budget", "9", "--max-tokens", "4"]
+    out = tmp_path / "figures.json"
+    assert main([*asked, *given, "--allocator", str(allocator), "--out", str(out)]) == 0
+    written = json.loads(out.read_text())
+    allocation = taught_allocation(allocator)
+    assert written["allocation"] == {
+        "menu": list(allocation.menu),
+        "look_tokens": allocation.look_tokens,
+    }
+    answerer = load_answerer(AnswererFolder("it", answerer_folder, allocator=allocator))
+    rows, looks = rows_as_chosen(
+        answerer,
+        allocation,
+        lambda budget: rows_of(answers_export, budget),
+        9,
+        patch_px=28,
+        tell=lambda *_: None,
+    )
+    sizes = [row["size_px"][0] * row["size_px"][1] // 28**2 for row in rows]
+    tokens = written["figures"]["tokens_per_image"]["value"]
+    assert tokens == pytest.approx(np.mean(np.add(sizes, looks)))
+    capsys.readouterr()
+    assert main([*asked, "--rule", "majority", "--allocator", str(allocator)]) == 2
+    assert "--allocator is of a checkpoint" in capsys.readouterr().err
 
 
 def test_a_report_is_written_by_a_command(

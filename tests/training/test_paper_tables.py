@@ -263,8 +263,12 @@ def test_several_runs_have_their_mean_and_their_least_and_most():
 
 def test_runs_that_are_averaged_have_one_budget():
     one, other = evaluation("pathmmu"), evaluation("pathmmu") | {"budget": 64}
-    with pytest.raises(InputError, match=r"64 and 256 image tokens.*--budgets"):
+    with pytest.raises(InputError, match=r"at 256 image tokens and at 64 .*--budgets"):
         row("SFT", one, other)
+    allocated = one | {"allocation": {"menu": [16, 64], "look_tokens": 16}}
+    with pytest.raises(InputError, match="up to 256 image tokens, as an allocator chose"):
+        row("SFT", one, allocated)
+    assert row("SFT", one, one).runs("pathmmu", "test")
 
 
 def test_table_6_has_a_row_for_each_budget():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,6 +90,9 @@ def add_parser(commands: Any) -> None:
         help="whose train split a rule learns from (default: that of --data)",
     )
     scored.add_argument("--adapter", type=Path, metavar="DIR", help="additions to the checkpoint")
+    scored.add_argument(
+        "--allocator", type=Path, metavar="DIR", help="chooses image tokens, --budget at most"
+    )
     scored.add_argument(
         "--evidence",
         choices=("own", "shuffled"),
@@ -180,13 +184,14 @@ def _words_of(path: Path) -> list[str]:
 
 def _evaluate(args: argparse.Namespace) -> int:
     from napari_nunext.core.answers.answerer import AnswererFolder
-    from napari_nunext.models.answerers.about import reads_nuclei
+    from napari_nunext.models.answerers.about import reads_nuclei, taught_allocation
     from napari_nunext.models.answerers.answerer import AnswerSampling
     from napari_nunext.models.answerers.folder import token_px
     from napari_nunext.models.answerers.loaded import load_answerer
     from nunext_training.data.answers import read_answers
     from nunext_training.evaluation.answering.agreement import Couples
     from nunext_training.evaluation.answering.answers import ask_all
+    from nunext_training.evaluation.answering.choosing import rows_as_chosen
 
     set_threads(args.threads)
     if args.rule is not None:
@@ -200,7 +205,8 @@ def _evaluate(args: argparse.Namespace) -> int:
         strict=args.strict,
         allow_loss=args.allow_loss,
     )
-    place = AnswererFolder("it", args.checkpoint, adapter=args.adapter)
+    place = AnswererFolder("it", args.checkpoint, adapter=args.adapter, allocator=args.allocator)
+    allocation = None if args.allocator is None else taught_allocation(args.allocator)
     reads = reads_nuclei(place)
     if args.evidence == "shuffled" and not reads:
         raise InputError(
@@ -220,14 +226,30 @@ def _evaluate(args: argparse.Namespace) -> int:
         )
     answerer = load_answerer(place)
     sampling = AnswerSampling(args.temperature, args.seed, args.max_tokens)
-    is_for_people = args.progress == "bar"
-    tell = counter("question") if is_for_people else json_counter("question")
-    answered = ask_all(answerer, rows, sampling, patch_px=patch_px, tell=tell, told_nuclei=reads)
+    count = counter if args.progress == "bar" else json_counter
+    looks = [0] * len(rows)
+    if allocation is not None:
+        rows, looks = rows_as_chosen(
+            answerer,
+            allocation,
+            lambda budget: getattr(data.at(budget), args.split),
+            args.budget,
+            patch_px=patch_px,
+            tell=count("choice"),
+        )
+    tell = count("question")
+    said = ask_all(answerer, rows, sampling, patch_px=patch_px, tell=tell, told_nuclei=reads)
+    # What an allocator looks at is read as well.
+    answered = [
+        replace(each, image_tokens=each.image_tokens + look)
+        for each, look in zip(said, looks, strict=True)
+    ]
     asked = {
         "split": args.split,
         "budget": args.budget,
         "temperature": args.temperature,
         "evidence": args.evidence if reads else "none",
+        "allocation": allocation and asdict(allocation),
     }
     tell_figures(args, answered, asked, data.origins, couples.score(answerer))
     return 0

@@ -24,10 +24,11 @@ def by_rule(args: argparse.Namespace) -> int:
     from nunext_training.data.answers import read_answers
     from nunext_training.evaluation.answering.rules import answer_by_rule
 
-    if args.adapter is not None:
-        raise InputError(
-            "--adapter is of a checkpoint, and --rule has none. Leave one of them out."
-        )
+    for option, given in (("--adapter", args.adapter), ("--allocator", args.allocator)):
+        if given is not None:
+            raise InputError(
+                f"{option} is of a checkpoint, and --rule has none. Leave one of them out."
+            )
     read = partial(
         read_answers,
         method="grpo",

@@ -45,8 +45,8 @@ LEAST_SIDE_PX = 16
 DARK_ABOVE = 2 / 3
 """Share of the nuclei to learn from that is not dark."""
 NOT_BROWN_OD = 0.46
-"""Amount of DAB under which nobody calls a nucleus brown: 0.2 by decimal logarithms, the lowest
-threshold of positive cells in QuPath."""
+"""Amount of DAB under which nobody calls a nucleus brown: 0.2 by decimal logarithms, from where
+on QuPath usually calls a cell positive."""
 
 
 @dataclass(frozen=True, slots=True)

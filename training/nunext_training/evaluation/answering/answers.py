@@ -11,6 +11,7 @@ from napari_nunext.models.answerers.together import Told, answer_together, can_s
 from nunext_training.data.answers import COLUMNS, seen_reply
 from nunext_training.data.answers.packing import pictures_of
 from nunext_training.evaluation.answering.answer_scores import Answered
+from nunext_training.evaluation.answering.choosing import tokens_of
 from nunext_training.evaluation.answering.following import follows, written
 
 if TYPE_CHECKING:
@@ -84,13 +85,12 @@ def answer_by_turns(
 
 
 def _answered(row: Mapping[str, Any], reply: Told, patch_px: int, *, told_nuclei: bool) -> Answered:
-    width_px, height_px = row["size_px"]
     seen = seen_reply(reply.text, *(row[each] for each in COLUMNS))
     return Answered(
         row["image"],
         row["task"],
         seen,
-        (width_px // patch_px) * (height_px // patch_px),
+        tokens_of(row, patch_px),
         reply.output_tokens,
         dict(_followed(row, seen.reply, told_nuclei=told_nuclei)),
         row.get("kind"),

@@ -56,7 +56,8 @@ class Evaluated:
 
     data_set: str
     split: str
-    budget: int | None
+    budget: str
+    """Image tokens that were allowed, in words."""
     figures: Figures
     subsets: Mapping[str, Figures]
     """By the folded name of a part of the set."""
@@ -91,11 +92,12 @@ class Evaluated:
                 "of one set that nunext-train import made. nunext-train ask rows compares answers "
                 "to other questions."
             )
-        budget = evaluation.get("budget")
+        # Rules have no budget.
+        budget = f"{evaluation.get('budget') or 'no'} image tokens"
         return cls(
             sets.pop(),
             str(evaluation["split"]),
-            None if budget is None else int(budget),
+            f"up to {budget}, as an allocator chose" if evaluation.get("allocation") else budget,
             _figures(evaluation["figures"]),
             {
                 subset.casefold(): _figures(figures)
@@ -119,16 +121,14 @@ class MethodRow:
     evaluations: tuple[Evaluated, ...]
 
     def __post_init__(self) -> None:
-        budgets: dict[tuple[str, str], set[int | None]] = {}
+        budgets: dict[tuple[str, str], dict[str, None]] = {}
         for each in self.evaluations:
-            budgets.setdefault((each.data_set, each.split), set()).add(each.budget)
+            budgets.setdefault((each.data_set, each.split), {})[each.budget] = None
         for (data_set, split), found in budgets.items():
             if len(found) > 1:
-                counts = map(str, sorted(found, key=lambda budget: budget or 0))
                 raise InputError(
-                    f"{self.name} has {data_set}, {split}, with budgets of "
-                    f"{' and '.join(counts)} image tokens; expected one budget in "
-                    "a row. Give budgets as --budgets, a row each."
+                    f"{self.name} has {data_set}, {split}, at {' and at '.join(found)}; expected "
+                    "one budget in a row. Give budgets as --budgets, a row each."
                 )
 
     def runs(self, data_set: str, *splits: str) -> list[Evaluated]:
