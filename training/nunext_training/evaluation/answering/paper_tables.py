@@ -29,9 +29,9 @@ SUBTYPES = {"unitopatho": "UniToPatho", "esca": "ESCA"}
 LESIONS = {
     "digestpath": ("DigestPath2019 Tissue", 4),
     "crag": ("CRAG", 5),
-    "glomeruli": ("glomeruli (ours)", 4),
+    "glomeruli": ("glomeruli (not in the paper)", 4),
 }
-"""The last has the layout of Table 4, and is not in the paper."""
+"""By importer, with the number of the table whose layout they have."""
 SETS = ("pathmmu", "pathvqa", *SUBTYPES, *LESIONS)
 """Sets that the tables are of, by the names of their importers."""
 _SHOWN_FIRST = ("test", "val", "train")
