@@ -3,7 +3,7 @@
 
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz lint bench environment system clean mutate lottery test-ray test-vllm weights bilateral glomeruli
+.PHONY: pictures help demo test fuzz lint bench environment system clean mutate lottery test-ray test-vllm weights bilateral glomeruli
 
 help:
 	@echo "make demo               open napari on sample tissue; without a display, run the whole loop into build/demo/"
@@ -17,6 +17,7 @@ help:
 	@echo "make glomeruli DATA=dir  train answerers to find glomeruli, each third of the tiles left out once"
 	@echo "make test-vllm          compare the engine of vLLM, on the CPU, with our own decoder"
 	@echo "make lint               style, types, import contracts"
+	@echo "make pictures [ARGS=...]  make the pictures of the documentation from the real window"
 	@echo "make bench [ONLY=name]  run the benchmarks into build/bench/"
 	@echo "make clean              remove what the targets made, except .venv, .venv-vllm and .venv-mutate"
 
@@ -53,6 +54,9 @@ bilateral: environment
 
 glomeruli: environment
 	$(PYTHON) -m scripts.glomeruli --data "$(DATA)" $(ARGS)
+
+pictures: system environment
+	scripts/with_display.sh $(PYTHON) -m scripts.pictures $(ARGS)
 
 test-vllm: environment
 	scripts/vllm.sh $(ARGS)
