@@ -35,6 +35,12 @@ from napari_nunext.store.kinds.nuclei import (
     reject,
     relabel,
 )
+from napari_nunext.store.kinds.regions import (
+    delete_region,
+    describe_region,
+    draw_region,
+    reshape_region,
+)
 from napari_nunext.store.kinds.settings import set_origin, set_scale, set_scale_of_all
 
 __all__ = [
@@ -48,6 +54,9 @@ __all__ = [
     "complete_region",
     "correct_answer",
     "delete",
+    "delete_region",
+    "describe_region",
+    "draw_region",
     "edit_mask",
     "flag_field",
     "flag_nucleus",
@@ -63,6 +72,7 @@ __all__ = [
     "relabel",
     "rename_category",
     "reopen_region",
+    "reshape_region",
     "set_categories",
     "set_origin",
     "set_scale",

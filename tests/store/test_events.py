@@ -13,6 +13,7 @@ from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.nuclei import Category
 from napari_nunext.core.shapes.masks import Mask
+from napari_nunext.core.shapes.regions import rectangle, region
 from napari_nunext.store import Event, events
 from napari_nunext.store.entries import Origin
 from napari_nunext.store.event import KINDS, undoable_kinds
@@ -20,6 +21,7 @@ from napari_nunext.store.event import KINDS, undoable_kinds
 IMAGE = "ab" * 32
 UID = uuid4()
 BOX = Box(0, 0, 5, 5)
+REGION = region("Core", "interest", rectangle(BOX), uid=UID)
 MASK = Mask.from_array(np.ones((2, 2), dtype=bool), 3, 4)
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -37,6 +39,10 @@ ONE_OF_EACH = [
     events.complete_region(IMAGE, BOX),
     events.complete_region(IMAGE, BOX, {"count": 0, "sha256": "ab" * 32}),
     events.reopen_region(IMAGE, BOX),
+    events.draw_region(IMAGE, REGION),
+    events.reshape_region(IMAGE, UID, rectangle(BOX)),
+    events.describe_region(IMAGE, UID, "Core 1", "leave_out"),
+    events.delete_region(IMAGE, UID),
     events.flag_field(IMAGE),
     events.import_file(IMAGE, "QuPath", "ab" * 32),
     events.rate_answer(IMAGE, str(UID), Rating(3, ("wrong place",))),
@@ -104,6 +110,10 @@ def test_a_payload_survives_json(event):
         ("set_categories", IMAGE, {"categories": []}, None),
         ("set_categories", None, {"categories": [{"name": "a", "color": [1, 2, 300]}]}, None),
         ("comment", IMAGE, {"text": ""}, None),
+        ("draw_region", IMAGE, REGION.to_json() | {"kind": "burn"}, None),
+        ("draw_region", IMAGE, REGION.to_json() | {"polygon": [[0, 0], [1, 1], [2, 2]]}, None),
+        ("reshape_region", IMAGE, {"id": str(UID), "polygon": [[0, 0], [1, 1], ["2", {}]]}, None),
+        ("describe_region", IMAGE, {"id": str(UID), "name": " ", "kind": "search"}, None),
     ],
 )
 def test_an_event_that_is_not_its_kinds_is_refused(kind, image, payload, uid):

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy
 
+from napari_nunext.core.shapes.area import Area
+from napari_nunext.core.shapes.regions import box_around, inside_any
 from napari_nunext.core.uids import as_uids
 from napari_nunext.store.event import KINDS
 from napari_nunext.store.state.acceptance import after_edit, after_run
@@ -73,14 +75,34 @@ class Base:
     """Corrections that suppress predictions near them; None where there are none."""
     aliases: dict[str, str]
     """What the model's categories are called, where they were renamed before."""
+    area: Area
+    """What of the region was searched."""
+
+    def covers(self, points_xy: PointsXY) -> NDArray[np.bool_]:
+        """Where the run is the base, or left out on purpose, shape (N,)."""
+        covered = self.region.contains(points_xy)
+        if self.area.within:
+            covered &= inside_any(points_xy, self.area.within)
+        return covered
+
+    @property
+    def boxes(self) -> tuple[Box, ...]:
+        """Boxes outside of which nothing was searched."""
+        boxes = [box_around([each]).clipped_to(self.region) for each in self.area.within]
+        return tuple(boxes) or (self.region,)
 
     def admits(self, points_xy: PointsXY) -> NDArray[np.bool_]:
         """Which predictions lie in the region and repeat no correction, shape (N,)."""
-        admitted = self.region.contains(points_xy)
+        admitted = self.region.contains(points_xy) & self.area.contains(points_xy)
         if self.blockers is not None and len(points_xy):
             distance_px, _ = self.blockers.query(points_xy)
             admitted &= distance_px > self.radius_px
         return admitted
+
+
+def area_of(run: Run) -> Area:
+    """What of its region a run has searched."""
+    return Area.from_json(run.info.extra.get("area"))
 
 
 def renamed(aliases: dict[str, str], event: Event) -> dict[str, str]:
@@ -191,9 +213,10 @@ class Fold:
     def use(self, run: Run, region: Box) -> None:
         """Make what a run found the base of a region; what people touched stays."""
         radius_px = REPEAT_RADIUS_UM / run.info.mpp
-        base = Base(run.run_id, region, radius_px, self._blockers(radius_px), self.aliases)
+        blockers, area = self._blockers(radius_px), area_of(run)
+        base = Base(run.run_id, region, radius_px, blockers, self.aliases, area)
         nuclei, said = self.nuclei, run.nuclei
-        nuclei.let_go(nuclei.untouched & region.contains(nuclei.ground.said.points_xy))
+        nuclei.let_go(nuclei.untouched & base.covers(nuclei.ground.said.points_xy))
         nuclei.settle()
         absent = as_uids((*(run.hidden - self._named), *self.deleted))
         is_new = base.admits(said.points_xy) & ~nuclei.hold(said.uids)
@@ -201,7 +224,8 @@ class Fold:
         is_new[rows[rows >= 0]] = False
         nuclei.grow(said, np.flatnonzero(is_new), run.run_id, self.aliases)
         self.bases = (*self.bases, base)
-        self.acceptances = after_run(self.acceptances, region)
+        for box in base.boxes:
+            self.acceptances = after_run(self.acceptances, box)
 
     def _blockers(self, radius_px: float) -> scipy.spatial.cKDTree | None:
         corrections: list[tuple[float, float]] = []
