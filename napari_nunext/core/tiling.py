@@ -11,7 +11,7 @@ import heapq
 import itertools
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, overload
 
@@ -19,11 +19,13 @@ import numpy as np
 
 from napari_nunext.core.errors import CalibrationError
 from napari_nunext.core.geometry import Box, check_mpp
+from napari_nunext.core.shapes.regions import inside_any
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.core.geometry import PointsXY
+    from napari_nunext.core.shapes.area import Area
 
 _Span: TypeAlias = tuple[float, float, float]
 """Along one axis: where a window starts, and where its core starts and stops."""
@@ -119,6 +121,56 @@ class WindowGrid(Sequence[Window]):
         columns = range(bisect_left(self._seams_x, box.x0), bisect_right(self._seams_x, box.x1) + 1)
         rows = range(bisect_left(self._seams_y, box.y0), bisect_right(self._seams_y, box.y1) + 1)
         return [row * len(self._columns) + column for row in rows for column in columns]
+
+    def beyond(self, area: Area) -> frozenset[int]:
+        """Windows in whose cores nothing of an area lies; in doubt a window is not among them."""
+        if area.is_everything or not len(self):
+            return frozenset()
+        centres = self._centres()
+        wanted = inside_any(centres, area.within) if area.within else np.ones(len(self), bool)
+        gone = inside_any(centres, area.without)
+        gone[self._along(area.without)] = False
+        wanted[self._along(area.within)] = True
+        return frozenset(np.flatnonzero(gone | ~wanted).tolist())
+
+    def _centres(self) -> PointsXY:
+        """Middles of the cores, in the windows' order."""
+        x, y = (
+            np.array([(start + stop) / 2 for _, start, stop in spans])
+            for spans in (self._columns, self._rows)
+        )
+        return np.stack((np.tile(x, len(y)), np.repeat(y, len(x))), axis=1)
+
+    def _along(self, polygons_xy: Iterable[PointsXY]) -> NDArray[np.intp]:
+        """Windows whose cores the lines of polygons touch, and some beside them."""
+        spans = (*self._columns, *self._rows)
+        step = max(min(stop - start for _, start, stop in spans) / 2, 1.0)
+        touched = [np.empty(0, dtype=np.intp)]
+        for polygon_xy in polygons_xy:
+            start, along = self._near_the_grid(polygon_xy, step)
+            counts = np.ceil(np.abs(along).max(axis=1, initial=0.0) / step).astype(np.intp) + 1
+            part = np.concatenate([[], *(np.arange(n) / n for n in counts.tolist())])
+            at = np.repeat(start, counts, axis=0)
+            at = at + part[:, None] * np.repeat(along, counts, axis=0)
+            # Two of them are less than a step apart: the squares round them hold all of the line.
+            for corner in ((-step, -step), (-step, step), (step, -step), (step, step)):
+                touched.append(np.unique(self.holding(at + corner)))
+        return np.unique(np.concatenate(touched))
+
+    def _near_the_grid(self, polygon_xy: PointsXY, margin_px: float) -> tuple[PointsXY, PointsXY]:
+        """Starts and stretches of a polygon's edges, cut to the cores and a margin round them."""
+        low = np.array([self._columns[0][1], self._rows[0][1]]) - margin_px
+        high = np.array([self._columns[-1][2], self._rows[-1][2]]) + margin_px
+        along = np.roll(polygon_xy, -1, axis=0) - polygon_xy
+        with np.errstate(divide="ignore", invalid="ignore"):
+            bounds = np.stack(((low - polygon_xy) / along, (high - polygon_xy) / along))
+        lies_between = (polygon_xy >= low) & (polygon_xy <= high)
+        still = np.where(lies_between, np.array([[[-np.inf]], [[np.inf]]]), np.nan)
+        bounds = np.where(along == 0, still, bounds)  # not a number: it never comes near
+        first = np.maximum(bounds.min(axis=0).max(axis=1), 0.0)[:, None]
+        last = np.minimum(bounds.max(axis=0).min(axis=1), 1.0)[:, None]
+        near = (first < last)[:, 0]
+        return (polygon_xy + first * along)[near], ((last - first) * along)[near]
 
     def nearest_first(self, xy: tuple[float, float]) -> Sequence[Window]:
         """The same windows, ordered by the distance of their cores' middles to a point.

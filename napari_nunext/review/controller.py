@@ -30,8 +30,10 @@ from napari_nunext.review.opening.switching import Switcher
 from napari_nunext.review.opening.taking import FileTaker
 from napari_nunext.review.outlining.hand import Hand
 from napari_nunext.review.outlining.outlining import Outliner
+from napari_nunext.review.regions.marker import RegionMarker
 from napari_nunext.review.session import Session
 from napari_nunext.review.shown.find import FindModel
+from napari_nunext.review.shown.regions import RegionsModel
 from napari_nunext.review.shown.view import ViewModel
 from napari_nunext.review.soundness import Soundness
 
@@ -94,6 +96,8 @@ class ReviewController:
         Micrometres per pixel.
     find : Finder
         The model server, the models, the search.
+    regions : RegionMarker
+        Regions, their figures, and outlines of tissue.
     view : View
         The tool, what is selected, what is drawn.
     correct : Corrector
@@ -140,6 +144,7 @@ class ReviewController:
         scale_check = ScaleCheck(session, find)
         self.find = Finder(session, find, view, server, scale_check)
         self.view = View(session, view)
+        self.regions = RegionMarker(session, RegionsModel())
         self.correct = Corrector(session)
         self.categories = CategoryEditor(session, view, self.correct)
         self.hand = Hand(session, view)
@@ -183,7 +188,7 @@ class ReviewController:
             open_project,
         )
         # After the parts: what they hear of their models then finds nothing that waits.
-        shown_by = (self.ask, self.learn, self.teach, self.imports)
+        shown_by = (self.ask, self.learn, self.teach, self.imports, self.regions)
         for shown in (view, find, *(part.model for part in shown_by)):
             session.left.connect(shown.forget_project)
         self.correct.corrected.connect(self.outline.follow)

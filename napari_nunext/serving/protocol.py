@@ -27,17 +27,27 @@ from napari_nunext.core.identity import IMAGE_ID, IMAGE_ID_LENGTH
 from napari_nunext.core.model_description import ModelDescription
 from napari_nunext.core.nuclei import Category
 from napari_nunext.core.sentences import without_folders
-from napari_nunext.core.shapes.masks import Mask
+from napari_nunext.core.shapes.area import Area
+from napari_nunext.core.shapes.masks import FARTHEST_PX, Mask
+from napari_nunext.core.shapes.regions import MOST_CORNERS
 
 Sha256: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 ImageId: TypeAlias = Annotated[
     str,
     Field(pattern=f"^{IMAGE_ID}$", min_length=IMAGE_ID_LENGTH, max_length=IMAGE_ID_LENGTH),
 ]
+MOST_POLYGONS = 1000
+"""Of what is searched, or left out."""
 FILES_KEY_HEADER = "X-Nunext-Files-Key"
 """Who shows the right one may name files of the server's machine."""
 
 Number: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]
+Pixel: TypeAlias = Annotated[float, Field(ge=-FARTHEST_PX, le=FARTHEST_PX, allow_inf_nan=False)]
+Polygons: TypeAlias = Annotated[
+    list[Annotated[list[tuple[Pixel, Pixel]], Field(min_length=3, max_length=MOST_CORNERS)]],
+    Field(min_length=1, max_length=MOST_POLYGONS),
+]
+"""Corners x, y of each, level-0 px, not closed."""
 RunId: TypeAlias = Annotated[str, Field(min_length=1, max_length=64)]
 Sentence: TypeAlias = Annotated[str, AfterValidator(without_folders)]
 """Tells a person something; never where files lie on the server."""
@@ -202,11 +212,20 @@ class DetectRequest(JobRequest):
     tissue: bool | None = None
     """Whether windows of bare glass are left out, as `napari_nunext.core.image.tissue` tells it;
     None: they are not, and a server that cannot is not asked."""
+    within: Polygons | None = None
+    """Where in the region is searched, level-0 px; all of it when None."""
+    without: Polygons | None = None
+    """Where it is not searched all the same: nothing is found there."""
     masks: bool = False
     segmenter: str | None = None
     """Id of a segmenter, where masks are wanted; the server's default when None."""
     priority: Literal["interactive", "batch"] = "interactive"
     """``"batch"`` lets those go first who wait for an answer."""
+
+    @property
+    def area(self) -> Area:
+        """What of the region is searched."""
+        return Area.from_json({"within": self.within, "without": self.without})
 
 
 class PointOut(Message):
@@ -237,6 +256,8 @@ class Started(Event):
     region, windows, models and what they are told."""
     windows_left_out: int = 0
     """Windows of bare glass, where they are not wanted."""
+    windows_beyond: int = 0
+    """Windows in which nothing lies of what is to be searched; none of them is among the others."""
     resumed: bool = False
     """Whether it goes on with the search that the request names."""
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_nunext.core.geometry import check_mpp, points_at
 from napari_nunext.core.seams import SeamChange, SeamMerger
+from napari_nunext.core.shapes.area import EVERYTHING
 from napari_nunext.models.detector import WindowPoints
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.core.geometry import Box, PointsXY
+    from napari_nunext.core.shapes.area import Area
     from napari_nunext.core.tiling import Window, WindowGrid
     from napari_nunext.models.detector import WindowEvent
 
@@ -69,6 +71,8 @@ class Gathering:
         Points of different windows closer than this are one nucleus, the surer one.
     left_out : collection of int
         Windows that are not searched, and hold nothing.
+    area : Area
+        Nuclei beyond it do not count either.
     """
 
     def __init__(
@@ -79,8 +83,10 @@ class Gathering:
         mpp: float,
         merge_radius_um: float = MERGE_RADIUS_UM,
         left_out: Collection[int] = (),
+        area: Area = EVERYTHING,
     ) -> None:
         self._region = region
+        self._area = area
         self.radius_px = merge_radius_um / check_mpp(mpp)
         self._merger = SeamMerger(self.radius_px, windows)
         for window in left_out:
@@ -118,7 +124,8 @@ class Gathering:
             return self._merger.end(window.index)
         here = window.to_level0(event.points_xy)
         spoken_for = window.speaks_for(self.radius_px / 2)
-        mine = np.flatnonzero(spoken_for.contains(here) & self._region.contains(here)).tolist()
+        is_mine = spoken_for.contains(here) & self._region.contains(here)
+        mine = np.flatnonzero(is_mine & self._area.contains(here)).tolist()
         for i in mine:
             x, y = here[i].tolist()
             self._sightings.append(

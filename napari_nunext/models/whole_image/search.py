@@ -13,6 +13,7 @@ import numpy as np
 
 from napari_nunext.core.errors import DamagedRegionError
 from napari_nunext.core.image.tissue import windows_of_glass
+from napari_nunext.core.shapes.area import EVERYTHING
 from napari_nunext.core.tiling import plan_grid
 from napari_nunext.models.detector import Caller, SharedDetector, WindowEnd, WindowEvent
 from napari_nunext.models.whole_image.gathering import MERGE_RADIUS_UM, Gathering
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.geometry import Box
     from napari_nunext.core.image.source import WindowReader
+    from napari_nunext.core.shapes.area import Area
     from napari_nunext.core.tiling import Window, WindowGrid
     from napari_nunext.models.detector import Detector, DetectorInfo
     from napari_nunext.models.whole_image.gathering import Detections
@@ -51,6 +53,7 @@ def detect_image(
     *,
     mpp: float,
     region: Box | None = None,
+    area: Area = EVERYTHING,
     merge_radius_um: float = MERGE_RADIUS_UM,
     tissue: bool = False,
     cancelled: Callable[[], bool] = lambda: False,
@@ -66,6 +69,8 @@ def detect_image(
         Micrometres per level-0 pixel of the image.
     region : Box, optional
         Level-0 pixels; the whole image by default.
+    area : Area
+        What of the region is searched.
     merge_radius_um : float
         Points of different windows closer than this are one nucleus, the surer one.
     tissue : bool
@@ -83,8 +88,11 @@ def detect_image(
     region = image.box if region is None else region.clipped_to(image.box)
     windows = plan_image(image, detector.info, mpp=mpp, region=region)
     glass = windows_of_glass(image, region, windows, mpp=mpp) if tissue else frozenset()
-    found = Gathering(region, windows, mpp=mpp, merge_radius_um=merge_radius_um, left_out=glass)
-    for said in search(image, detector, windows.without(glass), cancelled=cancelled):
+    left_out = glass | windows.beyond(area)
+    found = Gathering(
+        region, windows, mpp=mpp, merge_radius_um=merge_radius_um, left_out=left_out, area=area
+    )
+    for said in search(image, detector, windows.without(left_out), cancelled=cancelled):
         if said is not None:
             found.take(*undamaged(said))
     return found.result()

@@ -10,13 +10,14 @@ import numpy as np
 
 from napari_nunext.core.errors import InputError, ServerUnavailableError
 from napari_nunext.core.geometry import Box
+from napari_nunext.core.shapes.area import EVERYTHING, Area
 from napari_nunext.images.tile import tile_of_rgb
 from napari_nunext.review.finding.earlier import can_go_on, plan_in_extra
 from napari_nunext.serving.protocol import DetectRequest, Failed, Started
 from napari_nunext.store import RunInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from napari_nunext.serving.client.client import Client
     from napari_nunext.serving.protocol import ModelInfo
@@ -35,6 +36,8 @@ class Asked:
     """Level-0 px, cut to each image; None for all of it."""
     tissue: bool = False
     """Whether windows of bare glass are left out."""
+    area_of: Callable[[ImageEntry], Area] = lambda _: EVERYTHING
+    """What of an image is searched, as polygons; asked from any thread."""
 
     @property
     def masks(self) -> bool:
@@ -49,15 +52,16 @@ class Asked:
         InputError
             If the region lies outside of it.
         """
-        if self.region is None:
-            return entry.box
-        region = self.region.clipped_to(entry.box)
-        if region.width < 1 or region.height < 1:
-            raise InputError(
-                f"The region {self.region.as_tuple()} lies outside {entry.name}, which is "
-                f"{entry.width_px} x {entry.height_px} px. Give one that lies in it."
-            )
-        return region
+        found = entry.box
+        for wanted in (self.region, self.area_of(entry).box):
+            found = found if wanted is None else wanted.clipped_to(found)
+            if found.width < 1 or found.height < 1:
+                assert wanted is not None
+                raise InputError(
+                    f"The region {wanted.as_tuple()} lies outside {entry.name}, which is "
+                    f"{entry.width_px} x {entry.height_px} px. Give one that lies in it."
+                )
+        return found
 
     def run_of(self, entry: ImageEntry, runs: Sequence[Run]) -> Run | None:
         """The run over an image that has done this, or begun to; None where there is none.
@@ -68,7 +72,8 @@ class Asked:
         runs : sequence of Run
             Those over the image, in the order they were started.
         """
-        info = _info(self.started, entry.mpp, self.region_of(entry), tissue=self.tissue)
+        region, area = self.region_of(entry), self.area_of(entry)
+        info = _info(self.started, entry.mpp, region, tissue=self.tissue, area=area)
         wanted = _decisive(info)
         same = [run for run in runs if _decisive(run.info) == wanted]
         complete = [run for run in same if run.status == "complete"]
@@ -77,10 +82,7 @@ class Asked:
 
     def differs_from(self, other: Asked) -> bool:
         """Whether another server would find something else."""
-        mine, its = (
-            _decisive(_info(each.started, 1.0, Box(0, 0, 1, 1), tissue=False))
-            for each in (self, other)
-        )
+        mine, its = (_decisive(_info(each.started, 1.0, Box(0, 0, 1, 1))) for each in (self, other))
         return bool(mine != its)
 
 
@@ -106,7 +108,9 @@ def ask_for(
     raise ServerUnavailableError("The model server said nothing of how it searches. Try again.")
 
 
-def _info(started: Started, mpp: float, region: Box, *, tissue: bool) -> RunInfo:
+def _info(
+    started: Started, mpp: float, region: Box, *, tissue: bool = False, area: Area = EVERYTHING
+) -> RunInfo:
     """What a run keeps of itself that does this."""
     return RunInfo(
         model=started.model.brief(),
@@ -115,13 +119,15 @@ def _info(started: Started, mpp: float, region: Box, *, tissue: bool) -> RunInfo
         codec_version=started.codec_version,
         region=region,
         segmenter=None if started.segmenter is None else started.segmenter.brief(),
-        extra=plan_in_extra(started, tissue=tissue),
+        extra=plan_in_extra(started, tissue=tissue, area=area),
     )
 
 
 def _decisive(info: RunInfo) -> Any:
     """What decides what a run finds, as the project keeps it."""
     extra = info.extra
+    area = extra.get("area")
     tissue = extra.get("tissue", bool(extra.get("windows_left_out")))
     kept = {name: extra.get(name) for name in ("merge_radius_um", "halo_um")}
-    return json.loads(json.dumps(replace(info, extra=kept | {"tissue": tissue}).to_json()))
+    kept |= {"tissue": tissue, "area": area}
+    return json.loads(json.dumps(replace(info, extra=kept).to_json()))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_nunext.core.seams import near_seams
+from napari_nunext.core.shapes.area import EVERYTHING
 from napari_nunext.core.tiling import plan_grid
 from napari_nunext.core.uids import as_uids, place_in_window, windows_of
 from napari_nunext.serving.client.found import Earlier, Held, Seen
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.geometry import Box
     from napari_nunext.core.nuclei import Nucleus
+    from napari_nunext.core.shapes.area import Area
     from napari_nunext.core.tiling import WindowGrid
     from napari_nunext.serving.client.found import Finish
     from napari_nunext.serving.protocol import Started
@@ -31,7 +33,9 @@ def can_go_on(run: Run) -> bool:
     return run.status == "interrupted" and "plan" in run.info.extra
 
 
-def plan_in_extra(started: Started, *, tissue: bool = False) -> dict[str, object]:
+def plan_in_extra(
+    started: Started, *, tissue: bool = False, area: Area = EVERYTHING
+) -> dict[str, object]:
     """What a run has to remember to be gone on with, for `RunInfo.extra`.
 
     Parameters
@@ -39,8 +43,10 @@ def plan_in_extra(started: Started, *, tissue: bool = False) -> dict[str, object
     started : Started
     tissue : bool
         Whether windows of bare glass were to be left out.
+    area : Area
+        What of the region was to be searched.
     """
-    return {
+    said: dict[str, object] = {
         "merge_radius_um": started.merge_radius_um,
         "halo_um": started.halo_um,
         "windows": started.windows,
@@ -48,6 +54,7 @@ def plan_in_extra(started: Started, *, tissue: bool = False) -> dict[str, object
         "plan": started.plan,
         "tissue": tissue,
     }
+    return said if area.is_everything else said | {"area": area.to_json()}
 
 
 def earlier_of(run: Run, image: Box, windows: Mapping[int, Finish]) -> Earlier:

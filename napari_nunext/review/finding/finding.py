@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from napari_nunext.core.errors import ServerUnavailableError
 from napari_nunext.core.nuclei import UNCATEGORISED, Category
+from napari_nunext.core.shapes.area import Area
 from napari_nunext.review.background import in_words
 from napari_nunext.review.colors import in_free_colors
 from napari_nunext.review.finding.checkup import examine
@@ -18,6 +19,7 @@ from napari_nunext.review.shown.checks import Check
 from napari_nunext.review.shown.find import Checkup, RunStatus, ServerStatus
 from napari_nunext.serving.client.found import failed_words
 from napari_nunext.store import events
+from napari_nunext.store.kinds.regions import regions_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +44,8 @@ NO_TISSUE_WORDS = (
     "No tissue was seen here, so nothing was searched. Untick *Leave out bare glass* to search "
     "it all the same."
 )
+ALL_LEFT_OUT_WORDS = "All of it lies in regions that are left out, so nothing was searched."
+NO_REGION_WORDS = "No region says where to search. Draw one of the kind *Search here*."
 
 
 class Finder:
@@ -167,22 +171,37 @@ class Finder:
         """Hash of the image that is being searched; None while no search is under way."""
         return None if self._search is None else self._search.image_sha256
 
-    def search(self, region: Box | None = None) -> None:
+    def search(self, region: Box | None = None, *, in_regions: bool = False) -> None:
         """Search a region of the open image, or all of it; nothing while a search is under way.
 
-        Asks first where the image's scale looks like a slip.
-        """
-        field = self._images.open_field
-        if field is not None:
-            box = field.box if region is None else region.clipped_to(field.box)
-            self._scale_check.before(
-                lambda: self._find(box), "Search all the same", field, field.entry.mpp
-            )
+        Where a region says *leave out* is never searched. Asks first where the image's scale looks
+        like a slip.
 
-    def _find(self, region: Box) -> None:
+        Parameters
+        ----------
+        region : Box, optional
+            Level-0 px.
+        in_regions : bool
+            Whether only those regions are searched that say *search here*.
+        """
+        field, state = self._images.open_field, self._review.state
+        if field is None or state is None:
+            return
+        area = Area.of(regions_of(state).values(), search_here=in_regions)
+        if in_regions and area.box is None:
+            self._session.notify(Notice(NO_REGION_WORDS, "warning"))
+            return
+        box = field.box
+        for wanted in (region, area.box):
+            box = box if wanted is None else wanted.clipped_to(box)
+        self._scale_check.before(
+            lambda: self._find(box, area), "Search all the same", field, field.entry.mpp
+        )
+
+    def _find(self, region: Box, area: Area) -> None:
         model, view = self.model, self._view
         self._begin(
-            Wanted(region, model.model_id, view.outlines, model.tissue, near_xy=view.view_xy)
+            Wanted(region, model.model_id, view.outlines, model.tissue, area, near_xy=view.view_xy)
         )
 
     def leave_out_glass(self, wanted: bool) -> None:
@@ -334,8 +353,8 @@ class Finder:
             self._session.notify(Notice(words, "warning"))
         elif status == "complete" and not found:
             words = "No nuclei were found here."
-            if not search.found.windows:
-                words = NO_TISSUE_WORDS
+            if not search.found.windows and (started := search.found.started):
+                words = NO_TISSUE_WORDS if started.windows_left_out else ALL_LEFT_OUT_WORDS
             self._session.notify(Notice(words, "warning"))
 
     def _run_failed(self, search: Search, error: BaseException) -> None:

@@ -27,7 +27,8 @@ def paused_run(state: FieldState | None) -> Run | None:
         if can_go_on(run):
             covered = any(base.region.clipped_to(box) == base.region for box in later)
             return None if covered else run
-        later.append(base.region)
+        if not base.area.within:
+            later.append(base.region)
     return None
 
 

@@ -17,6 +17,7 @@ from uuid import UUID, uuid4, uuid5
 import numpy as np
 
 from napari_nunext.core.errors import RequestRejectedError
+from napari_nunext.core.shapes.area import EVERYTHING, Area
 from napari_nunext.core.uids import UidIndex, uid_in_window, windows_of
 from napari_nunext.review.finding.earlier import earlier_of, held_of, plan_in_extra
 from napari_nunext.review.finding.pace import Pace
@@ -25,6 +26,7 @@ from napari_nunext.serving import protocol
 from napari_nunext.serving.client.found import Found
 from napari_nunext.serving.client.patience import Patience
 from napari_nunext.store import Run, RunInfo
+from napari_nunext.store.state.folding import area_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +58,8 @@ class Wanted:
     """Whether outlines are wanted too."""
     tissue: bool = False
     """Whether windows of bare glass are left out."""
+    area: Area = EVERYTHING
+    """What of the region is searched."""
     segmenter_id: str | None = None
     near_xy: tuple[float, float] | None = None
     """What lies nearest to this place is searched first, level-0 px."""
@@ -77,6 +81,7 @@ class Wanted:
             model_id=model.id,
             masks=segmenter is not None,
             tissue=bool(run.info.extra.get("windows_left_out")),
+            area=area_of(run),
             segmenter_id=None if segmenter is None else segmenter.id,
             near_xy=near_xy,
             run=run,
@@ -230,6 +235,7 @@ class Search:
             near=wanted.near_xy,
             resume=None if self.found.earlier is None else self.found.earlier.asked(),
             tissue=wanted.tissue or None,
+            **wanted.area.to_json(),
             masks=wanted.masks,
             segmenter=wanted.segmenter_id,
             priority=wanted.priority,
@@ -276,7 +282,7 @@ class Search:
             codec_version=event.codec_version,
             region=self.wanted.region,
             segmenter=None if segmenter is None else segmenter.brief(),
-            extra=plan_in_extra(event, tissue=self.wanted.tissue),
+            extra=plan_in_extra(event, tissue=self.wanted.tissue, area=self.wanted.area),
         )
         run_id = self._writer.call(lambda: self._start_run(info, event.plan))
         self._recording = Recording(run_id)

@@ -112,8 +112,17 @@ def detect_events(
     if request.tissue:
         with suppress(DamagedRegionError):  # what cannot be seen whole is searched whole
             glass = windows_of_glass(image, region, windows, mpp=request.mpp)
+    area = request.area
+    beyond = windows.beyond(area)
+    glass -= beyond
+    left_out = glass | beyond
     found = Gathering(
-        region, windows, mpp=request.mpp, merge_radius_um=merge_radius_um, left_out=glass
+        region,
+        windows,
+        mpp=request.mpp,
+        merge_radius_um=merge_radius_um,
+        left_out=left_out,
+        area=area,
     )
     searching = _Stopwatch(clock)
     outlines = None
@@ -123,7 +132,7 @@ def detect_events(
             image,
             found,
             windows,
-            glass,
+            left_out,
             segmenter_model,
             take_segmenter,
             request.mpp,
@@ -139,7 +148,7 @@ def detect_events(
         model=model,
         segmenter=segmenter_model,
         merge_radius_um=merge_radius_um,
-        left_out=glass,
+        left_out=left_out,
     )
     resume = request.resume
     if resume is not None and resume.plan != plan:
@@ -155,15 +164,16 @@ def detect_events(
         decoding=info.decoding,
         plan=plan,
         windows_left_out=len(glass),
+        windows_beyond=len(beyond),
         resumed=resume is not None,
     )
     if resume is not None:
-        standing = take_up(resume, windows, found, glass)
+        standing = take_up(resume, windows, found, left_out)
         yield from _told(found, SeamChange(shown=found.standing()), since=0)
         if outlines is not None:
             outlines.follow_earlier(resume, standing)
     done = frozenset(resume.done if resume else ())
-    order = windows.without(done | glass, near_xy=request.near)
+    order = windows.without(done | left_out, near_xy=request.near)
     steps = search(image, detector, order, cancelled=cancelled, caller=caller)
     for said in searching.of(steps):
         if said is None:

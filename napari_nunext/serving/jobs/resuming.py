@@ -49,6 +49,8 @@ def plan_of(
     }
     if left_out:
         plan["left_out"] = sorted(left_out)
+    if not request.area.is_everything:
+        plan["area"] = request.area.to_json()
     return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
 
 
