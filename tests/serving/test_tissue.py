@@ -73,7 +73,7 @@ def test_no_nucleus_and_no_mask_is_lost(seed, pieces, near, jitter_px, part):
     assert [e.done for e in tissue if isinstance(e, WindowDone)] == list(
         range(1, began.windows + 1)
     )
-    assert {e.total for e in tissue if isinstance(e, WindowDone)} == {began.windows}
+    assert {e.total for e in tissue if isinstance(e, WindowDone)} <= {began.windows}
 
 
 def test_windows_keep_their_numbers():
