@@ -212,6 +212,8 @@ class DetectRequest(JobRequest):
     tissue: bool | None = None
     """Whether windows of bare glass are left out, as `napari_nunext.core.image.tissue` tells it;
     None: they are not, and a server that cannot is not asked."""
+    pen: bool | None = None
+    """Whether marks of a pen count as glass, where `napari_nunext.core.image.pen` tells them."""
     within: Polygons | None = None
     """Where in the region is searched, level-0 px; all of it when None."""
     without: Polygons | None = None

@@ -289,4 +289,5 @@ def _distance(
     length2 = float(along @ along)
     part = np.clip((points_xy - start) @ along / length2, 0, 1) if length2 else 0.0
     nearest = start + np.multiply.outer(np.broadcast_to(part, len(points_xy)), along)
-    return np.hypot(*(points_xy - nearest).T)
+    distance: NDArray[np.float64] = np.hypot(*(points_xy - nearest).T)
+    return distance

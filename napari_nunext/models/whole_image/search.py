@@ -56,6 +56,7 @@ def detect_image(
     area: Area = EVERYTHING,
     merge_radius_um: float = MERGE_RADIUS_UM,
     tissue: bool = False,
+    pen: bool = False,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Detections:
     """Find every nucleus in an image, window by window, seams merged.
@@ -75,6 +76,8 @@ def detect_image(
         Points of different windows closer than this are one nucleus, the surer one.
     tissue : bool
         Whether windows of bare glass are left out (`napari_nunext.core.image.tissue`).
+    pen : bool
+        Whether marks of a pen count as glass.
     cancelled : callable
         Asked before every step of the detector; what was found so far is returned.
 
@@ -87,7 +90,9 @@ def detect_image(
     """
     region = image.box if region is None else region.clipped_to(image.box)
     windows = plan_image(image, detector.info, mpp=mpp, region=region)
-    glass = windows_of_glass(image, region, windows, mpp=mpp) if tissue else frozenset()
+    glass = frozenset[int]()
+    if tissue:
+        glass = windows_of_glass(image, region, windows, mpp=mpp, pen=pen)
     left_out = glass | windows.beyond(area)
     found = Gathering(
         region, windows, mpp=mpp, merge_radius_um=merge_radius_um, left_out=left_out, area=area

@@ -36,6 +36,8 @@ class Asked:
     """Level-0 px, cut to each image; None for all of it."""
     tissue: bool = False
     """Whether windows of bare glass are left out."""
+    pen: bool = False
+    """Whether marks of a pen count as glass."""
     area_of: Callable[[ImageEntry], Area] = lambda _: EVERYTHING
     """What of an image is searched, as polygons; asked from any thread."""
 
@@ -73,7 +75,7 @@ class Asked:
             Those over the image, in the order they were started.
         """
         region, area = self.region_of(entry), self.area_of(entry)
-        info = _info(self.started, entry.mpp, region, tissue=self.tissue, area=area)
+        info = _info(self.started, entry.mpp, region, tissue=self.tissue, pen=self.pen, area=area)
         wanted = _decisive(info)
         same = [run for run in runs if _decisive(run.info) == wanted]
         complete = [run for run in same if run.status == "complete"]
@@ -109,7 +111,13 @@ def ask_for(
 
 
 def _info(
-    started: Started, mpp: float, region: Box, *, tissue: bool = False, area: Area = EVERYTHING
+    started: Started,
+    mpp: float,
+    region: Box,
+    *,
+    tissue: bool = False,
+    pen: bool = False,
+    area: Area = EVERYTHING,
 ) -> RunInfo:
     """What a run keeps of itself that does this."""
     return RunInfo(
@@ -119,7 +127,7 @@ def _info(
         codec_version=started.codec_version,
         region=region,
         segmenter=None if started.segmenter is None else started.segmenter.brief(),
-        extra=plan_in_extra(started, tissue=tissue, area=area),
+        extra=plan_in_extra(started, tissue=tissue, pen=pen, area=area),
     )
 
 
@@ -129,5 +137,5 @@ def _decisive(info: RunInfo) -> Any:
     area = extra.get("area")
     tissue = extra.get("tissue", bool(extra.get("windows_left_out")))
     kept = {name: extra.get(name) for name in ("merge_radius_um", "halo_um")}
-    kept |= {"tissue": tissue, "area": area}
+    kept |= {"tissue": tissue, "pen": bool(extra.get("pen")), "area": area}
     return json.loads(json.dumps(replace(info, extra=kept).to_json()))

@@ -300,6 +300,7 @@ class Batch:
             model_id=station.model_id,
             masks=self._asked.masks,
             tissue=self._asked.tissue,
+            pen=self._asked.pen,
             area=self._asked.area_of(entry),
             run=run,
             priority="batch",

@@ -34,7 +34,7 @@ def can_go_on(run: Run) -> bool:
 
 
 def plan_in_extra(
-    started: Started, *, tissue: bool = False, area: Area = EVERYTHING
+    started: Started, *, tissue: bool = False, pen: bool = False, area: Area = EVERYTHING
 ) -> dict[str, object]:
     """What a run has to remember to be gone on with, for `RunInfo.extra`.
 
@@ -43,6 +43,8 @@ def plan_in_extra(
     started : Started
     tissue : bool
         Whether windows of bare glass were to be left out.
+    pen : bool
+        Whether marks of a pen counted as glass.
     area : Area
         What of the region was to be searched.
     """
@@ -54,6 +56,8 @@ def plan_in_extra(
         "plan": started.plan,
         "tissue": tissue,
     }
+    if pen:
+        said["pen"] = True
     return said if area.is_everything else said | {"area": area.to_json()}
 
 

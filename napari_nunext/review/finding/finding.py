@@ -201,7 +201,9 @@ class Finder:
     def _find(self, region: Box, area: Area) -> None:
         model, view = self.model, self._view
         self._begin(
-            Wanted(region, model.model_id, view.outlines, model.tissue, area, near_xy=view.view_xy)
+            Wanted(
+                region, model.model_id, view.outlines, model.tissue, area=area, near_xy=view.view_xy
+            )
         )
 
     def leave_out_glass(self, wanted: bool) -> None:

@@ -58,6 +58,8 @@ class Wanted:
     """Whether outlines are wanted too."""
     tissue: bool = False
     """Whether windows of bare glass are left out."""
+    pen: bool = False
+    """Whether marks of a pen count as glass."""
     area: Area = EVERYTHING
     """What of the region is searched."""
     segmenter_id: str | None = None
@@ -81,6 +83,7 @@ class Wanted:
             model_id=model.id,
             masks=segmenter is not None,
             tissue=bool(run.info.extra.get("windows_left_out")),
+            pen=bool(run.info.extra.get("pen")),
             area=area_of(run),
             segmenter_id=None if segmenter is None else segmenter.id,
             near_xy=near_xy,
@@ -235,6 +238,7 @@ class Search:
             near=wanted.near_xy,
             resume=None if self.found.earlier is None else self.found.earlier.asked(),
             tissue=wanted.tissue or None,
+            pen=wanted.pen or None,
             **wanted.area.to_json(),
             masks=wanted.masks,
             segmenter=wanted.segmenter_id,
@@ -282,7 +286,9 @@ class Search:
             codec_version=event.codec_version,
             region=self.wanted.region,
             segmenter=None if segmenter is None else segmenter.brief(),
-            extra=plan_in_extra(event, tissue=self.wanted.tissue, area=self.wanted.area),
+            extra=plan_in_extra(
+                event, tissue=self.wanted.tissue, pen=self.wanted.pen, area=self.wanted.area
+            ),
         )
         run_id = self._writer.call(lambda: self._start_run(info, event.plan))
         self._recording = Recording(run_id)

@@ -111,7 +111,7 @@ def detect_events(
     glass = frozenset[int]()
     if request.tissue:
         with suppress(DamagedRegionError):  # what cannot be seen whole is searched whole
-            glass = windows_of_glass(image, region, windows, mpp=request.mpp)
+            glass = windows_of_glass(image, region, windows, mpp=request.mpp, pen=bool(request.pen))
     area = request.area
     beyond = windows.beyond(area)
     glass -= beyond
