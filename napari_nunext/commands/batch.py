@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING
 
-from napari_nunext.commands.detect import find_model, model_folder
+from napari_nunext.commands.detect import areas_of, find_model, model_folder
 from napari_nunext.commands.export import reader_name
 from napari_nunext.core.errors import InputError, StoreError
 from napari_nunext.core.geometry import check_mpp
 from napari_nunext.core.sentences import counted
+from napari_nunext.core.shapes.area import EVERYTHING, Area
 from napari_nunext.images import find_images
 from napari_nunext.review.batch.asked import ask_for
 from napari_nunext.review.batch.batch import Batch
@@ -24,10 +26,11 @@ from napari_nunext.serving.client.local_server import (
     LocalServer,
 )
 from napari_nunext.store import Project
+from napari_nunext.store.kinds.regions import regions_of
 from napari_nunext.store.tables.migrations import copied_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from napari_nunext.core.geometry import Box
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from napari_nunext.review.batch.tally import BatchProgress
     from napari_nunext.review.finding.servers import ModelServer
     from napari_nunext.review.model import SaveStatus
+    from napari_nunext.store import ImageEntry
 
 CLOSE_S = 60.0
 """How long what is found may take to be written at the end."""
@@ -54,8 +58,12 @@ class ProjectOptions:
     masks: bool = False
     tissue: bool = False
     """Whether windows of bare glass are left out."""
+    pen: bool = False
+    """Whether marks of a pen count as glass."""
     region: Box | None = None
     """Level-0 px; the whole image by default."""
+    regions: Path | None = None
+    """GeoJSON of where to search, or a folder with one for each image."""
     servers: tuple[str, ...] = ()
     """Addresses of model servers; one of our own where there are none."""
     model_paths: tuple[Path, ...] = ()
@@ -104,9 +112,11 @@ def detect_into_project(
     if options.mpp is not None:
         check_mpp(options.mpp, "--mpp")
     files = find_images(paths)
+    areas = {str(path.absolute()): a for path, a in areas_of(files, options.regions).items()}
     with ExitStack() as stack:
         project, writer = stack.enter_context(_opened(options.project, say))
         stations, asked = _stations(options, stack)
+        asked = replace(asked, pen=options.pen, area_of=_areas(project, areas))
         batch = Batch(
             project,
             writer,
@@ -154,6 +164,22 @@ def _opened(path: Path, say: Callable[[str], None]) -> Iterator[tuple[Project, J
             raise StoreError(
                 f"Not all that was found is in {path.name}. Run the same command again."
             )
+
+
+def _areas(project: Project, given: Mapping[str, Area]) -> Callable[[ImageEntry], Area]:
+    """What is searched of an image: what is `given` by its path, never what its project leaves out.
+
+    Nobody else changes the project meanwhile, so a region is read once.
+    """
+
+    @cache
+    def area_of(sha256: str, path: str) -> Area:
+        drawn = regions_of(project.state(sha256, no_runs=True)).values()
+        left_out = Area.of(drawn, search_here=False).without
+        file = given.get(path, EVERYTHING)
+        return Area(file.within, (*file.without, *left_out))
+
+    return lambda entry: area_of(entry.sha256, entry.path)
 
 
 def _stations(options: ProjectOptions, stack: ExitStack) -> tuple[list[Station], Asked]:

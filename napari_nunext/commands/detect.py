@@ -18,9 +18,11 @@ from napari_nunext.core.errors import (
     InputError,
     NunextError,
 )
+from napari_nunext.core.formats.region_files import read_regions
 from napari_nunext.core.geometry import check_mpp
 from napari_nunext.core.nuclei import Category
 from napari_nunext.core.sentences import about, counted
+from napari_nunext.core.shapes.area import EVERYTHING, Area
 from napari_nunext.images import find_images
 from napari_nunext.images.formats import image_stem
 from napari_nunext.models.checkpoints.description import describe
@@ -56,6 +58,10 @@ class DetectOptions:
     """Arithmetic; what was really computed in is in the list of what was searched."""
     tissue: bool = False
     """Whether windows of bare glass are left out."""
+    pen: bool = False
+    """Whether marks of a pen count as glass."""
+    regions: Path | None = None
+    """GeoJSON of where to search, or a folder with one for each image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +121,7 @@ def detect_images(
         check_mpp(options.mpp, "--mpp")
     files = find_images(paths)
     targets = output_files(files, options.out_dir)
+    areas = areas_of(files, options.regions)
     images = open_all(files)
     if options.mpp is None:
         check_that_some_have_scale(images.values())
@@ -124,7 +131,7 @@ def detect_images(
     with LocalServer(model_paths, precision=options.precision) as server:
         model = find_model(server.client(), options.model, folder)
         check_scales(images.values(), options.mpp, model, is_meant)
-        batch = _Batch(images, targets, options, model, say, progress)
+        batch = _Batch(images, targets, areas, options, model, say, progress)
         try:
             return batch.search(server)
         except KeyboardInterrupt:
@@ -140,6 +147,7 @@ class _Batch:
         self,
         images: dict[Path, Opened],
         targets: dict[Path, Path],
+        areas: dict[Path, Area],
         options: DetectOptions,
         model: ModelInfo,
         say: Callable[[str], None],
@@ -148,6 +156,7 @@ class _Batch:
         self._images = images
         self._total = len(images)
         self._targets = targets
+        self._areas = areas
         self._options = options
         self._model = model
         self._say = say
@@ -163,7 +172,7 @@ class _Batch:
             try:
                 if isinstance(image, NunextError):
                     raise image
-                known += not self._search(server, image, self._targets[path], number)
+                known += not self._search(server, image, path, number)
                 self._done += 1
             except (NunextError, OSError) as error:
                 if self._total == 1:
@@ -184,8 +193,9 @@ class _Batch:
             f"{self._options.out_dir}; the same command goes on from there."
         )
 
-    def _search(self, server: LocalServer, image: ImageSource, target: Path, number: int) -> bool:
+    def _search(self, server: LocalServer, image: ImageSource, path: Path, number: int) -> bool:
         """Search an image; False if that had been done before."""
+        target, area = self._targets[path], self._areas.get(path, EVERYTHING)
         mpp = scale_of(image, self._options.mpp, self._say)
         wanted = Wanted(
             image.id,
@@ -195,6 +205,8 @@ class _Batch:
             self._options.masks,
             self._options.precision,
             self._options.tissue,
+            self._options.pen,
+            area.to_json(),
         )
         standing = self._before.standing(target, wanted)
         if standing == "changed since":
@@ -207,7 +219,9 @@ class _Batch:
             self._progress(Progress(image.name, number, self._total, done, windows, nuclei))
 
         # Asked for anew each time: a server that died is then started again.
-        found = _detect(server.client(), image, mpp, self._model.id, self._options, self._say, tell)
+        found = _detect(
+            server.client(), image, mpp, area, self._model.id, self._options, self._say, tell
+        )
         _write(target, found, self._options.masks)
         if words := failed_words(found):
             raise InputError(f"{image.name}: {words}")
@@ -237,6 +251,46 @@ def output_files(images: Sequence[Path], out_dir: Path) -> dict[Path, Path]:
                 "Rename one, or search them into different folders."
             )
     return targets
+
+
+def areas_of(images: Sequence[Path], regions: Path | None) -> dict[Path, Area]:
+    """What is searched of each image, where that is not all of it.
+
+    Parameters
+    ----------
+    images : sequence of Path
+    regions : Path, optional
+        A file for the one image, or a folder with ``<image stem>.geojson``.
+
+    Raises
+    ------
+    InputError
+        If there are several images and one file, or the folder lacks one of an image.
+    RecordError
+        If a file says no region.
+    """
+    if regions is None:
+        return {}
+    if regions.is_dir():
+        files = {path: regions / f"{image_stem(path)}.geojson" for path in images}
+        missing = [file.name for file in files.values() if not file.is_file()]
+        if missing:
+            more = f", nor {counted(len(missing) - 1, 'other')}" if missing[1:] else ""
+            raise InputError(
+                f"{regions} has no {missing[0]}{more}. Write a file for each image, or search "
+                "these images by themselves."
+            )
+    elif len(images) > 1:
+        raise InputError(
+            f"{regions.name} is one file, and there are {len(images)} images. Give a folder with a "
+            "file for each, called as the image is."
+        )
+    else:
+        files = dict.fromkeys(images, regions)
+    return {
+        path: Area.of(read_regions(file, kind="search"), search_here=True)
+        for path, file in files.items()
+    }
 
 
 def model_folder(model: str | None) -> Path | None:
@@ -278,6 +332,7 @@ def _detect(
     client: Client,
     image: ImageSource,
     mpp: float,
+    area: Area,
     model_id: str,
     options: DetectOptions,
     say: Callable[[str], None],
@@ -291,7 +346,10 @@ def _detect(
         mpp=mpp,
         model=model_id,
         masks=options.masks,
+        region=None if area.box is None else area.box.as_tuple(),
         tissue=options.tissue or None,
+        pen=options.pen or None,
+        **area.to_json(),
         # Whoever opens the app on the same server meanwhile goes first.
         priority="batch",
     )

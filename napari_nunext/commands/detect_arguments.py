@@ -51,6 +51,19 @@ def add_detect(parser: argparse.ArgumentParser) -> None:
         "--tissue", action="store_true", help="leave out windows of bare glass, which saves time"
     )
     parser.add_argument(
+        "--pen",
+        action="store_true",
+        help="with --tissue: leave out green, blue and black ink too; not for blue or green stains",
+    )
+    parser.add_argument(
+        "--regions",
+        type=Path,
+        metavar="PATH",
+        help="search in the polygons of a GeoJSON file alone, for example QuPath's annotations; of "
+        "several images, a folder with a file for each, called as the image is. Annotations of the "
+        "class Ignore* are left out",
+    )
+    parser.add_argument(
         "--region",
         nargs=4,
         type=number,
@@ -100,7 +113,15 @@ def _into_folder(
         if value:
             raise InputError(f"{name} is for a project: give --project FILE instead of --out.")
     options = DetectOptions(
-        args.model, args.out, args.mpp, args.masks, tuple(args.models), args.dtype, args.tissue
+        model=args.model,
+        out_dir=args.out,
+        mpp=args.mpp,
+        masks=args.masks,
+        model_paths=tuple(args.models),
+        precision=args.dtype,
+        tissue=args.tissue,
+        pen=_pen(args),
+        regions=args.regions,
     )
     return detect_images(
         args.paths,
@@ -121,6 +142,8 @@ def _into_project(args: argparse.Namespace, say: Callable[[str], None]) -> list[
         mpp=args.mpp,
         masks=args.masks,
         tissue=args.tissue,
+        pen=_pen(args),
+        regions=args.regions,
         region=None if args.region is None else Box.from_sequence(args.region),
         servers=tuple(args.server),
         model_paths=tuple(args.models),
@@ -129,6 +152,12 @@ def _into_project(args: argparse.Namespace, say: Callable[[str], None]) -> list[
     )
     show = _json_line if args.progress == "jsonl" else _line
     return detect_into_project(args.paths, options, say=say, tell=_Paced(show).take)
+
+
+def _pen(args: argparse.Namespace) -> bool:
+    if args.pen and not args.tissue:
+        raise InputError("--pen says what is no tissue: give --tissue with it.")
+    return bool(args.pen)
 
 
 def _show_progress(progress: Progress) -> None:

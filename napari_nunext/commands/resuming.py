@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from napari_nunext.core.identity import file_sha256
@@ -35,6 +35,9 @@ class Wanted:
     masks: bool
     precision: Precision = "auto"
     tissue: bool = False
+    pen: bool = False
+    area: dict[str, Any] = field(default_factory=dict)
+    """What of the image is searched, as `Area.to_json` has it."""
 
 
 class DoneBefore:
@@ -61,7 +64,9 @@ class DoneBefore:
         if row is None or not target.is_file():
             return "to search"
         # Earlier lists do not speak of what could not be chosen yet.
-        if {"precision": "auto", "tissue": False} | row.get("search", {}) != asdict(wanted):
+        if {"precision": "auto", "tissue": False, "pen": False, "area": {}} | row.get(
+            "search", {}
+        ) != asdict(wanted):
             return "to search"
         return "done" if row.get("file_sha256") == file_sha256(target) else "changed since"
 

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 CONFIDENCE = "NuNext confidence"
 """Name of the measurement that holds a nucleus' confidence."""
 
+REGION_KIND = "NuNext region"
+"""Name of what says in the metadata of an annotation that it is a region of ours, of which kind."""
+
 NO_GEOMETRY = "objects without a geometry"
 REGION = "outlines of regions round nuclei"
 
@@ -234,6 +237,10 @@ def _pieces(feature: dict[str, Any], number: int, left_out: Counter[str]) -> lis
     kind = _kind(feature, properties)
     if kind in _NOT_NUCLEI:
         left_out[_NOT_NUCLEI[kind]] += 1
+        return []
+    metadata = properties.get("metadata")
+    if isinstance(metadata, dict) and REGION_KIND in metadata:
+        left_out[REGION] += 1
         return []
     geometry = feature.get("nucleusGeometry") or feature["geometry"]
     if geometry is not None and geometry["type"] not in _SHAPES:
