@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
     from napari_nunext.review.controller import ReviewController
+    from napari_nunext.review.shown.regions import RegionTool
     from napari_nunext.ui.canvas.canvas import Canvas
     from napari_nunext.ui.panels.review_panel import ReviewPanel
 
@@ -173,6 +174,12 @@ class Keys(QObject):
             Binding((), "Tab", "Next unsure nucleus", _nothing, group),
             Binding((), "Shift Tab", "Previous unsure", _nothing, group),
             Binding((), "Space", "Hold to see the tissue alone", _nothing, group),
+            Binding(
+                ("R",), "R", "Region: drag a rectangle", lambda: self._mark("rectangle"), group
+            ),
+            Binding(
+                ("Shift-R",), "Shift R", "Region: a polygon", lambda: self._mark("polygon"), group
+            ),
             Binding(("M",), "M", "Outlines on and off", self._toggle_outlines, group),
             Binding((), "?", "This list", _nothing, group),
         )
@@ -190,6 +197,8 @@ class Keys(QObject):
     def _rest(self) -> None:
         if self._canvas.has_boxes_in_hand:
             self._canvas.end_correcting_boxes()
+        elif self._canvas.regions.has_hand:
+            self._canvas.regions.leave()
         elif not self._controller.hand.give_up():
             self._controller.view.choose_tool("look")
             self._controller.view.select(())
@@ -197,6 +206,8 @@ class Keys(QObject):
     def _delete(self) -> None:
         if self._canvas.has_boxes_in_hand:
             self._canvas.delete_boxes()
+        elif self._canvas.regions.has_hand:
+            self._canvas.regions.delete_selected()
         elif not self._controller.hand.take_back():
             self._controller.correct.delete(self._controller.view.model.selected)
 
@@ -205,8 +216,12 @@ class Keys(QObject):
             self._controller.history.undo()
 
     def _accept(self) -> None:
-        if not self._controller.hand.finish():
+        if not (self._canvas.regions.finish() or self._controller.hand.finish()):
             self._controller.decide.accept()
+
+    def _mark(self, tool: RegionTool) -> None:
+        regions = self._controller.regions
+        regions.choose_tool("" if regions.model.tool == tool else tool)
 
     def _toggle_outlines(self) -> None:
         self._controller.view.show_outlines(not self._controller.view.model.outlines)

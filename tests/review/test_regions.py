@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from napari_nunext.core.formats.region_files import regions_as_text
 from napari_nunext.core.geometry import Box
-from napari_nunext.core.shapes.regions import rectangle
+from napari_nunext.core.shapes.regions import rectangle, region
 from napari_nunext.review.finding.finding import ALL_LEFT_OUT_WORDS, NO_REGION_WORDS
 from napari_nunext.store.kinds.regions import regions_of
 from tests.review.fakes import done, points, started, window_done
@@ -44,7 +47,8 @@ def test_a_region_is_drawn_named_moved_deleted_and_every_step_taken_back(
     uid = drawn(opened, LEFT)
     assert opened.regions.model.selected == uid
     opened.regions.rename(uid, "  Invasive\n front ")
-    opened.regions.choose_kind("leave_out")
+    opened.regions.choose_kind("search")  # what is drawn next is meant
+    opened.regions.set_kind(uid, "leave_out")
     assert opened.regions.reshape(uid, rectangle(RIGHT))
     (known,) = opened.regions.model.regions
     assert (known.name, known.kind, known.box) == ("Invasive front", "leave_out", RIGHT)
@@ -146,6 +150,64 @@ def test_a_search_that_was_paused_goes_on_in_the_same_regions(
     first, second = server.fake.requests
     assert (second.region, second.within) == (first.region, first.within)
     assert opened.find.model.paused_search is None
+
+
+def test_tissue_is_outlined_once_as_one_gesture_and_what_was_deleted_comes_back(
+    controller: ReviewController, tmp_path: Path
+) -> None:
+    rgb = np.full((500, 800, 3), (243, 243, 241), dtype=np.uint8)
+    rgb[100:220, 100:260] = rgb[300:360, 500:700] = (220, 160, 190)
+    rgb[440:480] = (40, 150, 90)  # ink
+    Image.fromarray(rgb).save(tmp_path / "slide.png")
+    controller.open.paths([tmp_path / "slide.png"])
+    controller.regions.files.outline_tissue()
+    one, two = controller.regions.model.regions
+    assert [(each.name, each.kind) for each in (one, two)] == [
+        ("Tissue 1", "search"),
+        ("Tissue 2", "search"),
+    ]
+    assert one.contains(np.array([(101.0, 101.0), (259.0, 219.0), (180.0, 400.0)])).tolist() == [
+        True,
+        True,
+        False,
+    ]
+    controller.regions.reshape(one.uid, rectangle(Box(90, 90, 270, 230)))
+    controller.regions.delete([two.uid])
+    controller.regions.files.outline_tissue()
+    changed, again = controller.regions.model.regions
+    assert (changed.box, again) == (Box(90, 90, 270, 230), two)
+    controller.regions.files.outline_tissue()
+    assert controller.model.notice is not None
+    assert controller.model.notice.words == "The tissue is outlined already."
+    for _ in range(4):
+        controller.history.undo()
+    assert controller.regions.model.regions == ()
+
+
+def test_regions_go_into_a_file_and_come_back(opened: ReviewController, tmp_path: Path) -> None:
+    drawn(opened, LEFT)
+    drawn(opened, RIGHT, "leave_out")
+    before, path = opened.regions.model.regions, tmp_path / "a.geojson"
+    opened.regions.files.write(path)
+    opened.regions.delete([each.uid for each in before])
+    opened.history.undo()
+    assert opened.regions.model.regions == before, "one gesture"
+    opened.history.redo()
+    opened.regions.files.read(path)
+    assert opened.regions.model.regions == before
+    half, far = (
+        region(name, "search", rectangle(box), uid=uuid4())
+        for name, box in (("Half", Box(60, 50, 200, 200)), ("Far", Box(90, 0, 120, 10)))
+    )
+    path.write_text(regions_as_text([half, far]), "utf-8")
+    opened.regions.files.read(path)
+    assert opened.model.notice is not None
+    assert opened.model.notice.words.startswith("1 region read from a.geojson. 1 lie outside")
+    assert opened.regions.model.regions[-1].box == Box(60, 50, 80, 64)
+    path.write_text("{}", "utf-8")
+    opened.regions.files.read(path)
+    assert opened.model.notice.words.startswith("a.geojson has no region")
+    assert len(opened.regions.model.regions) == 3
 
 
 def test_that_all_is_left_out_is_said(opened: ReviewController, server: FakeServer) -> None:

@@ -21,6 +21,7 @@ OF_WINDOW = {
         "ratings",
     },
     "find": {"server", "models", "model_id", "tissue"},
+    "regions": {"kind", "shown"},
     "teach": {"pupils", "addresses", "pupil"},
     "view": {
         "tool",

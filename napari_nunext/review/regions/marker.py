@@ -10,6 +10,7 @@ from napari_nunext.core.shapes.regions import LONGEST_NAME, clipped, region
 from napari_nunext.review.background import in_words
 from napari_nunext.review.model import Notice
 from napari_nunext.review.regions.figures import as_table, counted_in, uncounted
+from napari_nunext.review.regions.files import RegionFiles
 from napari_nunext.store import events
 from napari_nunext.store.kinds.regions import regions_of
 
@@ -40,6 +41,7 @@ class RegionMarker:
     def __init__(self, session: Session, model: RegionsModel) -> None:
         self._session = session
         self.model = model
+        self.files = RegionFiles(session, self)
         self._review = session.model
         self._images = session.images
         self._counting = False
@@ -104,10 +106,8 @@ class RegionMarker:
     # What people do
 
     def choose_kind(self, kind: RegionKind) -> None:
-        """What is drawn next, and what the selected region is."""
+        """What is drawn next; a region that is there stays what it is."""
         self.model.kind = kind
-        if self.model.selected is not None:
-            self.set_kind(self.model.selected, kind)
 
     def choose_tool(self, tool: RegionTool) -> None:
         """What the mouse does to regions."""
@@ -137,7 +137,9 @@ class RegionMarker:
         return None
 
     def put(self, regions: Sequence[Region]) -> None:
-        """Put regions on the image, as one gesture."""
+        """Put regions on the image, as one gesture; those with the same identity are replaced."""
+        if not regions:
+            return
         self._try(
             lambda sha256: events.grouped(events.draw_region(sha256, each) for each in regions)
         )

@@ -30,7 +30,13 @@ if TYPE_CHECKING:
     from napari_nunext.review.shown.find import RunStatus, ServerStatus
     from napari_nunext.ui.widgets.theme import Palette
 
-FIELD, REGION = 0, 1
+FIELD, VIEW, REGION, REGIONS = range(4)
+WHERE_TIPS = (
+    "All of the image, but for regions that are left out",
+    "What the canvas shows now",
+    "A rectangle for this search alone",
+    "The regions of the kind Search here",
+)
 NAME_ROOM = 34
 """Characters of an image's name that fit on a line."""
 
@@ -51,10 +57,13 @@ class FindPanel(Card):
         self._model = controller.find.model
         self._view = controller.view.model
         self._images = controller.images.model
+        self._regions = controller.regions.model
         self._palette = palette
         self._models = ModelChooser()
         self._dot = StatusDot("How the model server is. Click to check.")
-        self._where = Segments(["Whole field", "Drawn region"])
+        self._where = Segments(["Field", "View", "Drawn", "Regions"])
+        for i, tip in enumerate(WHERE_TIPS):
+            self._where.set_enabled(i, True, tip)
         self._tissue = QCheckBox("Leave out bare glass")
         self._tissue.setToolTip("Quicker on slides: only windows with tissue are searched")
         self._hint = Text(role="muted", wraps=True)
@@ -77,6 +86,7 @@ class FindPanel(Card):
         connections.call(self._show_run, events.run, events.paused_search)
         connections.call(self._show_region, self._view.events.region)
         connections.call(self._show_tissue, events.tissue)
+        connections.call(self._show_ready, self._regions.events.figures)
         connections.call(self._show_ready, self._images.events.open_field)
         self._show_models()
         self._show_server(self._model.server)
@@ -92,9 +102,15 @@ class FindPanel(Card):
 
     def search(self) -> None:
         """Search where the user chose."""
-        region = self._view.region if self._where.index() == REGION else None
-        if self._where.index() == FIELD or region is not None:
-            self._controller.find.search(region)
+        where, find = self._where.index(), self._controller.find
+        if where == FIELD:
+            find.search()
+        elif where == REGIONS:
+            find.search(in_regions=True)
+        else:
+            region = self._view.region if where == REGION else self._view.view_box
+            if region is not None:
+                find.search(region)
 
     def _make_progress(self) -> QWidget:
         self._bar = ThinBar()
@@ -181,6 +197,10 @@ class FindPanel(Card):
             return "Opening the image\N{HORIZONTAL ELLIPSIS}"
         if self._where.index() == REGION and self._view.region is None:
             return "Draw a region first"
+        if self._where.index() == VIEW and self._view.view_box is None:
+            return "Open the canvas first"
+        if self._where.index() == REGIONS and not self._regions.searchable:
+            return "Draw a region to search first"
         return ""
 
     def _show_run(self) -> None:

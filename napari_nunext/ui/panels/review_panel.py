@@ -11,6 +11,7 @@ from napari_nunext.ui.panels.category_list import CategoryList
 from napari_nunext.ui.panels.comment_line import CommentLine
 from napari_nunext.ui.panels.find_panel import FindPanel
 from napari_nunext.ui.panels.outline_ways import OutlineWays
+from napari_nunext.ui.panels.regions_card import RegionsCard
 from napari_nunext.ui.panels.selection_line import SelectionLine
 from napari_nunext.ui.widgets.controls import Card, Segments, Text, button, row
 from napari_nunext.ui.widgets.scrolling import scrolling
@@ -46,6 +47,7 @@ class ReviewPanel(QWidget):
         self._was_searching = False
         self.finder = FindPanel(controller, palette, connections)
         self.categories = CategoryList(controller, palette, connections)
+        self.regions = RegionsCard(controller, connections)
         self._selection = SelectionLine(controller, connections)
         self._ways = OutlineWays(controller, connections)
         self._comment = CommentLine(controller, connections)
@@ -57,6 +59,7 @@ class ReviewPanel(QWidget):
         column.setSpacing(SPACE_PX)
         column.addWidget(self.finder)
         column.addWidget(self._make_nuclei_card())
+        column.addWidget(self.regions)
         column.addWidget(self._said)
         column.addStretch(1)
         layout = QVBoxLayout(self)
@@ -81,6 +84,7 @@ class ReviewPanel(QWidget):
         """Follow the theme."""
         self.finder.set_palette(palette)
         self.categories.set_palette(palette)
+        self.regions.set_palette(palette)
 
     def ask_comment(self) -> None:
         """Open the line for a comment."""
