@@ -19,7 +19,7 @@ import numpy as np
 
 from napari_nunext.core.errors import CalibrationError
 from napari_nunext.core.geometry import Box, check_mpp
-from napari_nunext.core.shapes.regions import inside_any
+from napari_nunext.core.shapes.regions import edges_in, inside_any
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -145,9 +145,12 @@ class WindowGrid(Sequence[Window]):
         """Windows whose cores the lines of polygons touch, and some beside them."""
         spans = (*self._columns, *self._rows)
         step = max(min(stop - start for _, start, stop in spans) / 2, 1.0)
+        (_, x0, _), (_, _, x1) = self._columns[0], self._columns[-1]
+        (_, y0, _), (_, _, y1) = self._rows[0], self._rows[-1]
+        cores = Box(x0, y0, x1, y1)
         touched = [np.empty(0, dtype=np.intp)]
         for polygon_xy in polygons_xy:
-            start, along = self._near_the_grid(polygon_xy, step)
+            start, along = edges_in(polygon_xy, cores.grown(step))
             counts = np.ceil(np.abs(along).max(axis=1, initial=0.0) / step).astype(np.intp) + 1
             part = np.concatenate([[], *(np.arange(n) / n for n in counts.tolist())])
             at = np.repeat(start, counts, axis=0)
@@ -156,21 +159,6 @@ class WindowGrid(Sequence[Window]):
             for corner in ((-step, -step), (-step, step), (step, -step), (step, step)):
                 touched.append(np.unique(self.holding(at + corner)))
         return np.unique(np.concatenate(touched))
-
-    def _near_the_grid(self, polygon_xy: PointsXY, margin_px: float) -> tuple[PointsXY, PointsXY]:
-        """Starts and stretches of a polygon's edges, cut to the cores and a margin round them."""
-        low = np.array([self._columns[0][1], self._rows[0][1]]) - margin_px
-        high = np.array([self._columns[-1][2], self._rows[-1][2]]) + margin_px
-        along = np.roll(polygon_xy, -1, axis=0) - polygon_xy
-        with np.errstate(divide="ignore", invalid="ignore"):
-            bounds = np.stack(((low - polygon_xy) / along, (high - polygon_xy) / along))
-        lies_between = (polygon_xy >= low) & (polygon_xy <= high)
-        still = np.where(lies_between, np.array([[[-np.inf]], [[np.inf]]]), np.nan)
-        bounds = np.where(along == 0, still, bounds)  # not a number: it never comes near
-        first = np.maximum(bounds.min(axis=0).max(axis=1), 0.0)[:, None]
-        last = np.minimum(bounds.max(axis=0).min(axis=1), 1.0)[:, None]
-        near = (first < last)[:, 0]
-        return (polygon_xy + first * along)[near], ((last - first) * along)[near]
 
     def nearest_first(self, xy: tuple[float, float]) -> Sequence[Window]:
         """The same windows, ordered by the distance of their cores' middles to a point.

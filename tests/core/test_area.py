@@ -53,6 +53,21 @@ def test_an_edge_from_far_beyond_the_image_costs_no_more_than_the_image_is_wide(
     assert all(w.core.y0 <= 220 and w.core.y1 >= 90 for w in searched)
 
 
+def test_a_box_is_covered_where_nothing_of_it_is_left_out():
+    area = Area((rectangle(Box(0, 0, 100, 100)), star(0)), (rectangle(Box(20, 20, 30, 30)),))
+    assert area.covers(Box(40, 40, 100, 100))
+    assert area.covers(Box(0, 0, 20, 100))
+    assert not area.covers(Box(40, 40, 101, 100))
+    assert not area.covers(Box(0, 0, 21, 100))
+    assert not area.covers(Box(22, 22, 24, 24))
+    assert EVERYTHING.covers(Box(0, 0, 1, 1))
+    round_hole = Area((), (star(0),))
+    middle = round_hole.without[0].mean(axis=0).tolist()
+    assert not round_hole.covers(Box(0, 0, 400, 300))
+    assert not round_hole.covers(Box(middle[0], middle[1], middle[0] + 1, middle[1] + 1))
+    assert round_hole.covers(Box(0, 0, 40, 40))
+
+
 def test_regions_say_what_is_searched():
     boxes = (Box(0, 0, 10, 10), Box(5, 5, 8, 8), Box(50, 50, 60, 60))
     drawn = [

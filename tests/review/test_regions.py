@@ -12,6 +12,7 @@ from PIL import Image
 from napari_nunext.core.formats.region_files import regions_as_text
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.shapes.regions import rectangle, region
+from napari_nunext.review.correcting.coverage import unsearched_parts
 from napari_nunext.review.finding.finding import ALL_LEFT_OUT_WORDS, NO_REGION_WORDS
 from napari_nunext.store.kinds.regions import regions_of
 from tests.review.fakes import done, points, started, window_done
@@ -208,6 +209,22 @@ def test_regions_go_into_a_file_and_come_back(opened: ReviewController, tmp_path
     opened.regions.files.read(path)
     assert opened.model.notice.words.startswith("a.geojson has no region")
     assert len(opened.regions.model.regions) == 3
+
+
+def test_what_no_search_has_seen_is_asked_for_before_it_is_accepted(
+    opened: ReviewController, server: FakeServer
+) -> None:
+    drawn(opened, LEFT, "search")
+    drawn(opened, Box(0, 0, 10, 64), "leave_out")
+    server.fake.script = [started(), points((20, 10)), window_done(1, 1), done(1)]
+    opened.find.search(in_regions=True)
+    state = opened.model.state
+    assert state is not None
+    field = Box(0, 0, 80, 64)
+    assert sum(part.width for part in unsearched_parts(state, field)) == 50
+    assert unsearched_parts(state, Box(12, 0, 40, 64)) == []
+    opened.decide.accept()
+    assert opened.model.state is state, "it asks first"
 
 
 def test_that_all_is_left_out_is_said(opened: ReviewController, server: FakeServer) -> None:

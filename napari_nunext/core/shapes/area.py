@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nunext.core.geometry import as_points_xy
-from napari_nunext.core.shapes.regions import box_around, inside_any
+from napari_nunext.core.shapes.regions import box_around, edges_in, inside, inside_any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.geometry import Box, PointsXY
     from napari_nunext.core.shapes.regions import Region
+
+
+SLIVER = 1e-6
+"""What is less of a box than this is rounding."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -57,6 +61,12 @@ class Area:
             found &= ~inside_any(points_xy, self.without)
         return found
 
+    def covers(self, box: Box) -> bool:
+        """Whether all of a box is searched; in doubt not, as where two polygons share it."""
+        return (not self.within or any(_hold(each, box) for each in self.within)) and not any(
+            _hold(each, box) is not False for each in self.without
+        )
+
     def to_json(self) -> dict[str, Any]:
         """As JSON carries it; empty for everything."""
         said = {"within": self.within, "without": self.without}
@@ -71,6 +81,18 @@ class Area:
             for name in ("within", "without")
         )
         return cls(within, without)
+
+
+def _hold(polygon_xy: PointsXY, box: Box) -> bool | None:
+    """Whether a box lies in a polygon; None where a part of it does."""
+    around = box_around([polygon_xy]).clipped_to(box)
+    if not (around.width and around.height):
+        return False
+    inner = box.grown(-SLIVER * min(box.width, box.height))  # an edge along the box cuts nothing
+    if len(edges_in(polygon_xy, inner)[0]):
+        return None
+    middle = np.array([[(box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2]])
+    return bool(inside(middle, polygon_xy)[0])
 
 
 EVERYTHING = Area()

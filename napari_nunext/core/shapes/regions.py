@@ -197,6 +197,35 @@ def inside_any(points_xy: PointsXY, polygons_xy: Iterable[PointsXY]) -> NDArray[
     return found
 
 
+def edges_in(polygon_xy: PointsXY, box: Box) -> tuple[PointsXY, PointsXY]:
+    """What of a polygon's edges lies in a box: where each part starts, and how far it goes.
+
+    References
+    ----------
+    Liang and Barsky (1984).
+    """
+    low, high = np.array([box.x0, box.y0]), np.array([box.x1, box.y1])
+    along = np.roll(polygon_xy, -1, axis=0) - polygon_xy
+    with np.errstate(divide="ignore", invalid="ignore"):
+        bounds = np.stack(((low - polygon_xy) / along, (high - polygon_xy) / along))
+    lies_between = (polygon_xy >= low) & (polygon_xy <= high)
+    still = np.where(lies_between, np.array([[[-np.inf]], [[np.inf]]]), np.nan)
+    bounds = np.where(along == 0, still, bounds)  # not a number: it never comes near
+    first = np.maximum(bounds.min(axis=0).max(axis=1), 0.0)[:, None]
+    last = np.minimum(bounds.max(axis=0).min(axis=1), 1.0)[:, None]
+    near = (first < last)[:, 0]
+    return (polygon_xy + first * along)[near], ((last - first) * along)[near]
+
+
+def is_rectangle(polygon_xy: PointsXY) -> bool:
+    """Whether a polygon is the box around it."""
+    if len(polygon_xy) != 4:
+        return False
+    corners = rectangle(box_around([polygon_xy]))
+    turned = [np.roll(corners[::step], k, axis=0) for step in (1, -1) for k in range(4)]
+    return any(np.array_equal(polygon_xy, each) for each in turned)
+
+
 def clipped(polygon_xy: PointsXY, box: Box) -> PointsXY:
     """What of a polygon lies in a box, shape (M, 2); M is 0 where nothing does.
 

@@ -10,10 +10,15 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.geometry import Box, as_points_xy
+from napari_nunext.core.shapes.regions import box_around, is_rectangle
 
 if TYPE_CHECKING:
     from napari_nunext.core.geometry import PointsXY
     from napari_nunext.store import FieldState
+
+
+MOST_DRAWN = 12
+"""Rectangles that cut a region; beyond the others a part may be taken for unsearched."""
 
 
 def unsearched_parts(state: FieldState, region: Box) -> list[Box]:
@@ -22,9 +27,13 @@ def unsearched_parts(state: FieldState, region: Box) -> list[Box]:
     The edges of everything that was searched cut the region into boxes; those are returned that
     are left, row by row. Together they are what is missing.
     """
-    uses = [(base.region.clipped_to(region), base.run_id) for base in state.bases]
-    x_px = sorted({region.x0, region.x1, *(x for box, _ in uses for x in (box.x0, box.x1))})
-    y_px = sorted({region.y0, region.y1, *(y for box, _ in uses for y in (box.y0, box.y1))})
+    areas = [base.area for base in state.bases]
+    polygons = [polygon for area in areas for polygon in (*area.within, *area.without)]
+    # Others leave no box that is searched as a whole, but inside of them.
+    upright = [box_around([each]) for each in polygons if is_rectangle(each)][:MOST_DRAWN]
+    uses = [box.clipped_to(region) for box in (*(base.region for base in state.bases), *upright)]
+    x_px = sorted({region.x0, region.x1, *(x for box in uses for x in (box.x0, box.x1))})
+    y_px = sorted({region.y0, region.y1, *(y for box in uses for y in (box.y0, box.y1))})
     return [
         part
         for y0, y1 in pairwise(y_px)
@@ -35,7 +44,7 @@ def unsearched_parts(state: FieldState, region: Box) -> list[Box]:
 
 def _is_searched(state: FieldState, part: Box) -> bool:
     for base in reversed(state.bases):
-        if part.clipped_to(base.region) == part:
+        if base.searches(part):
             run = state.runs[base.run_id]
             return run.status == "complete" and part.clipped_to(run.info.region) == part
     return False

@@ -8,10 +8,10 @@ from napari_nunext.review.finding.earlier import can_go_on
 from napari_nunext.review.shown.find import PausedSearch
 
 if TYPE_CHECKING:
-    from napari_nunext.core.geometry import Box
     from napari_nunext.review.session import Session
     from napari_nunext.review.shown.find import FindModel
     from napari_nunext.store import FieldState, Run
+    from napari_nunext.store.state.folding import Base
 
 
 def paused_run(state: FieldState | None) -> Run | None:
@@ -21,14 +21,13 @@ def paused_run(state: FieldState | None) -> Run | None:
     """
     if state is None:
         return None
-    later: list[Box] = []
+    later: list[Base] = []
     for base in reversed(state.bases):
         run = state.runs[base.run_id]
         if can_go_on(run):
-            covered = any(base.region.clipped_to(box) == base.region for box in later)
+            covered = any(each.searches(base.region) for each in later)
             return None if covered else run
-        if not base.area.within:
-            later.append(base.region)
+        later.append(base)
     return None
 
 

@@ -102,7 +102,7 @@ def found_at_other_scale(state: FieldState, mpp: float) -> tuple[float, Box] | N
     in_force = [
         base
         for i, base in enumerate(bases)
-        if not any(base.region.clipped_to(later.region) == base.region for later in bases[i + 1 :])
+        if not any(later.searches(base.region) for later in bases[i + 1 :])
     ]
     other = [
         base for base in in_force if abs(state.runs[base.run_id].info.mpp / mpp - 1) > SAME_WITHIN

@@ -10,7 +10,7 @@ import numpy as np
 from napari_nunext.core.formats.records import JudgedPoint, Rollout
 from napari_nunext.core.nuclei import points_of
 from napari_nunext.core.scores.matching import match_points
-from napari_nunext.store.state.acceptance import is_truth, truth_in
+from napari_nunext.store.state.acceptance import have_common_area, is_truth, truth_in
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -66,11 +66,10 @@ def judge(state: FieldState, crop: Box, mpp: float) -> Judged | None:
 def _base_run(state: FieldState, crop: Box) -> Run | None:
     """The run last used anywhere in the crop, if it is whole and covers all of the crop."""
     for base in reversed(state.bases):
-        common = base.region.clipped_to(crop)
-        if common.width == 0 or common.height == 0:
+        if not any(have_common_area(box, crop) for box in base.boxes):
             continue
         run = state.runs[base.run_id]
-        covers = common == crop and run.info.region.clipped_to(crop) == crop
+        covers = base.searches(crop) and run.info.region.clipped_to(crop) == crop
         return run if covers and run.status == "complete" else None
     return None
 

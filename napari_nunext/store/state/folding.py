@@ -85,6 +85,10 @@ class Base:
             covered &= inside_any(points_xy, self.area.within)
         return covered
 
+    def searches(self, box: Box) -> bool:
+        """Whether all of a box is the run's to search."""
+        return box.clipped_to(self.region) == box and self.area.covers(box)
+
     @property
     def boxes(self) -> tuple[Box, ...]:
         """Boxes outside of which nothing was searched."""
