@@ -71,6 +71,11 @@ def test_regions_are_drawn_counted_named_searched_and_taken_back(
     assert server.fake.requests[-1].region == (10, 20, 110, 120)
     assert np.shape(server.fake.requests[-1].within) == (1, 4, 2)
 
+    # Thrown away with napari's own button, and drawn again
+    layers.remove(layers["Regions"])
+    spin(lambda: "Regions" in layers)
+    assert len(layers["Regions"].data) == len(model.regions) == 1
+
     # Deleted by key, hidden, left by Esc
     card._tools.chosen.emit(1)
     controller.regions.select(model.regions[0].uid)

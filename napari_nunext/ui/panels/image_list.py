@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtGui import QIcon, QKeyEvent
+from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QDialog,
@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 
 from napari_nunext.review.names import shown_names
 from napari_nunext.ui.widgets.controls import Card, Text
-from napari_nunext.ui.widgets.theme import DOCK_NAME, dot_pixmap, style_sheet
+from napari_nunext.ui.widgets.theme import DOCK_NAME, dot_icon, style_sheet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,7 +124,7 @@ class ImageList(QDialog):
             "done": palette.good,
             "flagged": palette.warn,
         }
-        icons = {status: _dot(colors.get(status, palette.bad)) for status in STATUS_WORDS}
+        icons = {status: dot_icon(colors.get(status, palette.bad)) for status in STATUS_WORDS}
         names = shown_names(tuple(item.path for item in self._queue.items), ROOM)
         for i, (image, name) in enumerate(zip(self._queue.items, names, strict=True)):
             made = QTreeWidgetItem([f"{i + 1}   {name}", status_words(image)])
@@ -186,11 +186,3 @@ class ImageList(QDialog):
 def status_words(image: QueueItem) -> str:
     """How far the review of an image is."""
     return STATUS_WORDS[image.status]
-
-
-def _dot(color: str) -> QIcon:
-    """A dot that keeps its colour in the selected row."""
-    made, pixmap = QIcon(), dot_pixmap(color, size_px=10)
-    for mode in (QIcon.Mode.Normal, QIcon.Mode.Selected):
-        made.addPixmap(pixmap, mode)
-    return made

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTreeWidget, QTreeWidgetItem
 
 from napari_nunext.core.shapes.regions import KIND_WORDS
 from napari_nunext.ui.canvas.regions.regions_layer import COLORS
 from napari_nunext.ui.widgets.text_grid import NO_FIGURE
-from napari_nunext.ui.widgets.theme import dot_pixmap
+from napari_nunext.ui.widgets.theme import dot_icon
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -133,7 +132,7 @@ def _fill(item: QTreeWidgetItem, figures: RegionFigures) -> None:
             item.setTextAlignment(column, _alignment(column))
     if item.toolTip(NAME) != (tip := f"{region.name}: {KIND_WORDS[region.kind].lower()}"):
         item.setToolTip(NAME, tip)
-        item.setIcon(NAME, QIcon(dot_pixmap(COLORS[region.kind], size_px=10)))
+        item.setIcon(NAME, dot_icon(COLORS[region.kind]))
     rows = list((counts or {}).items())
     while item.childCount() > len(rows):
         item.takeChild(item.childCount() - 1)
@@ -141,6 +140,7 @@ def _fill(item: QTreeWidgetItem, figures: RegionFigures) -> None:
         item.addChild(QTreeWidgetItem())
     for number, (name, count) in enumerate(rows):
         child = item.child(number)
+        assert child is not None
         density = _grouped(round(count / figures.area_mm2))
         for column, text in ((NAME, name), (NUCLEI, _grouped(count)), (DENSITY, density)):
             if child.text(column) != text:

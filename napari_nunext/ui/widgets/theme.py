@@ -252,3 +252,11 @@ def dot_pixmap(
         painter.drawEllipse(inner.adjusted(3, 3, -3, -3))
     painter.end()
     return pixmap
+
+
+def dot_icon(color: str | tuple[int, int, int]) -> QIcon:
+    """A small dot that keeps its colour in a selected row."""
+    made, pixmap = QIcon(), dot_pixmap(color, size_px=10)
+    for mode in (QIcon.Mode.Normal, QIcon.Mode.Selected):
+        made.addPixmap(pixmap, mode)
+    return made
