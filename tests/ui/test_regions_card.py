@@ -30,13 +30,14 @@ def test_regions_are_drawn_counted_named_searched_and_taken_back(
 
     # Drawn
     card._kinds.chosen.emit(0)
-    card._tools.chosen.emit(2)
+    card._tools[1].chosen.emit(0)
     layer = layers["Regions"]
     assert layers.selection.active is layer
     assert str(layer.mode) == "add_rectangle"
     layer.add_rectangles(to_napari(rectangle(Box(10, 20, 110, 120))))
     spin(lambda: model.figures and model.figures[0].counts is not None)
     assert (model.tool, str(layer.mode)) == ("select", "select")
+    assert [tools.index() for tools in card._tools] == [1, -1]
 
     # Named, counted
     controller.correct.add(50.0, 50.0)
@@ -77,7 +78,7 @@ def test_regions_are_drawn_counted_named_searched_and_taken_back(
     assert len(layers["Regions"].data) == len(model.regions) == 1
 
     # Deleted by key, hidden, left by Esc
-    card._tools.chosen.emit(1)
+    card._tools[0].chosen.emit(1)
     controller.regions.select(model.regions[0].uid)
     dock.keys._delete()
     assert model.regions == ()

@@ -193,6 +193,23 @@ def test_a_region_is_selected_dragged_and_deleted(bench: Bench) -> None:
     assert bench.made.is_true()
 
 
+def test_a_region_is_drawn_freehand_and_its_corner_moved(bench: Bench) -> None:
+    bench.regions.choose_tool("freehand")
+    angle = np.linspace(0, 2 * np.pi, 40)
+    bench.drag(*(np.stack((170 + 25 * np.cos(angle), 100 + 25 * np.sin(angle)), axis=1).tolist()))
+    *_, drawn = bench.known
+    assert area_px(drawn.polygon_xy) == pytest.approx(np.pi * 25**2, rel=0.2)
+    assert len(drawn.corners) >= 6
+    bench.regions.select(bench.known[1].uid)
+    bench.regions.choose_tool("corners")
+    bench.made.pacer.ask()
+    bench.made.pacer.flush()
+    bench.drag((120.0, 90.0), (120.0, 100.0), (120.0, 110.0))
+    np.testing.assert_allclose(bench.known[1].box.as_tuple(), (100, 40, 140, 110), atol=1.0)
+    np.testing.assert_allclose(bench.known[1].corners[:2], TRIANGLE[:2], atol=0.02)
+    assert bench.made.is_true()
+
+
 def test_what_others_do_to_the_layer_is_put_right(bench: Bench) -> None:
     before = bench.known
     bench.layer.edge_color = "yellow"

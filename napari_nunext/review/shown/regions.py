@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.shapes.regions import Region, RegionKind
 
-RegionTool = Literal["", "select", "rectangle", "polygon"]
-"""What the mouse does to regions: nothing, choose and move them, draw one."""
+RegionTool = Literal["", "select", "corners", "rectangle", "polygon", "freehand"]
+"""What the mouse does to regions: nothing, choose and move them, move their corners, draw one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from napari_nunext.ui.widgets.asking import ask_for_file, ask_where, kinds_of
 from napari_nunext.ui.widgets.controls import Card, IconButton, Segments, Text, button, row
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from uuid import UUID
 
     from qtpy.QtCore import QPoint
@@ -34,12 +35,22 @@ KIND_TIPS: dict[RegionKind, str] = {
     "leave_out": "Never searched: nothing is found there",
     "interest": "Counted: nuclei, density, categories",
 }
-TOOLS: tuple[RegionTool, ...] = ("", "select", "rectangle", "polygon")
+TOOLS: tuple[tuple[RegionTool, ...], ...] = (
+    ("", "select", "corners"),
+    ("rectangle", "polygon", "freehand"),
+)
+TOOL_LABELS = (("View", "Select", "Corners"), ("Rectangle", "Polygon", "Freehand"))
 TOOL_TIPS = (
-    "Drag to move the view  (Esc)",
-    "Click a region; drag it or its corners",
-    "Drag a rectangle  (R)",
-    "Click corner by corner; a double click or Enter closes  (Shift R)",
+    (
+        "Drag to move the view  (Esc)",
+        "Click a region; drag it to move it, its handles to resize or turn it",
+        "Drag the corners of the selected region",
+    ),
+    (
+        "Draw: drag a rectangle  (R)",
+        "Draw: click corner by corner; a double click or Enter closes  (Shift R)",
+        "Draw: drag round it",
+    ),
 )
 FILE_KINDS = ".geojson", ".json"
 
@@ -58,9 +69,10 @@ class RegionsCard(Card):
         self._kinds = Segments([LABELS[kind] for kind in KINDS])
         for i, kind in enumerate(KINDS):
             self._kinds.set_enabled(i, True, KIND_TIPS[kind])
-        self._tools = Segments(["View", "Select", "Rectangle", "Polygon"])
-        for i, tip in enumerate(TOOL_TIPS):
-            self._tools.set_enabled(i, True, tip)
+        self._tools = tuple(map(Segments, TOOL_LABELS))
+        for tools, tips in zip(self._tools, TOOL_TIPS, strict=True):
+            for i, tip in enumerate(tips):
+                tools.set_enabled(i, True, tip)
         self._tissue = button(
             "Outline tissue", tip="Draw a region to search round each piece of tissue; ink is not"
         )
@@ -68,8 +80,8 @@ class RegionsCard(Card):
         self.table = RegionsTable()
         title = Text("REGIONS", role="section")
         self.body.addLayout(row(title, self._shown, self._more, stretch=0, gap_px=6))
-        self.body.addWidget(self._kinds)
-        self.body.addWidget(self._tools)
+        for choice in (self._tools[0], self._kinds, self._tools[1]):
+            self.body.addWidget(choice)
         self.body.addLayout(row(self._tissue, self._copy, gap_px=6))
         self.body.addWidget(self.table)
         self._shown.toggled.connect(self._regions.show)
@@ -77,7 +89,8 @@ class RegionsCard(Card):
             lambda: self._menu().popup(self._more.mapToGlobal(self._more.rect().bottomLeft()))
         )
         self._kinds.chosen.connect(lambda i: self._regions.choose_kind(KINDS[i]))
-        self._tools.chosen.connect(lambda i: self._regions.choose_tool(TOOLS[i]))
+        for tools, names in zip(self._tools, TOOLS, strict=True):
+            tools.chosen.connect(partial(self._choose_tool, names))
         self._tissue.clicked.connect(self._regions.files.outline_tissue)
         self._copy.clicked.connect(self.copy)
         self.table.chosen.connect(self._regions.select)
@@ -111,7 +124,11 @@ class RegionsCard(Card):
         self.table.show_selected(self._model.selected)
 
     def _show_tools(self) -> None:
-        self._tools.choose(TOOLS.index(self._model.tool))
+        for tools, names in zip(self._tools, TOOLS, strict=True):
+            if self._model.tool in names:
+                tools.choose(names.index(self._model.tool))
+            else:
+                tools.choose_none()
         self._kinds.choose(KINDS.index(self._model.kind))
         self._shown.setChecked(self._model.shown)
 
@@ -121,6 +138,9 @@ class RegionsCard(Card):
         self._tissue.setText(words)
 
     # What can be done
+
+    def _choose_tool(self, names: Sequence[RegionTool], index: int) -> None:
+        self._regions.choose_tool(names[index])
 
     def _rename(self, uid: object, name: str) -> None:
         self._regions.rename(uid, name)  # type: ignore[arg-type]

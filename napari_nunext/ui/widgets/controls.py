@@ -366,12 +366,19 @@ class Segments(QWidget):
         self.setLayout(layout)
 
     def index(self) -> int:
-        """The choice."""
+        """The choice; -1 for none."""
         return self._group.checkedId()
 
     def choose(self, index: int) -> None:
         """Choose without telling anybody."""
         self._group.button(index).setChecked(True)
+
+    def choose_none(self) -> None:
+        """Take the choice back, without telling anybody."""
+        self._group.setExclusive(False)
+        for made in self._group.buttons():
+            made.setChecked(False)
+        self._group.setExclusive(True)
 
     def set_enabled(self, index: int, enabled: bool, tip: str = "") -> None:
         """Allow or refuse one of the choices, and say why."""

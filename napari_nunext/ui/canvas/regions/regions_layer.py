@@ -46,10 +46,12 @@ SAME_PX = 0.02
 MODES: dict[RegionTool, str] = {
     "": "pan_zoom",
     "select": "select",
+    "corners": "direct",
     "rectangle": "add_rectangle",
     "polygon": "add_polygon",
+    "freehand": "add_polygon_lasso",
 }
-OTHER_MODES = ("direct", "add_polygon_lasso", "vertex_insert", "vertex_remove")
+OTHER_MODES = ("vertex_insert", "vertex_remove")
 """Napari's own tools that work on regions too."""
 LOOK_EVENTS = frozenset({"edge_color", "edge_width", "face_color"})
 
@@ -247,7 +249,7 @@ class RegionsLayer:
         """Select on the layer what is selected in the review, and draw it wider."""
         if self._drawn != self._model.regions or self.is_in_hand():
             return
-        selects = MODES[self._model.tool] == "select" or str(self.layer.mode) in OTHER_MODES
+        selects = str(self.layer.mode) in ("select", "direct", *OTHER_MODES)
         rows = {i for i, each in enumerate(self._drawn) if each.uid == self._model.selected}
         with self._our_change():
             if set(self.layer.selected_data) != (rows if selects else set()):
