@@ -26,6 +26,7 @@ from napari_nunext.ui.canvas.outlines_layer import OutlinesLayer
 from napari_nunext.ui.canvas.overlays import Overlays
 from napari_nunext.ui.canvas.points_layer import NucleiLayer
 from napari_nunext.ui.canvas.region_layer import RegionLayer
+from napari_nunext.ui.canvas.regions.beside import Beside
 from napari_nunext.ui.canvas.regions.shown_regions import ShownRegions
 from napari_nunext.ui.napari_versions import (
     camera_of,
@@ -79,9 +80,8 @@ class Canvas:
         self.nuclei: NucleiLayer | None = None
         self.region: RegionLayer | None = None
         self.evidence = AnswerEvidence(controller, self._watch)
-        self.regions = ShownRegions(controller, self._watch, self._take_hand)
-        self._beside = (self.regions, self.evidence)
-        """What has layers of its own between those of the image, bottom up."""
+        self.regions = ShownRegions(controller, viewer.layers, self._watch, self.focus)
+        self._beside = Beside(self.regions, self.evidence)
         self._mouse: OutlineMouse | None = None
         self._overlays: Overlays | None = None
         self._watched: list[Layer] = []
@@ -105,7 +105,7 @@ class Canvas:
             self.image,
             self.outlines and self.outlines.layer,
             self.region and self.region.layer,
-            *(layer for each in self._beside for layer in each.layers()),
+            *self._beside.layers(),
             self.nuclei and self.nuclei.layer,
         )
         return [layer for layer in ours if layer is not None]
@@ -119,8 +119,7 @@ class Canvas:
         """Let go of the review."""
         self._guard.disconnect()
         self._disconnect_layers()
-        for each in self._beside:
-            each.disconnect()
+        self._beside.disconnect()
         self._connections.cut()
 
     def _disconnect_layers(self) -> None:
@@ -169,18 +168,7 @@ class Canvas:
         with self._guard.our_change():
             self._guard.watch([])
             self._take_away(ours)
-        self._start_anew()
-
-    def _start_anew(self) -> None:
-        for each in self._beside:
-            each.start_anew()
-
-    def _take_hand(self, layer: Layer | None) -> None:
-        """Have mouse and keyboard work on a layer of ours; on the nuclei for None."""
-        if layer is None:
-            self.focus()
-        elif layer in self._viewer.layers:
-            self._viewer.layers.selection.active = layer
+        self._beside.start_anew()
 
     def _take_away(self, layers: Iterable[Layer]) -> None:
         for layer in layers:
@@ -223,7 +211,7 @@ class Canvas:
         self._the_outlines().show_field(field)
         self._the_nuclei().set_scale(mpp)
         self._the_nuclei().redraw()
-        self._start_anew()
+        self._beside.start_anew()
         if self.region is not None:
             self.region.set_scale(mpp)
 
@@ -233,8 +221,7 @@ class Canvas:
         place(self.image, mpp)
         self._the_outlines().set_scale(mpp)
         self._the_nuclei().set_scale(mpp)
-        for each in self._beside:
-            each.set_scale(mpp)
+        self._beside.set_scale(mpp)
         if self.region is not None:
             self.region.set_scale(mpp)
         self.fit()
@@ -256,7 +243,7 @@ class Canvas:
         drawings = [
             image_drawing(self.image, self._images),
             outlines_drawing(self._the_outlines(), self._images),
-            *(drawing for each in self._beside for drawing in each.drawings()),
+            *self._beside.drawings(),
             nuclei_drawing(self._the_nuclei()),
         ]
         if self.region is not None:
@@ -297,8 +284,7 @@ class Canvas:
     def flush(self) -> None:
         """Draw now what would be drawn soon."""
         self._guard.flush()
-        for each in self._beside:
-            each.flush()
+        self._beside.flush()
         if self.nuclei is not None and self.outlines is not None:
             self.nuclei.pacer.flush()
             self.outlines.pacer.flush()
@@ -392,8 +378,7 @@ class Canvas:
         if self._overlays is not None:
             self._overlays.hide(hidden)
         with self._guard.our_change():
-            for each in self._beside:
-                each.hide(hidden)
+            self._beside.hide(hidden)
         if self.region is not None:
             with self._guard.our_change():
                 self.region.layer.visible = not hidden

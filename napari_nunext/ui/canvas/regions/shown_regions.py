@@ -11,6 +11,7 @@ from napari_nunext.ui.canvas.regions.regions_layer import NAME, RegionsLayer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari.components.layerlist import LayerList
     from napari.layers import Layer
 
     from napari_nunext.review.controller import ReviewController
@@ -22,22 +23,26 @@ class ShownRegions:
     Parameters
     ----------
     controller : ReviewController
+    on_canvas : LayerList
+        All layers of the viewer.
     changed : callable
         Called when the layer came or went; `layers` and `drawings` are others then.
-    take_hand : callable
-        Has the mouse and the keyboard work on a layer; on the nuclei again for None.
+    leave : callable
+        Has the mouse and the keyboard work on the nuclei again.
     """
 
     def __init__(
         self,
         controller: ReviewController,
+        on_canvas: LayerList,
         changed: Callable[[], None],
-        take_hand: Callable[[Layer | None], None],
+        leave: Callable[[], None],
     ) -> None:
         self._controller = controller
         self._model = controller.regions.model
         self._changed = changed
-        self._take_hand = take_hand
+        self._on_canvas = on_canvas
+        self._let_go = leave
         self._is_hidden = False
         self.made: RegionsLayer | None = None
         self._connections = Connections()
@@ -150,9 +155,9 @@ class ShownRegions:
         if self.made is not None:
             self.made.show_tool()
         if not self._model.tool:
-            self._take_hand(None)
-        elif self.made is not None:
-            self._take_hand(self.made.layer)
+            self._let_go()
+        elif self.made is not None and self.made.layer in self._on_canvas:
+            self._on_canvas.selection.active = self.made.layer
 
     def _see(self) -> None:
         if self.made is not None:
