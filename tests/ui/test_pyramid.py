@@ -11,9 +11,9 @@ from napari.layers import Layer
 
 from napari_nunext.core.errors import ImageError
 from napari_nunext.images import open_image
+from napari_nunext.images.slides import slide as slide_module
 from napari_nunext.images.slides import tiff as tiff_module
-from napari_nunext.ui.canvas import pyramid
-from napari_nunext.ui.canvas.pyramid import LevelPixels, slide_layer
+from napari_nunext.ui.canvas.image.pyramid import LevelPixels, slide_layer
 from napari_nunext.ui.reading import read_slides, slide_reader
 from tests.images.slides.marked import drawing, shrunk
 from tests.images.slides.test_tiff_slides import spoil, write_svs
@@ -80,7 +80,7 @@ def test_what_is_damaged_is_white_and_the_rest_is_there(
 def test_an_image_without_a_coarse_level_says_what_to_do(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pyramid, "MOST_OVERVIEW_PX", 1000)
+    monkeypatch.setattr(slide_module, "MOST_OVERVIEW_PX", 1000)
     with pytest.raises(ImageError, match=r"slide\.svs has no level below 95 x 74 px"):
         slide_layer(open_image(path))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from napari.layers import Image
 from psygnal import Signal
 
 from napari_nunext.core.geometry import Box
@@ -15,12 +14,12 @@ from napari_nunext.ui.canvas.drawings import (
     image_drawing,
     nuclei_drawing,
     outlines_drawing,
-    pixels_of,
     region_drawing,
 )
 from napari_nunext.ui.canvas.evidence.evidence import AnswerEvidence
 from napari_nunext.ui.canvas.guarding import LayerGuard
-from napari_nunext.ui.canvas.layers import from_napari, place, placement, world_of
+from napari_nunext.ui.canvas.image.layer import ImageLayer
+from napari_nunext.ui.canvas.layers import from_napari, place, world_of
 from napari_nunext.ui.canvas.outline_mouse import OutlineMouse
 from napari_nunext.ui.canvas.outlines_layer import OutlinesLayer
 from napari_nunext.ui.canvas.overlays import Overlays
@@ -37,7 +36,7 @@ from napari_nunext.ui.napari_versions import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from napari.layers import Layer
+    from napari.layers import Image, Layer
     from napari.viewer import Viewer
 
     from napari_nunext.review.controller import ReviewController
@@ -73,7 +72,7 @@ class Canvas:
         self._view = controller.view.model
         self._images = controller.images.model
         self._shown: OpenField | None = None
-        self.image: Image | None = None
+        self._image: ImageLayer | None = None
         self.outlines: OutlinesLayer | None = None
         self.nuclei: NucleiLayer | None = None
         self.region: RegionLayer | None = None
@@ -94,6 +93,11 @@ class Canvas:
         call(self._show_draft, view.draft)
         call(self.look_at, controller.view.focus_requested)
         call(self._see, *views_of(viewer))
+
+    @property
+    def image(self) -> Image | None:
+        """The layer of the open image; another one for each slide."""
+        return None if self._image is None else self._image.layer
 
     def layers(self) -> list[Layer]:
         """Our layers, bottom up."""
@@ -134,7 +138,7 @@ class Canvas:
         other_pixels = self._shown is None or self._shown.source is not field.source
         with self._guard.our_change():
             self._guard.put_back()
-            if self.image is None:
+            if self._image is None:
                 self._add_layers(field)
             elif other_pixels:
                 self._change_image(field)
@@ -159,7 +163,7 @@ class Canvas:
         """Take our layers away: nothing of an image that is not under review stays in sight."""
         ours = self.layers()
         self._disconnect_layers()
-        self.image = self.outlines = self.nuclei = self.region = self._shown = None
+        self._image = self.outlines = self.nuclei = self.region = self._shown = None
         self._mouse = self._overlays = None
         with self._guard.our_change():
             self._guard.watch([])
@@ -183,7 +187,7 @@ class Canvas:
 
     def _add_layers(self, field: OpenField) -> None:
         mpp = field.entry.mpp
-        self.image = Image(pixels_of(field), name=field.entry.name, rgb=True, **placement(mpp))
+        self._image = ImageLayer(field)
         self.outlines = OutlinesLayer(self._review, self._view, field)
         self.nuclei = NucleiLayer(self._controller, mpp)
         for drawn in (self.outlines, self.nuclei):
@@ -198,12 +202,14 @@ class Canvas:
         show_scale_bar(self._viewer)
 
     def _change_image(self, field: OpenField) -> None:
-        mpp, image = field.entry.mpp, self.image
+        mpp, image = field.entry.mpp, self._image
         assert image is not None
-        image.data = pixels_of(field)
-        image.visible = True
-        self._guard.keep_name(image, field.entry.name)
-        place(image, mpp)
+        if image.turn_to(field):
+            self._guard.keep_name(image.layer, field.entry.name)
+        else:
+            self._image = ImageLayer(field)
+            self._guard.put_in_place_of(image.layer, self._image.layer)
+            self._watch()
         self._the_outlines().show_field(field)
         self._the_nuclei().set_scale(mpp)
         self._the_nuclei().redraw()
@@ -234,10 +240,10 @@ class Canvas:
 
     def _watch(self) -> None:
         """Have our layers guarded, bottom up, and those gone that are ours no more."""
-        if self.image is None:
+        if self._image is None:
             return
         drawings = [
-            image_drawing(self.image, self._images),
+            image_drawing(self._image, self._images),
             outlines_drawing(self._the_outlines(), self._images),
             *self.evidence.drawings(),
             nuclei_drawing(self._the_nuclei()),

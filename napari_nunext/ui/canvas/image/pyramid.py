@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_nunext.core.errors import DamagedRegionError, ImageError
+from napari_nunext.core.errors import DamagedRegionError
 from napari_nunext.core.geometry import Box
+from napari_nunext.images.slides.slide import check_overview
 from napari_nunext.ui.canvas.layers import placement
 from napari_nunext.ui.samples import SOURCE_KEY
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 BLOCK_PX = 1024
 """napari reads anew only when the view leaves blocks of this side: once in twenty steps."""
-MOST_OVERVIEW_PX = 1 << 24
-"""The coarsest level is read whole, for the thumbnail."""
 _LEAST_PX = 64
 """Sides of what is left white at least, where a tile is damaged."""
 
@@ -94,12 +93,7 @@ def slide_layer(slide: Slide) -> tuple[Any, dict[str, Any], str]:
     ImageError
         If its coarsest level is larger than can be read at once.
     """
-    width, height = slide.sizes_px[-1]
-    if width * height > MOST_OVERVIEW_PX:
-        raise ImageError(
-            f"{slide.name} has no level below {width} x {height} px; expected a pyramid down to "
-            "some 1000 px. Convert it, for example to a pyramid OME-TIFF."
-        )
+    check_overview(slide)
     levels = [LevelPixels(slide, number) for number in range(len(slide.levels))]
     keywords: dict[str, Any] = {
         "name": slide.name,
