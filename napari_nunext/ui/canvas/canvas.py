@@ -125,6 +125,8 @@ class Canvas:
     def _disconnect_layers(self) -> None:
         """Have our layers follow the review no longer."""
         self._of_layers.cut()
+        if self._image is not None:
+            self._image.close()
         if self.region is not None:
             self.region.disconnect()
 
@@ -187,7 +189,7 @@ class Canvas:
 
     def _add_layers(self, field: OpenField) -> None:
         mpp = field.entry.mpp
-        self._image = ImageLayer(field)
+        self._image = ImageLayer(field, self._warn)
         self.outlines = OutlinesLayer(self._review, self._view, field)
         self.nuclei = NucleiLayer(self._controller, mpp)
         for drawn in (self.outlines, self.nuclei):
@@ -207,7 +209,8 @@ class Canvas:
         if image.turn_to(field):
             self._guard.keep_name(image.layer, field.entry.name)
         else:
-            self._image = ImageLayer(field)
+            image.close()
+            self._image = ImageLayer(field, self._warn)
             self._guard.put_in_place_of(image.layer, self._image.layer)
             self._watch()
         self._the_outlines().show_field(field)
@@ -264,6 +267,11 @@ class Canvas:
         self.layers_changed.emit()
 
     @property
+    def is_settled(self) -> bool:
+        """Whether all of the image that is in view was read."""
+        return self._image is None or self._image.is_settled
+
+    @property
     def is_putting_right(self) -> bool:
         """Whether something that was done to our layers is about to be taken back."""
         return self._guard.is_pending
@@ -274,6 +282,9 @@ class Canvas:
 
     def _tell(self, words: str) -> None:
         self._controller.session.notify(Notice(words))
+
+    def _warn(self, words: str) -> None:
+        self._controller.session.notify(Notice(words, "warning"))
 
     # News of the review
 

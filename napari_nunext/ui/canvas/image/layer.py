@@ -5,16 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari.layers import Image
+from qtpy.QtCore import QTimer
 
 from napari_nunext.images.slides.slide import Slide
-from napari_nunext.ui.canvas.image.pyramid import LevelPixels
+from napari_nunext.ui.bridge import MainThread, Pacer
+from napari_nunext.ui.canvas.image.blocks import Blocks
+from napari_nunext.ui.canvas.image.pyramid import LevelPixels, ShownLevel
 from napari_nunext.ui.canvas.layers import place, placement
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
     from napari_nunext.review.shown.images import OpenField
+
+REFRESH_EVERY_S = 0.1
+RETRY_MS = 3000
+"""After this long, a file that could not be read is tried again."""
 
 
 class ImageLayer:
@@ -23,22 +32,27 @@ class ImageLayer:
     Parameters
     ----------
     field : OpenField
+    tell : callable
+        Told a sentence when the slide cannot be read now.
     """
 
-    def __init__(self, field: OpenField) -> None:
-        self._pixels = _pixels_of(field)
+    def __init__(self, field: OpenField, tell: Callable[[str], None]) -> None:
+        source = field.source
+        self._slide = (
+            _SlidePixels(source, self._refresh, tell)
+            if isinstance(source, Slide) and is_lazy(source)
+            else None
+        )
+        self._pixels: NDArray[np.uint8] | list[ShownLevel] = (
+            source.read_region(field.box) if self._slide is None else self._slide.levels
+        )
         self.layer = Image(
             self._pixels,
             name=field.entry.name,
             rgb=True,
-            multiscale=self.is_lazy,
+            multiscale=self._slide is not None,
             **placement(field.entry.mpp),
         )
-
-    @property
-    def is_lazy(self) -> bool:
-        """Whether pixels are read where they are looked at."""
-        return isinstance(self._pixels, list)
 
     def turn_to(self, field: OpenField) -> bool:
         """Show another image on the same layer; False where that takes another one.
@@ -46,9 +60,10 @@ class ImageLayer:
         napari cannot make a layer of levels of one that has none, nor forget the level that it
         shows.
         """
-        if self.is_lazy or is_lazy(field):
+        source = field.source
+        if self._slide is not None or (isinstance(source, Slide) and is_lazy(source)):
             return False
-        self._pixels = _pixels_of(field)
+        self._pixels = source.read_region(field.box)
         self.layer.data = self._pixels
         self.layer.visible = True
         place(self.layer, field.entry.mpp)
@@ -57,21 +72,91 @@ class ImageLayer:
     def is_true(self) -> bool:
         """Whether the layer has the pixels that it was given."""
         data = self.layer.data
-        return data[0] is self._pixels[0] if self.is_lazy else data is self._pixels
+        return data is self._pixels if self._slide is None else data[0] is self._pixels[0]
 
     def redraw(self) -> None:
         """Give it its pixels again."""
         self.layer.data = self._pixels
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether all that is in view is there as fine as it should be."""
+        return self._slide is None or self._slide.is_settled
 
-def is_lazy(field: OpenField) -> bool:
-    """Whether an image is shown by its levels."""
-    source = field.source
-    return isinstance(source, Slide) and len(source.levels) > 1 and source.has_overview
+    def close(self) -> None:
+        """Read nothing more."""
+        if self._slide is not None:
+            self._slide.close()
+
+    def _refresh(self, is_new_thumbnail: bool) -> None:
+        """Draw what has come."""
+        self.layer.refresh(extent=False, highlight=False, thumbnail=is_new_thumbnail)
 
 
-def _pixels_of(field: OpenField) -> NDArray[np.uint8] | list[LevelPixels]:
-    source = field.source
-    if is_lazy(field) and isinstance(source, Slide):
-        return [LevelPixels(source, number) for number in range(len(source.levels))]
-    return source.read_region(field.box)
+class _SlidePixels:
+    """The levels of a slide, which are read by threads while they are shown.
+
+    Parameters
+    ----------
+    slide : Slide
+    refresh : callable
+        Draws anew, and makes a new thumbnail if told so.
+    tell : callable
+    """
+
+    def __init__(
+        self, slide: Slide, refresh: Callable[[bool], None], tell: Callable[[str], None]
+    ) -> None:
+        self._refresh = refresh
+        self._tell = tell
+        self._main = MainThread()
+        self._pacer = Pacer(self._draw, REFRESH_EVERY_S)
+        self._retry = QTimer()
+        self._retry.setSingleShot(True)
+        self._retry.timeout.connect(self._draw)
+        self._has_thumbnail = self._is_away = False
+        numbers = range(len(slide.levels))
+        self._blocks = Blocks(
+            [LevelPixels(slide, number) for number in numbers],
+            slide.levels,
+            lambda: self._main.post(self._arrived),
+            lambda words: self._main.post(lambda: self._failed(words)),
+        )
+        self.levels = [
+            ShownLevel(self._blocks, number, *slide.sizes_px[number]) for number in numbers
+        ]
+
+    @property
+    def is_settled(self) -> bool:
+        return not (
+            self._blocks.is_reading
+            or self._main.is_waiting
+            or self._pacer.is_waiting
+            or self._retry.isActive()
+        )
+
+    def close(self) -> None:
+        self._blocks.close()
+        self._main.close()
+        self._pacer.stop()
+        self._retry.stop()
+
+    def _arrived(self) -> None:
+        self._is_away = False
+        self._pacer.ask()
+
+    def _draw(self) -> None:
+        is_new, self._has_thumbnail = not self._has_thumbnail, self._blocks.has_coarsest
+        self._refresh(is_new)
+
+    def _failed(self, words: str) -> None:
+        """Say so once, and look again in a while whether it is back."""
+        if not self._is_away:
+            self._is_away = True
+            self._tell(words)
+        self._retry.start(RETRY_MS)
+
+
+def is_lazy(slide: Slide) -> bool:
+    """Whether a slide is shown by its levels."""
+    return len(slide.levels) > 1 and slide.has_overview

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
     from napari_nunext.images.slides.slide import Slide
+    from napari_nunext.ui.canvas.image.blocks import Blocks
 
 BLOCK_PX = 1024
 """napari reads anew only when the view leaves blocks of this side: once in twenty steps."""
@@ -23,28 +25,24 @@ _LEAST_PX = 64
 """Sides of what is left white at least, where a tile is damaged."""
 
 
-class LevelPixels:
-    """A level of a slide, as an array that is read where it is asked.
+class _Level(ABC):
+    """A level, as an array that is read where it is asked.
 
     Parameters
     ----------
-    slide : Slide
-    level : int
+    width_px, height_px : int
     """
 
     dtype = np.dtype(np.uint8)
     ndim = 3
 
-    def __init__(self, slide: Slide, level: int) -> None:
-        self._slide = slide
-        self._level = level
-        width, height = slide.sizes_px[level]
-        self.shape = (height, width, 3)
-        self.size = height * width * 3
+    def __init__(self, width_px: int, height_px: int) -> None:
+        self.shape = (height_px, width_px, 3)
+        self.size = height_px * width_px * 3
         self.chunks = (BLOCK_PX, BLOCK_PX, 3)
 
     def __getitem__(self, key: Any) -> NDArray[np.uint8]:
-        """Pixels of some rows and columns, as slices; what is damaged is white."""
+        """Pixels of some rows and columns, as slices."""
         rows, columns, *others = key if isinstance(key, tuple) else (key, slice(None))
         (y0, y1, down), (x0, x1, across) = (
             part.indices(size) for part, size in zip((rows, columns), self.shape, strict=False)
@@ -55,6 +53,24 @@ class LevelPixels:
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         """All of it: napari asks it of the coarsest level."""
         return np.asarray(self[:, :], dtype=dtype)
+
+    @abstractmethod
+    def _read(self, x0: int, y0: int, x1: int, y1: int) -> NDArray[np.uint8]: ...
+
+
+class LevelPixels(_Level):
+    """A level of a slide as it is, white where it is damaged.
+
+    Parameters
+    ----------
+    slide : Slide
+    level : int
+    """
+
+    def __init__(self, slide: Slide, level: int) -> None:
+        super().__init__(*slide.sizes_px[level])
+        self._slide = slide
+        self._level = level
 
     def _read(self, x0: int, y0: int, x1: int, y1: int) -> NDArray[np.uint8]:
         if x0 == x1 or y0 == y1:
@@ -83,6 +99,29 @@ class LevelPixels:
             out[: middle - y0] = self._read(x0, y0, x1, middle)
             out[middle - y0 :] = self._read(x0, middle, x1, y1)
         return out
+
+
+class ShownLevel(_Level):
+    """A level of a slide as fine as it was read, at once.
+
+    Parameters
+    ----------
+    blocks : Blocks
+    level : int
+    width_px, height_px : int
+    """
+
+    def __init__(self, blocks: Blocks, level: int, width_px: int, height_px: int) -> None:
+        super().__init__(width_px, height_px)
+        self._blocks = blocks
+        self._level = level
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        """Of the coarsest level the array that is being filled, which napari holds on to."""
+        return np.asarray(self._read(0, 0, *self.shape[1::-1]), dtype=dtype)
+
+    def _read(self, x0: int, y0: int, x1: int, y1: int) -> NDArray[np.uint8]:
+        return self._blocks.shown(self._level, x0, y0, x1, y1)
 
 
 def slide_layer(slide: Slide) -> tuple[Any, dict[str, Any], str]:
