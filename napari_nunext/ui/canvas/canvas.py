@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 from psygnal import Signal
 
-from napari_nunext.core.geometry import Box
 from napari_nunext.review.connections import Connections
 from napari_nunext.review.model import Notice
 from napari_nunext.ui.canvas.drawings import (
@@ -19,31 +17,25 @@ from napari_nunext.ui.canvas.drawings import (
 from napari_nunext.ui.canvas.evidence.evidence import AnswerEvidence
 from napari_nunext.ui.canvas.guarding import LayerGuard
 from napari_nunext.ui.canvas.image.layer import ImageLayer
-from napari_nunext.ui.canvas.layers import from_napari, place, world_of
+from napari_nunext.ui.canvas.image.sight import Sight
+from napari_nunext.ui.canvas.layers import place
 from napari_nunext.ui.canvas.outline_mouse import OutlineMouse
 from napari_nunext.ui.canvas.outlines_layer import OutlinesLayer
 from napari_nunext.ui.canvas.overlays import Overlays
 from napari_nunext.ui.canvas.points_layer import NucleiLayer
 from napari_nunext.ui.canvas.region_layer import RegionLayer
-from napari_nunext.ui.napari_versions import (
-    camera_of,
-    fit_view,
-    show_scale_bar,
-    view_size_of,
-    views_of,
-)
+from napari_nunext.ui.napari_versions import fit_view, show_scale_bar, views_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    import numpy as np
     from napari.layers import Image, Layer
     from napari.viewer import Viewer
+    from numpy.typing import NDArray
 
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.review.shown.images import OpenField
-
-CLOSE_PX_PER_UM = 6.0
-"""Zoom from which a nucleus can be judged: screen pixels per um."""
 
 
 class Canvas:
@@ -59,6 +51,8 @@ class Canvas:
 
     layers_changed = Signal()
     """A layer of ours came or went."""
+    overview_changed = Signal()
+    """There is another small picture of all of the image."""
 
     def __init__(
         self,
@@ -81,6 +75,7 @@ class Canvas:
         self._overlays: Overlays | None = None
         self._watched: list[Layer] = []
         self._guard = LayerGuard(viewer, self._mpp, self._tell, may_draw)
+        self.sight = Sight(viewer, self._mpp)
         self._connections = Connections()
         self._of_layers = Connections()
         """Those of the layers that are there now."""
@@ -91,7 +86,7 @@ class Canvas:
         call(self._select, view.selected)
         call(self._show_tool, view.tool)
         call(self._show_draft, view.draft)
-        call(self.look_at, controller.view.focus_requested)
+        call(self.sight.look_at, controller.view.focus_requested)
         call(self._see, *views_of(viewer))
 
     @property
@@ -150,15 +145,12 @@ class Canvas:
             self.fit()
         self._shown = field
         self._see()
+        self.overview_changed.emit()
         self.focus()
 
     def _see(self, *_: object) -> None:
         """Let the review know what the canvas shows."""
-        if (mpp := self._mpp()) is not None:
-            middle = np.divide(camera_of(self._viewer).center[-2:], mpp)
-            x_px, y_px = from_napari([middle])[0].tolist()
-            up, left = (view_size_of(self._viewer) / mpp / 2).tolist()
-            shown = Box(x_px - left, y_px - up, x_px + left, y_px + up)
+        if (shown := self.sight.shown()) is not None:
             self._controller.view.look_from(shown)
 
     def _clear(self) -> None:
@@ -189,7 +181,7 @@ class Canvas:
 
     def _add_layers(self, field: OpenField) -> None:
         mpp = field.entry.mpp
-        self._image = ImageLayer(field, self._warn)
+        self._image = self._image_of(field)
         self.outlines = OutlinesLayer(self._review, self._view, field)
         self.nuclei = NucleiLayer(self._controller, mpp)
         for drawn in (self.outlines, self.nuclei):
@@ -203,6 +195,13 @@ class Canvas:
         self._watch()
         show_scale_bar(self._viewer)
 
+    def _image_of(self, field: OpenField) -> ImageLayer:
+        return ImageLayer(field, self._warn, self.overview_changed.emit)
+
+    def overview(self) -> NDArray[np.uint8] | None:
+        """A small picture of all of the image, shape (H, W, 3)."""
+        return None if self._image is None else self._image.overview()
+
     def _change_image(self, field: OpenField) -> None:
         mpp, image = field.entry.mpp, self._image
         assert image is not None
@@ -210,7 +209,7 @@ class Canvas:
             self._guard.keep_name(image.layer, field.entry.name)
         else:
             image.close()
-            self._image = ImageLayer(field, self._warn)
+            self._image = self._image_of(field)
             self._guard.put_in_place_of(image.layer, self._image.layer)
             self._watch()
         self._the_outlines().show_field(field)
@@ -326,16 +325,6 @@ class Canvas:
             self._controller.view.show_outlines(True)
         self.focus()
         self.nuclei.show_tool()
-
-    def look_at(self, x_px: float, y_px: float) -> None:
-        """Bring a place to the middle of the canvas, near enough to judge a nucleus."""
-        field = self._images.open_field
-        if field is None:
-            return
-        row, column = world_of(x_px, y_px, field.entry.mpp)
-        camera = camera_of(self._viewer)
-        camera.center = (row, column)
-        camera.zoom = max(camera.zoom, CLOSE_PX_PER_UM)
 
     # Drawing a region
 

@@ -1,5 +1,5 @@
 """The image under review on the canvas: a tile whole, a slide by its levels.
 
 `layer` owns napari's layer of it, `pyramid` is a slide as napari reads it, `blocks` what of it is
-there.
+there. `sight` moves the camera over it.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 from napari.layers import Image
 from qtpy.QtCore import QTimer
 
@@ -16,11 +17,11 @@ from napari_nunext.ui.canvas.layers import place, placement
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from napari_nunext.review.shown.images import OpenField
 
+MOST_OVERVIEW_SIDE_PX = 1024
 REFRESH_EVERY_S = 0.1
 RETRY_MS = 3000
 """After this long, a file that could not be read is tried again."""
@@ -34,9 +35,14 @@ class ImageLayer:
     field : OpenField
     tell : callable
         Told a sentence when the slide cannot be read now.
+    overview_changed : callable
+        Called when more of the coarsest level was read.
     """
 
-    def __init__(self, field: OpenField, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, field: OpenField, tell: Callable[[str], None], overview_changed: Callable[[], None]
+    ) -> None:
+        self._overview_changed = overview_changed
         source = field.source
         self._slide = (
             _SlidePixels(source, self._refresh, tell)
@@ -78,6 +84,12 @@ class ImageLayer:
         """Give it its pixels again."""
         self.layer.data = self._pixels
 
+    def overview(self) -> NDArray[np.uint8]:
+        """All of it, small, shape (H, W, 3), as far as it was read."""
+        pixels = np.asarray(self._pixels) if self._slide is None else self._slide.coarsest
+        step = -(-max(pixels.shape) // MOST_OVERVIEW_SIDE_PX)
+        return pixels[::step, ::step]
+
     @property
     def is_settled(self) -> bool:
         """Whether all that is in view is there as fine as it should be."""
@@ -91,6 +103,8 @@ class ImageLayer:
     def _refresh(self, is_new_thumbnail: bool) -> None:
         """Draw what has come."""
         self.layer.refresh(extent=False, highlight=False, thumbnail=is_new_thumbnail)
+        if is_new_thumbnail:
+            self._overview_changed()
 
 
 class _SlidePixels:
@@ -125,6 +139,10 @@ class _SlidePixels:
         self.levels = [
             ShownLevel(self._blocks, number, *slide.sizes_px[number]) for number in numbers
         ]
+
+    @property
+    def coarsest(self) -> NDArray[np.uint8]:
+        return self._blocks.coarsest
 
     @property
     def is_settled(self) -> bool:
