@@ -176,7 +176,7 @@ class Finder:
         if field is not None:
             box = field.box if region is None else region.clipped_to(field.box)
             self._scale_check.before(
-                lambda: self._find(box), "Search all the same", field, field.entry.mpp
+                lambda: self._find(box), "Search all the same", field, field.entry.mpp, box
             )
 
     def _find(self, region: Box) -> None:
