@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import statistics
 import time
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -84,7 +85,7 @@ def main() -> None:
             begin = time.perf_counter()
             blocks.append(
                 heartbeat.measure(
-                    lambda x_px=x_px, y_px=y_px: canvas.sight.move_to(x_px, y_px),
+                    partial(canvas.sight.move_to, x_px, y_px),
                     lambda: canvas.is_settled,
                     settle_s=0.0,
                 )

@@ -12,8 +12,8 @@ import pytest
 from napari_nunext.core.errors import ImageError
 from napari_nunext.images import open_image
 from napari_nunext.images.slides import tiff as tiff_module
-from napari_nunext.ui.canvas.image.blocks import FAILED_WORDS, SIDE_PX, Blocks
-from napari_nunext.ui.canvas.image.pyramid import LevelPixels
+from napari_nunext.ui.canvas.image.blocks import FAILED_WORDS, NOT_THERE, SIDE_PX, Blocks
+from napari_nunext.ui.canvas.image.pyramid import Pyramid
 from tests.images.slides.marked import drawing
 from tests.images.slides.test_tiff_slides import spoil, write_svs
 from tests.waiting import wait_for
@@ -29,10 +29,10 @@ SIDES_PX = (8 * SIDE_PX, 4 * SIDE_PX, 2 * SIDE_PX, SIDE_PX)
 class Levels:
     """A slide whose storage answers when it is told to."""
 
-    def __init__(self) -> None:
+    def __init__(self, own: int = len(FACTORS), count: int = len(FACTORS)) -> None:
         self.rgb = [
             np.random.default_rng(side).integers(0, 255, (side, side, 3), dtype=np.uint8)
-            for side in SIDES_PX
+            for side in SIDES_PX[:count]
         ]
         self.read: list[tuple[int, int, int]] = []
         """Level, row and column of the blocks, as they were asked for."""
@@ -40,8 +40,7 @@ class Levels:
         self.error: Exception | None = None
         self.heard: list[str] = []
         self.blocks = Blocks(
-            [_Level(self, number) for number in range(len(FACTORS))],  # type: ignore[misc]
-            FACTORS,
+            Pyramid(tuple(_Level(self, n) for n in range(count)), FACTORS[:count], own),  # type: ignore[misc]
             lambda: None,
             self.heard.append,
         )
@@ -81,7 +80,7 @@ def test_nothing_waits_for_the_disk_and_coarse_pixels_lie_under_the_fine_ones(
     levels: Levels,
 ) -> None:
     blocks = levels.blocks
-    assert (blocks.shown(0, 0, 0, 700, 600) == 255).all()  # nothing is there yet
+    assert (blocks.shown(0, 0, 0, 700, 600) == NOT_THERE).all()
     levels.answer(1)
     wait_for(lambda: blocks.has_coarsest)
     x0, y0, x1, y1 = 1003, 517, 1700, 1200
@@ -142,6 +141,28 @@ def test_threads_end_when_all_is_read_and_when_it_is_closed(levels: Levels) -> N
     assert not levels.blocks.is_reading
 
 
+def test_a_coarsest_level_that_is_made_waits_for_what_is_in_view_and_takes_one_thread() -> None:
+    levels = Levels(own=2)
+    wait_for(lambda: len(levels.read) == 1)
+    levels.blocks.shown(0, 0, 0, 2 * SIDE_PX, 2 * SIDE_PX)
+    levels.answer()
+    levels.settle()
+    assert levels.read[0] == (3, 0, 0)
+    assert {block[0] for block in levels.read[1:]} == {0}  # nothing made is read ahead
+    levels.blocks.close()
+
+    larger = Levels(own=1, count=3)  # four blocks
+    larger.blocks.shown(0, 0, 0, SIDE_PX, SIDE_PX)
+    wait_for(lambda: len(larger.read) == 2)
+    assert sorted(larger.read) == [(0, 0, 0), (2, 0, 0)]
+    larger.answer(1)
+    wait_for(lambda: len(larger.read) == 3)
+    assert larger.read[-1][0] == 2
+    larger.blocks.close()
+    larger.answer()
+    larger.settle()
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [
@@ -174,9 +195,8 @@ def test_what_is_damaged_is_white_and_does_not_stop_the_rest(
     spoil(path, 0, 8)
     monkeypatch.setattr(tiff_module, "MAX_PIXELS", 1000)
     slide, heard = open_image(path), []
-    levels = [LevelPixels(slide, number) for number in range(len(slide.levels))]
-    blocks = Blocks(levels, slide.levels, lambda: None, heard.append)
-    height, width, _ = levels[0].shape
+    blocks = Blocks(Pyramid.of(slide), lambda: None, heard.append)
+    width, height = slide.sizes_px[0]
     blocks.shown(0, 0, 0, width, height)
     wait_for(lambda: not blocks.is_reading)
     shown = blocks.shown(0, 0, 0, width, height)

@@ -10,13 +10,18 @@ import pytest
 from napari.layers import Image
 
 from benchmarks._giant import write_giant
+from napari_nunext.images.slides import tiff as tiff_module
+from napari_nunext.ui.canvas.image import pyramid as pyramid_module
 from napari_nunext.ui.napari_versions import camera_of
-from tests.images.slides.marked import drawing
-from tests.images.slides.test_tiff_slides import write_pyramid
+from tests.images.slides.marked import drawing, shrunk
+from tests.images.slides.test_tiff_slides import write_pyramid, write_svs
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from qtpy.QtWidgets import QApplication
 
     from tests.ui.conftest import QuickApp
 
@@ -62,6 +67,32 @@ def test_a_slide_is_shown_by_its_levels_and_a_tile_whole_at_one_place(
         assert [layer.name for layer in layers[2:]] == ["Outlines", "Nuclei"]
         assert quick_app.controller.model.notice is None
         assert layers.selection.active is canvas.nuclei.layer
+
+
+def test_a_slide_of_one_level_is_read_while_it_is_shown(
+    quick_app: QuickApp,
+    qapp: QApplication,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rgb = drawing(700, 900)
+    path = write_svs(tmp_path / "a.svs", rgb, 0.25, factors=())
+    monkeypatch.setattr(tiff_module, "MAX_PIXELS", 1000)  # it stands for a large one
+
+    def show() -> list[np.ndarray]:
+        quick_app.controller.open.paths([path])
+        wait_for(lambda: quick_app.canvas.is_settled, meanwhile=qapp.processEvents)
+        return [np.asarray(level) for level in quick_app.canvas.image.data]
+
+    (whole,) = show()
+    assert np.abs(whole.astype(int) - rgb).mean() < 2  # JPEG
+    assert quick_app.canvas.overview() is not None
+    assert quick_app.controller.model.notice is None
+    monkeypatch.setattr(pyramid_module, "MOST_OVERVIEW_PX", 100_000)
+    quick_app.controller.images.previous()
+    _, small = show()
+    assert np.abs(small.astype(int) - shrunk(rgb, 4)).mean() < 6
+    assert "no coarse level" in quick_app.controller.model.notice.words
 
 
 def test_the_levels_of_a_slide_are_put_back(quick_app: QuickApp, tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 Whoever draws never waits for a disk. What is not there yet is shown as coarse as it is there, in
 the end by the coarsest level, which is kept whole. Two threads read: the coarsest level first, then
 a coarse one of what is in view, then what is in view, from its middle outwards. They end when
-nothing is left to read. What nobody looks at any more is not read.
+nothing is left to read. What nobody looks at any more is not read. A coarsest level that has to be
+made of all pixels comes last, by one thread.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_nunext.ui.canvas.image.pyramid import LevelPixels
+    from napari_nunext.ui.canvas.image.pyramid import Pyramid
 
     Block: TypeAlias = tuple[int, int, int]
     """Level, row, column."""
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SIDE_PX = 512
+NOT_THERE = 205
+"""Grey where nothing was read yet, which is neither glass nor damage."""
 KEPT_BYTES = 256 << 20
 """More than the largest screen shows at once: else blocks in view would drive each other out."""
 THREADS = 2
@@ -45,10 +48,8 @@ class Blocks:
 
     Parameters
     ----------
-    levels : sequence of LevelPixels
-        Finest first. They are read here alone, and may be slow.
-    factors : sequence of float
-        Level-0 pixels a pixel of each.
+    pyramid : Pyramid
+        Its levels are read here alone, and may be slow.
     arrived : callable
         Called by a reading thread after each block.
     failed : callable
@@ -58,18 +59,18 @@ class Blocks:
 
     def __init__(
         self,
-        levels: Sequence[LevelPixels],
-        factors: Sequence[float],
+        pyramid: Pyramid,
         arrived: Callable[[], None],
         failed: Callable[[str], None],
     ) -> None:
-        self._levels = levels
-        self._factors = factors
+        levels = self._levels = pyramid.levels
+        self._factors = pyramid.factors
+        self._own = pyramid.own
         self._arrived = arrived
         self._failed = failed
         self._floor = len(levels) - 1
-        self.coarsest = np.full(levels[-1].shape, 255, dtype=np.uint8)
-        """All of the coarsest level, white before it was read; filled in place."""
+        self.coarsest = np.full(levels[-1].shape, NOT_THERE, dtype=np.uint8)
+        """All of the coarsest level, grey before it was read; filled in place."""
         self._unread = set(self._blocks_in(self._floor, 0, 0, *levels[-1].shape[1::-1]))
         """Blocks of the coarsest level."""
         self._kept: BoundedCache[Block, NDArray[np.uint8]] = BoundedCache(
@@ -81,6 +82,11 @@ class Blocks:
         self._threads = 0
         self._closed = False
         self._want(())
+
+    @property
+    def _is_made(self) -> bool:
+        """Whether the coarsest level is made of all pixels of others: then it can wait."""
+        return self._floor >= self._own
 
     @property
     def has_coarsest(self) -> bool:
@@ -172,7 +178,7 @@ class Blocks:
         coarse = next(
             (n for n, each in enumerate(self._factors) if each >= AHEAD * factor), self._floor
         )
-        if coarse == self._floor or len(missing) <= 1:
+        if coarse == self._floor or coarse >= self._own or len(missing) <= 1:
             return []
         ratio = factor / self._factors[coarse]
         height, width, _ = self._levels[coarse].shape
@@ -189,10 +195,10 @@ class Blocks:
         with self._lock:
             if self._closed:
                 return
-            self._wanted.clear()
-            for block in (*sorted(self._unread), *blocks):
-                if block not in self._under_way:
-                    self._wanted.append(block)
+            whole = sorted(self._unread)
+            first_whole = (*whole, *blocks), (*blocks, *whole)
+            order = first_whole[self._is_made]
+            self._wanted = deque(block for block in order if block not in self._under_way)
             more = min(THREADS, len(self._wanted)) - self._threads
             self._threads += max(more, 0)
         for _ in range(more):
@@ -213,12 +219,17 @@ class Blocks:
 
     def _next(self) -> Block | None:
         with self._lock:
-            if not self._wanted:
-                self._threads -= 1
-                return None
-            block = self._wanted.popleft()
-            self._under_way.add(block)
-            return block
+            for block in self._wanted:
+                if not (self._takes_long(block) and any(map(self._takes_long, self._under_way))):
+                    self._wanted.remove(block)
+                    self._under_way.add(block)
+                    return block
+            self._threads -= 1
+            return None
+
+    def _takes_long(self, block: Block) -> bool:
+        """Whether a thread may be gone for seconds: the other one is then there for the view."""
+        return self._is_made and block[0] == self._floor
 
     def _read(self, block: Block) -> NDArray[np.uint8]:
         level, row, column = block

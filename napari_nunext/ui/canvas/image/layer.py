@@ -11,7 +11,7 @@ from qtpy.QtCore import QTimer
 from napari_nunext.images.slides.slide import Slide
 from napari_nunext.ui.bridge import MainThread, Pacer
 from napari_nunext.ui.canvas.image.blocks import Blocks
-from napari_nunext.ui.canvas.image.pyramid import LevelPixels, ShownLevel
+from napari_nunext.ui.canvas.image.pyramid import Pyramid, ShownLevel
 from napari_nunext.ui.canvas.layers import place, placement
 
 if TYPE_CHECKING:
@@ -45,9 +45,7 @@ class ImageLayer:
         self._overview_changed = overview_changed
         source = field.source
         self._slide = (
-            _SlidePixels(source, self._refresh, tell)
-            if isinstance(source, Slide) and is_lazy(source)
-            else None
+            _SlidePixels(source, self._refresh, tell) if isinstance(source, Slide) else None
         )
         self._pixels: NDArray[np.uint8] | list[ShownLevel] = (
             source.read_region(field.box) if self._slide is None else self._slide.levels
@@ -67,7 +65,7 @@ class ImageLayer:
         shows.
         """
         source = field.source
-        if self._slide is not None or (isinstance(source, Slide) and is_lazy(source)):
+        if self._slide is not None or isinstance(source, Slide):
             return False
         self._pixels = source.read_region(field.box)
         self.layer.data = self._pixels
@@ -129,16 +127,21 @@ class _SlidePixels:
         self._retry.setSingleShot(True)
         self._retry.timeout.connect(self._draw)
         self._has_thumbnail = self._is_away = False
-        numbers = range(len(slide.levels))
+        pyramid = Pyramid.of(slide)
         self._blocks = Blocks(
-            [LevelPixels(slide, number) for number in numbers],
-            slide.levels,
+            pyramid,
             lambda: self._main.post(self._arrived),
             lambda words: self._main.post(lambda: self._failed(words)),
         )
         self.levels = [
-            ShownLevel(self._blocks, number, *slide.sizes_px[number]) for number in numbers
+            ShownLevel(self._blocks, number, *level.shape[1::-1])
+            for number, level in enumerate(pyramid.levels)
         ]
+        if pyramid.own < len(pyramid.levels):
+            tell(
+                f"{slide.name} has no coarse level, so all of it is seen only bit by bit, as it is "
+                "read. Zoom in to see a part at once, or convert it to a pyramid."
+            )
 
     @property
     def coarsest(self) -> NDArray[np.uint8]:
@@ -173,8 +176,3 @@ class _SlidePixels:
             self._is_away = True
             self._tell(words)
         self._retry.start(RETRY_MS)
-
-
-def is_lazy(slide: Slide) -> bool:
-    """Whether a slide is shown by its levels."""
-    return len(slide.levels) > 1 and slide.has_overview

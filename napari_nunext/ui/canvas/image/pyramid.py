@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_nunext.core.errors import DamagedRegionError
 from napari_nunext.core.geometry import Box
-from napari_nunext.images.slides.slide import check_overview
+from napari_nunext.images.slides.slide import MOST_OVERVIEW_PX, check_overview
 from napari_nunext.ui.canvas.layers import placement
 from napari_nunext.ui.samples import SOURCE_KEY
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 BLOCK_PX = 1024
 """napari reads anew only when the view leaves blocks of this side: once in twenty steps."""
+STEP = 4.0
+"""Between levels that are made."""
 _LEAST_PX = 64
 """Sides of what is left white at least, where a tile is damaged."""
 
@@ -101,6 +105,45 @@ class LevelPixels(_Level):
         return out
 
 
+class ShrunkPixels(_Level):
+    """A level that is coarser than those a slide has, made where it is asked: that takes a while.
+
+    Parameters
+    ----------
+    slide : Slide
+    factor : float
+        Level-0 pixels a pixel.
+    """
+
+    def __init__(self, slide: Slide, factor: float) -> None:
+        super().__init__(math.ceil(slide.box.width / factor), math.ceil(slide.box.height / factor))
+        self._slide = slide
+        self._factor = factor
+
+    def _read(self, x0: int, y0: int, x1: int, y1: int) -> NDArray[np.uint8]:
+        return self._square(x0, y0, max(x1 - x0, y1 - y0))[: y1 - y0, : x1 - x0]
+
+    def _square(self, x0: int, y0: int, side: int) -> NDArray[np.uint8]:
+        box = Box(x0, y0, x0 + side, y0 + side)
+        try:
+            return self._slide.read_window(
+                Box(*(edge * self._factor for edge in box.as_tuple())), side
+            )
+        except DamagedRegionError:
+            return self._around_damage(x0, y0, side)
+
+    def _around_damage(self, x0: int, y0: int, side: int) -> NDArray[np.uint8]:
+        """What can be read of it, by quarters."""
+        half = -(-side // 2)
+        out = np.full((2 * half, 2 * half, 3), 255, dtype=np.uint8)
+        if side > _LEAST_PX:
+            for top in (0, half):
+                for left in (0, half):
+                    part = self._square(x0 + left, y0 + top, half)
+                    out[top : top + half, left : left + half] = part
+        return out[:side, :side]
+
+
 class ShownLevel(_Level):
     """A level of a slide as fine as it was read, at once.
 
@@ -122,6 +165,27 @@ class ShownLevel(_Level):
 
     def _read(self, x0: int, y0: int, x1: int, y1: int) -> NDArray[np.uint8]:
         return self._blocks.shown(self._level, x0, y0, x1, y1)
+
+
+@dataclass(frozen=True, slots=True)
+class Pyramid:
+    """The levels to show a slide by, finest first, the last one small enough to be held."""
+
+    levels: tuple[_Level, ...]
+    factors: tuple[float, ...]
+    """Level-0 pixels a pixel of each."""
+    own: int
+    """So many of them the slide has; the others are made of these."""
+
+    @classmethod
+    def of(cls, slide: Slide) -> Pyramid:
+        """Those of a slide, and as many more as it takes to see it as a whole."""
+        levels: list[_Level] = [LevelPixels(slide, number) for number in range(len(slide.levels))]
+        factors = list(slide.levels)
+        while math.prod(levels[-1].shape[:2]) > MOST_OVERVIEW_PX:
+            factors.append(STEP * factors[-1])
+            levels.append(ShrunkPixels(slide, factors[-1]))
+        return cls(tuple(levels), tuple(factors), own=len(slide.levels))
 
 
 def slide_layer(slide: Slide) -> tuple[Any, dict[str, Any], str]:
