@@ -137,7 +137,13 @@ def test_threads_end_when_all_is_read_and_when_it_is_closed(levels: Levels) -> N
     levels.answer(2)
     levels.settle()
     assert len(levels.read) == 2
-    assert levels.blocks.shown(0, 0, 0, 10, 10).shape == (10, 10, 3)
+    levels.answer(1)
+    shown = levels.blocks.shown(0, 0, 0, 10, 10)  # as a copy of the layer would have it
+    np.testing.assert_array_equal(shown, levels.rgb[0][:10, :10])
+    levels.error = ImageError("a.svs cannot be read now.")
+    levels.answer(1)
+    coarse = levels.rgb[3][:2, :2].repeat(8, axis=0).repeat(8, axis=1)[:10, :10]
+    np.testing.assert_array_equal(levels.blocks.shown(0, 0, 0, 10, 10), coarse)
     assert not levels.blocks.is_reading
 
 

@@ -73,9 +73,7 @@ class Blocks:
         """All of the coarsest level, grey before it was read; filled in place."""
         self._unread = set(self._blocks_in(self._floor, 0, 0, *levels[-1].shape[1::-1]))
         """Blocks of the coarsest level."""
-        self._kept: BoundedCache[Block, NDArray[np.uint8]] = BoundedCache(
-            KEPT_BYTES, lambda pixels: pixels.nbytes
-        )
+        self._kept = self._no_blocks(KEPT_BYTES)
         self._lock = threading.Lock()
         self._wanted: deque[Block] = deque()
         self._under_way: set[Block] = set()
@@ -100,19 +98,27 @@ class Blocks:
             return self._threads > 0
 
     def close(self) -> None:
-        """Read nothing more; threads end with the block that they are at."""
+        """End the threads with the block that they are at, and keep nothing.
+
+        Whoever still has the levels, as a copy of the layer or a window that stays, is given pixels
+        as they are read.
+        """
         with self._lock:
             self._closed = True
             self._wanted.clear()
+            self._kept = self._no_blocks(0)
 
     def shown(self, level: int, x0: int, y0: int, x1: int, y1: int) -> NDArray[np.uint8]:
         """A part of a level, shape (y1 - y0, x1 - x0, 3), as fine as it is there; never waits.
 
-        What is not there is asked for, instead of what was asked for before.
+        What is not there is asked for, instead of what was asked for before. Once it is closed it
+        does wait.
         """
         if level == self._floor:
             self._want(())
             return self.coarsest[y0:y1, x0:x1]
+        if self._closed:
+            return self._read_now(level, x0, y0, x1, y1)
         there = {block: self._kept.get(block) for block in self._blocks_in(level, x0, y0, x1, y1)}
         middle = (y0 + y1) / 2 / SIDE_PX - 0.5, (x0 + x1) / 2 / SIDE_PX - 0.5
         missing = [block for block, pixels in there.items() if pixels is None]
@@ -130,7 +136,18 @@ class Blocks:
                 part[:] = pixels[a - top : b - top, c - left : d - left]
         return out
 
+    def _read_now(self, level: int, x0: int, y0: int, x1: int, y1: int) -> NDArray[np.uint8]:
+        try:
+            return self._levels[level][y0:y1, x0:x1]
+        except (NunextError, OSError) as error:
+            logger.debug("a part of a slide cannot be read: %s", type(error).__name__)
+            return self._blown_up(level, x0, y0, x1, y1)
+
     # What is there
+
+    @staticmethod
+    def _no_blocks(most_bytes: int) -> BoundedCache[Block, NDArray[np.uint8]]:
+        return BoundedCache(most_bytes, lambda pixels: pixels.nbytes)
 
     def _blocks_in(self, level: int, x0: int, y0: int, x1: int, y1: int) -> list[Block]:
         rows = range(y0 // SIDE_PX, -(-y1 // SIDE_PX))
