@@ -12,6 +12,7 @@ import pytest
 from napari_nunext.core.errors import ImageError
 from napari_nunext.images import open_image
 from napari_nunext.images.slides import tiff as tiff_module
+from napari_nunext.ui.canvas.image import blocks as blocks_module
 from napari_nunext.ui.canvas.image.blocks import FAILED_WORDS, NOT_THERE, SIDE_PX, Blocks
 from napari_nunext.ui.canvas.image.pyramid import Pyramid
 from tests.images.slides.marked import drawing
@@ -128,6 +129,23 @@ def test_what_is_out_of_view_again_is_not_read(levels: Levels) -> None:
     levels.settle()
     assert len(levels.read) == 3
     assert levels.read[-1] == (1, 0, 0)
+
+
+def test_more_than_can_be_kept_is_fine_in_its_middle_and_comes_to_rest(
+    levels: Levels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks_module, "MOST_BLOCKS", 4)
+    levels.answer()
+    side = 6 * SIDE_PX
+    levels.blocks.shown(0, 0, 0, side, side)
+    levels.settle()
+    assert {block for block in levels.read if block[0] == 0} == {
+        (0, row, column) for row in (2, 3) for column in (2, 3)
+    }
+    shown = levels.blocks.shown(0, 0, 0, side, side)
+    assert not levels.blocks.is_reading
+    inner = slice(2 * SIDE_PX, 4 * SIDE_PX)
+    np.testing.assert_array_equal(shown[inner, inner], levels.rgb[0][inner, inner])
 
 
 def test_threads_end_when_all_is_read_and_when_it_is_closed(levels: Levels) -> None:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from napari.layers import Image
+from napari.layers._layer_actions import _duplicate_layer
 
 from benchmarks._giant import write_giant
+from napari_nunext.core.errors import ImageError
 from napari_nunext.images.slides import tiff as tiff_module
 from napari_nunext.ui.canvas.image import pyramid as pyramid_module
 from napari_nunext.ui.napari_versions import camera_of
@@ -104,6 +106,11 @@ def test_the_levels_of_a_slide_are_put_back(quick_app: QuickApp, tmp_path: Path)
     assert all(now is level for now, level in zip(image.data, levels, strict=True))
     assert "pixels were put back" in quick_app.controller.model.notice.words
     layers = quick_app.viewer.layers
+    layers.selection = {image}
+    _duplicate_layer(layers)
+    copy = layers["slide.tif copy"]
+    assert copy.data[0] is levels[0]
+    layers.remove(copy)
     layers.remove(image)
     quick_app.canvas.flush()
     assert layers[0] is quick_app.canvas.image
@@ -115,6 +122,8 @@ def test_a_slide_of_any_size_is_opened(quick_app: QuickApp, tmp_path: Path) -> N
     quick_app.controller.open.paths([write_giant(tmp_path / "giant.tif")])
     field = quick_app.controller.images.model.open_field
     assert field.entry.width_px == 100_000
+    with pytest.raises(ImageError, match="Take a coarser level, or a part"):
+        np.asarray(quick_app.canvas.image.data[0])  # as some tools of napari's would
     assert quick_app.canvas.image.multiscale
     assert quick_app.controller.model.notice is None
     quick_app.controller.correct.add(70_000.5, 20.5)

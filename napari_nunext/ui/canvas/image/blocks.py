@@ -37,6 +37,8 @@ NOT_THERE = 205
 """Grey where nothing was read yet, which is neither glass nor damage."""
 KEPT_BYTES = 256 << 20
 """More than the largest screen shows at once: else blocks in view would drive each other out."""
+MOST_BLOCKS = KEPT_BYTES * 4 // 5 // (3 * SIDE_PX**2)
+"""Of a part that is shown at once."""
 THREADS = 2
 AHEAD = 4.0
 """A level that is so much coarser than what is wanted is read first: it is there in no time."""
@@ -119,10 +121,12 @@ class Blocks:
             return self.coarsest[y0:y1, x0:x1]
         if self._closed:
             return self._read_now(level, x0, y0, x1, y1)
-        there = {block: self._kept.get(block) for block in self._blocks_in(level, x0, y0, x1, y1)}
         middle = (y0 + y1) / 2 / SIDE_PX - 0.5, (x0 + x1) / 2 / SIDE_PX - 0.5
-        missing = [block for block, pixels in there.items() if pixels is None]
-        missing.sort(key=lambda block: math.dist(block[1:], middle))
+        blocks = self._blocks_in(level, x0, y0, x1, y1)
+        nearest = sorted(blocks, key=lambda block: math.dist(block[1:], middle))[:MOST_BLOCKS]
+        # The others stay coarse, and are not touched: what is in the middle would make room.
+        there = dict.fromkeys(blocks) | {block: self._kept.get(block) for block in nearest}
+        missing = [block for block in nearest if there[block] is None]
         self._want((*self._ahead_of(level, x0, y0, x1, y1, missing), *missing))
         out = np.empty((y1 - y0, x1 - x0, 3), dtype=np.uint8)
         for (_, row, column), pixels in there.items():

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from napari_nunext.core.errors import DamagedRegionError
+from napari_nunext.core.errors import DamagedRegionError, ImageError
 from napari_nunext.core.geometry import Box
+from napari_nunext.images.picture import MAX_PIXELS
 from napari_nunext.images.slides.slide import MOST_OVERVIEW_PX, check_overview
 from napari_nunext.ui.canvas.layers import placement
 from napari_nunext.ui.samples import SOURCE_KEY
@@ -44,6 +45,10 @@ class _Level(ABC):
         self.shape = (height_px, width_px, 3)
         self.size = height_px * width_px * 3
         self.chunks = (BLOCK_PX, BLOCK_PX, 3)
+
+    def __deepcopy__(self, memo: object) -> Self:
+        """The same: nobody can change it, and napari copies what a layer has when it copies it."""
+        return self
 
     def __getitem__(self, key: Any) -> NDArray[np.uint8]:
         """Pixels of some rows and columns, as slices."""
@@ -164,6 +169,11 @@ class ShownLevel(_Level):
         return np.asarray(self._read(0, 0, *self.shape[1::-1]), dtype=dtype)
 
     def _read(self, x0: int, y0: int, x1: int, y1: int) -> NDArray[np.uint8]:
+        if (x1 - x0) * (y1 - y0) > MAX_PIXELS:
+            raise ImageError(
+                f"{x1 - x0} x {y1 - y0} px of a slide were asked for at once; expected at most "
+                f"{MAX_PIXELS // 1_000_000} million pixels. Take a coarser level, or a part."
+            )
         return self._blocks.shown(self._level, x0, y0, x1, y1)
 
 
