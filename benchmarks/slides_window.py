@@ -36,11 +36,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.ui.app import App
+    from napari_nunext.ui.canvas.canvas import Canvas
 
 SLOW_S = 0.02
 JUMPS = 8
 AT_40X = 1.0
 """Pixels of the screen a level-0 pixel, at 0.25 um/px."""
+
+
+def is_settled(canvas: Canvas) -> bool:
+    """Whether all that is in view is there."""
+    return canvas.picture is not None and canvas.picture.is_settled
 
 
 def show(app: App, path: Path) -> tuple[float, float]:
@@ -49,7 +55,7 @@ def show(app: App, path: Path) -> tuple[float, float]:
     begin, cpu = time.perf_counter(), time.process_time()
     app.controller.open.paths([path])
     turn(lambda: images.open_field is not None and images.open_field.source.path == path)
-    turn(lambda: canvas.is_settled)
+    turn(lambda: is_settled(canvas))
     return time.perf_counter() - begin, time.process_time() - cpu
 
 
@@ -86,7 +92,7 @@ def main() -> None:
             blocks.append(
                 heartbeat.measure(
                     partial(canvas.sight.move_to, x_px, y_px),
-                    lambda: canvas.is_settled,
+                    lambda: is_settled(canvas),
                     settle_s=0.0,
                 )
             )

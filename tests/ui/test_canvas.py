@@ -83,12 +83,12 @@ def test_a_slide_of_one_level_is_read_while_it_is_shown(
 
     def show() -> list[np.ndarray]:
         quick_app.controller.open.paths([path])
-        wait_for(lambda: quick_app.canvas.is_settled, meanwhile=qapp.processEvents)
+        wait_for(lambda: quick_app.canvas.picture.is_settled, meanwhile=qapp.processEvents)
         return [np.asarray(level) for level in quick_app.canvas.image.data]
 
     (whole,) = show()
     assert np.abs(whole.astype(int) - rgb).mean() < 2  # JPEG
-    assert quick_app.canvas.overview() is not None
+    assert quick_app.canvas.picture.overview() is not None
     assert quick_app.controller.model.notice is None
     monkeypatch.setattr(pyramid_module, "MOST_OVERVIEW_PX", 100_000)
     quick_app.controller.images.previous()

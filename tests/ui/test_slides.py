@@ -107,18 +107,18 @@ def test_slides_and_tiles_take_turns(
     def show(path: Path) -> None:
         app.controller.open.paths([path])
         spin(lambda: images.open_field and images.open_field.entry.name == path.name)
-        spin(lambda: canvas.is_settled)
+        spin(lambda: canvas.picture.is_settled)
 
     show(slide)
     assert canvas.image.data_level > 0  # all of it is in view
     camera = camera_of(app.viewer)
     camera.zoom, camera.center = 8.0, world_of(*MARK_XY, images.open_field.entry.mpp)
     spin(lambda: canvas.image.data_level == 0)
-    spin(lambda: canvas.is_settled)
+    spin(lambda: canvas.picture.is_settled)
     canvas.hide_overlays(True)
     assert color_in_the_middle(app) == (0, 0, 255)
     camera.center = world_of(MARK_XY[0] + 12, MARK_XY[1], images.open_field.entry.mpp)
-    spin(lambda: canvas.is_settled)
+    spin(lambda: canvas.picture.is_settled)
     assert color_in_the_middle(app) == (240, 200, 220)
     canvas.hide_overlays(False)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from psygnal import Signal
 
@@ -29,10 +29,8 @@ from napari_nunext.ui.napari_versions import fit_view, show_scale_bar, views_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    import numpy as np
     from napari.layers import Image, Layer
     from napari.viewer import Viewer
-    from numpy.typing import NDArray
 
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.review.shown.images import OpenField
@@ -66,7 +64,7 @@ class Canvas:
         self._view = controller.view.model
         self._images = controller.images.model
         self._shown: OpenField | None = None
-        self._image: ImageLayer | None = None
+        self.picture: ImageLayer | None = None
         self.outlines: OutlinesLayer | None = None
         self.nuclei: NucleiLayer | None = None
         self.region: RegionLayer | None = None
@@ -92,7 +90,7 @@ class Canvas:
     @property
     def image(self) -> Image | None:
         """The layer of the open image; another one for each slide."""
-        return None if self._image is None else self._image.layer
+        return None if self.picture is None else self.picture.layer
 
     def layers(self) -> list[Layer]:
         """Our layers, bottom up."""
@@ -120,8 +118,8 @@ class Canvas:
     def _disconnect_layers(self) -> None:
         """Have our layers follow the review no longer."""
         self._of_layers.cut()
-        if self._image is not None:
-            self._image.close()
+        if self.picture is not None:
+            self.picture.close()
         if self.region is not None:
             self.region.disconnect()
 
@@ -135,7 +133,7 @@ class Canvas:
         other_pixels = self._shown is None or self._shown.source is not field.source
         with self._guard.our_change():
             self._guard.put_back()
-            if self._image is None:
+            if self.picture is None:
                 self._add_layers(field)
             elif other_pixels:
                 self._change_image(field)
@@ -157,7 +155,7 @@ class Canvas:
         """Take our layers away: nothing of an image that is not under review stays in sight."""
         ours = self.layers()
         self._disconnect_layers()
-        self._image = self.outlines = self.nuclei = self.region = self._shown = None
+        self.picture = self.outlines = self.nuclei = self.region = self._shown = None
         self._mouse = self._overlays = None
         with self._guard.our_change():
             self._guard.watch([])
@@ -181,7 +179,7 @@ class Canvas:
 
     def _add_layers(self, field: OpenField) -> None:
         mpp = field.entry.mpp
-        self._image = self._image_of(field)
+        self.picture = self._image_of(field)
         self.outlines = OutlinesLayer(self._review, self._view, field)
         self.nuclei = NucleiLayer(self._controller, mpp)
         for drawn in (self.outlines, self.nuclei):
@@ -196,21 +194,19 @@ class Canvas:
         show_scale_bar(self._viewer)
 
     def _image_of(self, field: OpenField) -> ImageLayer:
-        return ImageLayer(field, self._warn, self.overview_changed.emit)
-
-    def overview(self) -> NDArray[np.uint8] | None:
-        """A small picture of all of the image, shape (H, W, 3)."""
-        return None if self._image is None else self._image.overview()
+        return ImageLayer(
+            field, lambda words: self._tell(words, "warning"), self.overview_changed.emit
+        )
 
     def _change_image(self, field: OpenField) -> None:
-        mpp, image = field.entry.mpp, self._image
+        mpp, image = field.entry.mpp, self.picture
         assert image is not None
         if image.turn_to(field):
             self._guard.keep_name(image.layer, field.entry.name)
         else:
             image.close()
-            self._image = self._image_of(field)
-            self._guard.put_in_place_of(image.layer, self._image.layer)
+            self.picture = self._image_of(field)
+            self._guard.put_in_place_of(image.layer, self.picture.layer)
             self._watch()
         self._the_outlines().show_field(field)
         self._the_nuclei().set_scale(mpp)
@@ -242,10 +238,10 @@ class Canvas:
 
     def _watch(self) -> None:
         """Have our layers guarded, bottom up, and those gone that are ours no more."""
-        if self._image is None:
+        if self.picture is None:
             return
         drawings = [
-            image_drawing(self._image, self._images),
+            image_drawing(self.picture, self._images),
             outlines_drawing(self._the_outlines(), self._images),
             *self.evidence.drawings(),
             nuclei_drawing(self._the_nuclei()),
@@ -266,11 +262,6 @@ class Canvas:
         self.layers_changed.emit()
 
     @property
-    def is_settled(self) -> bool:
-        """Whether all of the image that is in view was read."""
-        return self._image is None or self._image.is_settled
-
-    @property
     def is_putting_right(self) -> bool:
         """Whether something that was done to our layers is about to be taken back."""
         return self._guard.is_pending
@@ -279,11 +270,8 @@ class Canvas:
         field = self._images.open_field
         return None if field is None or self.image is None else field.entry.mpp
 
-    def _tell(self, words: str) -> None:
-        self._controller.session.notify(Notice(words))
-
-    def _warn(self, words: str) -> None:
-        self._controller.session.notify(Notice(words, "warning"))
+    def _tell(self, words: str, level: Literal["info", "warning"] = "info") -> None:
+        self._controller.session.notify(Notice(words, level))
 
     # News of the review
 

@@ -213,9 +213,9 @@ class Navigator(QWidget):
         return made
 
     def _show_overview(self) -> None:
-        field, rgb = self._images.open_field, self._canvas.overview()
-        if field is not None and rgb is not None:
-            self.overview.show_image(field.box, rgb)
+        field, picture = self._images.open_field, self._canvas.picture
+        if field is not None and picture is not None:
+            self.overview.show_image(field.box, picture.overview())
 
     def _follow(self) -> None:
         """Show where the canvas looks now."""
