@@ -318,6 +318,6 @@ class NunextDock(QWidget):
         self._adopter.disconnect()
         self._drops.stop()
         self.canvas.disconnect()
-        self.navigator.let_go()
         if self.isWindow():
             self.deleteLater()  # in no frame of the window's, which would take it along
+        self.navigator.let_go()  # last: napari's window, which it lies in, may be gone
