@@ -13,6 +13,8 @@ from napari.layers._layer_actions import _duplicate_layer
 from benchmarks._giant import write_giant
 from napari_nunext.core.errors import ImageError
 from napari_nunext.images.slides import tiff as tiff_module
+from napari_nunext.images.slides.readers import SlideFile
+from napari_nunext.ui.canvas.image import layer as layer_module
 from napari_nunext.ui.canvas.image import pyramid as pyramid_module
 from napari_nunext.ui.napari_versions import camera_of
 from tests.images.slides.marked import drawing, shrunk
@@ -95,6 +97,31 @@ def test_a_slide_of_one_level_is_read_while_it_is_shown(
     _, small = show()
     assert np.abs(small.astype(int) - shrunk(rgb, 4)).mean() < 6
     assert "no coarse level" in quick_app.controller.model.notice.words
+
+
+def test_a_drive_that_is_away_is_said_once_and_waited_for(
+    quick_app: QuickApp, qapp: QApplication, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = []
+
+    def away(self: SlideFile, level: int, column: int, row: int) -> np.ndarray:
+        tries.append(level)
+        raise ImageError("slide.tif cannot be read now. Is its drive connected?")
+
+    rgb, model = drawing(500, 400), quick_app.controller.model
+    path = write_pyramid(tmp_path / "slide.tif", rgb, factors=(2,))
+    monkeypatch.setattr(layer_module, "RETRY_MS", 5)
+    with monkeypatch.context() as broken:
+        broken.setattr(SlideFile, "tile", away)
+        quick_app.controller.open.paths([path])
+        wait_for(lambda: tries, meanwhile=qapp.processEvents)
+        wait_for(lambda: model.notice, meanwhile=qapp.processEvents)
+        said = model.notice
+        wait_for(lambda: len(tries) > 3, meanwhile=qapp.processEvents)
+    assert "Is its drive connected?" in said.words
+    assert model.notice is said
+    wait_for(lambda: quick_app.canvas.picture.is_settled, meanwhile=qapp.processEvents)
+    np.testing.assert_array_equal(np.asarray(quick_app.canvas.image.data[-1]), shrunk(rgb, 2))
 
 
 def test_the_levels_of_a_slide_are_put_back(quick_app: QuickApp, tmp_path: Path) -> None:

@@ -81,6 +81,10 @@ class Blocks:
         self._under_way: set[Block] = set()
         self._threads = 0
         self._closed = False
+        self.read_coarsest()
+
+    def read_coarsest(self) -> None:
+        """Read what is missing of the coarsest level, and nothing else."""
         self._want(())
 
     @property
@@ -117,7 +121,7 @@ class Blocks:
         does wait.
         """
         if level == self._floor:
-            self._want(())
+            self.read_coarsest()
             return self.coarsest[y0:y1, x0:x1]
         if self._closed:
             return self._read_now(level, x0, y0, x1, y1)

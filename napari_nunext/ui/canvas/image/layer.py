@@ -125,7 +125,7 @@ class _SlidePixels:
         self._pacer = Pacer(self._draw, REFRESH_EVERY_S)
         self._retry = QTimer()
         self._retry.setSingleShot(True)
-        self._retry.timeout.connect(self._draw)
+        self._retry.timeout.connect(self._try_again)
         self._has_thumbnail = self._is_away = False
         pyramid = Pyramid.of(slide)
         self._blocks = Blocks(
@@ -169,6 +169,10 @@ class _SlidePixels:
     def _draw(self) -> None:
         is_new, self._has_thumbnail = not self._has_thumbnail, self._blocks.has_coarsest
         self._refresh(is_new)
+
+    def _try_again(self) -> None:
+        self._blocks.read_coarsest()  # which napari holds already, and asks for no more
+        self._draw()
 
     def _failed(self, words: str) -> None:
         """Say so once, and look again in a while whether it is back."""
