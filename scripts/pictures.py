@@ -81,7 +81,7 @@ class Photographer:
     def look_at(self, region: Box) -> None:
         """Let a region fill half of the canvas."""
         canvas = self.app.dock.canvas
-        canvas.look_at((region.x0 + region.x1) / 2, (region.y0 + region.y1) / 2)
+        canvas.sight.look_at((region.x0 + region.x1) / 2, (region.y0 + region.y1) / 2)
 
     def take(self, name: str) -> None:
         """A picture of the whole window."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_nunext.core.errors import ImageError, NunextError
+from napari_nunext.core.image.source import MOST_PIXELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MAX_PIXELS = 178_000_000
-"""Largest tile, about 13 300 x 13 300 px or 0.5 GB. Pillow refuses beyond 178.9 million itself."""
+MAX_PIXELS = MOST_PIXELS
+"""Largest tile."""
 MAX_BYTES = 3 * MAX_PIXELS
 """Of an image as its reader decodes it: as much as the largest tile has in 8-bit RGB."""
 

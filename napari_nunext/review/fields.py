@@ -11,6 +11,7 @@ from napari_nunext.core.nuclei import nuclei_in_words
 from napari_nunext.core.sentences import counted
 from napari_nunext.images import open_image
 from napari_nunext.images.picture import MAX_PIXELS
+from napari_nunext.images.slides.slide import Slide
 from napari_nunext.review.shown.checks import Check
 from napari_nunext.review.shown.images import OpenField, QueueItem
 from napari_nunext.review.shown.learn import Harvest
@@ -67,7 +68,7 @@ def load_field(
 def _check_that_it_can_be_shown(image: ImageSource) -> None:
     """Refuse what the canvas would read whole, and the memory does not hold."""
     width, height = image.box.width, image.box.height
-    if width * height > MAX_PIXELS:
+    if width * height > MAX_PIXELS and not isinstance(image, Slide):
         raise ImageError(
             f"{image.name} is {width:.0f} x {height:.0f} px; the window shows up to "
             f"{MAX_PIXELS // 1_000_000} million pixels. Export the region to review as a TIFF."

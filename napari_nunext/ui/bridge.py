@@ -36,6 +36,11 @@ class MainThread(QObject):
             self._waiting.append(function)
             self._posted.emit()
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something that was posted was not run yet."""
+        return bool(self._waiting)
+
     def close(self) -> None:
         """Take nothing more, and forget what was not run yet."""
         self._open = False

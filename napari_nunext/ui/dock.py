@@ -30,6 +30,7 @@ from napari_nunext.ui.panels.empty_panel import EmptyPanel
 from napari_nunext.ui.panels.header_panel import HeaderPanel
 from napari_nunext.ui.panels.import_card import ImportCard
 from napari_nunext.ui.panels.improving.improve_panel import ImprovePanel
+from napari_nunext.ui.panels.navigating.navigator import Navigator
 from napari_nunext.ui.panels.review_panel import ReviewPanel
 from napari_nunext.ui.panels.status_line import StatusLine
 from napari_nunext.ui.reading import DropWatch
@@ -103,8 +104,14 @@ class NunextDock(QWidget):
         self.import_card = ImportCard(controller.imports.model, self._connections)
         self._drops = DropWatch(self.choose.open)
         self.status = StatusLine(controller, palette, self._connections)
+        self.navigator = Navigator(controller, self.canvas, self._connections, self)
         self.keys = Keys(
-            controller, self.canvas, self.review, self.show_shortcuts, self.header.list_images
+            controller,
+            self.canvas,
+            self.review,
+            self.navigator,
+            self.show_shortcuts,
+            self.header.list_images,
         )
         self._bound: WeakSet[Any] = WeakSet()
         """Layers that know our keys."""
@@ -167,7 +174,7 @@ class NunextDock(QWidget):
         palette = palette_for(self.viewer.theme)
         self.setStyleSheet(style_sheet(palette))
         panels = (self.header, self.review, self.ask, self.improve, self.notice, self.status)
-        for panel in (*panels, self.empty):
+        for panel in (*panels, self.empty, self.navigator):
             panel.set_palette(palette)
 
     def show_tab(self, index: int) -> None:
@@ -257,6 +264,7 @@ class NunextDock(QWidget):
             self.setFocusProxy(widget)
             self.keys.watch(widget)
             self._drops.watch(widget)
+            self.navigator.lie_over(widget)
             widget.setFocus()
 
     def on_shut_down(self, function: Callable[[], None]) -> None:
@@ -312,3 +320,4 @@ class NunextDock(QWidget):
         self.canvas.disconnect()
         if self.isWindow():
             self.deleteLater()  # in no frame of the window's, which would take it along
+        self.navigator.let_go()  # last: napari's window, which it lies in, may be gone

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QKeyEvent
 
+from napari_nunext.core.image.navigation import MAGNIFICATIONS
 from napari_nunext.ui.napari_versions import key_presses_of
 from napari_nunext.ui.panels.asking.answer_keys import GROUP, SHEET
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.review.shown.regions import RegionTool
     from napari_nunext.ui.canvas.canvas import Canvas
+    from napari_nunext.ui.panels.navigating.navigator import Navigator
     from napari_nunext.ui.panels.review_panel import ReviewPanel
 
 
@@ -54,6 +56,7 @@ class Keys(QObject):
         controller: ReviewController,
         canvas: Canvas,
         panel: ReviewPanel,
+        navigator: Navigator,
         show_help: Callable[[], None],
         list_images: Callable[[], None],
     ) -> None:
@@ -61,6 +64,7 @@ class Keys(QObject):
         self._controller = controller
         self._canvas = canvas
         self._panel = panel
+        self._navigator = navigator
         self._list_images = list_images
         self._on_canvas = False
         self._is_peeking = False
@@ -69,6 +73,7 @@ class Keys(QObject):
             *self._drawing(),
             *self._deciding(),
             *self._looking(),
+            *self._going(),
             *(Binding((), shown, words, _nothing, GROUP) for shown, words in SHEET),
         )
         self._qt_keys: dict[int, Callable[[], None]] = {
@@ -182,6 +187,24 @@ class Keys(QObject):
             ),
             Binding(("M",), "M", "Outlines on and off", self._toggle_outlines, group),
             Binding((), "?", "This list", _nothing, group),
+        )
+
+    def _going(self) -> tuple[Binding, ...]:
+        group, navigator = "Find the way", self._navigator
+
+        def step(number: int) -> Callable[[], None]:
+            return lambda: navigator.choose_step(number)
+
+        steps = [
+            Binding((f"Control-{number + 1}",), "", "", step(number), group)
+            for number in range(len(MAGNIFICATIONS))
+        ]
+        return (
+            Binding(("Control-G",), "Ctrl G", "Go to a place: x, y", navigator.ask_place, group),
+            Binding(("Control-0",), "Ctrl 0", "All of the image", self._canvas.fit, group),
+            *steps,
+            Binding((), f"Ctrl 1 \N{EN DASH} {len(steps)}", "Magnify: 5x to 40x", _nothing, group),
+            Binding(("N",), "N", "Overview on and off", navigator.toggle, group),
         )
 
     def _category(self, number: int) -> Callable[[], None]:

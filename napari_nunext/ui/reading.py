@@ -74,7 +74,7 @@ def read_slides(path: str | Sequence[str]) -> list[tuple[Any, ...]]:
         If one cannot be read.
     """
     from napari_nunext.images.slides.slide import Slide
-    from napari_nunext.ui.canvas.pyramid import slide_layer
+    from napari_nunext.ui.canvas.image.pyramid import slide_layer
 
     layers: list[tuple[Any, ...]] = []
     for file in _paths(path):

@@ -78,4 +78,8 @@ def test_as_many_windows_as_a_slide_has_are_not_questioned() -> None:
 
     widest = bisect_right(range(100_000), MOST_WINDOWS, lo=1, key=windows) - 1
     assert scale_doubt(0.5, widest, widest, **MODEL) == ""
-    assert "windows or more" in scale_doubt(0.5, widest + 1, widest + 1, **MODEL)
+    assert "the image is searched in" in scale_doubt(0.5, widest + 1, widest + 1, **MODEL)
+    view = Box(90_000, 90_000, 91_000, 90_800)
+    assert scale_doubt(0.5, 100_000, 100_000, **MODEL, region=view) == ""
+    most = Box.of_image(90_000, 90_000)
+    assert "the region is searched in" in scale_doubt(0.5, 100_000, 100_000, **MODEL, region=most)

@@ -10,7 +10,12 @@ import pytest
 from napari_nunext.core.errors import ServerUnavailableError
 from napari_nunext.core.geometry import Box
 from napari_nunext.review.correcting.coverage import unsearched_parts, unseen_parts
-from napari_nunext.review.correcting.deciding import CHANGED_WORDS, FLAGGED_WORDS, PARTLY_WORDS
+from napari_nunext.review.correcting.deciding import (
+    CHANGED_WORDS,
+    FLAGGED_WORDS,
+    LARGE_WORDS,
+    PARTLY_WORDS,
+)
 from tests.review.fakes import FakeServer, done, points, review_on, started, window_done
 
 if TYPE_CHECKING:
@@ -189,6 +194,19 @@ def test_an_empty_field_is_accepted_only_when_it_is_meant_and_asked_once(
     opened.decide.accept()
     assert words(opened) == "There are no nuclei in this field. Is that so?", "another question"
     assert state_of(opened).acceptances == ()
+
+
+def test_accepting_all_of_a_large_slide_says_that_it_is_no_training_data(
+    opened: ReviewController, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search(opened, server)
+    opened.correct.add(10, 10)
+    monkeypatch.setattr("napari_nunext.review.correcting.deciding.MOST_PIXELS", 100)
+    opened.decide.accept()
+    assert state_of(opened).acceptances == ()
+    assert words(opened) == LARGE_WORDS
+    answer(opened)
+    assert state_of(opened).complete == (FIELD,)
 
 
 def test_an_answer_that_comes_after_something_changed_asks_anew(

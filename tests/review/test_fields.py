@@ -20,6 +20,8 @@ from napari_nunext.review.fields import (
 from napari_nunext.store import FieldState, Project, events
 from napari_nunext.store.exports.regions import CompleteRegion, complete_regions
 from napari_nunext.store.exports.training import export_training
+from tests.images.slides.marked import drawing
+from tests.images.slides.test_tiff_slides import write_pyramid
 from tests.store.answering import AskingLab
 from tests.store.conftest import WHOLE, entry, predicted, run_info
 
@@ -54,6 +56,15 @@ def test_an_image_that_is_larger_than_the_memory_is_not_shown_and_the_review_goe
     assert controller.images.model.open_field is None
     assert "a.png is" in controller.session.model.notice.words
     assert "the window shows up to" in controller.session.model.notice.words
+
+
+def test_a_slide_of_any_size_is_opened(
+    controller: ReviewController, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_pyramid(tmp_path / "a.tif", drawing(500, 400), factors=(2,))
+    monkeypatch.setattr("napari_nunext.review.fields.MAX_PIXELS", 100)
+    controller.open.paths([path])
+    assert controller.images.model.open_field is not None
 
 
 def test_a_later_session_sees_which_images_are_done(

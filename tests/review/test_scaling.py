@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks._giant import write_giant
+from napari_nunext.core.geometry import Box
 from tests.review.fakes import FakeServer, done, points, review_on, started
 
 if TYPE_CHECKING:
@@ -84,6 +86,24 @@ def test_a_search_at_a_scale_that_looks_like_a_slip_asks_first(
     press(made, "Search all the same")
     made.find.search()
     assert [request.mpp for request in server.fake.requests] == [5.0, 5.0]
+    made.close()
+
+
+def test_a_part_of_a_slide_is_searched_unasked_and_all_of_it_after_a_question(
+    tmp_path: Path,
+) -> None:
+    server = FakeServer()
+    made = review_on(tmp_path, server)
+    made.find.connect()
+    made.open.paths([write_giant(tmp_path / "giant.tif")])
+    view = Box(70_000, 20_000, 71_000, 20_800)
+    made.view.look_from(view)
+    made.find.search(view)
+    made.find.search()
+    assert [request.region for request in server.fake.requests] == [view.as_tuple()]
+    press(made, "Search all the same")
+    assert server.fake.requests[-1].region == (0, 0, 100_000, 100_000)
+    assert server.fake.requests[-1].near == (70_500, 20_400)
     made.close()
 
 

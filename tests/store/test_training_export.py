@@ -19,6 +19,7 @@ from napari_nunext.images import ImageFinder
 from napari_nunext.images.tile import tile_of_rgb
 from napari_nunext.store import Project, events
 from napari_nunext.store.exports import folders
+from napari_nunext.store.exports.regions import complete_regions
 from napari_nunext.store.exports.splits import pseudonym, split_of
 from napari_nunext.store.exports.training import export_training
 from napari_nunext.store.imports.export_folder import Imported, import_training
@@ -215,6 +216,17 @@ def test_a_region_is_cut_to_the_pixels_wholly_inside_it(lab, tmp_path):
     (record,) = read_export(tmp_path / "export").sft
     assert record.source.region == Box(11, 10, 20, 80)
     assert record.points_xy.tolist() == [[0.5, 10.9 - 10], [8.5, 5]]
+
+
+def test_a_whole_large_slide_is_no_training_picture_and_its_regions_are(lab):
+    slide = lab.project.add_image(entry("ab" * 32, width_px=100_000, height_px=100_000)).sha256
+    lab.project.append(
+        [
+            events.complete_region(slide, Box(0, 0, 100_000, 100_000)),
+            events.complete_region(slide, CROP),
+        ]
+    )
+    assert [region.crop for region in complete_regions(lab.project)] == [CROP]
 
 
 def test_only_the_chosen_annotators_corrections_count(lab, path, tmp_path):

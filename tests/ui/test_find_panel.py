@@ -48,7 +48,7 @@ def test_a_search_begins_where_one_looks(quick_app: QuickApp, server: FakeServer
     controller, camera = quick_app.controller, camera_of(quick_app.viewer)
     server.fake.script = [started(), done(0)]
     controller.find.search()
-    quick_app.canvas.look_at(30.0, 77.5)
+    quick_app.canvas.sight.look_at(30.0, 77.5)
     controller.find.search()
     controller.scale.set(0.25)
     camera.center = (10 * 0.25, 50 * 0.25)

@@ -112,7 +112,7 @@ def nucleus(app: App, spin: Callable[..., None], server: Any) -> UUID:
     spin(lambda: mask_of(app, uid) is not None)
     app.dock.window().resize(1366, 768)
     settle()
-    app.dock.canvas.look_at(*POINT)
+    app.dock.canvas.sight.look_at(*POINT)
     settle()
     return uid
 
@@ -161,7 +161,7 @@ def test_a_stroke_is_where_the_mouse_was_at_every_zoom_and_scale(
     for mpp, zoom in ((0.5, 14.0), (0.25, 40.0), (1.0, 4.0)):
         app.controller.scale.set(mpp)
         settle()
-        app.dock.canvas.look_at(*POINT)
+        app.dock.canvas.sight.look_at(*POINT)
         camera_of(app.viewer).zoom = zoom
         settle()
         mouse.drag((105.5, 90.5), (125.5, 90.5))

@@ -11,9 +11,10 @@ from napari.layers import Layer
 
 from napari_nunext.core.errors import ImageError
 from napari_nunext.images import open_image
+from napari_nunext.images.slides import slide as slide_module
 from napari_nunext.images.slides import tiff as tiff_module
-from napari_nunext.ui.canvas import pyramid
-from napari_nunext.ui.canvas.pyramid import LevelPixels, slide_layer
+from napari_nunext.ui.canvas.image import pyramid as pyramid_module
+from napari_nunext.ui.canvas.image.pyramid import LevelPixels, Pyramid, ShrunkPixels, slide_layer
 from napari_nunext.ui.reading import read_slides, slide_reader
 from tests.images.slides.marked import drawing, shrunk
 from tests.images.slides.test_tiff_slides import spoil, write_svs
@@ -77,10 +78,34 @@ def test_what_is_damaged_is_white_and_the_rest_is_there(
     assert np.abs(shown[far].astype(int) - rgb[far]).mean() < 2
 
 
+def test_levels_that_a_slide_lacks_are_made_of_those_it_has(
+    path: Path, rgb: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pyramid_module, "MOST_OVERVIEW_PX", 500)
+    made = Pyramid.of(open_image(path))
+    assert (made.factors, made.own) == ((1.0, 4.0, 16.0, 64.0), 3)
+    level = made.levels[3]
+    assert level.shape == (19, 24, 3)
+    wanted = shrunk(rgb[: 18 * 64, : 23 * 64], 64).astype(int)
+    assert np.abs(level[:18, :23] - wanted).mean() < 6
+    np.testing.assert_array_equal(level[3:9, 5:7], level[:, :][3:9, 5:7])
+
+
+def test_damage_in_a_level_that_is_made_is_white_and_the_rest_is_there(
+    path: Path, rgb: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(path, 0, 8)
+    monkeypatch.setattr(tiff_module, "MAX_PIXELS", 1000)
+    whole = ShrunkPixels(open_image(path), 2.0)[:, :]
+    assert (whole[160:220, 300:340] == 255).all()
+    far = np.abs(whole[300:550, 100:700].astype(int) - shrunk(rgb, 2)[300:550, 100:700]).mean()
+    assert far < 4
+
+
 def test_an_image_without_a_coarse_level_says_what_to_do(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pyramid, "MOST_OVERVIEW_PX", 1000)
+    monkeypatch.setattr(slide_module, "MOST_OVERVIEW_PX", 1000)
     with pytest.raises(ImageError, match=r"slide\.svs has no level below 95 x 74 px"):
         slide_layer(open_image(path))
 

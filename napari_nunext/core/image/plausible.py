@@ -33,6 +33,7 @@ def scale_doubt(
     *,
     model_mpp: float | None = None,
     window_px: int | None = None,
+    region: Box | None = None,
 ) -> str:
     """Why a scale looks wrong, as a sentence; empty where it looks right.
 
@@ -46,6 +47,8 @@ def scale_doubt(
         Scale at which the model looks; without it, only the image is judged.
     window_px : int, optional
         Side of the model's window, in pixels of its own scale.
+    region : Box, optional
+        What is searched of the image; all of it by default.
 
     Raises
     ------
@@ -84,8 +87,16 @@ def scale_doubt(
         return ""
     image = Box.of_image(width_px, height_px)
     windows = len(
-        plan_grid(image, image, window_px=window_px, window_mpp=model_mpp, halo_um=0, image_mpp=mpp)
+        plan_grid(
+            region or image,
+            image,
+            window_px=window_px,
+            window_mpp=model_mpp,
+            halo_um=0,
+            image_mpp=mpp,
+        )
     )
     if windows > MOST_WINDOWS:
-        return f"{at} the image is searched in {windows:,} windows or more, which takes hours."
+        what = "image" if region in (None, image) else "region"
+        return f"{at} the {what} is searched in {windows:,} windows or more, which takes hours."
     return ""

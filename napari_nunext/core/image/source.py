@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 ScaleSource: TypeAlias = Literal["file", "user", "assumed"]
 
 
+MOST_PIXELS = 178_000_000
+"""Of what is held at once: about 13 300 x 13 300 px or 0.5 GB. Pillow refuses beyond 178.9 million
+itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scale:
     """Micrometres per level-0 pixel and where the figure comes from; both None when unknown."""

@@ -32,6 +32,8 @@ TAG = "slide1-"
 """What the id of a slide begins with. Another way of hashing needs another."""
 MOST_WINDOW_PX = 1 << 24
 """What is read at once for a window. A coarser one of an image without levels is read in parts."""
+MOST_OVERVIEW_PX = 1 << 24
+"""Of a level that is read whole, to show all of the slide."""
 
 
 class _Id:
@@ -96,6 +98,12 @@ class Slide:
     def sizes_px(self) -> tuple[tuple[int, int], ...]:
         """Width and height of each level in its own pixels."""
         return tuple((level.width_px, level.height_px) for level in self._levels)
+
+    @property
+    def has_overview(self) -> bool:
+        """Whether its coarsest level can be read whole at once."""
+        width_px, height_px = self.sizes_px[-1]
+        return width_px * height_px <= MOST_OVERVIEW_PX
 
     @property
     def _levels(self) -> tuple[Level, ...]:
@@ -263,6 +271,21 @@ def slide_of(
     header = file.header
     scale = Scale(header.mpp, None if header.mpp is None else "file")
     return Slide(path.name, path, scale, header.notes, file, _Id(file, stored_rows))
+
+
+def check_overview(slide: Slide) -> None:
+    """Refuse to show a slide that has no coarse level.
+
+    Raises
+    ------
+    ImageError
+    """
+    if not slide.has_overview:
+        width, height = slide.sizes_px[-1]
+        raise ImageError(
+            f"{slide.name} has no level below {width} x {height} px; expected a pyramid down to "
+            "some 1000 px. Convert it, for example to a pyramid OME-TIFF."
+        )
 
 
 def _touched(low: float, high: float, factor: float, size: int) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_nunext.core.image.source import MOST_PIXELS
 from napari_nunext.review.correcting.coverage import unseen_parts
 from napari_nunext.review.model import Notice
 from napari_nunext.store import events
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 CHANGED_WORDS = "Changed since it was accepted: look again, then accept."
 FLAGGED_WORDS = "Flagged: neither done nor exported until the flag is taken away."
 PARTLY_WORDS = "A part of this field is accepted."
+LARGE_WORDS = (
+    "It is too large to be training data as a whole. To train on it, draw a region and accept that."
+)
 SEARCHING_WORDS = "The search of this field is still running. Accept once it has ended."
 
 
@@ -73,6 +77,11 @@ def is_accepted(state: FieldState, region: Box) -> bool:
 
 def doubt(state: FieldState, scope: Scope) -> str:
     """What speaks against accepting; empty where nothing does."""
+    is_large = scope.region.width * scope.region.height > MOST_PIXELS
+    return " ".join(filter(None, (_doubt(state, scope), LARGE_WORDS if is_large else "")))
+
+
+def _doubt(state: FieldState, scope: Scope) -> str:
     what, unseen = scope.words, unseen_parts(state, scope.region)
     nothing = not state.seen_in(scope.region)["count"]
     if not unseen:

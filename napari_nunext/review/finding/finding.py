@@ -195,7 +195,7 @@ class Finder:
         for wanted in (region, area.box):
             box = box if wanted is None else wanted.clipped_to(box)
         self._scale_check.before(
-            lambda: self._find(box, area), "Search all the same", field, field.entry.mpp
+            lambda: self._find(box, area), "Search all the same", field, field.entry.mpp, box
         )
 
     def _find(self, region: Box, area: Area) -> None:

@@ -10,6 +10,7 @@ from napari_nunext.review.model import Notice
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_nunext.core.geometry import Box
     from napari_nunext.review.session import Session
     from napari_nunext.review.shown.find import FindModel
     from napari_nunext.review.shown.images import OpenField
@@ -28,7 +29,14 @@ class ScaleCheck:
     def _forget(self) -> None:
         self._confirmed.clear()
 
-    def before(self, act: Callable[[], None], label: str, field: OpenField, mpp: float) -> None:
+    def before(
+        self,
+        act: Callable[[], None],
+        label: str,
+        field: OpenField,
+        mpp: float,
+        region: Box | None = None,
+    ) -> None:
         """Do something with an image at a scale; ask first where the scale looks like a slip.
 
         Parameters
@@ -40,6 +48,8 @@ class ScaleCheck:
         field : OpenField
         mpp : float
             The scale, um per pixel.
+        region : Box, optional
+            What is searched; all of the image by default.
         """
         entry = field.entry
         doubt = ""
@@ -51,6 +61,7 @@ class ScaleCheck:
                 entry.height_px,
                 model_mpp=None if chosen is None else chosen.mpp,
                 window_px=None if chosen is None else chosen.window_px,
+                region=region,
             )
         if not doubt:
             act()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_nunext.core.geometry import Box, as_points_xy
+from napari_nunext.core.image.source import MOST_PIXELS
 from napari_nunext.store.state.acceptance import is_truth, truth_in
 
 if TYPE_CHECKING:
@@ -114,7 +115,8 @@ def complete_regions(
     """What of a project is truth, image by image, each region cut to whole pixels inside it.
 
     Whatever shows or uses what people accepted goes through here, so that what is counted is what
-    is exported. A region of less than a pixel is left out.
+    is exported. A region of less than a pixel is left out, and one of more than `MOST_PIXELS`:
+    no picture is made of a whole slide.
     """
     regions: list[CompleteRegion] = []
     for entry in project.images():
@@ -129,7 +131,8 @@ def complete_regions(
 
 
 def _whole_pixels(box: Box) -> Box | None:
-    """The largest box of whole pixels inside: beyond the region nobody looked."""
+    """The largest box of whole pixels inside, for beyond it nobody looked; None for no picture."""
     x0, y0 = np.ceil([box.x0, box.y0]).tolist()
     x1, y1 = np.floor([box.x1, box.y1]).tolist()
-    return Box(x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None
+    is_picture = x1 > x0 and y1 > y0 and (x1 - x0) * (y1 - y0) <= MOST_PIXELS
+    return Box(x0, y0, x1, y1) if is_picture else None

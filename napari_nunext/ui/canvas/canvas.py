@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-from napari.layers import Image
 from psygnal import Signal
 
-from napari_nunext.core.geometry import Box
 from napari_nunext.review.connections import Connections
 from napari_nunext.review.model import Notice
 from napari_nunext.ui.canvas.drawings import (
     image_drawing,
     nuclei_drawing,
     outlines_drawing,
-    pixels_of,
     region_drawing,
 )
 from napari_nunext.ui.canvas.evidence.evidence import AnswerEvidence
 from napari_nunext.ui.canvas.guarding import LayerGuard
-from napari_nunext.ui.canvas.layers import from_napari, place, placement, world_of
+from napari_nunext.ui.canvas.image.layer import ImageLayer
+from napari_nunext.ui.canvas.image.sight import Sight
+from napari_nunext.ui.canvas.layers import place
 from napari_nunext.ui.canvas.outline_mouse import OutlineMouse
 from napari_nunext.ui.canvas.outlines_layer import OutlinesLayer
 from napari_nunext.ui.canvas.overlays import Overlays
@@ -28,25 +26,16 @@ from napari_nunext.ui.canvas.points_layer import NucleiLayer
 from napari_nunext.ui.canvas.region_layer import RegionLayer
 from napari_nunext.ui.canvas.regions.beside import Beside
 from napari_nunext.ui.canvas.regions.shown_regions import ShownRegions
-from napari_nunext.ui.napari_versions import (
-    camera_of,
-    fit_view,
-    show_scale_bar,
-    view_size_of,
-    views_of,
-)
+from napari_nunext.ui.napari_versions import fit_view, show_scale_bar, views_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from napari.layers import Layer
+    from napari.layers import Image, Layer
     from napari.viewer import Viewer
 
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.review.shown.images import OpenField
-
-CLOSE_PX_PER_UM = 6.0
-"""Zoom from which a nucleus can be judged: screen pixels per um."""
 
 
 class Canvas:
@@ -62,6 +51,8 @@ class Canvas:
 
     layers_changed = Signal()
     """A layer of ours came or went."""
+    overview_changed = Signal()
+    """There is another small picture of all of the image."""
 
     def __init__(
         self,
@@ -75,7 +66,7 @@ class Canvas:
         self._view = controller.view.model
         self._images = controller.images.model
         self._shown: OpenField | None = None
-        self.image: Image | None = None
+        self.picture: ImageLayer | None = None
         self.outlines: OutlinesLayer | None = None
         self.nuclei: NucleiLayer | None = None
         self.region: RegionLayer | None = None
@@ -86,6 +77,7 @@ class Canvas:
         self._overlays: Overlays | None = None
         self._watched: list[Layer] = []
         self._guard = LayerGuard(viewer, self._mpp, self._tell, may_draw)
+        self.sight = Sight(viewer, self._mpp)
         self._connections = Connections()
         self._of_layers = Connections()
         """Those of the layers that are there now."""
@@ -96,8 +88,13 @@ class Canvas:
         call(self._select, view.selected)
         call(self._show_tool, view.tool)
         call(self._show_draft, view.draft)
-        call(self.look_at, controller.view.focus_requested)
+        call(self.sight.look_at, controller.view.focus_requested)
         call(self._see, *views_of(viewer))
+
+    @property
+    def image(self) -> Image | None:
+        """The layer of the open image; another one for each slide."""
+        return None if self.picture is None else self.picture.layer
 
     def layers(self) -> list[Layer]:
         """Our layers, bottom up."""
@@ -125,6 +122,8 @@ class Canvas:
     def _disconnect_layers(self) -> None:
         """Have our layers follow the review no longer."""
         self._of_layers.cut()
+        if self.picture is not None:
+            self.picture.close()
         if self.region is not None:
             self.region.disconnect()
 
@@ -138,7 +137,7 @@ class Canvas:
         other_pixels = self._shown is None or self._shown.source is not field.source
         with self._guard.our_change():
             self._guard.put_back()
-            if self.image is None:
+            if self.picture is None:
                 self._add_layers(field)
             elif other_pixels:
                 self._change_image(field)
@@ -148,22 +147,19 @@ class Canvas:
             self.fit()
         self._shown = field
         self._see()
+        self.overview_changed.emit()
         self.focus()
 
     def _see(self, *_: object) -> None:
         """Let the review know what the canvas shows."""
-        if (mpp := self._mpp()) is not None:
-            middle = np.divide(camera_of(self._viewer).center[-2:], mpp)
-            x_px, y_px = from_napari([middle])[0].tolist()
-            up, left = (view_size_of(self._viewer) / mpp / 2).tolist()
-            shown = Box(x_px - left, y_px - up, x_px + left, y_px + up)
+        if (shown := self.sight.shown()) is not None:
             self._controller.view.look_from(shown)
 
     def _clear(self) -> None:
         """Take our layers away: nothing of an image that is not under review stays in sight."""
         ours = self.layers()
         self._disconnect_layers()
-        self.image = self.outlines = self.nuclei = self.region = self._shown = None
+        self.picture = self.outlines = self.nuclei = self.region = self._shown = None
         self._mouse = self._overlays = None
         with self._guard.our_change():
             self._guard.watch([])
@@ -187,7 +183,7 @@ class Canvas:
 
     def _add_layers(self, field: OpenField) -> None:
         mpp = field.entry.mpp
-        self.image = Image(pixels_of(field), name=field.entry.name, rgb=True, **placement(mpp))
+        self.picture = self._image_of(field)
         self.outlines = OutlinesLayer(self._review, self._view, field)
         self.nuclei = NucleiLayer(self._controller, mpp)
         for drawn in (self.outlines, self.nuclei):
@@ -201,13 +197,21 @@ class Canvas:
         self._watch()
         show_scale_bar(self._viewer)
 
+    def _image_of(self, field: OpenField) -> ImageLayer:
+        return ImageLayer(
+            field, lambda words: self._tell(words, "warning"), self.overview_changed.emit
+        )
+
     def _change_image(self, field: OpenField) -> None:
-        mpp, image = field.entry.mpp, self.image
+        mpp, image = field.entry.mpp, self.picture
         assert image is not None
-        image.data = pixels_of(field)
-        image.visible = True
-        self._guard.keep_name(image, field.entry.name)
-        place(image, mpp)
+        if image.turn_to(field):
+            self._guard.keep_name(image.layer, field.entry.name)
+        else:
+            image.close()
+            self.picture = self._image_of(field)
+            self._guard.put_in_place_of(image.layer, self.picture.layer)
+            self._watch()
         self._the_outlines().show_field(field)
         self._the_nuclei().set_scale(mpp)
         self._the_nuclei().redraw()
@@ -238,10 +242,10 @@ class Canvas:
 
     def _watch(self) -> None:
         """Have our layers guarded, bottom up, and those gone that are ours no more."""
-        if self.image is None:
+        if self.picture is None:
             return
         drawings = [
-            image_drawing(self.image, self._images),
+            image_drawing(self.picture, self._images),
             outlines_drawing(self._the_outlines(), self._images),
             *self._beside.drawings(),
             nuclei_drawing(self._the_nuclei()),
@@ -270,8 +274,8 @@ class Canvas:
         field = self._images.open_field
         return None if field is None or self.image is None else field.entry.mpp
 
-    def _tell(self, words: str) -> None:
-        self._controller.session.notify(Notice(words))
+    def _tell(self, words: str, level: Literal["info", "warning"] = "info") -> None:
+        self._controller.session.notify(Notice(words, level))
 
     # News of the review
 
@@ -313,16 +317,6 @@ class Canvas:
             self._controller.view.show_outlines(True)
         self.focus()
         self.nuclei.show_tool()
-
-    def look_at(self, x_px: float, y_px: float) -> None:
-        """Bring a place to the middle of the canvas, near enough to judge a nucleus."""
-        field = self._images.open_field
-        if field is None:
-            return
-        row, column = world_of(x_px, y_px, field.entry.mpp)
-        camera = camera_of(self._viewer)
-        camera.center = (row, column)
-        camera.zoom = max(camera.zoom, CLOSE_PX_PER_UM)
 
     # Drawing a region
 

@@ -10,34 +10,25 @@ from napari_nunext.ui.canvas.points_layer import MODES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
-    from napari.layers import Image, Layer, Shapes
-    from numpy.typing import NDArray
+    from napari.layers import Layer, Shapes
 
     from napari_nunext.review.shown.images import ImagesModel, OpenField
+    from napari_nunext.ui.canvas.image.layer import ImageLayer
     from napari_nunext.ui.canvas.outlines_layer import OutlinesLayer
     from napari_nunext.ui.canvas.points_layer import NucleiLayer
 
 OUTLINES_EVENTS = frozenset({"data", "colormap", "contour", "show_selected_label", "labels_update"})
 
 
-def pixels_of(field: OpenField) -> NDArray[np.uint8]:
-    """What the image layer shows: the same array as long as the image is open."""
-    return field.source.read_region(field.box)
-
-
-def image_drawing(layer: Image, model: ImagesModel) -> Drawing:
+def image_drawing(image: ImageLayer, model: ImagesModel) -> Drawing:
     """The image under review, as it was read."""
-
-    def redraw() -> None:
-        layer.data = pixels_of(_field_of(model))
-
+    layer = image.layer
     return Drawing(
         layer=layer,
         name=_field_of(model).entry.name,
         may_be_untrue=lambda event: event == "data",
-        is_true=lambda: layer.data is pixels_of(_field_of(model)),
-        redraw=redraw,
+        is_true=image.is_true,
+        redraw=image.redraw,
         has_mode=_moves_the_view,
         rest=lambda: _rest(layer),
         words="The image shows what is reviewed: its pixels were put back.",

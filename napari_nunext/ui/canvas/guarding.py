@@ -123,6 +123,15 @@ class LayerGuard:
         self._drawings = list(drawings)
         self.put_back()
 
+    def put_in_place_of(self, old: Layer, new: Layer) -> None:
+        """Put a layer that is about to be guarded where one of ours lies, which goes."""
+        layers = self._viewer.layers
+        with self.our_change():
+            here = layers.index(old)
+            layers.remove(old)
+            layers.insert(here, new)
+        self._names[id(new)] = new.name
+
     def keep_name(self, layer: Layer, name: str) -> None:
         """Give a layer another name, which is then its own."""
         self._drawings = [

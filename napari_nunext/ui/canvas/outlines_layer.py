@@ -15,6 +15,7 @@ from napari.layers import Labels
 from napari.utils.colormaps import CyclicLabelColormap
 
 from napari_nunext.core.nuclei import OKABE_ITO
+from napari_nunext.images.picture import MAX_PIXELS
 from napari_nunext.review.table import NucleusTable, places_in_sorted
 from napari_nunext.ui.bridge import Pacer
 from napari_nunext.ui.canvas.layers import place, placement
@@ -143,6 +144,8 @@ class OutlinesLayer:
     def redraw(self) -> None:
         """Paint what is new or changed and wipe what is gone."""
         self.pacer.stop()
+        if self._is_too_large:
+            return
         wanted, before = self._wanted(), self._painted
         at = places_in_sorted(before.mask_ids, wanted.mask_ids)
         is_new = at < 0
@@ -170,6 +173,8 @@ class OutlinesLayer:
 
         As it goes on, only where it was and is: whatever else there is in the field stays.
         """
+        if self._is_too_large:
+            return
         before, draft = self._draft, self._view.draft
         if before is None or draft is None or before.uid != draft.uid:
             self.redraw()  # the nucleus' own goes, or comes back
@@ -256,6 +261,9 @@ class OutlinesLayer:
             self._painted_over = painted_over  # this was no tool of napari's
 
     def _blank(self, field: OpenField) -> NDArray[np.uint8]:
+        self._is_too_large = field.entry.height_px * field.entry.width_px > MAX_PIXELS
+        if self._is_too_large:
+            return np.zeros((1, 1), dtype=np.uint8)
         return np.zeros((field.entry.height_px, field.entry.width_px), dtype=np.uint8)
 
     def _colormap(self) -> CyclicLabelColormap:
