@@ -15,7 +15,8 @@ from napari.layers import Labels
 from napari.utils.colormaps import CyclicLabelColormap
 
 from napari_nunext.core.nuclei import OKABE_ITO
-from napari_nunext.review.table import NucleusTable, places_in_sorted
+from napari_nunext.review.table import NucleusTable
+from napari_nunext.store.state.touched import places_in_sorted
 from napari_nunext.ui.bridge import Pacer
 from napari_nunext.ui.canvas.layers import place, placement
 from napari_nunext.ui.canvas.rims import rims_of
