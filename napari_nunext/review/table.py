@@ -233,6 +233,12 @@ class NucleusTable:
         wanted = set(names)
         return np.array([name in wanted for name in self.names], dtype=bool)
 
+    def unsure(self, sure_above: float) -> int:
+        """How many nuclei are not sure: what a person touched is, whatever they said of it."""
+        confidence = self.of.ground.said.confidence
+        changed = confidence[[*self.of.changed]]
+        return int((confidence < sure_above).sum() - (changed < sure_above).sum())
+
     def counts(self) -> dict[str, int]:
         """How many nuclei stand in each category, rejected ones not counted."""
         ground = self.of.ground

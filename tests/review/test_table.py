@@ -72,6 +72,8 @@ def assert_parts_same(table: NucleusTable, nuclei: list[ReviewedNucleus]) -> Non
         np.testing.assert_array_equal(part.is_of(["A"]), table.is_of(["A"])[rows[::-1]])
         sure = table.is_sure(SURE_ABOVE)[rows[::-1]]
         np.testing.assert_array_equal(part.is_sure(SURE_ABOVE), sure)
+    unsure = ~table.is_sure(SURE_ABOVE) & ~table.rejected
+    assert table.unsure(SURE_ABOVE) == unsure.sum()
     counted = Counter(n.nucleus.category for n in nuclei if n.status != "rejected")
     assert table.counts() == dict.fromkeys(table.names, 0) | counted
 

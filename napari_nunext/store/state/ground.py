@@ -76,6 +76,10 @@ class Ground:
         xy = (nucleus.x_px, nucleus.y_px)
         return ReviewedNucleus(nucleus, self.run_ids[run], predicted_xy=xy)
 
+    def get_ready(self) -> None:
+        """Make now, in whatever thread this is, what the first look and the first edit ask for."""
+        _ = self.places, self.counted, self.said.by_uid, self.said.masks.boxes_px
+
     @cached_property
     def places(self) -> Places:
         """Where they lie, and of which category they are in `said.names`."""

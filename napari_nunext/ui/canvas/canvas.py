@@ -11,6 +11,7 @@ from psygnal import Signal
 from napari_nunext.core.geometry import Box
 from napari_nunext.review.connections import Connections
 from napari_nunext.review.model import Notice
+from napari_nunext.ui.canvas.density.layer import DensityLayer
 from napari_nunext.ui.canvas.drawings import (
     image_drawing,
     nuclei_drawing,
@@ -82,6 +83,7 @@ class Canvas:
         self._overlays: Overlays | None = None
         self._watched: list[Layer] = []
         self._guard = LayerGuard(viewer, self._mpp, self._tell, may_draw)
+        self.density = DensityLayer(controller, self._guard, self._watch)
         self._connections = Connections()
         self._of_layers = Connections()
         """Those of the layers that are there now."""
@@ -99,6 +101,7 @@ class Canvas:
         """Our layers, bottom up."""
         ours = (
             self.image,
+            *self.density.layers(),
             self.outlines and self.outlines.layer,
             self.region and self.region.layer,
             *self.evidence.layers(),
@@ -115,6 +118,7 @@ class Canvas:
         """Let go of the review."""
         self._guard.disconnect()
         self._disconnect_layers()
+        self.density.disconnect()
         self.evidence.disconnect()
         self._connections.cut()
 
@@ -154,6 +158,8 @@ class Canvas:
             up, left = (view_size_of(self._viewer) / mpp / 2).tolist()
             shown = Box(x_px - left, y_px - up, x_px + left, y_px + up)
             self._controller.view.look_from(shown)
+            if self.nuclei is not None and self._shown is not None:
+                self.nuclei.look()
 
     def _clear(self) -> None:
         """Take our layers away: nothing of an image that is not under review stays in sight."""
@@ -164,6 +170,7 @@ class Canvas:
         with self._guard.our_change():
             self._guard.watch([])
             self._take_away(ours)
+        self.density.start_anew()
         self.evidence.start_anew()
 
     def _take_away(self, layers: Iterable[Layer]) -> None:
@@ -207,6 +214,7 @@ class Canvas:
         self._the_outlines().show_field(field)
         self._the_nuclei().set_scale(mpp)
         self._the_nuclei().redraw()
+        self.density.start_anew()
         self.evidence.start_anew()
         if self.region is not None:
             self.region.set_scale(mpp)
@@ -217,6 +225,7 @@ class Canvas:
         place(self.image, mpp)
         self._the_outlines().set_scale(mpp)
         self._the_nuclei().set_scale(mpp)
+        self.density.set_scale(mpp)
         self.evidence.set_scale(mpp)
         if self.region is not None:
             self.region.set_scale(mpp)
@@ -234,16 +243,19 @@ class Canvas:
 
     def _watch(self) -> None:
         """Have our layers guarded, bottom up, and those gone that are ours no more."""
-        if self.image is None:
+        if self.image is None or self.nuclei is None:
             return
         drawings = [
             image_drawing(self.image, self._images),
+            *self.density.drawings(),
             outlines_drawing(self._the_outlines(), self._images),
             *self.evidence.drawings(),
             nuclei_drawing(self._the_nuclei()),
         ]
         if self.region is not None:
-            drawings.insert(2, region_drawing(self.region.layer, self._drop_region))
+            drawings.insert(
+                2 + len(self.density.layers()), region_drawing(self.region.layer, self._drop_region)
+            )
         gone = [was for was in self._watched if was not in [d.layer for d in drawings]]
         active = self._viewer.layers.selection.active
         self._guard.watch(drawings)
@@ -281,6 +293,7 @@ class Canvas:
         """Draw now what would be drawn soon."""
         self._guard.flush()
         self.evidence.flush()
+        self.density.pacer.flush()
         if self.nuclei is not None and self.outlines is not None:
             self.nuclei.pacer.flush()
             self.outlines.pacer.flush()
@@ -374,6 +387,7 @@ class Canvas:
         if self._overlays is not None:
             self._overlays.hide(hidden)
         with self._guard.our_change():
+            self.density.hide(hidden)
             self.evidence.hide(hidden)
         if self.region is not None:
             with self._guard.our_change():

@@ -200,7 +200,7 @@ class ReviewPanel(QWidget):
 
     def _show_unsure(self) -> None:
         table = self._review.table
-        unsure = int((~table.is_sure(self._view.sure_above) & ~table.rejected).sum())
+        unsure = table.unsure(self._view.sure_above)
         self._unsure.setVisible(len(table) > 0)
         self._unsure.setText(
             f"\N{LARGE CIRCLE} {unsure} unsure  \N{MIDDLE DOT}  Tab shows the next"
