@@ -11,7 +11,6 @@ from psygnal import Signal
 from napari_nunext.core.geometry import Box
 from napari_nunext.review.connections import Connections
 from napari_nunext.review.model import Notice
-from napari_nunext.ui.canvas.density.layer import DensityLayer
 from napari_nunext.ui.canvas.drawings import (
     image_drawing,
     nuclei_drawing,
@@ -22,6 +21,7 @@ from napari_nunext.ui.canvas.drawings import (
 from napari_nunext.ui.canvas.evidence.evidence import AnswerEvidence
 from napari_nunext.ui.canvas.guarding import LayerGuard
 from napari_nunext.ui.canvas.layers import from_napari, place, placement, world_of
+from napari_nunext.ui.canvas.many.density_layer import DensityLayer
 from napari_nunext.ui.canvas.outline_mouse import OutlineMouse
 from napari_nunext.ui.canvas.outlines_layer import OutlinesLayer
 from napari_nunext.ui.canvas.overlays import Overlays
@@ -91,7 +91,7 @@ class Canvas:
         call(self.show_field, self._images.events.open_field)
         call(self._redraw, review.state, view.sure_above, view.hidden_categories)
         call(self._recolor, review.categories)
-        call(self._select, view.selected)
+        call(self._select, view.selected, view.held)
         call(self._show_tool, view.tool)
         call(self._show_draft, view.draft)
         call(self.look_at, controller.view.focus_requested)
@@ -158,8 +158,9 @@ class Canvas:
             up, left = (view_size_of(self._viewer) / mpp / 2).tolist()
             shown = Box(x_px - left, y_px - up, x_px + left, y_px + up)
             self._controller.view.look_from(shown)
-            if self.nuclei is not None and self._shown is not None:
+            if self.nuclei is not None and self.outlines is not None:
                 self.nuclei.look()
+                self.outlines.look(1 / (camera_of(self._viewer).zoom * mpp))
 
     def _clear(self) -> None:
         """Take our layers away: nothing of an image that is not under review stays in sight."""
@@ -191,7 +192,7 @@ class Canvas:
     def _add_layers(self, field: OpenField) -> None:
         mpp = field.entry.mpp
         self.image = Image(pixels_of(field), name=field.entry.name, rgb=True, **placement(mpp))
-        self.outlines = OutlinesLayer(self._review, self._view, field)
+        self.outlines = OutlinesLayer(self._review, self._view, field, self._guard.our_change)
         self.nuclei = NucleiLayer(self._controller, mpp)
         for drawn in (self.outlines, self.nuclei):
             self._of_layers.stop(drawn.pacer.stop)

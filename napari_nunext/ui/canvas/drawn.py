@@ -50,7 +50,7 @@ class Drawn:
     def of(cls, review: ReviewModel, view: ViewModel) -> Drawn:
         """Those of the open image."""
         table = review.table
-        rows = _rows_held(table, view.held)
+        rows = rows_held(table, view.held)
         part = table.part(rows)
         shown = ~(part.rejected | part.is_of(view.hidden_categories))
         if not shown.all():
@@ -117,7 +117,8 @@ class Drawn:
         )
 
 
-def _rows_held(table: NucleusTable, held: Held) -> NDArray[np.intp]:
+def rows_held(table: NucleusTable, held: Held) -> NDArray[np.intp]:
+    """The rows of the nuclei that are drawn one by one, hidden and rejected ones included."""
     if held.too_many:
         return np.empty(0, dtype=np.intp)
     return np.arange(len(table)) if held.within is None else table.rows_within(held.within)

@@ -29,9 +29,9 @@ HIGH_PERCENTILE = 99.5
 """Of the cells that have nuclei: from here on all look alike, for a few outliers would dim all."""
 COLORS = (
     (0.0, 0.0, 0.0, 0.0),
-    (0.13, 0.57, 0.55, 0.55),
-    (0.21, 0.72, 0.47, 0.75),
-    (0.99, 0.91, 0.14, 0.9),
+    (0.13, 0.57, 0.55, 0.3),
+    (0.21, 0.72, 0.47, 0.5),
+    (0.99, 0.91, 0.14, 0.75),
 )
 """Of viridis, and where there is nothing the tissue: green and yellow are no colours of stains."""
 DELETED = "To hide it, untick Points; zoomed in, single nuclei are in its place."

@@ -1,1 +1,0 @@
-"""What stands on the canvas for nuclei that are too many to be drawn one by one."""
