@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.core.geometry import Box, PointsXY
+    from napari_nunext.core.shapes.masks import Mask
     from napari_nunext.core.uids import Uids
     from napari_nunext.store import FieldState, ReviewedNucleus
 
@@ -183,6 +184,16 @@ class NucleusTable:
         )
         return [added[row - size] if row >= size else next(ground) for row in wanted.tolist()]
 
+    def masks_at(self, rows: NDArray[np.intp]) -> list[Mask | None]:
+        """The masks of the nuclei of some rows, in that order; nothing else of them is made."""
+        part, said = self.part(rows), self.of.ground.said.masks
+        edited = iter(self.nuclei_at(rows[part.touched]))
+        ground = iter(part.untouched_rows.tolist())
+        return [
+            next(edited).nucleus.mask if is_touched else said[next(ground)]
+            for is_touched in part.touched.tolist()
+        ]
+
     def uids_at(self, rows: Iterable[int] | NDArray[np.intp]) -> list[UUID]:
         """The identities of the nuclei of some rows, in that order."""
         return as_uuids(self.part(np.fromiter(rows, dtype=np.intp)).uids)
@@ -327,6 +338,11 @@ class Part:
     def touched(self) -> NDArray[np.bool_]:
         """Whether any event of a person is about it."""
         return self._over >= 0
+
+    @property
+    def untouched_rows(self) -> NDArray[np.intp]:
+        """Rows of the ground of those that no person touched."""
+        return self._ground[self._over[~self._is_added] < 0]
 
     @cached_property
     def rejected(self) -> NDArray[np.bool_]:

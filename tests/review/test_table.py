@@ -70,6 +70,7 @@ def assert_parts_same(table: NucleusTable, nuclei: list[ReviewedNucleus]) -> Non
         np.testing.assert_array_equal(part.mask_boxes_px, table.mask_boxes_px[rows[::-1]])
         np.testing.assert_array_equal(part.confidence, table.confidence[rows[::-1]])
         np.testing.assert_array_equal(part.is_of(["A"]), table.is_of(["A"])[rows[::-1]])
+        assert table.masks_at(rows[::-1]) == [n.nucleus.mask for n in inside[::-1]]
         sure = table.is_sure(SURE_ABOVE)[rows[::-1]]
         np.testing.assert_array_equal(part.is_sure(SURE_ABOVE), sure)
     unsure = ~table.is_sure(SURE_ABOVE) & ~table.rejected

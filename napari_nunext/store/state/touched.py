@@ -15,6 +15,8 @@ from napari_nunext.core.nuclei import points_of
 from napari_nunext.core.shapes.mask_column import box_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from napari_nunext.core.geometry import PointsXY
@@ -67,11 +69,8 @@ class Touched:
         ]
         masks = [n.nucleus.mask for n in fresh]
         boxes_px = [(0, 0, 0, 0) if mask is None else box_of(mask) for mask in masks]
-        ground_rows = [*changed, *[-1] * len(now.added)]
-        mask_ids = [
-            _mask_id(mask, now.ground, ground_rows[row])
-            for mask, row in zip(masks, new_rows.tolist(), strict=True)
-        ]
+        ground_rows = np.array([*changed, *[-1] * len(now.added)], dtype=np.intp)[new_rows]
+        mask_ids = _mask_ids(masks, now.ground, ground_rows)
 
         def column(old: NDArray[Any], new: Any) -> NDArray[Any]:
             made = np.empty((len(nuclei), *old.shape[1:]), old.dtype)
@@ -93,12 +92,14 @@ class Touched:
         )
 
 
-def _mask_id(mask: Mask | None, ground: Ground, row: int) -> int:
+def _mask_ids(masks: Sequence[Mask | None], ground: Ground, rows: NDArray[np.intp]) -> list[int]:
     """The ground's number of a mask that a nucleus still has from there; else a new one."""
-    if mask is None:
-        return 0
-    key = int(ground.mask_keys[row]) if row >= 0 else 0
-    return key if key and ground[row].nucleus.mask == mask else id(mask)
+    keys = np.zeros(len(rows), dtype=np.int64)
+    keys[rows >= 0] = ground.mask_keys_at(rows[rows >= 0])
+    return [
+        0 if mask is None else key if key and ground[row].nucleus.mask == mask else id(mask)
+        for mask, key, row in zip(masks, keys.tolist(), rows.tolist(), strict=True)
+    ]
 
 
 def _old_rows(old: NDArray[np.int64], new: NDArray[np.int64]) -> NDArray[np.intp]:

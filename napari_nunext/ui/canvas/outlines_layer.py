@@ -27,7 +27,7 @@ from napari_nunext.ui.canvas.drawn import rows_held
 from napari_nunext.ui.canvas.layers import place, placement
 from napari_nunext.ui.canvas.many.sheet import Sheet, sheet_for
 from napari_nunext.ui.canvas.rims import rims_of
-from napari_nunext.ui.napari_versions import refresh_part
+from napari_nunext.ui.napari_versions import drawn_once, refresh_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +48,8 @@ SELECTED = COLORS + 1
 """Label of what is selected, whatever its category."""
 SELECTED_COLOR = (255, 255, 255)
 REDRAW_EVERY_S = 0.3
+MOST_TRACED = 1000
+"""Masks whose rims are found at once, in some 15 ms: the others follow when others had a turn."""
 SPARE_RIMS = 1000
 """Masks that are no more, and whose rims are kept until there are this many."""
 CELL_PX = 64
@@ -75,8 +77,13 @@ class Painted:
 
     def masks(self, chosen: NDArray[np.bool_]) -> list[Mask]:
         """Some of the masks."""
-        masks = (n.nucleus.mask for n in self.table.nuclei_at(self.rows[chosen]))
-        return [mask for mask in masks if mask is not None]
+        return [mask for mask in self.table.masks_at(self.rows[chosen]) if mask is not None]
+
+    def without(self, left_out: NDArray[np.bool_]) -> Painted:
+        """The others."""
+        kept = ~left_out
+        columns = (self.rows, self.mask_ids, self.boxes_px, self.labels)
+        return Painted(self.table, *(column[kept] for column in columns))
 
 
 class OutlinesLayer:
@@ -195,7 +202,7 @@ class OutlinesLayer:
         sheet = self._sheet_of(self._sheet.image_px, self._sheet)
         if sheet is not self._sheet:
             self._turn_to(sheet)
-        wanted, before = self._wanted(), self._painted
+        wanted, before = self._traced(self._wanted()), self._painted
         at = places_in_sorted(before.mask_ids, wanted.mask_ids)
         is_new = at < 0
         is_other = is_new.copy()
@@ -206,7 +213,6 @@ class OutlinesLayer:
         is_same = not is_gone.any() and not is_other.any() and drafted is self._draft
         if is_same and self.layer.data is self._sheet_data:
             return
-        self._trace(wanted, is_new)
         wiped, _ = self._rims_of(before, is_gone)
         wiped = np.concatenate((wiped, self._draft_rim))
         painted, labels = self._rims_of(wanted, is_other)
@@ -274,14 +280,18 @@ class OutlinesLayer:
         boxes_px = part.mask_boxes_px[chosen]
         return Painted(table, rows[chosen], mask_ids, boxes_px, labels[chosen])
 
-    def _trace(self, painted: Painted, chosen: NDArray[np.bool_]) -> None:
-        """Find the rims of those masks that are not known yet."""
-        unknown = chosen.copy()
-        unknown[chosen] = [key not in self._rims for key in painted.mask_ids[chosen].tolist()]
-        masks = painted.masks(unknown)
+    def _traced(self, wanted: Painted) -> Painted:
+        """Find rims that are not known yet; those of masks that have to wait are left out."""
+        unknown = np.array([key not in self._rims for key in wanted.mask_ids.tolist()], dtype=bool)
+        late = unknown & (np.cumsum(unknown) > MOST_TRACED)
+        masks = wanted.masks(unknown & ~late)
         rims = rims_of(masks, *self._sheet.image_px)
-        keys = painted.mask_ids[unknown].tolist()
+        keys = wanted.mask_ids[unknown & ~late].tolist()
         self._rims |= dict(zip(keys, zip(masks, rims, strict=True), strict=True))
+        if not late.any():
+            return wanted
+        self.pacer.go_on()
+        return wanted.without(late)
 
     def _rims_of(
         self, painted: Painted, chosen: NDArray[np.bool_]
@@ -324,7 +334,7 @@ class OutlinesLayer:
 
     def _lay_down(self) -> None:
         """Have the layer show the sheet, where that lies."""
-        with self._our_change():
+        with self._our_change(), drawn_once(self.layer):
             self.layer.data = self._sheet_data
             place(self.layer, self._mpp, self._sheet.patch)
         self._painted_over = False
