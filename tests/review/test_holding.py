@@ -12,6 +12,7 @@ from napari_nunext.core.nuclei import Nucleus
 from napari_nunext.core.predictions import Predictions
 from napari_nunext.review.correcting import holding
 from napari_nunext.review.correcting.density import Density
+from napari_nunext.review.correcting.figures import figures_of
 from napari_nunext.review.correcting.holding import held_for
 from napari_nunext.review.shown.view import Held
 from napari_nunext.review.table import NucleusTable
@@ -108,3 +109,17 @@ def test_the_density_is_a_square_millimetre_s(rng: np.random.Generator) -> None:
     assert per_mm2.shape == (250, 500)
     assert density.step_px == 8
     assert per_mm2.mean() == pytest.approx(20_000 / (2.0 * 1.0), rel=0.01)
+
+
+def test_figures_are_those_of_the_part_of_the_field_that_is_in_view(many: NucleusTable) -> None:
+    field, mpp = Box(0, 0, SIDE, SIDE), 0.5
+    whole = figures_of(many, Box(-5, -5, SIDE + 5, SIDE + 5), field, mpp)
+    assert whole.counts == {"A": 500, "B": 500}
+    assert whole.area_mm2 == pytest.approx(0.25)
+    assert whole.words == "1\N{THIN SPACE}000 nuclei, 4\N{THIN SPACE}000 per mm²"
+    corner = figures_of(many, Box(-SIDE, -SIDE, SIDE / 2, SIDE / 2), field, mpp)
+    inside = len(many.rows_within(Box(0, 0, SIDE / 2, SIDE / 2)))
+    assert corner.nuclei == inside
+    assert corner.area_mm2 == pytest.approx(0.0625)
+    beside = figures_of(many, Box(-20, -20, -10, -10), field, mpp)
+    assert beside.words == "0 nuclei"

@@ -106,7 +106,7 @@ class Ground:
         numbers = np.column_stack((halves, masks.boxes_px[rows].astype(np.uint64)))
         mixed = (numbers * _MIXERS).sum(axis=1, dtype=np.uint64)
         keys = -(mixed >> np.uint64(1)).astype(np.int64) - 1
-        return np.where(masks.drawn[rows] & (self.run[rows] >= 0), keys, 0)
+        return np.where(masks.drawn_at(rows) & (self.run[rows] >= 0), keys, 0)
 
     def calling(self, called: tuple[str, ...]) -> Ground:
         """The same rows, whose categories are called something else."""

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QCheckBox, QSlider, QVBoxLayout, QWidget
 
 from napari_nunext.ui.panels.category_list import CategoryList
 from napari_nunext.ui.panels.comment_line import CommentLine
+from napari_nunext.ui.panels.figures_line import FiguresLine
 from napari_nunext.ui.panels.find_panel import FindPanel
 from napari_nunext.ui.panels.outline_ways import OutlineWays
 from napari_nunext.ui.panels.selection_line import SelectionLine
@@ -46,6 +47,7 @@ class ReviewPanel(QWidget):
         self._was_searching = False
         self.finder = FindPanel(controller, palette, connections)
         self.categories = CategoryList(controller, palette, connections)
+        self.figures = FiguresLine(controller, self.categories, connections)
         self._selection = SelectionLine(controller, connections)
         self._ways = OutlineWays(controller, connections)
         self._comment = CommentLine(controller, connections)
@@ -119,6 +121,7 @@ class ReviewPanel(QWidget):
         card.body.addWidget(self._tools)
         card.body.addWidget(self._ways)
         card.body.addWidget(self.categories)
+        card.body.addWidget(self.figures)
         card.body.addWidget(self._selection)
         card.body.addLayout(row(Text("Sure above"), self._sure, self._sure_value, stretch=1))
         card.body.addWidget(self._unsure)
