@@ -9,8 +9,11 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
+from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.review.correcting import holding
+from napari_nunext.store import events
 from napari_nunext.ui.canvas.layers import from_napari
+from napari_nunext.ui.canvas.many import sheet
 from napari_nunext.ui.canvas.points_layer import TOO_FAR
 from napari_nunext.ui.napari_versions import camera_of
 from tests.review.fakes import done, points, started
@@ -207,3 +210,39 @@ def test_the_eye_of_the_density_is_that_of_the_points_and_napari_may_not_change_
     crowd.controller.scale.set(0.25)
     crowd.canvas.flush()
     np.testing.assert_allclose(layer.extent.world, crowd.canvas.image.extent.world)
+
+
+def test_outlines_of_a_slide_lie_on_their_nuclei_wherever_one_looks(
+    quick_app: QuickApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sheet, "MOST_PX", SIDE_PX * SIDE_PX // 4)
+    app = quick_app
+    app.canvas.outlines.restore(app.controller.images.model.open_field)
+    sha256 = app.controller.images.model.open_field.entry.sha256
+    category = app.controller.model.current_category
+    square = Mask.from_array(np.ones((9, 7), dtype=bool))
+    places = [(x, y) for x in range(10, SIDE_PX - 10, 30) for y in range(10, SIDE_PX - 10, 30)]
+    app.controller.session.commit(
+        sha256,
+        [events.add(sha256, x + 3, y + 4, category, mask=square.moved(x, y)) for x, y in places],
+    )
+    layer = app.canvas.outlines.layer
+    mpp = app.controller.images.model.open_field.entry.mpp
+    for x, y in ((40, 40), (160, 100), (70, 160)):
+        look(app, x, y, 30)
+        low, high = np.array(layer.extent.world)[:, ::-1] / mpp + 0.5  # x, y, level-0 px
+        view = app.controller.view.model.view_box
+        assert (low <= np.maximum((view.x0, view.y0), 0)).all()
+        assert (high >= np.minimum((view.x1, view.y1), SIDE_PX)).all()
+        assert layer.data.size < SIDE_PX * SIDE_PX // 4
+        for left, top in ((x, y) for x, y in places if view.x0 < x < view.x1 - 8):
+            if not view.y0 < top < view.y1 - 10:
+                continue
+            for at, is_rim in (((left, top), True), ((left + 3, top + 4), False)):
+                value = layer.get_value((at[1] * mpp, at[0] * mpp), world=True)
+                assert bool(value) == is_rim
+    assert app.controller.model.notice is None, "the guard has nothing to put right"
+    translate = tuple(layer.translate)
+    layer.translate = (0.0, 0.0)
+    app.canvas.flush()
+    assert tuple(layer.translate) == translate

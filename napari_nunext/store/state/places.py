@@ -101,8 +101,9 @@ class _Grid:
         low = points_xy.min(axis=0) if size else np.zeros(2)
         extent = (points_xy.max(axis=0) - low if size else np.zeros(2)) + 1.0
         most = min(size // IN_A_CELL, MOST_CELLS, MOST_SUMS // max(codes, 1))
-        cell_px = _cell_px(*extent.tolist(), max(most, 4))
-        columns, rows = (int(side // cell_px) + 1 for side in extent.tolist())
+        width_px, height_px = float(extent[0]), float(extent[1])
+        cell_px = _cell_px(width_px, height_px, max(most, 4))
+        columns, rows = int(width_px // cell_px) + 1, int(height_px // cell_px) + 1
         at = ((points_xy - low) / cell_px).astype(np.intp)
         cell = at[:, 1] * columns + at[:, 0]
         order = np.argsort(cell.astype(np.uint16), kind="stable")

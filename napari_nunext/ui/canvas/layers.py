@@ -78,7 +78,7 @@ def place(layer: Layer, mpp: float, patch: Patch = WHOLE) -> None:
     """Put a layer where an image with this scale lies: nowhere but on the image's own pixels."""
     if not np.array_equal(layer.affine.affine_matrix, np.eye(3)):
         layer.affine = np.eye(3)
-    wanted = {
+    wanted: dict[str, Any] = {
         "rotate": np.eye(2),
         "shear": [0.0],
         "translate": patch.translate(mpp),

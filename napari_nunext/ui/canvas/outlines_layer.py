@@ -81,9 +81,9 @@ class Painted:
 
     def without(self, left_out: NDArray[np.bool_]) -> Painted:
         """The others."""
-        kept = ~left_out
-        columns = (self.rows, self.mask_ids, self.boxes_px, self.labels)
-        return Painted(self.table, *(column[kept] for column in columns))
+        at = np.flatnonzero(~left_out)
+        rows, mask_ids, boxes_px = self.rows[at], self.mask_ids[at], self.boxes_px[at]
+        return Painted(self.table, rows, mask_ids, boxes_px, self.labels[at])
 
 
 class OutlinesLayer:

@@ -13,6 +13,7 @@ from napari_nunext.review.correcting.density import Density
 from napari_nunext.ui.bridge import Pacer
 from napari_nunext.ui.canvas.guarding import Drawing
 from napari_nunext.ui.canvas.layers import Patch, place, placement
+from napari_nunext.ui.napari_versions import drawn_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,6 +59,7 @@ class DensityLayer:
         self._changed = changed
         self._is_hidden = False
         self._density: Density | None = None
+        self._counted: tuple[object, ...] = ()
         self._per_mm2: NDArray[np.float32] = np.zeros((1, 1), dtype=np.float32)
         self.layer: Image | None = None
         self.pacer = Pacer(self.redraw, REDRAW_EVERY_S)
@@ -107,6 +109,7 @@ class DensityLayer:
         """Follow the image's scale."""
         if self.layer is not None:
             place(self.layer, mpp, self._patch())
+            self._counted = ()
             self.redraw()
 
     def hide(self, hidden: bool) -> None:
@@ -121,14 +124,19 @@ class DensityLayer:
         if field is None or layer is None or self._density is None or not layer.visible:
             return
         view = self._view
+        self._counted = self._shown()
         self._per_mm2 = self._density.per_mm2(
             self._review.table, view.hidden_categories, field.entry.mpp
         )
         some = self._per_mm2[self._per_mm2 > 0]
         high = float(np.percentile(some, HIGH_PERCENTILE)) if len(some) else 1.0
-        with self._guard.our_change():
+        with self._guard.our_change(), drawn_once(layer):
             layer.data = self._per_mm2
             layer.contrast_limits = (0.0, max(high, 1.0))
+
+    def _shown(self) -> tuple[object, ...]:
+        """What the density is counted from; the same objects give the same."""
+        return (self._review.table, self._view.hidden_categories, self._density)
 
     def _patch(self) -> Patch:
         return Patch() if self._density is None else Patch(step_px=self._density.step_px)
@@ -145,7 +153,8 @@ class DensityLayer:
         if shown != layer.visible:
             with self._guard.our_change():
                 layer.visible = shown
-            self.redraw()
+            if [*map(id, self._shown())] != [*map(id, self._counted)]:
+                self.redraw()
 
     def _make(self) -> None:
         field = self._controller.images.model.open_field
