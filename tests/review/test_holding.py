@@ -108,7 +108,7 @@ def test_the_density_is_a_square_millimetre_s(rng: np.random.Generator) -> None:
     per_mm2 = density.per_mm2(table, (), 0.5)
     assert per_mm2.shape == (250, 500)
     assert density.step_px == 8
-    assert per_mm2.mean() == pytest.approx(20_000 / (2.0 * 1.0), rel=0.01)
+    assert per_mm2.mean() == pytest.approx(20_000 / (2.0 * 1.0), rel=1e-4)
 
 
 def test_figures_are_those_of_the_part_of_the_field_that_is_in_view(many: NucleusTable) -> None:

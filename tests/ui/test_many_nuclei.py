@@ -86,7 +86,7 @@ def test_zoomed_out_the_density_is_shown_and_zoomed_in_the_points_of_the_view(
     assert density(crowd).visible
     mpp = crowd.controller.images.model.open_field.entry.mpp
     per_mm2 = 1e6 / (STEP_PX * mpp) ** 2
-    assert density(crowd).data.mean() == pytest.approx(per_mm2, rel=0.02)
+    assert density(crowd).data.mean() == pytest.approx(per_mm2, rel=1e-4)
     low_rc, high_rc = density(crowd).extent.world
     image = crowd.canvas.image.extent.world
     np.testing.assert_allclose([low_rc, high_rc], image)  # where the image lies

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 MOST_CELLS = 512
 """Along the longer side of a field."""
-BLUR_CELLS = 1.0
-"""Standard deviation: of some nuclei in a cell, one more or less says nothing."""
+BLUR_CELLS = (1.0, 4.0)
+"""Least and most that a nucleus is spread, standard deviation."""
+BLUR_NUCLEI = 8
+"""As many lie in the mean where one is spread: of fewer, one more or less says nothing."""
 UM2_PER_MM2 = 1e6
 
 
@@ -49,7 +51,7 @@ class Density:
         """Nuclei a square millimetre around each cell; rejected ones and hidden categories not."""
         counts = self._standing(table, set(hidden)).reshape(self.shape).astype(np.float32)
         area_mm2 = (self.step_px * mpp) ** 2 / UM2_PER_MM2
-        blurred = gaussian_filter(counts, BLUR_CELLS, mode="nearest")
+        blurred = gaussian_filter(counts, _blur_cells(counts), mode="reflect")  # none is lost
         return np.asarray(blurred / area_mm2, dtype=np.float32)
 
     def _standing(self, table: NucleusTable, hidden: set[str]) -> NDArray[np.int64]:
@@ -74,3 +76,12 @@ class Density:
             for side, low, most in ((0, self._box.x0, columns), (1, self._box.y0, rows))
         )
         return np.bincount(y * columns + x, minlength=rows * columns)
+
+
+def _blur_cells(counts: NDArray[np.float32]) -> float:
+    """How far nuclei are spread: a Gaussian counts as much as a circle of 4 pi times its square."""
+    in_a_cell = float(counts.mean())
+    least, most = BLUR_CELLS
+    if not in_a_cell:
+        return least
+    return min(max(math.sqrt(BLUR_NUCLEI / (4 * math.pi * in_a_cell)), least), most)

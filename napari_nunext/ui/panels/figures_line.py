@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qtpy.QtCore import Qt
+
 from napari_nunext.review.correcting.figures import figures_of
 from napari_nunext.ui.bridge import Pacer
-from napari_nunext.ui.widgets.controls import Text, as_tip
+from napari_nunext.ui.widgets.controls import ElidedText, as_tip
 
 if TYPE_CHECKING:
     from napari_nunext.review.connections import Connections
@@ -17,18 +19,24 @@ SHOW_EVERY_S = 0.15
 """While the view moves, figures that change faster are not read."""
 
 
-class FiguresLine(Text):
-    """Two lines, and the view's numbers beside the categories; they follow view and nuclei."""
+NOT_COUNTED = "Rejected nuclei do not count; hidden categories do."
+
+
+class FiguresLine(ElidedText):
+    """A line about the view, a tip about the field too, and the view's part of each category.
+
+    They follow the view and the nuclei.
+    """
 
     def __init__(
         self, controller: ReviewController, categories: CategoryList, connections: Connections
     ) -> None:
-        super().__init__(role="muted", wraps=True)
+        super().__init__(role="muted")
+        self.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self._review = controller.model
         self._view = controller.view.model
         self._images = controller.images.model
         self._categories = categories
-        self.setToolTip(as_tip("Rejected nuclei do not count; hidden categories do"))
         self.pacer = Pacer(self._show, SHOW_EVERY_S)
         connections.call(
             self.pacer.ask,
@@ -42,17 +50,17 @@ class FiguresLine(Text):
 
     def _show(self) -> None:
         field, table, view = self._images.open_field, self._review.table, self._view.view_box
-        self.setVisible(field is not None and len(table) > 0)
-        if field is None:
+        if field is None or not len(table):
+            self.set_text("")
             self._categories.show_in_view(None)
             return
         mpp = field.entry.mpp
-        words = [f"Field: {figures_of(table, field.box, field.box, mpp).words}"]
-        in_view = None
-        if view is not None:
-            in_view = figures_of(table, view, field.box, mpp)
+        whole = figures_of(table, field.box, field.box, mpp)
+        in_view = whole if view is None else figures_of(table, view, field.box, mpp)
+        is_all = view is None or field.box.clipped_to(view) == field.box
+        words = [f"Field: {whole.words}", NOT_COUNTED]
+        if not is_all:
             words.insert(0, f"In view: {in_view.words}")
-            if field.box.clipped_to(view) == field.box:
-                in_view = None  # the same as those of the field
-        self.setText("\n".join(words))
-        self._categories.show_in_view(None if in_view is None else in_view.counts)
+        self.set_text(whole.words if is_all else words[0])
+        self.setToolTip(as_tip("\n".join(words)))
+        self._categories.show_in_view(None if is_all else in_view.counts)

@@ -96,7 +96,8 @@ class ReviewPanel(QWidget):
             self._controller.decide.accept()
 
     def _make_nuclei_card(self) -> QWidget:
-        card = Card("NUCLEI")
+        card = Card()
+        card.body.addLayout(row(Text("NUCLEI", role="section"), self.figures, stretch=1))
         self._sure = QSlider(Qt.Orientation.Horizontal)
         self._sure.setRange(0, 100)
         self._sure.setFocusPolicy(Qt.FocusPolicy.TabFocus)
@@ -121,7 +122,6 @@ class ReviewPanel(QWidget):
         card.body.addWidget(self._tools)
         card.body.addWidget(self._ways)
         card.body.addWidget(self.categories)
-        card.body.addWidget(self.figures)
         card.body.addWidget(self._selection)
         card.body.addLayout(row(Text("Sure above"), self._sure, self._sure_value, stretch=1))
         card.body.addWidget(self._unsure)
