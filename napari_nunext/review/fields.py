@@ -61,6 +61,7 @@ def load_field(
     entry = entry_of(image, path, default_mpp)
     known = writer.call(lambda: known_to(project, entry, mpp=mpp))
     field, state = OpenField(known, image), project.state(known.sha256)
+    state.nuclei.ground.get_ready()
     state.seen_in(field.box)  # here, and kept up from here: to accept the field is then no work
     return LoadedField(field, state)
 

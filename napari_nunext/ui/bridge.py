@@ -78,6 +78,10 @@ class Pacer(QObject):
             wait_s = self._last + self._interval_s - time.perf_counter()
             self._timer.start(max(round(wait_s * 1000), 0))
 
+    def go_on(self) -> None:
+        """Do the next portion of what was just done, a turn of the event loop later."""
+        self._timer.start(0)
+
     @property
     def is_waiting(self) -> bool:
         """Whether it was asked for and is not done yet."""

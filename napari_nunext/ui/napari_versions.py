@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +10,8 @@ from napari.components._viewer_mouse_bindings import double_click_to_zoom
 from qtpy.QtWidgets import QWidget
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from napari.layers import Labels, Layer
     from napari.viewer import Viewer
     from numpy.typing import NDArray
@@ -93,6 +96,14 @@ def refresh_part(layer: Labels, part: tuple[slice, slice]) -> None:
     if layer.visible and layer.loaded:
         start = [side.start for side in part]
         layer.events.labels_update(data=layer._slice.image.view[part], offset=start)
+
+
+@contextmanager
+def drawn_once(layer: Layer) -> Iterator[None]:
+    """Draw a layer anew once, at the end, whatever is set on it."""
+    with layer._block_refresh():
+        yield
+    layer.refresh()
 
 
 def take_double_click_zoom(viewer: Any) -> bool:

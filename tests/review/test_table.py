@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import numpy as np
+import pytest
 
+from napari_nunext.core.geometry import Box
 from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.review.correcting.editing import is_sure
 from napari_nunext.review.model import ReviewModel
+from napari_nunext.review.table import NucleusTable
 from napari_nunext.store import FieldState, events
+from napari_nunext.store.state.touched import Touched
 from tests.store.conftest import IMAGE
+from tests.store.test_nucleus_map import Walk
 
 if TYPE_CHECKING:
     from uuid import UUID
+
+    from napari_nunext.store import ReviewedNucleus
 
 SURE_ABOVE = 0.45
 
@@ -41,8 +49,43 @@ def assert_same(model: ReviewModel) -> None:
     standing = table.standing()
     assert [replace(n, mask=None) for n in counted] == list(standing)
     assert set(standing.names) == {n.category for n in counted}
+    assert_parts_same(table, nuclei)
+
+
+def assert_parts_same(table: NucleusTable, nuclei: list[ReviewedNucleus]) -> None:
+    """What is asked of some rows is what the columns of all say."""
     some = nuclei[::3]
     assert table.nuclei_at(table.rows_of([n.uid for n in some])) == some
+    places = {n.uid: (n.nucleus.x_px, n.nucleus.y_px) for n in nuclei}
+    for box in (Box(-5, -5, 99, 99), Box(10, 5, 31, 30), Box(20, 20, 20, 20)):
+        inside = [n for n in nuclei if box.contains(np.array([places[n.uid]]))[0]]
+        rows = table.rows_within(box)
+        assert table.nuclei_at(rows) == inside
+        counted = Counter(n.nucleus.category for n in inside if n.status != "rejected")
+        assert table.counts_within(box) == dict.fromkeys(table.names, 0) | counted
+        part = table.part(rows[::-1])
+        assert len(part) == len(rows)
+        for name in ("uids", "points_xy", "category", "touched", "rejected", "mask_ids"):
+            np.testing.assert_array_equal(getattr(part, name), getattr(table, name)[rows[::-1]])
+        np.testing.assert_array_equal(part.mask_boxes_px, table.mask_boxes_px[rows[::-1]])
+        np.testing.assert_array_equal(part.confidence, table.confidence[rows[::-1]])
+        np.testing.assert_array_equal(part.is_of(["A"]), table.is_of(["A"])[rows[::-1]])
+        assert table.masks_at(rows[::-1]) == [n.nucleus.mask for n in inside[::-1]]
+        sure = table.is_sure(SURE_ABOVE)[rows[::-1]]
+        np.testing.assert_array_equal(part.is_sure(SURE_ABOVE), sure)
+    unsure = ~table.is_sure(SURE_ABOVE) & ~table.rejected
+    assert table.unsure(SURE_ABOVE) == unsure.sum()
+    counted = Counter(n.nucleus.category for n in nuclei if n.status != "rejected")
+    assert table.counts() == dict.fromkeys(table.names, 0) | counted
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_parts_follow_runs_and_edits_in_any_order(seed: int) -> None:
+    walk, touched = Walk(np.random.default_rng(seed)), Touched.none()
+    for _ in range(60):
+        walk.step()
+        touched = touched.after(walk.map)
+        assert_parts_same(NucleusTable(walk.map, touched), list(walk.map.values()))
 
 
 def test_the_columns_follow_any_edits(rng: np.random.Generator) -> None:

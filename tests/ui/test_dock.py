@@ -89,6 +89,7 @@ def test_the_loop_in_the_window_find_correct_accept_reopen(
     search(app, server, spin)
     dock = app.dock
     assert dock.review.categories.counts() == {"Lymphocyte": "5", "Stromal": "0"}
+    spin(lambda: dock.review.figures.text().startswith("5 nuclei, "))
     press(app, Qt.Key_Tab)
     assert len(app.controller.view.model.selected) == 1
     first = app.controller.view.model.selected

@@ -5,15 +5,19 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
+import pytest
 
+from napari_nunext.core.geometry import Box
 from napari_nunext.core.nuclei import Category
 from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.images.tile import tile_of_rgb
 from napari_nunext.review.drafts import Draft
 from napari_nunext.review.model import ReviewModel
 from napari_nunext.review.shown.images import OpenField
-from napari_nunext.review.shown.view import ViewModel
+from napari_nunext.review.shown.view import Held, ViewModel
 from napari_nunext.store import FieldState, ImageEntry, events
+from napari_nunext.ui.canvas.layers import is_placed
+from napari_nunext.ui.canvas.many import sheet
 from napari_nunext.ui.canvas.outlines_layer import OutlinesLayer
 from tests.store.conftest import IMAGE
 
@@ -75,6 +79,70 @@ def test_random_edits_leave_what_painting_anew_would_leave(rng: np.random.Genera
             model.state = model.state.apply(event)
         layer.redraw()
         np.testing.assert_array_equal(layer.layer.data > 0, covered(model, view.hidden_categories))
+
+
+def test_of_a_slide_the_outlines_of_the_view_are_painted_as_finely_as_the_screen_shows(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is looked at and edited: as painting the whole image and looking there would."""
+    monkeypatch.setattr(sheet, "MOST_PX", SIDE * SIDE // 4)
+    model, view = showing(FieldState.fold()), ViewModel()
+    layer = OutlinesLayer(model, view, open_field())
+    uids: list[UUID] = []
+    laid = set()
+    for _ in range(150):
+        kind = rng.choice(["look", "hold", "add", "delete", "draw"], p=[0.3, 0.1, 0.4, 0.1, 0.1])
+        x, y = (int(v) for v in rng.integers(-3, SIDE + 3, 2))
+        room = Box(x - 8, y - 12, x + int(rng.integers(0, 40)), y + int(rng.integers(0, 40)))
+        if kind == "look":
+            view.view_box = room
+            layer.look(float(rng.choice([0.3, 1.0, 1.7])))
+        elif kind == "hold":
+            view.held = Held() if rng.random() < 0.5 else Held(room)
+        elif kind == "add" or not uids:
+            uids.append(uuid4())
+            event = events.add(IMAGE, x, y, "A", uid=uids[-1], mask=disc(x, y))
+            model.state = model.state.apply(event)
+        elif kind == "delete":
+            gone = uids.pop(int(rng.integers(len(uids))))
+            model.state = model.state.apply(events.delete(IMAGE, gone))
+        else:
+            box = open_field().box
+            view.draft = None if view.draft else Draft(IMAGE, uids[0], "painting", disc(x, y), box)
+        layer.redraw()
+        held, draft = view.held.within, view.draft
+        drawn = [
+            n.nucleus.mask
+            for n in (
+                model.state.nuclei.values() if held is None else model.state.nuclei.within(held)
+            )
+            if draft is None or n.uid != draft.uid
+        ] + ([] if draft is None else [draft.mask])
+        masks = FieldState.fold((), [events.add(IMAGE, 1, 1, "A", mask=mask) for mask in drawn])
+        whole = covered(showing(masks))
+        patch, shape = layer.patch, layer.layer.data.shape
+        laid.add((patch.step_px, shape))
+        step = int(patch.step_px)
+        for (row, column), label in np.ndenumerate(layer.layer.data):
+            y0, x0 = int(patch.y0_px) + row * step, int(patch.x0_px) + column * step
+            assert (label > 0) == whole[y0 : y0 + step, x0 : x0 + step].any()
+        assert is_placed(layer.layer, 0.5, patch)
+    assert {step for step, _ in laid} == {1, 2}
+    assert len(laid) > 10
+
+
+@pytest.mark.parametrize("view_px", [300.0, 5_000.0, 100_000.0, 400_000.0])
+def test_a_sheet_takes_no_more_bytes_on_a_larger_slide(view_px: float) -> None:
+    side = 100_000
+    view = Box(-50, 60_000, view_px, 60_000 + view_px)
+    made = sheet.sheet_for((side, side), view, view_px / 1500, None)
+    assert np.prod(made.shape) < 1.01 * sheet.MOST_PX
+    assert view.clipped_to(Box.of_image(side, side)).clipped_to(made.box) == view.clipped_to(
+        Box.of_image(side, side)
+    )
+    assert made.step_px <= max(1, 2 * view_px / 1500)
+    assert sheet.sheet_for((side, side), None, 1.0, None).shape == (1, 1)
+    assert sheet.sheet_for((3000, 4000), view, 1.0, None).is_whole
 
 
 def test_a_label_has_the_colour_of_its_category() -> None:

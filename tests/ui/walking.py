@@ -28,7 +28,7 @@ from napari_nunext.core.nuclei import points_of
 from napari_nunext.review.shown.ask import Way
 from napari_nunext.store import Project
 from napari_nunext.store.kinds.answers import Opinion, opinions, preferences
-from napari_nunext.ui.canvas.layers import is_placed, to_napari
+from napari_nunext.ui.canvas.layers import WHOLE, is_placed, to_napari
 from napari_nunext.ui.canvas.outlines_layer import OutlinesLayer
 from napari_nunext.ui.canvas.points_layer import MODES
 from napari_nunext.ui.widgets import asking
@@ -163,10 +163,13 @@ class Walker:
 
     def _standing(self) -> list[ReviewedNucleus]:
         """Those that are to be seen; of hidden categories the layer has no rows."""
-        state = self.controller.model.state
+        state, held = self.controller.model.state, self.controller.view.model.held
         assert state is not None
         hidden = self.controller.view.model.hidden_categories
-        nuclei = state.nuclei.values()
+        if held.too_many:
+            return []
+        box = held.within
+        nuclei = state.nuclei.values() if box is None else state.nuclei.within(box)
         return [n for n in nuclei if n.status != "rejected" and n.nucleus.category not in hidden]
 
     def _seen(self) -> Iterator[str]:
@@ -183,8 +186,9 @@ class Walker:
         at = [layers.index(layer) for layer in ours]
         if at != sorted(at):
             yield "the order is another"
+        patches = {id(made.layer): made.patch() for made in canvas.density.drawings()}
         for layer in ours:
-            if not is_placed(layer, shown.entry.mpp):
+            if not is_placed(layer, shown.entry.mpp, patches.get(id(layer), WHOLE)):
                 yield f"{layer.name} lies elsewhere"
             if layer_is_linked(layer):
                 yield f"{layer.name} is linked"
@@ -352,8 +356,13 @@ def _add(w: Walker) -> None:
     x, y = w.place()
     mpp = w.controller.images.model.open_field.entry.mpp
     here = [0.0] * (w.viewer.dims.ndim - 2) + [(y - 0.5) * mpp, (x - 0.5) * mpp]
+    before, is_far = w._nuclei(), w.controller.view.model.held.too_many
     w.points.add(w.points.world_to_data(here))
     state = w.controller.model.state
+    if is_far:
+        if w._nuclei() != before:
+            w.divergences.append("add: added where single nuclei are not seen")
+        return
     added = list(state.nuclei.values())[-1].nucleus
     if not np.allclose((added.x_px, added.y_px), (x, y), atol=1e-6):
         w.divergences.append(f"add: clicked at {x, y}, stored at {added.x_px, added.y_px}")

@@ -57,6 +57,10 @@ class MaskColumn(Sequence["Mask | None"]):
         """Which nuclei have a mask, shape (N,)."""
         return self._number >= 0
 
+    def drawn_at(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Which nuclei of some rows have a mask, in that order."""
+        return self._number[rows] >= 0
+
     @cached_property
     def boxes_px(self) -> NDArray[np.int64]:
         """Crop of each mask from corner to corner, x0, y0, x1, y1, shape (N, 4); 0 for no mask."""

@@ -16,14 +16,15 @@ def selection_words(table: NucleusTable, uids: Iterable[UUID], sure_above: float
     rows = table.rows_of(uids)
     if not len(rows):
         return ""
-    names = {table.names[code] for code in set(table.category[rows].tolist())}
+    part = table.part(rows)
+    names = {table.names[code] for code in set(part.category.tolist())}
     category = names.pop() if len(names) == 1 else "several categories"
-    unsure = int((~table.is_sure(sure_above)[rows]).sum())
+    unsure = int((~part.is_sure(sure_above)).sum())
     if len(rows) > 1:
         sureness = f"{unsure} unsure" if unsure else "all sure"
     else:
-        confidence = float(table.confidence[rows[0]])
-        sureness = _sureness(bool(table.touched[rows[0]]), bool(unsure), confidence)
+        confidence = float(part.confidence[0])
+        sureness = _sureness(bool(part.touched[0]), bool(unsure), confidence)
     return f"{len(rows)} selected: {category}, {sureness}"
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.geometry import Box
     from napari_nunext.review.session import Session
-    from napari_nunext.review.shown.view import Tool, ViewModel
+    from napari_nunext.review.shown.view import Held, Tool, ViewModel
     from napari_nunext.store import FieldState
 
 
@@ -81,6 +81,10 @@ class View:
         """What the canvas shows now, level-0 px, beyond the image too."""
         self.model.view_xy = (shown.x0 + shown.x1) / 2, (shown.y0 + shown.y1) / 2
         self.model.view_box = shown
+
+    def hold(self, held: Held) -> None:
+        """Which nuclei the canvas draws one by one."""
+        self.model.held = held
 
     def set_region(self, region: Box | None) -> None:
         """The region that is drawn, level-0 px; None for none."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from psygnal import SignalGroupDescriptor
@@ -26,6 +26,16 @@ OutlineWay = Literal["click", "brush", "polygon"]
 """How outlines are corrected: clicks that a model answers, or drawn by hand."""
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Which nuclei of the open image are drawn one by one."""
+
+    within: Box | None = None
+    """Those in this box, level-0 px, around what is in view; None for all there are."""
+    too_many: bool = False
+    """None of them: there are too many in view. Their density is shown."""
+
+
 @dataclass(eq=False)
 class ViewModel:
     """What the panels and the canvas show of the view; none of it is kept in the project."""
@@ -42,6 +52,8 @@ class ViewModel:
     """The place in the middle of the canvas, level-0 px; None where there is no canvas."""
     view_box: Box | None = None
     """What the canvas shows, level-0 px, beyond the image too; None where there is no canvas."""
+    held: Held = field(default_factory=Held)
+    """Which nuclei are drawn one by one; the others are there all the same."""
     region: Box | None = None
     """The region the user has drawn, level-0 px."""
     hidden_categories: frozenset[str] = frozenset()
@@ -64,6 +76,7 @@ class ViewModel:
         """Show nothing that is of one image."""
         self.region = None
         self.selected = frozenset()
+        self.held = Held()
 
     def forget_project(self) -> None:
         """Show nothing of the project that was left; the tool and how nuclei are drawn stay."""

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_nunext.core.predictions import Predictions
+from napari_nunext.store.state.places import Places
 from napari_nunext.store.state.reviewed import ReviewedNucleus, recategorised
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from uuid import UUID
 
     from numpy.typing import NDArray
 
     from napari_nunext.core.nuclei import Nucleus
+    from napari_nunext.core.shapes.masks import Mask
 
 _MIXERS = np.random.default_rng(0).integers(2**64, size=6, dtype=np.uint64) | np.uint64(1)
 """Odd, so that no two numbers become the same when one is multiplied."""
@@ -74,23 +76,52 @@ class Ground:
         xy = (nucleus.x_px, nucleus.y_px)
         return ReviewedNucleus(nucleus, self.run_ids[run], predicted_xy=xy)
 
+    def get_ready(self) -> None:
+        """Make now, in whatever thread this is, what the first look and the first edit ask for."""
+        _ = self.places, self.counted, self.said.by_uid, self.said.masks.boxes_px
+
+    @cached_property
+    def places(self) -> Places:
+        """Where they lie, and of which category they are in `said.names`."""
+        return Places(self.said.points_xy, self.said.category, len(self.said.names))
+
+    @cached_property
+    def counted(self) -> NDArray[np.int64]:
+        """How many there are of each category in `said.names`."""
+        return np.bincount(self.said.category, minlength=len(self.said.names))
+
     @cached_property
     def mask_keys(self) -> NDArray[np.int64]:
+        """`mask_keys_at` of all rows."""
+        return self.mask_keys_at(np.arange(len(self)))
+
+    def mask_keys_at(self, rows: NDArray[np.intp]) -> NDArray[np.int64]:
         """A number below 0 for each mask of a run, which no other has; 0 for no mask.
 
         It follows from uid and box: a run outlines a nucleus once, but one that goes on after it
         was broken off may give the uid of a window that was not done to another nucleus.
         """
-        halves = np.ascontiguousarray(self.said.uids).view(">u8").astype(np.uint64)
-        numbers = np.column_stack((halves, self.said.masks.boxes_px.astype(np.uint64)))
+        masks = self.said.masks
+        halves = np.ascontiguousarray(self.said.uids[rows]).view(">u8").astype(np.uint64)
+        numbers = np.column_stack((halves, masks.boxes_px[rows].astype(np.uint64)))
         mixed = (numbers * _MIXERS).sum(axis=1, dtype=np.uint64)
         keys = -(mixed >> np.uint64(1)).astype(np.int64) - 1
-        return np.where(self.said.masks.drawn & (self.run >= 0), keys, 0)
+        return np.where(masks.drawn_at(rows) & (self.run[rows] >= 0), keys, 0)
 
     def calling(self, called: tuple[str, ...]) -> Ground:
         """The same rows, whose categories are called something else."""
-        made = replace(self, called=called)
-        same = ("mask_keys", "_found")  # what is known of the rows does not hang on names
+        # What is known of the rows does not hang on names.
+        return self._knowing(
+            replace(self, called=called), "mask_keys", "_found", "places", "counted"
+        )
+
+    def outlined(self, masks: Mapping[UUID, Mask]) -> Ground:
+        """The same rows with masks for those of some uids."""
+        said = self.said.with_masks(masks)
+        return self._knowing(replace(self, said=said), "_found", "places", "counted")
+
+    def _knowing(self, made: Ground, *same: str) -> Ground:
+        """Let another ground know what is known of this one and is the same there."""
         made.__dict__.update({name: self.__dict__[name] for name in same if name in self.__dict__})
         return made
 
@@ -105,7 +136,11 @@ class Ground:
         if run_id is not None and run_id not in run_ids:
             run_ids = (*run_ids, run_id)
         run = -1 if run_id is None else run_ids.index(run_id)
-        return Ground(both, both.names, run_ids, np.append(self.run, np.full(len(said), run)))
+        made = Ground(both, both.names, run_ids, np.append(self.run, np.full(len(said), run)))
+        if "places" in self.__dict__ and self.called == self.said.names:  # or codes are others
+            places = self.places.grown(both.points_xy, both.category, len(both.names))
+            made.__dict__["places"] = places
+        return made
 
 
 def with_names(said: Predictions, names: Sequence[str]) -> Predictions:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import ItemsView, Mapping, ValuesView
-from dataclasses import replace
 from operator import itemgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
@@ -260,7 +259,7 @@ class Draft(NucleusMap):
 
     def outline(self, masks: Mapping[UUID, Mask]) -> None:
         """Give rows of the ground masks."""
-        self._ground = replace(self._ground, said=self._ground.said.with_masks(masks))
+        self._ground = self._ground.outlined(masks)
 
 
 class _Values(ValuesView[ReviewedNucleus]):

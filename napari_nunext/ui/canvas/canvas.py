@@ -19,6 +19,7 @@ from napari_nunext.ui.canvas.guarding import LayerGuard
 from napari_nunext.ui.canvas.image.layer import ImageLayer
 from napari_nunext.ui.canvas.image.sight import Sight
 from napari_nunext.ui.canvas.layers import place
+from napari_nunext.ui.canvas.many.density_layer import DensityLayer
 from napari_nunext.ui.canvas.outline_mouse import OutlineMouse
 from napari_nunext.ui.canvas.outlines_layer import OutlinesLayer
 from napari_nunext.ui.canvas.overlays import Overlays
@@ -78,6 +79,7 @@ class Canvas:
         self._watched: list[Layer] = []
         self._guard = LayerGuard(viewer, self._mpp, self._tell, may_draw)
         self.sight = Sight(viewer, self._mpp)
+        self.density = DensityLayer(controller, self._guard, self._watch)
         self._connections = Connections()
         self._of_layers = Connections()
         """Those of the layers that are there now."""
@@ -85,7 +87,7 @@ class Canvas:
         call(self.show_field, self._images.events.open_field)
         call(self._redraw, review.state, view.sure_above, view.hidden_categories)
         call(self._recolor, review.categories)
-        call(self._select, view.selected)
+        call(self._select, view.selected, view.held)
         call(self._show_tool, view.tool)
         call(self._show_draft, view.draft)
         call(self.sight.look_at, controller.view.focus_requested)
@@ -100,6 +102,7 @@ class Canvas:
         """Our layers, bottom up."""
         ours = (
             self.image,
+            *self.density.layers(),
             self.outlines and self.outlines.layer,
             self.region and self.region.layer,
             *self._beside.layers(),
@@ -116,6 +119,7 @@ class Canvas:
         """Let go of the review."""
         self._guard.disconnect()
         self._disconnect_layers()
+        self.density.disconnect()
         self._beside.disconnect()
         self._connections.cut()
 
@@ -152,8 +156,12 @@ class Canvas:
 
     def _see(self, *_: object) -> None:
         """Let the review know what the canvas shows."""
-        if (shown := self.sight.shown()) is not None:
+        shown, screen_px_per_px = self.sight.shown(), self.sight.screen_px_per_px
+        if shown is not None and screen_px_per_px is not None:
             self._controller.view.look_from(shown)
+            if self.nuclei is not None and self.outlines is not None:
+                self.nuclei.look()
+                self.outlines.look(1 / screen_px_per_px)
 
     def _clear(self) -> None:
         """Take our layers away: nothing of an image that is not under review stays in sight."""
@@ -164,6 +172,7 @@ class Canvas:
         with self._guard.our_change():
             self._guard.watch([])
             self._take_away(ours)
+        self.density.start_anew()
         self._beside.start_anew()
 
     def _take_away(self, layers: Iterable[Layer]) -> None:
@@ -184,7 +193,7 @@ class Canvas:
     def _add_layers(self, field: OpenField) -> None:
         mpp = field.entry.mpp
         self.picture = self._image_of(field)
-        self.outlines = OutlinesLayer(self._review, self._view, field)
+        self.outlines = OutlinesLayer(self._review, self._view, field, self._guard.our_change)
         self.nuclei = NucleiLayer(self._controller, mpp)
         for drawn in (self.outlines, self.nuclei):
             self._of_layers.stop(drawn.pacer.stop)
@@ -215,6 +224,7 @@ class Canvas:
         self._the_outlines().show_field(field)
         self._the_nuclei().set_scale(mpp)
         self._the_nuclei().redraw()
+        self.density.start_anew()
         self._beside.start_anew()
         if self.region is not None:
             self.region.set_scale(mpp)
@@ -225,6 +235,7 @@ class Canvas:
         place(self.image, mpp)
         self._the_outlines().set_scale(mpp)
         self._the_nuclei().set_scale(mpp)
+        self.density.set_scale(mpp)
         self._beside.set_scale(mpp)
         if self.region is not None:
             self.region.set_scale(mpp)
@@ -242,16 +253,19 @@ class Canvas:
 
     def _watch(self) -> None:
         """Have our layers guarded, bottom up, and those gone that are ours no more."""
-        if self.picture is None:
+        if self.picture is None or self.nuclei is None:
             return
         drawings = [
             image_drawing(self.picture, self._images),
+            *self.density.drawings(),
             outlines_drawing(self._the_outlines(), self._images),
             *self._beside.drawings(),
             nuclei_drawing(self._the_nuclei()),
         ]
         if self.region is not None:
-            drawings.insert(2, region_drawing(self.region.layer, self._drop_region))
+            drawings.insert(
+                2 + len(self.density.layers()), region_drawing(self.region.layer, self._drop_region)
+            )
         gone = [was for was in self._watched if was not in [d.layer for d in drawings]]
         active = self._viewer.layers.selection.active
         self._guard.watch(drawings)
@@ -289,6 +303,7 @@ class Canvas:
         """Draw now what would be drawn soon."""
         self._guard.flush()
         self._beside.flush()
+        self.density.pacer.flush()
         if self.nuclei is not None and self.outlines is not None:
             self.nuclei.pacer.flush()
             self.outlines.pacer.flush()
@@ -372,6 +387,7 @@ class Canvas:
         if self._overlays is not None:
             self._overlays.hide(hidden)
         with self._guard.our_change():
+            self.density.hide(hidden)
             self._beside.hide(hidden)
         if self.region is not None:
             with self._guard.our_change():

@@ -48,6 +48,7 @@ def outlines_drawing(outlines: OutlinesLayer, model: ImagesModel) -> Drawing:
         rest=lambda: _rest(outlines.layer),
         words="Outlines are corrected with the Outline tool (O): the drawing was put right.",
         deleted="To hide outlines, press M.",
+        patch=lambda: outlines.patch,
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from napari_nunext.core.uids import as_uuids
 from napari_nunext.ui.canvas.layers import to_napari
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.review.model import ReviewModel
-    from napari_nunext.review.shown.view import ViewModel
-    from napari_nunext.review.table import NucleusTable
+    from napari_nunext.review.shown.view import Held, ViewModel
+    from napari_nunext.review.table import NucleusTable, Part
 
 HALO = (0.07, 0.07, 0.10, 1.0)
 """Thin dark rim, so that every colour reads on pink and on purple."""
@@ -32,11 +33,13 @@ SURE_ALPHA, UNSURE_ALPHA = 0.85, 0.0
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Drawn:
-    """The points, N rows: of the nuclei that stand, those whose category is shown."""
+    """The points, N rows: those nuclei drawn one by one whose category is shown."""
 
     table: NucleusTable
     rows: NDArray[np.intp]
     """Of the table, ascending, shape (N,)."""
+    part: Part
+    """Of the table: these rows."""
     places_rc: NDArray[np.float64]
     """As napari has them, shape (N, 2)."""
     colors: NDArray[np.float32]
@@ -47,7 +50,12 @@ class Drawn:
     def of(cls, review: ReviewModel, view: ViewModel) -> Drawn:
         """Those of the open image."""
         table = review.table
-        rows = np.flatnonzero(~(table.rejected | table.is_of(view.hidden_categories)))
+        rows = rows_held(table, view.held)
+        part = table.part(rows)
+        shown = ~(part.rejected | part.is_of(view.hidden_categories))
+        if not shown.all():
+            rows = rows[shown]
+            part = table.part(rows)
         rgb = {c.name: c.color for c in review.categories}
         palette = np.array(
             [rgb.get(name, UNKNOWN_COLOR) for name in table.names], dtype=np.float32
@@ -55,9 +63,10 @@ class Drawn:
         return cls(
             table=table,
             rows=rows,
-            places_rc=to_napari(table.points_xy[rows]),
-            colors=(palette / np.float32(255))[table.category[rows]],
-            sure=table.is_sure(view.sure_above)[rows],
+            part=part,
+            places_rc=to_napari(part.points_xy),
+            colors=(palette / np.float32(255))[part.category],
+            sure=part.is_sure(view.sure_above),
         )
 
     def __len__(self) -> int:
@@ -65,12 +74,12 @@ class Drawn:
 
     def uids(self, points: Iterable[int]) -> list[UUID]:
         """Identities of the nuclei that some points stand for."""
-        return self.table.uids_at(self.rows[list(points)])
+        return as_uuids(self.part.uids[list(points)])
 
     def is_as(self, other: Drawn) -> bool:
         """Whether both show the same."""
         return (
-            np.array_equal(self.table.uids[self.rows], other.table.uids[other.rows])
+            np.array_equal(self.part.uids, other.part.uids)
             and np.array_equal(self.places_rc, other.places_rc)
             and self.looks_like(other)
         )
@@ -79,10 +88,8 @@ class Drawn:
         """Whether all but the places is drawn alike, and napari says the same of each point."""
         return (
             self.table.names == other.table.names
-            and np.array_equal(self.table.category[self.rows], other.table.category[other.rows])
-            and np.array_equal(
-                self.table.confidence[self.rows], other.table.confidence[other.rows], equal_nan=True
-            )
+            and np.array_equal(self.part.category, other.part.category)
+            and np.array_equal(self.part.confidence, other.part.confidence, equal_nan=True)
             and np.array_equal(self.colors, other.colors)
             and np.array_equal(self.sure, other.sure)
         )
@@ -104,9 +111,14 @@ class Drawn:
 
     def features(self) -> pd.DataFrame:
         """What napari says of a point under the cursor."""
-        names = pd.Categorical.from_codes(
-            self.table.category[self.rows], categories=list(self.table.names)
-        )
+        names = pd.Categorical.from_codes(self.part.category, categories=list(self.table.names))
         return pd.DataFrame(
-            {"category": names, "confidence": self.table.confidence[self.rows], "sure": self.sure}
+            {"category": names, "confidence": self.part.confidence, "sure": self.sure}
         )
+
+
+def rows_held(table: NucleusTable, held: Held) -> NDArray[np.intp]:
+    """The rows of the nuclei that are drawn one by one, hidden and rejected ones included."""
+    if held.too_many:
+        return np.empty(0, dtype=np.intp)
+    return np.arange(len(table)) if held.within is None else table.rows_within(held.within)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from napari.layers.utils._link_layers import layer_is_linked
 
 from napari_nunext.ui.bridge import Pacer
-from napari_nunext.ui.canvas.layers import is_placed, place
+from napari_nunext.ui.canvas.layers import WHOLE, Patch, is_placed, place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -58,6 +58,8 @@ class Drawing:
     """What to do instead of deleting it, a sentence."""
     on_deleted: Callable[[], None] | None = None
     """Where deleting it is an edit: makes it. Otherwise it is drawn again."""
+    patch: Callable[[], Patch] = lambda: WHOLE
+    """Where its pixels lie, if these are not the image's own."""
 
 
 class LayerGuard:
@@ -178,20 +180,20 @@ class LayerGuard:
         if drawing is None:
             return
         if event.type in PLACE_EVENTS:
-            self._put_in_place(drawing.layer)
+            self._put_in_place(drawing)
         elif drawing.may_be_untrue(event.type):
             self._untrue.add(id(drawing.layer))
             self._pacer.ask()
         elif event.type in ("name", "mode", "editable"):
             self._pacer.ask()
 
-    def _put_in_place(self, layer: Layer) -> None:
-        mpp = self._mpp()
-        if mpp is None or is_placed(layer, mpp):
+    def _put_in_place(self, drawing: Drawing) -> None:
+        mpp, layer, patch = self._mpp(), drawing.layer, drawing.patch()
+        if mpp is None or is_placed(layer, mpp, patch):
             return
         self._unlink(layer)  # or a layer that is linked to ours would be moved with it
         with self.our_change():
-            place(layer, mpp)
+            place(layer, mpp, patch)
         self._say(MOVED)
 
     # Putting right
@@ -227,7 +229,7 @@ class LayerGuard:
                     self._words.append(f"{drawing.name} {DELETED} {drawing.deleted}")
                 layers.insert(self._index_for(drawing), drawing.layer)
                 self._names[id(drawing.layer)] = drawing.layer.name
-                self._put_in_place(drawing.layer)
+                self._put_in_place(drawing)
 
     def _index_for(self, drawing: Drawing) -> int:
         """Above the next of ours below it; below the next of ours above it; or on top."""
@@ -264,7 +266,7 @@ class LayerGuard:
         layer = drawing.layer
         if self._unlink(layer):
             self._words.append(LINKED)
-        self._put_in_place(layer)
+        self._put_in_place(drawing)
         if layer.name != self._names[id(layer)]:
             self.keep_name(layer, drawing.name)
             self._words.append(RENAMED)

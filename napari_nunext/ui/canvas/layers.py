@@ -8,6 +8,7 @@ of different layers agree to the fraction of a pixel.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,29 +47,55 @@ def box_from_napari(corners_rc: ArrayLike) -> Box:
     return Box(float(x0), float(y0), float(x1), float(y1))
 
 
-def placement(mpp: float) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """Where the pixels of a layer lie that are not those of the image: a corner, and their side."""
+
+    x0_px: float = 0.0
+    y0_px: float = 0.0
+    step_px: float = 1.0
+
+    def scale(self, mpp: float) -> tuple[float, float]:
+        """Of a layer, um per pixel of it."""
+        return (self.step_px * mpp, self.step_px * mpp)
+
+    def translate(self, mpp: float) -> tuple[float, float]:
+        """Of a layer: where the centre of its first pixel lies, um."""
+        half_px = (self.step_px - 1) / 2
+        return ((self.y0_px + half_px) * mpp, (self.x0_px + half_px) * mpp)
+
+
+WHOLE = Patch()
+"""The pixels of the image itself."""
+
+
+def placement(mpp: float, patch: Patch = WHOLE) -> dict[str, Any]:
     """Keyword arguments that place a layer of an image with this scale."""
-    return {"scale": (mpp, mpp), "units": UNITS}
+    return {"scale": patch.scale(mpp), "translate": patch.translate(mpp), "units": UNITS}
 
 
-def place(layer: Layer, mpp: float) -> None:
+def place(layer: Layer, mpp: float, patch: Patch = WHOLE) -> None:
     """Put a layer where an image with this scale lies: nowhere but on the image's own pixels."""
     if not np.array_equal(layer.affine.affine_matrix, np.eye(3)):
         layer.affine = np.eye(3)
-    for name, value in (("rotate", np.eye(2)), ("shear", [0.0]), ("translate", [0.0, 0.0])):
+    wanted: dict[str, Any] = {
+        "rotate": np.eye(2),
+        "shear": [0.0],
+        "translate": patch.translate(mpp),
+        "scale": patch.scale(mpp),
+    }
+    for name, value in wanted.items():
         if not np.array_equal(getattr(layer, name), value):
             setattr(layer, name, value)
-    if not np.array_equal(layer.scale, (mpp, mpp)):
-        layer.scale = (mpp, mpp)
     if not _has_our_units(layer):
         layer.units = UNITS
 
 
-def is_placed(layer: Layer, mpp: float) -> bool:
+def is_placed(layer: Layer, mpp: float, patch: Patch = WHOLE) -> bool:
     """Whether a layer lies where `place` puts it."""
     return (
-        np.array_equal(layer.scale, (mpp, mpp))
-        and not np.any(layer.translate)
+        np.array_equal(layer.scale, patch.scale(mpp))
+        and np.array_equal(layer.translate, patch.translate(mpp))
         and not np.any(layer.shear)
         and np.array_equal(layer.rotate, np.eye(2))
         and np.array_equal(layer.affine.affine_matrix, np.eye(3))

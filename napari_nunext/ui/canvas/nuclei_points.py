@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     import pandas as pd
+    from napari.utils.events.containers import Selection
     from numpy.typing import ArrayLike, NDArray
 
 SYMBOL = "disc"
@@ -37,6 +38,8 @@ class NucleiPoints(Points):
         Diameter of every point, data coordinates.
     on_add, on_remove : callable
         Asked for points at places, shape (N, 2), and to remove the points of some rows, ascending.
+    on_select : callable, optional
+        Told that points were chosen, also where the same ones were.
     more
         As napari has it.
     """
@@ -47,10 +50,12 @@ class NucleiPoints(Points):
         size: float,
         on_add: Callable[[NDArray[np.float64]], None],
         on_remove: Callable[[list[int]], None],
+        on_select: Callable[[], None] = lambda: None,
         **more: Any,
     ) -> None:
         self._on_add = on_add
         self._on_remove = on_remove
+        self._on_select = on_select
         super().__init__(np.empty((0, 2)), ndim=2, size=size, symbol=SYMBOL, **more)
 
     @property
@@ -62,6 +67,17 @@ class NucleiPoints(Points):
     def _view_symbol(self) -> list[str]:
         """One name for all: as many as there are points take longer than to draw them."""
         return [SYMBOL]
+
+    @property
+    def selected_data(self) -> Selection[int]:
+        """Rows that are selected."""
+        return self._selected_data
+
+    @selected_data.setter
+    def selected_data(self, rows: Iterable[int]) -> None:
+        # What is selected may be more than is drawn: to select nothing again says something too.
+        Points.selected_data.fset(self, rows)
+        self._on_select()
 
     def refresh(self, event: Any = None, **how: Any) -> None:
         """Draw what is in view; while hidden, know at least what that is.

@@ -1,5 +1,8 @@
 """The nuclei's outlines as one napari Labels layer, repainted only where something changed.
 
+They are those of the nuclei that are drawn one by one, on a sheet (`many.sheet`): all of a tile, or
+what is in view of a slide.
+
 The outlines themselves are painted, a pixel wide and labelled with their category's colour:
 napari's own contours are computed anew from the whole image whenever any pixel changes, which at
 1000 x 1000 px blocks the window for longer than drawing everything else.
@@ -7,6 +10,7 @@ napari's own contours are computed anew from the whole image whenever any pixel 
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,14 +19,20 @@ from napari.layers import Labels
 from napari.utils.colormaps import CyclicLabelColormap
 
 from napari_nunext.core.nuclei import OKABE_ITO
-from napari_nunext.images.picture import MAX_PIXELS
-from napari_nunext.review.table import NucleusTable, places_in_sorted
+from napari_nunext.review.shown.view import Held
+from napari_nunext.review.table import NucleusTable
+from napari_nunext.store.state.touched import places_in_sorted
 from napari_nunext.ui.bridge import Pacer
+from napari_nunext.ui.canvas.drawn import rows_held
 from napari_nunext.ui.canvas.layers import place, placement
+from napari_nunext.ui.canvas.many.sheet import Sheet, sheet_for
 from napari_nunext.ui.canvas.rims import rims_of
-from napari_nunext.ui.napari_versions import refresh_part
+from napari_nunext.ui.napari_versions import drawn_once, refresh_part
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
     from numpy.typing import NDArray
 
     from napari_nunext.core.shapes.masks import Mask
@@ -30,6 +40,7 @@ if TYPE_CHECKING:
     from napari_nunext.review.model import ReviewModel
     from napari_nunext.review.shown.images import OpenField
     from napari_nunext.review.shown.view import ViewModel
+    from napari_nunext.ui.canvas.layers import Patch
 
 COLORS = 16
 """Label n has the colour of category n - 1; a 17th category shares the last colour."""
@@ -37,6 +48,8 @@ SELECTED = COLORS + 1
 """Label of what is selected, whatever its category."""
 SELECTED_COLOR = (255, 255, 255)
 REDRAW_EVERY_S = 0.3
+MOST_TRACED = 1000
+"""Masks whose rims are found at once, in some 15 ms: the others follow when others had a turn."""
 SPARE_RIMS = 1000
 """Masks that are no more, and whose rims are kept until there are this many."""
 CELL_PX = 64
@@ -51,46 +64,68 @@ class Painted:
     """Of the table."""
     mask_ids: NDArray[np.int64]
     """As the table has them, ascending."""
+    boxes_px: NDArray[np.int64]
+    """Crops of the masks: x0, y0, x1, y1, shape (N, 4)."""
     labels: NDArray[np.uint8]
 
     @classmethod
     def nothing(cls) -> Painted:
         """What is on an empty layer."""
-        table = NucleusTable.empty()
-        return cls(table, np.empty(0, np.intp), table.mask_ids, np.empty(0, np.uint8))
-
-    @property
-    def boxes_px(self) -> NDArray[np.int64]:
-        """Crops of the masks: x0, y0, x1, y1, shape (N, 4)."""
-        return self.table.mask_boxes_px[self.rows]
+        none = np.empty(0, np.intp)
+        boxes_px = np.empty((0, 4), np.int64)
+        return cls(NucleusTable.empty(), none, none, boxes_px, np.empty(0, np.uint8))
 
     def masks(self, chosen: NDArray[np.bool_]) -> list[Mask]:
         """Some of the masks."""
-        masks = (n.nucleus.mask for n in self.table.nuclei_at(self.rows[chosen]))
-        return [mask for mask in masks if mask is not None]
+        return [mask for mask in self.table.masks_at(self.rows[chosen]) if mask is not None]
+
+    def without(self, left_out: NDArray[np.bool_]) -> Painted:
+        """The others."""
+        at = np.flatnonzero(~left_out)
+        rows, mask_ids, boxes_px = self.rows[at], self.mask_ids[at], self.boxes_px[at]
+        return Painted(self.table, rows, mask_ids, boxes_px, self.labels[at])
 
 
 class OutlinesLayer:
-    """Keeps a Labels layer and the masks of the state the same."""
+    """Keeps a Labels layer and the masks of the state the same.
 
-    def __init__(self, review: ReviewModel, view: ViewModel, field: OpenField) -> None:
+    Parameters
+    ----------
+    review : ReviewModel
+    view : ViewModel
+    field : OpenField
+    our_change : callable, optional
+        What is done to the layer within it is meant (`LayerGuard.our_change`).
+    """
+
+    def __init__(
+        self,
+        review: ReviewModel,
+        view: ViewModel,
+        field: OpenField,
+        our_change: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         self._review = review
         self._view = view
+        self._our_change = our_change
         self.pacer = Pacer(self.redraw, REDRAW_EVERY_S)
         self._painted = Painted.nothing()
         self._rims: dict[int, tuple[Mask, NDArray[np.int64]]] = {}
         """By the masks' ids: kept here, a mask keeps its id."""
         self._draft: Draft | None = None
         self._draft_rim = np.empty(0, dtype=np.int64)
-        """Pixels on which an outline is painted that is being drawn."""
+        """Pixels of the sheet on which an outline is painted that is being drawn."""
+        self._screen_px = 1.0
+        self._mpp = field.entry.mpp
+        self._sheet = self._sheet_of((field.entry.height_px, field.entry.width_px), None)
+        self._sheet_data = np.zeros(self._sheet.shape, dtype=np.uint8)
         self.layer = Labels(
-            self._blank(field),
+            self._sheet_data,
             name="Outlines",
             opacity=0.9,
             colormap=self._colormap(),
-            **placement(field.entry.mpp),
+            **placement(field.entry.mpp, self._sheet.patch),
         )
-        self._layer_data = self.layer.data
         self._painted_over = False
         self.layer.editable = False
         # napari makes it editable again with every new array, and when it turns to 3D and back.
@@ -98,12 +133,27 @@ class OutlinesLayer:
         self.layer.events.labels_update.connect(self._on_paint)
         self.redraw()
 
+    @property
+    def patch(self) -> Patch:
+        """Where on the image the layer lies."""
+        return self._sheet.patch
+
+    def look(self, screen_px: float) -> None:
+        """Follow the view: a pixel of the screen has this side, level-0 px."""
+        self._screen_px = screen_px
+        if self._sheet_of(self._sheet.image_px, self._sheet) is not self._sheet:
+            self.pacer.ask()
+
+    def _sheet_of(self, image_px: tuple[int, int], before: Sheet | None) -> Sheet:
+        sheet = sheet_for(image_px, self._view.view_box, self._screen_px, before)
+        return before if sheet == before and before is not None else sheet
+
     def is_true(self) -> bool:
         """Whether nothing but `redraw` has drawn here, in the categories' colours."""
         layer = self.layer
         return (
             not self._painted_over
-            and layer.data is self._layer_data
+            and layer.data is self._sheet_data
             and np.array_equal(layer.colormap.colors, self._colormap().colors)
             and layer.contour == 0
             and not layer.show_selected_label
@@ -124,17 +174,22 @@ class OutlinesLayer:
 
     def show_field(self, field: OpenField) -> None:
         """Start over on another image."""
+        self._rims.clear()
+        self._mpp = field.entry.mpp
+        self._turn_to(self._sheet_of((field.entry.height_px, field.entry.width_px), None))
+        self.redraw()
+
+    def _turn_to(self, sheet: Sheet) -> None:
+        """Begin a sheet on which nothing is painted yet; `redraw` lays it on the layer."""
+        self._sheet = sheet
+        self._sheet_data = np.zeros(sheet.shape, dtype=np.uint8)
         self._painted = Painted.nothing()
         self._draft, self._draft_rim = None, self._draft_rim[:0]
-        self._rims.clear()
-        self.layer.data = self._layer_data = self._blank(field)
-        self._painted_over = False
-        self.set_scale(field.entry.mpp)
-        self.redraw()
 
     def set_scale(self, mpp: float) -> None:
         """Follow the image's scale."""
-        place(self.layer, mpp)
+        self._mpp = mpp
+        place(self.layer, mpp, self._sheet.patch)
 
     def recolor(self) -> None:
         """Follow the categories' colours."""
@@ -144,9 +199,10 @@ class OutlinesLayer:
     def redraw(self) -> None:
         """Paint what is new or changed and wipe what is gone."""
         self.pacer.stop()
-        if self._is_too_large:
-            return
-        wanted, before = self._wanted(), self._painted
+        sheet = self._sheet_of(self._sheet.image_px, self._sheet)
+        if sheet is not self._sheet:
+            self._turn_to(sheet)
+        wanted, before = self._traced(self._wanted()), self._painted
         at = places_in_sorted(before.mask_ids, wanted.mask_ids)
         is_new = at < 0
         is_other = is_new.copy()
@@ -154,16 +210,18 @@ class OutlinesLayer:
         is_gone = places_in_sorted(wanted.mask_ids, before.mask_ids) < 0
         self._painted = wanted
         drafted, self._draft = self._draft, self._view.draft
-        if not is_gone.any() and not is_other.any() and drafted is self._draft:
+        is_same = not is_gone.any() and not is_other.any() and drafted is self._draft
+        if is_same and self.layer.data is self._sheet_data:
             return
-        self._trace(wanted, is_new)
         wiped, _ = self._rims_of(before, is_gone)
         wiped = np.concatenate((wiped, self._draft_rim))
         painted, labels = self._rims_of(wanted, is_other)
         self._pixels[wiped] = 0
         self._pixels[painted] = labels
         is_hurt = ~is_other
-        is_hurt[is_hurt] = _are_near(wiped, wanted.boxes_px[is_hurt], self.layer.data.shape)
+        is_hurt[is_hurt] = _are_near(
+            wiped, self._sheet.boxes(wanted.boxes_px[is_hurt]), self._sheet.shape
+        )
         self._mend(is_hurt)
         self._forget_rims()
         self._show(np.concatenate((wiped, painted, self._paint_draft())))
@@ -173,21 +231,20 @@ class OutlinesLayer:
 
         As it goes on, only where it was and is: whatever else there is in the field stays.
         """
-        if self._is_too_large:
-            return
         before, draft = self._draft, self._view.draft
         if before is None or draft is None or before.uid != draft.uid:
             self.redraw()  # the nucleus' own goes, or comes back
             return
         self._draft, wiped = draft, self._draft_rim
         self._pixels[wiped] = 0
-        self._mend(_hold_any(self._painted.boxes_px, wiped, self.layer.data.shape))
+        boxes = self._sheet.boxes(self._painted.boxes_px)
+        self._mend(_hold_any(boxes, wiped, self._sheet.shape))
         self._show(np.concatenate((wiped, self._paint_draft())))
 
     @property
     def _pixels(self) -> NDArray[np.uint8]:
-        """Those of the layer, row by row."""
-        pixels: NDArray[np.uint8] = self.layer.data.reshape(-1)
+        """Those of the sheet, row by row."""
+        pixels: NDArray[np.uint8] = self._sheet_data.reshape(-1)
         return pixels
 
     def _mend(self, is_hurt: NDArray[np.bool_]) -> None:
@@ -199,52 +256,67 @@ class OutlinesLayer:
     def _paint_draft(self) -> NDArray[np.int64]:
         """Paint it on top, and return where."""
         masks = [] if self._draft is None else [self._draft.mask]
-        rims = rims_of(masks, *self.layer.data.shape)
-        self._draft_rim = np.concatenate((np.empty(0, dtype=np.int64), *rims))
+        rims = rims_of(masks, *self._sheet.image_px)
+        rim = np.concatenate((np.empty(0, dtype=np.int64), *rims))
+        self._draft_rim, _ = self._sheet.places(rim)
         self._pixels[self._draft_rim] = SELECTED
         return self._draft_rim
 
     def _wanted(self) -> Painted:
-        table, hidden = self._review.table, self._view.hidden_categories
+        table, view = self._review.table, self._view
         label = {c.name: min(i, COLORS) for i, c in enumerate(self._review.categories, start=1)}
         labels_of = np.array([label.get(name, COLORS) for name in table.names], dtype=np.uint8)
-        labels = labels_of[table.category]
-        labels[table.rows_of(self._view.selected)] = SELECTED
-        shown = (table.mask_ids != 0) & ~table.rejected & ~table.is_of(hidden)
-        draft = self._view.draft
-        if draft is not None:
-            shown[table.rows_of([draft.uid])] = False
-        rows = np.flatnonzero(shown)
-        mask_ids, first = np.unique(table.mask_ids[rows], return_index=True)
-        rows = rows[first]
-        return Painted(table, rows, mask_ids, labels[rows])
+        rows = rows_held(table, view.held)
+        part = table.part(rows)
+        labels = labels_of[part.category]
+        labels[np.isin(rows, table.rows_of(view.selected))] = SELECTED
+        shown = (part.mask_ids != 0) & ~part.rejected & ~part.is_of(view.hidden_categories)
+        shown &= self._sheet.reached_by(part.mask_boxes_px)
+        if view.draft is not None:
+            shown &= ~np.isin(rows, table.rows_of([view.draft.uid]))
+        chosen = np.flatnonzero(shown)
+        mask_ids, first = np.unique(part.mask_ids[chosen], return_index=True)
+        chosen = chosen[first]
+        boxes_px = part.mask_boxes_px[chosen]
+        return Painted(table, rows[chosen], mask_ids, boxes_px, labels[chosen])
 
-    def _trace(self, painted: Painted, chosen: NDArray[np.bool_]) -> None:
-        """Find the rims of those masks that are not known yet."""
-        unknown = chosen.copy()
-        unknown[chosen] = [key not in self._rims for key in painted.mask_ids[chosen].tolist()]
-        masks = painted.masks(unknown)
-        rims = rims_of(masks, *self.layer.data.shape)
-        keys = painted.mask_ids[unknown].tolist()
+    def _traced(self, wanted: Painted) -> Painted:
+        """Find rims that are not known yet; those of masks that have to wait are left out."""
+        unknown = np.array([key not in self._rims for key in wanted.mask_ids.tolist()], dtype=bool)
+        late = unknown & (np.cumsum(unknown) > MOST_TRACED)
+        masks = wanted.masks(unknown & ~late)
+        rims = rims_of(masks, *self._sheet.image_px)
+        keys = wanted.mask_ids[unknown & ~late].tolist()
         self._rims |= dict(zip(keys, zip(masks, rims, strict=True), strict=True))
+        if not late.any():
+            return wanted
+        self.pacer.go_on()
+        return wanted.without(late)
 
     def _rims_of(
         self, painted: Painted, chosen: NDArray[np.bool_]
     ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-        """The pixels of the rims of some masks, and the label of each pixel."""
+        """The pixels of the sheet on the rims of some masks, and the label of each."""
         rims = [self._rims[mask_id][1] for mask_id in painted.mask_ids[chosen].tolist()]
         pixels = np.concatenate((np.empty(0, dtype=np.int64), *rims))
-        return pixels, np.repeat(painted.labels[chosen], [len(rim) for rim in rims])
+        labels = np.repeat(painted.labels[chosen], [len(rim) for rim in rims])
+        places, on_it = self._sheet.places(pixels)
+        return places, labels[on_it]
 
     def _forget_rims(self) -> None:
         """Let go of masks that are no more; those that are hidden come back soon."""
         if len(self._rims) > 2 * len(self._painted.mask_ids) + SPARE_RIMS:
-            there = set(self._review.table.mask_ids.tolist())
+            is_all = self._view.held == Held() and self._sheet.is_whole
+            ids = self._review.table.mask_ids if is_all else self._painted.mask_ids
+            there = set(ids.tolist())
             self._rims = {key: rim for key, rim in self._rims.items() if key in there}
 
     def _show(self, pixels: NDArray[np.int64]) -> None:
-        """Have napari draw the part of the image anew in which pixels were changed."""
-        height_px, width_px = self.layer.data.shape
+        """Have napari draw the part of the sheet anew in which pixels were changed."""
+        if self.layer.data is not self._sheet_data:
+            self._lay_down()
+            return
+        height_px, width_px = self._sheet.shape
         if not len(pixels):
             return
         rows, columns = np.divmod(pixels, width_px)
@@ -260,11 +332,12 @@ class OutlinesLayer:
             refresh_part(self.layer, part)
             self._painted_over = painted_over  # this was no tool of napari's
 
-    def _blank(self, field: OpenField) -> NDArray[np.uint8]:
-        self._is_too_large = field.entry.height_px * field.entry.width_px > MAX_PIXELS
-        if self._is_too_large:
-            return np.zeros((1, 1), dtype=np.uint8)
-        return np.zeros((field.entry.height_px, field.entry.width_px), dtype=np.uint8)
+    def _lay_down(self) -> None:
+        """Have the layer show the sheet, where that lies."""
+        with self._our_change(), drawn_once(self.layer):
+            self.layer.data = self._sheet_data
+            place(self.layer, self._mpp, self._sheet.patch)
+        self._painted_over = False
 
     def _colormap(self) -> CyclicLabelColormap:
         known = [category.color for category in self._review.categories][:COLORS]

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.utils.colormaps.standardize_color import transform_color
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication
 
 from napari_nunext.core.nuclei import points_of
+from napari_nunext.review.correcting.holding import held_for
 from napari_nunext.review.model import Notice, ReviewModel
 from napari_nunext.review.shown.view import ViewModel
 from napari_nunext.ui.bridge import Pacer
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.review.controller import ReviewController
-    from napari_nunext.review.shown.view import Tool
+    from napari_nunext.review.shown.view import Held, Tool
 
 MODES: dict[Tool, str] = {
     "look": "pan_zoom",
@@ -42,9 +45,10 @@ LOOK_EVENTS = frozenset(
     {"border_color", "border_width", "border_width_is_relative", "face_color", "size", "symbol"}
 )
 BRUSH_EVENTS = frozenset({"current_border_color", "current_face_color", "current_size"})
+TOO_FAR = "Zoom in to add nuclei: there are too many here to see single ones."
 NO_EDIT = "That change of the points is no correction of nuclei, and was taken back."
-
-
+ADDING = Qt.KeyboardModifier.ShiftModifier | Qt.KeyboardModifier.ControlModifier
+"""Held while one clicks, the keys add to what is selected, as napari has it."""
 REDRAW_EVERY_S = 0.1
 
 
@@ -66,6 +70,7 @@ class NucleiLayer:
             size=self._size_px,
             on_add=self._add,
             on_remove=self._removed,
+            on_select=self._on_selection,
             canvas_size_limits=(SMALLEST_PX, LARGEST_PX),
             **placement(mpp),
         )
@@ -76,6 +81,16 @@ class NucleiLayer:
         self.layer._paste_data = self._take_back
         self.show_tool()
         self.redraw()
+
+    def look(self) -> None:
+        """Follow the view: draw other nuclei where those that are drawn do not cover it."""
+        if self._held() != self._view.held:
+            self.pacer.ask()
+
+    def _held(self) -> Held:
+        """Which nuclei are to be drawn, with what is in view now."""
+        view = self._view
+        return held_for(self._review.table, view.hidden_categories, view.view_box, view.held)
 
     def set_scale(self, mpp: float) -> None:
         """Follow the image's scale."""
@@ -135,6 +150,7 @@ class NucleiLayer:
         if self._dragging:
             return  # its end asks again
         self.pacer.stop()
+        self._controller.view.hold(self._held())
         drawn = Drawn.of(self._review, self._view)
         # What was dragged lies there already, and as a rule looks as it did.
         at_place = np.array_equal(drawn.places_rc, self.layer.data)
@@ -229,13 +245,20 @@ class NucleiLayer:
         self.redraw()
 
     def _add(self, places_rc: NDArray[np.float64]) -> None:
+        if self._view.held.too_many:  # nobody corrects what is not seen
+            self._controller.session.notify(Notice(TOO_FAR))
+            return
         places_xy = from_napari(places_rc).tolist()
         added = [self._controller.correct.add(*xy) for xy in places_xy if self._is_inside(*xy)]
         self._controller.view.select(added)
         self.redraw()  # at once with what is selected: each is a frame
 
     def _removed(self, rows: Iterable[int]) -> None:
-        self._controller.correct.delete(self._drawn.uids(rows))
+        rows = list(rows)
+        uids = dict.fromkeys(self._drawn.uids(rows))
+        if set(rows) == set(self.layer.selected_data):  # and those of them that are off the view
+            uids |= dict.fromkeys(sorted(self._view.selected))
+        self._controller.correct.delete(uids)
         self.redraw()
 
     def _moved(self, indices: Iterable[int]) -> None:
@@ -263,7 +286,14 @@ class NucleiLayer:
     def _on_selection(self) -> None:
         if not self._ours:
             rows = [i for i in self.layer.selected_data if i < len(self._drawn)]
-            self._controller.view.select(self._drawn.uids(rows))
+            self._controller.view.select({*self._drawn.uids(rows), *self._kept_off_view()})
+
+    def _kept_off_view(self) -> set[UUID]:
+        """What is selected and not drawn, where the person adds to what is selected."""
+        adds = QApplication.keyboardModifiers() & ADDING
+        if not adds or self._view.held.within is None:
+            return set()
+        return set(self._view.selected) - set(self._drawn.uids(range(len(self._drawn))))
 
     def _on_mode(self) -> None:
         mode = str(self.layer.mode)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFrame, QLabel, QVBoxLayout, QWidget
 
+from napari_nunext.review.correcting.figures import grouped
 from napari_nunext.ui.panels.category_menu import category_menu
 from napari_nunext.ui.widgets.controls import (
     ElidedText,
@@ -21,6 +22,8 @@ from napari_nunext.ui.widgets.controls import (
 from napari_nunext.ui.widgets.theme import dot_pixmap
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from qtpy.QtCore import QPoint
     from qtpy.QtGui import QContextMenuEvent, QMouseEvent
 
@@ -52,6 +55,8 @@ class CategoryRow(QFrame):
         dot.setPixmap(dot_pixmap(category.color))
         self.count = Text()
         self.count.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.in_view = Text(role="muted")
+        self.in_view.setToolTip("In view")
         self.eye = IconButton("eye", f"Show or hide {category.name}", size_px=24).toggles("eye-off")
         self.eye.set_palette(palette)
         self.more = IconButton("more", f"Rename, recolour, merge or delete {category.name}")
@@ -61,7 +66,9 @@ class CategoryRow(QFrame):
             lambda: self.menu_wanted.emit(self.more.mapToGlobal(self.more.rect().bottomLeft()))
         )
         name = ElidedText(category.name)
-        layout = row(key, dot, name, self.count, self.more, self.eye, stretch=2, gap_px=6)
+        layout = row(
+            key, dot, name, self.in_view, self.count, self.more, self.eye, stretch=2, gap_px=6
+        )
         layout.setContentsMargins(5, 1, 2, 1)
         self.setLayout(layout)
         self.setToolTip(as_tip(f"New and selected nuclei become {category.name}  ({number})"))
@@ -89,6 +96,7 @@ class CategoryList(QWidget):
         self._view = controller.view.model
         self._palette = palette
         self._rows: list[CategoryRow] = []
+        self._in_view: Mapping[str, int] | None = None
         self._add = button("+  Add a category", role="link", tip="A kind of nucleus to tell apart")
         self._editor = EntryLine("Name of the category, then Enter")
         self._layout = QVBoxLayout(self)
@@ -119,6 +127,11 @@ class CategoryList(QWidget):
     def counts(self) -> dict[str, str]:
         """The number shown beside each category."""
         return {made.name: made.count.text() for made in self._rows}
+
+    def show_in_view(self, counts: Mapping[str, int] | None) -> None:
+        """How many of each are in view; None where that is all of them."""
+        self._in_view = counts
+        self._show_counts()
 
     def _rebuild(self) -> None:
         for made in self._rows:
@@ -166,4 +179,6 @@ class CategoryList(QWidget):
     def _show_counts(self) -> None:
         counted = self._review.table.counts()
         for made in self._rows:
-            made.count.setText(f"{counted.get(made.name, 0):,}".replace(",", "\N{THIN SPACE}"))
+            made.count.setText(grouped(counted.get(made.name, 0)))
+            seen = self._in_view
+            made.in_view.setText("" if seen is None else f"{grouped(seen.get(made.name, 0))} of")

@@ -9,9 +9,10 @@ from qtpy.QtWidgets import QCheckBox, QSlider, QVBoxLayout, QWidget
 
 from napari_nunext.ui.panels.category_list import CategoryList
 from napari_nunext.ui.panels.comment_line import CommentLine
+from napari_nunext.ui.panels.figures_line import FiguresLine
 from napari_nunext.ui.panels.find_panel import FindPanel
 from napari_nunext.ui.panels.outline_ways import OutlineWays
-from napari_nunext.ui.panels.regions_card import RegionsCard
+from napari_nunext.ui.panels.regions.regions_card import RegionsCard
 from napari_nunext.ui.panels.selection_line import SelectionLine
 from napari_nunext.ui.widgets.controls import Card, Segments, Text, button, row
 from napari_nunext.ui.widgets.scrolling import scrolling
@@ -48,6 +49,7 @@ class ReviewPanel(QWidget):
         self.finder = FindPanel(controller, palette, connections)
         self.categories = CategoryList(controller, palette, connections)
         self.regions = RegionsCard(controller, connections)
+        self.figures = FiguresLine(controller, self.categories, connections)
         self._selection = SelectionLine(controller, connections)
         self._ways = OutlineWays(controller, connections)
         self._comment = CommentLine(controller, connections)
@@ -98,7 +100,8 @@ class ReviewPanel(QWidget):
             self._controller.decide.accept()
 
     def _make_nuclei_card(self) -> QWidget:
-        card = Card("NUCLEI")
+        card = Card()
+        card.body.addLayout(row(Text("NUCLEI", role="section"), self.figures, stretch=1))
         self._sure = QSlider(Qt.Orientation.Horizontal)
         self._sure.setRange(0, 100)
         self._sure.setFocusPolicy(Qt.FocusPolicy.TabFocus)
@@ -204,7 +207,7 @@ class ReviewPanel(QWidget):
 
     def _show_unsure(self) -> None:
         table = self._review.table
-        unsure = int((~table.is_sure(self._view.sure_above) & ~table.rejected).sum())
+        unsure = table.unsure(self._view.sure_above)
         self._unsure.setVisible(len(table) > 0)
         self._unsure.setText(
             f"\N{LARGE CIRCLE} {unsure} unsure  \N{MIDDLE DOT}  Tab shows the next"

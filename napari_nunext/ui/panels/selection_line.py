@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from napari_nunext.review.controller import ReviewController
 
 NOTHING = "Nothing selected"
+TOO_FAR = "Zoom in to see single nuclei"
+"""Where the canvas shows how dense they are."""
 
 
 class SelectionLine(Text):
@@ -21,11 +23,12 @@ class SelectionLine(Text):
         super().__init__(role="muted", wraps=True)
         self._review = controller.model
         self._view = controller.view.model
-        connections.call(self._show, self._view.events.selected, self._view.events.sure_above)
+        view = self._view.events
+        connections.call(self._show, view.selected, view.sure_above, view.held)
         connections.call(self._show, self._review.events.state)
         self._show()
 
     def _show(self) -> None:
         view = self._view
         words = selection_words(self._review.table, view.selected, view.sure_above)
-        self.setText(words or NOTHING)
+        self.setText(words or (TOO_FAR if view.held.too_many else NOTHING))

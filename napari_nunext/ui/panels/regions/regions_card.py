@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QApplication, QCheckBox, QMenu
 
 from napari_nunext.core.shapes.regions import KIND_WORDS, KINDS
-from napari_nunext.ui.panels.regions_table import RegionsTable
+from napari_nunext.ui.panels.regions.regions_table import RegionsTable
 from napari_nunext.ui.widgets.asking import ask_for_file, ask_where, kinds_of
 from napari_nunext.ui.widgets.controls import Card, IconButton, Segments, Text, button, row
 
