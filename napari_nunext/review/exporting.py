@@ -42,7 +42,7 @@ class Exporter:
         if field is None or state is None:
             return
         session = self._session
-        image = ImageNuclei(field.entry, tuple(state.nuclei.values()))
+        image = ImageNuclei(field.entry, state.nuclei.values())
         finder = ImageFinder(beside=session.project.path.parent)
 
         def write() -> str:

@@ -1,4 +1,4 @@
-"""JSON from elsewhere, which may be anything."""
+"""JSON from elsewhere, which may be anything, and JSON of ours."""
 
 from __future__ import annotations
 
@@ -31,6 +31,11 @@ def parse_json(data: bytes | str) -> Any:
         return json.loads(text)
     except RecursionError as error:
         raise ValueError("it is nested too deep") from error
+
+
+def json_text(value: object) -> str:
+    """JSON as all our files of nuclei have it: UTF-8, and no NaN, which raises `ValueError`."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 def _whole(escape: re.Match[str]) -> str:

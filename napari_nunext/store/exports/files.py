@@ -17,7 +17,7 @@ from napari_nunext.core.process.permissions import open_up
 from napari_nunext.store.state.reviewed import ReviewedNucleus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator
     from typing import TextIO
 
     from napari_nunext.store.entries import ImageEntry
@@ -31,17 +31,28 @@ class ImageNuclei:
     """An image and the nuclei to write for it."""
 
     entry: ImageEntry
-    nuclei: Sequence[Exportable]
+    nuclei: Collection[Exportable]
+    """Those of a slide are made as they are asked for: go through them once, or take them by
+    `rows.in_chunks`, which makes none."""
 
 
-def as_marked(nuclei: Sequence[Exportable]) -> list[MarkedNucleus]:
+UNREVIEWED = Marks(origin="model")
+"""Of what a model said and nobody touched."""
+
+
+def as_marked(nuclei: Iterable[Exportable]) -> list[MarkedNucleus]:
     """The same nuclei as files hold them; those straight from a model are unreviewed."""
     return [
         MarkedNucleus(n.nucleus, marks_of(n))
         if isinstance(n, ReviewedNucleus)
-        else MarkedNucleus(n, Marks(origin="model"))
+        else MarkedNucleus(n, UNREVIEWED)
         for n in nuclei
     ]
+
+
+def nucleus_of(n: Exportable) -> Nucleus:
+    """The nucleus itself, without what people made of it."""
+    return n.nucleus if isinstance(n, ReviewedNucleus) else n
 
 
 def marks_of(n: ReviewedNucleus) -> Marks:
