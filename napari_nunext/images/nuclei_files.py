@@ -16,7 +16,8 @@ from uuid import uuid4
 from napari_nunext.core.errors import RecordError
 from napari_nunext.core.formats.coco import is_coco, read_coco
 from napari_nunext.core.formats.csv_table import read_csv_by_image
-from napari_nunext.core.formats.geojson import read_json, read_parsed_geojson
+from napari_nunext.core.formats.geojson import read_large_geojson, read_parsed_geojson
+from napari_nunext.core.formats.json_text import read_json
 from napari_nunext.core.marks import MarkedNucleus
 from napari_nunext.core.nuclei import Nucleus
 from napari_nunext.images.formats import image_stem
@@ -216,9 +217,12 @@ def read_nuclei_of_one(path: Path, image: Tile | None = None) -> NucleiOfImage:
 
 
 def _of_json(path: Path, stem: str) -> tuple[NucleiOfImage, ...]:
-    data = read_json(path, "GeoJSON", "Export it again, for example from QuPath.")
-    if not is_coco(data):
-        read = read_parsed_geojson(path, data, masks=True)
+    read = read_large_geojson(path, masks=True)
+    data = None
+    if read is None:
+        data = read_json(path, "GeoJSON", "Export it again, for example from QuPath.")
+        read = None if is_coco(data) else read_parsed_geojson(path, data, masks=True)
+    if read is not None:
         return (NucleiOfImage(path, stem, False, None, read.nuclei, read.notes, read.tool),)
     return tuple(
         NucleiOfImage(
