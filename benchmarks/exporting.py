@@ -23,8 +23,8 @@ from napari_nunext.store import ImageEntry, Project, RunFound, RunInfo, events
 from napari_nunext.store.exports.files import ImageNuclei
 from napari_nunext.store.exports.formats import export_format, write_nuclei
 
-WRITTEN = ("geojson", "csv", "coco")
-READ = ("geojson",)
+WRITTEN = ("geojson", "csv", "parquet", "coco")
+READ = ("geojson", "parquet")
 
 
 def fill(path: Path) -> None:

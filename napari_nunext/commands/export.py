@@ -20,8 +20,7 @@ from napari_nunext.images import ImageFinder
 from napari_nunext.images.formats import image_stem
 from napari_nunext.images.identified import look_for
 from napari_nunext.store import Project
-from napari_nunext.store.exports.files import ImageNuclei
-from napari_nunext.store.exports.formats import export_format, write_nuclei
+from napari_nunext.store.exports.formats import export_format, image_nuclei, write_nuclei
 from napari_nunext.store.exports.rows import categories_in
 from napari_nunext.store.exports.training import FREE_TEXT, export_training
 from napari_nunext.store.tables.wholeness import lost_log_words
@@ -148,10 +147,9 @@ def _export_labels(
     used = dict.fromkeys(c.name for c in categories)
     left_out: list[str] = []
     for name, of_file in _files(kept, format_):
-        held = [project.state(entry.sha256).nuclei.values() for entry in of_file]
-        images = list(map(ImageNuclei, of_file, held))
+        images = [image_nuclei(entry, project.state(entry.sha256)) for entry in of_file]
         left_out.append(write_nuclei(format_, out_dir / name, images, categories))
-        used |= dict.fromkeys(name for nuclei in held for name in categories_in(nuclei))
+        used |= dict.fromkeys(name for image in images for name in categories_in(image.nuclei))
     words = f"{out_dir}: nuclei of {len(kept)} images"
     if looked.missing:
         words += f", {len(looked.missing)} of them not found and so not checked (--images DIR)"

@@ -31,6 +31,8 @@ from napari_nunext.images.nuclei.label_images import (
 from napari_nunext.images.nuclei.label_images import (
     SUFFIXES as LABEL_SUFFIXES,
 )
+from napari_nunext.images.nuclei.parquet_tables import SUFFIXES as PARQUET_SUFFIXES
+from napari_nunext.images.nuclei.parquet_tables import read_parquet
 from napari_nunext.images.picture import quiet_readers
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from napari_nunext.images.tile import Tile
 
 JSON_SUFFIXES = (".geojson", ".json", ".geojson.gz", ".json.gz")
-TABLE_SUFFIXES = (".csv",)
+TABLE_SUFFIXES = (".csv", *PARQUET_SUFFIXES)
 PREDICTION_SUFFIXES = JSON_SUFFIXES + LABEL_SUFFIXES + ROI_SUFFIXES
 SUFFIXES = PREDICTION_SUFFIXES + TABLE_SUFFIXES
 """Of all files that may hold nuclei."""
@@ -176,9 +178,10 @@ def read_nuclei(
         read = read_parsed_geojson(path, found.features, masks=True)
         return (NucleiOfImage(path, stem, False, None, read.nuclei, read.notes, found.tool),)
     if suffix in TABLE_SUFFIXES:
+        read_table = read_parquet if suffix in PARQUET_SUFFIXES else read_csv_by_image
         return tuple(
             NucleiOfImage(path, _image_name(image) or stem, bool(image), None, tuple(nuclei))
-            for image, nuclei in (read_csv_by_image(path) or {"": []}).items()
+            for image, nuclei in (read_table(path) or {"": []}).items()
         )
     if suffix in JSON_SUFFIXES:
         return _of_json(path, stem)
@@ -191,8 +194,8 @@ def read_nuclei(
         tool = "Cellpose" if stem != image_stem(path) else ""
         return (NucleiOfImage(path, stem, False, labels.size_px, nuclei, labels.notes, tool),)
     raise RecordError(
-        f"{path.name} is no file of nuclei; expected GeoJSON, JSON, CSV, ROIs of ImageJ, or a "
-        "label image as PNG, TIFF or NPY."
+        f"{path.name} is no file of nuclei; expected GeoJSON, JSON, CSV, Parquet, ROIs of "
+        "ImageJ, or a label image as PNG, TIFF or NPY."
     )
 
 

@@ -9,8 +9,7 @@ from napari_nunext.core.nuclei import nuclei_in_words
 from napari_nunext.core.sentences import counted
 from napari_nunext.images import ImageFinder
 from napari_nunext.review.model import Notice
-from napari_nunext.store.exports.files import ImageNuclei
-from napari_nunext.store.exports.formats import write_nuclei
+from napari_nunext.store.exports.formats import image_nuclei, write_nuclei
 from napari_nunext.store.exports.training import FREE_TEXT, export_training
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ class Exporter:
         if field is None or state is None:
             return
         session = self._session
-        image = ImageNuclei(field.entry, state.nuclei.values())
+        image = image_nuclei(field.entry, state)
         finder = ImageFinder(beside=session.project.path.parent)
 
         def write() -> str:
