@@ -23,8 +23,8 @@ from napari_nunext.store import ImageEntry, Project, RunFound, RunInfo, events
 from napari_nunext.store.exports.files import ImageNuclei
 from napari_nunext.store.exports.formats import export_format, write_nuclei
 
-WRITTEN = ("geojson", "csv", "parquet", "coco")
-READ = ("geojson", "parquet")
+WRITTEN = ("geojson", "csv", "parquet", "coco", "labels-tiff")
+READ = ("geojson", "parquet", "labels-tiff")
 
 
 def fill(path: Path) -> None:

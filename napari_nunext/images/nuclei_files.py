@@ -31,6 +31,12 @@ from napari_nunext.images.nuclei.label_images import (
 from napari_nunext.images.nuclei.label_images import (
     SUFFIXES as LABEL_SUFFIXES,
 )
+from napari_nunext.images.nuclei.large_labels import SUFFIXES as LABEL_FOLDER_SUFFIXES
+from napari_nunext.images.nuclei.large_labels import (
+    is_label_folder,
+    read_label_folder,
+    read_large_label_tiff,
+)
 from napari_nunext.images.nuclei.parquet_tables import SUFFIXES as PARQUET_SUFFIXES
 from napari_nunext.images.nuclei.parquet_tables import read_parquet
 from napari_nunext.images.picture import quiet_readers
@@ -38,16 +44,22 @@ from napari_nunext.images.picture import quiet_readers
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
+    from napari_nunext.images.nuclei.label_images import LabelImage
     from napari_nunext.images.tile import Tile
 
 JSON_SUFFIXES = (".geojson", ".json", ".geojson.gz", ".json.gz")
 TABLE_SUFFIXES = (".csv", *PARQUET_SUFFIXES)
-PREDICTION_SUFFIXES = JSON_SUFFIXES + LABEL_SUFFIXES + ROI_SUFFIXES
+PREDICTION_SUFFIXES = JSON_SUFFIXES + LABEL_SUFFIXES + LABEL_FOLDER_SUFFIXES + ROI_SUFFIXES
 SUFFIXES = PREDICTION_SUFFIXES + TABLE_SUFFIXES
 """Of all files that may hold nuclei."""
 NEVER_IMAGES = (*JSON_SUFFIXES, *TABLE_SUFFIXES, *ROI_SUFFIXES, ".npy")
 """Of those among them that are no images for sure."""
-_ADDED = dict.fromkeys(LABEL_SUFFIXES, CELLPOSE_MASKS) | {".zip": (CELLPOSE_ROIS,)}
+OUR_LABELS = (".labels.ome", ".labels")
+"""What our exports add to the image's name."""
+_ADDED = dict.fromkeys(LABEL_SUFFIXES, (*CELLPOSE_MASKS, *OUR_LABELS)) | {
+    ".zip": (CELLPOSE_ROIS,),
+    ".zarr": OUR_LABELS,
+}
 """What tools add to the image's name, by suffix."""
 
 
@@ -142,6 +154,7 @@ def _candidates(
         for path in (sorted(folder.iterdir()) if folder.is_dir() else ())
         if suffix_of(path, suffixes) is not None and not path.name.startswith(".")
         if path.suffix.lower() != ".zip" or holds_rois(path)
+        if not path.is_dir() or is_label_folder(path)
     ]
     if images is None:
         return found
@@ -185,13 +198,13 @@ def read_nuclei(
         )
     if suffix in JSON_SUFFIXES:
         return _of_json(path, stem)
-    if suffix in LABEL_SUFFIXES:
-        labels = read_labels(path, image_of(stem))
+    if suffix in LABEL_SUFFIXES + LABEL_FOLDER_SUFFIXES:
+        labels = _labels(path, lambda: image_of(stem))
         nuclei = tuple(
             MarkedNucleus(Nucleus(uuid4(), *mask.centroid_xy, mask=mask), identified=False)
             for mask in labels.masks
         )
-        tool = "Cellpose" if stem != image_stem(path) else ""
+        tool = "Cellpose" if path.stem.endswith(CELLPOSE_MASKS) else ""
         return (NucleiOfImage(path, stem, False, labels.size_px, nuclei, labels.notes, tool),)
     raise RecordError(
         f"{path.name} is no file of nuclei; expected GeoJSON, JSON, CSV, Parquet, ROIs of "
@@ -219,6 +232,14 @@ def read_nuclei_of_one(path: Path, image: Tile | None = None) -> NucleiOfImage:
     return named[0]
 
 
+def _labels(path: Path, image: Callable[[], Tile | None]) -> LabelImage:
+    if suffix_of(path) in LABEL_FOLDER_SUFFIXES:
+        return read_label_folder(path)
+    is_tiff = path.suffix.lower() in (".tif", ".tiff")
+    large = read_large_label_tiff(path) if is_tiff else None
+    return read_labels(path, image()) if large is None else large
+
+
 def _of_json(path: Path, stem: str) -> tuple[NucleiOfImage, ...]:
     read = read_large_geojson(path, masks=True)
     data = None
@@ -241,7 +262,9 @@ def _image_name(said: str) -> str:
 
 
 def holds_labels(path: Path) -> bool:
-    """Whether a PNG or TIFF may be a label image by its header: whole numbers of one channel."""
+    """Whether a PNG, TIFF or OME-Zarr may be a label image: whole numbers of one channel."""
+    if path.is_dir():
+        return is_label_folder(path)
     try:
         with quiet_readers():
             if path.suffix.lower() == ".png":
@@ -302,6 +325,6 @@ def source_of(part: NucleiOfImage) -> str:
     if part.tool:
         return part.tool
     suffix = suffix_of(part.path)
-    if suffix in LABEL_SUFFIXES:
+    if suffix in LABEL_SUFFIXES + LABEL_FOLDER_SUFFIXES:
         return "a label image"
     return "a table" if suffix in TABLE_SUFFIXES else "a GeoJSON file"

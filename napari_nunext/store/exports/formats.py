@@ -18,6 +18,8 @@ from napari_nunext.store.exports.coco import write_coco, write_coco_results
 from napari_nunext.store.exports.csv import write_csv
 from napari_nunext.store.exports.files import ImageNuclei
 from napari_nunext.store.exports.geojson import write_geojson
+from napari_nunext.store.exports.labels.files import write_label_tiff, write_label_zarr
+from napari_nunext.store.exports.labels.painting import left_out_words
 from napari_nunext.store.exports.parquet import write_parquet
 from napari_nunext.store.exports.region_table import counted_regions, write_region_table
 from napari_nunext.store.exports.rows import in_chunks
@@ -154,6 +156,16 @@ def _parquet(path: Path, images: Sequence[ImageNuclei], _: Sequence[Category]) -
     return ""
 
 
+def _label_tiff(path: Path, images: Sequence[ImageNuclei], _: Sequence[Category]) -> str:
+    (image,) = images
+    return left_out_words(write_label_tiff(path, image))
+
+
+def _label_zarr(path: Path, images: Sequence[ImageNuclei], _: Sequence[Category]) -> str:
+    (image,) = images
+    return left_out_words(write_label_zarr(path, image))
+
+
 def _coco(path: Path, images: Sequence[ImageNuclei], categories: Sequence[Category]) -> str:
     write_coco(path, images, categories=categories)
     return ""
@@ -175,6 +187,8 @@ _OURS = (
     ExportFormat("csv", "Table (CSV)", ".csv", _csv),
     ExportFormat("regions", "Counts and densities by region (CSV)", ".regions.csv", _region_table),
     ExportFormat("parquet", "Table (Parquet)", ".parquet", _parquet),
+    ExportFormat("labels-tiff", "Label image (OME-TIFF)", ".labels.ome.tif", _label_tiff),
+    ExportFormat("labels-zarr", "Label image (OME-Zarr)", ".labels.zarr", _label_zarr),
     ExportFormat("coco", "COCO instances", ".json", _coco, "instances.json"),
     ExportFormat("coco-results", "COCO results", ".json", _coco_results, "results.json"),
 )

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from napari_nunext.core.nuclei import points_of
+from napari_nunext.core.shapes.mask_column import MaskColumn
 from napari_nunext.core.uids import as_uids
 from napari_nunext.store.exports.files import UNREVIEWED, as_marked, nucleus_of
 from napari_nunext.store.state.nucleus_map import NucleusValues
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_nunext.core.geometry import PointsXY
     from napari_nunext.core.marks import Marks
     from napari_nunext.core.shapes.masks import Mask
     from napari_nunext.core.uids import Uids
@@ -137,6 +140,26 @@ def categories_in(nuclei: Collection[Exportable]) -> tuple[str, ...]:
     known = list(code)
     added = (n.nucleus.category for n in of.added.values())
     return tuple(dict.fromkeys((*(known[at] for at in order), *added)))
+
+
+def places_standing_in(nuclei: Collection[Exportable]) -> tuple[PointsXY, MaskColumn]:
+    """Centroids, shape (N, 2), and masks of the nuclei that nobody rejected, in their order."""
+    if not isinstance(nuclei, NucleusValues):
+        plain = [n.nucleus for n in as_marked(nuclei) if n.marks.stands]
+        return points_of(plain), MaskColumn.of(n.mask for n in plain)
+    of = nuclei.of
+    said = of.ground.said.at(np.flatnonzero(of.untouched))
+    touched = [
+        (row, n.nucleus)
+        for row, n in (*sorted(of.changed.items()), *enumerate(of.added.values(), len(of.ground)))
+        if n is not None and n.status != "rejected"
+    ]
+    rows = np.append(np.flatnonzero(of.untouched), [row for row, _ in touched]).astype(np.intp)
+    order = np.argsort(rows, kind="stable")
+    theirs = [n for _, n in touched]
+    points_xy = np.concatenate((said.points_xy, points_of(theirs)))
+    masks = said.masks.joined(MaskColumn.of(n.mask for n in theirs))
+    return points_xy[order], masks.at(order)
 
 
 def _of_ground(of: NucleusMap) -> Iterator[Rows]:
