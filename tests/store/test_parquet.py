@@ -16,7 +16,7 @@ from napari_nunext.images.nuclei_files import read_nuclei
 from napari_nunext.store import ReviewedNucleus
 from napari_nunext.store.exports import rows as rows_module
 from napari_nunext.store.exports.csv import write_csv
-from napari_nunext.store.exports.parquet import write_parquet
+from napari_nunext.store.exports.spatial.parquet import write_parquet
 from tests.store.conftest import predicted
 
 pd = pytest.importorskip("pandas")

@@ -20,9 +20,10 @@ from napari_nunext.store.exports.files import ImageNuclei
 from napari_nunext.store.exports.geojson import write_geojson
 from napari_nunext.store.exports.labels.files import write_label_tiff, write_label_zarr
 from napari_nunext.store.exports.labels.painting import left_out_words
-from napari_nunext.store.exports.parquet import write_parquet
 from napari_nunext.store.exports.region_table import counted_regions, write_region_table
 from napari_nunext.store.exports.rows import in_chunks
+from napari_nunext.store.exports.spatial.anndata import write_anndata
+from napari_nunext.store.exports.spatial.parquet import write_parquet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -156,6 +157,12 @@ def _parquet(path: Path, images: Sequence[ImageNuclei], _: Sequence[Category]) -
     return ""
 
 
+def _anndata(path: Path, images: Sequence[ImageNuclei], _: Sequence[Category]) -> str:
+    (image,) = images
+    write_anndata(path, image.nuclei, mpp=image.entry.mpp, image=image.entry.name)
+    return _rejected_words(image)
+
+
 def _label_tiff(path: Path, images: Sequence[ImageNuclei], _: Sequence[Category]) -> str:
     (image,) = images
     return left_out_words(write_label_tiff(path, image))
@@ -187,6 +194,7 @@ _OURS = (
     ExportFormat("csv", "Table (CSV)", ".csv", _csv),
     ExportFormat("regions", "Counts and densities by region (CSV)", ".regions.csv", _region_table),
     ExportFormat("parquet", "Table (Parquet)", ".parquet", _parquet),
+    ExportFormat("anndata", "Spatial biology (AnnData)", ".h5ad", _anndata),
     ExportFormat("labels-tiff", "Label image (OME-TIFF)", ".labels.ome.tif", _label_tiff),
     ExportFormat("labels-zarr", "Label image (OME-Zarr)", ".labels.zarr", _label_zarr),
     ExportFormat("coco", "COCO instances", ".json", _coco, "instances.json"),
