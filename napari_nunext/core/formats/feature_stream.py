@@ -37,7 +37,7 @@ def opened(path: Path) -> Iterator[TextIO]:
         is_packed = raw.read(len(GZIP)) == GZIP
     opens = gzip.open if is_packed else open
     with opens(path, "rt", encoding="utf-8-sig") as text:
-        yield text  # type: ignore[misc]
+        yield text
 
 
 def features_in(file: TextIO) -> Iterator[Any]:

@@ -58,21 +58,7 @@ class Rows:
         return len(self.uids)
 
     def __iter__(self) -> Iterator[Row]:
-        return zip(*self._columns, strict=True)
-
-    @property
-    def _columns(
-        self,
-    ) -> tuple[
-        list[str],
-        list[float],
-        list[float],
-        list[str],
-        list[float | None],
-        list[Mask | None],
-        list[Marks],
-    ]:
-        return (
+        return zip(
             self.uids,
             self.x_px,
             self.y_px,
@@ -80,6 +66,7 @@ class Rows:
             self.confidences,
             self.masks,
             self.marks,
+            strict=True,
         )
 
     @property
@@ -91,7 +78,15 @@ class Rows:
         """Some of them."""
         if all(wanted):
             return self
-        return Rows(*(list(compress(column, wanted)) for column in self._columns))
+        return Rows(
+            list(compress(self.uids, wanted)),
+            list(compress(self.x_px, wanted)),
+            list(compress(self.y_px, wanted)),
+            list(compress(self.categories, wanted)),
+            list(compress(self.confidences, wanted)),
+            list(compress(self.masks, wanted)),
+            list(compress(self.marks, wanted)),
+        )
 
     def check_finite(self) -> None:
         """Raise `ValueError`, as `json.dumps` does, where JSON has no word for a number."""

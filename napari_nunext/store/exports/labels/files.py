@@ -18,9 +18,6 @@ from napari_nunext.store.exports.labels.painting import painter_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from napari_nunext.store.exports.files import ImageNuclei
     from napari_nunext.store.exports.labels.painting import LabelPainter
 
@@ -47,7 +44,7 @@ def write_label_tiff(path: Path, image: ImageNuclei) -> LabelPainter:
     check_mpp(mpp)
     painter = painter_of(image)
     first, *others = painter.factors()
-    said = {"axes": "YX", "Name": "nuclei"}
+    said: dict[str, Any] = {"axes": "YX", "Name": "nuclei"}
     said |= {f"PhysicalSize{axis}": mpp for axis in "XY"}
     said |= {f"PhysicalSize{axis}Unit": "µm" for axis in "XY"}
     options: dict[str, Any] = {
@@ -75,7 +72,7 @@ def write_label_tiff(path: Path, image: ImageNuclei) -> LabelPainter:
     return painter
 
 
-def _encoded(painter: LabelPainter, factor: int) -> Iterator[bytes | NDArray[np.uint32]]:
+def _encoded(painter: LabelPainter, factor: int) -> Iterator[bytes]:
     """Tiles in their order; what holds no nucleus is compressed once."""
     import zlib
 
