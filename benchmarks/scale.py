@@ -208,18 +208,25 @@ NIGHT = Plan(
 """A box of 16 cores: four servers of four, each as fast as four times what one core was."""
 COHORT = replace(NIGHT, slides=30_000, servers=80)
 """Twenty such boxes."""
-ROUGH = {"server_mtbf_h": 24.0, "kill_mtbf_h": 24.0 * 7, "poison": 0.002}
-"""Assumed: servers die once a day, the batch once a week, at a slide in 500 servers die."""
-BAD = {"server_mtbf_h": 2.0, "kill_mtbf_h": 8.0, "poison": 0.01}
-"""Assumed: far worse than anybody should put up with."""
+
+
+def rough(plan: Plan) -> Plan:
+    """Assumed: servers die once a day, the batch once a week, at a slide in 500 servers die."""
+    return replace(plan, server_mtbf_h=24.0, kill_mtbf_h=24.0 * 7, poison=0.002)
+
+
+def bad(plan: Plan) -> Plan:
+    """Assumed: far worse than anybody should put up with."""
+    return replace(plan, server_mtbf_h=2.0, kill_mtbf_h=8.0, poison=0.01)
+
 
 SCENARIOS = {
     "night": NIGHT,
-    "night, rough": replace(NIGHT, **ROUGH),
-    "night, bad": replace(NIGHT, **BAD),
+    "night, rough": rough(NIGHT),
+    "night, bad": bad(NIGHT),
     "cohort": COHORT,
-    "cohort, rough": replace(COHORT, **ROUGH),
-    "cohort, bad": replace(COHORT, **BAD),
+    "cohort, rough": rough(COHORT),
+    "cohort, bad": bad(COHORT),
 }
 
 

@@ -23,7 +23,7 @@ from napari_nunext.store.exports.rows import CHUNK, standing_in
 from napari_nunext.store.exports.spatial.parquet import EXTRA
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from napari_nunext.store.exports.files import Exportable
@@ -123,7 +123,7 @@ def _texts(group: Any, name: str, values: list[str], text: Any) -> None:
 
 def _values(rows: Rows, mpp: float, codes: dict[str, dict[str, int]]) -> dict[str, Any]:
     """What is appended to each dataset; `codes` grow by the words that are new."""
-    words = {
+    words: dict[str, Sequence[str | None]] = {
         "category": rows.categories,
         "status": [marks.status for marks in rows.marks],
         "annotator": [marks.annotator for marks in rows.marks],
