@@ -254,6 +254,11 @@ def test_the_menu_exports_the_nuclei_of_the_image_in_every_format(
             shutil.rmtree(written)
         else:
             written.unlink()
+    picture = tmp_path / "exported" / "view.png"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(picture), ""))
+    (action,) = (a for a in app.dock.header.menu.actions() if a.text().startswith("Save a picture"))
+    action.trigger()
+    spin(picture.exists)
     # napari's File > Save Selected Layers: of ours, the review's nuclei, with their uids.
     wanted = set(map(str, app.controller.session.model.state.nuclei))
     for name in ("Nuclei", "Outlines"):

@@ -2,7 +2,8 @@
 
 A format is an `ExportFormat` in `_OURS`, or in a package of its own that names it in the entry
 point group `GROUP`. The command line and the window read them from here. Training data is none of
-them: it is a folder with images and a manifest (`store.exports.training`).
+them: it is a folder with images and a manifest (`store.exports.training`). Nor is a picture, for
+which an image's pixels are read (`store.exports.snapshot`).
 """
 
 from __future__ import annotations
