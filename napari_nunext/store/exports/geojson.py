@@ -12,6 +12,8 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from uuid import UUID, uuid5
 
+import numpy as np
+
 from napari_nunext.core.formats.geojson import CONFIDENCE
 from napari_nunext.core.formats.json_text import json_text
 from napari_nunext.core.marks import STATUS_IN_GEOJSON
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from napari_nunext.core.geometry import PointsXY
     from napari_nunext.core.marks import Marks
     from napari_nunext.core.nuclei import Category
     from napari_nunext.core.shapes.masks import Mask
@@ -202,13 +205,18 @@ def _multipoints(
 
 def _polygon(mask: Mask, offset_xy: tuple[float, float]) -> str | None:
     """None for an empty mask."""
-    left, top = map(float, offset_xy)
-    parts = [
-        [[[round(x - left, 2), round(y - top, 2)] for x, y in ring.tolist()] for ring in rings]
-        for rings in polygons_of(mask)
-    ]
+    corner = np.array(offset_xy, dtype=np.float64)
+    parts = [[_places(ring - corner) for ring in rings] for rings in polygons_of(mask)]
     if not parts:
         return None
     if len(parts) == 1:
         return f'{{"type": "Polygon", "coordinates": {parts[0]!r}}}'
     return f'{{"type": "MultiPolygon", "coordinates": {parts!r}}}'
+
+
+def _places(ring_xy: PointsXY) -> list[list[float]]:
+    """Corners with two decimals; of pixels they lie at halves, which need no rounding."""
+    places: list[list[float]] = ring_xy.tolist()
+    if (ring_xy * 2 % 1 == 0).all():
+        return places
+    return [[round(x, 2), round(y, 2)] for x, y in places]
