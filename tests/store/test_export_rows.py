@@ -15,7 +15,13 @@ from napari_nunext.store.exports import rows as rows_module
 from napari_nunext.store.exports.files import ImageNuclei, as_marked
 from napari_nunext.store.exports.formats import export_formats
 from napari_nunext.store.exports.geojson import write_geojson
-from napari_nunext.store.exports.rows import categories_in, in_chunks
+from napari_nunext.store.exports.rows import (
+    categories_in,
+    count_rejected,
+    in_chunks,
+    places_standing_in,
+    standing_in,
+)
 from tests.store.conftest import IMAGE, WHOLE, entry, run_info
 
 NAMES = ("Tumour", "Stroma é", 'a "b", c\nd')
@@ -67,6 +73,16 @@ def test_columns_say_what_the_objects_say(values):
     ]
     assert got == want
     assert [row for rows in in_chunks(tuple(values)) for row in rows] == want
+
+
+def test_rejected_nuclei_are_counted_and_left_out_of_those_that_stand(values):
+    standing = [uid for rows in standing_in(values) for uid in rows.uids]
+    assert count_rejected(values) == count_rejected(tuple(values)) == 3
+    assert standing == [str(n.uid) for n in values if n.status != "rejected"]
+    points_xy, masks = places_standing_in(values)
+    there = [n.nucleus for n in values if n.status != "rejected"]
+    assert points_xy.tolist() == [[n.x_px, n.y_px] for n in there]
+    assert list(masks) == [n.mask for n in there]
 
 
 def test_categories_come_in_the_order_of_their_first_nucleus(values):

@@ -22,7 +22,7 @@ from napari_nunext.store.exports.geojson import write_geojson
 from napari_nunext.store.exports.labels.files import write_label_tiff, write_label_zarr
 from napari_nunext.store.exports.labels.painting import left_out_words
 from napari_nunext.store.exports.region_table import counted_regions, write_region_table
-from napari_nunext.store.exports.rows import in_chunks
+from napari_nunext.store.exports.rows import count_rejected
 from napari_nunext.store.exports.spatial.anndata import write_anndata
 from napari_nunext.store.exports.spatial.parquet import write_parquet
 
@@ -136,7 +136,7 @@ def _geojson_points(
 
 
 def _rejected_words(image: ImageNuclei) -> str:
-    rejected = sum(len(rows) - sum(rows.stand) for rows in in_chunks(image.nuclei))
+    rejected = count_rejected(image.nuclei)
     return f"{nuclei_in_words(rejected)} that people rejected left out" if rejected else ""
 
 

@@ -119,6 +119,12 @@ def standing_in(nuclei: Iterable[Exportable]) -> Iterator[Rows]:
         yield rows.where(rows.stand)
 
 
+def count_rejected(nuclei: Iterable[Exportable]) -> int:
+    """How many of them people rejected; of a review only those can be that somebody touched."""
+    touched = nuclei.of.touched() if isinstance(nuclei, NucleusValues) else nuclei
+    return sum(not n.marks.stands for n in as_marked(touched))
+
+
 def categories_in(nuclei: Collection[Exportable]) -> tuple[str, ...]:
     """The categories in the order of their first nucleus, rejected ones included."""
     if not isinstance(nuclei, NucleusValues):
