@@ -188,7 +188,7 @@ _OURS = (
     ExportFormat("geojson", "QuPath (GeoJSON)", ".geojson", _geojson),
     ExportFormat(
         "geojson-points",
-        "QuPath, a layer of points a category (GeoJSON)",
+        "QuPath, points by category (GeoJSON)",
         ".geojson",
         _geojson_points,
     ),
