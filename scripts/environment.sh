@@ -70,7 +70,7 @@ install() {
     pip_install "pip>=25.1" hatchling # 25.1 reads dependency groups
     # torch by itself first: where pip's configuration offers a CPU build, later steps then keep it.
     pip_install torch
-    pip_install --no-build-isolation -e '.[all,slides,training]' --group dev
+    pip_install --no-build-isolation -e '.[all,slides,spatial,training]' --group dev
     # A torchvision that does not fit the torch beside it breaks `import transformers`.
     if .venv/bin/python -m pip show -qq torchvision 2>/dev/null; then
         .venv/bin/python -c 'import torchvision' 2>>"$LOG" ||

@@ -473,6 +473,20 @@ def test_export_writes_the_other_formats(run, project, tmp_path, format_, name):
         assert len(json.loads(text)["features" if format_ == "geojson" else "annotations"]) == 2
 
 
+def test_export_draws_a_picture_of_each_image_that_is_found(run, project, tmp_path):
+    out = tmp_path / "out"
+    code, said, _ = run("export", project, "--out", out, "--format", "snapshot")
+    assert code == 0
+    assert "1 picture" in said
+    (picture,) = out.iterdir()
+    assert picture.name == "A ö_0.9824.snapshot.png"
+    with Image.open(picture) as drawn:
+        assert max(drawn.size) <= 2048
+    code, _, err = run("export", project, "--out", out, "--format", "snapshot", "--flavour", "trl")
+    assert code == 2
+    assert "--flavour is a form of training data" in err[0]
+
+
 @pytest.mark.parametrize("flavour", ["trl", "ms-swift", "llama-factory"])
 def test_export_writes_training_data_as_another_trainer_reads_it(run, project, tmp_path, flavour):
     out = tmp_path / "export"

@@ -47,6 +47,7 @@ def test_every_widget_sample_and_menu_item_refers_to_a_command(manifest: PluginM
     commands = {command.id for command in contributions.commands or []}
     used = {widget.command for widget in contributions.widgets or []}
     used |= {sample.command for sample in contributions.sample_data or []}
+    used |= {writer.command for writer in contributions.writers or []}
     used |= {reader.command for reader in contributions.readers or []}
     used |= {item.command for items in (contributions.menus or {}).values() for item in items}
     assert used == commands

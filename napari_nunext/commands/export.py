@@ -10,18 +10,22 @@ from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import (
     FreeTextError,
+    ImageError,
+    ImageMissingError,
     InputError,
     OtherImageError,
     RecordError,
     StoreError,
 )
+from napari_nunext.core.sentences import counted
 from napari_nunext.core.spelling import unmerged_words
 from napari_nunext.images import ImageFinder
 from napari_nunext.images.formats import image_stem
 from napari_nunext.images.identified import look_for
 from napari_nunext.store import Project
-from napari_nunext.store.exports.files import ImageNuclei
-from napari_nunext.store.exports.formats import export_format, write_nuclei
+from napari_nunext.store.exports.formats import export_format, image_nuclei, write_nuclei
+from napari_nunext.store.exports.rows import categories_in
+from napari_nunext.store.exports.snapshot import write_snapshot
 from napari_nunext.store.exports.training import FREE_TEXT, export_training
 from napari_nunext.store.tables.wholeness import lost_log_words
 
@@ -36,6 +40,8 @@ if TYPE_CHECKING:
 
 TRAINING = "training"
 """The format that is a folder to learn from, beside those of `store.exports.formats`."""
+SNAPSHOT = "snapshot"
+"""The format that is a picture of each image, for which its pixels are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +76,7 @@ def export_project(
         For `TRAINING` the export itself; else the folder that the files are written into: one for
         each image, or one for all.
     format_ : str
-        `TRAINING`, or the name of one of `store.exports.formats.export_formats`.
+        `TRAINING`, `SNAPSHOT`, or the name of one of `store.exports.formats.export_formats`.
     image_folders : sequence of Path
         Where the images lie, if they were moved since they were reviewed.
     even_if_broken : bool
@@ -87,16 +93,16 @@ def export_project(
         it cannot be written; and where training data is to be made of an image that is not found
         or has other pixels.
     """
-    wanted = None if format_ == TRAINING else export_format(format_)
-    if flavour is not None and wanted is not None:
+    wanted = None if format_ in (TRAINING, SNAPSHOT) else export_format(format_)
+    if flavour is not None and format_ != TRAINING:
         raise InputError(f"--flavour is a form of training data; leave it out with {format_}.")
-    if answers != "checked" and wanted is not None:
+    if answers != "checked" and format_ != TRAINING:
         raise InputError(f"--answers is for training data; leave it out with {format_}.")
     with Project.open(path, annotator=reader_name(), mode="r", create=False) as project:
         if not even_if_broken:
             _check_is_sound(project)
         finder = ImageFinder(image_folders, beside=path.parent)
-        if wanted is None:
+        if format_ == TRAINING:
             manifest = _export_training(project, out_dir, finder, flavour, answers)
             counts = ", ".join(f"{what} {n}" for what, n in manifest.counts.items())
             alike = unmerged_words(c["name"] for c in manifest.categories)
@@ -104,6 +110,8 @@ def export_project(
             return Written(f"{out_dir}: {counts}", notes=tuple(filter(None, notes)))
         if not project.images():
             raise RecordError(f"{path.name} has no image yet. Open one in napari first.")
+        if wanted is None:
+            return _export_snapshots(project, out_dir, finder)
         return _export_labels(project, out_dir, wanted, finder)
 
 
@@ -147,10 +155,9 @@ def _export_labels(
     used = dict.fromkeys(c.name for c in categories)
     left_out: list[str] = []
     for name, of_file in _files(kept, format_):
-        held = [tuple(project.state(entry.sha256).nuclei.values()) for entry in of_file]
-        images = list(map(ImageNuclei, of_file, held))
+        images = [image_nuclei(entry, project.state(entry.sha256)) for entry in of_file]
         left_out.append(write_nuclei(format_, out_dir / name, images, categories))
-        used |= dict.fromkeys(n.nucleus.category for nuclei in held for n in nuclei)
+        used |= dict.fromkeys(name for image in images for name in categories_in(image.nuclei))
     words = f"{out_dir}: nuclei of {len(kept)} images"
     if looked.missing:
         words += f", {len(looked.missing)} of them not found and so not checked (--images DIR)"
@@ -159,6 +166,25 @@ def _export_labels(
         words += f"; {len(wrong)} left out, whose files hold other pixels"
     alike = unmerged_words(used)
     return Written(words, wrong, (alike,) if alike else ())
+
+
+def _export_snapshots(project: Project, out_dir: Path, finder: ImageFinder) -> Written:
+    """Write a picture of each image that is found; the others are said."""
+    entries = project.images()
+    out_dir.mkdir(parents=True, exist_ok=True)
+    problems: list[str] = []
+    for name, entry in _names(entries, ".snapshot.png"):
+        try:
+            source = finder.find(entry)
+        except (ImageError, OSError) as error:
+            problems.append(str(error))
+            continue
+        image = image_nuclei(entry, project.state(entry.sha256))
+        write_snapshot(out_dir / name, source, image, project.categories())
+    written = len(entries) - len(problems)
+    if not written:
+        raise ImageMissingError(f"{problems[0]} No picture was written.")
+    return Written(f"{out_dir}: {counted(written, 'picture')}", tuple(problems))
 
 
 def _check_is_sound(project: Project) -> None:
@@ -175,16 +201,21 @@ def _check_is_sound(project: Project) -> None:
 def _files(
     entries: Sequence[ImageEntry], format_: ExportFormat
 ) -> list[tuple[str, Sequence[ImageEntry]]]:
-    """Name of each file to write, and the images that go into it.
+    """Name of each file to write, and the images that go into it."""
+    if format_.one_file:
+        return [(format_.one_file, entries)]
+    return [(name, [entry]) for name, entry in _names(entries, format_.suffix)]
+
+
+def _names(entries: Sequence[ImageEntry], suffix: str) -> list[tuple[str, ImageEntry]]:
+    """Name of a file for each image.
 
     Where names of images clash, the pixels' hash tells their files apart.
     """
-    if format_.one_file:
-        return [(format_.one_file, entries)]
     stems = [image_stem(Path(entry.name)) for entry in entries]
     uses = Counter(stem.casefold() for stem in stems)
     return [
-        (f"{stem}{'' if uses[stem.casefold()] == 1 else f'-{e.sha256[:8]}'}{format_.suffix}", [e])
+        (f"{stem}{'' if uses[stem.casefold()] == 1 else f'-{e.sha256[:8]}'}{suffix}", e)
         for e, stem in zip(entries, stems, strict=True)
     ]
 

@@ -62,8 +62,9 @@ class _Formats:
     """What ``--format`` takes; looked up for ``export`` alone, because that takes its time."""
 
     def __iter__(self) -> Iterator[str]:
-        from napari_nunext.commands.export import TRAINING
+        from napari_nunext.commands.export import SNAPSHOT, TRAINING
         from napari_nunext.store.exports.formats import export_formats
 
         yield TRAINING
         yield from (each.name for each in export_formats())
+        yield SNAPSHOT

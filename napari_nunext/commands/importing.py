@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from napari_nunext.core.errors import ImageError, InputError, NunextError, RecordError, StoreError
 from napari_nunext.core.formats.export_folder import is_export, read_export
-from napari_nunext.core.identity import file_sha256
+from napari_nunext.core.identity import content_sha256
 from napari_nunext.core.nuclei import nuclei_in_words
 from napari_nunext.images import ImageFinder, Tile, open_image
 from napari_nunext.images.formats import lies_at
+from napari_nunext.images.nuclei.large_labels import is_label_folder
 from napari_nunext.images.nuclei_files import (
     SUFFIXES,
     NucleiOfImage,
@@ -154,7 +155,8 @@ def _files(given: Sequence[Path], project: Project) -> list[Path]:
     for path in given:
         if not path.exists():
             raise InputError(f"{path} does not exist. Check the name.")
-        found += nuclei_files(path, SUFFIXES, images=images).values() if path.is_dir() else [path]
+        is_folder = path.is_dir() and not is_label_folder(path)
+        found += nuclei_files(path, SUFFIXES, images=images).values() if is_folder else [path]
     return found
 
 
@@ -231,7 +233,7 @@ class _Importer:
             part.nuclei,
             entry,
             source=options.source or source_of(part),
-            sha256=file_sha256(part.path),
+            sha256=content_sha256(part.path),
             size_px=part.size_px,
             name=part.path.name,
             notes=part.notes,

@@ -82,6 +82,16 @@ def check_identity(found_id: str, known_id: str, name: str) -> None:
         )
 
 
+def content_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, or of the names and bytes of all files in a folder, hex."""
+    if not path.is_dir():
+        return file_sha256(path)
+    digest = hashlib.sha256()
+    for file in sorted(each for each in path.rglob("*") if each.is_file()):
+        digest.update(f"{file.relative_to(path).as_posix()}\0{file_sha256(file)}\n".encode())
+    return digest.hexdigest()
+
+
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, hex."""
     with path.open("rb") as file:

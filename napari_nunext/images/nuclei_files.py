@@ -16,7 +16,8 @@ from uuid import uuid4
 from napari_nunext.core.errors import RecordError
 from napari_nunext.core.formats.coco import is_coco, read_coco
 from napari_nunext.core.formats.csv_table import read_csv_by_image
-from napari_nunext.core.formats.geojson import read_json, read_parsed_geojson
+from napari_nunext.core.formats.geojson import read_large_geojson, read_parsed_geojson
+from napari_nunext.core.formats.json_text import read_json
 from napari_nunext.core.marks import MarkedNucleus
 from napari_nunext.core.nuclei import Nucleus
 from napari_nunext.images.formats import image_stem
@@ -30,21 +31,35 @@ from napari_nunext.images.nuclei.label_images import (
 from napari_nunext.images.nuclei.label_images import (
     SUFFIXES as LABEL_SUFFIXES,
 )
+from napari_nunext.images.nuclei.large_labels import SUFFIXES as LABEL_FOLDER_SUFFIXES
+from napari_nunext.images.nuclei.large_labels import (
+    is_label_folder,
+    read_label_folder,
+    read_large_label_tiff,
+)
+from napari_nunext.images.nuclei.parquet_tables import SUFFIXES as PARQUET_SUFFIXES
+from napari_nunext.images.nuclei.parquet_tables import read_parquet
 from napari_nunext.images.picture import quiet_readers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
+    from napari_nunext.images.nuclei.label_images import LabelImage
     from napari_nunext.images.tile import Tile
 
 JSON_SUFFIXES = (".geojson", ".json", ".geojson.gz", ".json.gz")
-TABLE_SUFFIXES = (".csv",)
-PREDICTION_SUFFIXES = JSON_SUFFIXES + LABEL_SUFFIXES + ROI_SUFFIXES
+TABLE_SUFFIXES = (".csv", *PARQUET_SUFFIXES)
+PREDICTION_SUFFIXES = JSON_SUFFIXES + LABEL_SUFFIXES + LABEL_FOLDER_SUFFIXES + ROI_SUFFIXES
 SUFFIXES = PREDICTION_SUFFIXES + TABLE_SUFFIXES
 """Of all files that may hold nuclei."""
 NEVER_IMAGES = (*JSON_SUFFIXES, *TABLE_SUFFIXES, *ROI_SUFFIXES, ".npy")
 """Of those among them that are no images for sure."""
-_ADDED = dict.fromkeys(LABEL_SUFFIXES, CELLPOSE_MASKS) | {".zip": (CELLPOSE_ROIS,)}
+OUR_LABELS = (".labels.ome", ".labels")
+"""What our exports add to the image's name."""
+_ADDED = dict.fromkeys(LABEL_SUFFIXES, (*CELLPOSE_MASKS, *OUR_LABELS)) | {
+    ".zip": (CELLPOSE_ROIS,),
+    ".zarr": OUR_LABELS,
+}
 """What tools add to the image's name, by suffix."""
 
 
@@ -139,6 +154,7 @@ def _candidates(
         for path in (sorted(folder.iterdir()) if folder.is_dir() else ())
         if suffix_of(path, suffixes) is not None and not path.name.startswith(".")
         if path.suffix.lower() != ".zip" or holds_rois(path)
+        if not path.is_dir() or is_label_folder(path)
     ]
     if images is None:
         return found
@@ -175,23 +191,24 @@ def read_nuclei(
         read = read_parsed_geojson(path, found.features, masks=True)
         return (NucleiOfImage(path, stem, False, None, read.nuclei, read.notes, found.tool),)
     if suffix in TABLE_SUFFIXES:
+        read_table = read_parquet if suffix in PARQUET_SUFFIXES else read_csv_by_image
         return tuple(
             NucleiOfImage(path, _image_name(image) or stem, bool(image), None, tuple(nuclei))
-            for image, nuclei in (read_csv_by_image(path) or {"": []}).items()
+            for image, nuclei in (read_table(path) or {"": []}).items()
         )
     if suffix in JSON_SUFFIXES:
         return _of_json(path, stem)
-    if suffix in LABEL_SUFFIXES:
-        labels = read_labels(path, image_of(stem))
+    if suffix in LABEL_SUFFIXES + LABEL_FOLDER_SUFFIXES:
+        labels = _labels(path, lambda: image_of(stem))
         nuclei = tuple(
             MarkedNucleus(Nucleus(uuid4(), *mask.centroid_xy, mask=mask), identified=False)
             for mask in labels.masks
         )
-        tool = "Cellpose" if stem != image_stem(path) else ""
+        tool = "Cellpose" if path.stem.endswith(CELLPOSE_MASKS) else ""
         return (NucleiOfImage(path, stem, False, labels.size_px, nuclei, labels.notes, tool),)
     raise RecordError(
-        f"{path.name} is no file of nuclei; expected GeoJSON, JSON, CSV, ROIs of ImageJ, or a "
-        "label image as PNG, TIFF or NPY."
+        f"{path.name} is no file of nuclei; expected GeoJSON, JSON, CSV, Parquet, ROIs of "
+        "ImageJ, or a label image as PNG, TIFF or NPY."
     )
 
 
@@ -215,10 +232,21 @@ def read_nuclei_of_one(path: Path, image: Tile | None = None) -> NucleiOfImage:
     return named[0]
 
 
+def _labels(path: Path, image: Callable[[], Tile | None]) -> LabelImage:
+    if suffix_of(path) in LABEL_FOLDER_SUFFIXES:
+        return read_label_folder(path)
+    is_tiff = path.suffix.lower() in (".tif", ".tiff")
+    large = read_large_label_tiff(path) if is_tiff else None
+    return read_labels(path, image()) if large is None else large
+
+
 def _of_json(path: Path, stem: str) -> tuple[NucleiOfImage, ...]:
-    data = read_json(path, "GeoJSON", "Export it again, for example from QuPath.")
-    if not is_coco(data):
-        read = read_parsed_geojson(path, data, masks=True)
+    read = read_large_geojson(path, masks=True)
+    data = None
+    if read is None:
+        data = read_json(path, "GeoJSON", "Export it again, for example from QuPath.")
+        read = None if is_coco(data) else read_parsed_geojson(path, data, masks=True)
+    if read is not None:
         return (NucleiOfImage(path, stem, False, None, read.nuclei, read.notes, read.tool),)
     return tuple(
         NucleiOfImage(
@@ -234,7 +262,9 @@ def _image_name(said: str) -> str:
 
 
 def holds_labels(path: Path) -> bool:
-    """Whether a PNG or TIFF may be a label image by its header: whole numbers of one channel."""
+    """Whether a PNG, TIFF or OME-Zarr may be a label image: whole numbers of one channel."""
+    if path.is_dir():
+        return is_label_folder(path)
     try:
         with quiet_readers():
             if path.suffix.lower() == ".png":
@@ -295,6 +325,6 @@ def source_of(part: NucleiOfImage) -> str:
     if part.tool:
         return part.tool
     suffix = suffix_of(part.path)
-    if suffix in LABEL_SUFFIXES:
+    if suffix in LABEL_SUFFIXES + LABEL_FOLDER_SUFFIXES:
         return "a label image"
     return "a table" if suffix in TABLE_SUFFIXES else "a GeoJSON file"

@@ -9,14 +9,15 @@ from napari_nunext.core.nuclei import nuclei_in_words
 from napari_nunext.core.sentences import counted
 from napari_nunext.images import ImageFinder
 from napari_nunext.review.model import Notice
-from napari_nunext.store.exports.files import ImageNuclei
-from napari_nunext.store.exports.formats import write_nuclei
+from napari_nunext.store.exports.formats import image_nuclei, write_nuclei
+from napari_nunext.store.exports.snapshot import write_snapshot
 from napari_nunext.store.exports.training import FREE_TEXT, export_training
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_nunext.core.formats.records import Manifest
+    from napari_nunext.core.geometry import Box
     from napari_nunext.review.session import Session
     from napari_nunext.review.soundness import Soundness
     from napari_nunext.store.exports.formats import ExportFormat
@@ -42,7 +43,7 @@ class Exporter:
         if field is None or state is None:
             return
         session = self._session
-        image = ImageNuclei(field.entry, tuple(state.nuclei.values()))
+        image = image_nuclei(field.entry, state)
         finder = ImageFinder(beside=session.project.path.parent)
 
         def write() -> str:
@@ -58,6 +59,23 @@ class Exporter:
             session.background.run(write, lambda words: session.notify(Notice(words)))
 
         self._soundness.before(export, ALL_THE_SAME)
+
+    def picture(self, path: Path, view: Box | None) -> None:
+        """Write a view of the open image as a picture, with its nuclei and a scale bar.
+
+        `view` is in level-0 px; None for all of the image.
+        """
+        field, review = self._session.images.open_field, self._session.model
+        state, categories = review.state, review.categories
+        if field is None or state is None:
+            return
+        image = image_nuclei(field.entry, state)
+
+        def write() -> str:
+            write_snapshot(path, field.source, image, categories, view=view)
+            return f"Saved a picture to {path}."
+
+        self._session.background.run(write, lambda words: self._session.notify(Notice(words)))
 
     def training(self, folder: Path) -> None:
         """Write what people completed and judged as training data, and say where it is.

@@ -1,28 +1,39 @@
-"""napari's File > Open, and files that are dropped on its canvas.
+"""napari's File > Open and Save, and files that are dropped on its canvas.
 
 napari asks plugins to read a file into layers. Nuclei are no layers of their own: they join the
 review of their image, in the dock. What is dropped on the canvas is opened as if it were dropped on
-the dock, as far as it can be reviewed.
+the dock, as far as it can be reviewed. What is saved of our layers is the review's nuclei, whole.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
+from uuid import uuid4
 
 import napari
+import numpy as np
+from napari.layers import Labels
 from qtpy.QtCore import QEvent, QObject
 
+from napari_nunext.core.errors import RecordError
+from napari_nunext.core.nuclei import UNCATEGORISED, Nucleus
+from napari_nunext.core.shapes.masks import masks_of
 from napari_nunext.images import open_image
 from napari_nunext.images.formats import SLIDE_FORMATS
 from napari_nunext.images.nuclei_files import JSON_SUFFIXES, NEVER_IMAGES, suffix_of
+from napari_nunext.store.exports.formats import export_format
+from napari_nunext.store.exports.geojson import write_geojson
 from napari_nunext.ui.canvas.adopting import why_not_read
-from napari_nunext.ui.canvas.layers import placement
+from napari_nunext.ui.canvas.layers import from_napari, placement
+from napari_nunext.ui.canvas.nuclei_points import NucleiPoints
 from napari_nunext.ui.samples import SOURCE_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from napari.layers import Layer
+    from numpy.typing import NDArray
     from qtpy.QtWidgets import QWidget
 
     Reader: TypeAlias = Callable[[str | Sequence[str]], list[tuple[None]]]
@@ -88,6 +99,81 @@ def read_slides(path: str | Sequence[str]) -> list[tuple[Any, ...]]:
             keywords |= placement(image.scale.mpp)
         layers.append((image.read_region(image.box), keywords, "image"))
     return layers
+
+
+def write_points(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Save a Points layer as nuclei, GeoJSON: ours as the review has them, others as points.
+
+    A column ``category`` or ``class`` among the features is the category, ``confidence`` how sure.
+    """
+    if _is_reviewed(attributes, NucleiPoints):
+        return _export_review(path)
+    features = attributes.get("features")
+    columns = {} if features is None else {str(c).lower(): list(features[c]) for c in features}
+    named = columns.get("category", columns.get("class"))
+    sure = columns.get("confidence")
+    nuclei = [
+        Nucleus(
+            uuid4(),
+            x_px,
+            y_px,
+            UNCATEGORISED if named is None else str(named[row]),
+            None if sure is None or not 0 <= sure[row] <= 1 else float(sure[row]),
+        )
+        for row, (x_px, y_px) in enumerate(from_napari(_flat(data)).tolist())
+    ]
+    write_geojson(Path(path), nuclei)
+    return [path]
+
+
+def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Save a Labels layer as nuclei with outlines, GeoJSON: a nucleus for each label.
+
+    Of our layer of outlines, the nuclei as the review has them.
+    """
+    if _is_reviewed(attributes, Labels):
+        return _export_review(path)
+    finest = data[0] if attributes.get("multiscale") else data
+    nuclei = [
+        Nucleus(uuid4(), *mask.centroid_xy, mask=mask)
+        for mask in masks_of(np.asarray(finest)).values()
+    ]
+    write_geojson(Path(path), nuclei, masks=True)
+    return [path]
+
+
+def _flat(places: Any) -> NDArray[np.float64]:
+    """Places (row, column) of points, shape (N, 2); points in a stack are refused."""
+    found = np.asarray(places, dtype=np.float64)
+    if found.size == 0:
+        return np.empty((0, 2))
+    if found.shape[1] != 2:
+        raise RecordError(
+            f"The points have {found.shape[1]} coordinates; expected 2, rows and columns of one "
+            "image. Save the points of one plane."
+        )
+    return found
+
+
+def _is_reviewed(attributes: dict[str, Any], kind: type[Layer]) -> bool:
+    """Whether a layer shows the nuclei of the review of the current window."""
+    from napari_nunext.ui.docks import open_dock
+
+    viewer = napari.current_viewer()
+    name = attributes.get("name")
+    if viewer is None or open_dock(viewer) is None or name not in ("Nuclei", "Outlines"):
+        return False
+    return name in viewer.layers and isinstance(viewer.layers[name], kind)
+
+
+def _export_review(path: str) -> list[str]:
+    """Write the open image's nuclei in the background; the dock says when it is done."""
+    from napari_nunext.ui.docks import open_dock
+
+    dock = open_dock(napari.current_viewer())
+    if dock is not None:
+        dock.controller.export.nuclei(Path(path), export_format("geojson"))
+    return [path]
 
 
 def _paths(path: str | Sequence[str]) -> list[Path]:

@@ -50,7 +50,7 @@ def test_the_documented_export_is_offered_on_the_command_line(project, path, tmp
 
 
 def test_a_format_nobody_knows_is_named_with_those_there_are():
-    with pytest.raises(InputError, match="'shapefile'; use geojson, csv, coco, coco-results"):
+    with pytest.raises(InputError, match=r"'shapefile'; use geojson, .*csv, .*coco-results"):
         export_format("shapefile")
 
 
@@ -67,7 +67,10 @@ def test_a_format_nobody_knows_is_named_with_those_there_are():
 def test_a_package_that_cannot_be_used_hides_none_of_the_others(install, made, reason):
     source = f"from napari_nunext.store.exports.formats import ExportFormat\nX = {made}\n"
     install("broken", "2.1", {"broken.py": source}, f"{ENTRY}mine = broken:X\n")
-    assert [each.name for each in export_formats()] == ["geojson", "csv", "coco", "coco-results"]
+    ours = [each.name for each in export_formats()]
+    assert {"geojson", "csv", "coco", "coco-results"} <= set(ours)
+    assert "mine" not in ours
+    assert len(set(ours)) == len(ours)
     with pytest.raises(InputError, match=rf"export format mine of broken 2\.1 .*{reason}"):
         export_format("mine")
 

@@ -21,7 +21,7 @@ from napari_nunext.core.marks import (
 from napari_nunext.core.nuclei import UNCATEGORISED, Nucleus, identity_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
     from uuid import UUID
 
@@ -61,35 +61,64 @@ def read_csv_by_image(path: Path) -> dict[str, list[MarkedNucleus]]:
         If the file cannot be read or is empty, or a row has no place or an unknown status; names
         the line.
     """
-    by_image: dict[str, list[MarkedNucleus]] = {}
-    for image, nucleus in _read(path):
-        by_image.setdefault(image, []).append(nucleus)
-    return by_image
+    return by_image(_read(path))
+
+
+def by_image(found: Iterable[tuple[str, MarkedNucleus]]) -> dict[str, list[MarkedNucleus]]:
+    """Nuclei by the name of their image, both in the order of the rows."""
+    of: dict[str, list[MarkedNucleus]] = {}
+    for image, nucleus in found:
+        of.setdefault(image, []).append(nucleus)
+    return of
 
 
 def _read(path: Path) -> Iterator[tuple[str, MarkedNucleus]]:
     """Name of the image and nucleus of each row."""
-    seen: set[UUID] = set()
     rows = read_rows(path)
     if not rows and not _has_points(path):
         raise RecordError(
             f"{path.name} is no table of nuclei; expected a header with the columns x and y, or "
             "x_px and y_px. A table of none has the header alone."
         )
-    for number, row in enumerate(rows, start=2):
+    return nuclei_of_rows(rows, path.name, "line", first=2)
+
+
+def nuclei_of_rows(
+    rows: Iterable[Mapping[str, str]], name: str, what: str, *, first: int
+) -> Iterator[tuple[str, MarkedNucleus]]:
+    """Name of the image and nucleus of each row of a table.
+
+    Parameters
+    ----------
+    rows : iterable of mapping
+        Text by column; empty where there is no value.
+    name : str
+        The file's, for messages.
+    what : str
+        What a row is called there: ``"line"``.
+    first : int
+        Number of the first of them.
+
+    Raises
+    ------
+    RecordError
+        If a row has no place or an unknown status; names it.
+    """
+    seen: set[UUID] = set()
+    for number, row in enumerate(rows, start=first):
         try:
             x_px, y_px = (float(row.get(axis) or row[f"{axis}_px"]) for axis in ("x", "y"))
             if not (math.isfinite(x_px) and math.isfinite(y_px)):
                 raise ValueError(f"coordinates {x_px}, {y_px}")
         except (KeyError, ValueError) as error:
             raise RecordError(
-                f"{path.name} line {number} has no point ({error}); expected the columns x and y, "
+                f"{name} {what} {number} has no point ({error}); expected the columns x and y, "
                 "or x_px and y_px, with numbers."
             ) from error
         try:
             marks = Marks.from_text(row)
         except RecordError as error:
-            raise RecordError(f"{path.name} line {number}: {error}") from error
+            raise RecordError(f"{name} {what} {number}: {error}") from error
         uid, identified = identity_of(row.get("uid"), seen)
         category = row.get("category") or UNCATEGORISED
         confidence = _confidence(row.get("confidence", ""))

@@ -6,15 +6,16 @@ exports of a project (`napari_nunext.store.exports.geojson`); evaluation reads w
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from sys import intern
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari_nunext.core.errors import MALFORMED, RecordError
 from napari_nunext.core.formats.coco import is_coco_results
-from napari_nunext.core.formats.json_text import parse_json
+from napari_nunext.core.formats.feature_stream import OtherJsonError, features_in, opened
+from napari_nunext.core.formats.json_text import read_json, reading_json
 from napari_nunext.core.formats.regions import Item, regions
 from napari_nunext.core.formats.tool_json import features_of_tool
 from napari_nunext.core.marks import STATUS_IN_GEOJSON, UNMARKED, MarkedNucleus, Marks
@@ -23,9 +24,11 @@ from napari_nunext.core.shapes.masks import FARTHEST_PX
 from napari_nunext.core.shapes.polygons import MAX_SIDE_PX, centroid_of, mask_of_rings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
     from pathlib import Path
     from uuid import UUID
+
+    from napari_nunext.core.shapes.masks import Mask
 
 CONFIDENCE = "NuNext confidence"
 """Name of the measurement that holds a nucleus' confidence."""
@@ -57,7 +60,8 @@ _OLD_KINDS = {
 
 _SHAPES = ("Point", "MultiPoint", "Polygon", "MultiPolygon")
 
-_GZIP = b"\x1f\x8b"
+LARGE_BYTES = 32 * 2**20
+"""Files of this size and more are read feature by feature: their JSON takes ten times as much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +113,26 @@ def read_noted_geojson(path: Path, *, masks: bool = False) -> GeoJson:
         If the file is not GeoJSON, a feature is malformed, which the message names, or no feature
         has a geometry: such a file does not say that there are no nuclei.
     """
+    streamed = read_large_geojson(path, masks=masks)
+    if streamed is not None:
+        return streamed
     data = read_json(path, "GeoJSON", "Export it again, for example from QuPath.")
     return read_parsed_geojson(path, data, masks=masks)
+
+
+def read_large_geojson(path: Path, *, masks: bool = False) -> GeoJson | None:
+    """The same of a file of at least `LARGE_BYTES`, feature by feature.
+
+    None for a smaller one, and for one that is not plainly GeoJSON.
+    """
+    with reading_json(path, "GeoJSON", "Export it again, for example from QuPath."):
+        if path.stat().st_size < LARGE_BYTES:
+            return None
+        try:
+            with opened(path) as file:
+                return _read_features(path, features_in(file), masks)
+        except OtherJsonError:
+            return None
 
 
 def read_parsed_geojson(path: Path, data: Any, *, masks: bool = False) -> GeoJson:
@@ -121,30 +143,20 @@ def read_parsed_geojson(path: Path, data: Any, *, masks: bool = False) -> GeoJso
             "the file of instances, with images and annotations."
         )
     found = features_of_tool(data, path.name)
-    tool = "" if found is None else found.tool
-    features = (
-        [f for top in _features(data, path.name) for f in _with_children(top)]
-        if found is None
-        else found.features
-    )
-    return replace(_read_features(path, features, masks), tool=tool or _tool_of(features))
+    if found is None:
+        return _read_features(path, _features(data, path.name), masks)
+    return replace(_read_features(path, found.features, masks), tool=found.tool)
 
 
-def _tool_of(features: Sequence[Any]) -> str:
-    """QuPath's files name the kind of each object; empty for those of nobody that is known."""
-    for feature in features:
-        properties = feature.get("properties") if isinstance(feature, dict) else None
-        if isinstance(properties, dict) and _kind(feature, properties) is not None:
-            return "QuPath"
-    return ""
-
-
-def _read_features(path: Path, features: list[Any], masks: bool) -> GeoJson:
+def _read_features(path: Path, tops: Iterable[Any], masks: bool) -> GeoJson:
+    """Read features, and what is nested in them, going through them once."""
     left_out: Counter[str] = Counter()
     pieces: list[_Piece] = []
-    for number, feature in enumerate(features, start=1):
+    number, tool = 0, ""
+    for number, feature in enumerate((f for top in tops for f in _with_children(top)), start=1):
+        tool = tool or _tool_of(feature)
         try:
-            pieces += _pieces(feature, number, left_out)
+            pieces += [_settled(piece, masks) for piece in _pieces(feature, number, left_out)]
         except RecordError as error:
             raise RecordError(f"{path.name}: feature {number} is malformed: {error}") from error
         except MALFORMED as error:
@@ -154,7 +166,7 @@ def _read_features(path: Path, features: list[Any], masks: bool) -> GeoJson:
             ) from error
     if not pieces and set(+left_out) == {NO_GEOMETRY}:
         raise RecordError(
-            f"{path.name} has {len(features)} features, and none has a geometry; expected points "
+            f"{path.name} has {number} features, and none has a geometry; expected points "
             "or polygons. Export it again, with the outlines."
         )
     around = regions([piece.item for piece in pieces])
@@ -175,28 +187,14 @@ def _read_features(path: Path, features: list[Any], masks: bool) -> GeoJson:
     split = [n for n in shared.values() if n > 1]
     if split:
         notes.append(f"read {len(split)} outlines of several parts as {sum(split)} nuclei")
-    return GeoJson(tuple(nuclei), tuple(notes))
+    return GeoJson(tuple(nuclei), tuple(notes), tool)
 
 
-def read_json(path: Path, what: str, then: str) -> Any:
-    """Data of a JSON file, plain or compressed by gzip; `what` it should be, and `then` to do.
-
-    Raises
-    ------
-    RecordError
-        If it cannot be read, or is no JSON; names the file.
-    """
-    try:
-        raw = path.read_bytes()
-        if raw.startswith(_GZIP):
-            raw = gzip.decompress(raw)
-        return parse_json(raw)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise RecordError(f"{path.name} is damaged: gzip cannot open it ({error}).") from error
-    except OSError as error:
-        raise RecordError(f"{path.name} cannot be read ({error.strerror}).") from error
-    except ValueError as error:
-        raise RecordError(f"{path.name} is not {what} ({error}). {then}") from error
+def _tool_of(feature: Any) -> str:
+    """QuPath's files name the kind of each object; empty for those of nobody that is known."""
+    properties = feature.get("properties") if isinstance(feature, dict) else None
+    is_named = isinstance(properties, dict) and _kind(feature, properties) is not None
+    return "QuPath" if is_named else ""
 
 
 def _features(data: Any, name: str) -> list[Any]:
@@ -227,9 +225,50 @@ class _Piece:
     """What may be one nucleus."""
 
     item: Item
-    feature: dict[str, Any]
+    feature: dict[str, Any] | None
+    """None once it is settled."""
     alone: bool
     """Whether it is all of its feature, whose id then is its own."""
+    said: _Said | None = None
+
+
+class _Said(NamedTuple):
+    """What its feature says of a nucleus."""
+
+    uid: Any
+    category: str
+    confidence: float | None
+    marks: Marks
+    mask: Mask | None
+
+
+def _settled(piece: _Piece, with_mask: bool) -> _Piece:
+    """Without the feature, which takes far more room than what it says.
+
+    Not where it may yet turn out to be a region, in which nobody minds what is wrong.
+    """
+    item = piece.item
+    if item.rings and not item.found:
+        return piece
+    said = _said(piece, with_mask)
+    return _Piece(replace(item, rings=[]) if item.rings else item, None, piece.alone, said)
+
+
+def _said(piece: _Piece, with_mask: bool) -> _Said:
+    if piece.feature is None:
+        assert piece.said is not None
+        return piece.said
+    rings, properties = piece.item.rings, piece.feature.get("properties") or {}
+    mask = mask_of_rings(rings) if with_mask and rings else None
+    if mask is not None and not mask.area_px:  # it holds no pixel's centre
+        mask = None
+    return _Said(
+        piece.feature.get("id") if piece.alone else None,
+        intern(_category(properties)),
+        _confidence(properties.get("measurements")),
+        _marks(properties.get("metadata")),
+        mask,
+    )
 
 
 def _pieces(feature: dict[str, Any], number: int, left_out: Counter[str]) -> list[_Piece]:
@@ -295,21 +334,27 @@ def _side_px(rings: list[list[tuple[float, float]]]) -> float:
 
 
 def _nucleus(piece: _Piece, seen: set[UUID], with_mask: bool) -> MarkedNucleus:
-    item, properties = piece.item, piece.feature.get("properties") or {}
-    uid, identified = identity_of(piece.feature.get("id") if piece.alone else None, seen)
-    mask = mask_of_rings(item.rings) if with_mask and item.rings else None
-    if mask is not None and not mask.area_px:  # it holds no pixel's centre
-        mask = None
-    category, confidence = _category(properties), _confidence(properties.get("measurements"))
-    nucleus = Nucleus(uid, item.x_px, item.y_px, category, confidence, mask)
-    return MarkedNucleus(nucleus, _marks(properties.get("metadata")), identified)
+    said = _said(piece, with_mask)
+    uid, identified = identity_of(said.uid, seen)
+    item = piece.item
+    nucleus = Nucleus(uid, item.x_px, item.y_px, said.category, said.confidence, said.mask)
+    return MarkedNucleus(nucleus, said.marks, identified)
 
 
 def _marks(metadata: Any) -> Marks:
     """Of other tools' features, whose metadata may be anything, none."""
     if not isinstance(metadata, dict):
         return UNMARKED
-    return Marks.from_text(metadata, status_name=STATUS_IN_GEOJSON)
+    try:
+        return _same_marks(tuple(metadata.items()))
+    except TypeError:  # a list or an object stands there
+        return Marks.from_text(metadata, status_name=STATUS_IN_GEOJSON)
+
+
+@lru_cache(maxsize=1024)
+def _same_marks(metadata: tuple[tuple[str, Any], ...]) -> Marks:
+    """One object for all nuclei of which the same is said."""
+    return Marks.from_text(dict(metadata), status_name=STATUS_IN_GEOJSON)
 
 
 def _xy(point: Any) -> tuple[float, float]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import ImageError
+from napari_nunext.core.process.installed import installed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,11 +31,4 @@ def wanted_package(module: str, path: Path, install: str = EXTRA) -> ModuleType:
     ImageError
         If it is not installed, or cannot be used.
     """
-    try:
-        return import_module(module)
-    except ImportError as error:
-        missing = isinstance(error, ModuleNotFoundError) and error.name == module
-        why = "" if missing else f" It is there, but cannot be loaded ({error})."
-        raise ImageError(
-            f"To open {path.name}, {module} has to be installed: pip install '{install}'.{why}"
-        ) from error
+    return installed(module, f"To open {path.name}", install, ImageError)

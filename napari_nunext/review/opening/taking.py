@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_nunext.core.identity import file_sha256
+from napari_nunext.core.identity import content_sha256
 from napari_nunext.core.nuclei import nuclei_in_words
 from napari_nunext.core.predictions import Predictions
 from napari_nunext.images import Tile, open_tile
@@ -134,7 +134,7 @@ class FileTaker:
 
         def read() -> list[_Waiting]:
             return [
-                _for_image(part, file_sha256(path), items, here)
+                _for_image(part, content_sha256(path), items, here)
                 for path in paths
                 for part in read_nuclei(path, image_of)
             ]

@@ -8,39 +8,43 @@ and what the review says of it as its attributes.
 
 from __future__ import annotations
 
+import io
 import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_nunext.core.formats.coco import compressed
+from napari_nunext.core.formats.json_text import json_text
 from napari_nunext.core.nuclei import Category, default_categories
-from napari_nunext.store.exports.files import as_marked, replacing
+from napari_nunext.store.exports.files import replacing
+from napari_nunext.store.exports.rows import categories_in, in_chunks, standing_in
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+    from typing import TextIO
 
     from numpy.typing import NDArray
 
-    from napari_nunext.core.marks import MarkedNucleus
     from napari_nunext.core.shapes.masks import Mask
-    from napari_nunext.store.entries import ImageEntry
     from napari_nunext.store.exports.files import ImageNuclei
+    from napari_nunext.store.exports.rows import Row
 
 
 def write_coco(
     path: Path, images: Sequence[ImageNuclei], *, categories: Sequence[Category] = ()
 ) -> None:
-    """Write `coco_instances`, whole or not at all.
+    """Write `coco_instances`, whole or not at all, some thousand nuclei at a time.
 
     Raises
     ------
     StoreError
         If the disk is full or the folder cannot be written.
     """
-    data = coco_instances(images, categories=categories)
-    _write(path, data)
+    with replacing(path) as file:
+        file.writelines(_instances(images, categories))
+        file.write("\n")
 
 
 def write_coco_results(
@@ -53,16 +57,10 @@ def write_coco_results(
     StoreError
         If the disk is full or the folder cannot be written.
     """
-    results = coco_results(images, categories=categories)
-    _write(path, results)
-    standing = sum(n.marks.stands for image in images for n in as_marked(image.nuclei))
-    return standing - len(results)
-
-
-def _write(path: Path, data: Any) -> None:
     with replacing(path) as file:
-        json.dump(data, file, ensure_ascii=False, allow_nan=False)
+        left_out = _write_results(file, images, categories)
         file.write("\n")
+    return left_out
 
 
 def coco_results(
@@ -74,33 +72,9 @@ def coco_results(
     lengths, as pycocotools writes them. The score is the model's confidence, and 1 where a person
     placed the nucleus. One without a mask in its image is left out: the form has no room for it.
     """
-    marked = [(image.entry, as_marked(image.nuclei)) for image in images]
-    names = _names(marked, categories)
-    results = []
-    for image_id, (entry, nuclei) in enumerate(marked, start=1):
-        for n in nuclei:
-            said = _annotation(n, entry.width_px, entry.height_px)
-            if not (n.marks.stands and said["area"]):
-                continue
-            rle = said["segmentation"]
-            results.append(
-                {
-                    "image_id": image_id,
-                    "category_id": names.index(n.nucleus.category) + 1,
-                    "segmentation": {"size": rle["size"], "counts": compressed(rle["counts"])},
-                    "bbox": said["bbox"],
-                    "score": said.get("score", 1.0),
-                }
-            )
-    return results
-
-
-def _names(
-    marked: Sequence[tuple[ImageEntry, Sequence[MarkedNucleus]]], categories: Sequence[Category]
-) -> list[str]:
-    """Categories in the order of their ids, from 1."""
-    used = (n.nucleus.category for _, nuclei in marked for n in nuclei)
-    return list(dict.fromkeys((*(c.name for c in categories), *used)))
+    text = io.StringIO()
+    _write_results(text, images, categories)
+    return list(json.loads(text.getvalue()))
 
 
 def coco_instances(
@@ -112,60 +86,106 @@ def coco_instances(
     their own, ``rejected``, of the same form. Ids count from 1 in the order given; a category that
     only nuclei know comes after those of `categories`.
     """
-    marked = [(image.entry, as_marked(image.nuclei)) for image in images]
-    names = _names(marked, categories)
-    colors = {c.name: c.color for c in (*default_categories(names), *categories)}
-    annotations: list[dict[str, Any]] = []
-    rejected: list[dict[str, Any]] = []
-    for image_id, (entry, nuclei) in enumerate(marked, start=1):
-        for n in nuclei:
-            category_id = names.index(n.nucleus.category) + 1
-            listed = annotations if n.marks.stands else rejected
-            ids = {"id": len(listed) + 1, "image_id": image_id, "category_id": category_id}
-            listed.append(ids | _annotation(n, entry.width_px, entry.height_px))
-    return {
-        "info": {"description": "Nuclei reviewed with napari-nunext"},
-        "images": [
-            {
-                "id": image_id,
-                "file_name": entry.name,
-                "width": entry.width_px,
-                "height": entry.height_px,
-                "mpp": entry.mpp,
-            }
-            for image_id, (entry, _) in enumerate(marked, start=1)
-        ],
-        "annotations": annotations,
-        "rejected": rejected,
-        "categories": [
-            {
-                "id": i,
-                "name": name,
-                "supercategory": "nucleus",
-                "keypoints": ["centroid"],
-                "skeleton": [],
-                "color": list(colors[name]),
-            }
-            for i, name in enumerate(names, start=1)
-        ],
-    }
+    return dict(json.loads("".join(_instances(images, categories))))
 
 
-def _annotation(n: MarkedNucleus, width_px: int, height_px: int) -> dict[str, Any]:
-    nucleus = n.nucleus
+def _write_results(
+    file: TextIO, images: Sequence[ImageNuclei], categories: Sequence[Category]
+) -> int:
+    """Write results, and return how many nuclei that stand have no outline in their image."""
+    ids = _ids(images, categories)
+    left_out = 0
+    between = "["
+    for image_id, image in enumerate(images, start=1):
+        for rows in standing_in(image.nuclei):
+            for row in rows:
+                said = _annotation(row, image.entry.width_px, image.entry.height_px)
+                if not said["area"]:
+                    left_out += 1
+                    continue
+                rle = said["segmentation"]
+                result = {
+                    "image_id": image_id,
+                    "category_id": ids[row[3]],
+                    "segmentation": {"size": rle["size"], "counts": compressed(rle["counts"])},
+                    "bbox": said["bbox"],
+                    "score": said.get("score", 1.0),
+                }
+                file.write(between + json_text(result))
+                between = ", "
+    file.write("[]" if between == "[" else "]")
+    return left_out
+
+
+def _instances(images: Sequence[ImageNuclei], categories: Sequence[Category]) -> Iterator[str]:
+    """The document's text, piece by piece."""
+    ids = _ids(images, categories)
+    colors = {c.name: c.color for c in (*default_categories(ids), *categories)}
+    listed = [
+        {
+            "id": image_id,
+            "file_name": image.entry.name,
+            "width": image.entry.width_px,
+            "height": image.entry.height_px,
+            "mpp": image.entry.mpp,
+        }
+        for image_id, image in enumerate(images, start=1)
+    ]
+    named = [
+        {
+            "id": i,
+            "name": name,
+            "supercategory": "nucleus",
+            "keypoints": ["centroid"],
+            "skeleton": [],
+            "color": list(colors[name]),
+        }
+        for name, i in ids.items()
+    ]
+    info = {"description": "Nuclei reviewed with napari-nunext"}
+    yield f'{{"info": {json_text(info)}, "images": {json_text(listed)}, "annotations": ['
+    yield from _annotations(images, ids, stand=True)
+    yield '], "rejected": ['
+    yield from _annotations(images, ids, stand=False)
+    yield f'], "categories": {json_text(named)}}}'
+
+
+def _annotations(
+    images: Sequence[ImageNuclei], ids: Mapping[str, int], *, stand: bool
+) -> Iterator[str]:
+    """A text for each nucleus that stands, or for each that somebody rejected."""
+    number = 0
+    for image_id, image in enumerate(images, start=1):
+        for rows in in_chunks(image.nuclei):
+            for row in rows.where([stands is stand for stands in rows.stand]):
+                number += 1
+                numbers = {"id": number, "image_id": image_id, "category_id": ids[row[3]]}
+                said = _annotation(row, image.entry.width_px, image.entry.height_px)
+                yield (", " if number > 1 else "") + json_text(numbers | said)
+
+
+def _ids(images: Sequence[ImageNuclei], categories: Sequence[Category]) -> dict[str, int]:
+    """Id of each category, from 1: those given, then those that only nuclei know."""
+    used = (name for image in images for name in categories_in(image.nuclei))
+    names = dict.fromkeys((*(c.name for c in categories), *used))
+    return {name: i for i, name in enumerate(names, start=1)}
+
+
+def _annotation(row: Row, width_px: int, height_px: int) -> dict[str, Any]:
+    uid, x_px, y_px, _, confidence, mask, marks = row
     data: dict[str, Any] = {
-        "uid": str(nucleus.uid),
+        "uid": uid,
         "iscrowd": 0,
-        "attributes": n.marks.to_text(),
-        "keypoints": [nucleus.x_px, nucleus.y_px, 2],
+        "attributes": marks.to_text(),
+        "keypoints": [x_px, y_px, 2],
         "num_keypoints": 1,
     }
-    if nucleus.confidence is not None:
-        data["score"] = nucleus.confidence
-    rows, columns = _pixels_inside(nucleus.mask, width_px, height_px)
+    if confidence is not None:
+        data["score"] = confidence
+    rows, columns = _pixels_inside(mask, width_px, height_px)
     if rows.size == 0:  # no mask, or none of it inside the image; pycocotools takes no empty list
         nothing = {"size": [height_px, width_px], "counts": [width_px * height_px]}
-        box = [nucleus.x_px, nucleus.y_px, 0, 0]
+        box = [x_px, y_px, 0, 0]
         return data | {"segmentation": nothing, "bbox": box, "area": 0}
     x0, y0 = int(columns.min()), int(rows.min())
     return data | {

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import csv
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.formats.csv_table import COLUMNS
 from napari_nunext.core.geometry import check_mpp
-from napari_nunext.store.exports.files import as_marked, replacing
+from napari_nunext.core.marks import ANNOTATOR, FLAGGED, ORIGIN, STATUS
+from napari_nunext.store.exports.files import replacing
+from napari_nunext.store.exports.rows import in_chunks
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from napari_nunext.core.marks import MarkedNucleus
+    from napari_nunext.core.marks import Marks
     from napari_nunext.store.exports.files import Exportable
+    from napari_nunext.store.exports.rows import Rows
 
 
-def write_csv(path: Path, nuclei: Sequence[Exportable], *, mpp: float, image: str = "") -> None:
+def write_csv(path: Path, nuclei: Iterable[Exportable], *, mpp: float, image: str = "") -> None:
     """Write nuclei as CSV (UTF-8, comma, header `COLUMNS`), whole or not at all.
 
     Parameters
     ----------
-    nuclei : sequence of Nucleus or ReviewedNucleus
+    nuclei : iterable of Nucleus or ReviewedNucleus
         In the order of the rows.
     mpp : float
         Micrometres per level-0 pixel.
@@ -38,23 +42,33 @@ def write_csv(path: Path, nuclei: Sequence[Exportable], *, mpp: float, image: st
     """
     check_mpp(mpp)
     with replacing(path) as file:
-        rows = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
-        rows.writeheader()
-        rows.writerows(_row(n, mpp) | {"image": image} for n in as_marked(nuclei))
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(COLUMNS)
+        for rows in in_chunks(nuclei):
+            table.writerows(_lines(rows, mpp, image))
 
 
-def _row(n: MarkedNucleus, mpp: float) -> dict[str, str]:
+def _lines(rows: Rows, mpp: float, image: str) -> Iterator[tuple[str, ...]]:
     """Blank where there is no value: a person's nucleus has no confidence, a point no area."""
-    nucleus = n.nucleus
-    confidence, mask = nucleus.confidence, nucleus.mask
-    return {
-        "x_px": f"{nucleus.x_px:.2f}",
-        "y_px": f"{nucleus.y_px:.2f}",
-        "x_um": f"{nucleus.x_px * mpp:.3f}",
-        "y_um": f"{nucleus.y_px * mpp:.3f}",
-        "category": nucleus.category,
-        "confidence": "" if confidence is None else f"{confidence:.4f}",
-        "uid": str(nucleus.uid),
-        "area_um2": "" if mask is None else f"{mask.area_px * mpp**2:.3f}",
-        **n.marks.to_text(),
-    }
+    for uid, x_px, y_px, category, confidence, mask, marks in rows:
+        said = _said(marks)
+        yield (
+            f"{x_px:.2f}",
+            f"{y_px:.2f}",
+            f"{x_px * mpp:.3f}",
+            f"{y_px * mpp:.3f}",
+            category,
+            "" if confidence is None else f"{confidence:.4f}",
+            said[STATUS],
+            said[ANNOTATOR],
+            uid,
+            "" if mask is None else f"{mask.area_px * mpp**2:.3f}",
+            said[FLAGGED],
+            said[ORIGIN],
+            image,
+        )
+
+
+@lru_cache(maxsize=1024)
+def _said(marks: Marks) -> dict[str, str]:
+    return {STATUS: "", ANNOTATOR: "", FLAGGED: "", ORIGIN: ""} | marks.to_text()

@@ -8,7 +8,7 @@ import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from napari_nunext.core.errors import StoreError
 from napari_nunext.core.marks import MarkedNucleus, Marks
@@ -17,9 +17,13 @@ from napari_nunext.core.process.permissions import open_up
 from napari_nunext.store.state.reviewed import ReviewedNucleus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from typing import TextIO
 
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_nunext.core.geometry import PointsXY
     from napari_nunext.store.entries import ImageEntry
 
 Exportable: TypeAlias = Nucleus | ReviewedNucleus
@@ -31,17 +35,47 @@ class ImageNuclei:
     """An image and the nuclei to write for it."""
 
     entry: ImageEntry
-    nuclei: Sequence[Exportable]
+    nuclei: Collection[Exportable]
+    """Those of a slide are made as they are asked for: go through them once, or take them by
+    `rows.in_chunks`, which makes none."""
+    regions: Sequence[CountedRegion] = ()
+    """Parts of the image that have a name, for formats that count."""
 
 
-def as_marked(nuclei: Sequence[Exportable]) -> list[MarkedNucleus]:
+class CountedRegion(Protocol):
+    """A named part of an image."""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        ...
+
+    def area_um2(self, mpp: float) -> float:
+        """Its area; `mpp` are the micrometres per level-0 pixel."""
+        ...
+
+    def contains(self, points_xy: PointsXY) -> NDArray[np.bool_]:
+        """Which points, shape (N, 2), level-0 px, lie in it, shape (N,)."""
+        ...
+
+
+UNREVIEWED = Marks(origin="model")
+"""Of what a model said and nobody touched."""
+
+
+def as_marked(nuclei: Iterable[Exportable]) -> list[MarkedNucleus]:
     """The same nuclei as files hold them; those straight from a model are unreviewed."""
     return [
         MarkedNucleus(n.nucleus, marks_of(n))
         if isinstance(n, ReviewedNucleus)
-        else MarkedNucleus(n, Marks(origin="model"))
+        else MarkedNucleus(n, UNREVIEWED)
         for n in nuclei
     ]
+
+
+def nucleus_of(n: Exportable) -> Nucleus:
+    """The nucleus itself, without what people made of it."""
+    return n.nucleus if isinstance(n, ReviewedNucleus) else n
 
 
 def marks_of(n: ReviewedNucleus) -> Marks:
@@ -58,12 +92,19 @@ def replacing(path: Path) -> Iterator[TextIO]:
     StoreError
         If the disk is full or the folder cannot be written. What stood at `path` is untouched.
     """
+    with replacing_file(path) as sibling, sibling.open("w", encoding="utf-8", newline="") as file:
+        yield file
+
+
+@contextmanager
+def replacing_file(path: Path) -> Iterator[Path]:
+    """The same for a library that opens a file itself: an empty sibling, to be written over."""
     sibling: Path | None = None
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
         sibling = Path(name)
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            yield file
+        yield sibling
         open_up(sibling)
         os.replace(sibling, path)
         sibling = None

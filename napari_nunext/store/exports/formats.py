@@ -2,7 +2,8 @@
 
 A format is an `ExportFormat` in `_OURS`, or in a package of its own that names it in the entry
 point group `GROUP`. The command line and the window read them from here. Training data is none of
-them: it is a folder with images and a manifest (`store.exports.training`).
+them: it is a folder with images and a manifest (`store.exports.training`). Nor is a picture, for
+which an image's pixels are read (`store.exports.snapshot`).
 """
 
 from __future__ import annotations
@@ -12,17 +13,26 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import InputError, NunextError, StoreError
+from napari_nunext.core.nuclei import nuclei_in_words
 from napari_nunext.core.process.offered import offered
 from napari_nunext.store.exports.coco import write_coco, write_coco_results
 from napari_nunext.store.exports.csv import write_csv
+from napari_nunext.store.exports.files import ImageNuclei
 from napari_nunext.store.exports.geojson import write_geojson
+from napari_nunext.store.exports.labels.files import write_label_tiff, write_label_zarr
+from napari_nunext.store.exports.labels.painting import left_out_words
+from napari_nunext.store.exports.region_table import counted_regions, write_region_table
+from napari_nunext.store.exports.rows import count_rejected
+from napari_nunext.store.exports.spatial.anndata import write_anndata
+from napari_nunext.store.exports.spatial.parquet import write_parquet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from napari_nunext.core.nuclei import Category
-    from napari_nunext.store.exports.files import ImageNuclei
+    from napari_nunext.store.entries import ImageEntry
+    from napari_nunext.store.state.state import FieldState
 
 GROUP = "napari_nunext.exports"
 """Entry points of other packages, each an `ExportFormat`."""
@@ -64,6 +74,11 @@ def export_format(name: str) -> ExportFormat:
             return each
     known = ", ".join(each.name for each in export_formats())
     raise InputError(" ".join((f"There is no export format {name!r}; use {known}.", *_others()[1])))
+
+
+def image_nuclei(entry: ImageEntry, state: FieldState) -> ImageNuclei:
+    """What a format is given of an image."""
+    return ImageNuclei(entry, state.nuclei.values(), counted_regions(state))
 
 
 def write_nuclei(
@@ -112,10 +127,51 @@ def _geojson(path: Path, images: Sequence[ImageNuclei], categories: Sequence[Cat
     return ""
 
 
+def _geojson_points(
+    path: Path, images: Sequence[ImageNuclei], categories: Sequence[Category]
+) -> str:
+    (image,) = images
+    write_geojson(path, image.nuclei, categories=categories, points_as="multipoint annotations")
+    return _rejected_words(image)
+
+
+def _rejected_words(image: ImageNuclei) -> str:
+    rejected = count_rejected(image.nuclei)
+    return f"{nuclei_in_words(rejected)} that people rejected left out" if rejected else ""
+
+
 def _csv(path: Path, images: Sequence[ImageNuclei], _: Sequence[Category]) -> str:
     (image,) = images
     write_csv(path, image.nuclei, mpp=image.entry.mpp, image=image.entry.name)
     return ""
+
+
+def _region_table(path: Path, images: Sequence[ImageNuclei], categories: Sequence[Category]) -> str:
+    (image,) = images
+    write_region_table(path, image, categories=categories)
+    return ""
+
+
+def _parquet(path: Path, images: Sequence[ImageNuclei], _: Sequence[Category]) -> str:
+    (image,) = images
+    write_parquet(path, image.nuclei, mpp=image.entry.mpp, image=image.entry.name)
+    return ""
+
+
+def _anndata(path: Path, images: Sequence[ImageNuclei], _: Sequence[Category]) -> str:
+    (image,) = images
+    write_anndata(path, image.nuclei, mpp=image.entry.mpp, image=image.entry.name)
+    return _rejected_words(image)
+
+
+def _label_tiff(path: Path, images: Sequence[ImageNuclei], _: Sequence[Category]) -> str:
+    (image,) = images
+    return left_out_words(write_label_tiff(path, image))
+
+
+def _label_zarr(path: Path, images: Sequence[ImageNuclei], _: Sequence[Category]) -> str:
+    (image,) = images
+    return left_out_words(write_label_zarr(path, image))
 
 
 def _coco(path: Path, images: Sequence[ImageNuclei], categories: Sequence[Category]) -> str:
@@ -130,7 +186,18 @@ def _coco_results(path: Path, images: Sequence[ImageNuclei], categories: Sequenc
 
 _OURS = (
     ExportFormat("geojson", "QuPath (GeoJSON)", ".geojson", _geojson),
+    ExportFormat(
+        "geojson-points",
+        "QuPath, points by category (GeoJSON)",
+        ".geojson",
+        _geojson_points,
+    ),
     ExportFormat("csv", "Table (CSV)", ".csv", _csv),
+    ExportFormat("regions", "Counts and densities by region (CSV)", ".regions.csv", _region_table),
+    ExportFormat("parquet", "Table (Parquet)", ".parquet", _parquet),
+    ExportFormat("anndata", "Spatial biology (AnnData)", ".h5ad", _anndata),
+    ExportFormat("labels-tiff", "Label image (OME-TIFF)", ".labels.ome.tif", _label_tiff),
+    ExportFormat("labels-zarr", "Label image (OME-Zarr)", ".labels.zarr", _label_zarr),
     ExportFormat("coco", "COCO instances", ".json", _coco, "instances.json"),
     ExportFormat("coco-results", "COCO results", ".json", _coco_results, "results.json"),
 )

@@ -12,20 +12,26 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from uuid import UUID, uuid5
 
+import numpy as np
+
 from napari_nunext.core.formats.geojson import CONFIDENCE
+from napari_nunext.core.formats.json_text import json_text
 from napari_nunext.core.marks import STATUS_IN_GEOJSON
 from napari_nunext.core.nuclei import default_categories
-from napari_nunext.store.exports.files import as_marked, replacing
+from napari_nunext.store.exports.files import replacing
 from napari_nunext.store.exports.outlines import polygons_of
+from napari_nunext.store.exports.rows import categories_in, in_chunks, standing_in
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from napari_nunext.core.marks import MarkedNucleus
+    from napari_nunext.core.geometry import PointsXY
+    from napari_nunext.core.marks import Marks
     from napari_nunext.core.nuclei import Category
     from napari_nunext.core.shapes.masks import Mask
     from napari_nunext.store.exports.files import Exportable
+    from napari_nunext.store.exports.rows import Rows
 
 PointsAs: TypeAlias = Literal["detections", "multipoint annotations"]
 
@@ -34,7 +40,7 @@ _CATEGORY_NAMESPACE = UUID("6f2b7c1e-0d3a-5f4e-9c58-3b1d2a7e4f60")
 
 
 def feature_collection(
-    nuclei: Sequence[Exportable],
+    nuclei: Collection[Exportable],
     *,
     categories: Sequence[Category] = (),
     points_as: PointsAs = "detections",
@@ -46,7 +52,7 @@ def feature_collection(
 
     Parameters
     ----------
-    nuclei : sequence of Nucleus or ReviewedNucleus
+    nuclei : collection of Nucleus or ReviewedNucleus
         In the order they are to be written. May be empty.
     categories : sequence of Category
         For their colours; a category that is missing here gets a default colour.
@@ -61,33 +67,7 @@ def feature_collection(
     metadata : mapping of str to str
         Added to the metadata of every detection, for example the model.
     """
-    marked = as_marked(nuclei)
-    colors = _colors(marked, categories)
-    if points_as == "multipoint annotations":
-        features = _multipoints([n for n in marked if n.marks.stands], colors, offset_xy)
-    else:
-        features = [_detection(n, colors, masks, offset_xy, metadata or {}) for n in marked]
-    return {"type": "FeatureCollection", "features": features}
-
-
-def write_geojson(
-    path: Path,
-    nuclei: Sequence[Exportable],
-    *,
-    categories: Sequence[Category] = (),
-    points_as: PointsAs = "detections",
-    masks: bool = False,
-    offset_xy: tuple[float, float] = (0.0, 0.0),
-    metadata: Mapping[str, str] | None = None,
-) -> None:
-    """Write `feature_collection`, whole or not at all.
-
-    Raises
-    ------
-    StoreError
-        If the disk is full or the folder cannot be written.
-    """
-    collection = feature_collection(
+    texts = _texts(
         nuclei,
         categories=categories,
         points_as=points_as,
@@ -95,90 +75,148 @@ def write_geojson(
         offset_xy=offset_xy,
         metadata=metadata,
     )
+    return dict(json.loads("".join(texts)))
+
+
+def write_geojson(
+    path: Path,
+    nuclei: Collection[Exportable],
+    *,
+    categories: Sequence[Category] = (),
+    points_as: PointsAs = "detections",
+    masks: bool = False,
+    offset_xy: tuple[float, float] = (0.0, 0.0),
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write `feature_collection`, whole or not at all, some thousand nuclei at a time.
+
+    Raises
+    ------
+    StoreError
+        If the disk is full or the folder cannot be written.
+    """
     with replacing(path) as file:
-        json.dump(collection, file, ensure_ascii=False, allow_nan=False)
+        file.writelines(
+            _texts(
+                nuclei,
+                categories=categories,
+                points_as=points_as,
+                masks=masks,
+                offset_xy=offset_xy,
+                metadata=metadata,
+            )
+        )
         file.write("\n")
 
 
+def _texts(
+    nuclei: Collection[Exportable],
+    *,
+    categories: Sequence[Category],
+    points_as: PointsAs,
+    masks: bool,
+    offset_xy: tuple[float, float],
+    metadata: Mapping[str, str] | None,
+) -> Iterator[str]:
+    """The file's text, piece by piece."""
+    yield '{"type": "FeatureCollection", "features": ['
+    said = _Said(_colors(nuclei, categories), metadata or {})
+    if points_as == "multipoint annotations":
+        yield from _multipoints(nuclei, said, offset_xy)
+    else:
+        between = ""
+        for rows in in_chunks(nuclei):
+            rows.check_finite()
+            if features := ", ".join(_detections(rows, said, masks, offset_xy)):
+                yield between + features
+                between = ", "
+    yield "]}"
+
+
+class _Said:
+    """Texts that many features share."""
+
+    def __init__(
+        self, colors: Mapping[str, tuple[int, int, int]], metadata: Mapping[str, str]
+    ) -> None:
+        self.classification = {
+            name: json_text({"name": name, "color": list(color)}) for name, color in colors.items()
+        }
+        self._metadata = metadata
+        self._of_marks: dict[Marks, str] = {}
+
+    def of(self, marks: Marks) -> str:
+        """The metadata of a feature."""
+        if marks not in self._of_marks:
+            text = marks.to_text(status_name=STATUS_IN_GEOJSON)
+            self._of_marks[marks] = json_text({**self._metadata, **text})
+        return self._of_marks[marks]
+
+
 def _colors(
-    nuclei: Sequence[MarkedNucleus], categories: Sequence[Category]
+    nuclei: Collection[Exportable], categories: Sequence[Category]
 ) -> dict[str, tuple[int, int, int]]:
     known = {c.name: c.color for c in categories}
-    missing = dict.fromkeys(n.nucleus.category for n in nuclei if n.nucleus.category not in known)
-    names = [*known, *missing]
+    names = dict.fromkeys((*known, *categories_in(nuclei)))
     return {c.name: known.get(c.name, c.color) for c in default_categories(names)}
 
 
-def _classification(category: str, colors: Mapping[str, tuple[int, int, int]]) -> dict[str, Any]:
-    return {"name": category, "color": list(colors[category])}
-
-
-def _detection(
-    n: MarkedNucleus,
-    colors: Mapping[str, tuple[int, int, int]],
-    with_mask: bool,
-    offset_xy: tuple[float, float],
-    metadata: Mapping[str, str],
-) -> dict[str, Any]:
-    geometry = None
-    if with_mask and n.nucleus.mask is not None:
-        geometry = _polygon(n.nucleus.mask, offset_xy)
-    if geometry is None:
-        xy = _position(n.nucleus.x_px, n.nucleus.y_px, offset_xy)
-        geometry = {"type": "Point", "coordinates": xy}
-    properties: dict[str, Any] = {
-        "objectType": "detection",
-        "classification": _classification(n.nucleus.category, colors),
-    }
-    if n.nucleus.confidence is not None:
-        properties["measurements"] = {CONFIDENCE: round(n.nucleus.confidence, 6)}
-    properties["metadata"] = {
-        **metadata,
-        **n.marks.to_text(status_name=STATUS_IN_GEOJSON),
-    }
-    return {
-        "type": "Feature",
-        "id": str(n.nucleus.uid),
-        "geometry": geometry,
-        "properties": properties,
-    }
+def _detections(
+    rows: Rows, said: _Said, with_mask: bool, offset_xy: tuple[float, float]
+) -> Iterator[str]:
+    """A feature for each row. Put together from texts: a million dicts would take minutes."""
+    left, top = map(float, offset_xy)
+    for uid, x_px, y_px, category, confidence, mask, marks in rows:
+        geometry = _polygon(mask, offset_xy) if with_mask and mask is not None else None
+        if geometry is None:
+            x, y = round(float(x_px) - left, 2), round(float(y_px) - top, 2)
+            geometry = f'{{"type": "Point", "coordinates": [{x!r}, {y!r}]}}'
+        measured = ""
+        if confidence is not None:
+            measured = f'"measurements": {{"{CONFIDENCE}": {round(float(confidence), 6)!r}}}, '
+        yield (
+            f'{{"type": "Feature", "id": "{uid}", "geometry": {geometry}, "properties": '
+            f'{{"objectType": "detection", "classification": {said.classification[category]}, '
+            f'{measured}"metadata": {said.of(marks)}}}}}'
+        )
 
 
 def _multipoints(
-    nuclei: Sequence[MarkedNucleus],
-    colors: Mapping[str, tuple[int, int, int]],
-    offset_xy: tuple[float, float],
-) -> list[dict[str, Any]]:
-    by_category: dict[str, list[list[float]]] = defaultdict(list)
-    for n in nuclei:
-        by_category[n.nucleus.category].append(_position(n.nucleus.x_px, n.nucleus.y_px, offset_xy))
-    return [
-        {
-            "type": "Feature",
-            "id": str(uuid5(_CATEGORY_NAMESPACE, category)),
-            "geometry": {"type": "MultiPoint", "coordinates": points},
-            "properties": {
-                "objectType": "annotation",
-                "name": category,
-                "classification": _classification(category, colors),
-            },
-        }
-        for category, points in by_category.items()
-    ]
+    nuclei: Iterable[Exportable], said: _Said, offset_xy: tuple[float, float]
+) -> Iterator[str]:
+    """A feature for each category, whose points alone are kept until it is written."""
+    left, top = map(float, offset_xy)
+    by_category: dict[str, list[str]] = defaultdict(list)
+    for rows in standing_in(nuclei):
+        rows.check_finite()
+        for x_px, y_px, category in zip(rows.x_px, rows.y_px, rows.categories, strict=True):
+            x, y = round(float(x_px) - left, 2), round(float(y_px) - top, 2)
+            by_category[category].append(f"[{x!r}, {y!r}]")
+    between = ""
+    for category, points in by_category.items():
+        uid = uuid5(_CATEGORY_NAMESPACE, category)
+        yield (
+            f'{between}{{"type": "Feature", "id": "{uid}", "geometry": {{"type": "MultiPoint", '
+            f'"coordinates": [{", ".join(points)}]}}, "properties": {{"objectType": "annotation", '
+            f'"name": {json_text(category)}, "classification": {said.classification[category]}}}}}'
+        )
+        between = ", "
 
 
-def _position(x_px: float, y_px: float, offset_xy: tuple[float, float]) -> list[float]:
-    return [round(float(x_px) - offset_xy[0], 2), round(float(y_px) - offset_xy[1], 2)]
-
-
-def _polygon(mask: Mask, offset_xy: tuple[float, float]) -> dict[str, Any] | None:
+def _polygon(mask: Mask, offset_xy: tuple[float, float]) -> str | None:
     """None for an empty mask."""
-    parts = [
-        [[_position(x, y, offset_xy) for x, y in ring.tolist()] for ring in rings]
-        for rings in polygons_of(mask)
-    ]
+    corner = np.array(offset_xy, dtype=np.float64)
+    parts = [[_places(ring - corner) for ring in rings] for rings in polygons_of(mask)]
     if not parts:
         return None
     if len(parts) == 1:
-        return {"type": "Polygon", "coordinates": parts[0]}
-    return {"type": "MultiPolygon", "coordinates": parts}
+        return f'{{"type": "Polygon", "coordinates": {parts[0]!r}}}'
+    return f'{{"type": "MultiPolygon", "coordinates": {parts!r}}}'
+
+
+def _places(ring_xy: PointsXY) -> list[list[float]]:
+    """Corners with two decimals; of pixels they lie at halves, which need no rounding."""
+    places: list[list[float]] = ring_xy.tolist()
+    if (ring_xy * 2 % 1 == 0).all():
+        return places
+    return [[round(x, 2), round(y, 2)] for x, y in places]

@@ -21,7 +21,8 @@ def polygons_of(mask: Mask) -> list[list[PointsXY]]:
 
     if mask.area_px == 0:
         return []
-    padded = np.pad(mask.to_array(), 1).astype(np.float64)
+    padded = np.zeros((mask.height_px + 2, mask.width_px + 2))
+    padded[1:-1, 1:-1] = mask.to_array()
     # Array index (row, col) is a pixel's centre: + 0.5 to the corner origin, - 1 for the padding.
     offset_xy = (mask.x0_px - 0.5, mask.y0_px - 0.5)
     contours = find_contours(padded, 0.5)  # type: ignore[no-untyped-call]

@@ -108,7 +108,7 @@ class NucleusMap(Mapping["UUID", ReviewedNucleus]):
 
     def values(self) -> ValuesView[ReviewedNucleus]:
         """The nuclei, in order."""
-        return _Values(self)
+        return NucleusValues(self)
 
     def items(self) -> ItemsView[UUID, ReviewedNucleus]:
         """The nuclei with their uids, in order."""
@@ -262,7 +262,14 @@ class Draft(NucleusMap):
         self._ground = self._ground.outlined(masks)
 
 
-class _Values(ValuesView[ReviewedNucleus]):
+class NucleusValues(ValuesView[ReviewedNucleus]):
+    """The nuclei of a map, each made when it is asked for."""
+
+    @property
+    def of(self) -> NucleusMap:
+        """The map, for who takes its columns."""
+        return self._mapping  # type: ignore[attr-defined,no-any-return]
+
     def __iter__(self) -> Iterator[ReviewedNucleus]:
         return self._mapping._all()  # type: ignore[attr-defined,no-any-return]
 

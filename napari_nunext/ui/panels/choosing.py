@@ -46,6 +46,7 @@ class Chooser:
             exports.addAction(
                 f"{each.words}\N{HORIZONTAL ELLIPSIS}", partial(self.nuclei_export, each)
             )
+        menu.addAction("Save a picture of this view\N{HORIZONTAL ELLIPSIS}", self.picture)
         menu.addAction("Export training data\N{HORIZONTAL ELLIPSIS}", self.export)
 
     def files(self) -> None:
@@ -91,6 +92,20 @@ class Chooser:
         )
         if path is not None:
             self._controller.export.nuclei(path, format_)
+
+    def picture(self) -> None:
+        """Ask where to save what is in view."""
+        field = self._controller.images.model.open_field
+        if field is None:
+            return
+        path = ask_where(
+            self._over,
+            "Save a picture of this view",
+            suggested=str(Path(field.entry.path).with_suffix(".snapshot.png")),
+            kinds="Pictures (*.png)",
+        )
+        if path is not None:
+            self._controller.export.picture(path, self._controller.view.model.view_box)
 
     def export(self) -> None:
         """Ask where to write the training data."""

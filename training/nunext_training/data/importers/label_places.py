@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import RecordError
 from napari_nunext.core.formats.coco import is_coco
-from napari_nunext.core.formats.geojson import read_json
+from napari_nunext.core.formats.json_text import read_json
 from napari_nunext.core.formats.records import SPLITS
 from napari_nunext.images import find_images
 from napari_nunext.images.formats import image_stem, is_image_name

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nunext.core.errors import RecordError
-from napari_nunext.core.formats.geojson import read_json
+from napari_nunext.core.formats.json_text import read_json
 from napari_nunext.core.formats.records import RecordNucleus
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.marks import Marks

@@ -1,0 +1,1 @@
+"""Tables of nuclei with types, for spatial biology: Parquet and AnnData."""
