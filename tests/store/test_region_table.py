@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from napari_nunext.core.errors import CalibrationError
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.nuclei import Category
+from napari_nunext.core.shapes.regions import rectangle, region
 from napari_nunext.store import ReviewedNucleus, events
 from napari_nunext.store.exports import rows as rows_module
 from napari_nunext.store.exports.files import ImageNuclei
@@ -60,7 +62,7 @@ def test_a_region_of_any_form_counts_what_stands_in_it(monkeypatch, rng):
         assert rows[ALL].density_per_mm2 == pytest.approx(len(inside) / area_mm2)
 
 
-def test_a_table_has_the_whole_image_and_what_was_completed(tmp_path, project):
+def test_a_table_has_the_whole_image_what_was_drawn_and_what_was_completed(tmp_path, project):
     nuclei = [predicted(5, 5, "Tumour"), predicted(50, 60, "Tumour")]
     run_id = project.start_run(IMAGE, run_info())
     project.add_predictions(run_id, nuclei)
@@ -69,6 +71,10 @@ def test_a_table_has_the_whole_image_and_what_was_completed(tmp_path, project):
     state = project.state(IMAGE)
     box = Box(0, 0, 40, 20)
     project.append([events.complete_region(IMAGE, box, state.seen_in(box))])
+    for kind, drawn in (("interest", Box(40, 50, 60, 70)), ("leave_out", Box(0, 0, 9, 9))):
+        polygon_xy = rectangle(drawn)
+        named = region(f"A {kind}", kind, polygon_xy, uid=uuid4())
+        project.append([events.draw_region(IMAGE, named)])
     image = image_nuclei(entry(), project.state(IMAGE))
     write_region_table(tmp_path / "a.csv", image, categories=[Category("Tumour", (1, 2, 3))])
     with (tmp_path / "a.csv").open(encoding="utf-8", newline="") as file:
@@ -78,6 +84,9 @@ def test_a_table_has_the_whole_image_and_what_was_completed(tmp_path, project):
         ["a.png", WHOLE, ALL, "3", "0.002000", "1500.00"],
         ["a.png", WHOLE, "Tumour", "2", "0.002000", "1000.00"],
         ["a.png", WHOLE, "Stroma", "1", "0.002000", "500.00"],  # a little beyond the lower edge
+        ["a.png", "A interest", ALL, "1", "0.000100", "10000.00"],
+        ["a.png", "A interest", "Tumour", "1", "0.000100", "10000.00"],
+        ["a.png", "A interest", "Stroma", "0", "0.000100", "0.00"],
         ["a.png", "complete 1", ALL, "1", "0.000200", "5000.00"],
         ["a.png", "complete 1", "Tumour", "1", "0.000200", "5000.00"],
         ["a.png", "complete 1", "Stroma", "0", "0.000200", "0.00"],

@@ -14,6 +14,7 @@ import numpy as np
 from napari_nunext.core.geometry import check_mpp
 from napari_nunext.store.exports.files import replacing
 from napari_nunext.store.exports.rows import categories_in, standing_in
+from napari_nunext.store.kinds.regions import regions_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -71,10 +72,13 @@ class RegionCount:
 
 
 def counted_regions(state: FieldState) -> tuple[CountedRegion, ...]:
-    """The regions of an image that exports count in: those that people completed."""
-    return tuple(
-        BoxRegion(f"complete {number}", box) for number, box in enumerate(state.complete, start=1)
-    )
+    """The regions of an image that exports count in: those drawn, and those that are complete.
+
+    What is left out is no region to count in.
+    """
+    drawn = [each for each in regions_of(state).values() if each.kind != "leave_out"]
+    complete = (BoxRegion(f"complete {n}", box) for n, box in enumerate(state.complete, start=1))
+    return (*drawn, *complete)
 
 
 def count_in_regions(
