@@ -49,16 +49,16 @@ def test_a_region_of_any_form_counts_what_stands_in_it(monkeypatch, rng):
     regions = [BoxRegion("Box", Box(10, 10, 30, 20)), Triangle()]
     counted = count_in_regions(nuclei, regions, mpp=0.5, categories=["Mitosis"])
     standing = [n for n in nuclei if not isinstance(n, ReviewedNucleus)]
-    for region in regions:
-        held = region.contains(np.array([(n.x_px, n.y_px) for n in standing]))
+    for drawn in regions:
+        held = drawn.contains(np.array([(n.x_px, n.y_px) for n in standing]))
         inside = [n for n, is_in in zip(standing, held, strict=True) if is_in]
         assert 0 < len(inside) < len(standing)
-        rows = {c.category: c for c in counted if c.region == region.name}
+        rows = {c.category: c for c in counted if c.region == drawn.name}
         assert list(rows) == [ALL, "Mitosis", "Tumour", "Stroma"]
         assert rows[ALL].count == len(inside)
         for category in ("Mitosis", "Tumour", "Stroma"):
             assert rows[category].count == sum(n.category == category for n in inside)
-        area_mm2 = region.area_um2(0.5) / 1e6
+        area_mm2 = drawn.area_um2(0.5) / 1e6
         assert rows[ALL].density_per_mm2 == pytest.approx(len(inside) / area_mm2)
 
 

@@ -14,7 +14,8 @@ from uuid import UUID, uuid4
 import numpy as np
 
 from napari_nunext.core.errors import MALFORMED, RecordError
-from napari_nunext.core.formats.geojson import REGION_KIND, read_json
+from napari_nunext.core.formats.geojson import REGION_KIND
+from napari_nunext.core.formats.json_text import read_json
 from napari_nunext.core.geometry import as_points_xy
 from napari_nunext.core.shapes.regions import (
     KIND_WORDS,
