@@ -182,6 +182,9 @@ def style_sheet(p: Palette) -> str:
 #nunext QSlider::handle:horizontal {{ background: {p.text}; width: 12px; height: 12px;
     margin: -4px 0; border-radius: 6px; }}
 #nunext QScrollArea {{ border: 0; }}
+#nunext QHeaderView {{ background: transparent; border: 0; }}
+#nunext QHeaderView::section {{ background: transparent; border: 0; padding: 2px 4px;
+    border-bottom: 1px solid {p.line}; color: {p.muted}; font-size: 11px; }}
 #nunext QScrollBar:vertical {{ background: transparent; margin: 0; max-width: 8px; }}
 #nunext QScrollBar::handle:vertical {{ background: {p.line}; border-radius: 4px; }}
 #nunext QScrollBar::add-line, #nunext QScrollBar::sub-line {{ height: 0; width: 0; }}
