@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QSlider, QVBoxLayout, QWidget
 
-from napari_nunext.ui.panels.category_list import CategoryList
+from napari_nunext.ui.panels.category_list import CategoryList, FiguresLine
 from napari_nunext.ui.panels.comment_line import CommentLine
-from napari_nunext.ui.panels.figures_line import FiguresLine
 from napari_nunext.ui.panels.find_panel import FindPanel
 from napari_nunext.ui.panels.outline_ways import OutlineWays
 from napari_nunext.ui.panels.regions.regions_card import RegionsCard

@@ -9,6 +9,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTreeWidget, QTreeWidgetItem
 
 from napari_nunext.core.shapes.regions import KIND_WORDS
+from napari_nunext.review.correcting.figures import grouped
 from napari_nunext.ui.canvas.regions.regions_layer import COLORS
 from napari_nunext.ui.widgets.text_grid import NO_FIGURE
 from napari_nunext.ui.widgets.theme import dot_icon
@@ -123,8 +124,8 @@ def _fill(item: QTreeWidgetItem, figures: RegionFigures) -> None:
     cells = {
         NAME: region.name,
         AREA: short(figures.area_mm2),
-        NUCLEI: NO_FIGURE if figures.nuclei is None else _grouped(figures.nuclei),
-        DENSITY: NO_FIGURE if figures.per_mm2 is None else _grouped(round(figures.per_mm2)),
+        NUCLEI: NO_FIGURE if figures.nuclei is None else grouped(figures.nuclei),
+        DENSITY: NO_FIGURE if figures.per_mm2 is None else grouped(round(figures.per_mm2)),
     }
     for column, text in cells.items():
         if item.text(column) != text:
@@ -141,8 +142,8 @@ def _fill(item: QTreeWidgetItem, figures: RegionFigures) -> None:
     for number, (name, count) in enumerate(rows):
         child = item.child(number)
         assert child is not None
-        density = _grouped(round(count / figures.area_mm2))
-        for column, text in ((NAME, name), (NUCLEI, _grouped(count)), (DENSITY, density)):
+        density = grouped(round(count / figures.area_mm2))
+        for column, text in ((NAME, name), (NUCLEI, grouped(count)), (DENSITY, density)):
             if child.text(column) != text:
                 child.setText(column, text)
                 child.setTextAlignment(column, _alignment(column))
@@ -156,8 +157,4 @@ def _alignment(column: int) -> Qt.AlignmentFlag:
 def short(area_mm2: float) -> str:
     """An area to two or three digits: ``0.012``, ``0.123``, ``123``."""
     digits = 2 if area_mm2 < 0.1 else 3
-    return f"{area_mm2:.{digits}g}" if area_mm2 < 1000 else _grouped(round(area_mm2))
-
-
-def _grouped(number: int) -> str:
-    return f"{number:,}".replace(",", "\N{THIN SPACE}")
+    return f"{area_mm2:.{digits}g}" if area_mm2 < 1000 else grouped(round(area_mm2))
