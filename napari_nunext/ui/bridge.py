@@ -74,9 +74,13 @@ class Pacer(QObject):
 
     def ask(self) -> None:
         """Do it soon."""
+        self.ask_after(0.0)
+
+    def ask_after(self, least_s: float) -> None:
+        """Do it soon, but not before so long: something else is drawn first."""
         if not self._timer.isActive():
-            wait_s = self._last + self._interval_s - time.perf_counter()
-            self._timer.start(max(round(wait_s * 1000), 0))
+            wait_s = max(self._last + self._interval_s - time.perf_counter(), least_s)
+            self._timer.start(round(wait_s * 1000))
 
     def go_on(self) -> None:
         """Do the next portion of what was just done, a turn of the event loop later."""

@@ -98,7 +98,7 @@ def test_of_a_slide_the_outlines_of_the_view_are_painted_as_finely_as_the_screen
             view.view_box = room
             layer.look(float(rng.choice([0.3, 1.0, 1.7])))
         elif kind == "hold":
-            view.held = Held() if rng.random() < 0.5 else Held(room)
+            view.held = (Held(), Held(room), Held(too_many=True))[int(rng.integers(3))]
         elif kind == "add" or not uids:
             uids.append(uuid4())
             event = events.add(IMAGE, x, y, "A", uid=uids[-1], mask=disc(x, y))
@@ -110,14 +110,13 @@ def test_of_a_slide_the_outlines_of_the_view_are_painted_as_finely_as_the_screen
             box = open_field().box
             view.draft = None if view.draft else Draft(IMAGE, uids[0], "painting", disc(x, y), box)
         layer.redraw()
-        held, draft = view.held.within, view.draft
-        drawn = [
-            n.nucleus.mask
-            for n in (
-                model.state.nuclei.values() if held is None else model.state.nuclei.within(held)
-            )
-            if draft is None or n.uid != draft.uid
-        ] + ([] if draft is None else [draft.mask])
+        held, draft, nuclei = view.held, view.draft, model.state.nuclei
+        there = nuclei.values() if held.within is None else nuclei.within(held.within)
+        if held.too_many:
+            there = []
+        drawn = [n.nucleus.mask for n in there if draft is None or n.uid != draft.uid]
+        if draft is not None:
+            drawn.append(draft.mask)
         masks = FieldState.fold((), [events.add(IMAGE, 1, 1, "A", mask=mask) for mask in drawn])
         whole = covered(showing(masks))
         patch, shape = layer.patch, layer.layer.data.shape

@@ -50,6 +50,8 @@ SELECTED_COLOR = (255, 255, 255)
 REDRAW_EVERY_S = 0.3
 MOST_TRACED = 1000
 """Masks whose rims are found at once, in some 15 ms: the others follow when others had a turn."""
+AFTER_POINTS_S = 0.04
+"""Where the view moved: points and outlines in one frame would make it long."""
 SPARE_RIMS = 1000
 """Masks that are no more, and whose rims are kept until there are this many."""
 CELL_PX = 64
@@ -142,10 +144,14 @@ class OutlinesLayer:
         """Follow the view: a pixel of the screen has this side, level-0 px."""
         self._screen_px = screen_px
         if self._sheet_of(self._sheet.image_px, self._sheet) is not self._sheet:
-            self.pacer.ask()
+            self.pacer.ask_after(AFTER_POINTS_S)
 
     def _sheet_of(self, image_px: tuple[int, int], before: Sheet | None) -> Sheet:
-        sheet = sheet_for(image_px, self._view.view_box, self._screen_px, before)
+        view = self._view
+        # Nothing is painted where nuclei are too many, but what a hand draws.
+        is_blank = view.held.too_many and view.draft is None
+        shown = None if is_blank else view.view_box
+        sheet = sheet_for(image_px, shown, self._screen_px, None if is_blank else before)
         return before if sheet == before and before is not None else sheet
 
     def is_true(self) -> bool:
