@@ -9,6 +9,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
+from napari_nunext.core.answers.prompts import Question
 from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.review.correcting import holding
 from napari_nunext.store import events
@@ -246,3 +247,20 @@ def test_outlines_of_a_slide_lie_on_their_nuclei_wherever_one_looks(
     layer.translate = (0.0, 0.0)
     app.canvas.flush()
     assert tuple(layer.translate) == translate
+
+
+def test_of_an_answer_that_counted_too_many_those_in_view_light_up(crowd: QuickApp) -> None:
+    crowd.controller.ask.ask(Question("question", "How many nuclei are there?"))
+    crowd.canvas.flush()
+    lights = crowd.canvas.evidence.lights
+    assert lights is not None
+    assert len(crowd.controller.ask.model.evidence) == 625
+    assert len(lights.layer.data) == 0
+    look(crowd, 60, 60, 30)
+    places = crowd.controller.model.table.part(
+        crowd.controller.model.table.rows_of(drawn(crowd))
+    ).points_xy
+    assert 0 < len(places) < 100
+    lit = from_napari(lights.layer.data)
+    assert {*map(tuple, lit.tolist())} == {*map(tuple, places.tolist())}
+    assert lights.is_true()

@@ -15,7 +15,7 @@ from napari_nunext.review.shown.view import Held
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from napari_nunext.core.geometry import Box
+    from napari_nunext.core.geometry import Box, PointsXY
     from napari_nunext.review.table import NucleusTable
 
 MOST_IN_FIELD = 20_000
@@ -59,6 +59,13 @@ def held_for(table: NucleusTable, hidden: Collection[str], view: Box | None, bef
     boxes = (view.grown(margin * side) for margin in MARGINS)
     chosen = next((box for box in boxes if count(box) <= MOST_IN_VIEW), None)
     return Held(too_many=True) if chosen is None else Held(chosen)
+
+
+def drawn_of(places_xy: PointsXY, held: Held) -> PointsXY:
+    """Of more places of nuclei than can be drawn, those whose nuclei are."""
+    if len(places_xy) <= MOST_IN_FIELD:
+        return places_xy
+    return places_xy[[] if held.within is None else held.within.contains(places_xy)]
 
 
 def _covers(box: Box, view: Box) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.review.connections import Connections
+from napari_nunext.review.correcting.holding import drawn_of
 from napari_nunext.review.model import Notice
 from napari_nunext.ui.canvas.evidence.boxes_layer import BoxesLayer
 from napari_nunext.ui.canvas.evidence.lights import Lights
@@ -47,6 +48,7 @@ class AnswerEvidence:
         events = self._asking.events
         call = self._connections.call
         call(self.show, events.boxes, events.evidence, events.selected, events.draft)
+        call(self.show, controller.view.model.events.held)
 
     def disconnect(self) -> None:
         """Let go of the review."""
@@ -163,7 +165,8 @@ class AnswerEvidence:
         if len(asking.evidence):
             if self.lights is None:
                 self.lights = Lights(field.entry.mpp, self._refuse_light)
-            self.lights.show(asking.evidence.places_xy)
+            held = self._controller.view.model.held
+            self.lights.show(drawn_of(asking.evidence.places_xy, held))
         else:
             self.lights = None
         if before != (self.boxes, self.lights):
