@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
+import scipy
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -51,7 +51,9 @@ class Density:
         """Nuclei a square millimetre around each cell; rejected ones and hidden categories not."""
         counts = self._standing(table, set(hidden)).reshape(self.shape).astype(np.float32)
         area_mm2 = (self.step_px * mpp) ** 2 / UM2_PER_MM2
-        blurred = gaussian_filter(counts, _blur_cells(counts), mode="reflect")  # none is lost
+        blurred = scipy.ndimage.gaussian_filter(
+            counts, _blur_cells(counts), mode="reflect"
+        )  # none is lost
         return np.asarray(blurred / area_mm2, dtype=np.float32)
 
     def _standing(self, table: NucleusTable, hidden: set[str]) -> NDArray[np.int64]:
