@@ -19,11 +19,11 @@ from napari_nunext.core.shapes.mask_column import MaskColumn
 from napari_nunext.core.uids import as_uids
 from napari_nunext.models.whole_image.search import detect_image
 from napari_nunext.serving.client.found import Found, failed_words
-from napari_nunext.serving.protocol import DetectRequest
+from napari_nunext.serving.protocol import DetectRequest, WindowDone
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from napari_nunext.api.images import ImageLike
     from napari_nunext.core.image.source import ImageSource
@@ -38,6 +38,7 @@ def detect(
     masks: bool = False,
     region: Box | Sequence[float] | None = None,
     tissue: bool = False,
+    progress: Callable[[int, int], None] = lambda done, windows: None,
     server: str | None = None,
 ) -> Nuclei:
     """Find the nuclei of an image.
@@ -58,6 +59,8 @@ def detect(
         ``(x0, y0, x1, y1)``, level-0 px; the whole image by default.
     tissue : bool
         Whether bare glass is left out.
+    progress : callable
+        Told after each window how many are done, and of how many: of a slide there are thousands.
     server : str, optional
         Address of a model server, ``http://host:port``; its token is taken from
         ``NAPARI_NUNEXT_TOKEN``. Without one the model runs in this process.
@@ -91,7 +94,7 @@ def detect(
                 "name a detector of the server by its id."
             )
         name = None if model is None else str(model)
-        return _at_server(source, server, name, wanted, masks=masks, tissue=tissue)
+        return _at_server(source, server, name, wanted, masks, tissue, progress)
     loaded = model if isinstance(model, Model) else load_model(model)
     found = detect_image(source, loaded.detector, mpp=mpp_of(source), region=wanted, tissue=tissue)
     info = loaded.info
@@ -148,9 +151,9 @@ def _at_server(
     server: str,
     model: str | None,
     region: Box | None,
-    *,
     masks: bool,
     tissue: bool,
+    progress: Callable[[int, int], None],
 ) -> Nuclei:
     found = Found()
     with server_at(server) as client:
@@ -166,6 +169,8 @@ def _at_server(
         )
         for event in client.detect(request):
             found.take(event)
+            if isinstance(event, WindowDone):
+                progress(event.done, event.total)
     if words := failed_words(found):
         raise InputError(f"{source.name}: {words}")
     assert found.started is not None  # every stream that is not cancelled begins with it

@@ -57,6 +57,7 @@ def detect_image(
     merge_radius_um: float = MERGE_RADIUS_UM,
     tissue: bool = False,
     pen: bool = False,
+    progress: Callable[[int, int], None] = lambda done, windows: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Detections:
     """Find every nucleus in an image, window by window, seams merged.
@@ -99,7 +100,10 @@ def detect_image(
     )
     for said in search(image, detector, windows.without(left_out), cancelled=cancelled):
         if said is not None:
-            found.take(*undamaged(said))
+            window, event = undamaged(said)
+            found.take(window, event)
+            if isinstance(event, WindowEnd):
+                progress(found.windows_done, found.windows_wanted)
     return found.result()
 
 
