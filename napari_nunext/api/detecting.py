@@ -96,7 +96,14 @@ def detect(
         name = None if model is None else str(model)
         return _at_server(source, server, name, wanted, masks, tissue, progress)
     loaded = model if isinstance(model, Model) else load_model(model)
-    found = detect_image(source, loaded.detector, mpp=mpp_of(source), region=wanted, tissue=tissue)
+    found = detect_image(
+        source,
+        loaded.detector,
+        mpp=mpp_of(source),
+        region=wanted,
+        tissue=tissue,
+        progress=progress,
+    )
     info = loaded.info
     about = {"model": info.name} | {
         name: str(value)

@@ -68,15 +68,15 @@ def test_an_array_is_searched_as_the_server_searches_it(rgb, url, masks):
 def test_a_region_alone_is_searched(rgb, url):
     box = (0, 0, 64, 96)
     for server in (None, url):
-        told = []
-        found = nn.detect(
-            *(rgb, MPP),
-            model="classical",
-            region=box,
-            server=server,
-            progress=lambda *done: told.append(done),
-        )
-        assert told == [(i + 1, len(told)) for i in range(len(told))] != []
+        told: list[tuple[int, int]] = []
+
+        def tell(done: int, windows: int, told: list[tuple[int, int]] = told) -> None:
+            told.append((done, windows))
+
+        asked = {"model": "classical", "region": box, "server": server}
+        found = nn.detect(rgb, MPP, progress=tell, **asked)
+        assert told
+        assert told == [(i + 1, len(told)) for i in range(len(told))]
         assert found.region == Box(*box)
         assert 0 < len(found) < 4
         assert (found.points_xy[:, 0] <= 64).all()
