@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from napari.utils._proxies import ReadOnlyWrapper
-from napari.utils.interactions import (
-    mouse_move_callbacks,
-    mouse_press_callbacks,
-    mouse_release_callbacks,
-)
 
 from napari_nunext.core.answers.boxes import AnswerBox
 from napari_nunext.core.geometry import Box
 from napari_nunext.ui.canvas.evidence.boxes_layer import LABEL_LETTERS, MOST_NAMED, BoxesLayer
 from napari_nunext.ui.canvas.evidence.lights import Lights
 from napari_nunext.ui.canvas.layers import is_placed, to_napari
+from tests.ui.scripted_mouse import tell_mouse
 
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QApplication
@@ -58,29 +52,13 @@ class Bench:
         """Press the mouse, move it from place to place (x, y, level-0 px), let it go."""
         kinds = ["mouse_press", *["mouse_move"] * (len(way) - 1)]
         for kind, place in zip(kinds, way, strict=True):
-            self._tell(kind, place)
+            self.mouse(kind, place)
         if let_go:
-            self._tell("mouse_release", way[-1])
+            self.mouse("mouse_release", way[-1])
             self.boxes.pacer.flush()
 
-    def _tell(self, kind: str, place: tuple[float, float]) -> None:
-        position = self.layer.data_to_world(to_napari(np.array([place]))[0])
-        happened = SimpleNamespace(
-            type=kind,
-            position=position,
-            pos=np.array(place),
-            is_dragging=True,
-            modifiers=(),
-            view_direction=None,
-            dims_displayed=[0, 1],
-            button=1,
-        )
-        tell = {
-            "mouse_press": mouse_press_callbacks,
-            "mouse_move": mouse_move_callbacks,
-            "mouse_release": mouse_release_callbacks,
-        }[kind]
-        tell(self.layer, ReadOnlyWrapper(happened))
+    def mouse(self, kind: str, place: tuple[float, float]) -> None:
+        tell_mouse(self.layer, kind, place, is_dragging=True)
 
 
 @pytest.fixture
@@ -135,7 +113,7 @@ def test_nothing_is_redrawn_in_the_middle_of_a_drag(bench: Bench) -> None:
     bench.drag((40, 50), (45, 55), (50, 60), let_go=False)
     bench.show(SECOND)  # an undo meanwhile, for one
     assert len(bench.layer.data) == 2
-    bench._tell("mouse_release", (50, 60))
+    bench.mouse("mouse_release", (50, 60))
     bench.boxes.pacer.flush()
     assert bench.boxes.is_true()
 
@@ -144,7 +122,7 @@ def test_a_box_is_drawn(bench: Bench) -> None:
     bench.boxes.edit("add_rectangle")
     bench.drag((10, 100), (20, 110), (50, 140), let_go=False)
     assert bench.corrected == []
-    bench._tell("mouse_release", (50, 140))
+    bench.mouse("mouse_release", (50, 140))
     bench.boxes.pacer.flush()
     (boxes,) = bench.corrected
     assert boxes[:2] == (FIRST, SECOND)

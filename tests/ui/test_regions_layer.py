@@ -9,13 +9,6 @@ from uuid import uuid4
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from napari.utils._proxies import ReadOnlyWrapper
-from napari.utils.interactions import (
-    mouse_double_click_callbacks,
-    mouse_move_callbacks,
-    mouse_press_callbacks,
-    mouse_release_callbacks,
-)
 
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.shapes.regions import area_px, rectangle, region
@@ -29,6 +22,7 @@ from napari_nunext.ui.canvas.regions.regions_layer import (
     labels_of,
     line_px_of,
 )
+from tests.ui.scripted_mouse import tell_mouse
 
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QApplication
@@ -93,24 +87,7 @@ class Bench:
         return self.regions.model.regions
 
     def mouse(self, kind: str, place: tuple[float, float], *, is_dragging: bool = False) -> None:
-        position = self.layer.data_to_world(to_napari(np.array([place]))[0])
-        happened = SimpleNamespace(
-            type=kind,
-            position=position,
-            pos=np.array(place),
-            is_dragging=is_dragging,
-            modifiers=(),
-            view_direction=None,
-            dims_displayed=[0, 1],
-            button=1,
-        )
-        tell = {
-            "mouse_press": mouse_press_callbacks,
-            "mouse_move": mouse_move_callbacks,
-            "mouse_release": mouse_release_callbacks,
-            "mouse_double_click": mouse_double_click_callbacks,
-        }[kind]
-        tell(self.layer, ReadOnlyWrapper(happened))
+        tell_mouse(self.layer, kind, place, is_dragging=is_dragging)
 
     def drag(self, *way: tuple[float, float]) -> None:
         self.mouse("mouse_press", way[0])
