@@ -30,6 +30,7 @@ from napari_nunext.review.opening.switching import Switcher
 from napari_nunext.review.opening.taking import FileTaker
 from napari_nunext.review.outlining.hand import Hand
 from napari_nunext.review.outlining.outlining import Outliner
+from napari_nunext.review.regions.files import RegionFiles
 from napari_nunext.review.regions.marker import RegionMarker
 from napari_nunext.review.session import Session
 from napari_nunext.review.shown.find import FindModel
@@ -97,7 +98,9 @@ class ReviewController:
     find : Finder
         The model server, the models, the search.
     regions : RegionMarker
-        Regions, their figures, and outlines of tissue.
+        Regions and their figures.
+    region_files : RegionFiles
+        Regions from files and into files, and from tissue.
     view : View
         The tool, what is selected, what is drawn.
     correct : Corrector
@@ -145,6 +148,7 @@ class ReviewController:
         self.find = Finder(session, find, view, server, scale_check)
         self.view = View(session, view)
         self.regions = RegionMarker(session, RegionsModel())
+        self.region_files = RegionFiles(session, self.regions)
         self.correct = Corrector(session)
         self.categories = CategoryEditor(session, view, self.correct)
         self.hand = Hand(session, view)

@@ -161,7 +161,7 @@ def test_tissue_is_outlined_once_as_one_gesture_and_what_was_deleted_comes_back(
     rgb[440:480] = (40, 150, 90)  # ink
     Image.fromarray(rgb).save(tmp_path / "slide.png")
     controller.open.paths([tmp_path / "slide.png"])
-    controller.regions.files.outline_tissue()
+    controller.region_files.outline_tissue()
     one, two = controller.regions.model.regions
     assert [(each.name, each.kind) for each in (one, two)] == [
         ("Tissue 1", "search"),
@@ -174,10 +174,10 @@ def test_tissue_is_outlined_once_as_one_gesture_and_what_was_deleted_comes_back(
     ]
     controller.regions.reshape(one.uid, rectangle(Box(90, 90, 270, 230)))
     controller.regions.delete([two.uid])
-    controller.regions.files.outline_tissue()
+    controller.region_files.outline_tissue()
     changed, again = controller.regions.model.regions
     assert (changed.box, again) == (Box(90, 90, 270, 230), two)
-    controller.regions.files.outline_tissue()
+    controller.region_files.outline_tissue()
     assert controller.model.notice is not None
     assert controller.model.notice.words == "The tissue is outlined already."
     for _ in range(4):
@@ -189,24 +189,24 @@ def test_regions_go_into_a_file_and_come_back(opened: ReviewController, tmp_path
     drawn(opened, LEFT)
     drawn(opened, RIGHT, "leave_out")
     before, path = opened.regions.model.regions, tmp_path / "a.geojson"
-    opened.regions.files.write(path)
+    opened.region_files.write(path)
     opened.regions.delete([each.uid for each in before])
     opened.history.undo()
     assert opened.regions.model.regions == before, "one gesture"
     opened.history.redo()
-    opened.regions.files.read(path)
+    opened.region_files.read(path)
     assert opened.regions.model.regions == before
     half, far = (
         region(name, "search", rectangle(box), uid=uuid4())
         for name, box in (("Half", Box(60, 50, 200, 200)), ("Far", Box(90, 0, 120, 10)))
     )
     path.write_text(regions_as_text([half, far]), "utf-8")
-    opened.regions.files.read(path)
+    opened.region_files.read(path)
     assert opened.model.notice is not None
     assert opened.model.notice.words.startswith("1 region read from a.geojson. 1 lie outside")
     assert opened.regions.model.regions[-1].box == Box(60, 50, 80, 64)
     path.write_text("{}", "utf-8")
-    opened.regions.files.read(path)
+    opened.region_files.read(path)
     assert opened.model.notice.words.startswith("a.geojson has no region")
     assert len(opened.regions.model.regions) == 3
 

@@ -10,7 +10,6 @@ from napari_nunext.core.shapes.regions import LONGEST_NAME, clipped, region
 from napari_nunext.review.background import in_words
 from napari_nunext.review.model import Notice
 from napari_nunext.review.regions.figures import as_table, counted_in, uncounted
-from napari_nunext.review.regions.files import RegionFiles
 from napari_nunext.store import events
 from napari_nunext.store.kinds.regions import regions_of
 
@@ -41,7 +40,6 @@ class RegionMarker:
     def __init__(self, session: Session, model: RegionsModel) -> None:
         self._session = session
         self.model = model
-        self.files = RegionFiles(session, self)
         self._review = session.model
         self._images = session.images
         self._counting = False

@@ -11,7 +11,8 @@ from qtpy.QtCore import QTimer
 from napari_nunext.images.slides.slide import Slide
 from napari_nunext.ui.bridge import MainThread, Pacer
 from napari_nunext.ui.canvas.image.blocks import Blocks
-from napari_nunext.ui.canvas.image.pyramid import Pyramid, ShownLevel
+from napari_nunext.ui.canvas.image.pyramid import Pyramid
+from napari_nunext.ui.canvas.image.shown_level import ShownLevel
 from napari_nunext.ui.canvas.layers import place, placement
 
 if TYPE_CHECKING:

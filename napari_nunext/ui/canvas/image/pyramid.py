@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from napari_nunext.core.errors import DamagedRegionError, ImageError
+from napari_nunext.core.errors import DamagedRegionError
 from napari_nunext.core.geometry import Box
-from napari_nunext.images.picture import MAX_PIXELS
 from napari_nunext.images.slides.slide import MOST_OVERVIEW_PX, check_overview
 from napari_nunext.ui.canvas.layers import placement
 from napari_nunext.ui.samples import SOURCE_KEY
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
     from napari_nunext.images.slides.slide import Slide
-    from napari_nunext.ui.canvas.image.blocks import Blocks
 
 BLOCK_PX = 1024
 """napari reads anew only when the view leaves blocks of this side: once in twenty steps."""
@@ -30,7 +28,7 @@ _LEAST_PX = 64
 """Sides of what is left white at least, where a tile is damaged."""
 
 
-class _Level(ABC):
+class Level(ABC):
     """A level, as an array that is read where it is asked.
 
     Parameters
@@ -67,7 +65,7 @@ class _Level(ABC):
     def _read(self, x0: int, y0: int, x1: int, y1: int) -> NDArray[np.uint8]: ...
 
 
-class LevelPixels(_Level):
+class LevelPixels(Level):
     """A level of a slide as it is, white where it is damaged.
 
     Parameters
@@ -110,7 +108,7 @@ class LevelPixels(_Level):
         return out
 
 
-class ShrunkPixels(_Level):
+class ShrunkPixels(Level):
     """A level that is coarser than those a slide has, made where it is asked: that takes a while.
 
     Parameters
@@ -149,39 +147,11 @@ class ShrunkPixels(_Level):
         return out[:side, :side]
 
 
-class ShownLevel(_Level):
-    """A level of a slide as fine as it was read, at once.
-
-    Parameters
-    ----------
-    blocks : Blocks
-    level : int
-    width_px, height_px : int
-    """
-
-    def __init__(self, blocks: Blocks, level: int, width_px: int, height_px: int) -> None:
-        super().__init__(width_px, height_px)
-        self._blocks = blocks
-        self._level = level
-
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
-        """Of the coarsest level the array that is being filled, which napari holds on to."""
-        return np.asarray(self._read(0, 0, *self.shape[1::-1]), dtype=dtype)
-
-    def _read(self, x0: int, y0: int, x1: int, y1: int) -> NDArray[np.uint8]:
-        if (x1 - x0) * (y1 - y0) > MAX_PIXELS:
-            raise ImageError(
-                f"{x1 - x0} x {y1 - y0} px of a slide were asked for at once; expected at most "
-                f"{MAX_PIXELS // 1_000_000} million pixels. Take a coarser level, or a part."
-            )
-        return self._blocks.shown(self._level, x0, y0, x1, y1)
-
-
 @dataclass(frozen=True, slots=True)
 class Pyramid:
     """The levels to show a slide by, finest first, the last one small enough to be held."""
 
-    levels: tuple[_Level, ...]
+    levels: tuple[Level, ...]
     factors: tuple[float, ...]
     """Level-0 pixels a pixel of each."""
     own: int
@@ -190,7 +160,7 @@ class Pyramid:
     @classmethod
     def of(cls, slide: Slide) -> Pyramid:
         """Those of a slide, and as many more as it takes to see it as a whole."""
-        levels: list[_Level] = [LevelPixels(slide, number) for number in range(len(slide.levels))]
+        levels: list[Level] = [LevelPixels(slide, number) for number in range(len(slide.levels))]
         factors = list(slide.levels)
         while math.prod(levels[-1].shape[:2]) > MOST_OVERVIEW_PX:
             factors.append(STEP * factors[-1])

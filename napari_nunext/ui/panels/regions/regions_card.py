@@ -61,6 +61,7 @@ class RegionsCard(Card):
     def __init__(self, controller: ReviewController, connections: Connections) -> None:
         super().__init__()
         self._regions = controller.regions
+        self._files = controller.region_files
         self._images = controller.images.model
         self._model = controller.regions.model
         self._shown = QCheckBox("Show")
@@ -91,7 +92,7 @@ class RegionsCard(Card):
         self._kinds.chosen.connect(lambda i: self._regions.choose_kind(KINDS[i]))
         for tools, names in zip(self._tools, TOOLS, strict=True):
             tools.chosen.connect(partial(self._choose_tool, names))
-        self._tissue.clicked.connect(self._regions.files.outline_tissue)
+        self._tissue.clicked.connect(self._files.outline_tissue)
         self._copy.clicked.connect(self.copy)
         self.table.chosen.connect(self._regions.select)
         self.table.renamed.connect(self._rename)
@@ -188,7 +189,7 @@ class RegionsCard(Card):
     def _read(self) -> None:
         path = ask_for_file(self, "Read regions", kinds_of("Regions", FILE_KINDS))
         if path is not None:
-            self._regions.files.read(path)
+            self._files.read(path)
 
     def _write(self) -> None:
         field = self._images.open_field
@@ -201,4 +202,4 @@ class RegionsCard(Card):
             kinds="GeoJSON (*.geojson)",
         )
         if path is not None:
-            self._regions.files.write(path)
+            self._files.write(path)
