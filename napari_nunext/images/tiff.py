@@ -231,7 +231,8 @@ def _notes(
 ) -> tuple[str, ...]:
     notes = []
     shown = len(series.pages) if "C" in series.axes else 1
-    if len(tif.pages) > shown:
+    # An Aperio slide has pages for its thumbnail, label and room: nobody asks for these.
+    if len(tif.pages) > shown and not tif.is_svs:
         which = "first" if page.index == 0 else "first of full size"
         notes.append(f"{len(tif.pages)} pages, the {which} is shown")
     if 2 <= orientation <= 8:

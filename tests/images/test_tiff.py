@@ -10,7 +10,7 @@ from PIL import Image
 
 from napari_nunext.core.errors import ImageError
 from napari_nunext.images import open_image
-from napari_nunext.images.tiff import read_samples
+from napari_nunext.images.tiff import read_samples, read_tiff
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -337,6 +337,22 @@ def test_thumbnail_page_taken(path: Path, rgb: np.ndarray) -> None:
     np.testing.assert_array_equal(image.rgb, rgb)
     assert image.mpp == pytest.approx(0.25)
     assert image.notes == ("3 pages, the first of full size is shown",)
+
+
+def test_of_an_aperio_slide_it_is_not_said_that_it_has_a_thumbnail_and_a_label(
+    path: Path, rgb: np.ndarray
+) -> None:
+    with tifffile.TiffWriter(path) as writer:
+        for step, description in (
+            (1, APERIO),
+            (4, "Aperio\r\nthumbnail"),
+            (2, "Aperio\r\nlabel 9x9"),
+        ):
+            part = np.ascontiguousarray(rgb[::step, ::step])
+            writer.write(part, photometric="rgb", description=description, metadata=None)
+    picture = read_tiff(path)
+    np.testing.assert_array_equal(picture.decode(), rgb)
+    assert picture.notes == open_image(path).notes == ()
 
 
 @pytest.mark.parametrize("words", ["Label Image", "Label_Image", "Macro", "Thumbnail"])
