@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_nunext.review.asking.asker import Asker
+from napari_nunext.review.batch.all_images import AllImages
 from napari_nunext.review.correcting.categories import CategoryEditor
 from napari_nunext.review.correcting.deciding import Decider
 from napari_nunext.review.correcting.nuclei import Corrector
@@ -33,6 +34,7 @@ from napari_nunext.review.outlining.outlining import Outliner
 from napari_nunext.review.regions.files import RegionFiles
 from napari_nunext.review.regions.marker import RegionMarker
 from napari_nunext.review.session import Session
+from napari_nunext.review.shown.all_images import AllImagesModel
 from napari_nunext.review.shown.find import FindModel
 from napari_nunext.review.shown.regions import RegionsModel
 from napari_nunext.review.shown.view import ViewModel
@@ -97,6 +99,8 @@ class ReviewController:
         Micrometres per pixel.
     find : Finder
         The model server, the models, the search.
+    find_all : AllImages
+        The search of all images of the list, one after another.
     regions : RegionMarker
         Regions and their figures.
     region_files : RegionFiles
@@ -175,6 +179,8 @@ class ReviewController:
             mpp=mpp,
             default_mpp=default_mpp,
         )
+        all_images = AllImagesModel()
+        self.find_all = AllImages(session, all_images, self.find, view, server, self.images.reader)
         self.decide = Decider(session, view, self.find, self.images.next)
         self.scale = Scaler(session, self.find, scale_check)
         self.history = Rewinder(session, self.images.go_to_image)
@@ -186,6 +192,7 @@ class ReviewController:
             self.imports,
             self.locate,
             self.find,
+            self.find_all,
             self.learn,
             self.teach,
             self.ask,
@@ -193,7 +200,7 @@ class ReviewController:
         )
         # After the parts: what they hear of their models then finds nothing that waits.
         shown_by = (self.ask, self.learn, self.teach, self.imports, self.regions)
-        for shown in (view, find, *(part.model for part in shown_by)):
+        for shown in (view, find, all_images, *(part.model for part in shown_by)):
             session.left.connect(shown.forget_project)
         self.correct.corrected.connect(self.outline.follow)
         self.images.shown.connect(self.scale.mention)
@@ -212,6 +219,7 @@ class ReviewController:
         if self._closed:
             return True
         self._closed = True
+        self.find_all.pause()
         self.find.pause()
         self.ask.close()
         self.learn.stop()

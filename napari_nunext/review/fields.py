@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from napari_nunext.core.errors import ImageError
+from napari_nunext.core.errors import ImageError, StoreError
 from napari_nunext.core.nuclei import nuclei_in_words
 from napari_nunext.core.sentences import counted
 from napari_nunext.images import open_image
@@ -64,6 +65,31 @@ def load_field(
     state.nuclei.ground.get_ready()
     state.seen_in(field.box)  # here, and kept up from here: to accept the field is then no work
     return LoadedField(field, state)
+
+
+@dataclass(frozen=True, slots=True)
+class FieldReader:
+    """Reads images of a project, at the scale that the person gave where they gave one."""
+
+    project: Project
+    writer: JournalWriter
+    mpp: float | None
+    default_mpp: float
+
+    def load(self, path: Path) -> LoadedField:
+        """Read an image and its review, as `load_field`."""
+        return load_field(
+            self.project, self.writer, path, mpp=self.mpp, default_mpp=self.default_mpp
+        )
+
+    def look(self, path: Path) -> ImageEntry:
+        """An image as the project would know it; it is not made known."""
+        image = open_image(path, mpp=self.mpp)
+        entry = self.project.with_scale_of_all(entry_of(image, path, self.default_mpp))
+        if self.mpp is None:
+            with suppress(StoreError):
+                return self.project.image(entry.sha256)
+        return entry
 
 
 def _check_that_it_can_be_shown(image: ImageSource) -> None:

@@ -163,6 +163,25 @@ class Session:
         self.images.open_field = loaded.field
         self.show_state(sha256, self._states[sha256])
 
+    def forget_field(self, path: Path) -> None:
+        """Let go of an image that was read and is not shown; it can be read again."""
+        known = self._fields.get(path)
+        if known is None or self.is_open(known.field.entry.sha256):
+            return
+        del self._fields[path]
+        sha256 = known.field.entry.sha256
+        if all(other.field.entry.sha256 != sha256 for other in self._fields.values()):
+            del self._states[sha256]
+
+    def mark_unreadable(self, path: Path, problem: str) -> None:
+        """Say in the queue that an image cannot be read, and why."""
+        queue = self.images.queue
+        items = tuple(
+            replace(item, status="unreadable", problem=problem) if item.path == path else item
+            for item in queue.items
+        )
+        self.images.queue = replace(queue, items=items)
+
     def rescale(self, mpp: float, is_meant: Callable[[ImageEntry], bool]) -> None:
         """Give images that were opened another scale, from the user."""
         for path, known in self._fields.items():
@@ -231,15 +250,24 @@ class Session:
 
     # Events
 
-    def commit(self, sha256: str, new: Sequence[Event]) -> None:
-        """Show what events of this person do, and hand them to the writer."""
+    def commit(self, sha256: str, new: Sequence[Event], *, in_history: bool = True) -> None:
+        """Show what events of this person do, and hand them to the writer.
+
+        Parameters
+        ----------
+        sha256 : str
+        new : sequence of Event
+        in_history : bool
+            Whether the next undo takes it back: not what the background did while the person
+            was at something else.
+        """
         if not new:
             return
         if any(e.kind in ("undo", "redo") and self._is_of_project(e.target) for e in new):
             self.commit_to_project([replace(event, image_sha256=None) for event in new])
             return
         stamped, old = self.project.stamp(new), self._states[sha256]
-        self._take(sha256, stamped, old.apply(*stamped))
+        self._take(sha256, stamped, old.apply(*stamped), in_history=in_history)
 
     def commit_made(
         self, sha256: str, stamped: Sequence[Event], before: FieldState, after: FieldState
@@ -257,9 +285,12 @@ class Session:
         old = self._states[sha256]
         self._take(sha256, stamped, after if old is before else old.apply(*stamped))
 
-    def _take(self, sha256: str, stamped: Sequence[Event], state: FieldState) -> None:
+    def _take(
+        self, sha256: str, stamped: Sequence[Event], state: FieldState, *, in_history: bool = True
+    ) -> None:
         old = self._states[sha256]
-        self._follow(stamped)
+        if in_history:
+            self._follow(stamped)
         self.show_state(sha256, state)
         self._keep_what_is_named(old, stamped)
         self.writer.submit(partial(self.project.append, stamped))

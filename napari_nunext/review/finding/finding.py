@@ -22,7 +22,8 @@ from napari_nunext.store import events
 from napari_nunext.store.kinds.regions import regions_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from typing import TypeAlias
 
     from napari_nunext.core.geometry import Box
     from napari_nunext.review.finding.scale_check import ScaleCheck
@@ -30,10 +31,14 @@ if TYPE_CHECKING:
     from napari_nunext.review.finding.servers import ModelServer
     from napari_nunext.review.session import Session
     from napari_nunext.review.shown.find import FindModel
+    from napari_nunext.review.shown.images import OpenField
     from napari_nunext.review.shown.view import ViewModel
     from napari_nunext.serving.protocol import ModelInfo
     from napari_nunext.store import Run
     from napari_nunext.store.entries import RunStatus as RunStatusName
+
+    Ended: TypeAlias = Callable[[Search, RunStatusName, BaseException | None], None]
+    """How a search ended, and what broke it off, if anything did."""
 
 MIB = 2**20
 ANEW_WORDS = (
@@ -80,6 +85,8 @@ class Finder:
         self._server = server
         self._scale_check = scale_check
         self._search: Search | None = None
+        self._ended: Ended | None = None
+        """Told how the search ended, in the place of the person."""
         self._wanted_model = ""
         """Chosen as soon as the server offers it; empty where none is."""
         self._pauses = PauseWatch(session, model)
@@ -206,6 +213,13 @@ class Finder:
             )
         )
 
+    def search_in_turn(self, field: OpenField, wanted: Wanted, ended: Ended) -> None:
+        """Search an image that need not be the open one; nothing while a search is under way.
+
+        How it ended is told to the caller, and to nobody else; undo does not take it back.
+        """
+        self._begin(wanted, field, ended)
+
     def leave_out_glass(self, wanted: bool) -> None:
         """Whether the next searches leave out windows of bare glass."""
         self.model.tissue = wanted
@@ -215,13 +229,17 @@ class Finder:
         if (run := paused_run(self._review.state)) is not None:
             self._begin(Wanted.again(run, self._view.view_xy))
 
-    def _begin(self, wanted: Wanted) -> None:
-        field = self._images.open_field
+    def _begin(
+        self, wanted: Wanted, field: OpenField | None = None, ended: Ended | None = None
+    ) -> None:
+        field = field or self._images.open_field
         if field is None or self.model.run.busy:
             return
+        self._ended = ended
         session, background = self._session, self._session.background
         self.model.run = RunStatus("starting", image=Path(field.entry.path))
-        self._review.notice = None
+        if ended is None:
+            self._review.notice = None
         search = Search(
             session.project,
             session.writer,
@@ -291,12 +309,13 @@ class Finder:
         session, sha256 = self._session, started.image_sha256
         state = session.state_of(sha256)
         self.learn_categories([c.name for c in started.info.model.categories])
-        if not resumed and search.wanted.run is not None:
+        if not resumed and search.wanted.run is not None and self._ended is None:
             session.notify(Notice(ANEW_WORDS))
         session.show_state(sha256, state.with_run(started))
         if not resumed:
             region = started.info.region
-            session.commit(sha256, [events.use_run(sha256, started.run_id, region)])
+            used = [events.use_run(sha256, started.run_id, region)]
+            session.commit(sha256, used, in_history=self._ended is None)
 
     def _show_found(self, run_id: str, sha256: str, news: SearchNews) -> None:
         session = self._session
@@ -347,9 +366,11 @@ class Finder:
         return found
 
     def _finished(self, search: Search, status: RunStatusName) -> None:
-        found = self._conclude(search, status)
+        ended, found = self._ended, self._conclude(search, status)
         self.model.server = ServerStatus("ready", "ready", self.model.server.details)
-        if status == "cancelled":
+        if ended is not None:
+            ended(search, status, None)
+        elif status == "cancelled":
             self._session.notify(Notice(f"Stopped. The {found} nuclei found so far stay."))
         elif words := failed_words(search.found):
             self._session.notify(Notice(words, "warning"))
@@ -360,7 +381,10 @@ class Finder:
             self._session.notify(Notice(words, "warning"))
 
     def _run_failed(self, search: Search, error: BaseException) -> None:
-        found = self._conclude(search, "interrupted")
+        ended, found = self._ended, self._conclude(search, "interrupted")
+        if ended is not None:
+            ended(search, "interrupted", error)
+            return
         notice = in_words(error)
         if not isinstance(error, ServerUnavailableError):
             self._session.notify(notice)

@@ -11,7 +11,7 @@ from psygnal import Signal
 from napari_nunext.core.errors import StoreError
 from napari_nunext.images import find_images
 from napari_nunext.review.background import in_words
-from napari_nunext.review.fields import load_field, queue_items
+from napari_nunext.review.fields import FieldReader, queue_items
 from napari_nunext.review.history import History
 from napari_nunext.review.model import Notice
 from napari_nunext.review.shown.images import Queue, QueueItem
@@ -165,17 +165,16 @@ class Opener:
         self._reading = index
         session = self._session
         session.background.run(
-            partial(
-                load_field,
-                session.project,
-                session.writer,
-                path,
-                mpp=self._mpp if session.project.path == self._mpp_for else None,
-                default_mpp=self._default_mpp,
-            ),
+            partial(self.reader().load, path),
             lambda loaded: self._show(wish, index, loaded),
             lambda error: self._unreadable(wish, index, error, passing),
         )
+
+    def reader(self) -> FieldReader:
+        """What reads images of the project that is open."""
+        project = self._session.project
+        mpp = self._mpp if project.path == self._mpp_for else None
+        return FieldReader(project, self._session.writer, mpp, self._default_mpp)
 
     def next(self) -> None:
         """Open the next image, if there is one."""
@@ -230,10 +229,7 @@ class Opener:
         notice = in_words(error)
         is_bad = not isinstance(error, StoreError)
         if is_bad:
-            queue = self.model.queue
-            bad = replace(queue.items[index], status="unreadable", problem=notice.words)
-            items = (*queue.items[:index], bad, *queue.items[index + 1 :])
-            self.model.queue = replace(queue, items=items)
+            self._session.mark_unreadable(self.model.queue.items[index].path, notice.words)
         is_wanted = wish == self._opening
         if is_wanted:
             self.model.loading = ""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_nunext.review.asking.asker import Asker
+    from napari_nunext.review.batch.all_images import AllImages
     from napari_nunext.review.finding.finding import Finder
     from napari_nunext.review.learning.improving import Improver
     from napari_nunext.review.learning.teaching import Teacher
@@ -51,7 +52,7 @@ class Switcher:
         Takes the files of nuclei.
     locator : Locator
         Says what became of a project's images.
-    finder, improver, teacher, asker
+    finder, all_images, improver, teacher, asker
         What may be running for the present project.
     open_project : callable
         Opens a project by its file; called in the background.
@@ -64,6 +65,7 @@ class Switcher:
         taker: FileTaker,
         locator: Locator,
         finder: Finder,
+        all_images: AllImages,
         improver: Improver,
         teacher: Teacher,
         asker: Asker,
@@ -76,6 +78,7 @@ class Switcher:
         self._taker = taker
         self._locator = locator
         self._finder = finder
+        self._all_images = all_images
         self._improver = improver
         self._teacher = teacher
         self._asker = asker
@@ -178,6 +181,7 @@ class Switcher:
                 )
             )
             return
+        self._all_images.pause()
         self._finder.pause()
         self._improver.stop()
         self._teacher.stop()
@@ -198,8 +202,11 @@ class Switcher:
     def _running(self) -> str:
         """What runs for the present project, in a sentence; empty where nothing does."""
         run, training = self._finder.model.run, self._improver.model.training
-        if run.busy and training.busy:
+        all_images = self._all_images.model.status.busy
+        if (run.busy or all_images) and training.busy:
             return "A search and a training are running."
+        if all_images:
+            return "The search of all images is still running."
         if run.busy:
             return f"The search of {'' if run.image is None else run.image.name} is still running."
         if training.busy:

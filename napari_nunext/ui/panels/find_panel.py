@@ -25,17 +25,21 @@ from napari_nunext.ui.widgets.model_tip import model_tip
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_nunext.review.batch.all_images import AllImages
     from napari_nunext.review.connections import Connections
     from napari_nunext.review.controller import ReviewController
+    from napari_nunext.review.finding.finding import Finder
+    from napari_nunext.review.shown.all_images import AllImagesStatus
     from napari_nunext.review.shown.find import RunStatus, ServerStatus
     from napari_nunext.ui.widgets.theme import Palette
 
-FIELD, VIEW, REGION, REGIONS = range(4)
+FIELD, VIEW, REGION, REGIONS, ALL = range(5)
 WHERE_TIPS = (
     "All of the image, but for regions that are left out",
     "What the canvas shows now",
     "A rectangle for this search alone",
     "The regions of the kind Search here",
+    "All images of the list, one after another, while you review",
 )
 NAME_ROOM = 34
 """Characters of an image's name that fit on a line."""
@@ -55,13 +59,14 @@ class FindPanel(Card):
         super().__init__()
         self._controller = controller
         self._model = controller.find.model
+        self._all = controller.find_all.model
         self._view = controller.view.model
         self._images = controller.images.model
         self._regions = controller.regions.model
         self._palette = palette
         self._models = ModelChooser()
         self._dot = StatusDot("How the model server is. Click to check.")
-        self._where = Segments(["Field", "View", "Drawn", "Regions"])
+        self._where = Segments(["Field", "View", "Drawn", "Regions", "All"])
         for i, tip in enumerate(WHERE_TIPS):
             self._where.set_enabled(i, True, tip)
         self._tissue = QCheckBox("Leave out bare glass")
@@ -84,6 +89,7 @@ class FindPanel(Card):
         connections.call(self._show_models, events.models, events.model_id)
         connections.call(self._show_server, events.server)
         connections.call(self._show_run, events.run, events.paused_search)
+        connections.call(self._show_run, self._all.events.status)
         connections.call(self._show_region, self._view.events.region)
         connections.call(self._show_tissue, events.tissue)
         connections.call(self._show_ready, self._regions.events.figures)
@@ -105,6 +111,8 @@ class FindPanel(Card):
         where, find = self._where.index(), self._controller.find
         if where == FIELD:
             find.search()
+        elif where == ALL:
+            self._controller.find_all.search()
         elif where == REGIONS:
             find.search(in_regions=True)
         else:
@@ -117,11 +125,11 @@ class FindPanel(Card):
         self._image = Text(role="muted", wraps=True)
         self._words = Text(wraps=True)
         self._pause = button("Pause", tip="Stop for now; Go on takes it up again, in days too")
-        self._pause.clicked.connect(self._controller.find.pause)
+        self._pause.clicked.connect(lambda: self._running_part().pause())
         self._go_on = button("Go on", role="primary", tip="Search the windows that are left")
-        self._go_on.clicked.connect(self._controller.find.go_on)
+        self._go_on.clicked.connect(lambda: self._running_part().go_on())
         self._stop = button("Stop", tip="Stop for good; what was found stays")
-        self._stop.clicked.connect(self._controller.find.stop)
+        self._stop.clicked.connect(lambda: self._running_part().stop())
         made = QWidget()
         layout = QVBoxLayout(made)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -146,6 +154,7 @@ class FindPanel(Card):
         else:
             self._controller.view.set_region(None)
         self._show_region()
+        self._show_run()
 
     def _show_models(self) -> None:
         self._models.clear()
@@ -185,7 +194,8 @@ class FindPanel(Card):
     def _show_ready(self) -> None:
         waits_for = self._waits_for()
         self._find.setEnabled(not waits_for)
-        self._find.setText(waits_for or "Find nuclei")
+        every = self._where.index() == ALL
+        self._find.setText(waits_for or ("Find nuclei in all images" if every else "Find nuclei"))
 
     def _waits_for(self) -> str:
         """What has to happen before a search can begin, as the button says it; empty if nothing."""
@@ -203,26 +213,56 @@ class FindPanel(Card):
             return "Draw a region to search first"
         return ""
 
+    def _running_part(self) -> Finder | AllImages:
+        """What pause, go on and stop are about."""
+        controller = self._controller
+        return controller.find if self._all.status.phase == "idle" else controller.find_all
+
     def _show_run(self) -> None:
-        run = self._model.run
-        paused = None if run.busy else self._model.paused_search
-        self._find.setVisible(not run.busy and paused is None)
-        self._progress.setVisible(run.busy or paused is not None)
-        self._where.setEnabled(not run.busy and paused is None)
-        self._tissue.setVisible(not run.busy and paused is None)
-        self._models.setEnabled(not run.busy and paused is None)
-        self._pause.setVisible(run.busy)
-        self._go_on.setVisible(paused is not None)
+        run, every = self._model.run, self._all.status
+        busy, all_paused = run.busy or every.busy, every.phase == "paused"
+        paused = None if busy or all_paused else self._model.paused_search
+        is_free = not busy and not all_paused and (paused is None or self._where.index() == ALL)
+        self._find.setVisible(is_free)
+        self._progress.setVisible(busy or all_paused or paused is not None)
+        self._where.setEnabled(not busy and not all_paused)
+        self._tissue.setVisible(is_free)
+        self._models.setEnabled(not busy and not all_paused and paused is None)
+        self._pause.setVisible(busy)
+        self._go_on.setVisible(all_paused or paused is not None)
         for end in (self._pause, self._stop):
-            end.setEnabled(run.phase not in ("pausing", "stopping"))
-        self._image.setVisible(run.busy)
-        self._image.setText("" if run.image is None else self._name_of(run.image))
-        if paused is not None:
+            ends = ("pausing", "stopping")
+            end.setEnabled(run.phase not in ends and every.phase not in ends)
+        lines = [all_words(every)] if every.phase not in ("idle", "paused") else []
+        if run.image is not None:
+            lines.append(self._name_of(run.image))
+        self._image.setVisible(bool(lines))
+        self._image.setText("\n".join(lines))
+        if all_paused or (busy and not run.busy):
+            self._bar.show_progress(every.ended, every.images)
+            self._words.setText(
+                f"Paused: {every.ended} of {every.images} images are done" if all_paused else ""
+            )
+        elif paused is not None:
             self._bar.show_progress(paused.windows_done, paused.windows)
             self._words.setText(f"Paused at {paused.windows_done} of {paused.windows} windows")
         else:
             self._bar.show_progress(run.progress or 0.0, 0 if run.progress is None else 1)
             self._words.setText(run_words(run))
+
+
+def all_words(every: AllImagesStatus) -> str:
+    """How the search of all images is going, in words."""
+    if every.waiting:
+        return every.waiting
+    words = f"Image {min(every.ended + 1, every.images)} of {every.images}"
+    if every.failed:
+        words += f", {every.failed} could not be searched"
+    if every.phase in ("pausing", "stopping"):
+        return f"{words}, {every.phase}\N{HORIZONTAL ELLIPSIS}"
+    if every.seconds_left is not None:
+        words += f", {duration(every.seconds_left)} left"
+    return words
 
 
 def run_words(run: RunStatus) -> str:
