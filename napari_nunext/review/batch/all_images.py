@@ -7,11 +7,10 @@ project knows, so that the same wish goes on with the rest in another session.
 
 from __future__ import annotations
 
-import threading
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from napari_nunext.core.errors import (
     RequestRejectedError,
@@ -19,16 +18,16 @@ from napari_nunext.core.errors import (
     ServerUnavailableError,
     StoreError,
 )
-from napari_nunext.core.sentences import about, counted
+from napari_nunext.core.sentences import about
 from napari_nunext.core.shapes.area import Area
 from napari_nunext.review.background import in_words
+from napari_nunext.review.batch.all_job import AllJob
 from napari_nunext.review.batch.asked import ask_for
 from napari_nunext.review.batch.batch import BUSY, TRIES
 from napari_nunext.review.batch.stations import Station
 from napari_nunext.review.batch.survey import Survey, scale_words, survey
 from napari_nunext.review.batch.taking import BatchOptions
 from napari_nunext.review.batch.tally import Tally
-from napari_nunext.review.finding.search import Wanted
 from napari_nunext.review.model import Notice
 from napari_nunext.review.shown.all_images import AllImagesStatus
 from napari_nunext.serving.client.found import failed_words
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from napari_nunext.review.batch.asked import Asked
     from napari_nunext.review.fields import FieldReader, LoadedField
     from napari_nunext.review.finding.finding import Finder
     from napari_nunext.review.finding.search import Search
@@ -51,34 +49,7 @@ if TYPE_CHECKING:
     from napari_nunext.serving.protocol import ModelInfo
     from napari_nunext.store.entries import RunStatus as RunStatusName
 
-
-@dataclass(eq=False, slots=True)
-class _Job:
-    """What was asked for, and what is left of it."""
-
-    model: ModelInfo
-    masks: bool
-    tissue: bool
-    reader: FieldReader
-    paths: deque[Path]
-    tally: Tally
-    confirmed: set[Path] = field(default_factory=set)
-    """Images that are searched although their scale is in doubt."""
-    asked: Asked | None = None
-    seen: Survey = field(default_factory=Survey)
-    stop: threading.Event = field(default_factory=threading.Event)
-    to_go_on: bool = True
-    """Whether it is paused once it has stopped."""
-    tries: int = 0
-    windows_done: int = 0
-    """Of the present image, when it was last tried."""
-    under_way: Path | None = None
-    """The image that is being searched."""
-    is_begun: bool = False
-    """Whether the windows of that one are counted."""
-    own: set[Path] = field(default_factory=set)
-    """Images that were read for this alone, and that nobody has looked at."""
-    failed: dict[Path, str] = field(default_factory=dict)
+AWAY_WORDS = "The model server does not answer. Waiting for it."
 
 
 class AllImages:
@@ -114,7 +85,7 @@ class AllImages:
         self._images = session.images
         self._server = server
         self._reader = reader
-        self._job: _Job | None = None
+        self._job: AllJob | None = None
         self._waits_for_run = False
         """Whether another search has to end first."""
         finder.model.events.run.connect(self._follow)
@@ -177,7 +148,7 @@ class AllImages:
         paths = [item.path for item in queue.items]
         if queue.index is not None:
             paths.insert(0, paths.pop(queue.index))
-        job = self._job = _Job(
+        job = self._job = AllJob(
             model, masks, tissue, self._reader(), deque(paths), Tally(len(paths)), confirmed
         )
         known = {
@@ -203,7 +174,7 @@ class AllImages:
             look, partial(self._take_survey, job), lambda error: self._break(job, error)
         )
 
-    def _take_survey(self, job: _Job, seen: Survey) -> None:
+    def _take_survey(self, job: AllJob, seen: Survey) -> None:
         if job is not self._job:
             return
         job.seen = seen
@@ -224,14 +195,12 @@ class AllImages:
 
     # One after another
 
-    def _next(self, job: _Job) -> None:
+    def _next(self, job: AllJob) -> None:
         """Go on with the first image that is left; on the main thread."""
         if job is not self._job:
             return
         self._waits_for_run = False
-        while job.paths and job.paths[0] in job.seen.searched:
-            path = job.paths.popleft()
-            job.tally.end(path, known=True, name=path.name)
+        job.pass_searched()
         if job.stop.is_set():
             self._rest(job)
         elif not job.paths:
@@ -252,7 +221,7 @@ class AllImages:
                 lambda error: self._not_read(job, path, error),
             )
 
-    def _take_field(self, job: _Job, path: Path, loaded: LoadedField) -> None:
+    def _take_field(self, job: AllJob, path: Path, loaded: LoadedField) -> None:
         if job is not self._job:
             return
         if self._session.known_field(path) is None:
@@ -263,7 +232,7 @@ class AllImages:
         else:
             self._search(job, path, self._session.known_field(path) or loaded)
 
-    def _not_read(self, job: _Job, path: Path, error: BaseException) -> None:
+    def _not_read(self, job: AllJob, path: Path, error: BaseException) -> None:
         if isinstance(error, StoreError):
             self._break(job, error)
             return
@@ -271,7 +240,7 @@ class AllImages:
         self._session.mark_unreadable(path, words)
         self._fail(job, path, words)
 
-    def _search(self, job: _Job, path: Path, known: LoadedField) -> None:
+    def _search(self, job: AllJob, path: Path, known: LoadedField) -> None:
         opened, entry = known.field, known.field.entry
         assert job.asked is not None
         doubt = "".join(scale_words(entry, job.model))
@@ -283,27 +252,17 @@ class AllImages:
         asked = replace(job.asked, area_of=lambda _: area)
         run = asked.run_of(entry, [state.runs[base.run_id] for base in state.bases])
         if run is not None and run.status == "complete":
-            self._leave(job, path, known=True)
+            job.leave(path, known=True)
+            self._go_past(job)
             return
-        wanted = Wanted(
-            region=opened.box,
-            model_id=job.model.id,
-            masks=job.masks,
-            tissue=job.tissue,
-            area=area,
-            near_xy=self._view.view_xy if self._is_shown(opened) else None,
-            run=run,
-            priority="batch",
-        )
+        near_xy = self._view.view_xy if self._session.is_open(entry.sha256) else None
+        wanted = job.wanted(opened.box, area, near_xy, run)
         job.under_way, job.is_begun = path, False
         self._finder.search_in_turn(opened, wanted, partial(self._ended, job, path))
 
-    def _is_shown(self, opened: OpenField) -> bool:
-        return self._session.is_open(opened.entry.sha256)
-
     def _ended(
         self,
-        job: _Job,
+        job: AllJob,
         path: Path,
         search: Search,
         status: RunStatusName,
@@ -326,9 +285,10 @@ class AllImages:
         elif words := failed_words(search.found):
             self._fail(job, path, words, windows_failed=len(search.found.windows_failed))
         else:
-            self._leave(job, path, searched=True)
+            job.leave(path, searched=True)
+            self._go_past(job)
 
-    def _not_served(self, job: _Job, path: Path, search: Search, error: ServerError) -> None:
+    def _not_served(self, job: AllJob, path: Path, search: Search, error: ServerError) -> None:
         """Wait for a server that is away, and try again; leave an image that it cannot search."""
         words, done = in_words(error).words, search.found.windows_done
         if isinstance(error, RequestRejectedError) and error.status not in BUSY:
@@ -336,67 +296,40 @@ class AllImages:
             return
         job.tries = 0 if done > job.windows_done else job.tries + 1
         retry_s = error.retry_s if isinstance(error, RequestRejectedError) else None
-        station = Station(self._server, job.model.id, "")
-        background = self._session.background
-        self._say(job, "waiting", "The model server does not answer. Waiting for it.")
+        self._say(job, "waiting", AWAY_WORDS)
 
-        def wait() -> tuple[bool, bool]:
-            """Whether it had been there all the time, and whether it is now."""
-            if station.answers():
-                job.stop.wait(retry_s or 0.0)
-                return True, True
-            return False, station.wait(lambda _: None, job.stop, BatchOptions().patience_s)
-
-        def waited(was_and_is: tuple[bool, bool]) -> None:
-            was_there, is_there = was_and_is
+        def waited(found: Literal["there", "back", "away"]) -> None:
             if job is not self._job:
                 return
             if job.stop.is_set():
                 self._next(job)
-            elif not is_there:
+            elif found == "away":
                 self._break(job, ServerUnavailableError(f"The model server stayed away. {words}"))
-            elif was_there and retry_s is None and job.tries >= TRIES:
+            elif found == "there" and retry_s is None and job.tries >= TRIES:
                 self._fail(job, path, words)
             else:
-                if not was_there:
-                    job.tries = 0
                 self._next(job)
 
-        background.run(wait, waited, lambda broke: self._break(job, broke))
+        station = Station(self._server, job.model.id, "")
+        self._session.background.run(
+            partial(station.come_back, job.stop, retry_s or 0.0, BatchOptions().patience_s),
+            waited,
+            lambda broke: self._break(job, broke),
+        )
 
-    def _fail(self, job: _Job, path: Path, words: str, *, windows_failed: int = 0) -> None:
+    def _fail(self, job: AllJob, path: Path, words: str, *, windows_failed: int = 0) -> None:
         """Name an image that cannot be searched, and leave it."""
         said = about(path.name, words)
         job.failed[path] = said
         self._session.notify(Notice(said, "warning"))
-        self._leave(job, path, failed=True, windows_failed=windows_failed)
+        job.leave(path, failed=True, windows_failed=windows_failed)
+        self._go_past(job)
 
-    def _leave(
-        self,
-        job: _Job,
-        path: Path,
-        *,
-        searched: bool = False,
-        known: bool = False,
-        failed: bool = False,
-        windows_failed: int = 0,
-    ) -> None:
-        """Nothing more comes of an image."""
-        if job.paths and job.paths[0] == path:
-            job.paths.popleft()
-        job.tally.end(
-            path,
-            searched=searched,
-            known=known,
-            failed=failed,
-            windows_failed=windows_failed,
-            name=path.name,
-        )
-        job.tries = job.windows_done = 0
+    def _go_past(self, job: AllJob) -> None:
         self._let_go(job)
         self._next(job)
 
-    def _let_go(self, job: _Job) -> None:
+    def _let_go(self, job: AllJob) -> None:
         """Free the memory of images that nobody looks at, unless one is just being opened."""
         if not self._images.loading:
             for path in job.own:
@@ -405,14 +338,13 @@ class AllImages:
 
     def _look_at(self, opened: OpenField | None) -> None:
         """An image that a person has opened stays."""
-        job, queue = self._job, self._images.queue
-        if job is not None and opened is not None:
-            if queue.index is not None:
-                job.own.discard(queue.items[queue.index].path)
-            for path in list(job.own):
-                known = self._session.known_field(path)
-                if known is not None and known.field.entry.sha256 == opened.entry.sha256:
-                    job.own.discard(path)
+        job = self._job
+        if job is None or opened is None:
+            return
+        for path in list(job.own):
+            known = self._session.known_field(path)
+            if known is not None and known.field.entry.sha256 == opened.entry.sha256:
+                job.own.discard(path)
 
     # How far it is
 
@@ -424,35 +356,19 @@ class AllImages:
         if self._waits_for_run and not run.busy:
             self._waits_for_run = False
             self._session.background.on_main(lambda: self._next(job))
-        path = job.under_way
-        if path is None or not run.windows:
-            return
-        if not job.is_begun:
-            job.is_begun = True
-            job.windows_done = run.windows_done
-            job.tally.begin(path, path.name, run.windows_done, run.windows)
-        job.tally.follow(path, run.windows_done)
-        if not job.stop.is_set():
+        if job.follow(run) and not job.stop.is_set():
             self._show(job, "running")
 
-    def _show(self, job: _Job, phase: Phase, waiting: str = "") -> None:
-        progress = job.tally.progress
-        self.model.status = AllImagesStatus(
-            phase,
-            progress.images,
-            progress.ended,
-            progress.failed,
-            progress.seconds_left,
-            waiting,
-        )
+    def _show(self, job: AllJob, phase: Phase, waiting: str = "") -> None:
+        self.model.status = job.status(phase, waiting)
 
-    def _say(self, job: _Job, phase: Phase, words: str) -> None:
+    def _say(self, job: AllJob, phase: Phase, words: str) -> None:
         if job is self._job and not job.stop.is_set():
             self._show(job, phase, words)
 
     # Ends
 
-    def _rest(self, job: _Job) -> None:
+    def _rest(self, job: AllJob) -> None:
         self._let_go(job)
         if job.to_go_on:
             self._show(job, "paused")
@@ -461,21 +377,13 @@ class AllImages:
         self.model.status = AllImagesStatus()
         self._session.notify(Notice("Stopped. What was found so far stays."))
 
-    def _finish(self, job: _Job) -> None:
+    def _finish(self, job: AllJob) -> None:
         self._let_go(job)
-        self._job, progress = None, job.tally.progress
+        self._job = None
         self.model.status = AllImagesStatus()
-        words = f"{counted(progress.searched, 'image')} searched"
-        if progress.known:
-            words += f", {progress.known} had been searched before"
-        words += "."
-        if not job.failed:
-            self._session.notify(Notice(words))
-            return
-        words += f" {counted(len(job.failed), 'image')} could not be searched, or only in parts."
-        self._session.notify(Notice(words, "warning", details="\n".join(job.failed.values())))
+        self._session.notify(job.outcome())
 
-    def _break(self, job: _Job, error: BaseException) -> None:
+    def _break(self, job: AllJob, error: BaseException) -> None:
         """Nothing can go on: say why; the same wish goes on from here."""
         if job is not self._job:
             return

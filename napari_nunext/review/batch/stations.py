@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from napari_nunext.core.errors import RequestRejectedError, ServerError
 
@@ -61,3 +61,12 @@ class Station:
                 return False
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         return False
+
+    def come_back(
+        self, stop: threading.Event, retry_s: float, patience_s: float
+    ) -> Literal["there", "back", "away"]:
+        """Wait after a failure: whether it was there all the time, is again, or stays away."""
+        if self.answers():
+            stop.wait(retry_s)
+            return "there"
+        return "back" if self.wait(logger.info, stop, patience_s) else "away"
