@@ -257,3 +257,21 @@ def test_another_search_ends_first(
     server.fake.once(WindowDone, 3, controller.find_all.search)
     controller.find.search()
     assert searched(controller, server) == ["a.png"], "the panel offers it when that has ended"
+
+
+def test_another_project_is_opened_only_when_it_may_be_stopped(
+    reviews: Callable[..., ReviewController],
+    server: SearchingServer,
+    tmp_path: Path,
+) -> None:
+    controller = reviews()
+    said: list[str] = []
+
+    def open_another() -> None:
+        controller.open.project(tmp_path / "other.nunext")
+        said.append(controller.model.notice.words)
+
+    server.fake.once(WindowDone, 3, open_another)
+    controller.find_all.search()
+    assert said[0].startswith("The search of all images is still running.")
+    assert statuses(controller) == {name: ["complete"] for name in NAMES}

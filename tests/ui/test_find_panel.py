@@ -126,3 +126,30 @@ def test_pause_and_go_on_stand_where_find_stood(
     assert server.fake.requests[-1].resume is not None
     assert server.fake.requests[-1].resume.done == [0]
     assert "Find nuclei" in offered()
+
+    while_searching.clear()
+    server.fake.cancelled.clear()
+    press("All")
+    assert "Find nuclei in all images" in offered()
+    server.fake.script = [
+        started(windows=4, plan="another plan", checkpoint_sha256="cd" * 32),
+        window_done(1, 4),
+        pause,
+        done(0, "cancelled"),
+    ]
+    press("Find nuclei in all images")
+    every = controller.find_all.model
+    spin(lambda: every.status.phase == "idle" and controller.model.notice)
+    assert "does not say its scale" in controller.model.notice.words
+    assert controller.model.notice.action_label == "Search all the same"
+    controller.model.notice.action()
+    spin(lambda: every.status.phase == "paused")
+    assert {"Pause", "Stop"} <= set(while_searching[0])
+    assert not {"Find nuclei in all images", "Go on"} & set(while_searching[0])
+    assert {"Go on", "Stop"} <= set(offered())
+    images = every.status.images
+    assert f"Paused: 0 of {images} images are done" in [
+        label.text() for label in panel.findChildren(QLabel)
+    ]
+    press("Stop")
+    assert "Find nuclei in all images" in offered()

@@ -84,10 +84,12 @@ class AllJob:
         path = self.under_way
         if path is None or not run.windows:
             return False
+        # A window counts as done as far as its outlines are: they take the more time of the two.
+        done = round((run.progress or 0.0) * run.windows)
         if not self.is_begun:
             self.is_begun, self.windows_done = True, run.windows_done
-            self.tally.begin(path, path.name, run.windows_done, run.windows)
-        self.tally.follow(path, run.windows_done)
+            self.tally.begin(path, path.name, done, run.windows)
+        self.tally.follow(path, done)
         return True
 
     def leave(
