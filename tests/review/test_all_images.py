@@ -275,3 +275,40 @@ def test_another_project_is_opened_only_when_it_may_be_stopped(
     controller.find_all.search()
     assert said[0].startswith("The search of all images is still running.")
     assert statuses(controller) == {name: ["complete"] for name in NAMES}
+
+
+def test_accepted_images_are_left_as_they_are(
+    reviews: Callable[..., ReviewController], server: SearchingServer
+) -> None:
+    controller = reviews()
+    controller.images.go_to(1)
+    controller.find.search()
+    controller.decide.accept()
+    before, asked = statuses(controller)["b.png"], len(searched(controller, server))
+    controller.find.leave_out_glass(True)  # another search than that
+    controller.images.go_to(0)
+    controller.find_all.search()
+    assert searched(controller, server)[asked:] == ["a.png", "c.png"]
+    assert statuses(controller)["b.png"] == before
+    assert controller.images.model.queue.items[1].status == "done"
+    assert controller.model.notice.words == "2 images searched, 1 accepted and left as they are."
+
+
+def test_an_image_that_is_accepted_before_its_turn_is_passed(
+    reviews: Callable[..., ReviewController], server: SearchingServer
+) -> None:
+    controller = reviews()
+    controller.images.go_to(1)
+    controller.find.search()
+    controller.find.leave_out_glass(True)
+    controller.images.go_to(0)
+    asked = len(searched(controller, server))
+
+    def accept_the_next() -> None:
+        controller.images.go_to(1)
+        controller.decide.accept()
+
+    server.fake.once(WindowDone, 3, accept_the_next)
+    controller.find_all.search()
+    assert searched(controller, server)[asked:] == ["a.png", "c.png"]
+    assert controller.model.notice.words == "2 images searched, 1 accepted and left as they are."

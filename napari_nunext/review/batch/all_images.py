@@ -21,7 +21,7 @@ from napari_nunext.core.errors import (
 from napari_nunext.core.sentences import about
 from napari_nunext.core.shapes.area import Area
 from napari_nunext.review.background import in_words
-from napari_nunext.review.batch.all_job import AllJob
+from napari_nunext.review.batch.all_job import AllJob, to_search
 from napari_nunext.review.batch.asked import ask_for
 from napari_nunext.review.batch.batch import BUSY, TRIES
 from napari_nunext.review.batch.stations import Station
@@ -98,7 +98,7 @@ class AllImages:
     # What a person asks for
 
     def search(self) -> None:
-        """Search all images that were not searched so before, the open one first.
+        """Search all images that were neither accepted nor searched so before, the open one first.
 
         Asks once for all before images are searched whose scale nobody said, or looks like a slip.
         """
@@ -145,11 +145,10 @@ class AllImages:
         queue, session = self._images.queue, self._session
         if not queue.items or not session.has_project:
             return
-        paths = [item.path for item in queue.items]
-        if queue.index is not None:
-            paths.insert(0, paths.pop(queue.index))
+        paths = to_search(queue)
         job = self._job = AllJob(
-            model, masks, tissue, self._reader(), deque(paths), Tally(len(paths)), confirmed
+            *(model, masks, tissue, self._reader(), deque(paths), Tally(len(paths)), confirmed),
+            accepted=len(queue.items) - len(paths),
         )
         known = {
             path: known.field.entry
@@ -200,7 +199,7 @@ class AllImages:
         if job is not self._job:
             return
         self._waits_for_run = False
-        job.pass_searched()
+        job.pass_done(self._images.queue)
         if job.stop.is_set():
             self._rest(job)
         elif not job.paths:

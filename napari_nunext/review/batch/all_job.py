@@ -23,8 +23,17 @@ if TYPE_CHECKING:
     from napari_nunext.review.fields import FieldReader
     from napari_nunext.review.shown.all_images import Phase
     from napari_nunext.review.shown.find import RunStatus
+    from napari_nunext.review.shown.images import Queue
     from napari_nunext.serving.protocol import ModelInfo
     from napari_nunext.store import Run
+
+
+def to_search(queue: Queue) -> list[Path]:
+    """The images of a list that nobody has accepted, the open one first."""
+    items = list(queue.items)
+    if queue.index is not None:
+        items.insert(0, items.pop(queue.index))
+    return [item.path for item in items if item.status != "done"]
 
 
 @dataclass(eq=False, slots=True)
@@ -57,12 +66,17 @@ class AllJob:
     own: set[Path] = field(default_factory=set)
     """Images that were read for this alone, and that nobody has looked at."""
     failed: dict[Path, str] = field(default_factory=dict)
+    accepted: int = 0
+    """How many are accepted, and stay as they are."""
 
-    def pass_searched(self) -> None:
-        """Go past images that were searched before."""
-        while self.paths and self.paths[0] in self.seen.searched:
+    def pass_done(self, queue: Queue) -> None:
+        """Go past images that were searched before, or accepted since this began."""
+        accepted = {item.path for item in queue.items if item.status == "done"}
+        while self.paths and self.paths[0] in self.seen.searched | accepted:
             path = self.paths.popleft()
-            self.tally.end(path, known=True, name=path.name)
+            is_accepted = path in accepted
+            self.accepted += is_accepted
+            self.tally.end(path, known=not is_accepted, repeated=is_accepted, name=path.name)
 
     def wanted(
         self, region: Box, area: Area, near_xy: tuple[float, float] | None, run: Run | None
@@ -131,6 +145,8 @@ class AllJob:
         words = f"{counted(progress.searched, 'image')} searched"
         if progress.known:
             words += f", {progress.known} had been searched before"
+        if self.accepted:
+            words += f", {self.accepted} accepted and left as they are"
         if not self.failed:
             return Notice(f"{words}.")
         failed = counted(len(self.failed), "image")
