@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_nunext import __version__
+from napari_nunext.commands.ask_arguments import add_ask
 from napari_nunext.commands.detect_arguments import add_detect, detect_command
+from napari_nunext.commands.doctor.arguments import add_doctor, doctor_command
 from napari_nunext.commands.export_arguments import add_export, export_command
 from napari_nunext.commands.serve import (
     add_answerers,
@@ -21,7 +23,7 @@ from napari_nunext.commands.serve import (
     serve_command,
 )
 from napari_nunext.core.errors import InputError, NunextError
-from napari_nunext.core.process.options import BAD_INPUT, Parser, mpp, number, one_line, positive
+from napari_nunext.core.process.options import BAD_INPUT, Parser, mpp, one_line
 
 if TYPE_CHECKING:
     import argparse
@@ -73,41 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(command=lambda args: detect_command(args, _say, _ask))
 
     command = commands.add_parser("ask", help="ask about an image; answers are JSON, one a line")
-    command.add_argument("image", type=Path, metavar="IMAGE")
-    command.add_argument("--question", default="", help="in English; of lesions, their category")
-    command.add_argument("--options", nargs="+", default=(), help="to choose from; of a subtype")
-    command.add_argument(
-        "--task", choices=("question", "subtype", "lesions"), default="question", help="(question)"
-    )
-    command.add_argument("--organ", default="", help="in which lesions are looked for")
-    command.add_argument(
-        "--region", nargs=4, type=number, metavar=("X0", "Y0", "X1", "Y1"), help="level-0 pixels"
-    )
-    command.add_argument(
-        "--list",
-        type=Path,
-        metavar="FILE",
-        help="JSON Lines of questions with their regions, in place of one (see docs/ask.md)",
-    )
-    command.add_argument(
-        "--answerer",
-        default="counts",
-        help="counts, from the nuclei (default); or an answerer of a model server",
-    )
-    command.add_argument(
-        "--project", type=Path, help="whose nuclei count (default: they are looked for first)"
-    )
-    command.add_argument(
-        "--server",
-        metavar="URL",
-        default="http://127.0.0.1:8123",
-        help="model server of the answerer; its token is taken from NAPARI_NUNEXT_TOKEN",
-    )
-    command.add_argument("--budget", type=positive, help="image tokens (as taught, or 256)")
-    command.add_argument(
-        "--allocate", action="store_true", help="let the answerer choose how many, up to --budget"
-    )
-    command.add_argument("--mpp", type=mpp, help="micrometres per pixel of the image")
+    add_ask(command)
     _add_models(command)
     command.set_defaults(command=_ask_image)
 
@@ -180,6 +148,10 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("key", help="make a key with which a person may use a server")
     add_key(command)
     command.set_defaults(command=lambda args: key_command(args, _tell))
+
+    command = commands.add_parser("doctor", help="say what is missing on this machine")
+    add_doctor(command)
+    command.set_defaults(command=lambda args: 0 if doctor_command(args, _tell) else NOT_WELL)
 
     command = commands.add_parser("models", help="list the models that are found")
     _add_models(command)

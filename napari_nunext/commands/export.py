@@ -224,5 +224,5 @@ def reader_name() -> str:
     """Reading needs a name, but writes it nowhere."""
     try:
         return getpass.getuser()
-    except (OSError, KeyError):  # a container's user may have no name
+    except (ImportError, KeyError, OSError):  # a container's user may have no name
         return "export"

@@ -50,5 +50,5 @@ def login_name() -> str:
     """Who is logged in; "reviewer" where the system does not say."""
     try:
         return getpass.getuser()
-    except (KeyError, OSError):
+    except (ImportError, KeyError, OSError):  # Windows has no `pwd` to ask
         return "reviewer"
