@@ -187,6 +187,11 @@ def test_the_changelog_begins_with_this_version() -> None:
     assert newest[1] == napari_nunext.__version__
 
 
+def test_who_cites_is_told_this_version() -> None:
+    citation = (ROOT / "CITATION.cff").read_text("utf-8")
+    assert f"\nversion: {napari_nunext.__version__}\n" in citation
+
+
 def test_nothing_requires_torchvision() -> None:
     """Beside a CPU build of torch, for which none fits, it breaks ``import transformers``."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]

@@ -66,6 +66,17 @@ def test_packages_missing_and_of_another_version(monkeypatch: pytest.MonkeyPatch
     assert all(each.needed and "pip install" in each.words for each in found.values())
 
 
+def test_another_qt_in_place_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = installed.installed_version
+    changed: dict[str, str | None] = {installed.BINDING: None}
+    monkeypatch.setattr(installed, "installed_version", lambda n: changed.get(n.lower(), real(n)))
+    (found,) = installed.package_findings()
+    assert found.name.lower() == f"package {installed.BINDING}"
+    changed["pyqt6"] = "6.8"
+    (found,) = installed.package_findings()
+    assert found.passed
+
+
 def test_a_build_of_torch_for_the_cpu_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     real = installed.installed_version
     monkeypatch.setattr(
@@ -124,9 +135,11 @@ def test_qt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(window, "missing_packages", lambda: ["libegl1"])
     monkeypatch.setattr(window, "probe", says("PySide6 6.11 on xcb"))
     assert window.qt_finding().passed  # whatever the list says, it loaded
-    monkeypatch.setattr(window, "probe", says(ProbeError("no Qt platform plugin")))
+    lines = ["qt.qpa.xcb: could not connect to display :77", "Available plugins: xcb."]
+    monkeypatch.setattr(window, "probe", says(ProbeError(lines[-1], lines)))
     found = window.qt_finding()
     assert not found.passed
+    assert "could not connect to display :77)" in found.words
     assert "sudo apt install libegl1" in found.words
     monkeypatch.setattr(window, "missing_packages", list)
     assert "Check that DISPLAY" in window.qt_finding().words

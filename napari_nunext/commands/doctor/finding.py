@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 PROBE_TIMEOUT_S = 120.0
 """Importing torch from a slow drive takes a minute."""
@@ -30,7 +30,18 @@ class Finding:
 
 
 class ProbeError(Exception):
-    """A program that failed; its words are the last line it wrote."""
+    """A program that failed; its words are the last line it wrote.
+
+    Parameters
+    ----------
+    words : str
+    lines : sequence of str
+        All that it wrote.
+    """
+
+    def __init__(self, words: str, lines: Sequence[str] = ()) -> None:
+        super().__init__(words)
+        self.lines = tuple(lines)
 
 
 def probe(code: str, environment: Mapping[str, str] | None = None) -> Any:
@@ -67,7 +78,8 @@ def probe(code: str, environment: Mapping[str, str] | None = None) -> Any:
         raise ProbeError(f"Python could not be started ({error.strerror})") from error
     if done.returncode:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-        raise ProbeError(lines[-1] if lines else f"it ended with code {done.returncode}")
+        words = lines[-1] if lines else f"it ended with code {done.returncode}"
+        raise ProbeError(words, lines)
     try:
         return json.loads(done.stdout.splitlines()[-1])
     except (IndexError, ValueError) as error:

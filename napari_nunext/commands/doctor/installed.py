@@ -10,12 +10,16 @@ from importlib.metadata import PackageNotFoundError, metadata, requires, version
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
 from napari_nunext.commands.doctor.finding import Finding
 
 DISTRIBUTION = "napari-nunext"
 WINDOW = "all"
 TRIED_PYTHON = SpecifierSet(">=3.11,<3.14")
+
+BINDING, OTHER_BINDINGS = "pyside6-essentials", ("PyQt6",)
+"""The Qt that we bring, and those in place of which it is not needed."""
 
 EXTRAS = {
     "slides": "to open slides other than SVS and TIFF",
@@ -57,6 +61,8 @@ def python_finding() -> Finding:
 def package_findings() -> list[Finding]:
     """What is missing or of another version than we support, or one line if nothing is."""
     needed = [*requirements(), *requirements(WINDOW)]
+    if any(installed_version(name) for name in OTHER_BINDINGS):
+        needed = [each for each in needed if canonicalize_name(each.name) != BINDING]
     wrong = [
         Finding(
             f"package {each.name}",

@@ -58,7 +58,9 @@ def qt_finding() -> Finding:
     try:
         seen = probe(QT, hidden)
     except ProbeError as error:
-        return Finding("qt", False, f"Qt cannot open a window ({error}). {_qt_step()}")
+        # Its last line is a list of all plugins there are; why this one failed stands above.
+        why = next((line for line in error.lines if line.startswith("qt.qpa")), str(error))
+        return Finding("qt", False, f"Qt cannot open a window ({why.rstrip('.')}). {_qt_step()}")
     missing = [] if has_display() else missing_packages()
     if missing:
         words = f"{seen}; with a display it needs system libraries too: {_apt(missing)}"
