@@ -18,6 +18,11 @@ CLOCKS = {"time.monotonic", "time.perf_counter", "time.process_time", "time.time
 LASTS = {"sleep", "qWait"}
 WAITS = {"wait", "join", "acquire", "communicate"}
 
+ASKS = {
+    f"httpx.{name}" for name in ("Client", "AsyncClient", "get", "head", "post", "put", "stream")
+}
+"""What gives up after five seconds, unless it is told otherwise."""
+
 LASTING = {
     "answering.py": "a stand-in speaks now and then",
     "models/vllm/conftest.py": "a stand-in computes for a while",
@@ -55,6 +60,8 @@ def is_short(call: ast.Call) -> bool:
     if name in LASTS:
         return not (call.args and ast.unparse(call.args[0]) == "0")
     limits = [k.value for k in call.keywords if k.arg == "timeout"]
+    if ast.unparse(call.func) in ASKS and not limits:
+        return True
     limits += call.args[:1] if name in WAITS else []
     numbers = [limit.value for limit in limits if isinstance(limit, ast.Constant)]
     return any(type(n) in (int, float) and n < PATIENCE_S for n in numbers)
@@ -82,6 +89,7 @@ def test_no_test_depends_on_how_fast_the_machine_is() -> None:
         "process.communicate(timeout=20)",
         "thread.join(0.5)",
         "httpx.get(url, timeout=1.5)",
+        "httpx.Client(base_url=url)",
         "pytestmark = pytest.mark.timeout(30)",
     ],
 )

@@ -138,6 +138,14 @@ def test_no_feature_is_read_before_somebody_asks_for_it():
     assert [next(features)["geometry"]["coordinates"][0] for _ in range(50)] == [2] * 50
 
 
+@pytest.mark.parametrize("number", ["0.5", "-12.25", "1e-7", "2.5E+10", "-0", "3"])
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_a_number_that_is_cut_anywhere_is_read_whole(monkeypatch, number, step):
+    monkeypatch.setattr(feature_stream, "STEP", step)
+    text = f'[{number}, [{number}], {{"a": {number}}}]'
+    assert list(features_in(io.StringIO(text))) == json.loads(text)
+
+
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

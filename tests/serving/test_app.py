@@ -294,7 +294,9 @@ def test_silence_is_broken_by_empty_lines(start, rgb):
     body = {"image": sha256, "mpp": 0.5, "model": "slow", "run": "quiet"}
     lines = []
     with (
-        httpx.Client(base_url=server.url, headers=server.client._http.headers) as http,
+        httpx.Client(
+            base_url=server.url, headers=server.client._http.headers, timeout=PATIENCE_S
+        ) as http,
         http.stream("POST", "/v1/detect", json=body) as response,
     ):
         for line in response.iter_lines():
@@ -314,7 +316,9 @@ def test_one_run_at_a_time_and_a_full_queue_says_so(start, rgb):
         return DetectRequest(image=sha256, mpp=0.5, model="slow", run=run)
 
     headers = server.client._http.headers
-    with httpx.Client(base_url=server.url, headers=headers, trust_env=False) as http:
+    with httpx.Client(
+        base_url=server.url, headers=headers, trust_env=False, timeout=PATIENCE_S
+    ) as http:
 
         def ask(run):
             return http.stream("POST", "/v1/detect", json=request(run).model_dump())

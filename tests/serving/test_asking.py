@@ -172,7 +172,13 @@ def test_nuclei_that_are_none_are_refused_in_words(serve, fake, image, nuclei):
     text = json.dumps(body | {"nuclei": "here"})
     content = text.replace('"here"', nuclei if isinstance(nuclei, str) else json.dumps(nuclei))
     headers = {**server.client._http.headers, "content-type": "application/json"}
-    answer = httpx.post(f"{server.url}/v1/ask", content=content, headers=headers, trust_env=False)
+    answer = httpx.post(
+        f"{server.url}/v1/ask",
+        content=content,
+        headers=headers,
+        trust_env=False,
+        timeout=PATIENCE_S,
+    )
     assert answer.status_code == 422
     assert "nuclei" in answer.json()["message"]
     assert fake.asked == []
@@ -290,7 +296,9 @@ def test_figures_count_questions(serve, fake, image):
     server = serve()
     list(server.client.ask(asked(server, image)))
     headers = server.client._http.headers
-    text = httpx.get(f"{server.url}/metrics", headers=headers, trust_env=False).text
+    text = httpx.get(
+        f"{server.url}/metrics", headers=headers, trust_env=False, timeout=PATIENCE_S
+    ).text
     assert 'nunext_jobs_total{kind="ask",outcome="complete"} 1.0' in text
     assert 'nunext_tokens_total{kind="output"} 12.0' in text
 
@@ -316,8 +324,8 @@ def test_without_a_key_nothing_is_asked_or_told(serve, fake, image):
     server = serve()
     body = asked(server, image).model_dump_json()
     for answer in (
-        httpx.post(f"{server.url}/v1/ask", content=body, trust_env=False),
-        httpx.get(f"{server.url}/v1/answerers", trust_env=False),
+        httpx.post(f"{server.url}/v1/ask", content=body, trust_env=False, timeout=PATIENCE_S),
+        httpx.get(f"{server.url}/v1/answerers", trust_env=False, timeout=PATIENCE_S),
     ):
         assert answer.status_code == 401
     assert fake.asked == []

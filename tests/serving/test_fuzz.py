@@ -50,7 +50,7 @@ MODES = [schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGAT
 
 
 def described(server) -> schemathesis.BaseSchema:
-    with httpx.Client(trust_env=False) as http:
+    with httpx.Client(trust_env=False, timeout=PATIENCE_S) as http:
         return schemathesis.openapi.from_dict(http.get(f"{server.url}/openapi.json").json())
 
 

@@ -297,7 +297,7 @@ class TestAnyJob:
         assert heard["status"] == (200 if asked.streams else 500)
         assert heard["last"]["code"] == "model_failed"
         assert "out of smoke" in heard["last"]["message"]
-        assert asked.counted("failed") == 1
+        wait_for(lambda: asked.counted("failed") == 1)  # after it was said
         assert asked.server.client.health().status == "ready"
 
     def test_it_is_in_the_document(self, asked):

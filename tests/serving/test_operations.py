@@ -398,7 +398,7 @@ def test_a_request_is_logged_without_what_it_was_about(server, rgb, caplog):
     caplog.set_level("DEBUG", logger="napari_nunext")
     sha256 = server.client.put_image(tile_of_rgb(rgb, "tile"))
     list(server.client.detect(DetectRequest(image=sha256, mpp=0.5)))
-    with httpx.Client(base_url=server.url, trust_env=False) as stranger:
+    with httpx.Client(base_url=server.url, trust_env=False, timeout=PATIENCE_S) as stranger:
         stranger.get("/patients/jane-doe.tif")
     wait_for(lambda: "other" in caplog.text)
     lines = [json.loads(JsonLines().format(record)) for record in caplog.records]
@@ -447,5 +447,5 @@ def test_figures_count_what_happened(server, rgb):
 
 
 def test_figures_are_not_for_strangers(server):
-    with httpx.Client(base_url=server.url, trust_env=False) as stranger:
+    with httpx.Client(base_url=server.url, trust_env=False, timeout=PATIENCE_S) as stranger:
         assert stranger.get("/metrics").status_code == 401

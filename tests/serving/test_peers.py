@@ -14,6 +14,7 @@ from napari_nunext.core.identity import pixels_sha256
 from napari_nunext.serving.http.app import create_app
 from napari_nunext.serving.http.peers import join
 from napari_nunext.serving.settings import ServerSettings
+from tests.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -77,7 +78,9 @@ async def running(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     await started.wait()
     headers = {"Authorization": f"Bearer {TOKEN}"}
     transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://x", headers=headers) as http:
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://x", headers=headers, timeout=PATIENCE_S
+    ) as http:
         yield http
     await messages.put({"type": "lifespan.shutdown"})
     await stopped.wait()

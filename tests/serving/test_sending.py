@@ -25,6 +25,7 @@ from napari_nunext.serving.client.local_server import LocalServer
 from napari_nunext.serving.protocol import FILES_KEY_HEADER, DetectRequest
 from napari_nunext.serving.rows import MEDIA_TYPE, ArrivingRows, png_of, rows_of
 from napari_nunext.serving.settings import ServerSettings
+from tests.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -155,6 +156,7 @@ def offer(server, path: Path, sha256: str, **headers: str) -> httpx.Response:
         f"{server.url}/v1/files",
         json={"sha256": sha256, "path": str(path)},
         headers={"Authorization": f"Bearer {TOKEN}"} | headers,
+        timeout=PATIENCE_S,
     )
 
 
@@ -181,6 +183,7 @@ def test_a_stranger_is_not_told_whether_files_are_taken(start, path, rgb):
         f"{server.url}/v1/files",
         json={"sha256": pixels_sha256(rgb), "path": str(path)},
         headers={FILES_KEY_HEADER: FILES_KEY},
+        timeout=PATIENCE_S,
     )
     assert answer.status_code == 401
 
@@ -289,7 +292,9 @@ def block(rgb: np.ndarray) -> bytes:
 
 def send(server, body: bytes | Iterator[bytes], sha256: str) -> httpx.Response:
     headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": MEDIA_TYPE}
-    return httpx.put(f"{server.url}/v1/images/{sha256}", content=body, headers=headers)
+    return httpx.put(
+        f"{server.url}/v1/images/{sha256}", content=body, headers=headers, timeout=PATIENCE_S
+    )
 
 
 SIZE = struct.pack("<II", 40, 60)

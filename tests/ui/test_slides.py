@@ -93,14 +93,14 @@ def go_about(app: App, spin: Callable[..., None]) -> None:
     assert navigator.isVisible()
 
 
-def reading_threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name == "nunext-slide"]
+def reading_threads() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name == "nunext-slide"}
 
 
 def test_slides_and_tiles_take_turns(
     empty_app: App, tmp_path: Path, tile: Callable[[str], Path], spin: Callable[..., None]
 ) -> None:
-    app = empty_app
+    app, before = empty_app, reading_threads()
     images, canvas = app.controller.images.model, app.dock.canvas
     slide = write_pyramid(tmp_path / "slide.tif", marked(), factors=(4, 16))
 
@@ -137,4 +137,4 @@ def test_slides_and_tiles_take_turns(
     spin(lambda: images.open_field.entry.name == "giant.tif")
     assert app.controller.model.notice is None
     app.close()
-    spin(lambda: not reading_threads())
+    spin(lambda: not reading_threads() - before)

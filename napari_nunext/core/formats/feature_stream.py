@@ -75,6 +75,10 @@ def features_in(file: TextIO) -> Iterator[Any]:
         raise ValueError(f"Extra data after character {text.place}")
 
 
+_MOST_OF_A_NUMBER = 2
+"""Characters at the end of one that are no number yet, as in ``1e-``."""
+
+
 class _Window:
     """A part of a text, which moves on as values are read."""
 
@@ -122,8 +126,10 @@ class _Window:
                     continue
                 place = self._before + error.pos
                 raise ValueError(f"{error.msg} at character {place}") from error
-            if end == len(self._text) and self._grow():
-                continue  # a number may go on
+            # "1", "1." and "1e-" are all read as 1: a number may go on where this part ends.
+            rest = len(self._text) - end
+            if rest <= _MOST_OF_A_NUMBER and not self._text[end:].strip(".eE+-") and self._grow():
+                continue
             start, self._at = self._at, end
             if any(self._text.find(half, start, end) >= 0 for half in ("\\ud", "\\uD")):
                 return parse_json(self._text[start:end])
