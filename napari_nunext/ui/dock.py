@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 from napari_nunext.review.connections import Connections
 from napari_nunext.ui.canvas.adopting import Adopter
 from napari_nunext.ui.canvas.canvas import Canvas
+from napari_nunext.ui.canvas.image.dropping import DropWatch
 from napari_nunext.ui.checkup_sheet import CheckupSheet
 from napari_nunext.ui.closing import WindowWatch
 from napari_nunext.ui.hints import keep_our_hints
@@ -33,7 +34,6 @@ from napari_nunext.ui.panels.improving.improve_panel import ImprovePanel
 from napari_nunext.ui.panels.navigating.navigator import Navigator
 from napari_nunext.ui.panels.review_panel import ReviewPanel
 from napari_nunext.ui.panels.status_line import StatusLine
-from napari_nunext.ui.reading import DropWatch
 from napari_nunext.ui.sample_opener import SampleOpener
 from napari_nunext.ui.shortcuts_sheet import ShortcutsSheet
 from napari_nunext.ui.widgets.controls import Segments

@@ -1,8 +1,7 @@
-"""napari's File > Open and Save, and files that are dropped on its canvas.
+"""napari's File > Open and Save.
 
 napari asks plugins to read a file into layers. Nuclei are no layers of their own: they join the
-review of their image, in the dock. What is dropped on the canvas is opened as if it were dropped on
-the dock, as far as it can be reviewed. What is saved of our layers is the review's nuclei, whole.
+review of their image, in the dock. What is saved of our layers is the review's nuclei, whole.
 """
 
 from __future__ import annotations
@@ -14,17 +13,15 @@ from uuid import uuid4
 import napari
 import numpy as np
 from napari.layers import Labels
-from qtpy.QtCore import QEvent, QObject
 
 from napari_nunext.core.errors import RecordError
 from napari_nunext.core.nuclei import UNCATEGORISED, Nucleus
 from napari_nunext.core.shapes.masks import masks_of
 from napari_nunext.images import open_image
 from napari_nunext.images.formats import SLIDE_FORMATS
-from napari_nunext.images.nuclei_files import JSON_SUFFIXES, NEVER_IMAGES, suffix_of
+from napari_nunext.images.nuclei_files import JSON_SUFFIXES, suffix_of
 from napari_nunext.store.exports.formats import export_format
 from napari_nunext.store.exports.geojson import write_geojson
-from napari_nunext.ui.canvas.adopting import why_not_read
 from napari_nunext.ui.canvas.layers import from_napari, placement
 from napari_nunext.ui.canvas.nuclei_points import NucleiPoints
 from napari_nunext.ui.samples import SOURCE_KEY
@@ -34,7 +31,6 @@ if TYPE_CHECKING:
 
     from napari.layers import Layer
     from numpy.typing import NDArray
-    from qtpy.QtWidgets import QWidget
 
     Reader: TypeAlias = Callable[[str | Sequence[str]], list[tuple[None]]]
 
@@ -178,54 +174,3 @@ def _export_review(path: str) -> list[str]:
 
 def _paths(path: str | Sequence[str]) -> list[Path]:
     return [Path(path)] if isinstance(path, str) else [Path(one) for one in path]
-
-
-class DropWatch(QObject):
-    """Takes files that are dropped on the canvas: those of nuclei, and images that can be reviewed.
-
-    napari would not know the former, and would draw the latter twice: once as it likes, and then,
-    when the review has them, as they are.
-
-    Parameters
-    ----------
-    take : callable
-        Given the files. Drops with anything else among them are left to napari.
-    """
-
-    def __init__(self, take: Callable[[Sequence[Path]], None]) -> None:
-        super().__init__()
-        self._take = take
-        self._watched: QWidget | None = None
-
-    def watch(self, canvas: QWidget) -> None:
-        """Watch the widget around the canvas that takes drops."""
-        widget: QWidget | None = canvas
-        while widget is not None and not widget.acceptDrops():
-            widget = widget.parentWidget()
-        if widget is not None and widget is not self._watched:
-            self.stop()
-            self._watched = widget
-            widget.installEventFilter(self)
-
-    def stop(self) -> None:
-        """Let go of it."""
-        if self._watched is not None:
-            self._watched.removeEventFilter(self)
-            self._watched = None
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Take the drop in napari's place, where the review can take all of it."""
-        if event.type() != QEvent.Type.Drop:
-            return False
-        urls = event.mimeData().urls()  # type: ignore[attr-defined]
-        files = [Path(url.toLocalFile()) for url in urls if url.isLocalFile()]
-        if not files or not all(map(_is_for_us, files)):
-            return False
-        event.acceptProposedAction()  # type: ignore[attr-defined]
-        self._take(files)
-        return True
-
-
-def _is_for_us(path: Path) -> bool:
-    """Whether a file is of nuclei, or an image whose header says that it can be reviewed."""
-    return suffix_of(path, NEVER_IMAGES) is not None or not why_not_read(path)

@@ -9,12 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 
 if TYPE_CHECKING:
-    from napari_nunext.models.families.base import Family
+    from transformers import PreTrainedModel
+
+
+class ReadsPrompts(Protocol):
+    """As much of a family as prompts need; `napari_nunext.models.families.base.Family` has more."""
+
+    def inputs(self, prompt: Prompt) -> dict[str, torch.Tensor]:
+        """What its model calls the parts of a prompt, but for the tokens and their mask."""
+        ...
+
+    def position_ids(self, model: PreTrainedModel, prompt: Prompt) -> torch.Tensor:
+        """Where each token of a prompt stands, as its model counts."""
+        ...
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -28,7 +40,7 @@ class Prompt(Mapping[str, torch.Tensor]):
     Parameters
     ----------
     family : Family
-        Names the inputs.
+        Names the inputs, as `ReadsPrompts` does.
     ids : Tensor of int, shape (B, T)
         Tokens, those of the image among them.
     mask : Tensor of int, shape (B, T)
@@ -39,7 +51,7 @@ class Prompt(Mapping[str, torch.Tensor]):
         What `Family.images` made of the windows.
     """
 
-    family: Family
+    family: ReadsPrompts
     ids: torch.Tensor
     mask: torch.Tensor
     is_image: torch.Tensor
