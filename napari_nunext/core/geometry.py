@@ -141,6 +141,10 @@ class Box:
             self.x0 - margin_px, self.y0 - margin_px, self.x1 + margin_px, self.y1 + margin_px
         )
 
+    def covers(self, other: Box) -> bool:
+        """Whether all of another box lies in it."""
+        return other.clipped_to(self) == other
+
     def clipped_to(self, other: Box) -> Box:
         """The common part; empty (zero width or height) where there is none."""
         x0 = min(max(self.x0, other.x0), other.x1)

@@ -69,3 +69,11 @@ def test_what_lies_on_a_far_edge_or_beyond_is_outside(point):
 @pytest.mark.parametrize("mpp", MPP_RANGE)
 def test_the_ends_of_the_range_of_scales_belong_to_it(mpp):
     assert check_mpp(mpp) == mpp
+
+
+def test_a_box_covers_what_lies_in_it_edges_included():
+    box = Box(10, 20, 30, 40)
+    assert box.covers(box)
+    assert box.covers(Box(10, 25, 12, 40))
+    assert not box.covers(Box(10, 25, 31, 40))
+    assert not box.covers(Box(50, 50, 60, 60))

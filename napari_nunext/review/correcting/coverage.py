@@ -46,7 +46,7 @@ def _is_searched(state: FieldState, part: Box) -> bool:
     for base in reversed(state.bases):
         if base.searches(part):
             run = state.runs[base.run_id]
-            return run.status == "complete" and part.clipped_to(run.info.region) == part
+            return run.status == "complete" and run.info.region.covers(part)
     return False
 
 

@@ -72,7 +72,7 @@ def scope_of(state: FieldState, field: Box, drawn: Box | None) -> Scope:
 
 def is_accepted(state: FieldState, region: Box) -> bool:
     """Whether all of a region is accepted as it stands."""
-    return any(region.clipped_to(box) == region for box in state.complete)
+    return any(box.covers(region) for box in state.complete)
 
 
 def doubt(state: FieldState, scope: Scope) -> str:

@@ -53,7 +53,7 @@ def held_for(table: NucleusTable, hidden: Collection[str], view: Box | None, bef
     if view is None:
         return Held(too_many=True)
     known = before.within
-    if known is not None and _covers(known, view) and count(known) <= MOST_IN_VIEW * SPARE:
+    if known is not None and known.covers(view) and count(known) <= MOST_IN_VIEW * SPARE:
         return before
     side = max(view.width, view.height)
     boxes = (view.grown(margin * side) for margin in MARGINS)
@@ -66,7 +66,3 @@ def drawn_of(places_xy: PointsXY, held: Held) -> PointsXY:
     if len(places_xy) <= MOST_IN_FIELD:
         return places_xy
     return places_xy[[] if held.within is None else held.within.contains(places_xy)]
-
-
-def _covers(box: Box, view: Box) -> bool:
-    return view.clipped_to(box) == view

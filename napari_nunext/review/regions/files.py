@@ -112,7 +112,7 @@ class RegionFiles:
 
 def _part_on(each: Region, box: Box) -> Region | None:
     """What of a region lies on the image; None where nothing does."""
-    if each.box.clipped_to(box) == each.box:
+    if box.covers(each.box):
         return each
     try:
         return region(each.name, each.kind, clipped(each.polygon_xy, box), uid=each.uid)

@@ -69,7 +69,7 @@ def _base_run(state: FieldState, crop: Box) -> Run | None:
         if not any(have_common_area(box, crop) for box in base.boxes):
             continue
         run = state.runs[base.run_id]
-        covers = base.searches(crop) and run.info.region.clipped_to(crop) == crop
+        covers = base.searches(crop) and run.info.region.covers(crop)
         return run if covers and run.status == "complete" else None
     return None
 

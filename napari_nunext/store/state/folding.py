@@ -87,7 +87,7 @@ class Base:
 
     def searches(self, box: Box) -> bool:
         """Whether all of a box is the run's to search."""
-        return box.clipped_to(self.region) == box and self.area.covers(box)
+        return self.region.covers(box) and self.area.covers(box)
 
     @property
     def boxes(self) -> tuple[Box, ...]:

@@ -225,7 +225,7 @@ class FiguresLine(ElidedText):
         mpp = field.entry.mpp
         whole = figures_of(table, field.box, field.box, mpp)
         in_view = whole if view is None else figures_of(table, view, field.box, mpp)
-        is_all = view is None or field.box.clipped_to(view) == field.box
+        is_all = view is None or view.covers(field.box)
         words = [f"Field: {whole.words}", NOT_COUNTED]
         if not is_all:
             words.insert(0, f"In view: {in_view.words}")

@@ -122,10 +122,6 @@ def sheet_for(
         return before
     margin_px = MARGIN * max(shown.width, shown.height)
     made = Sheet.over(shown.grown(margin_px), image_px, screen_px)
-    if before is not None and before.step_px == made.step_px and _covers(before.box, shown):
+    if before is not None and before.step_px == made.step_px and before.box.covers(shown):
         return before
     return made
-
-
-def _covers(box: Box, view: Box) -> bool:
-    return view.clipped_to(box) == view
