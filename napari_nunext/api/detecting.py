@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from uuid import uuid4
-
-import numpy as np
 
 from napari_nunext.api.images import mpp_of, source_of
 from napari_nunext.api.models import Model, load_model, server_at
-from napari_nunext.api.nuclei import Nuclei
+from napari_nunext.api.nuclei import Nuclei, placed
 from napari_nunext.api.segmenting import with_masks
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.nuclei import Category
 from napari_nunext.core.predictions import Predictions
-from napari_nunext.core.shapes.mask_column import MaskColumn
-from napari_nunext.core.uids import as_uids
 from napari_nunext.models.whole_image.search import detect_image
 from napari_nunext.serving.client.found import Found, failed_words
 from napari_nunext.serving.protocol import DetectRequest, WindowDone
@@ -105,14 +100,7 @@ def detect(
         progress=progress,
     )
     info = loaded.info
-    about = {"model": info.name} | {
-        name: str(value)
-        for name, value in (
-            ("checkpoint", info.checkpoint_sha256),
-            ("arithmetic", info.decoding.get("dtype")),
-        )
-        if value is not None
-    }
+    about = info.made_by(info.decoding)
     palette = tuple(info.categories)
     region = source.box if wanted is None else wanted
     nuclei = Nuclei(_columns(found, palette), palette, mpp_of(source), region, about)
@@ -143,14 +131,8 @@ def region_of(region: Box | Sequence[float], source: ImageSource) -> Box:
 def _columns(found: Detections, palette: Sequence[Category]) -> Predictions:
     names = tuple(dict.fromkeys((*(c.name for c in palette), *found.categories)))
     place = {name: at for at, name in enumerate(names)}
-    return Predictions(
-        uids=as_uids(uuid4() for _ in range(len(found))),
-        points_xy=found.points_xy,
-        category=np.array([place[name] for name in found.categories], dtype=np.uint16),
-        names=names,
-        confidence=found.confidence,
-        masks=MaskColumn.without_any(len(found)),
-    )
+    places = [place[name] for name in found.categories]
+    return placed(found.points_xy, places, names, found.confidence)
 
 
 def _at_server(
@@ -181,12 +163,8 @@ def _at_server(
     if words := failed_words(found):
         raise InputError(f"{source.name}: {words}")
     assert found.started is not None  # every stream that is not cancelled begins with it
-    info, decoding = found.started.model, found.started.decoding
-    about = {"model": info.name, "server": server}
-    if info.checkpoint_sha256 is not None:
-        about["checkpoint"] = info.checkpoint_sha256
-    if "dtype" in decoding:
-        about["arithmetic"] = str(decoding["dtype"])
+    info = found.started.model
+    about = info.made_by(found.started.decoding) | {"server": server}
     palette = tuple(Category(c.name, c.color) for c in info.categories)
     return Nuclei(
         Predictions.of(found.nuclei()), palette, mpp_of(source), region or source.box, about

@@ -6,23 +6,26 @@ import importlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import numpy as np
 
 from napari_nunext.core.errors import InputError, MissingPackageError
 from napari_nunext.core.nuclei import Category, default_categories, nuclei_in_words
+from napari_nunext.core.predictions import Predictions
+from napari_nunext.core.shapes.mask_column import MaskColumn
 from napari_nunext.core.shapes.masks import label_image
+from napari_nunext.core.uids import as_uids
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from os import PathLike
     from types import ModuleType
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     from napari_nunext.core.geometry import Box, PointsXY
     from napari_nunext.core.nuclei import Nucleus
-    from napari_nunext.core.predictions import Predictions
     from napari_nunext.core.shapes.masks import Mask
 
 
@@ -272,6 +275,21 @@ class Nuclei:
         known = {category.name for category in self.palette}
         more = [name for name in self.predictions.names if name not in known]
         return (*self.palette, *default_categories(more))
+
+
+def placed(
+    points_xy: PointsXY, place: ArrayLike, names: tuple[str, ...], confidence: NDArray[np.float64]
+) -> Predictions:
+    """N new nuclei without masks; `place` says of each which of the names is its category."""
+    count = len(points_xy)
+    return Predictions(
+        uids=as_uids(uuid4() for _ in range(count)),
+        points_xy=points_xy,
+        category=np.asarray(place, dtype=np.uint16),
+        names=names,
+        confidence=confidence,
+        masks=MaskColumn.without_any(count),
+    )
 
 
 def imported(name: str) -> ModuleType:

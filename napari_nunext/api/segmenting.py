@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import numpy as np
 
 from napari_nunext.api.images import mpp_of, source_of
 from napari_nunext.api.models import Model, load_model, server_at
-from napari_nunext.api.nuclei import Nuclei
+from napari_nunext.api.nuclei import Nuclei, placed
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import as_points_xy
 from napari_nunext.core.nuclei import UNCATEGORISED, default_categories
-from napari_nunext.core.predictions import Predictions
-from napari_nunext.core.shapes.mask_column import MaskColumn
-from napari_nunext.core.uids import as_uids, as_uuids
+from napari_nunext.core.uids import as_uuids
 from napari_nunext.models.whole_image.masks import draw_masks, point_prompts
 from napari_nunext.serving.protocol import MOST_PROMPTS, MaskPrompt, PromptPoint, SegmentRequest
 
@@ -117,13 +114,6 @@ def _masked(nuclei: Nuclei, drawn: dict[int, Mask], by: str) -> Nuclei:
 def _of_points(points: ArrayLike, source: ImageSource) -> Nuclei:
     points_xy = as_points_xy(points)
     count = len(points_xy)
-    predictions = Predictions(
-        uids=as_uids(uuid4() for _ in range(count)),
-        points_xy=points_xy,
-        category=np.zeros(count, dtype=np.uint16),
-        names=(UNCATEGORISED,),
-        confidence=np.full(count, np.nan),
-        masks=MaskColumn.without_any(count),
-    )
+    predictions = placed(points_xy, np.zeros(count), (UNCATEGORISED,), np.full(count, np.nan))
     palette = default_categories([UNCATEGORISED])
     return Nuclei(predictions, palette, mpp_of(source), source.box, {})

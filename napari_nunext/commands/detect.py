@@ -370,12 +370,8 @@ def _detect(
 
 def _write(path: Path, found: Found, masks: bool) -> None:
     started = _started(found)
-    model, decoding = started.model, started.decoding
-    metadata = {"model": model.name}
-    if model.checkpoint_sha256 is not None:
-        metadata["checkpoint"] = model.checkpoint_sha256
-    if "dtype" in decoding:
-        metadata["arithmetic"] = str(decoding["dtype"])
+    model = started.model
+    metadata = model.made_by(started.decoding)
     if started.windows_left_out:
         metadata["left out"] = left_out_words(started)
     categories = [Category(c.name, c.color) for c in model.categories]

@@ -8,9 +8,12 @@ it.
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass, field, fields, replace
-from typing import Any, Literal, Self, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, get_args
 
 from napari_nunext.core.nuclei import Category
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Kind: TypeAlias = Literal["detector", "segmenter"]
 
@@ -46,6 +49,15 @@ class ModelDescription:
     def said(self) -> dict[str, Any]:
         """The fields of every description, whatever this one has besides, as they are."""
         return {f.name: getattr(self, f.name) for f in fields(ModelDescription)}
+
+    def made_by(self, decoding: Mapping[str, Any]) -> dict[str, str]:
+        """What files of its nuclei say: its name, its checkpoint, the arithmetic of the search."""
+        said = {"model": self.name}
+        if self.checkpoint_sha256 is not None:
+            said["checkpoint"] = self.checkpoint_sha256
+        if "dtype" in decoding:
+            said["arithmetic"] = str(decoding["dtype"])
+        return said
 
     def brief(self) -> ModelDescription:
         """Who it is, without figures and provenance: these stay with the checkpoint."""
