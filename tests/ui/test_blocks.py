@@ -179,9 +179,9 @@ def test_a_coarsest_level_that_is_made_waits_for_what_is_in_view_and_takes_one_t
     larger.blocks.shown(0, 0, 0, SIDE_PX, SIDE_PX)
     wait_for(lambda: len(larger.read) == 2)
     assert sorted(larger.read) == [(0, 0, 0), (2, 0, 0)]
-    larger.answer(2)  # to both: whoever comes first
-    wait_for(lambda: len(larger.read) == 3)
-    assert larger.read[-1][0] == 2
+    larger.answer(2)  # to both, or to one twice: whoever comes first
+    wait_for(lambda: len(larger.read) >= 3)
+    assert {block[0] for block in larger.read[2:]} == {2}
     larger.blocks.close()
     larger.answer()
     larger.settle()
