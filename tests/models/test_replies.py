@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -7,6 +9,9 @@ import pytest
 import torch
 
 from napari_nunext.core.codec import Codec
+from napari_nunext.core.errors import CheckpointError
+from napari_nunext.core.scores.calibration import Calibration
+from napari_nunext.models.checkpoints.description import CheckpointDescription
 from napari_nunext.models.detector import WindowPoints
 from napari_nunext.models.next_point.detector import NextPointDetector
 from napari_nunext.models.next_point.replies import ReplyReader, expected_bins
@@ -57,3 +62,33 @@ def test_a_detector_may_place_points_between_bins(
     codec = checkpoint.description.codec
     np.testing.assert_array_equal(codec.to_points(codec.to_bins(middle)), middle)
     assert np.abs(middle - between).max() <= 3 * codec.bin_px
+
+
+def test_a_calibrated_checkpoint_finds_the_same_and_says_how_often_it_is_right(
+    checkpoint: LoadedCheckpoint, windows: list[NDArray[np.uint8]]
+) -> None:
+    curve = Calibration(0.7, 1.1, 500)
+
+    def points(calibration: Calibration | None) -> list[WindowPoints]:
+        described = replace(checkpoint.description, calibration=calibration)
+        detector = NextPointDetector.from_loaded(replace(checkpoint, description=described))
+        said = "calibrated" if calibration is not None else None
+        assert detector.info.decoding.get("confidence") == said
+        found = detector.detect(windows[:2], cancelled=lambda: False)
+        return [e for e in found if isinstance(e, WindowPoints)]
+
+    raw, served = points(None), points(curve)
+    assert len(raw) == len(served) > 0
+    for before, after in zip(raw, served, strict=True):
+        np.testing.assert_array_equal(before.points_xy, after.points_xy)
+        assert after.confidence == pytest.approx([curve(value) for value in before.confidence])
+
+
+def test_a_description_keeps_its_calibration(checkpoint: LoadedCheckpoint) -> None:
+    described = replace(checkpoint.description, calibration=Calibration(0.7, 1.1, 500))
+    written = json.loads(json.dumps(described.to_json()))
+    assert CheckpointDescription.from_json(written) == described
+    del written["calibration"]  # as checkpoints of before are
+    assert CheckpointDescription.from_json(written).calibration is None
+    with pytest.raises(CheckpointError):
+        CheckpointDescription.from_json(written | {"calibration": {"slope": -1, "shift": 0}})

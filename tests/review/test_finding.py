@@ -8,6 +8,7 @@ from napari_nunext.core.errors import RequestRejectedError, ServerUnavailableErr
 from napari_nunext.core.formats.geojson import read_geojson
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.shapes.masks import Mask
+from napari_nunext.review.shown.view import SURE_ABOVE, SURE_CALIBRATED
 from napari_nunext.serving import protocol
 from napari_nunext.store.exports.formats import export_format
 from tests.review.fakes import done, model_info, points, square, started, window_done
@@ -308,3 +309,24 @@ def test_a_run_that_is_undone_vanishes_and_comes_back(
     assert shown(opened) == set()
     opened.history.redo()
     assert shown(opened) == {(10, 10)}
+
+
+def test_what_is_sure_suits_the_run_until_somebody_says(
+    opened: ReviewController, server: FakeServer
+) -> None:
+    def search(**decoding: str) -> None:
+        begun = started().model_copy(update={"decoding": {"method": "greedy", **decoding}})
+        server.fake.script = [begun, points((10, 10), confidence=0.6), window_done(1, 1), done(1)]
+        opened.find.search()
+
+    view = opened.view.model
+    assert view.sure_above == SURE_ABOVE
+    search(confidence="calibrated")
+    assert view.sure_above == SURE_CALIBRATED
+    assert opened.model.table.unsure(view.sure_above) == 1
+    search()
+    assert view.sure_above == SURE_ABOVE
+    assert opened.model.table.unsure(view.sure_above) == 0
+    opened.view.set_sure_above(0.5)
+    search(confidence="calibrated")
+    assert view.sure_above == 0.5

@@ -27,6 +27,7 @@ RUN = {"build", "extend", "import", "sft", "evaluate"}
 QUICK = {
     "sft": ["--steps", "2", "--validate-every", "2", "--batch-size", "2", "--warmup-steps", "0"],
     "synthetic": ["--count", "2", "--size-px", "64"],
+    "painted-ihc": ["--sections", "1", "--segmenter", "classical"],
 }
 """Options that prevail over those of the documents: less of the same."""
 

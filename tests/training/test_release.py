@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from napari_nunext.core.errors import InputError
+from napari_nunext.core.scores.calibration import Calibration, fit_calibration
 from napari_nunext.models.checkpoints.description import (
     read_description,
     read_segmenter_description,
@@ -24,6 +27,8 @@ from nunext_training.data.importers.writing import write_export
 from nunext_training.data.labelled import select_split
 from nunext_training.data.sources import read_source
 from nunext_training.evaluation.evaluate import evaluate_detector, evaluate_segmenter
+from nunext_training.evaluation.reliability import Reliability
+from nunext_training.release import release as release_module
 from nunext_training.release.cards import FIGURES, model_card
 from nunext_training.trainers.centre_map import CentreMapHead
 
@@ -143,3 +148,57 @@ def test_a_split_that_no_data_has_is_refused(tmp_path, checkpoint, train_only_ex
     assert main([*command, "--out", str(out)]) == 2
     assert "no images in their val split" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_confidences_are_calibrated_by_the_validation_split_alone(
+    tmp_path, category_checkpoint, monkeypatch
+):
+    """With what a model would have said, since one that learned nothing is never right."""
+    drawn = [
+        *DrawnTiles(1, size_px=64, mpp=0.5, seed=1, split="val"),
+        *DrawnTiles(1, size_px=64, mpp=0.5, seed=2, split="test"),
+    ]
+    write_export(drawn, tmp_path / "drawn", categories=CATEGORIES, origin="synthetic")
+    rng = np.random.default_rng(0)
+    measured = {}
+
+    def evaluated(detector, images, **options):
+        found = evaluate_detector(detector, images, **options)
+        if isinstance(detector, ClassicalDetector):
+            return found
+        assert detector.info.decoding.get("confidence") is None  # the parent's was left behind
+        confidence = rng.uniform(0.1, 0.9, 20_000)
+        share = Calibration(0.6, 1.2).of(confidence) if images[0].split == "val" else confidence
+        said = Reliability(confidence, rng.random(20_000) < share)
+        measured[images[0].split] = said
+        return replace(found, reliability=said)
+
+    monkeypatch.setattr(release_module, "evaluate_detector", evaluated)
+    parent = tmp_path / "parent"
+    shutil.copytree(category_checkpoint, parent)
+    described = replace(read_description(parent), calibration=Calibration(2.0, -3.0, 100))
+    (parent / "nunext.json").write_text(json.dumps(described.to_json()), encoding="utf-8")
+    out = tmp_path / "out"
+    command = ["release", "--checkpoint", str(parent), "--data", str(tmp_path / "drawn")]
+    assert main([*command, "--out", str(out), "--splits", "val", "test"]) == 0
+    described = read_description(out)
+    curve = described.calibration
+    val, test = measured["val"], measured["test"]
+    assert curve == fit_calibration(val.confidence, val.is_right)
+    figures = {m["split"]: m["reliability"] for m in described.metrics}
+    for split, said in measured.items():
+        served = Reliability(curve.of(said.confidence), said.is_right)
+        assert figures[split] == served.to_json()
+    assert figures["val"]["expected_calibration_error"] < 0.02 < val.error
+    # The test split is told as it is, here worse than before.
+    assert figures["test"]["expected_calibration_error"] > test.error
+
+
+def test_where_the_validation_split_does_not_tell_confidences_stay_as_they_are(
+    tmp_path, category_checkpoint, export, caplog
+):
+    out = tmp_path / "out"
+    command = ["release", "--checkpoint", str(category_checkpoint), "--data", str(export)]
+    assert main([*command, "--out", str(out)]) == 0
+    assert read_description(out).calibration is None
+    assert "Confidences are left as they are" in caplog.text

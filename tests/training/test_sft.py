@@ -9,8 +9,10 @@ import torch
 from safetensors.torch import load_file
 
 from napari_nunext.core.errors import InputError, RecordError
+from napari_nunext.models.checkpoints.build import build_checkpoint
 from napari_nunext.models.checkpoints.description import read_description
 from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
+from napari_nunext.models.families import ModelSize
 from napari_nunext.models.next_point.detector import NextPointDetector
 from nunext_training.recipes.recipe import parse_recipe
 from nunext_training.runs.errors import TrainingError
@@ -318,3 +320,41 @@ def test_windows_cut_by_other_processes_are_the_same(
         )
     losses = [s["loss"] for s in recorder.of("step")]
     assert losses[:3] == losses[3:]
+
+
+@pytest.fixture
+def on_trunk(tmp_path):
+    folder = tmp_path / "on-trunk"
+    size = ModelSize(
+        patch_px=8,
+        merge=1,
+        vision_width=32,
+        vision_layers=1,
+        vision_heads=1,
+        width=32,
+        layers=1,
+        heads=1,
+        kv_heads=1,
+    )
+    build_checkpoint(folder, family="conv_qwen", size=size, window_px=32, pretrained_trunk=True)
+    return folder
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.5, 1.0])
+def test_a_pretrained_trunk_learns_at_its_part_of_the_rate(
+    tmp_path, export, on_trunk, recipe, recorder, ratio
+):
+    options = {"optimiser": {"steps": 2, "trunk_lr_ratio": ratio, "weight_decay": 0.0}}
+    slow, out = changed(recipe, **options), tmp_path / "trained"
+    run_sft(job(export, on_trunk, out, slow, keep="last"), recorder)
+    before, after = weights(on_trunk), weights(out)
+    moved = {
+        name: float((after[name].float() - before[name].float()).abs().max())
+        for name in before
+        if ".stem." in name
+    }
+    trunk = [way for name, way in moved.items() if ".taps." not in name]
+    taps = [way for name, way in moved.items() if ".taps." in name]
+    # Adam's first steps are as long as the rate, whatever the gradient.
+    assert max(trunk) == pytest.approx(ratio * max(taps), rel=0.3, abs=1e-9)
+    assert max(taps) > 0

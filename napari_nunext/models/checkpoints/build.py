@@ -22,7 +22,8 @@ from napari_nunext.models.checkpoints.new_tokens import (
     padded,
     write_new,
 )
-from napari_nunext.models.families import ModelSize, check_window, get_family
+from napari_nunext.models.checkpoints.pretrained_trunk import load_pretrained
+from napari_nunext.models.families import ModelSize, check_window, get_family, submodule
 from napari_nunext.models.families.qwen_vl import (
     CHAT_TEMPLATE,
     END_TOKEN,
@@ -107,9 +108,10 @@ def build_checkpoint(
     latents: int = 0,
     categories: Sequence[str | Category] = (),
     seed: int = 0,
+    pretrained_trunk: bool = False,
     **choices: Unpack[Choices],
 ) -> CheckpointDescription:
-    """Build a checkpoint with random weights.
+    """Build a checkpoint with random weights, or on a trunk that has seen photographs.
 
     Parameters
     ----------
@@ -131,13 +133,16 @@ def build_checkpoint(
         Names get the default colours.
     seed : int
         The same seed gives the same weights.
+    pretrained_trunk : bool
+        Begin the vision tower with EfficientNet-Lite0's published weights; ``"conv_qwen"`` alone.
     **choices
         See `Choices`.
 
     Raises
     ------
     CheckpointError
-        If the window is not a whole number of image tokens, or a parameter makes no model.
+        If the window is not a whole number of image tokens, a parameter makes no model, or the
+        family takes no trunk, or its weights are not installed.
     InputError
         If `folder` exists and is not empty.
     """
@@ -154,6 +159,8 @@ def build_checkpoint(
     config = adapter.config(
         preset.size, window_px=window, vocab_size=padded(len(tokenizer)), ids=ids
     )
+    if pretrained_trunk:
+        _take_trunk(config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = AutoModelForImageTextToText.from_config(config, dtype=torch.float32)
@@ -168,8 +175,24 @@ def build_checkpoint(
         "size": size if isinstance(size, str) else "custom",
         "seed": seed,
     }
+    if pretrained_trunk:
+        trunk: Any = submodule(model, adapter.vision_path).stem
+        images = processor.image_processor
+        provenance["trunk"] = load_pretrained(
+            trunk, image_mean=images.image_mean, image_std=images.image_std
+        )
     about = adapter.name, codec, kinds, image_tokens
     return write_new(folder, model, processor, about, mpp, choices, provenance)
+
+
+def _take_trunk(config: Any) -> None:
+    vision = config.vision_config
+    if not hasattr(vision, "trunk"):
+        raise CheckpointError(
+            f"{config.model_type} has a vision tower of its own and takes no pretrained trunk; "
+            "expected the family conv_qwen, for example --preset small."
+        )
+    vision.trunk = True
 
 
 def new_tokenizer() -> Any:

@@ -19,6 +19,7 @@ from napari_nunext.core.errors import CalibrationError, CheckpointError
 from napari_nunext.core.geometry import check_mpp
 from napari_nunext.core.model_description import ModelDescription, said_in
 from napari_nunext.core.nuclei import UNCATEGORISED, Category, default_categories
+from napari_nunext.core.scores.calibration import CALIBRATED, CONFIDENCE, Calibration
 from napari_nunext.models.checkpoints.atomic_points import AtomicPoints, check_head_file
 from napari_nunext.models.checkpoints.integrity import (
     FILE_NAME,
@@ -60,6 +61,8 @@ class CheckpointDescription(DetectorInfo):
         Recipe, hashes of the data, SHA-256 of the parent checkpoint, steps.
     atomic : AtomicPoints, optional
         None without a head for them.
+    calibration : Calibration, optional
+        None where nobody measured what its confidence means.
     """
 
     _: KW_ONLY
@@ -69,6 +72,7 @@ class CheckpointDescription(DetectorInfo):
     codec: Codec
     max_points: int
     atomic: AtomicPoints | None = None
+    calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "window_px", self.codec.window_px)
@@ -96,6 +100,7 @@ class CheckpointDescription(DetectorInfo):
             "image_tokens": self.image_tokens,
             "max_points": self.max_points,
             "atomic": None if self.atomic is None else self.atomic.to_json(),
+            "calibration": None if self.calibration is None else self.calibration.to_json(),
         }
 
     @classmethod
@@ -116,6 +121,7 @@ class CheckpointDescription(DetectorInfo):
                 image_tokens=int(data["image_tokens"]),
                 max_points=int(data["max_points"]),
                 atomic=AtomicPoints.from_json(data.get("atomic")),
+                calibration=Calibration.from_json(data.get("calibration")),
             )
 
         return _read_as("detector", data, read)
@@ -126,11 +132,12 @@ class CheckpointDescription(DetectorInfo):
             "categories": self.categories or default_categories([UNCATEGORISED]),
             "checkpoint_sha256": checkpoint_sha256,
         }
+        meaning = {} if self.calibration is None else {CONFIDENCE: CALIBRATED}
         return DetectorInfo(
             **known,
             halo_um=self.halo_um,
             image_tokens=self.image_tokens,
-            decoding={"max_points": self.max_points} | decoding,
+            decoding={"max_points": self.max_points} | meaning | decoding,
         )
 
 

@@ -29,6 +29,8 @@ from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import (
 )
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLPreTrainedModel
 
+from napari_nunext.models.families.trunk import EfficientTrunk
+
 TOKEN_PX = 8
 """Side of an image token: the stem halves three times."""
 
@@ -42,6 +44,8 @@ class ConvVisionConfig(Qwen2_5_VLVisionConfig):
     """Channels of the stem's first three convolutions; the fourth has ``hidden_size``."""
     grid: int = 8
     """Image tokens along a side of the window that the tower learns."""
+    trunk: bool = False
+    """Whether EfficientNet-Lite0 stands in place of the stem (`EfficientTrunk`)."""
 
 
 _PARTS = {"vision_config": ConvVisionConfig, "text_config": Qwen2_5_VLTextConfig}
@@ -78,17 +82,8 @@ class ConvVisionTower(PreTrainedModel):
     def __init__(self, config: ConvVisionConfig) -> None:
         super().__init__(config)
         self.spatial_merge_size = 1
-        first, second, third = config.stem_widths
         width = config.hidden_size
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, first, 4, 2, 1),
-            nn.GELU(),
-            nn.Conv2d(first, second, 4, 2, 1),
-            nn.GELU(),
-            nn.Conv2d(second, third, 3, 1, 1),
-            nn.GELU(),
-            nn.Conv2d(third, width, 4, 2, 1),
-        )
+        self.stem = EfficientTrunk(width) if config.trunk else _plain_stem(config)
         self.positions = nn.Parameter(torch.zeros(config.grid**2, width))
         self.blocks = nn.ModuleList(_Block(config) for _ in range(config.depth))
         self.norm = nn.LayerNorm(width)
@@ -181,6 +176,19 @@ class ConvVisionTower(PreTrainedModel):
         )
         features: torch.Tensor = self.stem(images.contiguous(memory_format=torch.channels_last))
         return features.permute(0, 2, 3, 1)
+
+
+def _plain_stem(config: ConvVisionConfig) -> nn.Sequential:
+    first, second, third = config.stem_widths
+    return nn.Sequential(
+        nn.Conv2d(3, first, 4, 2, 1),
+        nn.GELU(),
+        nn.Conv2d(first, second, 4, 2, 1),
+        nn.GELU(),
+        nn.Conv2d(second, third, 3, 1, 1),
+        nn.GELU(),
+        nn.Conv2d(third, config.hidden_size, 4, 2, 1),
+    )
 
 
 class _Block(nn.Module):

@@ -76,7 +76,8 @@ class Member:
             if self._again:
                 reader = self._again.popleft()
             else:
-                reader = ReplyReader(self._begun, self._checkpoint.description.codec)
+                described = self._checkpoint.description
+                reader = ReplyReader(self._begun, described.codec, described.calibration)
                 self._begun += 1
             pixels = self._windows[reader.window]
             self._checkpoint.windows.check(pixels)

@@ -3,7 +3,8 @@
 The confidence of a point is **ours**, not the paper's: the probability mass of x within
 `CONFIDENCE_RADIUS_UM` of the chosen bin, times that of y, times one minus the probability of the
 end where the end was the alternative to the point. Soft-maxes run over the tokens that the grammar
-allows. The category does not enter.
+allows. The category does not enter. Where a checkpoint is calibrated, that is turned into the share
+of such points that are right.
 
 Every engine that decodes reads replies here. The one of vLLM imports this too, in an environment
 of its own: torch, numpy and the codec are all that it may need.
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import torch
 
     from napari_nunext.core.codec import Codec
+    from napari_nunext.core.scores.calibration import Calibration
     from napari_nunext.models.detector import WindowEvent
 
 CONFIDENCE_RADIUS_UM = 1.5
@@ -138,9 +140,10 @@ class ReplyReader:
     codec : Codec
     """
 
-    def __init__(self, window: int, codec: Codec) -> None:
+    def __init__(self, window: int, codec: Codec, calibration: Calibration | None = None) -> None:
         self.window = window
         self._codec = codec
+        self._calibration = calibration
         self._sent: set[tuple[int, int]] = set()
         self._ended = False
         self.restart()
@@ -191,6 +194,8 @@ class ReplyReader:
             token - self._codec.coordinate_start_id for token in self._tokens[start : start + 2]
         )
         confidence, self._confidence = min(self._confidence, 1.0), 1.0
+        if self._calibration is not None:
+            confidence = self._calibration(confidence)
         if (x, y) not in self._sent:
             self._sent.add((x, y))
             points_xy = self._codec.to_points(np.array([self._places[start : start + 2]]))

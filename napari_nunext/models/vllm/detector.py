@@ -232,7 +232,7 @@ class _Reply:
         self._codec = served.description.codec
         self._url = served.connection.url
         self._last = _most_tokens(served.description) - 1
-        self._reader = ReplyReader(index, self._codec)
+        self._reader = ReplyReader(index, self._codec, served.description.calibration)
         self._said: list[int] = []
         self.ended = False
 

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
+from napari_nunext.core.scores.calibration import CALIBRATED, CONFIDENCE
 from napari_nunext.review.correcting import editing
 from napari_nunext.review.model import Notice
+from napari_nunext.review.shown.view import SURE_ABOVE, SURE_CALIBRATED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from napari_nunext.review.session import Session
     from napari_nunext.review.shown.view import Held, Tool, ViewModel
     from napari_nunext.store import FieldState
+
+
+_USUAL = (SURE_ABOVE, SURE_CALIBRATED)
 
 
 class View:
@@ -40,11 +45,19 @@ class View:
         self.model = model
         self._review = session.model
         self._review.events.state.connect(self._drop_what_is_gone)
+        self._review.events.state.connect(self._suit)
 
     def _drop_what_is_gone(self, state: FieldState | None) -> None:
         """Select nothing that is no longer there."""
         if state is not None:
             self.model.selected &= state.nuclei.keys()
+
+    def _suit(self, state: FieldState | None) -> None:
+        """Call sure what suits the run that is shown, unless somebody has chosen otherwise."""
+        if state is None or not state.bases or self.model.sure_above not in _USUAL:
+            return
+        decoding = state.runs[state.bases[-1].run_id].info.decoding
+        self.model.sure_above = _USUAL[decoding.get(CONFIDENCE) == CALIBRATED]
 
     def choose_tool(self, tool: Tool) -> None:
         """What the mouse does on the image."""

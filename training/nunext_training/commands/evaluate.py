@@ -13,7 +13,13 @@ from napari_nunext.core.formats.records import SPLITS
 from napari_nunext.core.process.options import positive
 from napari_nunext.core.process.precision import PRECISION_HELP, PRECISIONS
 from napari_nunext.core.scores.metrics import MATCH_RADIUS_UM
-from nunext_training.commands.options import add_strict, renames_of, set_threads
+from nunext_training.commands.options import (
+    add_strict,
+    app_models,
+    renames_of,
+    segmenter_named,
+    set_threads,
+)
 from nunext_training.runs.progress import counter, json_counter
 
 if TYPE_CHECKING:
@@ -21,8 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_nunext.core.formats.records import Split
-    from napari_nunext.core.process.precision import Precision
-    from napari_nunext.models.catalog import Catalog
     from napari_nunext.models.detector import Detector
     from napari_nunext.models.segmenter import Segmenter
     from nunext_training.data.labelled import LabelledImage
@@ -95,7 +99,7 @@ def _run(args: argparse.Namespace) -> int:
         "radius_um": args.radius_um,
         "method": args.matching,
         "data": data,
-        "segmenter": _segmenter(args.segmenter),
+        "segmenter": None if args.segmenter is None else segmenter_named(args.segmenter),
     }
     if args.predictions is not None:
         evaluation = evaluate_predictions(prediction_files(args.predictions), images, **options)
@@ -175,29 +179,9 @@ def _data_set(data: dict[str, Any]) -> str:
 
 def _detector(args: argparse.Namespace) -> Detector:
     if args.checkpoint is None:
-        return _catalog(args.dtype).load_detector(args.model)
+        return app_models(args.dtype).load_detector(args.model)
     from napari_nunext.models.devices import named_dtype
     from napari_nunext.models.next_point.detector import NextPointDetector
 
     atomic = None if args.points is None else args.points == "atomic"
     return NextPointDetector(args.checkpoint, atomic=atomic, dtype=named_dtype(args.dtype))
-
-
-def _segmenter(name: str | None) -> Segmenter | None:
-    """The segmenter of this id, else the one of this folder."""
-    if name is None:
-        return None
-    catalog = _catalog()
-    if any(entry.id == name for entry in catalog.entries() if entry.kind == "segmenter"):
-        return catalog.load_segmenter(name)
-    from napari_nunext.models.sam.segmenter import SamSegmenter
-
-    return SamSegmenter(Path(name))
-
-
-def _catalog(precision: Precision = "auto") -> Catalog:
-    """The models that the app finds too."""
-    from napari_nunext.models.catalog import Catalog
-    from napari_nunext.places import models_folder
-
-    return Catalog([models_folder()], precision=precision)

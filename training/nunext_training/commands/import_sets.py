@@ -13,7 +13,7 @@ from napari_nunext.core.errors import InputError
 from napari_nunext.core.formats.records import SPLITS
 from napari_nunext.core.nuclei import UNCATEGORISED
 from napari_nunext.core.process.options import mpp, positive
-from nunext_training.commands.options import add_strict, renames_of
+from nunext_training.commands.options import add_strict, renames_of, segmenter_named
 from nunext_training.runs.progress import counter
 
 if TYPE_CHECKING:
@@ -31,9 +31,10 @@ def add_parser(commands: Any) -> None:
     from nunext_training.data.importers import IMPORTERS
     from nunext_training.data.importers.questions import QUESTION_IMPORTERS
     from nunext_training.data.importers.synthetic import NAME
+    from nunext_training.data.painted.sections import NAME as PAINTED
 
     parser = commands.add_parser("import", help="turn a published data set into an export")
-    names = sorted([*IMPORTERS, *QUESTION_IMPORTERS, NAME])
+    names = sorted([*IMPORTERS, *QUESTION_IMPORTERS, NAME, PAINTED])
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _table()
     parser.add_argument("dataset", choices=names, metavar="DATASET", help="one of those below")
@@ -56,7 +57,14 @@ def add_parser(commands: Any) -> None:
     drawn = parser.add_argument_group(NAME, "drawn tissue with exact masks; takes no path")
     drawn.add_argument("--count", type=positive, default=100, help="tiles (default 100)")
     drawn.add_argument("--size-px", type=positive, default=512, help="side of a tile (default 512)")
-    drawn.add_argument("--seed", type=int, default=0)
+    drawn.add_argument("--seed", type=int, default=0, help=f"of {PAINTED} as well")
+    painted = parser.add_argument_group(
+        PAINTED, "immunohistochemistry painted over H&E whose nuclei are known; takes an export"
+    )
+    painted.add_argument("--sections", type=positive, default=2, help="of each tile (default 2)")
+    painted.add_argument(
+        "--segmenter", metavar="NAME|DIR", help="draws nuclei that have no masks (bundled one)"
+    )
     parser.set_defaults(run=_run)
 
 
@@ -65,9 +73,11 @@ def _table() -> str:
     from nunext_training.data.importers import IMPORTERS
     from nunext_training.data.importers.questions import QUESTION_IMPORTERS
     from nunext_training.data.importers.synthetic import NAME
+    from nunext_training.data.painted.sections import NAME as PAINTED
 
     nuclei = sorted((i.name, i.title) for i in IMPORTERS.values())
     nuclei.append((NAME, "tissue that is drawn, with exact masks"))
+    nuclei.append((PAINTED, "the H&E of an export, painted as immunohistochemistry"))
     questions = sorted((i.name, i.title) for i in QUESTION_IMPORTERS.values())
     width = max(len(name) for name, _ in (*nuclei, *questions))
     parts = {"data sets of nuclei": nuclei, "of questions, classes and lesions": questions}
@@ -86,10 +96,13 @@ def _run(args: argparse.Namespace) -> int:
     from nunext_training.data.importers.synthetic import NAME
     from nunext_training.data.importers.writing import write_export
     from nunext_training.data.labelled import rename_as_asked, shared_patients
+    from nunext_training.data.painted.sections import NAME as PAINTED
     from nunext_training.data.sources import tell_left_out
 
     if args.dataset == NAME:
         return _draw(args)
+    if args.dataset == PAINTED:
+        return _paint(args)
     if args.dataset in QUESTION_IMPORTERS:
         return _import_questions(args)
     importer = IMPORTERS[args.dataset]
@@ -221,6 +234,34 @@ def _draw(args: argparse.Namespace) -> int:
     )
     manifest = write_export(
         tiles, args.out, categories=CATEGORIES, origin=NAME, progress=counter("tile")
+    )
+    print(f"{args.out}: " + ", ".join(f"{n} {what}" for what, n in manifest.counts.items()))
+    return 0
+
+
+def _paint(args: argparse.Namespace) -> int:
+    """An export's tiles in another stain, as an export."""
+    from nunext_training.data.importers.writing import write_export
+    from nunext_training.data.painted.sections import CATEGORIES, NAME, PaintedSections
+    from nunext_training.data.sources import read_source
+
+    if args.path is None:
+        raise InputError(f"{NAME} is painted over the H&E of an export. Say which, after its name.")
+    if args.fold is not None or args.mpp is not None or args.rename:
+        raise InputError(f"{NAME} keeps scale and splits of its tiles; leave out --mpp and --fold.")
+    source = read_source(args.path)
+    images = source.images
+    if args.split is not None:
+        images = tuple(image for image in images if image.split == args.split)
+    without = any(image.complete_masks is None for image in images)
+    sections = PaintedSections(
+        images,
+        sections=args.sections,
+        seed=args.seed,
+        segmenter=segmenter_named(args.segmenter) if without else None,
+    )
+    manifest = write_export(
+        sections, args.out, categories=CATEGORIES, origin=NAME, progress=counter("section")
     )
     print(f"{args.out}: " + ", ".join(f"{n} {what}" for what, n in manifest.counts.items()))
     return 0

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
 
+    from napari_nunext.core.process.precision import Precision
+    from napari_nunext.models.catalog import Catalog
+    from napari_nunext.models.segmenter import Segmenter
     from nunext_training.recipes.recipe import Recipe
     from nunext_training.runs.progress import Progress
     from nunext_training.stages.stage import Job
@@ -97,6 +100,24 @@ def set_threads(threads: int | None) -> None:
         import torch
 
         torch.set_num_threads(max(1, threads))
+
+
+def segmenter_named(name: str | None) -> Segmenter:
+    """The segmenter of this id, else the one of this folder; the app's own where it is None."""
+    catalog = app_models()
+    if name is None or any(e.id == name for e in catalog.entries() if e.kind == "segmenter"):
+        return catalog.load_segmenter(name)
+    from napari_nunext.models.sam.segmenter import SamSegmenter
+
+    return SamSegmenter(Path(name))
+
+
+def app_models(precision: Precision = "auto") -> Catalog:
+    """The models that the app finds too."""
+    from napari_nunext.models.catalog import Catalog
+    from napari_nunext.places import models_folder
+
+    return Catalog([models_folder()], precision=precision)
 
 
 def progress_of(name: str) -> Progress:

@@ -22,6 +22,7 @@ from nunext_training.data.labelled import rename_categories
 from nunext_training.evaluation.instances import draw_instances, instance_case
 from nunext_training.evaluation.intervals import intervals_of
 from nunext_training.evaluation.predictions import Prediction, predictions_of, read_prediction
+from nunext_training.evaluation.reliability import reliability_of
 from nunext_training.evaluation.scores import (
     TRUE_CENTROIDS,
     VALIDATION_MATCHING,
@@ -74,7 +75,15 @@ def evaluate_detector(
             )
             at_centroids.append(_at_centroids(image, segmenter))
         outcomes.append(
-            Outcome(image, Prediction(found.points_xy, tuple(found.categories), instances))
+            Outcome(
+                image,
+                Prediction(
+                    found.points_xy,
+                    tuple(found.categories),
+                    instances,
+                    confidence=np.asarray(found.confidence),
+                ),
+            )
         )
         progress(done, len(images))
     subject = {
@@ -244,6 +253,7 @@ def _score(
         instances,
         tuple(outcomes),
         without_predictions,
+        reliability=reliability_of(outcomes, radius_um),
     )
 
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from napari_nunext.core.geometry import PointsXY
     from napari_nunext.core.shapes.masks import Mask
     from napari_nunext.images import Tile
@@ -34,6 +37,8 @@ class Prediction:
     where nothing was outlined."""
     notes: tuple[str, ...] = ()
     """How the file was read, where that is not plain: a sentence for each."""
+    confidence: NDArray[np.float64] | None = None
+    """Of each point, shape (N,); None where nobody says."""
 
     def renamed(self, names: Mapping[str, str]) -> Prediction:
         """With other names for categories; those that are not in `names` keep theirs."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari_nunext.core.scores.metrics import DetectionReport
     from nunext_training.data.labelled import LabelledImage
     from nunext_training.evaluation.predictions import Prediction
+    from nunext_training.evaluation.reliability import Reliability
 
 TRUE_CENTROIDS = "centroids"
 """In place of a detector: the truth's own points."""
@@ -66,6 +67,8 @@ class Evaluation:
     """Mean IoU after no, one, ... corrections of each outline; empty where it was not asked for."""
     instances_at_centroids: InstanceReport | None = None
     """What the segmenter that drew `instances` draws at the true centroids."""
+    reliability: Reliability | None = None
+    """What confidences mean; None where there are none."""
 
     @property
     def prompted_with_truth(self) -> bool:
@@ -97,6 +100,8 @@ class Evaluation:
             facts.append(TYPES_WORDS)
         if self.intervals.by_matching:
             facts.append(INTERVAL_WORDS)
+        if self.reliability is not None:
+            facts.append(self.reliability.words)
         return tuple(fact for fact in facts if fact)
 
     def to_json(self) -> dict[str, Any]:
@@ -112,6 +117,7 @@ class Evaluation:
             "intervals": self.intervals.to_json(),
             "iou_by_clicks": list(self.iou_by_clicks),
             "notes": list(self.notes),
+            "reliability": None if self.reliability is None else self.reliability.to_json(),
             "images_without_predictions": len(self.without_predictions),
         }
 

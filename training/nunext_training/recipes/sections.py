@@ -115,6 +115,8 @@ class OptimiserOptions:
     """Learning rate after the warm-up."""
     min_lr_ratio: Share = 0.02
     """What is left of it at the end."""
+    trunk_lr_ratio: Share = 1.0
+    """Of the learning rate, for a pretrained trunk: it knows something already. Of `sft`."""
     warmup_steps: CountOrNone = 100
     """Steps in which it rises from nothing."""
     weight_decay: NotNegative = 0.05

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.errors import InputError
+from nunext_training.evaluation.reliability import Reliability
 from nunext_training.evaluation.scores import between
 from nunext_training.evaluation.tables import Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_nunext.core.scores.calibration import Calibration
     from napari_nunext.core.scores.instance_scores import InstanceReport
     from napari_nunext.core.scores.metrics import DetectionReport
     from nunext_training.evaluation.scores import Evaluation
@@ -29,6 +31,16 @@ class Measured:
     split: str
     model: Evaluation
     classical: Evaluation
+    calibration: Calibration | None = None
+    """Fitted to what the model had said; its confidences here are those before."""
+
+    @property
+    def calibrated(self) -> Reliability | None:
+        """What its confidences mean as they are served; None where it says none."""
+        said = self.model.reliability
+        if said is None or self.calibration is None:
+            return said
+        return Reliability(self.calibration.of(said.confidence), said.is_right)
 
     def to_json(self) -> dict[str, Any]:
         """For the checkpoint's description."""
@@ -50,6 +62,8 @@ class Measured:
             if report.by_category:
                 figures["f1_by_category"] = {n: s.f1 for n, s in report.by_category.items()}
                 figures["type_f1_by_category"] = {n: s.f1 for n, s in report.by_type.items()}
+        if self.calibrated is not None:
+            figures["reliability"] = self.calibrated.to_json()
         if self.model.instances is not None:
             figures["points_of_masks"] = self.model.points_words
         if self.model.instances_at_centroids is not None:
@@ -180,6 +194,28 @@ def instance_table(measured: Sequence[Measured]) -> Table | None:
     return Table(None, title, tuple(header), tuple(rows))
 
 
+def reliability_table(measured: Sequence[Measured]) -> Table | None:
+    """One row for each data set: what confidences say, and what is right."""
+    rows: list[tuple[Cell, ...]] = []
+    for m in measured:
+        before, served = m.model.reliability, m.calibrated
+        if before is not None and served is not None:
+            rows.append(
+                (
+                    *(f"{m.data_set}, {m.split}", str(len(served.confidence))),
+                    float(served.confidence.mean()),
+                    float(served.is_right.mean()),
+                    served.error,
+                    None if m.calibration is None else before.error,
+                )
+            )
+    header = (
+        *("Data", "Points", "Mean confidence", "Right"),
+        *("Calibration error", "before it was calibrated"),
+    )
+    return Table(None, "Confidence", header, tuple(rows)) if rows else None
+
+
 def _pq(report: InstanceReport | None) -> float | None:
     return None if report is None else report.pq
 
@@ -190,6 +226,7 @@ def tables_of(measured: Sequence[Measured]) -> tuple[Table, ...]:
     detections = [m for m in measured if not m.model.prompted_with_truth]
     if detections:
         found += [detection_table(detections), category_table(detections)]
+        found.append(reliability_table(detections))
     found.append(instance_table(measured))
     return tuple(table for table in found if table is not None)
 

@@ -6,6 +6,7 @@ those of the stored weights.
 
 from __future__ import annotations
 
+import logging
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 from transformers import AutoModelForImageTextToText, SamModel
 
 from napari_nunext.core.errors import InputError
+from napari_nunext.core.scores.calibration import fit_calibration
 from napari_nunext.core.scores.metrics import MATCH_RADIUS_UM
 from napari_nunext.models.checkpoints.description import CheckpointDescription, describe
 from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
@@ -31,6 +33,7 @@ from napari_nunext.models.next_point.detector import NextPointDetector
 from napari_nunext.models.sam.segmenter import SamSegmenter
 from nunext_training.data.labelled import select_split
 from nunext_training.evaluation.evaluate import evaluate_detector, evaluate_segmenter
+from nunext_training.evaluation.reliability import pooled
 from nunext_training.evaluation.scores import VALIDATION_MATCHING
 from nunext_training.release.cards import Measured, model_card, tables_of
 from nunext_training.runs.files import write_text
@@ -45,6 +48,8 @@ if TYPE_CHECKING:
     from napari_nunext.models.segmenter import Segmenter
     from nunext_training.data.labelled import LabelledImage
     from nunext_training.data.sources import DataSource
+
+logger = logging.getLogger(__name__)
 
 Precision: TypeAlias = Literal["float32", "float16", "bfloat16"]
 
@@ -111,8 +116,14 @@ def release(
         shutil.copytree(job.checkpoint, folder, dirs_exist_ok=True, ignore=_left_behind)
         with without_progress_bars():
             model.save_pretrained(folder)
-        measure = _measure_detector if detects else _measure_segmenter
-        measured = measure(job, folder, sets, progress)
+        if isinstance(description, CheckpointDescription):
+            # What is fitted is fitted to what the weights say themselves.
+            description = replace(description, calibration=None)
+            finish_checkpoint(folder, description)
+            measured = _measure_detector(job, folder, sets, progress)
+            description, measured = _calibrated(description, measured)
+        else:
+            measured = _measure_segmenter(job, folder, sets, progress)
         description = replace(
             description,
             name=job.out.name,
@@ -154,6 +165,21 @@ def _sets(job: ReleaseJob, sources: Sequence[DataSource]) -> list[_Set]:
             f"The data have no images in their {' or '.join(job.splits)} split. Choose --splits."
         )
     return found
+
+
+def _calibrated(
+    description: CheckpointDescription, measured: tuple[Measured, ...]
+) -> tuple[CheckpointDescription, tuple[Measured, ...]]:
+    """What confidences mean, by the validation splits; as it was where these do not tell."""
+    said = [m.model.reliability for m in measured if m.split == "val"]
+    try:
+        parts = pooled([part for part in said if part is not None])
+        calibration = fit_calibration(parts.confidence, parts.is_right)
+    except InputError as error:
+        logger.warning("Confidences are left as they are: %s", error)
+        return description, measured
+    measured = tuple(replace(m, calibration=calibration) for m in measured)
+    return replace(description, calibration=calibration), measured
 
 
 def _left_behind(folder: str, names: list[str]) -> set[str]:

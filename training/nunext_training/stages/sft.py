@@ -31,7 +31,7 @@ from nunext_training.trainers.centre_map import CentreMapHead
 from nunext_training.trainers.covt import FrozenSam, ThoughtTrainer, check_latents, new_head
 from nunext_training.trainers.last_output import LastOutput
 from nunext_training.trainers.lora import add_lora
-from nunext_training.trainers.next_point import CentreMap, NextPointTrainer
+from nunext_training.trainers.next_point import CentreMap, NextPointTrainer, SlowerPart
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,6 +81,7 @@ class SftStage(DetectorStage[SftJob]):
         )
         options: dict[str, Any] = {"codec": parent.description.codec, "loss": recipe.loss}
         options |= _centre_map(parent, recipe.centre_map)
+        options["slower"] = _slower_trunk(parent, recipe.optimiser.trunk_lr_ratio)
         if sam is None:
             return NextPointTrainer(model, args, task, run, **options)
         return ThoughtTrainer(
@@ -107,6 +108,14 @@ def _sam(folder: Path | None, parent: LoadedCheckpoint) -> FrozenSam | None:
         )
     description = parent.description
     return FrozenSam(folder, parent.device, window_px=description.window_px, mpp=description.mpp)
+
+
+def _slower_trunk(parent: LoadedCheckpoint, lr_ratio: float) -> SlowerPart | None:
+    """The pretrained trunk of a checkpoint that has one, where the recipe holds it back."""
+    trunk: Any = getattr(submodule(parent.model, parent.family.vision_path), "stem", None)
+    if lr_ratio == 1 or not hasattr(trunk, "pretrained"):
+        return None
+    return SlowerPart(tuple(trunk.pretrained()), lr_ratio)
 
 
 def _centre_map(parent: LoadedCheckpoint, options: CentreMapOptions) -> dict[str, Any]:

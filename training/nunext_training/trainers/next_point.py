@@ -31,6 +31,25 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class SlowerPart:
+    """Weights that know something already, and how much of the learning rate they get."""
+
+    weights: tuple[nn.Parameter, ...]
+    lr_ratio: float
+
+    def part_from(self, optimizer: Any) -> None:
+        """Move them into groups of their own, before a schedule reads the groups' rates."""
+        slower = {id(weight) for weight in self.weights}
+        groups = list(optimizer.param_groups)
+        for group in groups:
+            theirs = [weight for weight in group["params"] if id(weight) in slower]
+            if theirs:
+                group["params"] = [w for w in group["params"] if id(w) not in slower]
+                rate = group["lr"] * self.lr_ratio
+                optimizer.add_param_group({**group, "params": theirs, "lr": rate})
+
+
+@dataclass(frozen=True, slots=True)
 class CentreMap:
     """What the error of the map of centres is made with."""
 
@@ -55,6 +74,8 @@ class NextPointTrainer(TaskTrainer):
         Layers that serve training alone, by the names under which they join the model.
     centre_map : CentreMap, optional
         Adds the error of its head's map; the head is one of `heads`.
+    slower : SlowerPart, optional
+        Weights that learn at a part of the rate.
     """
 
     def __init__(
@@ -68,6 +89,7 @@ class NextPointTrainer(TaskTrainer):
         loss: LossOptions,
         heads: Mapping[str, TrainingHead] | None = None,
         centre_map: CentreMap | None = None,
+        slower: SlowerPart | None = None,
     ) -> None:
         self._heads = dict(heads or {})
         for name, head in self._heads.items():
@@ -82,6 +104,14 @@ class NextPointTrainer(TaskTrainer):
             else None
         )
         self._centre_map = centre_map
+        self._slower = slower
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        """As the Trainer's, in which the slower part has groups of its own."""
+        optimizer = super().create_optimizer(model)
+        if self._slower is not None:
+            self._slower.part_from(optimizer)
+        return optimizer
 
     def batch_loss(self, model: nn.Module, inputs: dict[str, Tensor]) -> tuple[Tensor, Any]:
         """Eq. 2 or Eq. 8 of a batch, and the error of the map of centres where there is one."""

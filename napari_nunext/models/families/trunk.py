@@ -1,0 +1,127 @@
+"""EfficientNet-Lite0 down to one token for 8 x 8 px: a trunk that has seen photographs.
+
+Features of strides 8, 16 and 32 are brought to the grid of stride 8 and added. Of the published
+network (Tan and Le, 2019; the Lite variants of 2020 have no squeeze-and-excite, and ReLU6, which
+suits CPUs) the head is left out. Batch norm is folded into the convolutions, once, when a
+checkpoint is built: what is trained here sees windows of 64 px, of which a batch says little that
+holds for another laboratory, and folded layers run alike in training and in use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
+
+class Stage(NamedTuple):
+    """Blocks of one width: how many, and what the first of them does."""
+
+    blocks: int
+    kernel: int
+    stride: int
+    expansion: int
+    width: int
+
+
+FIRST_WIDTH = 32
+STAGES = (
+    Stage(1, 3, 1, 1, 16),
+    Stage(2, 3, 2, 6, 24),
+    Stage(2, 5, 2, 6, 40),
+    Stage(3, 3, 2, 6, 80),
+    Stage(3, 5, 1, 6, 112),
+    Stage(4, 5, 2, 6, 192),
+    Stage(1, 3, 1, 6, 320),
+)
+"""EfficientNet-Lite0, after its first convolution (stride 2, 32 channels)."""
+TAPS = (2, 4, 6)
+"""Stages whose ends are read: strides 8, 16 and 32, of 40, 112 and 320 channels."""
+
+
+class InvertedBottleneck(nn.Module):
+    """Widen, look around in each channel by itself, narrow, and add what came in where it fits."""
+
+    def __init__(self, width: int, stage: Stage, stride: int) -> None:
+        super().__init__()
+        inner = width * stage.expansion
+        self.expand = nn.Conv2d(width, inner, 1) if stage.expansion > 1 else None
+        self.depthwise = nn.Conv2d(
+            inner, inner, stage.kernel, stride, stage.kernel // 2, groups=inner
+        )
+        self.project = nn.Conv2d(inner, stage.width, 1)
+        self.adds = stride == 1 and width == stage.width
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features, shape (B, width, H, W), to (B, stage's width, H / stride, W / stride)."""
+        inner = features
+        if self.expand is not None:
+            inner = functional.relu6(self.expand(inner))
+        made: Tensor = self.project(functional.relu6(self.depthwise(inner)))
+        return features + made if self.adds else made
+
+
+class EfficientTrunk(nn.Module):
+    """Tokens of 8 x 8 px of pictures of any size.
+
+    Parameters
+    ----------
+    width : int
+        Of a token.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, FIRST_WIDTH, 3, 2, 1)
+        stages, before = [], FIRST_WIDTH
+        for stage in STAGES:
+            blocks = []
+            for i in range(stage.blocks):
+                blocks.append(InvertedBottleneck(before, stage, stage.stride if i == 0 else 1))
+                before = stage.width
+            stages.append(nn.Sequential(*blocks))
+        self.stages = nn.ModuleList(stages)
+        self.taps = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(STAGES[tap].width), nn.Linear(STAGES[tap].width, width))
+            for tap in TAPS
+        )
+
+    def pretrained(self) -> Iterator[nn.Parameter]:
+        """The weights that are published: all but the taps'."""
+        yield from self.first.parameters()
+        yield from self.stages.parameters()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Tokens, shape (B, width, H / 8, W / 8), of images of shape (B, 3, H, W).
+
+        H and W are multiples of 8; images have mean and deviation of the family's processor.
+        """
+        # On a CPU the backward pass of depthwise convolutions takes several times as long in
+        # bfloat16 as in float32.
+        training_on_cpu = images.device.type == "cpu" and torch.is_grad_enabled()
+        enabled = torch.is_autocast_enabled(images.device.type) and not training_on_cpu
+        with torch.autocast(images.device.type, enabled=enabled):
+            return self._tokens(images)
+
+    def _tokens(self, images: Tensor) -> Tensor:
+        features = functional.relu6(self.first(images))
+        tokens: Tensor | None = None
+        taps = iter(self.taps)
+        for number, stage in enumerate(self.stages):
+            features = stage(features)
+            if number in TAPS:
+                seen = next(taps)(features.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+                if tokens is None:
+                    tokens = seen
+                else:
+                    grid = tokens.shape[-2:]
+                    tokens = tokens + functional.interpolate(seen, grid, mode="bilinear")
+        assert tokens is not None
+        return tokens

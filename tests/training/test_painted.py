@@ -1,0 +1,158 @@
+"""H&E painted as immunohistochemistry: what is brown is what is called positive."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import scipy
+
+from napari_nunext.core.errors import InputError
+from napari_nunext.core.formats.export_folder import read_export
+from napari_nunext.core.shapes.masks import label_image
+from napari_nunext.synthetic import CATEGORIES, synthesise
+from nunext_training.cli import main
+from nunext_training.data.importers.synthetic import DrawnTiles
+from nunext_training.data.importers.writing import write_export
+from nunext_training.data.painted import ihc
+from nunext_training.data.painted.ihc import NEGATIVE, POSITIVE, paint_ihc
+from nunext_training.data.painted.sections import PaintedSections
+from nunext_training.data.sources import read_source
+from nunext_training.data.stain import stain_amounts
+
+MPP = 0.5
+
+
+@pytest.fixture(scope="module")
+def tile():
+    return synthesise(np.random.default_rng(4), height_px=192, width_px=192, mpp=MPP)
+
+
+@pytest.fixture(scope="module")
+def labels(tile):
+    return label_image([n.mask for n in tile.nuclei], 192, 192)
+
+
+def brown(rgb, labels):
+    """Mean DAB of each nucleus."""
+    return scipy.ndimage.mean(stain_amounts(rgb)[..., 2], labels, np.arange(1, labels.max() + 1))
+
+
+def test_the_same_state_paints_the_same_section(tile, labels):
+    once, again = (paint_ihc(np.random.default_rng(1), tile.rgb, labels, mpp=MPP) for _ in "ab")
+    np.testing.assert_array_equal(once.rgb, again.rgb)
+    np.testing.assert_array_equal(once.positive, again.positive)
+    other = paint_ihc(np.random.default_rng(2), tile.rgb, labels, mpp=MPP)
+    assert (once.rgb != other.rgb).any()
+
+
+def test_positive_nuclei_are_the_browner_ones(tile, labels, monkeypatch):
+    """In every section without brown membranes, which run over nuclei too."""
+    draw = ihc._draw
+    monkeypatch.setattr(ihc, "_draw", lambda rng: replace(draw(rng), membrane_od=0.0))
+    told = []
+    for seed in range(40):
+        painted = paint_ihc(np.random.default_rng(seed), tile.rgb, labels, mpp=MPP)
+        found = brown(painted.rgb, labels)
+        if painted.positive.any() and not painted.positive.all():
+            positive, negative = found[painted.positive], found[~painted.positive]
+            told.append((positive[:, None] > negative[None]).mean())
+    assert len(told) > 25
+    # Nuclei lie over each other, and a microscope blurs: a pair now and then stands the wrong way.
+    assert np.median(told) > 0.99
+    assert min(told) > 0.85
+
+
+def test_sections_range_from_none_to_all_and_from_weak_to_black(tile, labels):
+    painted = [
+        paint_ihc(np.random.default_rng(seed), tile.rgb, labels, mpp=MPP) for seed in range(40)
+    ]
+    shares = [p.positive.mean() for p in painted]
+    assert min(shares) < 0.1
+    assert max(shares) > 0.9
+    darkest = [brown(p.rgb, labels)[p.positive].mean() for p in painted if p.positive.any()]
+    assert min(darkest) < 0.7 < 1.6 < max(darkest)
+
+
+def test_tissue_without_nuclei_and_glass_have_nothing_positive(tile):
+    nothing = np.zeros((192, 192), dtype=np.int32)
+    for rgb in (tile.rgb, np.full_like(tile.rgb, 250)):
+        painted = paint_ihc(np.random.default_rng(0), rgb, nothing, mpp=MPP)
+        assert painted.positive.shape == (0,)
+        assert painted.rgb.shape == rgb.shape
+    assert painted.rgb.mean() > 220  # glass is glass
+
+
+def test_a_nucleus_that_others_cover_is_not_positive(tile, monkeypatch):
+    draw = ihc._draw
+    monkeypatch.setattr(ihc, "_draw", lambda rng: replace(draw(rng), prevalence=1.0, spotted=False))
+    labels = np.zeros((192, 192), dtype=np.int32)
+    labels[10:20, 10:20], labels[40:50, 40:50] = 1, 3
+    painted = paint_ihc(np.random.default_rng(0), tile.rgb, labels, mpp=MPP)
+    assert painted.positive.tolist() == [True, False, True]
+
+
+def test_a_section_depends_on_its_tile_and_not_on_its_place_in_the_list():
+    tiles = list(DrawnTiles(3, size_px=96, mpp=MPP, seed=7))
+    all_of_them = PaintedSections(tiles, sections=2, seed=5)
+    last_alone = PaintedSections(tiles[2:], sections=2, seed=5)
+    assert len(all_of_them) == 6
+    np.testing.assert_array_equal(all_of_them[5].open().rgb, last_alone[1].open().rgb)
+    assert all_of_them[5].categories == last_alone[1].categories
+    assert (all_of_them[4].open().rgb != all_of_them[5].open().rgb).any()
+    assert [s.name for s in all_of_them[4:]] == [f"{tiles[2].name}-ihc{n}" for n in (0, 1)]
+
+
+def test_a_section_keeps_the_side_and_the_patient_of_its_tile():
+    tiles = [
+        replace(tile, split=split, uids=("a",) * len(tile.points_xy))
+        for tile, split in zip(
+            DrawnTiles(2, size_px=96, mpp=MPP, seed=7), ("val", "test"), strict=True
+        )
+    ]
+    for section, tile in zip(PaintedSections(tiles, sections=1, seed=0), tiles, strict=True):
+        assert (section.split, section.patient) == (tile.split, tile.patient)
+        assert section.masks == tile.masks
+        assert section.uids == ()
+        assert set(section.categories) <= {POSITIVE, NEGATIVE}
+        np.testing.assert_array_equal(section.points_xy, tile.points_xy)
+
+
+def test_nuclei_without_masks_need_a_segmenter():
+    (tile,) = DrawnTiles(1, size_px=96, mpp=MPP, seed=7)
+    bare = PaintedSections([replace(tile, masks=())], sections=1, seed=0)
+    with pytest.raises(InputError, match="there is no segmenter to draw them"):
+        bare[0]
+
+
+@pytest.mark.parametrize(("sections", "seed"), [(0, 0), (1, -1)])
+def test_numbers_that_make_no_section_are_refused(sections, seed):
+    with pytest.raises(InputError, match="expected at least 1 section"):
+        PaintedSections([], sections=sections, seed=seed)
+
+
+def test_the_command_paints_an_export_whose_nuclei_it_outlines_itself(tmp_path, capsys):
+    he, out = tmp_path / "he", tmp_path / "ihc"
+    tiles = [replace(t, masks=()) for t in DrawnTiles(2, size_px=96, mpp=MPP, seed=5)]
+    write_export(tiles, he, categories=CATEGORIES, origin="points")
+    capsys.readouterr()
+    arguments = ["--sections", "2", "--seed", "3", "--segmenter", "classical"]
+    assert main(["import", "painted-ihc", str(he), *arguments, "--out", str(out)]) == 0
+    assert "4 images" in capsys.readouterr().out
+    assert [c["name"] for c in read_export(out).manifest.categories] == [POSITIVE, NEGATIVE]
+    sections = read_source(out).images
+    for number, section in enumerate(sections):
+        tile = tiles[number // 2]
+        assert set(section.categories) <= {POSITIVE, NEGATIVE}
+        np.testing.assert_array_equal(section.points_xy, tile.points_xy)
+        assert (section.open().rgb != tile.open().rgb).any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [((), "Say which, after its name"), (("x", "--mpp", "0.5"), "leave out --mpp")],
+)
+def test_what_does_not_go_together_is_refused(tmp_path, capsys, arguments, words):
+    assert main(["import", "painted-ihc", *arguments, "--out", str(tmp_path / "out")]) == 2
+    assert words in capsys.readouterr().err

@@ -1,0 +1,1 @@
+"""Immunohistochemistry that is painted over H&E: tissue as it is, stain as we choose."""

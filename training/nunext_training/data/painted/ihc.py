@@ -1,0 +1,205 @@
+"""Paint immunohistochemistry over a tile of H&E whose nuclei are known.
+
+Haematoxylin is kept as counterstain, eosin is left out, and diaminobenzidine (DAB) is laid into
+some of the nuclei: weak or strong, even or granular, over a background that may be stained as well,
+with stained membranes around nuclei. Light, camera and compression are those of drawn tissue
+(`napari_nunext.synthetic.optics`). **Ours**: no paper says how.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy
+
+from napari_nunext.synthetic.fields import Grid
+from napari_nunext.synthetic.optics import (
+    EOSIN_RGB,
+    HAEMATOXYLIN_RGB,
+    draw_look,
+    expose,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_nunext.synthetic.fields import Field
+
+POSITIVE = "Positive"
+NEGATIVE = "Negative"
+
+_WARM_RGB = ((0.56, 0.71, 0.42), (0.24, 0.78, 0.58))
+_STAINS = np.array([[HAEMATOXYLIN_RGB, EOSIN_RGB], _WARM_RGB]).mean(axis=0)
+_UNMIX = np.linalg.pinv(_STAINS / np.linalg.norm(_STAINS, axis=1, keepdims=True))
+"""Haematoxylin and eosin between the textbook's and those measured on BRCA-M2C."""
+
+WEAKEST_OD = 0.12
+"""Mean DAB of the weakest nucleus that is called positive: paler ones divide pathologists too."""
+_STRONGEST_OD = 2.4
+_BACKGROUND_OD = 0.05
+"""The most DAB that lies in a nucleus that is called negative."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Staining:
+    """How one section came out."""
+
+    prevalence: float
+    """Share of positive nuclei where they are likeliest."""
+    level_od: float
+    """DAB of a middling positive nucleus."""
+    spread: float
+    """Deviation of the logarithm of that among nuclei."""
+    grain: float
+    """How uneven it is within a nucleus."""
+    counterstain: float
+    """Haematoxylin, as a share of the H&E section's."""
+    ground_od: float
+    """DAB between the nuclei."""
+    membrane_od: float
+    """DAB around nuclei that are negative; 0: no membranes."""
+    spotted: bool
+    """Whether neighbours go together, as in tumour nests."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class PaintedIhc:
+    """A painted tile."""
+
+    rgb: NDArray[np.uint8]
+    """Shape (H, W, 3)."""
+    positive: NDArray[np.bool_]
+    """Of each nucleus, shape (N,)."""
+
+
+def paint_ihc(
+    rng: np.random.Generator, rgb: NDArray[np.uint8], labels: NDArray[np.int32], *, mpp: float
+) -> PaintedIhc:
+    """Paint one section over a tile.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        The same state gives the same section.
+    rgb : ndarray of uint8, shape (H, W, 3)
+        H&E.
+    labels : ndarray of int32, shape (H, W)
+        Nucleus of each pixel, counted from 1; 0 between nuclei. What is no nucleus' own stays
+        negative.
+    mpp : float
+        Micrometres per pixel.
+    """
+    staining = _draw(rng)
+    grid = Grid(labels.shape[0], labels.shape[1], mpp)
+    density = -np.log10(np.maximum(rgb, 1).astype(np.float32) / 255)
+    haematoxylin, eosin = np.moveaxis(np.clip(density @ _UNMIX.astype(np.float32), 0, None), 2, 0)
+    count = int(labels.max(initial=0))
+    levels = _levels(rng, staining, labels, grid, count)
+    levels[np.bincount(labels.ravel(), minlength=count + 1)[1:] == 0] = 0  # wholly covered
+    dab = _nuclear(rng, staining, labels, grid, levels, haematoxylin)
+    cover = np.clip(dab / 0.5, 0, 1)
+    ground = staining.ground_od * np.clip(eosin / 0.3, 0, 1.5)
+    if staining.membrane_od:
+        ground = ground + _membranes(rng, staining, labels, grid)
+    # Brown hides blue, and eosin leaves a little blue of its own: ribonucleic acid takes it too.
+    blue = staining.counterstain * (haematoxylin * (1 - 0.5 * cover) + 0.08 * eosin)
+    look = draw_look(rng, variation=1.0, compressed=True)
+    # Amounts are densities already; the look has its stains' colours and its camera.
+    per_unit = np.array(look.amounts_od, dtype=np.float32)
+    nothing = np.zeros(grid.shape, dtype=np.float32)
+    brown = np.maximum(dab, ground * (1 - cover)).astype(np.float32)
+    painted = expose(
+        rng,
+        grid,
+        look,
+        ((blue / per_unit[0]).astype(np.float32), nothing, nothing, brown / per_unit[3]),
+    )
+    return PaintedIhc(painted, levels >= WEAKEST_OD)
+
+
+def _draw(rng: np.random.Generator) -> _Staining:
+    return _Staining(
+        prevalence=float(rng.beta(0.8, 0.9)),
+        level_od=float(np.exp(rng.uniform(np.log(0.18), np.log(2.0)))),
+        spread=float(rng.uniform(0.1, 0.5)),
+        grain=float(rng.uniform(0.05, 0.35)),
+        counterstain=float(rng.uniform(0.4, 1.1)),
+        ground_od=float(rng.choice([0.0, rng.uniform(0, 0.08), rng.uniform(0.08, 0.4)])),
+        membrane_od=float(rng.choice([0.0, 0.0, 0.0, rng.uniform(0.15, 0.5)])),
+        spotted=bool(rng.random() < 0.5),
+    )
+
+
+def _levels(
+    rng: np.random.Generator,
+    staining: _Staining,
+    labels: NDArray[np.int32],
+    grid: Grid,
+    count: int,
+) -> Field:
+    """Mean DAB of each nucleus, shape (N,): none between `_BACKGROUND_OD` and `WEAKEST_OD`."""
+    chance = np.full(count, staining.prevalence, dtype=np.float32)
+    if staining.spotted and count:
+        nests = grid.noise(rng, 40.0)
+        chance = np.clip(chance + 0.35 * _means(nests, labels, count), 0, 1)
+    level = staining.level_od * np.exp(staining.spread * rng.standard_normal(count))
+    # On a brown ground a nucleus is called positive where it stands out.
+    level = np.clip(level, max(WEAKEST_OD, 1.4 * staining.ground_od), _STRONGEST_OD)
+    faint = rng.uniform(0, _BACKGROUND_OD, count)
+    drawn: Field = np.where(rng.random(count) < chance, level, faint).astype(np.float32)
+    return drawn
+
+
+def _means(values: Field, labels: NDArray[np.int32], count: int) -> Field:
+    """Of the pixels of each nucleus, shape (N,); 0 where others cover it."""
+    flat = labels.ravel()
+    sums = np.bincount(flat, values.ravel(), count + 1)[1:]
+    means: Field = (sums / np.maximum(np.bincount(flat, minlength=count + 1)[1:], 1)).astype(
+        np.float32
+    )
+    return means
+
+
+def _nuclear(
+    rng: np.random.Generator,
+    staining: _Staining,
+    labels: NDArray[np.int32],
+    grid: Grid,
+    levels: Field,
+    haematoxylin: Field,
+) -> Field:
+    """DAB in nuclei: as their chromatin lies, uneven, with soft rims."""
+    count = len(levels)
+    if not count:
+        return np.zeros(grid.shape, dtype=np.float32)
+    means = _means(haematoxylin, labels, count)
+    chromatin = np.ones(grid.shape, dtype=np.float32)
+    inside = labels > 0
+    nucleus = labels[inside] - 1
+    relative = haematoxylin[inside] / np.maximum(means[nucleus], 0.02)
+    chromatin[inside] = np.clip(0.6 + 0.4 * relative, 0.4, 1.8)
+    chromatin *= np.clip(1 + staining.grain * grid.noise(rng, 0.6), 0.3, 2.0)
+    dab = np.zeros(grid.shape, dtype=np.float32)
+    dab[inside] = levels[nucleus]
+    blurred: Field = scipy.ndimage.gaussian_filter(dab * chromatin, 0.35 / grid.mpp)
+    return blurred
+
+
+def _membranes(
+    rng: np.random.Generator, staining: _Staining, labels: NDArray[np.int32], grid: Grid
+) -> Field:
+    """Brown lines half way between nuclei that are near each other."""
+    apart_um, nearest = scipy.ndimage.distance_transform_edt(
+        labels == 0, sampling=grid.mpp, return_indices=True
+    )
+    owner = labels[tuple(nearest)]
+    edge = np.zeros(grid.shape, dtype=bool)
+    edge[:, 1:] |= owner[:, 1:] != owner[:, :-1]
+    edge[1:] |= owner[1:] != owner[:-1]
+    near = (apart_um > 0.5) & (apart_um < 6.0)
+    lines = scipy.ndimage.gaussian_filter((edge & near).astype(np.float32), 0.5 / grid.mpp)
+    uneven = np.clip(1 + 0.5 * grid.noise(rng, 10.0), 0, None)
+    line: Field = staining.membrane_od * np.clip(2.5 * lines, 0, 1) * uneven
+    return line
