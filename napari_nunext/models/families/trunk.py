@@ -68,6 +68,20 @@ class InvertedBottleneck(nn.Module):
         return features + made if self.adds else made
 
 
+class Tap(nn.Module):
+    """Reads the end of a stage: what was published is of any size, so it is normed first."""
+
+    def __init__(self, width: int, token_width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.linear = nn.Linear(width, token_width)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features, shape (..., width), to a part of tokens, shape (..., width of a token)."""
+        made: Tensor = self.linear(self.norm(features))
+        return made
+
+
 class EfficientTrunk(nn.Module):
     """Tokens of 8 x 8 px of pictures of any size.
 
@@ -88,10 +102,7 @@ class EfficientTrunk(nn.Module):
                 before = stage.width
             stages.append(nn.Sequential(*blocks))
         self.stages = nn.ModuleList(stages)
-        self.taps = nn.ModuleList(
-            nn.Sequential(nn.LayerNorm(STAGES[tap].width), nn.Linear(STAGES[tap].width, width))
-            for tap in TAPS
-        )
+        self.taps = nn.ModuleList(Tap(STAGES[tap].width, width) for tap in TAPS)
 
     def pretrained(self) -> Iterator[nn.Parameter]:
         """The weights that are published: all but the taps'."""
@@ -111,17 +122,24 @@ class EfficientTrunk(nn.Module):
             return self._tokens(images)
 
     def _tokens(self, images: Tensor) -> Tensor:
-        features = functional.relu6(self.first(images))
         tokens: Tensor | None = None
-        taps = iter(self.taps)
+        for tap, seen in zip(self.taps, self.seen(images), strict=True):
+            made = tap(seen)
+            tokens = made if tokens is None else tokens + on_grid_of(tokens, made)
+        assert tokens is not None
+        return tokens.permute(0, 3, 1, 2)
+
+    def seen(self, images: Tensor) -> Iterator[Tensor]:
+        """What the taps read: features of shape (B, H / stride, W / stride, channels)."""
+        features = functional.relu6(self.first(images))
         for number, stage in enumerate(self.stages):
             features = stage(features)
             if number in TAPS:
-                seen = next(taps)(features.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-                if tokens is None:
-                    tokens = seen
-                else:
-                    grid = tokens.shape[-2:]
-                    tokens = tokens + functional.interpolate(seen, grid, mode="bilinear")
-        assert tokens is not None
-        return tokens
+                yield features.permute(0, 2, 3, 1)
+
+
+def on_grid_of(finer: Tensor, coarse: Tensor) -> Tensor:
+    """Features of shape (B, h, w, channels) brought to rows and columns of finer ones."""
+    channels_first = coarse.permute(0, 3, 1, 2)
+    brought = functional.interpolate(channels_first, finer.shape[1:3], mode="bilinear")
+    return brought.permute(0, 2, 3, 1)

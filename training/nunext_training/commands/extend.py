@@ -5,12 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_nunext.core.answers.points import NUCLEUS_INSTRUCTION
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.process.options import mpp, positive
 
 if TYPE_CHECKING:
     import argparse
+
+_FITTED_TO = 3000
+"""Windows that a trunk's taps are fitted to."""
 
 
 def add_parser(commands: Any) -> None:
@@ -22,6 +27,15 @@ def add_parser(commands: Any) -> None:
     extend.add_argument("--out", type=Path, required=True, metavar="DIR")
     extend.add_argument("--categories", default="", help="comma-separated")
     extend.add_argument("--seed", type=int, default=0)
+    graft = extend.add_argument_group("a NuNext on convolutions of its own")
+    graft.add_argument(
+        "--pretrained-trunk",
+        action="store_true",
+        help="put EfficientNet-Lite0 in their place; takes --data, and no --categories",
+    )
+    graft.add_argument(
+        "--data", type=Path, nargs="+", metavar="EXPORT", help="whose windows it is fitted to"
+    )
     base = extend.add_argument_group("a base model without NuNext's tokens")
     base.add_argument("--window-px", type=positive, help="side of a window (default 448)")
     base.add_argument("--mpp", type=mpp, help="um per window pixel (default 0.25, 40x)")
@@ -35,6 +49,8 @@ def _run(args: argparse.Namespace) -> int:
     from napari_nunext.models.checkpoints.extend import add_categories, extend_checkpoint
     from napari_nunext.models.checkpoints.integrity import FILE_NAME
 
+    if args.pretrained_trunk or args.data:
+        return _graft(args)
     categories = [name.strip() for name in args.categories.split(",") if name.strip()]
     if not (args.checkpoint / FILE_NAME).is_file():
         description = extend_checkpoint(
@@ -69,3 +85,36 @@ def _check_only_categories(args: argparse.Namespace, categories: list[str]) -> N
             f"{args.checkpoint} is a NuNext checkpoint already. Say with --categories what it is "
             "to learn to tell apart."
         )
+
+
+def _graft(args: argparse.Namespace) -> int:
+    """Another beginning for the tower of a detector that has learned."""
+    from napari_nunext.models.checkpoints.description import read_description
+    from napari_nunext.models.checkpoints.grafting import graft_trunk
+    from nunext_training.data.labelled import select_split
+    from nunext_training.data.sources import read_sources
+    from nunext_training.data.windows import RandomWindows, WindowSpec
+    from nunext_training.recipes.sections import WindowOptions
+
+    if not (args.pretrained_trunk and args.data) or args.categories:
+        raise InputError(
+            "--pretrained-trunk and --data go together, without --categories: the trunk is fitted "
+            "to windows of the data. Add categories by a second command."
+        )
+    described = read_description(args.checkpoint)
+    images = [image for source in read_sources(args.data) for image in source.images]
+    windows = RandomWindows(
+        select_split(images, "train"),
+        WindowSpec(described.window_px, described.mpp),
+        WindowOptions(),
+        length=_FITTED_TO,
+        seed=args.seed,
+    )
+    batches = (
+        np.stack([windows[i].rgb for i in range(start, min(start + 64, _FITTED_TO))])
+        for start in range(0, _FITTED_TO, 64)
+    )
+    description = graft_trunk(args.checkpoint, args.out, batches)
+    like = description.provenance["trunk"]["like_the_old_tokens"]
+    print(f"{args.out}: {description.parameters:,} parameters, {like:.0%} like the old tokens")
+    return 0
