@@ -39,9 +39,23 @@ def set_property(widget: QWidget, name: str, value: object) -> None:
     widget.style().polish(widget)
 
 
-def button(text: str, *, role: str = "", tip: str = "") -> QPushButton:
-    """A push button that leaves the keyboard to the canvas when it is clicked."""
-    made = QPushButton(text)
+class Once:
+    """A part of a button for which the second of two quick clicks is none.
+
+    Who double-clicks *Ask* does not mean *Stop*, whether that is the same button or came up there.
+    """
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        """By default it would be pressed again."""
+
+
+class _OnceButton(Once, QPushButton):
+    """A push button for what is done once."""
+
+
+def button(text: str, *, role: str = "", tip: str = "", repeats: bool = False) -> QPushButton:
+    """A push button that leaves the keyboard to the canvas; with `repeats`, each click counts."""
+    made = QPushButton(text) if repeats else _OnceButton(text)
     made.setProperty("role", role)
     made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     made.setCursor(Qt.CursorShape.PointingHandCursor)
