@@ -216,6 +216,7 @@ def _ask_image(args: argparse.Namespace) -> int:
         args.server,
         args.budget,
         args.allocate,
+        args.max_tokens,
         tuple(args.models),
     )
     asked = [question_of(args)] if args.list is None else read_list(args.list)
