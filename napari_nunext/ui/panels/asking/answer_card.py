@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QWidget
 
+from napari_nunext.core.answers.opinions import STARS
 from napari_nunext.ui.bridge import Pacer
 from napari_nunext.ui.panels.asking.answer_editor import AnswerEditor
-from napari_nunext.ui.panels.asking.answer_keys import bind
+from napari_nunext.ui.panels.asking.answer_keys import COMMENT, CORRECT, REASONS, bind
 from napari_nunext.ui.panels.asking.evidence_list import EvidenceList
 from napari_nunext.ui.panels.asking.rating_row import RatingRow
 from napari_nunext.ui.panels.asking.words import (
@@ -26,6 +28,8 @@ from napari_nunext.ui.widgets.focus_card import FocusCard
 from napari_nunext.ui.widgets.plain_text import PlainView
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari_nunext.review.connections import Connections
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.review.shown.answers import ShownAnswer
@@ -65,7 +69,9 @@ class AnswerCard(FocusCard):
         self._show_raw = button("", role="link")
         self.raw = PlainView(role="muted", tallest_px=150)
         self._by = Text(role="muted", wraps=True)
-        self._correct = button("Correct", tip="Say what it should have said, and where")
+        self._correct = button(
+            "Correct", tip=f"Say what it should have said, and where  ({CORRECT})"
+        )
         self.editor = AnswerEditor(self._asker.judge)
         self.rating = RatingRow(self._asker.judge)
         first = (self._question, self.answer, self._said, self._notes)
@@ -91,7 +97,7 @@ class AnswerCard(FocusCard):
         history = controller.history
         bind(
             self,
-            {str(n): (lambda n=n: self._rate(n)) for n in range(1, 6)}
+            {key: self._judging(act) for key, act in self._keys().items()}
             | {"Ctrl+Z": history.undo, "Ctrl+Shift+Z": history.redo},
         )
         events = self._asking.events
@@ -129,9 +135,24 @@ class AnswerCard(FocusCard):
         self._asker.ask_again()
         self.setFocus()  # as after the first time: its keys judge it
 
-    def _rate(self, stars: int) -> None:
-        if self._asking.selected is not None and self.rating.isVisible():
-            self._asker.judge.rate(stars)
+    def _keys(self) -> dict[str, Callable[[], object]]:
+        """What keys say of the answer."""
+        judge = self._asker.judge
+        return {
+            **{str(stars): partial(judge.rate, stars) for stars in STARS},
+            **{key: partial(judge.tag, reason) for reason, key in REASONS.items()},
+            CORRECT: self.correct,
+            COMMENT: self.rating.ask_comment,
+        }
+
+    def _judging(self, act: Callable[[], object]) -> Callable[[], None]:
+        """The same where an answer is shown that can be judged."""
+
+        def judge() -> None:
+            if self._asking.selected is not None and self.rating.isVisible():
+                act()
+
+        return judge
 
     def _fold(self, view: PlainView) -> None:
         view.setVisible(view.isHidden())

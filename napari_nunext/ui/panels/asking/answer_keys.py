@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QShortcut, QWidget
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from napari_nunext.core.answers.opinions import Preferred
+    from napari_nunext.core.answers.opinions import Preferred, Tag
 
 PREFERRING: Mapping[Preferred, tuple[str, str, str]] = {
     "left": ("Left", "\N{LEFTWARDS ARROW}", "Left is better"),
@@ -25,8 +25,19 @@ PREFERRING: Mapping[Preferred, tuple[str, str, str]] = {
     "right": ("Right", "\N{RIGHTWARDS ARROW}", "Right is better"),
 }
 """Qt's name of each key, how it is shown, and what it says."""
+REASONS: Mapping[Tag, str] = {
+    "wrong finding": "F",
+    "wrong place": "P",
+    "unsupported reasoning": "R",
+    "unsafe": "U",
+    "too vague": "V",
+}
+"""The key of each reason why an answer is not better."""
+CORRECT, COMMENT = "E", "C"
 SHEET = (
     ("1 \N{EN DASH} 5", "Stars; the same again takes back"),
+    (" ".join(REASONS.values()), "Reasons; the same again takes back"),
+    (f"{CORRECT}, {COMMENT}", "Correct it, comment on it"),
     ("\N{LEFTWARDS ARROW} \N{RIGHTWARDS ARROW}", "Left or right is better"),
     ("\N{UPWARDS ARROW} \N{DOWNWARDS ARROW} S", "Tie, both bad, skip"),
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_nunext.core.answers.opinions import MOST_CHARACTERS, MOST_STARS, Rating
+from napari_nunext.ui.panels.asking.answer_keys import COMMENT, REASONS
 from napari_nunext.ui.widgets.chips import Chips
 from napari_nunext.ui.widgets.controls import EntryLine, Text, button, row
 from napari_nunext.ui.widgets.stars import Stars
@@ -30,11 +31,15 @@ class RatingRow(QWidget):
         super().__init__()
         self._judge = judge
         self.stars = Stars()
-        self.reasons = Chips(list(MOST_STARS), about="Why not better")
+        self.reasons = Chips(
+            list(MOST_STARS),
+            about="Why not better",
+            keys={str(reason): key for reason, key in REASONS.items()},
+        )
         self.comment = EntryLine("A line on this answer, then Enter")
         self.comment.setMaxLength(MOST_CHARACTERS)
         self._said = Text(wraps=True)
-        self._say = button("Comment", role="link")
+        self._say = button("Comment", role="link", tip=f"In a line  ({COMMENT})")
         use = Text(USE, role="muted", wraps=True)
         use.setToolTip(TIP)
         layout = QVBoxLayout(self)
@@ -48,7 +53,7 @@ class RatingRow(QWidget):
         self.stars.clicked.connect(judge.rate)
         self.reasons.clicked.connect(judge.tag)
         self.comment.entered.connect(judge.comment)
-        self._say.clicked.connect(self._ask_comment)
+        self._say.clicked.connect(self.ask_comment)
 
     def set_palette(self, palette: Palette) -> None:
         """Follow the theme."""
@@ -67,7 +72,8 @@ class RatingRow(QWidget):
         self.comment.clear()
         self.comment.hide()
 
-    def _ask_comment(self) -> None:
+    def ask_comment(self) -> None:
+        """Let the person write a line, starting from what it said."""
         if not self.comment.text():
             self.comment.setText(self._said.text())
         self.comment.ask()
