@@ -31,6 +31,7 @@ from napari_nunext.ui.panels.asking.rating_row import USE
 from napari_nunext.ui.panels.asking.words import since_words
 from napari_nunext.ui.widgets.controls import EntryLine
 from tests.review.fakes import answerer_info
+from tests.ui.test_answer_widgets import second_click
 from tests.ui.test_outline_mouse import Mouse, settle
 from tests.waiting import PATIENCE_S
 
@@ -391,6 +392,24 @@ def test_another_image_has_the_keyboard_and_the_panel_says_what_is_being_written
     spin(lambda: not model_of(asking).status.busy)
     settle()
     assert "is being written" not in words_of(panel)
+
+
+def test_a_double_click_on_ask_asks_once_and_leaves_the_keyboard_at_the_answer(
+    asking: App, spin: Spin
+) -> None:
+    panel = panel_of(asking)
+    panel.form.text.setFocus()
+    QTest.keyClicks(panel.form.text, "How many nuclei are there?")
+    settle()
+    QTest.mouseClick(panel.go, LEFT)
+    asking.dock.setFocus()  # a second press on the screen does, to what lies behind the button
+    second_click(panel.go)
+    spin(lambda: model_of(asking).answers)
+    spin(lambda: not model_of(asking).status.busy)
+    settle()
+    assert len(model_of(asking).answers) == 1
+    key(asking, "4")
+    assert rating_of(asking).stars == 4
 
 
 def test_a_comment_is_a_line_and_not_about_the_next_answer(asking: App, spin: Spin) -> None:
