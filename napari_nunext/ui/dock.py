@@ -280,7 +280,7 @@ class NunextDock(QWidget):
         writer = self.controller.session.writer
         while not writer.drain(SAVE_TIMEOUT_S):
             answer = QMessageBox.warning(
-                self,
+                self.window(),  # whose style it has: with the dock's it is black on black
                 "Not saved",
                 f"{writer.pending} changes are not saved yet. {self.model.save.problem}",
                 QMessageBox.StandardButton.Retry
