@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QWidget
 
-from napari_nunext.core.answers.opinions import STARS
+from napari_nunext.core.answers.opinions import MOST_STARS, STARS
 from napari_nunext.ui.bridge import Pacer
 from napari_nunext.ui.panels.asking.answer_editor import AnswerEditor
-from napari_nunext.ui.panels.asking.answer_keys import COMMENT, CORRECT, REASONS, bind
+from napari_nunext.ui.panels.asking.answer_keys import bind
 from napari_nunext.ui.panels.asking.evidence_list import EvidenceList
 from napari_nunext.ui.panels.asking.rating_row import RatingRow
 from napari_nunext.ui.panels.asking.words import (
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.review.shown.answers import ShownAnswer
     from napari_nunext.review.shown.ask import Draft
+    from napari_nunext.ui.panels.asking.answer_keys import AnswerKeys
     from napari_nunext.ui.widgets.theme import Palette
 
 SHORT = 80
@@ -50,7 +51,9 @@ class AnswerCard(FocusCard):
     box_to_delete = Signal()
     editor_closed = Signal()
 
-    def __init__(self, controller: ReviewController, connections: Connections) -> None:
+    def __init__(
+        self, controller: ReviewController, connections: Connections, keys: AnswerKeys
+    ) -> None:
         super().__init__("The answer")
         self._controller = controller
         self._asker = controller.ask
@@ -70,10 +73,10 @@ class AnswerCard(FocusCard):
         self.raw = PlainView(role="muted", tallest_px=150)
         self._by = Text(role="muted", wraps=True)
         self._correct = button(
-            "Correct", tip=f"Say what it should have said, and where  ({CORRECT})"
+            "Correct", tip=f"Say what it should have said, and where  ({keys.shown('correct')})"
         )
         self.editor = AnswerEditor(self._asker.judge)
-        self.rating = RatingRow(self._asker.judge)
+        self.rating = RatingRow(self._asker.judge, keys)
         first = (self._question, self.answer, self._said, self._notes)
         last = (self.think, self.raw, self.editor, self._by, self.rating)
         folds = row(self._why, self._show_raw, self._correct, gap_px=4)
@@ -97,7 +100,7 @@ class AnswerCard(FocusCard):
         history = controller.history
         bind(
             self,
-            {key: self._judging(act) for key, act in self._keys().items()}
+            {key: self._judging(act) for key, act in self._acts(keys).items()}
             | {"Ctrl+Z": history.undo, "Ctrl+Shift+Z": history.redo},
         )
         events = self._asking.events
@@ -135,14 +138,14 @@ class AnswerCard(FocusCard):
         self._asker.ask_again()
         self.setFocus()  # as after the first time: its keys judge it
 
-    def _keys(self) -> dict[str, Callable[[], object]]:
+    def _acts(self, keys: AnswerKeys) -> dict[str, Callable[[], object]]:
         """What keys say of the answer."""
         judge = self._asker.judge
         return {
             **{str(stars): partial(judge.rate, stars) for stars in STARS},
-            **{key: partial(judge.tag, reason) for reason, key in REASONS.items()},
-            CORRECT: self.correct,
-            COMMENT: self.rating.ask_comment,
+            **{keys.of(reason): partial(judge.tag, reason) for reason in MOST_STARS},
+            keys.of("correct"): self.correct,
+            keys.of("comment"): self.rating.ask_comment,
         }
 
     def _judging(self, act: Callable[[], object]) -> Callable[[], None]:

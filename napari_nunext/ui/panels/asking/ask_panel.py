@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from napari_nunext.review.connections import Connections
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.review.shown.ask import Way
+    from napari_nunext.ui.panels.asking.answer_keys import AnswerKeys
     from napari_nunext.ui.widgets.theme import Palette
 
 COMPARE = "Ask twice, and say which answer is better before you know whose it is"
@@ -48,7 +49,11 @@ class AskPanel(QWidget):
     editor_closed = Signal()
 
     def __init__(
-        self, controller: ReviewController, palette: Palette, connections: Connections
+        self,
+        controller: ReviewController,
+        palette: Palette,
+        connections: Connections,
+        keys: AnswerKeys,
     ) -> None:
         super().__init__()
         self._controller = controller
@@ -59,8 +64,8 @@ class AskPanel(QWidget):
         """The image that was asked about last."""
         self.form = QuestionForm(self._asker, connections)
         self.whom = WhomForm(controller, connections)
-        self.card = AnswerCard(controller, connections)
-        self.pair = CompareCard(controller, connections)
+        self.card = AnswerCard(controller, connections, keys)
+        self.pair = CompareCard(controller, connections, keys)
         self.answers = AnswersList(self._asker, connections)
         self._missing = Text(role="muted", wraps=True)
         self._doubt = Text(role="caution", wraps=True)

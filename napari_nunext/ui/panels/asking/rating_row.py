@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_nunext.core.answers.opinions import MOST_CHARACTERS, MOST_STARS, Rating
-from napari_nunext.ui.panels.asking.answer_keys import COMMENT, REASONS
 from napari_nunext.ui.widgets.chips import Chips
 from napari_nunext.ui.widgets.controls import EntryLine, Text, button, row
 from napari_nunext.ui.widgets.stars import Stars
 
 if TYPE_CHECKING:
     from napari_nunext.review.asking.judging import Judge
+    from napari_nunext.ui.panels.asking.answer_keys import AnswerKeys
     from napari_nunext.ui.widgets.theme import Palette
 
 USE = "Leaves with the export of training data. Names of patients do not belong here."
@@ -27,19 +27,19 @@ TIP = (
 class RatingRow(QWidget):
     """Shows the rating of the answer that is selected, and passes on what is said of it."""
 
-    def __init__(self, judge: Judge) -> None:
+    def __init__(self, judge: Judge, keys: AnswerKeys) -> None:
         super().__init__()
         self._judge = judge
         self.stars = Stars()
         self.reasons = Chips(
             list(MOST_STARS),
             about="Why not better",
-            keys={str(reason): key for reason, key in REASONS.items()},
+            keys={str(reason): keys.shown(reason) for reason in MOST_STARS},
         )
         self.comment = EntryLine("A line on this answer, then Enter")
         self.comment.setMaxLength(MOST_CHARACTERS)
         self._said = Text(wraps=True)
-        self._say = button("Comment", role="link", tip=f"In a line  ({COMMENT})")
+        self._say = button("Comment", role="link", tip=f"In a line  ({keys.shown('comment')})")
         use = Text(USE, role="muted", wraps=True)
         use.setToolTip(TIP)
         layout = QVBoxLayout(self)
