@@ -79,6 +79,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_models(command)
     command.set_defaults(command=_ask_image)
 
+    command = commands.add_parser(
+        "agreement", help="say whether readers agree, and which answerer they prefer"
+    )
+    command.add_argument("project", type=Path, help="the project's file")
+    command.add_argument("--json", action="store_true", help="as one JSON object, with intervals")
+    command.set_defaults(command=_agreement)
+
     command = commands.add_parser("export", help="export a review project")
     add_export(command)
     _add_images(command)
@@ -209,6 +216,7 @@ def _ask_image(args: argparse.Namespace) -> int:
         args.server,
         args.budget,
         args.allocate,
+        args.max_tokens,
         tuple(args.models),
     )
     asked = [question_of(args)] if args.list is None else read_list(args.list)
@@ -220,6 +228,13 @@ def _ask_image(args: argparse.Namespace) -> int:
         say=_say,
     )
     return BAD_INPUT if failed else 0
+
+
+def _agreement(args: argparse.Namespace) -> int:
+    from napari_nunext.commands.agreement import say_agreement
+
+    say_agreement(args.project, as_json=args.json, tell=_tell)
+    return 0
 
 
 def _export(args: argparse.Namespace) -> int:

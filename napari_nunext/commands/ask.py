@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_nunext.commands.export import reader_name
 from napari_nunext.commands.scales import scale_of
+from napari_nunext.core.answers.answerer import LONGEST_ANSWER
 from napari_nunext.core.answers.budget import MOST_TOKENS
 from napari_nunext.core.answers.counts import answer_from_counts
 from napari_nunext.core.answers.field import NucleusField
@@ -97,6 +98,8 @@ class AskOptions:
     """Image tokens; None: as many as the answerer was taught with, or 256."""
     allocate: bool = False
     """Whether the answerer chooses how much of the budget it spends."""
+    max_tokens: int | None = None
+    """Of an answer; None: as the answerer's option says, or 1024."""
     model_paths: tuple[Path, ...] = ()
 
 
@@ -187,6 +190,10 @@ def _answering(
     if options.budget is not None and options.budget > MOST_TOKENS:
         raise InputError(
             f"The budget is {options.budget} image tokens; expected 1 to {MOST_TOKENS}."
+        )
+    if options.max_tokens is not None and options.max_tokens > LONGEST_ANSWER:
+        raise InputError(
+            f"An answer may have {options.max_tokens} tokens; expected 1 to {LONGEST_ANSWER}."
         )
     with Client(options.server, os.environ.get(TOKEN_VARIABLE)) as client:
         known = {each.id: each.reads_nuclei for each in client.answerers()}
@@ -316,6 +323,7 @@ def asked_of_model(
         region=None if asked.region is None else asked.region.as_tuple(),
         budget=options.budget,
         allocate=options.allocate,
+        max_tokens=options.max_tokens,
         nuclei=None if nuclei is None else [(n.x_px, n.y_px, n.category) for n in nuclei],
         priority="batch",
     )

@@ -47,4 +47,9 @@ def add_ask(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allocate", action="store_true", help="let the answerer choose how many, up to --budget"
     )
+    parser.add_argument(
+        "--max-tokens",
+        type=positive,
+        help="tokens of an answer, its thought included (as the answerer's option says, or 1024)",
+    )
     parser.add_argument("--mpp", type=mpp, help="micrometres per pixel of the image")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Field, TypeAdapter
 
+from napari_nunext.core.answers.answerer import LONGEST_ANSWER
 from napari_nunext.core.answers.boxes import BoxConvention, LeftOut
 from napari_nunext.core.answers.budget import MOST_TOKENS
 from napari_nunext.core.answers.prompts import MOST_CHARACTERS, MOST_OPTIONS
@@ -90,7 +91,8 @@ class AskRequest(JobRequest):
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
     seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     """Of the first sample; the next ones count up."""
-    max_tokens: Annotated[int, Field(ge=1, le=8192)] = 1024
+    max_tokens: Annotated[int, Field(ge=1, le=LONGEST_ANSWER)] | None = None
+    """Of an answer, its thought included; None: as the answerer's option says, or 1024."""
     priority: Literal["interactive", "batch"] = "interactive"
 
     @classmethod
@@ -129,6 +131,8 @@ class AskStarted(Event):
     choose from."""
     look_tokens: int = 0
     """Image tokens of the thumbnail that it chose by, not among `image_tokens`."""
+    max_tokens: int | None = None
+    """Tokens that the answer may have; None from servers of before."""
 
 
 class AskText(Event):

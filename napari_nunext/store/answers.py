@@ -12,6 +12,7 @@ from uuid import UUID
 import numpy as np
 
 from napari_nunext.core.answers.boxes import CONVENTIONS, AnswerBox
+from napari_nunext.core.answers.budget import SentPicture
 from napari_nunext.core.answers.prompts import Question
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import Box, as_points_xy, check_mpp
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.answers.boxes import BoxConvention
     from napari_nunext.core.geometry import PointsXY
+
+BEYOND_PX = 2**31
+"""Wider and higher than any image."""
 
 AnswererKind: TypeAlias = Literal["counts", "model"]
 AnswerFinish: TypeAlias = Literal["stop", "length", "broken", "cancelled"]
@@ -239,6 +243,14 @@ class Answer:
 
     def __post_init__(self) -> None:
         UUID(self.answer_id)
+
+    @property
+    def read_by(self) -> tuple[SentPicture, BoxConvention]:
+        """The picture whose boxes its words name, and how they name them."""
+        sent_px = self.asked.sent_px
+        if sent_px is None:  # the counting rule is sent none, and speaks of level-0 pixels
+            return SentPicture(Box(0, 0, BEYOND_PX, BEYOND_PX), BEYOND_PX, BEYOND_PX), "pixels"
+        return SentPicture(self.asked.region, *sent_px), self.by.boxes
 
     @property
     def rests_on_nuclei(self) -> bool:

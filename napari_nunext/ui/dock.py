@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.review.shown.images import OpenField
     from napari_nunext.ui.bridge import MainThread
+    from napari_nunext.ui.panels.asking.answer_keys import AnswerKeys
 
 logger = logging.getLogger(__name__)
 
@@ -70,9 +71,17 @@ class NunextDock(QWidget):
         What the panels show and ask.
     bridge : MainThread
         How the controller's results come back; closed with the dock.
+    answer_keys : AnswerKeys
+        Which keys judge answers.
     """
 
-    def __init__(self, viewer: Viewer, controller: ReviewController, bridge: MainThread) -> None:
+    def __init__(
+        self,
+        viewer: Viewer,
+        controller: ReviewController,
+        bridge: MainThread,
+        answer_keys: AnswerKeys,
+    ) -> None:
         super().__init__()
         self.setObjectName(DOCK_NAME)
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
@@ -96,7 +105,7 @@ class NunextDock(QWidget):
         self.header = HeaderPanel(controller, self._connections)
         self.tabs = Segments(["Review", "Ask", "Improve"], role="tab")
         self.review = ReviewPanel(controller, palette, self._connections)
-        self.ask = AskPanel(controller, palette, self._connections)
+        self.ask = AskPanel(controller, palette, self._connections, answer_keys)
         self.improve = ImprovePanel(controller, palette, self._connections)
         self.empty = EmptyPanel()
         self.samples = SampleOpener(controller)
@@ -112,6 +121,7 @@ class NunextDock(QWidget):
             self.navigator,
             self.show_shortcuts,
             self.header.list_images,
+            answer_keys,
         )
         self._bound: WeakSet[Any] = WeakSet()
         """Layers that know our keys."""
@@ -280,7 +290,7 @@ class NunextDock(QWidget):
         writer = self.controller.session.writer
         while not writer.drain(SAVE_TIMEOUT_S):
             answer = QMessageBox.warning(
-                self,
+                self.window(),  # whose style it has: with the dock's it is black on black
                 "Not saved",
                 f"{writer.pending} changes are not saved yet. {self.model.save.problem}",
                 QMessageBox.StandardButton.Retry

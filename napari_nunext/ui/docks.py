@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import napari
 from qtpy.QtWidgets import QDockWidget
 
+from napari_nunext.core.errors import InputError
 from napari_nunext.places import models_folder
 from napari_nunext.review.controller import ReviewController
 from napari_nunext.review.model import Notice
@@ -18,6 +19,7 @@ from napari_nunext.serving.client.local_server import LocalServer
 from napari_nunext.ui.bridge import MainThread
 from napari_nunext.ui.dock import NunextDock
 from napari_nunext.ui.napari_versions import unwrapped
+from napari_nunext.ui.panels.asking.answer_keys import AnswerKeys
 from napari_nunext.ui.places import default_project_path
 from napari_nunext.ui.settings import read_settings
 
@@ -113,7 +115,17 @@ def _new_dock(
     )
     if settings.server_url and started is not None and started.answerers:
         controller.session.notify(Notice(NOT_ASKED, "warning"))
-    return NunextDock(viewer, controller, bridge)
+    return NunextDock(viewer, controller, bridge, _answer_keys(settings, controller))
+
+
+def _answer_keys(settings: Settings, controller: ReviewController) -> AnswerKeys:
+    """Those that were chosen; the usual ones, and why, where that cannot be."""
+    try:
+        return AnswerKeys.chosen(settings.answer_keys)
+    except InputError as error:
+        words = f"{error} The usual keys count until you change it in napari's preferences."
+        controller.session.notify(Notice(words, "warning"))
+        return AnswerKeys()
 
 
 def _leave_shell(dock: NunextDock) -> None:

@@ -20,7 +20,7 @@ from qtpy.QtGui import QKeyEvent
 
 from napari_nunext.core.image.navigation import MAGNIFICATIONS
 from napari_nunext.ui.napari_versions import key_presses_of
-from napari_nunext.ui.panels.asking.answer_keys import GROUP, SHEET
+from napari_nunext.ui.panels.asking.answer_keys import GROUP, AnswerKeys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,6 +59,7 @@ class Keys(QObject):
         navigator: Navigator,
         show_help: Callable[[], None],
         list_images: Callable[[], None],
+        answer_keys: AnswerKeys,
     ) -> None:
         super().__init__()
         self._controller = controller
@@ -74,7 +75,7 @@ class Keys(QObject):
             *self._deciding(),
             *self._looking(),
             *self._going(),
-            *(Binding((), shown, words, _nothing, GROUP) for shown, words in SHEET),
+            *(Binding((), shown, words, _nothing, GROUP) for shown, words in answer_keys.sheet),
         )
         self._qt_keys: dict[int, Callable[[], None]] = {
             Qt.Key.Key_Tab: controller.view.next_unsure,

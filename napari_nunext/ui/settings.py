@@ -27,6 +27,8 @@ class Settings:
     """Arithmetic of our own server's detectors."""
     ratings: bool = True
     """Whether answers to questions can be rated."""
+    answer_keys: str = ""
+    """Keys that judge answers, as `AnswerKeys.chosen` reads them."""
 
 
 def read_settings() -> Settings:
@@ -43,6 +45,7 @@ def read_settings() -> Settings:
         server_token=known.server.token.strip(),
         precision=known.server.dtype,
         ratings=known.review.ratings,
+        answer_keys=known.review.answer_keys,
     )
 
 

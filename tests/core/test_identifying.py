@@ -19,6 +19,10 @@ from napari_nunext.core.formats.identifying import identifying_words, looks_iden
         ("ask ana@hospital.org", "e-mail address"),
         ("Mrs Doe's biopsy", "title with a name"),
         ("Frau Müller", "title with a name"),
+        ("Patient Müller has necrosis", "title with a name"),
+        ("patient: SCHMIDT", "title with a name"),
+        ("name: Éva", "title with a name"),
+        ("MRN 1234", "case number"),
         ("as in S19-12345", "case number"),
         ("compare 19/H/20311", "case number"),
     ],
@@ -37,6 +41,7 @@ def test_it_is_seen(text, look):
         "Gleason 3+4, pT2 N0, 0.5 um, 1.234567 mm2, 10-15 mitoses per 10 HPF",
         "HER2 2+, ratio 1.5/2.0",
         "Missing margin; drained node",
+        "The patient has grade 2; patient HER2 positive; by the name HER2 or name of it",
     ],
 )
 def test_histology_is_none(text):

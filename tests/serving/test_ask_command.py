@@ -151,6 +151,13 @@ def test_a_model_answers_through_the_server(run, tile, monkeypatch, start, catal
         assert code == 0
         assert (said["answer"], said["choice"], said["failure"]) == ("lymphocyte", 1, None)
         assert said["made_by"]["image_tokens"] <= 6
+        assert said["made_by"]["max_tokens"] == 1024
+        asked = ("--answerer", "vlm", "--server", server.url, "--question", "Which?")
+        code, (said,), _ = run(tile, "--mpp", "0.5", *asked, "--max-tokens", "64")
+        assert (said["made_by"]["max_tokens"], fake.asked[-1]["max_tokens"]) == (64, 64)
+        code, said, complaints = run(tile, "--mpp", "0.5", *asked, "--max-tokens", "9000")
+        assert (code, said) == (2, [])
+        assert "expected 1 to 8192" in complaints
         fake.status = 401
         code, said, complaints = run(
             tile,

@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 import pytest
 
-from napari_nunext.core.answers.answerer import AnswererAddress
+from napari_nunext.core.answers.answerer import LONGEST_ANSWER, USUAL_ANSWER, AnswererAddress
 from napari_nunext.core.answers.points import MOST_NUCLEI
 from napari_nunext.core.answers.prompts import SYSTEM
 from napari_nunext.core.errors import InputError, RequestRejectedError
@@ -108,6 +108,31 @@ def test_where_nobody_says_a_budget_it_is_the_one_that_was_taught(
     started, *_ = server.client.ask(asked(server, image, region=[8, 16, 120, 500], **asking))
     assert started.answerer.budget == fields.get("budget")
     assert least <= started.image_tokens <= most
+
+
+@pytest.mark.parametrize(
+    ("option", "asked_for", "most"),
+    [(None, None, USUAL_ANSWER), (4096, None, 4096), (4096, 64, 64), (None, LONGEST_ANSWER, 8192)],
+)
+def test_how_long_an_answer_may_be_says_who_asks_else_who_added_the_answerer(
+    serve, fake, image, option, asked_for, most
+):
+    server = serve(max_tokens=option)
+    started, *_ = server.client.ask(asked(server, image, max_tokens=asked_for))
+    assert started.max_tokens == most
+    assert fake.asked[-1]["max_tokens"] == most
+
+
+@pytest.mark.parametrize(("most", "words"), [(1024, "max_tokens=4096"), (8192, "Ask for less")])
+def test_an_answer_that_was_cut_off_says_after_what_and_how_to_have_more(
+    serve, fake, image, most, words
+):
+    fake.finish = "length"
+    server = serve()
+    *_, answered, _ = server.client.ask(asked(server, image, max_tokens=most))
+    (note,) = answered.notes
+    assert f"cut off after {most} tokens" in note
+    assert words in note
 
 
 def test_boxes_come_back_in_level_0_pixels(serve, fake, image):

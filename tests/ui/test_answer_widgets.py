@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from qtpy.QtCore import QPoint, QPointF, Qt
-from qtpy.QtGui import QTextDocument, QWheelEvent
+from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
+from qtpy.QtGui import QMouseEvent, QTextDocument, QWheelEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
     QApplication,
@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 
 from napari_nunext.core.answers.opinions import MOST_STARS, STARS, Rating
 from napari_nunext.ui.widgets.chips import Chips
-from napari_nunext.ui.widgets.controls import ElidedText
+from napari_nunext.ui.widgets.controls import ElidedText, button
 from napari_nunext.ui.widgets.flow import Flow
 from napari_nunext.ui.widgets.plain_text import PlainView, TextBox
 from napari_nunext.ui.widgets.scrolling import scrolling
@@ -78,6 +78,59 @@ def test_stars_tell_what_was_clicked_and_show_what_they_are_told(
     stars.star(2).setFocus()
     QTest.keyClick(stars.star(2), Qt.Key.Key_Space)
     assert stars.stars() == 2
+
+
+def second_click(widget: QWidget) -> None:
+    """The second of two quick clicks, as Qt delivers it to whatever is there by then."""
+    middle = QPointF(widget.rect().center())
+    where = middle, QPointF(widget.mapToGlobal(widget.rect().center()))
+    kinds = QEvent.Type.MouseButtonDblClick, QEvent.Type.MouseButtonRelease
+    for kind, held in zip(kinds, (LEFT, Qt.MouseButton.NoButton), strict=True):
+        event = QMouseEvent(kind, *where, LEFT, held, Qt.KeyboardModifier.NoModifier)
+        QApplication.sendEvent(widget, event)
+
+
+def twice(widget: QWidget) -> None:
+    """Click on it as an impatient person does."""
+    QTest.mouseClick(widget, LEFT)
+    second_click(widget)
+
+
+def test_a_double_click_gives_a_star_or_a_reason_and_does_not_take_it_back(
+    shown: Callable[..., QWidget],
+) -> None:
+    stars = shown(Stars())
+    clicked: list[object] = []
+    stars.clicked.connect(clicked.append)
+    twice(stars.star(4))
+    assert clicked == [4]
+    chips = shown(Chips(list(MOST_STARS)))
+    chips.clicked.connect(clicked.append)
+    twice(chips.chip("unsafe"))
+    assert clicked == [4, "unsafe"]
+
+
+def test_the_second_of_two_quick_clicks_is_none_also_on_what_came_up_there(
+    shown: Callable[..., QWidget],
+) -> None:
+    done: list[str] = []
+    begin, stop = shown(button("Begin")), shown(button("Stop"))
+    stop.hide()
+    begin.clicked.connect(lambda: (done.append("begin"), begin.hide(), stop.show()))
+    stop.clicked.connect(lambda: done.append("stop"))
+    QTest.mouseClick(begin, LEFT)
+    second_click(stop)
+    assert done == ["begin"]
+    QTest.mouseClick(stop, LEFT)
+    assert done == ["begin", "stop"]
+
+
+def test_what_goes_a_step_further_counts_every_click(shown: Callable[..., QWidget]) -> None:
+    steps: list[str] = []
+    step = shown(button("Go to the next", repeats=True))
+    step.clicked.connect(lambda: steps.append("step"))
+    twice(step)
+    assert len(steps) == 2
 
 
 def test_a_click_changes_nothing_until_the_owner_says_so(shown: Callable[..., QWidget]) -> None:

@@ -20,16 +20,18 @@ from qtpy.QtWidgets import (
 )
 
 from napari_nunext.core.answers.budget import BUDGET_TOKENS
-from napari_nunext.core.answers.opinions import STARS
+from napari_nunext.core.answers.opinions import MOST_STARS, STARS
 from napari_nunext.core.errors import ServerError
 from napari_nunext.core.geometry import Box
 from napari_nunext.review.shown.answers import Since
 from napari_nunext.ui.dock import ASK, REVIEW
 from napari_nunext.ui.napari_versions import canvas_widget_of
-from napari_nunext.ui.panels.asking.answer_keys import PREFERRING
+from napari_nunext.ui.panels.asking.answer_keys import PREFERRING, AnswerKeys
 from napari_nunext.ui.panels.asking.rating_row import USE
 from napari_nunext.ui.panels.asking.words import since_words
+from napari_nunext.ui.widgets.controls import EntryLine
 from tests.review.fakes import answerer_info
+from tests.ui.test_answer_widgets import second_click
 from tests.ui.test_outline_mouse import Mouse, settle
 from tests.waiting import PATIENCE_S
 
@@ -327,6 +329,89 @@ def test_stars_are_given_and_taken_back_by_key_and_by_mouse(asking: App, spin: S
     spin(lambda: asking.controller.model.save.phase == "saved")
 
 
+def test_reasons_correcting_and_the_comment_have_keys_that_are_shown(
+    asking: App, spin: Spin
+) -> None:
+    ask(asking, "How many nuclei are there?", spin)
+    card = panel_of(asking).card
+    for reason in MOST_STARS:
+        name = AnswerKeys().of(reason)
+        assert card.rating.reasons.chip(reason).text().split() == [name, *reason.split()]
+        key(asking, name)
+        assert rating_of(asking).tags == (reason,)
+        key(asking, name)
+        assert rating_of(asking).tags == ()
+    key(asking, AnswerKeys().of("comment"))
+    QTest.keyClicks(card.rating.comment, "EF pur")  # letters are text there
+    key(asking, "Return")
+    assert rating_of(asking).comment == "EF pur"
+    assert rating_of(asking).tags == ()
+    key(asking, AnswerKeys().of("correct"))
+    assert card.editor.text.hasFocus()
+    QTest.keyClicks(card.editor.text, "F")
+    assert rating_of(asking).tags == ()
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_where_no_answer_comes_the_keyboard_is_at_the_question_again(
+    asking: App, server: FakeServer, spin: Spin, fails: bool
+) -> None:
+    ask(asking, "How many nuclei are there?", spin)
+    server.fake.says = (
+        (ServerError("The answerer is away."),) if fails else (server.fake.stop_asking,)
+    )
+    ask(asking, "Is there necrosis?", spin, of="vlm")
+    panel = panel_of(asking)
+    assert not panel.card.isVisible()
+    assert panel.form.text.hasFocus()
+    key(asking, "4")
+    assert panel.answers.search.text() == ""
+    assert panel.form.text.toPlainText().endswith("4")
+
+
+def test_another_image_has_the_keyboard_and_the_panel_says_what_is_being_written(
+    asking: App, server: FakeServer, spin: Spin, tile: Callable[[str], Path]
+) -> None:
+    here = asking.controller.images.model.open_field.entry
+    go_on = threading.Event()
+    server.fake.says = (SAID[:30], lambda: go_on.wait(PATIENCE_S), SAID[30:])
+    panel = panel_of(asking)
+    asking.controller.ask.answerers.choose("vlm")
+    panel.form.text.setFocus()
+    QTest.keyClicks(panel.form.text, "Where?")
+    QTest.keyClick(panel.form.text, Qt.Key.Key_Return)
+    spin(lambda: model_of(asking).status.phase == "writing")
+    settle()
+    assert "is being written" not in words_of(panel)
+    asking.controller.open.paths([tile("other.png")])
+    spin(lambda: asking.controller.images.model.open_field.entry.sha256 != here.sha256)
+    settle()
+    assert f"An answer about {here.name} is being written." in words_of(panel)
+    assert not panel.isAncestorOf(QApplication.focusWidget())
+    go_on.set()
+    spin(lambda: not model_of(asking).status.busy)
+    settle()
+    assert "is being written" not in words_of(panel)
+
+
+def test_a_double_click_on_ask_asks_once_and_leaves_the_keyboard_at_the_answer(
+    asking: App, spin: Spin
+) -> None:
+    panel = panel_of(asking)
+    panel.form.text.setFocus()
+    QTest.keyClicks(panel.form.text, "How many nuclei are there?")
+    settle()
+    QTest.mouseClick(panel.go, LEFT)
+    asking.dock.setFocus()  # a second press on the screen does, to what lies behind the button
+    second_click(panel.go)
+    spin(lambda: model_of(asking).answers)
+    spin(lambda: not model_of(asking).status.busy)
+    settle()
+    assert len(model_of(asking).answers) == 1
+    key(asking, "4")
+    assert rating_of(asking).stars == 4
+
+
 def test_a_comment_is_a_line_and_not_about_the_next_answer(asking: App, spin: Spin) -> None:
     ask(asking, "How many nuclei are there?", spin)
     rating = panel_of(asking).card.rating
@@ -554,7 +639,8 @@ def test_two_answers_are_compared_blind_by_keys_and_named_afterwards(
         assert hidden not in seen
     key(asking, "1")  # stars are no vote
     assert model_of(asking).pair.preferred is None
-    for preferred, (name, _, _) in PREFERRING.items():
+    for preferred in PREFERRING:
+        name = AnswerKeys().of(preferred)
         key(asking, name)
         assert model_of(asking).pair.preferred == preferred
         assert panel.pair.buttons[preferred].isChecked()
@@ -674,8 +760,12 @@ def test_lists_that_the_project_keeps_fill_the_form(asking: App, spin: Spin) -> 
     panel.form.subtypes.setPlainText("ductal\nlobular\n\n  mucinous ")
     assert panel.form.question().options == ("ductal", "lobular", "mucinous")
     assert panel.go.isEnabled()
-    asking.controller.ask.lists.keep("breast", panel.form.question().options)
+    name = panel.form._pages.currentWidget().findChild(EntryLine)
+    name.ask()
+    QTest.keyClicks(name, "breast")
+    QTest.keyClick(name, Qt.Key.Key_Return)
     settle()
+    assert panel.form._lists[1].currentText() == "breast"
     panel.form.subtypes.clear()
     lists = panel.form._lists[1]
     lists.setCurrentIndex(1)

@@ -17,6 +17,8 @@ _FORM = "NAME=URL#MODEL or NAME=FOLDER, with ,option or ,option=value behind it"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _FLAGS = {"may_train": "may_train", "nuclei": "reads_nuclei"}
 """Options that are yes or no, and what they say."""
+USUAL_ANSWER, LONGEST_ANSWER = 1024, 8192
+"""Tokens of an answer, its thought included: the most where nobody says, and that anyone may."""
 OWN_NAMES = ("counts",)
 """Names that no answerer of a server may take."""
 
@@ -45,6 +47,9 @@ class AnswererWays:
     budget: int | None = field(default=None, kw_only=True)
     """Image tokens of the pictures that it was taught with, which are asked of it where nobody says
     otherwise; None where nobody said."""
+    max_tokens: int | None = field(default=None, kw_only=True)
+    """Most tokens of an answer, its thought included, where nobody says otherwise; None where
+    nobody said."""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name) or self.name in OWN_NAMES:
@@ -64,6 +69,10 @@ class AnswererWays:
             raise InputError(f"{self.name} has patch_px={self.patch_px}; expected 1 to 224.")
         if self.budget is not None and not 1 <= self.budget <= MOST_TOKENS:
             raise InputError(f"{self.name} has budget={self.budget}; expected 1 to {MOST_TOKENS}.")
+        if self.max_tokens is not None and not 1 <= self.max_tokens <= LONGEST_ANSWER:
+            raise InputError(
+                f"{self.name} has max_tokens={self.max_tokens}; expected 1 to {LONGEST_ANSWER}."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,15 +193,15 @@ def parse_answerer(text: str) -> AnswererPlace:
             given[_FLAGS[key]] = value != "no"
         elif key in ("boxes", "thought"):
             given[key] = value
-        elif key in ("patch_px", "budget") and value.isdecimal():
+        elif key in ("patch_px", "budget", "max_tokens") and value.isdecimal():
             given[key] = int(value)
         elif key in ("adapter", "allocator") and value and not is_address:
             given[key] = Path(value.strip())
         else:
             raise InputError(
                 f"{option!r} is no option of an answerer; expected may_train, nuclei, boxes=, "
-                "thought=, patch_px=, budget= or, of a folder, adapter= and allocator=, as in "
-                f"{_FORM}."
+                "thought=, patch_px=, budget=, max_tokens= or, of a folder, adapter= and "
+                f"allocator=, as in {_FORM}."
             )
     if is_address or not where.strip():
         url, _, model = where.partition("#")

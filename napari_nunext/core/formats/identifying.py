@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
+_CAPITALS = "A-Z\N{LATIN CAPITAL LETTER A WITH GRAVE}-\N{LATIN CAPITAL LETTER THORN}"
+_SMALL = "a-z\N{LATIN SMALL LETTER SHARP S}-\N{LATIN SMALL LETTER Y WITH DIAERESIS}"
 
 LOOKS: Mapping[str, re.Pattern[str]] = {
     "date": re.compile(
@@ -28,9 +30,12 @@ LOOKS: Mapping[str, re.Pattern[str]] = {
     "e-mail address": re.compile(r"\S+@\S+\.\w"),
     "title with a name": re.compile(
         r"\b(?:Mr|Mrs|Ms|Miss|Dr|Prof|Herrn?|Frau|Mme|Mlle|Sr|Sra)\b\.?\s+[^\W\d_]"
+        rf"|\b(?:[Pp]atient(?:in|en|e)?|[Nn]ame)\b:?\s+"
+        rf"(?:[{_CAPITALS}][{_SMALL}]|[{_CAPITALS}]{{4,}}\b)"
     ),
     "case number": re.compile(
         r"\b[A-Z]{1,4}[ -]?\d{2,4}[-/]\d{2,}\b|\b\d{2,4}[-/][A-Z]{1,3}[-/]?\d{3,}\b"
+        r"|\b(?:MRN|SSN|NHS|DOB)\b[:#]?\s*\d"
     ),
 }
 """What identifies people, by what it is called."""

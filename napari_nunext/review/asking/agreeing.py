@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.answers.agreement import choice_agreement, rating_agreement
@@ -12,13 +13,32 @@ from napari_nunext.core.answers.reply import choice_of
 from napari_nunext.store.kinds.answers import opinions, preferences
 
 if TYPE_CHECKING:
+    from napari_nunext.core.answers.agreement import Agreement
+    from napari_nunext.core.answers.enough import NotEnough
+    from napari_nunext.core.answers.ranking import Ranking
     from napari_nunext.store import Project
     from napari_nunext.store.answers import Answer
     from napari_nunext.store.kinds.answers import Opinion
 
 
-def judgements_in_words(project: Project) -> tuple[str, ...]:
-    """Sentences on whether readers agree, and on which answerer they prefer. Slow.
+@dataclass(frozen=True, slots=True)
+class Judgements:
+    """What readers' judgements add up to, each a figure or why there is none yet."""
+
+    ratings: Agreement | NotEnough
+    choices: Agreement | NotEnough | None
+    """None where nobody chose among options."""
+    ranking: Ranking | NotEnough
+
+    @property
+    def in_words(self) -> tuple[str, ...]:
+        """A sentence each."""
+        agreements = [each for each in (self.ratings, self.choices) if each is not None]
+        return *(each.in_words for each in agreements), self.ranking.in_words
+
+
+def judgements_of(project: Project) -> Judgements:
+    """Whether readers agree, and which answerer they prefer. Slow.
 
     A reader chose, of the options of a question, what they corrected an answer to, or what it says
     where they rated it as right. Where nobody chose, nothing is said of choices.
@@ -38,10 +58,10 @@ def judgements_in_words(project: Project) -> tuple[str, ...]:
                 left, right = answers[preference.left_id], answers[preference.right_id]
                 names = _names(left, right)
                 votes.append(Vote(*names, preference.preferred, preference.blind, reader))
-    agreements = [rating_agreement(stars)]
-    if any(choice is not None for chosen in choices.values() for choice in chosen.values()):
-        agreements.append(choice_agreement(choices))
-    return *(each.in_words for each in agreements), rank(votes).in_words
+    chose = any(choice is not None for chosen in choices.values() for choice in chosen.values())
+    return Judgements(
+        rating_agreement(stars), choice_agreement(choices) if chose else None, rank(votes)
+    )
 
 
 def _choice(answer: Answer, opinion: Opinion) -> int | None:

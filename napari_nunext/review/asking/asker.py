@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_nunext.core.answers.budget import MOST_TOKENS, SentPicture
 from napari_nunext.core.errors import InputError
-from napari_nunext.review.asking.agreeing import judgements_in_words
+from napari_nunext.review.asking.agreeing import judgements_of
 from napari_nunext.review.asking.answerers import Answerers
 from napari_nunext.review.asking.book import AnswerBook
 from napari_nunext.review.asking.comparing import Comparer
@@ -217,7 +217,7 @@ class Asker:
 
         def work() -> tuple[str, ...]:
             session.writer.call(lambda: None)  # after all that is under way
-            return judgements_in_words(session.project)
+            return judgements_of(session.project).in_words
 
         def take(sentences: tuple[str, ...]) -> None:
             self.model.agreement = sentences

@@ -163,7 +163,7 @@ class Hearing:
             look_tokens=started.look_tokens if request.allocate else None,
             temperature=request.temperature,
             seed=request.seed,
-            max_tokens=request.max_tokens,
+            max_tokens=started.max_tokens or request.max_tokens,
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from napari_nunext.core.answers.boxes import boxes_of
 from napari_nunext.core.answers.opinions import Correction, Rating
 from napari_nunext.core.errors import InputError
 from napari_nunext.review.background import in_words
@@ -57,13 +58,24 @@ class Judge:
         self._commit(answer_id, make)
 
     def correct_text(self, text: str, answer_id: str = "") -> None:
-        """Say what the answer should have been; what it was takes the correction back."""
-        self._correct(
-            answer_id,
-            lambda shown: replace(
-                shown.correction, text=None if text == shown.answer.said.answer else text
-            ),
-        )
+        """Say what the answer should have been; what it was takes the correction back.
+
+        Where it names other boxes than before, or none any more, the boxes follow it: a text and
+        boxes that contradict each other teach nothing. Boxes that were corrected otherwise stay.
+        """
+
+        def correction(shown: ShownAnswer) -> Correction:
+            said, boxes = shown.answer.said, shown.boxes
+            before, now = (
+                boxes_of(each, *shown.answer.read_by).boxes for each in (shown.text, text)
+            )
+            if now != before and (shown.correction.boxes is None or boxes == before):
+                boxes = said.boxes if text == said.answer else now
+            return Correction(
+                None if text == said.answer else text, None if boxes == said.boxes else boxes
+            )
+
+        self._correct(answer_id, correction)
 
     def correct_boxes(self, boxes: Sequence[AnswerBox] | None, answer_id: str = "") -> None:
         """Say where the boxes should have been, all of them, level-0 px; None: as they were."""
@@ -83,6 +95,10 @@ class Judge:
             return [events.correct_answer(shown.answer.image_sha256, shown.id, correction)]
 
         self._commit(answer_id, make)
+
+    def as_said(self, answer_id: str = "") -> None:
+        """Take the correction back, text and boxes."""
+        self._correct(answer_id, lambda _: Correction())
 
     def take_back(self, answer_id: str = "") -> None:
         """Say nothing of the answer any more: no rating, no correction."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
+from napari_nunext.core.answers.answerer import LONGEST_ANSWER, USUAL_ANSWER
 from napari_nunext.core.answers.budget import SentPicture, usual_budget
 from napari_nunext.core.answers.points import nuclei_of_picture
 from napari_nunext.core.answers.prompts import SYSTEM, Question, after_nuclei
@@ -112,6 +113,7 @@ class Ask(Kind[AskRequest]):
             region_tokens=rows * columns,
             allocated=chosen.tokens,
             look_tokens=chosen.look_tokens,
+            max_tokens=_max_tokens(request, answerer),
         )
         rgb = draw(image, sent)
         answers = 0
@@ -136,7 +138,7 @@ class Ask(Kind[AskRequest]):
         work: Work,
     ) -> Generator[AskText | None, None, Answered]:
         seed = None if request.seed is None else request.seed + sample
-        sampling = AnswerSampling(request.temperature, seed, request.max_tokens)
+        sampling = AnswerSampling(request.temperature, seed, _max_tokens(request, answerer))
         heard: dict[bool, list[str]] = {False: [], True: []}
         ended = Ended("broken")
         for said in answerer.answer(rgb, prompt, SYSTEM, sampling, cancelled=work.cancelled):
@@ -152,7 +154,9 @@ class Ask(Kind[AskRequest]):
         self._metrics.tokens.labels("image").inc(sent.image_tokens)
         self._metrics.tokens.labels("output").inc(ended.output_tokens or 0)
         text, reasoning = ("".join(heard[apart]) for apart in (False, True))
-        return _answered(sample, text, reasoning, question, sent, answerer, ended)
+        answered = _answered(sample, text, reasoning, question, sent, answerer, ended)
+        answered.notes.extend(_notes(sent, ended, sampling.max_tokens))
+        return answered
 
 
 def _budget(request: AskRequest, answerer: Answerer) -> int:
@@ -160,6 +164,11 @@ def _budget(request: AskRequest, answerer: Answerer) -> int:
     if request.budget is not None:
         return request.budget
     return usual_budget(answerer.address.budget, allocates=request.allocate)
+
+
+def _max_tokens(request: AskRequest, answerer: Answerer) -> int:
+    """Tokens that an answer may have."""
+    return request.max_tokens or answerer.address.max_tokens or USUAL_ANSWER
 
 
 def _region(request: AskRequest, image: ImageSource) -> Box:
@@ -222,14 +231,20 @@ def _answered(
         finish=ended.finish,
         prompt_tokens=ended.prompt_tokens,
         output_tokens=ended.output_tokens,
-        notes=_notes(sent, ended),
+        notes=[],
     )
 
 
-def _notes(sent: SentPicture, ended: Ended) -> list[str]:
+def _notes(sent: SentPicture, ended: Ended, most: int) -> list[str]:
     notes = []
     if ended.finish == "length":
-        notes.append("The answer was cut off at the most tokens. Allow more of them.")
+        notes.append(
+            f"The answer was cut off after {most} tokens, the most that it may have. Whoever adds "
+            f"the answerer can allow more with max_tokens={min(4 * most, LONGEST_ANSWER)}."
+            if most < LONGEST_ANSWER
+            else f"The answer was cut off after {most} tokens, the most that any may have. Ask for "
+            "less."
+        )
     elif ended.finish == "broken":
         notes.append("The answerer broke off in the middle of its answer. Ask again.")
     if ended.image_tokens not in (None, sent.image_tokens):

@@ -14,13 +14,13 @@ from napari_nunext.ui.widgets.controls import (
     Segments,
     StatusDot,
     Text,
-    ThinBar,
     breakable,
     button,
     row,
 )
 from napari_nunext.ui.widgets.model_chooser import ModelChooser
 from napari_nunext.ui.widgets.model_tip import model_tip
+from napari_nunext.ui.widgets.progress import ThinBar
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,12 +20,12 @@ from napari_nunext.ui.widgets.controls import (
     IconButton,
     NameButton,
     Text,
-    ThinBar,
     button,
     give_keyboard_back,
     row,
     set_property,
 )
+from napari_nunext.ui.widgets.progress import ThinBar
 from napari_nunext.ui.widgets.theme import DARK
 
 if TYPE_CHECKING:

@@ -107,7 +107,9 @@ class ReviewPanel(QWidget):
         self._sure.setAccessibleName("Sure above")
         self._sure_value = Text()
         self._sure_value.setFixedWidth(28)
-        self._unsure = button("", role="link", tip="Go to the next unsure nucleus  (Tab)")
+        self._unsure = button(
+            "", role="link", tip="Go to the next unsure nucleus  (Tab)", repeats=True
+        )
         self._points = QCheckBox("Points")
         self._points.setChecked(self._view.points)
         self._outlines = QCheckBox("Outlines")

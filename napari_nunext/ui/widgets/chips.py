@@ -11,7 +11,7 @@ from napari_nunext.ui.widgets.controls import button
 from napari_nunext.ui.widgets.flow import Flow
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 
 class Chips(QWidget):
@@ -19,10 +19,16 @@ class Chips(QWidget):
 
     clicked = Signal(str)
 
-    def __init__(self, names: Sequence[str], *, about: str = "") -> None:
-        """Chips of these names; `about` says to screen readers what they are of."""
+    def __init__(
+        self, names: Sequence[str], *, about: str = "", keys: Mapping[str, str] | None = None
+    ) -> None:
+        """Chips of these names; `about` says to screen readers what they are of.
+
+        `keys` are shown in front of the names that have one; whoever owns the chips binds them.
+        """
         super().__init__()
-        self._chips = {name: self._chip(name, about) for name in names}
+        keys = keys or {}
+        self._chips = {name: self._chip(name, about, keys.get(name, "")) for name in names}
         self.setLayout(Flow(list(self._chips.values())))
 
     def show_chosen(self, chosen: Collection[str]) -> None:
@@ -38,8 +44,8 @@ class Chips(QWidget):
         """One of them."""
         return self._chips[name]
 
-    def _chip(self, name: str, about: str) -> QPushButton:
-        made = button(name, role="chip")
+    def _chip(self, name: str, about: str, key: str) -> QPushButton:
+        made = button(f"{key}  {name}".lstrip(), role="chip")
         made.setCheckable(True)
         made.setAccessibleName(f"{about}: {name}" if about else name)
         made.clicked.connect(lambda: self._click(name))

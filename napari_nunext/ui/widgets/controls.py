@@ -6,9 +6,9 @@ import re
 from html import escape
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, QRectF, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QPainter
+from qtpy.QtCore import QEvent, QSize, Qt, Signal
 from qtpy.QtWidgets import (
+    QApplication,
     QButtonGroup,
     QDoubleSpinBox,
     QFrame,
@@ -27,7 +27,7 @@ from napari_nunext.ui.widgets.theme import DOCK_NAME, SPACE_PX, Palette, dot_pix
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from qtpy.QtGui import QFocusEvent, QKeyEvent, QMouseEvent, QPaintEvent, QResizeEvent
+    from qtpy.QtGui import QFocusEvent, QKeyEvent, QMouseEvent, QResizeEvent
 
 
 def set_property(widget: QWidget, name: str, value: object) -> None:
@@ -39,9 +39,36 @@ def set_property(widget: QWidget, name: str, value: object) -> None:
     widget.style().polish(widget)
 
 
-def button(text: str, *, role: str = "", tip: str = "") -> QPushButton:
-    """A push button that leaves the keyboard to the canvas when it is clicked."""
-    made = QPushButton(text)
+class Once:
+    """A part of a button for which the second of two quick clicks is none.
+
+    Who double-clicks *Ask* does not mean *Stop*, whether that is the same button or came up there.
+    """
+
+    _then: QWidget | None = None
+    """What had the keyboard once it was clicked."""
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        """Click."""
+        super().mouseReleaseEvent(event)  # type: ignore[misc]  # of the button
+        self._then = QApplication.focusWidget()
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        """Leave all as the first click left it; by default it would be pressed again.
+
+        The keyboard, too, which Qt gives at every press to what lies behind the button.
+        """
+        if self._then in QApplication.allWidgets():  # and was not taken away since
+            self._then.setFocus()
+
+
+class _OnceButton(Once, QPushButton):
+    """A push button for what is done once."""
+
+
+def button(text: str, *, role: str = "", tip: str = "", repeats: bool = False) -> QPushButton:
+    """A push button that leaves the keyboard to the canvas; with `repeats`, each click counts."""
+    made = QPushButton(text) if repeats else _OnceButton(text)
     made.setProperty("role", role)
     made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     made.setCursor(Qt.CursorShape.PointingHandCursor)
@@ -301,48 +328,6 @@ class StatusDot(QWidget):
     def mouseReleaseEvent(self, event: object) -> None:
         """Ask for a check."""
         self.clicked.emit()
-
-
-class ThinBar(QWidget):
-    """A thin progress bar; empty to full, or full and pale while the end is not known.
-
-    Qt's own repaints the whole window at once with every value, canvas included.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._part: float | None = 0.0
-        self._colors = ("#888888", "#444444")
-        self.setFixedHeight(4)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-
-    def set_palette(self, palette: Palette) -> None:
-        """Follow the theme."""
-        self._colors = (palette.accent_hover, palette.control)
-        self.update()
-
-    def show_progress(self, done: float, total: float) -> None:
-        """So many of so many; a total of 0 says that the end is not known."""
-        self._part = min(done / total, 1.0) if total else None
-        self.update()
-
-    def part(self) -> float | None:
-        """How far it is, in [0, 1]; None when the end is not known."""
-        return self._part
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        """Draw."""
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(Qt.PenStyle.NoPen)
-        full = QRectF(self.rect())
-        painter.setBrush(QColor(self._colors[1]))
-        painter.drawRoundedRect(full, 2, 2)
-        painter.setOpacity(0.4 if self._part is None else 1.0)
-        painter.setBrush(QColor(self._colors[0]))
-        full.setWidth(full.width() * (1.0 if self._part is None else self._part))
-        painter.drawRoundedRect(full, 2, 2)
-        painter.end()
 
 
 class Segments(QWidget):

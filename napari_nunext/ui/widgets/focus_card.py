@@ -17,6 +17,8 @@ class FocusCard(Card):
     """A click on it, or on a button on it, brings the keyboard here; Esc gives it to the canvas."""
 
     resized = Signal()
+    gone = Signal()
+    """It went away with the keyboard, which Qt gives to whatever comes next."""
 
     def __init__(self, name: str) -> None:
         """A card that screen readers call `name`."""
@@ -26,6 +28,13 @@ class FocusCard(Card):
         app = QApplication.instance()
         if isinstance(app, QApplication):
             app.focusChanged.connect(self._follow)
+
+    def setVisible(self, visible: bool) -> None:
+        """Say so where the keyboard is lost."""
+        has_it = bool(self.property("current")) and self.isVisible()
+        super().setVisible(visible)
+        if has_it and not visible:
+            self.gone.emit()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Give the keyboard back."""

@@ -6,7 +6,7 @@ from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtWidgets import QToolButton, QVBoxLayout, QWidget
 
 from napari_nunext.core.answers.opinions import STARS
-from napari_nunext.ui.widgets.controls import Text, row, set_property
+from napari_nunext.ui.widgets.controls import Once, Text, row, set_property
 from napari_nunext.ui.widgets.theme import Palette, icon
 
 ICON_PX = 18
@@ -14,6 +14,10 @@ MEANINGS = " \N{MIDDLE DOT} ".join(
     f"{stars}\N{NO-BREAK SPACE}{words.replace(' ', chr(0xA0))}" for stars, words in STARS.items()
 )
 """All of them in a line that breaks between two only."""
+
+
+class _Star(Once, QToolButton):
+    """One of them."""
 
 
 class Stars(QWidget):
@@ -59,7 +63,7 @@ class Stars(QWidget):
         return self._buttons[number - 1]
 
     def _button(self, number: int) -> QToolButton:
-        made = QToolButton()
+        made = _Star()
         made.setProperty("role", "star")
         made.setText(str(number))
         made.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)

@@ -27,13 +27,13 @@ def test_the_short_form_has_safe_choices():
 def test_options_follow_the_model():
     address = parse_answerer(
         "med-gemma=https://gpu.example.org:8000/v1#google/medgemma,may_train,"
-        "boxes=thousand_y_first,thought=gemma,patch_px=32,budget=64,nuclei"
+        "boxes=thousand_y_first,thought=gemma,patch_px=32,budget=64,max_tokens=4096,nuclei"
     )
     assert address.may_train
     assert address.reads_nuclei
     assert address.boxes == "thousand_y_first"
     assert address.thought == "gemma"
-    assert (address.patch_px, address.budget) == (32, 64)
+    assert (address.patch_px, address.budget, address.max_tokens) == (32, 64, 4096)
     assert address.key_variable == "NAPARI_NUNEXT_KEY_MED_GEMMA"
     assert address.host == "gpu.example.org"
 
@@ -87,6 +87,7 @@ def test_callers_hear_of_a_folder_by_name_alone():
         ("a=http://h/v1#m,thought=aloud", "expected one of tags"),
         ("a=http://h/v1#m,patch_px=0", "expected 1 to 224"),
         ("a=http://h/v1#m,budget=0", "expected 1 to 16384"),
+        ("a=http://h/v1#m,max_tokens=0", "expected 1 to 8192"),
         ("a=there,budget=99999", "expected 1 to 16384"),
         ("a=there,budget=many", "no option"),
         ("a=http://h/v1#m,may_train=perhaps", "no option"),

@@ -8,7 +8,7 @@ import pytest
 
 from napari_nunext.core.answers.prompts import Question
 from napari_nunext.core.errors import ServerUnavailableError
-from napari_nunext.review.asking.agreeing import judgements_in_words
+from napari_nunext.review.asking.agreeing import judgements_of
 from napari_nunext.review.shown.ask import Way
 from napari_nunext.store import Project, events
 from napari_nunext.store.kinds.answers import preferences
@@ -190,7 +190,7 @@ def test_what_judgements_add_up_to_is_said(ask: Asker, opened: ReviewController)
     opened.close()
     with Project.open(path, annotator="mk") as other:
         other.append([events.rate_answer(sha256, id_, rating) for id_, rating in stars.items()])
-        agree, choose, prefer = judgements_in_words(other)
+        agree, choose, prefer = judgements_of(other).in_words
     assert "2 readers agree well in their ratings of 21 answers" in agree
     assert choose.startswith("Not enough yet")  # every choice is yes
     assert prefer.startswith("In 20 blind votes by 1 reader")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from napari_nunext.core.answers.boxes import AnswerBox
+from napari_nunext.core.answers.boxes import AnswerBox, boxes_of
 from napari_nunext.core.answers.opinions import Correction, Rating
 from napari_nunext.core.answers.prompts import Question
 from napari_nunext.core.geometry import Box
@@ -66,7 +66,7 @@ def test_undo_and_redo_go_through_ratings_as_through_all_else(
     assert rated.model.selected.mine == Opinion()
     for _ in range(3):
         opened.history.redo()
-    assert rated.model.selected.mine == Opinion(Rating(4), Correction("no"))
+    assert rated.model.selected.mine == Opinion(Rating(4), Correction("no", ()))
     assert rated.model.selected.text == "no"
     assert rated.model.selected.choice == 1
 
@@ -83,6 +83,49 @@ def test_boxes_are_corrected_as_a_whole_and_shown_so(rated: Asker) -> None:
     assert rated.model.boxes == said
 
 
+def test_boxes_follow_a_text_that_names_others_or_none(rated: Asker) -> None:
+    said, text = rated.model.boxes, rated.model.selected.text
+    assert said
+    rated.judge.correct_text(f"{text} It is pale.")  # the same boxes
+    assert rated.model.selected.correction.boxes is None
+    assert rated.model.boxes == said
+    rated.judge.correct_text("no")
+    assert rated.model.boxes == ()
+    rated.judge.correct_text("yes, at [0, 0, 14, 14]")
+    (box,) = rated.model.boxes
+    sent, convention = rated.model.selected.answer.read_by
+    assert boxes_of("[0, 0, 14, 14]", sent, convention).boxes == (box,)
+    rated.judge.correct_text(text)  # as it was said
+    assert rated.model.selected.correction.says_nothing
+    assert rated.model.boxes == said
+
+
+def test_boxes_that_were_corrected_by_hand_stay_whatever_the_text_says(rated: Asker) -> None:
+    rated.judge.correct_boxes([ELSEWHERE])
+    for text in ("yes, there is", "yes, at [0, 0, 14, 14]"):
+        rated.judge.correct_text(text)
+        assert rated.model.boxes == (ELSEWHERE,)
+
+
+def test_boxes_of_counts_follow_its_text_too_in_pixels_of_the_image(ask: Asker) -> None:
+    ask.ask(Question("question", "How many nuclei are there?"))
+    ask.judge.correct_text("Three, round [8, 8, 64, 52].")
+    assert [each.box for each in ask.model.boxes] == [Box(8, 8, 64, 52)]
+
+
+def test_text_and_boxes_are_as_they_were_said_by_one_step(
+    rated: Asker, opened: ReviewController
+) -> None:
+    rated.judge.correct_boxes([ELSEWHERE])
+    rated.judge.correct_text("no")
+    steps = opened.model.undo_steps
+    rated.judge.as_said()
+    assert rated.model.selected.correction.says_nothing
+    assert opened.model.undo_steps == steps + 1
+    rated.judge.as_said()  # is nothing then
+    assert opened.model.undo_steps == steps + 1
+
+
 def test_all_that_was_said_is_taken_back_at_once(rated: Asker, opened: ReviewController) -> None:
     rated.judge.rate(1)
     rated.judge.correct_text("no")
@@ -91,7 +134,7 @@ def test_all_that_was_said_is_taken_back_at_once(rated: Asker, opened: ReviewCon
     assert rated.model.selected.mine.says_nothing
     assert opened.model.undo_steps == steps + 1
     opened.history.undo()
-    assert rated.model.selected.mine == Opinion(Rating(1), Correction("no"))
+    assert rated.model.selected.mine == Opinion(Rating(1), Correction("no", ()))
 
 
 def test_what_is_too_long_is_a_sentence_and_no_event(

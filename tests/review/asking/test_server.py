@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from napari_nunext.core.answers.answerer import AnswererAddress
+from napari_nunext.core.answers.answerer import USUAL_ANSWER, AnswererAddress
 from napari_nunext.core.answers.prompts import Question
 from napari_nunext.review.finding.servers import SharedServer
 from napari_nunext.review.shown.ask import Way
@@ -91,6 +91,7 @@ def test_boxes_light_up_before_the_answer_is_over(window: Window, chat: FakeChat
     assert shown.boxes == drawn
     assert shown.answer.said.finish == "stop"
     assert shown.answer.asked.image_tokens <= 16
+    assert shown.answer.asked.max_tokens == USUAL_ANSWER
     width, height = shown.answer.asked.sent_px
     assert chat.picture().shape == (height, width, 3)
 

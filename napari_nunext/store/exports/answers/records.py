@@ -52,7 +52,7 @@ class RecordsOf:
         self.origin = origin
         self.picture = Picture.of(judged.entry, judged.answer)
         self.verdict = judge_answer(judged.opinions.values())
-        self._words = Words(judged.entry, judged.answer)
+        self._words = Words(judged.answer)
         self._said = self._words.said_in(self.picture)
         correction = self.verdict.correction
         self._corrected = (

@@ -5,17 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from napari_nunext.core.answers.budget import SentPicture
 from napari_nunext.core.answers.reply import reply_text
 from napari_nunext.core.answers.rewriting import in_pixels_of, with_boxes
 from napari_nunext.core.formats.answer_records import message
 
 if TYPE_CHECKING:
-    from napari_nunext.core.answers.boxes import AnswerBox, BoxConvention
+    from napari_nunext.core.answers.boxes import AnswerBox
     from napari_nunext.core.answers.opinions import Correction
     from napari_nunext.core.formats.records import Message
     from napari_nunext.store.answers import Answer, Said
-    from napari_nunext.store.entries import ImageEntry
     from napari_nunext.store.exports.answers.pictures import Picture
 
 
@@ -42,17 +40,7 @@ class Reply:
 class Words:
     """The words of an answer, whose boxes are of the picture that was sent."""
 
-    entry: ImageEntry
     answer: Answer
-
-    @property
-    def _read_by(self) -> tuple[SentPicture, BoxConvention]:
-        """The picture that they name boxes of, and how."""
-        sent_px = self.answer.asked.sent_px
-        if sent_px is None:  # the counting rule speaks of level-0 pixels
-            image = SentPicture(self.entry.box, self.entry.width_px, self.entry.height_px)
-            return image, "pixels"
-        return SentPicture(self.answer.asked.region, *sent_px), self.answer.by.boxes
 
     def said_in(self, picture: Picture) -> Reply | None:
         """What was said.
@@ -101,4 +89,4 @@ class Words:
         return replace(correction, text=text, boxes=boxes)
 
     def _in(self, picture: Picture, text: str) -> str:
-        return in_pixels_of(picture.shown, text, *self._read_by)
+        return in_pixels_of(picture.shown, text, *self.answer.read_by)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QWidget
 
+from napari_nunext.core.answers.opinions import MOST_STARS, STARS
 from napari_nunext.ui.bridge import Pacer
 from napari_nunext.ui.panels.asking.answer_editor import AnswerEditor
 from napari_nunext.ui.panels.asking.answer_keys import bind
@@ -26,10 +28,13 @@ from napari_nunext.ui.widgets.focus_card import FocusCard
 from napari_nunext.ui.widgets.plain_text import PlainView
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari_nunext.review.connections import Connections
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.review.shown.answers import ShownAnswer
     from napari_nunext.review.shown.ask import Draft
+    from napari_nunext.ui.panels.asking.answer_keys import AnswerKeys
     from napari_nunext.ui.widgets.theme import Palette
 
 SHORT = 80
@@ -46,7 +51,9 @@ class AnswerCard(FocusCard):
     box_to_delete = Signal()
     editor_closed = Signal()
 
-    def __init__(self, controller: ReviewController, connections: Connections) -> None:
+    def __init__(
+        self, controller: ReviewController, connections: Connections, keys: AnswerKeys
+    ) -> None:
         super().__init__("The answer")
         self._controller = controller
         self._asker = controller.ask
@@ -65,9 +72,11 @@ class AnswerCard(FocusCard):
         self._show_raw = button("", role="link")
         self.raw = PlainView(role="muted", tallest_px=150)
         self._by = Text(role="muted", wraps=True)
-        self._correct = button("Correct", tip="Say what it should have said, and where")
+        self._correct = button(
+            "Correct", tip=f"Say what it should have said, and where  ({keys.shown('correct')})"
+        )
         self.editor = AnswerEditor(self._asker.judge)
-        self.rating = RatingRow(self._asker.judge)
+        self.rating = RatingRow(self._asker.judge, keys)
         first = (self._question, self.answer, self._said, self._notes)
         last = (self.think, self.raw, self.editor, self._by, self.rating)
         folds = row(self._why, self._show_raw, self._correct, gap_px=4)
@@ -91,7 +100,7 @@ class AnswerCard(FocusCard):
         history = controller.history
         bind(
             self,
-            {str(n): (lambda n=n: self._rate(n)) for n in range(1, 6)}
+            {key: self._judging(act) for key, act in self._acts(keys).items()}
             | {"Ctrl+Z": history.undo, "Ctrl+Shift+Z": history.redo},
         )
         events = self._asking.events
@@ -129,9 +138,24 @@ class AnswerCard(FocusCard):
         self._asker.ask_again()
         self.setFocus()  # as after the first time: its keys judge it
 
-    def _rate(self, stars: int) -> None:
-        if self._asking.selected is not None and self.rating.isVisible():
-            self._asker.judge.rate(stars)
+    def _acts(self, keys: AnswerKeys) -> dict[str, Callable[[], object]]:
+        """What keys say of the answer."""
+        judge = self._asker.judge
+        return {
+            **{str(stars): partial(judge.rate, stars) for stars in STARS},
+            **{keys.of(reason): partial(judge.tag, reason) for reason in MOST_STARS},
+            keys.of("correct"): self.correct,
+            keys.of("comment"): self.rating.ask_comment,
+        }
+
+    def _judging(self, act: Callable[[], object]) -> Callable[[], None]:
+        """The same where an answer is shown that can be judged."""
+
+        def judge() -> None:
+            if self._asking.selected is not None and self.rating.isVisible():
+                act()
+
+        return judge
 
     def _fold(self, view: PlainView) -> None:
         view.setVisible(view.isHidden())

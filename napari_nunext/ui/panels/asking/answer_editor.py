@@ -93,6 +93,5 @@ class AnswerEditor(QWidget):
     def _take_back(self) -> None:
         if self._shown is not None:
             said = self._shown.answer.said.answer
-            self._judge.correct_text(said, self._shown.id)
-            self._judge.correct_boxes(None, self._shown.id)
+            self._judge.as_said(self._shown.id)
             self.text.setPlainText(said)

@@ -42,7 +42,7 @@ class AnswersList(Card):
         for words in ("anything", *TASKS.values()):
             self.task.addItem(words)
         for words in (
-            "rated or not",
+            "rating",
             "not rated",
             "rated",
             *(f"{n} \N{BLACK STAR}" for n in STARS),

@@ -16,7 +16,14 @@ from napari_nunext.ui.panels.asking.answers_list import AnswersList
 from napari_nunext.ui.panels.asking.compare_card import CompareCard
 from napari_nunext.ui.panels.asking.question_form import QuestionForm
 from napari_nunext.ui.panels.asking.whom_form import WhomForm
-from napari_nunext.ui.widgets.controls import Card, Text, button, row
+from napari_nunext.ui.widgets.controls import (
+    Card,
+    Text,
+    breakable,
+    button,
+    give_keyboard_back,
+    row,
+)
 from napari_nunext.ui.widgets.scrolling import scrolling
 from napari_nunext.ui.widgets.theme import SPACE_PX
 
@@ -27,6 +34,7 @@ if TYPE_CHECKING:
     from napari_nunext.review.connections import Connections
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.review.shown.ask import Way
+    from napari_nunext.ui.panels.asking.answer_keys import AnswerKeys
     from napari_nunext.ui.widgets.theme import Palette
 
 COMPARE = "Ask twice, and say which answer is better before you know whose it is"
@@ -41,17 +49,23 @@ class AskPanel(QWidget):
     editor_closed = Signal()
 
     def __init__(
-        self, controller: ReviewController, palette: Palette, connections: Connections
+        self,
+        controller: ReviewController,
+        palette: Palette,
+        connections: Connections,
+        keys: AnswerKeys,
     ) -> None:
         super().__init__()
         self._controller = controller
         self._view = controller.view.model
         self._asker = controller.ask
         self._asking = controller.ask.model
+        self._asked_of = ""
+        """The image that was asked about last."""
         self.form = QuestionForm(self._asker, connections)
         self.whom = WhomForm(controller, connections)
-        self.card = AnswerCard(controller, connections)
-        self.pair = CompareCard(controller, connections)
+        self.card = AnswerCard(controller, connections, keys)
+        self.pair = CompareCard(controller, connections, keys)
         self.answers = AnswersList(self._asker, connections)
         self._missing = Text(role="muted", wraps=True)
         self._doubt = Text(role="caution", wraps=True)
@@ -86,6 +100,7 @@ class AskPanel(QWidget):
             connections.stop(pacer.stop)
         for grown in (self.card, self.pair):
             grown.resized.connect(self._pacer.ask)
+            grown.gone.connect(self._keep_keyboard)
         self.form.changed.connect(self._show_ready)
         self.form.entered.connect(self.ask)
         self.whom.region_wanted.connect(self.region_wanted.emit)
@@ -142,6 +157,17 @@ class AskPanel(QWidget):
         card = self._shown_card()
         if card is not None:
             card.setFocus()
+
+    def _keep_keyboard(self) -> None:
+        """Nobody answered: on with the question; about another image: on with the image.
+
+        By itself the keyboard would go to the search, and what is typed hide answers.
+        """
+        if self._controller.session.is_open(self._asked_of):
+            self.form.take_keyboard()
+            self._area.ensureWidgetVisible(self.form)
+        else:
+            give_keyboard_back(self)
 
     def _shown_card(self) -> QWidget | None:
         return next((card for card in (self.pair, self.card) if card.isVisible()), None)
@@ -214,6 +240,7 @@ class AskPanel(QWidget):
 
     def _show_status(self) -> None:
         status = self._asking.status
+        self._asked_of = status.image_sha256 or self._asked_of
         self.go.setText("Stop" if status.busy else "Ask")
         tip = "Keep what came so far" if status.busy else "Return"
         self.go.setToolTip(tip)
@@ -224,11 +251,20 @@ class AskPanel(QWidget):
         status, missing = self._asking.status, self._what_is_missing()
         self.go.setEnabled(status.phase != "stopping" and (status.busy or not missing))
         self.compare.setEnabled(not status.busy and not missing)
-        self._missing.setText(missing)
-        self._missing.setVisible(bool(missing) and not status.busy)
+        words = self._elsewhere() if status.busy else missing
+        self._missing.setText(words)
+        self._missing.setVisible(bool(words))
         doubt = "" if missing or status.busy else self._asker.telling().doubt
         self._doubt.setText(doubt)
         self._doubt.setVisible(bool(doubt))
+
+    def _elsewhere(self) -> str:
+        """That the answer is of an image that is not shown; empty where it is."""
+        status = self._asking.status
+        if self._controller.session.is_open(status.image_sha256):
+            return ""
+        name = breakable(status.image_name)
+        return f"An answer about {name} is being written. It will wait there."
 
     def _what_is_missing(self) -> str:
         chosen = self._asking.answerer_named(self._asking.answerer)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari_nunext.review.connections import Connections
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.review.shown.answers import ShownAnswer, ShownPair
+    from napari_nunext.ui.panels.asking.answer_keys import AnswerKeys
 
 ASKING = "Two answers are being written; both are shown when both are there."
 BLIND = "Which is better? Who answered is shown once you have said so."
@@ -72,7 +73,9 @@ class Side(QWidget):
 class CompareCard(FocusCard):
     """Shows `AskModel.pair`, or that it is being made."""
 
-    def __init__(self, controller: ReviewController, connections: Connections) -> None:
+    def __init__(
+        self, controller: ReviewController, connections: Connections, keys: AnswerKeys
+    ) -> None:
         super().__init__("Two answers")
         self._controller = controller
         self._asker = controller.ask
@@ -88,7 +91,7 @@ class CompareCard(FocusCard):
         self._sides.setLayout(sides)
         self._why = button("Why", role="link", tip="What both of them thought")
         self._close = button("Close", role="link", tip="Back to the list, with the names")
-        self.buttons = {name: self._button(name) for name in PREFERRING}
+        self.buttons = {name: self._button(name, keys) for name in PREFERRING}
         self._choices = QWidget()
         self._lay_out_choices()
         for made in (self._question, self._words, self._sides):
@@ -102,7 +105,7 @@ class CompareCard(FocusCard):
         history = controller.history
         bind(
             self,
-            {key: partial(self.judge, name) for name, (key, _, _) in PREFERRING.items()}
+            {keys.of(name): partial(self.judge, name) for name in PREFERRING}
             | {"Ctrl+Z": history.undo, "Ctrl+Shift+Z": history.redo},
         )
         events = self._asking.events
@@ -121,8 +124,8 @@ class CompareCard(FocusCard):
         if self._asking.pair is not None:
             self._asker.compare.judge(preferred)
 
-    def _button(self, preferred: Preferred) -> QPushButton:
-        _, shown, words = PREFERRING[preferred]
+    def _button(self, preferred: Preferred, keys: AnswerKeys) -> QPushButton:
+        shown, words = keys.shown(preferred), PREFERRING[preferred]
         made = button(f"{shown}  {words}", tip=f"{words}  ({shown})")
         made.setCheckable(True)
         made.clicked.connect(lambda: self.judge(preferred))

@@ -31,7 +31,9 @@ class EvidenceList(QWidget):
         self._count = 0
         self._next = 0
         self._nuclei = button("", role="link", tip="Select them all on the image")
-        self._step = button("Go to the next", role="link", tip="Look at them one by one")
+        self._step = button(
+            "Go to the next", role="link", tip="Look at them one by one", repeats=True
+        )
         self._of_nuclei = QWidget()
         self._of_nuclei.setLayout(row(self._nuclei, self._step, stretch=0))
         self.list = QListWidget()

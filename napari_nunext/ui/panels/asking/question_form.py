@@ -74,6 +74,16 @@ class QuestionForm(QWidget):
                 lesion, organ = self.lesion.currentText(), self.organ.currentText()
                 return Question("lesions", lesion.strip(), organ=organ.strip())
 
+    def take_keyboard(self) -> None:
+        """Let the person go on typing."""
+        match self.task:
+            case "question":
+                self.text.setFocus()
+            case "subtype":
+                self.subtypes.setFocus()
+            case "lesions":
+                self.lesion.setFocus()
+
     def problem(self) -> str:
         """Why it cannot be asked yet; empty where it can."""
         try:
@@ -162,9 +172,13 @@ class QuestionForm(QWidget):
                 name.setText(lists.currentText())
             name.ask()
 
+        def keep_as(text: str) -> None:
+            self._asker.lists.keep(text, self._lines(box))
+            lists.setCurrentIndex(max(lists.findText(text), 0))
+
         lists.activated.connect(choose)
         keep.clicked.connect(ask_name)
-        name.entered.connect(lambda text: self._asker.lists.keep(text, self._lines(box)))
+        name.entered.connect(keep_as)
         return made
 
     # What is shown

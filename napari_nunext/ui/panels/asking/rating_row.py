@@ -13,6 +13,7 @@ from napari_nunext.ui.widgets.stars import Stars
 
 if TYPE_CHECKING:
     from napari_nunext.review.asking.judging import Judge
+    from napari_nunext.ui.panels.asking.answer_keys import AnswerKeys
     from napari_nunext.ui.widgets.theme import Palette
 
 USE = "Leaves with the export of training data. Names of patients do not belong here."
@@ -26,15 +27,19 @@ TIP = (
 class RatingRow(QWidget):
     """Shows the rating of the answer that is selected, and passes on what is said of it."""
 
-    def __init__(self, judge: Judge) -> None:
+    def __init__(self, judge: Judge, keys: AnswerKeys) -> None:
         super().__init__()
         self._judge = judge
         self.stars = Stars()
-        self.reasons = Chips(list(MOST_STARS), about="Why not better")
+        self.reasons = Chips(
+            list(MOST_STARS),
+            about="Why not better",
+            keys={str(reason): keys.shown(reason) for reason in MOST_STARS},
+        )
         self.comment = EntryLine("A line on this answer, then Enter")
         self.comment.setMaxLength(MOST_CHARACTERS)
         self._said = Text(wraps=True)
-        self._say = button("Comment", role="link")
+        self._say = button("Comment", role="link", tip=f"In a line  ({keys.shown('comment')})")
         use = Text(USE, role="muted", wraps=True)
         use.setToolTip(TIP)
         layout = QVBoxLayout(self)
@@ -48,7 +53,7 @@ class RatingRow(QWidget):
         self.stars.clicked.connect(judge.rate)
         self.reasons.clicked.connect(judge.tag)
         self.comment.entered.connect(judge.comment)
-        self._say.clicked.connect(self._ask_comment)
+        self._say.clicked.connect(self.ask_comment)
 
     def set_palette(self, palette: Palette) -> None:
         """Follow the theme."""
@@ -67,7 +72,8 @@ class RatingRow(QWidget):
         self.comment.clear()
         self.comment.hide()
 
-    def _ask_comment(self) -> None:
+    def ask_comment(self) -> None:
+        """Let the person write a line, starting from what it said."""
         if not self.comment.text():
             self.comment.setText(self._said.text())
         self.comment.ask()

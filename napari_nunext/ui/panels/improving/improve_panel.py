@@ -10,8 +10,8 @@ from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 from napari_nunext.core.sentences import counted, duration
 from napari_nunext.ui.panels.improving.outcome_card import OutcomeCard, show_words
 from napari_nunext.ui.panels.improving.teach_card import TeachCard
-from napari_nunext.ui.widgets.controls import Card, Text, ThinBar, button, row
-from napari_nunext.ui.widgets.loss_plot import LossPlot
+from napari_nunext.ui.widgets.controls import Card, Text, button, row
+from napari_nunext.ui.widgets.progress import LossPlot, ThinBar
 from napari_nunext.ui.widgets.theme import SPACE_PX, icon
 
 if TYPE_CHECKING:

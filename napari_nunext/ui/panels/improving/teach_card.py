@@ -13,13 +13,13 @@ from napari_nunext.ui.panels.improving.outcome_card import show_words
 from napari_nunext.ui.widgets.controls import (
     Card,
     Text,
-    ThinBar,
     breakable,
     button,
     row,
     set_property,
 )
 from napari_nunext.ui.widgets.model_chooser import ModelChooser
+from napari_nunext.ui.widgets.progress import ThinBar
 
 if TYPE_CHECKING:
     from napari_nunext.review.connections import Connections

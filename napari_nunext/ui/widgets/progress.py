@@ -1,4 +1,4 @@
-"""A small live curve of the training loss."""
+"""How far a job is: a thin bar, and a small live curve of the training loss."""
 
 from __future__ import annotations
 
@@ -18,6 +18,48 @@ if TYPE_CHECKING:
 
 HEIGHT_PX = 96
 MARGIN_PX = 6
+
+
+class ThinBar(QWidget):
+    """A thin progress bar; empty to full, or full and pale while the end is not known.
+
+    Qt's own repaints the whole window at once with every value, canvas included.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._part: float | None = 0.0
+        self._colors = ("#888888", "#444444")
+        self.setFixedHeight(4)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+    def set_palette(self, palette: Palette) -> None:
+        """Follow the theme."""
+        self._colors = (palette.accent_hover, palette.control)
+        self.update()
+
+    def show_progress(self, done: float, total: float) -> None:
+        """So many of so many; a total of 0 says that the end is not known."""
+        self._part = min(done / total, 1.0) if total else None
+        self.update()
+
+    def part(self) -> float | None:
+        """How far it is, in [0, 1]; None when the end is not known."""
+        return self._part
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.PenStyle.NoPen)
+        full = QRectF(self.rect())
+        painter.setBrush(QColor(self._colors[1]))
+        painter.drawRoundedRect(full, 2, 2)
+        painter.setOpacity(0.4 if self._part is None else 1.0)
+        painter.setBrush(QColor(self._colors[0]))
+        full.setWidth(full.width() * (1.0 if self._part is None else self._part))
+        painter.drawRoundedRect(full, 2, 2)
+        painter.end()
 
 
 class LossPlot(QWidget):
