@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from napari_nunext.core.process.precision import Precision
+    from napari_nunext.core.process.ray_cluster import RayCluster
     from napari_nunext.serving.client.client import Client
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,8 @@ FILES_KEY_VARIABLE = "NAPARI_NUNEXT_FILES_KEY"
 """And this is where it finds the key of who may name files to it: us alone."""
 START_TIMEOUT_S = 60.0
 """Later starts take about a second, but the first after an installation compiles every import."""
+RAY_TIMEOUT_S = 300.0
+"""One that has to start Ray, or reach its cluster, before it answers."""
 STOP_TIMEOUT_S = 5.0
 LOGS_KEPT = 10
 
@@ -58,6 +61,8 @@ class LocalServer:
     answerers : sequence of str
         Models of other servers that it asks, as ``serve --answerer`` takes them. It finds their
         keys in the environment.
+    ray : RayCluster, optional
+        Whose workers search, in place of the server itself.
     start_timeout_s : float
         How long to wait until it answers.
     """
@@ -69,12 +74,16 @@ class LocalServer:
         *,
         precision: Precision = "auto",
         answerers: Sequence[str] = (),
+        ray: RayCluster | None = None,
         start_timeout_s: float = START_TIMEOUT_S,
     ) -> None:
         self.precision: Precision = precision
         self.answerers = tuple(answerers)
         self._arguments = [arg for path in model_paths for arg in ("--models", str(path))]
         self._arguments += ["--dtype", precision]
+        if ray is not None:
+            self._arguments += ["--ray", ray.to_json()]
+            start_timeout_s = max(start_timeout_s, RAY_TIMEOUT_S)
         self._threads = threads or max((os.cpu_count() or 2) - 1, 1)
         self._start_timeout_s = start_timeout_s
         self._lock = threading.RLock()
