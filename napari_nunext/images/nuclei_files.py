@@ -40,6 +40,7 @@ from napari_nunext.images.nuclei.large_labels import (
 from napari_nunext.images.nuclei.parquet_tables import SUFFIXES as PARQUET_SUFFIXES
 from napari_nunext.images.nuclei.parquet_tables import read_parquet
 from napari_nunext.images.picture import quiet_readers
+from napari_nunext.images.slides.ome_zarr import holds_labels_alone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -162,6 +163,13 @@ def _candidates(
     known = {path.resolve() for path in images}
     others = [p for p in found if _may_be_image(p) and p.resolve() not in known]
     return sure + [path for path in others if holds_labels(path)]
+
+
+def is_of_nuclei(path: Path) -> bool:
+    """Whether a file, or a folder of labels, is no image for sure."""
+    if path.is_dir():
+        return suffix_of(path, LABEL_FOLDER_SUFFIXES) is not None and holds_labels_alone(path)
+    return suffix_of(path, NEVER_IMAGES) is not None
 
 
 def _may_be_image(path: Path) -> bool:
