@@ -23,7 +23,11 @@ from napari_nunext.core.process.precision import PRECISIONS
 from napari_nunext.core.process.ray_cluster import RayCluster
 from napari_nunext.models.catalog import Catalog
 from napari_nunext.serving.client.answerers import answerers_of
-from napari_nunext.serving.client.local_server import FILES_KEY_VARIABLE, TOKEN_VARIABLE
+from napari_nunext.serving.client.local_server import (
+    FILES_KEY_VARIABLE,
+    RELAY_TOKEN_VARIABLE,
+    TOKEN_VARIABLE,
+)
 from napari_nunext.serving.process.logs import start_logging
 from napari_nunext.serving.process.serve import serve
 from napari_nunext.serving.process.supervisor import BAD_INPUT, HANGS, INTERRUPTED
@@ -48,6 +52,7 @@ def main() -> int:
     parser.add_argument("--dtype", choices=PRECISIONS, default="auto")
     parser.add_argument("--answerer", action="append", default=[])
     parser.add_argument("--ray", help="JSON of a RayCluster, whose workers search")
+    parser.add_argument("--relay", help="address of a server that is sent windows to search")
     parser.add_argument("--listen-fd", type=int)
     parser.add_argument("--log-json", action="store_true")
     args = parser.parse_args()
@@ -69,6 +74,8 @@ def main() -> int:
                 precision=args.dtype,
                 answerers=answerers_of(args.answerer),
             )
+            if args.relay is not None:
+                settings = replace(settings, preload=False)
             if args.ray is not None:
                 settings = replace(settings, preload=False, runs_at_once=RUNS_ON_RAY)
             listening = None
@@ -76,14 +83,17 @@ def main() -> int:
             settings = ServerSettings.from_json(_first_line())
             listening = socket.socket(fileno=args.listen_fd)
         folders = model_folders(args.models)
-        catalog: ModelCatalog = Catalog(
+        own = Catalog(
             folders,
             engines=_engines(settings),
             embeddings_bytes=settings.embeddings_bytes,
             precision=settings.precision,
         )
+        catalog: ModelCatalog = own
         if args.ray is not None:
-            catalog = _on_ray(RayCluster.from_json(args.ray), catalog, folders, settings)
+            catalog = _on_ray(RayCluster.from_json(args.ray), own, folders, settings)
+        elif args.relay is not None:
+            catalog = _relayed(args.relay, own)
         well = serve(settings, catalog, ready=ready, listening=listening)
     except NunextError as error:
         sys.stderr.write(f"{error}\n")
@@ -117,6 +127,16 @@ def _on_ray(
     return ElsewhereCatalog(
         catalog, lambda id_: RayWorkers(cluster, id_, folders, settings.precision)
     )
+
+
+def _relayed(url: str, own: Catalog) -> ModelCatalog:
+    """The detectors of another server, which is sent the windows of images that are read here."""
+    from napari_nunext.serving.client.client import Client
+    from napari_nunext.serving.models.elsewhere import ElsewhereCatalog
+    from napari_nunext.serving.models.remote_workers import RemoteCatalog, RemoteWorkers
+
+    client = Client(url, os.environ.pop(RELAY_TOKEN_VARIABLE, None))
+    return ElsewhereCatalog(RemoteCatalog(client, own), lambda id_: RemoteWorkers(client, id_))
 
 
 def _take_stdout() -> int:

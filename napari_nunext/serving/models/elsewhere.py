@@ -122,6 +122,11 @@ class Workers(Protocol):
         ...
 
     @property
+    def reads_files(self) -> bool:
+        """Whether they may have the files of this machine."""
+        ...
+
+    @property
     def has_room(self) -> bool:
         """Whether one would get to a further task soon."""
         ...
@@ -190,7 +195,7 @@ class ElsewhereDetector:
             If workers die of windows, or stay away.
         """
         del caller  # the workers' room is shared out as tasks come
-        workers, is_in_file = self._workers, _has_file(windows)
+        workers, is_in_file = self._workers, self._workers.reads_files and _has_file(windows)
         waiting = deque((numbers, is_in_file) for numbers in self._shares(len(windows)))
         under_way: dict[Hashable, tuple[range, bool]] = {}
         try:

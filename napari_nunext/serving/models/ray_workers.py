@@ -75,6 +75,8 @@ class RayWorkers:
         If none starts.
     """
 
+    reads_files = True
+
     def __init__(
         self, cluster: RayCluster, model_id: str, paths: Sequence[Path], precision: Precision
     ) -> None:
