@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from uuid import uuid4
 
 from napari_nunext.core.errors import RecordError
-from napari_nunext.core.formats.coco import is_coco, read_coco
+from napari_nunext.core.formats.coco import is_coco, read_coco, read_large_coco
 from napari_nunext.core.formats.csv_table import read_csv_by_image
 from napari_nunext.core.formats.geojson import read_large_geojson, read_parsed_geojson
 from napari_nunext.core.formats.json_text import read_json
@@ -250,17 +250,20 @@ def _labels(path: Path, image: Callable[[], Tile | None]) -> LabelImage:
 
 def _of_json(path: Path, stem: str) -> tuple[NucleiOfImage, ...]:
     read = read_large_geojson(path, masks=True)
-    data = None
-    if read is None:
+    coco = read_large_coco(path) if read is None else None
+    if read is None and coco is None:
         data = read_json(path, "GeoJSON", "Export it again, for example from QuPath.")
-        read = None if is_coco(data) else read_parsed_geojson(path, data, masks=True)
+        if is_coco(data):
+            coco = read_coco(data, path.name)
+        else:
+            read = read_parsed_geojson(path, data, masks=True)
     if read is not None:
         return (NucleiOfImage(path, stem, False, None, read.nuclei, read.notes, read.tool),)
     return tuple(
         NucleiOfImage(
             path, _image_name(part.image), True, part.size_px, part.nuclei, part.notes, "COCO"
         )
-        for part in read_coco(data, path.name)
+        for part in coco or ()
     )
 
 
