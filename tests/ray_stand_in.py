@@ -53,6 +53,8 @@ class StandIn(ModuleType):
         """Actors die of these methods."""
         self.actors: list[_Actor] = []
         self.cancelled = 0
+        self.gcs_address = ""
+        """Where the cluster listens; empty where nobody is to knock there."""
 
     def init(self, **given: Any) -> None:
         self.inits.append(given)
@@ -61,6 +63,9 @@ class StandIn(ModuleType):
 
     def cluster_resources(self) -> dict[str, float]:
         return self.resources
+
+    def get_runtime_context(self) -> StandIn:
+        return self
 
     def remote(self, made: type) -> _Factory:
         return _Factory(self, made)

@@ -163,6 +163,20 @@ def test_windows_of_which_workers_die_again_and_again_are_said(ray, module, path
     assert_same(detect_image(open_image(path), detector, mpp=0.5), alone)
 
 
+def test_where_the_cluster_is_gone_the_server_ends_and_no_window_is_blamed(ray, module, path):
+    class LostError(Exception):
+        pass
+
+    def lost():
+        raise LostError
+
+    ray.gcs_address = "127.0.0.1:1"
+    workers = module.RayWorkers(RayCluster(workers=1), "classical", [], "auto", lost=lost)
+    ray.dying = {"search"}
+    with pytest.raises(LostError):
+        detect_image(open_image(path), ElsewhereDetector(workers), mpp=0.5)
+
+
 def test_workers_of_which_none_starts_are_said(ray, module):
     ray.dying = {"info"}
     with pytest.raises(ServerUnavailableError, match=r"No worker .* starts \(The actor died"):

@@ -1,16 +1,18 @@
 """Workers on a Ray cluster: each is an actor with its detector in memory.
 
 Ray starts a worker again that dies, on another machine where its own is gone, and gives it the task
-that it had. A task of which workers die again and again is given up.
+that it had. A task of which workers die again and again is given up. Where the cluster itself is
+gone, this process ends: whoever needs it starts it again, and waits until it can connect.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
@@ -19,7 +21,7 @@ from napari_nunext.core.errors import InputError, ServerUnavailableError
 from napari_nunext.serving.models.elsewhere import WindowSearcher
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Callable, Hashable, Sequence
     from pathlib import Path
 
     from napari_nunext.core.process.precision import Precision
@@ -31,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 AHEAD = 2
 """Tasks that a worker is given at a time: one that it does, and the next."""
+LOST = 3
+"""How this process ends where the cluster is gone."""
 KNOCK_S = 10.0
 """How long a cluster's machine may take to answer at all."""
 TRIES = 3
@@ -52,7 +56,8 @@ def connect(cluster: RayCluster) -> None:
         where = cluster.address or "of this machine"
         raise ServerUnavailableError(
             f"The Ray cluster {where} cannot be reached ({' '.join(str(error).split())[:200]}). "
-            "Start it with `ray start --head`, or check its address."
+            "Start it with `ray start --head`, or check its address. If it wants a token, set "
+            "RAY_AUTH_MODE=token."
         ) from error
 
 
@@ -66,6 +71,8 @@ class RayWorkers:
     paths : sequence of Path
         Where checkpoints are looked for; the same on every machine.
     precision : {"auto", "float32", "bfloat16"}
+    lost : callable
+        Called where the cluster is gone; returns no more.
 
     Raises
     ------
@@ -78,8 +85,16 @@ class RayWorkers:
     reads_files = True
 
     def __init__(
-        self, cluster: RayCluster, model_id: str, paths: Sequence[Path], precision: Precision
+        self,
+        cluster: RayCluster,
+        model_id: str,
+        paths: Sequence[Path],
+        precision: Precision,
+        *,
+        lost: Callable[[], NoReturn] = lambda: os._exit(LOST),
     ) -> None:
+        self._lost = lost
+        self._address: str = ray.get_runtime_context().gcs_address
         wanted = _workers_wanted(cluster)
         actor = ray.remote(WindowSearcher).options(
             num_cpus=1, num_gpus=cluster.gpus, max_restarts=-1, max_task_retries=TRIES
@@ -137,6 +152,9 @@ class RayWorkers:
         except RayTaskError as error:
             raise error.as_instanceof_cause() from error
         except RayActorError as error:
+            if not _answers(self._address):
+                logger.critical("the Ray cluster is gone: this server ends, to be started again")
+                self._lost()
             raise ServerUnavailableError(
                 f"Workers of the Ray cluster died {TRIES + 1} times at the same windows. "
                 "See the cluster's logs; it may be short of memory."
@@ -198,6 +216,15 @@ def _knock(address: str | None) -> None:
     host, colon, port = (address or "").rpartition(":")
     if colon and port.isdecimal() and "/" not in host:
         socket.create_connection((host.strip("[]"), int(port)), KNOCK_S).close()
+
+
+def _answers(address: str) -> bool:
+    """Whether a cluster is there."""
+    try:
+        _knock(address)
+    except OSError:
+        return False
+    return True
 
 
 def _workers_wanted(cluster: RayCluster) -> int:
