@@ -1,5 +1,8 @@
 """Kill a batch at random windows, over and over: ``python -m scripts.batch_kills [KILLS] [SEED]``.
 
+With ``--ray`` at the end, two workers of a Ray cluster of this machine search, and one for the
+batch that is left alone; see `scripts/ray.sh` for an environment that has Ray.
+
 Drawn tissue is searched by the bundled detector. The command is ended by SIGKILL as soon as a
 random number of windows is recorded, and started again. The export in the end has to be that of a
 batch which was left alone: the same nuclei, with the same uids, places and categories, in the same
@@ -15,7 +18,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -61,10 +64,10 @@ def exported(project: Path) -> tuple[list[Any], list[float]]:
     return features, sure
 
 
-def begin(images: Path, project: Path, url: str) -> subprocess.Popen[bytes]:
+def begin(images: Path, project: Path, searched_by: Sequence[str]) -> subprocess.Popen[bytes]:
     """Start the command."""
     command = [sys.executable, "-m", "napari_nunext.cli", "detect", str(images)]
-    command += ["--mpp", str(MPP), "--project", str(project), "--server", url]
+    command += ["--mpp", str(MPP), "--project", str(project), *searched_by]
     return subprocess.Popen(command, stderr=subprocess.DEVNULL)
 
 
@@ -81,7 +84,9 @@ def killed_at(process: subprocess.Popen[bytes], project: Path, windows: int) -> 
 
 def main(argv: Sequence[str]) -> int:
     """Compare a batch that is killed with one that is left alone."""
-    kills, seed = (int(value) for value in (*argv, *("10", "0")[len(argv) :]))
+    on_ray = "--ray" in argv
+    numbers = [each for each in argv if each != "--ray"]
+    kills, seed = (int(value) for value in (*numbers, *("10", "0")[len(numbers) :]))
     rng = np.random.default_rng(seed)
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -91,19 +96,23 @@ def main(argv: Sequence[str]) -> int:
             drawn = synthesise(rng, height_px=HEIGHT_PX, width_px=WIDTH_PX, mpp=MPP)
             Image.fromarray(drawn.rgb).save(images / f"{number}.png")
         killed, alone = folder / "killed.nunext", folder / "alone.nunext"
-        with LocalServer(threads=1) as server:
-            os.environ[TOKEN_VARIABLE] = server.token
-            if begin(images, alone, server.url).wait():
+        with nullcontext() if on_ray else LocalServer(threads=1) as server:
+            if server is None:
+                by, by_alone = (["--ray", "--ray-workers", number] for number in "21")
+            else:
+                os.environ[TOKEN_VARIABLE] = server.token
+                by = by_alone = ["--server", server.url]
+            if begin(images, alone, by_alone).wait():
                 raise RuntimeError("The batch that was left alone failed.")
             windows = len(recorded(alone))
             for at in sorted(rng.choice(np.arange(1, windows), kills, replace=False).tolist()):
                 before = set(recorded(killed))
-                there = killed_at(begin(images, killed, server.url), killed, at)
+                there = killed_at(begin(images, killed, by), killed, at)
                 lost = before - set(recorded(killed))
                 print(f"killed at {at} of {windows} windows: {there} recorded, {len(lost)} lost")
                 if lost:
                     return 1
-            if begin(images, killed, server.url).wait():
+            if begin(images, killed, by).wait():
                 raise RuntimeError("The batch that was killed failed in the end.")
         (found, sure), (expected, sure_alone) = exported(killed), exported(alone)
         twice = len(recorded(killed)) - len(set(recorded(killed)))

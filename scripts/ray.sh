@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 . scripts/common.sh
 
 readonly ENV=build/ray-env
-readonly WANTED="ray[serve,data]>=2.60,<3"
+readonly WANTED="ray[serve]>=2.60,<3"
 
 packages_of() {
     "$1" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'

@@ -70,7 +70,7 @@ def declared(project: dict[str, Any], *extras: str) -> set[str]:
 def test_every_imported_package_is_declared_where_it_is_used(repo_root: Path) -> None:
     project = tomllib.loads((repo_root / "pyproject.toml").read_text("utf-8"))["project"]
     others = ("cellpose", "instanseg", "stardist")
-    app = declared(project, "postgres", "segment-anything", "slides", *others)
+    app = declared(project, "postgres", "ray", "segment-anything", "slides", *others)
     window = app | declared(project, "all")
     training = declared(project, "training", "segment-anything")
     distributions = packages_distributions()

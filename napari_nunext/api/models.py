@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_nunext.models.catalog import CLASSICAL, Catalog
-from napari_nunext.serving.client.client import Client
 from napari_nunext.serving.client.local_server import TOKEN_VARIABLE
+from napari_nunext.serving.client.relayed import RelayedClient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,9 +88,9 @@ def list_models() -> dict[str, DetectorInfo | SegmenterInfo | None]:
 
 
 @contextmanager
-def server_at(url: str) -> Iterator[Client]:
+def server_at(url: str) -> Iterator[RelayedClient]:
     """A server that others share; its token is taken from ``NAPARI_NUNEXT_TOKEN``."""
-    with Client(url, os.environ.get(TOKEN_VARIABLE)) as client:
+    with RelayedClient(url, os.environ.get(TOKEN_VARIABLE)) as client:
         yield client
 
 

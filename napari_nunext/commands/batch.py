@@ -12,13 +12,14 @@ from napari_nunext.commands.detect import areas_of, find_model, model_folder
 from napari_nunext.commands.export import reader_name
 from napari_nunext.core.errors import InputError, StoreError
 from napari_nunext.core.geometry import check_mpp
+from napari_nunext.core.process.ray_cluster import check_ray
 from napari_nunext.core.sentences import counted
 from napari_nunext.core.shapes.area import EVERYTHING, Area
 from napari_nunext.images import find_images
 from napari_nunext.review.batch.asked import ask_for
 from napari_nunext.review.batch.batch import Batch
 from napari_nunext.review.batch.stations import Station
-from napari_nunext.review.batch.taking import BatchOptions
+from napari_nunext.review.batch.taking import AT_ONCE, BatchOptions
 from napari_nunext.review.finding.servers import SharedServer
 from napari_nunext.review.writer import JournalWriter
 from napari_nunext.serving.client.local_server import (
@@ -35,12 +36,15 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.geometry import Box
     from napari_nunext.core.process.precision import Precision
+    from napari_nunext.core.process.ray_cluster import RayCluster
     from napari_nunext.review.batch.asked import Asked
     from napari_nunext.review.batch.tally import BatchProgress
     from napari_nunext.review.finding.servers import ModelServer
     from napari_nunext.review.model import SaveStatus
     from napari_nunext.store import ImageEntry
 
+AT_ONCE_ON_RAY = 8
+"""Images side by side on a cluster: the windows of small ones would leave workers without any."""
 CLOSE_S = 60.0
 """How long what is found may take to be written at the end."""
 
@@ -66,6 +70,8 @@ class ProjectOptions:
     """GeoJSON of where to search, or a folder with one for each image."""
     servers: tuple[str, ...] = ()
     """Addresses of model servers; one of our own where there are none."""
+    ray: RayCluster | None = None
+    """Whose workers search, in place of our own server."""
     model_paths: tuple[Path, ...] = ()
     precision: Precision = "auto"
     although_doubtful: bool = False
@@ -100,7 +106,7 @@ def detect_into_project(
 
     Raises
     ------
-    InputError
+    InputError, MissingPackageError
         Before any work: if there is no image, the model is not there, or servers differ.
     ProjectLockedError
         If a window or another batch has the project open.
@@ -111,6 +117,8 @@ def detect_into_project(
     """
     if options.mpp is not None:
         check_mpp(options.mpp, "--mpp")
+    if options.ray is not None:
+        check_ray()
     files = find_images(paths)
     areas = {str(path.absolute()): a for path, a in areas_of(files, options.regions).items()}
     with ExitStack() as stack:
@@ -122,7 +130,11 @@ def detect_into_project(
             writer,
             stations,
             asked,
-            BatchOptions(mpp=options.mpp, although_doubtful=options.although_doubtful),
+            BatchOptions(
+                mpp=options.mpp,
+                although_doubtful=options.although_doubtful,
+                at_once=AT_ONCE if options.ray is None else AT_ONCE_ON_RAY,
+            ),
             say=say,
             tell=tell,
         )
@@ -186,6 +198,8 @@ def _stations(options: ProjectOptions, stack: ExitStack) -> tuple[list[Station],
     """The servers, and what they are asked; all have to do it in the same way."""
     folder = model_folder(options.model)
     if options.servers:
+        if options.ray is not None:
+            raise InputError("--ray and --server are two ways to search. Give one of them.")
         if options.model_paths:
             raise InputError(
                 "--models is for a server of our own; those of --server have their own models."
@@ -193,8 +207,8 @@ def _stations(options: ProjectOptions, stack: ExitStack) -> tuple[list[Station],
         token = os.environ.get(TOKEN_VARIABLE)
         servers: list[ModelServer] = [SharedServer(url, token) for url in options.servers]
     else:
-        paths = (*options.model_paths, *([folder] if folder else []))
-        servers = [LocalServer(paths, precision=options.precision)]
+        paths = [path.absolute() for path in (*options.model_paths, *([folder] if folder else []))]
+        servers = [LocalServer(paths, precision=options.precision, ray=options.ray)]
     stations: list[Station] = []
     first: Asked | None = None
     for server in servers:

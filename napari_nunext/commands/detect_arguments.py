@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import InputError
-from napari_nunext.core.process.options import BAD_INPUT, mpp, number
+from napari_nunext.core.process.options import BAD_INPUT, mpp, number, positive
 from napari_nunext.core.process.precision import PRECISION_HELP, PRECISIONS
+from napari_nunext.core.process.ray_cluster import RayCluster
 from napari_nunext.core.sentences import duration
 
 if TYPE_CHECKING:
@@ -78,6 +79,25 @@ def add_detect(parser: argparse.ArgumentParser) -> None:
         help="with --project: a model server to search with, its token taken from "
         "NAPARI_NUNEXT_TOKEN; given again, images are shared out (default: one of our own)",
     )
+    parser.add_argument(
+        "--ray",
+        action="store_true",
+        help="with --project: the workers of a Ray cluster search (see docs/batch.md)",
+    )
+    parser.add_argument(
+        "--ray-address",
+        metavar="ADDRESS",
+        help="of the cluster (default: RAY_ADDRESS, else this machine's)",
+    )
+    parser.add_argument(
+        "--ray-workers",
+        type=positive,
+        metavar="N",
+        help="processes that search (default: one a core, or one a GPU)",
+    )
+    parser.add_argument(
+        "--ray-gpus", type=number, metavar="N", help="of each worker (default: 0), for example 0.5"
+    )
     parser.add_argument("--dtype", choices=PRECISIONS, default="auto", help=PRECISION_HELP)
     parser.add_argument(
         "--yes", action="store_true", help="search at a scale that looks wrong without asking"
@@ -107,7 +127,7 @@ def _into_folder(
 ) -> list[Path]:
     from napari_nunext.commands.detect import DetectOptions, detect_images
 
-    given = {"--region": args.region, "--server": args.server}
+    given = {"--region": args.region, "--server": args.server, "--ray": _ray(args)}
     given["--progress jsonl"] = args.progress == "jsonl"
     for name, value in given.items():
         if value:
@@ -146,12 +166,24 @@ def _into_project(args: argparse.Namespace, say: Callable[[str], None]) -> list[
         regions=args.regions,
         region=None if args.region is None else Box.from_sequence(args.region),
         servers=tuple(args.server),
+        ray=_ray(args),
         model_paths=tuple(args.models),
         precision=args.dtype,
         although_doubtful=args.yes,
     )
     show = _json_line if args.progress == "jsonl" else _line
     return detect_into_project(args.paths, options, say=say, tell=_Paced(show).take)
+
+
+def _ray(args: argparse.Namespace) -> RayCluster | None:
+    """The cluster that is to search."""
+    given = {"address": args.ray_address, "workers": args.ray_workers, "gpus": args.ray_gpus}
+    given = {name: value for name, value in given.items() if value is not None}
+    if not args.ray:
+        for name in given:
+            raise InputError(f"--ray-{name} says how a Ray cluster searches: give --ray with it.")
+        return None
+    return RayCluster(**given)
 
 
 def _pen(args: argparse.Namespace) -> bool:

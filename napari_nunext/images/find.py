@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import ImageError
 from napari_nunext.images.formats import format_names, is_image_folder, is_image_name
+from napari_nunext.images.slides.ome_zarr import holds_labels_alone
 from napari_nunext.images.slides.parts import without_parts
 
 if TYPE_CHECKING:
@@ -55,7 +56,9 @@ def images_in(folder: Path) -> list[Path]:
     except OSError as error:
         raise ImageError(f"{folder} cannot be listed ({error.strerror}).") from error
     files = without_parts([entry for entry in entries if entry.is_file()])
-    folders = [entry for entry in entries if is_image_folder(entry)]
+    folders = [
+        entry for entry in entries if is_image_folder(entry) and not holds_labels_alone(entry)
+    ]
     return sorted([*files, *folders], key=_natural)
 
 

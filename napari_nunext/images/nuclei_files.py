@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from uuid import uuid4
 
 from napari_nunext.core.errors import RecordError
-from napari_nunext.core.formats.coco import is_coco, read_coco
+from napari_nunext.core.formats.coco import is_coco, read_coco, read_large_coco
 from napari_nunext.core.formats.csv_table import read_csv_by_image
 from napari_nunext.core.formats.geojson import read_large_geojson, read_parsed_geojson
 from napari_nunext.core.formats.json_text import read_json
@@ -40,6 +40,7 @@ from napari_nunext.images.nuclei.large_labels import (
 from napari_nunext.images.nuclei.parquet_tables import SUFFIXES as PARQUET_SUFFIXES
 from napari_nunext.images.nuclei.parquet_tables import read_parquet
 from napari_nunext.images.picture import quiet_readers
+from napari_nunext.images.slides.ome_zarr import holds_labels_alone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -164,6 +165,13 @@ def _candidates(
     return sure + [path for path in others if holds_labels(path)]
 
 
+def is_of_nuclei(path: Path) -> bool:
+    """Whether a file, or a folder of labels, is no image for sure."""
+    if path.is_dir():
+        return suffix_of(path, LABEL_FOLDER_SUFFIXES) is not None and holds_labels_alone(path)
+    return suffix_of(path, NEVER_IMAGES) is not None
+
+
 def _may_be_image(path: Path) -> bool:
     return suffix_of(path) not in NEVER_IMAGES
 
@@ -242,17 +250,20 @@ def _labels(path: Path, image: Callable[[], Tile | None]) -> LabelImage:
 
 def _of_json(path: Path, stem: str) -> tuple[NucleiOfImage, ...]:
     read = read_large_geojson(path, masks=True)
-    data = None
-    if read is None:
+    coco = read_large_coco(path) if read is None else None
+    if read is None and coco is None:
         data = read_json(path, "GeoJSON", "Export it again, for example from QuPath.")
-        read = None if is_coco(data) else read_parsed_geojson(path, data, masks=True)
+        if is_coco(data):
+            coco = read_coco(data, path.name)
+        else:
+            read = read_parsed_geojson(path, data, masks=True)
     if read is not None:
         return (NucleiOfImage(path, stem, False, None, read.nuclei, read.notes, read.tool),)
     return tuple(
         NucleiOfImage(
             path, _image_name(part.image), True, part.size_px, part.nuclei, part.notes, "COCO"
         )
-        for part in read_coco(data, path.name)
+        for part in coco or ()
     )
 
 

@@ -14,14 +14,20 @@ import os
 import socket
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import NunextError
 from napari_nunext.core.process.precision import PRECISIONS
+from napari_nunext.core.process.ray_cluster import RayCluster
 from napari_nunext.models.catalog import Catalog
 from napari_nunext.serving.client.answerers import answerers_of
-from napari_nunext.serving.client.local_server import FILES_KEY_VARIABLE, TOKEN_VARIABLE
+from napari_nunext.serving.client.local_server import (
+    FILES_KEY_VARIABLE,
+    RELAY_TOKEN_VARIABLE,
+    TOKEN_VARIABLE,
+)
 from napari_nunext.serving.process.logs import start_logging
 from napari_nunext.serving.process.serve import serve
 from napari_nunext.serving.process.supervisor import BAD_INPUT, HANGS, INTERRUPTED
@@ -31,7 +37,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from napari_nunext.models.packages.offers import EngineOffer
+    from napari_nunext.serving.models.shelf import ModelCatalog
 
+RUNS_ON_RAY = 16
+"""Images whose windows are handed out at a time: small ones leave workers without any."""
 GRACE_S = 4.0
 """How long the server may take to end by itself once its parent is gone."""
 
@@ -42,6 +51,8 @@ def main() -> int:
     parser.add_argument("--models", type=Path, action="append", default=[])
     parser.add_argument("--dtype", choices=PRECISIONS, default="auto")
     parser.add_argument("--answerer", action="append", default=[])
+    parser.add_argument("--ray", help="JSON of a RayCluster, whose workers search")
+    parser.add_argument("--relay", help="address of a server that is sent windows to search")
     parser.add_argument("--listen-fd", type=int)
     parser.add_argument("--log-json", action="store_true")
     args = parser.parse_args()
@@ -63,16 +74,26 @@ def main() -> int:
                 precision=args.dtype,
                 answerers=answerers_of(args.answerer),
             )
+            if args.relay is not None:
+                settings = replace(settings, preload=False)
+            if args.ray is not None:
+                settings = replace(settings, preload=False, runs_at_once=RUNS_ON_RAY)
             listening = None
         else:
             settings = ServerSettings.from_json(_first_line())
             listening = socket.socket(fileno=args.listen_fd)
-        catalog = Catalog(
-            model_folders(args.models),
+        folders = model_folders(args.models)
+        own = Catalog(
+            folders,
             engines=_engines(settings),
             embeddings_bytes=settings.embeddings_bytes,
             precision=settings.precision,
         )
+        catalog: ModelCatalog = own
+        if args.ray is not None:
+            catalog = _on_ray(RayCluster.from_json(args.ray), own, folders, settings)
+        elif args.relay is not None:
+            catalog = _relayed(args.relay, own)
         well = serve(settings, catalog, ready=ready, listening=listening)
     except NunextError as error:
         sys.stderr.write(f"{error}\n")
@@ -89,6 +110,33 @@ def _engines(settings: ServerSettings) -> Sequence[EngineOffer]:
     from napari_nunext.models.vllm.offer import vllm_offers
 
     return vllm_offers(settings.vllm)
+
+
+def _on_ray(
+    cluster: RayCluster, catalog: ModelCatalog, folders: Sequence[Path], settings: ServerSettings
+) -> ModelCatalog:
+    """The same models, detectors searching on a cluster; Ray is not imported where there is none.
+
+    Connecting comes before anybody is told where this server listens: one whose cluster is away
+    does not start, and is waited for as any server that is away.
+    """
+    from napari_nunext.serving.models.elsewhere import ElsewhereCatalog
+    from napari_nunext.serving.models.ray_workers import RayWorkers, connect
+
+    connect(cluster)
+    return ElsewhereCatalog(
+        catalog, lambda id_: RayWorkers(cluster, id_, folders, settings.precision)
+    )
+
+
+def _relayed(url: str, own: Catalog) -> ModelCatalog:
+    """The detectors of another server, which is sent the windows of images that are read here."""
+    from napari_nunext.serving.client.client import Client
+    from napari_nunext.serving.models.elsewhere import ElsewhereCatalog
+    from napari_nunext.serving.models.remote_workers import RemoteCatalog, RemoteWorkers
+
+    client = Client(url, os.environ.pop(RELAY_TOKEN_VARIABLE, None))
+    return ElsewhereCatalog(RemoteCatalog(client, own), lambda id_: RemoteWorkers(client, id_))
 
 
 def _take_stdout() -> int:

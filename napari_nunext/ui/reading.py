@@ -19,7 +19,7 @@ from napari_nunext.core.nuclei import UNCATEGORISED, Nucleus
 from napari_nunext.core.shapes.masks import masks_of
 from napari_nunext.images import open_image
 from napari_nunext.images.formats import SLIDE_FORMATS
-from napari_nunext.images.nuclei_files import JSON_SUFFIXES, suffix_of
+from napari_nunext.images.nuclei_files import JSON_SUFFIXES, is_of_nuclei, suffix_of
 from napari_nunext.store.exports.formats import export_format
 from napari_nunext.store.exports.geojson import write_geojson
 from napari_nunext.ui.canvas.layers import from_napari, placement
@@ -65,8 +65,10 @@ def take_nuclei(path: str | Sequence[str]) -> list[tuple[None]]:
 
 def slide_reader(
     path: str | Sequence[str],
-) -> Callable[[str | Sequence[str]], list[tuple[Any, ...]]] | None:
-    """The reader of slides, told by their suffix; None for other files."""
+) -> Callable[[str | Sequence[str]], list[tuple[Any, ...]]] | Reader | None:
+    """The reader of slides, told by their suffix, and of folders of labels; None for others."""
+    if all(map(is_of_nuclei, _paths(path))):
+        return take_nuclei
     if all(file.suffix.lower() in SLIDE_SUFFIXES for file in _paths(path)):
         return read_slides
     return None

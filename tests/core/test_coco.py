@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from uuid import UUID
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +13,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from napari_nunext.core.errors import RecordError
-from napari_nunext.core.formats.coco import is_coco, is_coco_results, mask_of_rle, read_coco
+from napari_nunext.core.formats import coco, feature_stream
+from napari_nunext.core.formats.coco import (
+    is_coco,
+    is_coco_results,
+    mask_of_rle,
+    read_coco,
+    read_large_coco,
+)
 from napari_nunext.core.shapes.masks import Mask
 
 sides = st.integers(1, 12)
@@ -100,3 +111,73 @@ def test_results_are_not_taken_for_instances():
     assert is_coco_results(results)
     assert not is_coco(results)
     assert not is_coco_results([])
+
+
+LARGE = {
+    "images": [{"id": 1, "file_name": "a.png"}, {"id": 2, "file_name": "b.png", "width": 9}],
+    "categories": [{"id": 3, "name": "Tumour"}],
+    "annotations": [
+        {"image_id": 2, "category_id": 3, "bbox": [1, 2, 4, 4]},
+        {"image_id": 1, "category_id": 9, "bbox": [5, 6, 2, 2], "score": 0.5},
+        {"image_id": 1, "category_id": 3, "bbox": [0, 0, 2, 2], "iscrowd": 1},
+    ],
+    "rejected": [{"image_id": 1, "category_id": 3, "bbox": [8, 8, 2, 2]}],
+    "more": {"annotations": [1]},
+}
+
+
+def plain(parts):
+    return [
+        (
+            part.image,
+            part.size_px,
+            [(replace(n.nucleus, uid=UUID(int=0)), n.marks) for n in part.nuclei],
+            part.notes,
+        )
+        for part in parts
+    ]
+
+
+@pytest.mark.parametrize("step", [1, 50, 10_000])
+@pytest.mark.parametrize("order", [list(LARGE), list(reversed(LARGE))], ids=["as is", "backwards"])
+def test_a_large_file_holds_the_same_read_annotation_by_annotation(
+    tmp_path, monkeypatch, step, order
+):
+    path = tmp_path / "c.json"
+    path.write_text(json.dumps({key: LARGE[key] for key in order}), encoding="utf-8")
+    assert read_large_coco(path) is None  # it is small
+    monkeypatch.setattr(coco, "LARGE_BYTES", 0)
+    monkeypatch.setattr(feature_stream, "STEP", step)
+    found = read_large_coco(path)
+    assert plain(found) == plain(read_coco(LARGE, "c.json"))
+    assert [len(part.nuclei) for part in found] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[]", '{"images": []}', '{"images": [], "annotations": 3}', '{"type": "FeatureCollection"}'],
+)
+def test_what_is_no_coco_is_left_to_others(tmp_path, monkeypatch, text):
+    monkeypatch.setattr(coco, "LARGE_BYTES", 0)
+    path = tmp_path / "c.json"
+    path.write_text(text)
+    assert read_large_coco(path) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"images": [], "annotations": [{]}', "c.json is not COCO"),
+        ('{"images": [], "annotations": []} x', "c.json is not COCO"),
+        (
+            '{"images": [{"id": 1, "file_name": "a"}], "annotations": [{"image_id": 1}]}',
+            "c.json",
+        ),
+    ],
+)
+def test_a_large_file_that_is_broken_is_said(tmp_path, monkeypatch, text, words):
+    monkeypatch.setattr(coco, "LARGE_BYTES", 0)
+    path = tmp_path / "c.json"
+    path.write_text(text)
+    with pytest.raises(RecordError, match=words):
+        read_large_coco(path)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
+import sqlite3
+import subprocess
+import sys
 import warnings
+from contextlib import closing, suppress
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -17,20 +21,21 @@ if find_spec("ray") is None:
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Ray warns of its own future
+    import psutil
     import ray
     from ray import serve
 
-    from deploy.ray_batch import Model, find_nuclei, main
     from deploy.ray_serve import Arguments, app
 
+from napari_nunext import cli
+from napari_nunext.commands.export import export_project
 from napari_nunext.core.errors import RequestRejectedError
 from napari_nunext.core.identity import pixels_sha256
-from napari_nunext.images import open_image
 from napari_nunext.images.tile import tile_of_rgb
-from napari_nunext.models.classical.adapters import ClassicalDetector
-from napari_nunext.models.whole_image.search import detect_image
 from napari_nunext.serving.client.client import Client
 from napari_nunext.serving.protocol import DetectRequest, Done, Points
+from napari_nunext.store import Project
+from tests.waiting import PATIENCE_S, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,37 +116,123 @@ def test_strangers_are_refused_by_every_replica(urls: str) -> None:
             assert refused.value.status == 401
 
 
-def test_windows_that_were_shared_out_give_what_one_process_finds(
-    cluster: None, tissue: np.ndarray, tmp_path: Path
-) -> None:
-    paths = [tmp_path / "a.png", tmp_path / "b.png"]
-    Image.fromarray(tissue).save(paths[0])
-    Image.fromarray(tissue[:300, :400]).save(paths[1])
-    results = find_nuclei(
-        [open_image(path, mpp=0.5) for path in paths],
-        Model("classical"),
-        workers=2,
-        windows_at_once=2,
-    )
-    for path in paths:
-        alone = detect_image(open_image(path), ClassicalDetector(), mpp=0.5)
-        assert len(alone) > 5
-        np.testing.assert_array_equal(results[path].points_xy, alone.points_xy)
-        np.testing.assert_array_equal(results[path].confidence, alone.confidence)
-        assert results[path].categories == alone.categories
+def detected(folder: Path, project: Path, *options: str) -> dict[str, bytes]:
+    """What a batch exports that searches a folder of images."""
+    assert cli.main(command(folder, project, *options)[3:]) == 0
+    return exported(project)
 
 
-def test_the_command_writes_a_file_for_each_image(
-    cluster: None, tissue: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def command(folder: Path, project: Path, *options: str) -> list[str]:
+    given = ["--mpp", "0.5", "--model", "classical", *options]
+    return [
+        *(sys.executable, "-m", "napari_nunext.cli", "detect", str(folder)),
+        *("--project", str(project), *given),
+    ]
+
+
+def exported(project: Path) -> dict[str, bytes]:
+    out = project.with_suffix(".out")
+    export_project(project, out, "geojson")
+    return {path.name: path.read_bytes() for path in sorted(out.iterdir())}
+
+
+def recorded(project: Path) -> set[tuple[str, int]]:
+    """The windows that a project has."""
+    with Project.open(project, annotator="ab", mode="r") as opened:
+        return {
+            (run.run_id, window)
+            for entry in opened.images()
+            for run in opened.predictions(entry.sha256, no_nuclei=True)
+            for window in opened.windows_done(run.run_id)
+        }
+
+
+def count(project: Path) -> int:
+    """How many there are, also while the project is being made."""
+    with (
+        suppress(sqlite3.Error),
+        closing(sqlite3.connect(f"file:{project}?mode=ro", uri=True)) as db,
+    ):
+        return int(
+            db.execute("SELECT count(*) FROM run_window WHERE number IS NOT NULL").fetchone()[0]
+        )
+    return 0
+
+
+@pytest.fixture
+def folder(tissue: np.ndarray, tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(3):
+        Image.fromarray(np.roll(tissue, 91 * number, axis=1)).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture
+def nearby(cluster: None, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Options of a batch on the cluster that runs."""
+    address = ray.get_runtime_context().gcs_address
+    return ["--ray", "--ray-address", address, "--ray-workers", "2"]
+
+
+def test_a_batch_on_the_cluster_finds_what_one_process_finds(
+    nearby: list[str], folder: Path, tmp_path: Path
 ) -> None:
-    path = tmp_path / "tile.png"
-    Image.fromarray(tissue[:300, :400]).save(path)
-    assert main([str(path), "--out", str(tmp_path), "--model", "classical"]) == 2
-    assert "tile.png does not say its scale" in capsys.readouterr().err
-    options = ["--out", str(tmp_path), "--mpp", "0.5", "--workers", "1"]
-    assert main([str(path), *options, "--model", "nothing"]) == 2
-    assert "no detector 'nothing'. Name one of classical" in capsys.readouterr().err
-    assert main([str(path), *options, "--model", "classical"]) == 0
-    written = json.loads((tmp_path / "tile.geojson").read_text(encoding="utf-8"))
-    alone = detect_image(open_image(path), ClassicalDetector(), mpp=0.5)
-    assert len(written["features"]) == len(alone)
+    alone = detected(folder, tmp_path / "alone.nunext")
+    assert len(alone) == 3
+    assert detected(folder, tmp_path / "ray.nunext", *nearby) == alone
+    assert detected(folder, tmp_path / "one.nunext", *nearby[:-1], "1") == alone
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGKILL")
+def test_a_batch_on_the_cluster_that_is_killed_ends_as_one_left_alone(
+    nearby: list[str], folder: Path, tmp_path: Path
+) -> None:
+    alone = detected(folder, tmp_path / "alone.nunext")
+    killed = tmp_path / "killed.nunext"
+    arguments = command(folder, killed, *nearby)
+    before: set[tuple[str, int]] = set()
+    for _ in range(2):
+        with subprocess.Popen(arguments) as process:
+            wait_for(partial(has_more, killed, len(before)))
+            process.kill()
+            process.wait(PATIENCE_S)
+        had = recorded(killed)
+        assert before <= had
+        before = had
+    assert cli.main(arguments[3:]) == 0
+    assert before <= recorded(killed)
+    assert len(recorded(killed)) == count(killed)
+    assert exported(killed) == alone
+
+
+def has_more(project: Path, windows: int) -> bool:
+    return count(project) > windows
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGKILL")
+def test_a_worker_that_is_killed_costs_no_window(
+    nearby: list[str], folder: Path, tmp_path: Path
+) -> None:
+    alone = detected(folder, tmp_path / "alone.nunext")
+    project = tmp_path / "shot.nunext"
+    with subprocess.Popen(command(folder, project, *nearby)) as process:
+        wait_for(partial(has_more, project, 0))
+        workers = [each for each in psutil.process_iter(["name"]) if is_searcher(each)]
+        workers[0].kill()
+        assert process.wait(PATIENCE_S) == 0
+    assert exported(project) == alone
+
+
+def is_searcher(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return process.name().startswith("ray::WindowSear")
+    return False
+
+
+def test_a_cluster_that_is_not_there_is_said(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--ray", "--ray-address", "127.0.0.1:1"]
+    assert cli.main(command(folder, tmp_path / "p.nunext", *given)[3:]) == 2
+    assert "The Ray cluster 127.0.0.1:1 cannot be reached" in capsys.readouterr().err

@@ -85,6 +85,7 @@ def test_a_stranger_learns_only_that_the_server_is_there(server):
         ("PUT", f"/v1/images/{SHA}"),
         ("POST", "/v1/detect"),
         ("POST", "/v1/segment"),
+        ("POST", "/v1/windows"),
         ("POST", "/v1/cancel"),
         ("GET", "/anything"),
     ],
@@ -109,6 +110,7 @@ def test_the_openapi_document_describes_every_message(server):
         "/v1/answerers",
         "/v1/ask",
         "/v1/cancel",
+        "/v1/windows",
     }
     assert {"DetectRequest", "SegmentReply", "Problem"} <= set(document["components"]["schemas"])
 

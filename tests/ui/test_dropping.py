@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from napari.utils.notifications import notification_manager
 from PIL import Image
 
@@ -70,6 +71,30 @@ def test_an_image_of_labels_is_offered_as_nuclei(
     drop(onto(app), path)
     spin(lambda: app.controller.imports.model.proposal)
     assert len(app.controller.images.model.queue.items) == 1
+
+
+@pytest.mark.parametrize("onto", [canvas_of, lambda app: app.dock], ids=["canvas", "dock"])
+def test_a_folder_of_labels_is_offered_as_nuclei(
+    app: App, tmp_path: Path, spin: Callable[..., None], onto
+) -> None:
+    path = write_labels(tmp_path / "tile one.labels.zarr")
+    drop(onto(app), path)
+    spin(lambda: app.controller.imports.model.proposal)
+    proposal = app.controller.imports.model.proposal
+    assert proposal.title.startswith("tile one.labels.zarr: 1 nucleus")
+    assert len(app.controller.images.model.queue.items) == 1
+
+
+def write_labels(path: Path) -> Path:
+    labels = np.zeros((200, 200), np.uint8)
+    labels[20:30, 40:50] = 1
+    group = zarr.open_group(path, mode="w", zarr_format=2)
+    group.create_array("0", data=labels)
+    datasets = [{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [1, 1]}]}]
+    axes = [{"name": axis, "type": "space"} for axis in "yx"]
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": datasets}]
+    group.attrs["image-label"] = {"version": "0.4"}
+    return path
 
 
 def test_what_the_review_cannot_take_is_left_to_napari(

@@ -13,6 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nunext.core.errors import MALFORMED, RecordError
+from napari_nunext.core.formats.feature_stream import (
+    LARGE_BYTES,
+    OtherJsonError,
+    around_lists,
+    list_in,
+    opened,
+)
+from napari_nunext.core.formats.json_text import reading_json
 from napari_nunext.core.marks import UNMARKED, MarkedNucleus, Marks
 from napari_nunext.core.nuclei import UNCATEGORISED, Nucleus, identity_of
 from napari_nunext.core.shapes.masks import Mask
@@ -20,6 +28,7 @@ from napari_nunext.core.shapes.polygons import MAX_SIDE_PX, centroid_of, mask_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
     from uuid import UUID
 
 
@@ -60,7 +69,7 @@ def read_coco(data: Any, name: str) -> tuple[CocoPart, ...]:
     Parameters
     ----------
     data : object
-        JSON for which `is_coco` holds.
+        JSON for which `is_coco` holds; its annotations may be any iterable.
     name : str
         The file's, for messages.
 
@@ -92,6 +101,43 @@ def read_coco(data: Any, name: str) -> tuple[CocoPart, ...]:
         notes = (f"left out {crowds[image]} crowds",) if crowds[image] else ()
         read.append(CocoPart(file_name, size_px, tuple(nuclei[image]), notes))
     return tuple(read)
+
+
+def read_large_coco(path: Path) -> tuple[CocoPart, ...] | None:
+    """The same of a large file, annotation by annotation; None for any other file.
+
+    Raises
+    ------
+    RecordError
+        If it is malformed; names the annotation.
+    """
+    with reading_json(path, "COCO", "Export it again."):
+        if path.stat().st_size < LARGE_BYTES:
+            return None
+        try:
+            with opened(path) as file:
+                data = around_lists(file, _LISTS)
+        except OtherJsonError:
+            return None
+        if not is_coco(data):
+            return None
+        there = {name: _OfFile(path, name) for name in _LISTS if name in data}
+        return read_coco(data | there, path.name)
+
+
+_LISTS = ("annotations", "rejected")
+
+
+@dataclass(frozen=True, slots=True)
+class _OfFile:
+    """A list of a file, which is read when somebody goes through it."""
+
+    path: Path
+    name: str
+
+    def __iter__(self) -> Iterator[Any]:
+        with opened(self.path) as file:
+            yield from list_in(file, self.name)
 
 
 def mask_of_rle(size: Iterable[int], counts: str | list[int]) -> Mask:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import csv
 import math
+from functools import lru_cache
+from sys import intern
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import RecordError
@@ -40,6 +42,7 @@ COLUMNS = (
     ORIGIN,
     "image",
 )
+_OF_MARKS = (STATUS, ANNOTATOR, FLAGGED, ORIGIN)
 
 
 def read_csv(path: Path) -> list[MarkedNucleus]:
@@ -74,13 +77,12 @@ def by_image(found: Iterable[tuple[str, MarkedNucleus]]) -> dict[str, list[Marke
 
 def _read(path: Path) -> Iterator[tuple[str, MarkedNucleus]]:
     """Name of the image and nucleus of each row."""
-    rows = read_rows(path)
-    if not rows and not _has_points(path):
+    if not _has_points(path):
         raise RecordError(
             f"{path.name} is no table of nuclei; expected a header with the columns x and y, or "
             "x_px and y_px. A table of none has the header alone."
         )
-    return nuclei_of_rows(rows, path.name, "line", first=2)
+    yield from nuclei_of_rows(rows_of(path), path.name, "line", first=2)
 
 
 def nuclei_of_rows(
@@ -116,14 +118,14 @@ def nuclei_of_rows(
                 "or x_px and y_px, with numbers."
             ) from error
         try:
-            marks = Marks.from_text(row)
+            marks = _same_marks(tuple(row.get(name, "") for name in _OF_MARKS))
         except RecordError as error:
             raise RecordError(f"{name} {what} {number}: {error}") from error
         uid, identified = identity_of(row.get("uid"), seen)
-        category = row.get("category") or UNCATEGORISED
+        category = intern(row.get("category") or UNCATEGORISED)
         confidence = _confidence(row.get("confidence", ""))
         nucleus = Nucleus(uid, x_px, y_px, category, confidence)
-        yield row.get("image", "").strip(), MarkedNucleus(nucleus, marks, identified)
+        yield intern(row.get("image", "").strip()), MarkedNucleus(nucleus, marks, identified)
 
 
 def _has_points(path: Path) -> bool:
@@ -148,7 +150,14 @@ def read_columns(path: Path) -> tuple[str, ...]:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
+    """All of `rows_of`."""
+    return list(rows_of(path))
+
+
+def rows_of(path: Path) -> Iterator[dict[str, str]]:
     """Rows of any CSV with a header, by column; cells that a short row lacks are empty.
+
+    They are read as they are asked for.
 
     Raises
     ------
@@ -157,12 +166,17 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            return [
-                {key: value for key, value in row.items() if key is not None}
-                for row in csv.DictReader(file, restval="")
-            ]
+            for row in csv.DictReader(file, restval=""):
+                row.pop(None, None)  # cells beyond the header
+                yield row
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise RecordError(f"{path.name} cannot be read as a CSV table ({error}).") from error
+
+
+@lru_cache(maxsize=1024)
+def _same_marks(said: tuple[str, ...]) -> Marks:
+    """One object for all nuclei of which the same is said."""
+    return Marks.from_text(dict(zip(_OF_MARKS, said, strict=True)))
 
 
 def _confidence(text: str) -> float | None:

@@ -1,4 +1,6 @@
-"""Features of a large GeoJSON file, one after another: the file is never in the memory as a whole.
+"""Lists in large JSON files, one value after another: the file is never in the memory as a whole.
+
+Those are the features of GeoJSON, and the annotations of COCO.
 
 The standard library's decoder reads one value of a text at a time, so a window over the text that
 moves on is enough: 5 s of the processor for 1,000,000 points (ijson, in C, took 6 s).
@@ -14,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 from napari_nunext.core.formats.json_text import GZIP, parse_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
     from typing import TextIO
 
+LARGE_BYTES = 32 * 2**20
+"""Files of this size and more are read value by value: their JSON takes ten times as much."""
 STEP = 2**20
 """Characters that are read at once, at least: a feature with an outline has some thousand."""
 
@@ -73,6 +77,43 @@ def features_in(file: TextIO) -> Iterator[Any]:
             raise OtherJsonError
     if text.look():
         raise ValueError(f"Extra data after character {text.place}")
+
+
+def around_lists(file: TextIO, names: Collection[str]) -> dict[str, Any]:
+    """A JSON object without what is in some of its lists, which are empty.
+
+    Raises
+    ------
+    OtherJsonError
+        If it is no object, or one of these is no list, or there twice.
+    ValueError
+        If it is no JSON.
+    """
+    text, found = _Window(file), dict[str, Any]()
+    if text.look() != "{":
+        raise OtherJsonError
+    for key in text.keys():  # noqa: SIM118  no mapping
+        if key not in names:
+            found[key] = text.value()
+        elif key in found or text.look() != "[":
+            raise OtherJsonError
+        else:
+            found[key] = []
+            for _ in text.items():
+                pass
+    if text.look():
+        raise ValueError(f"Extra data after character {text.place}")
+    return found
+
+
+def list_in(file: TextIO, name: str) -> Iterator[Any]:
+    """The values of one of the lists that `around_lists` leaves out."""
+    text = _Window(file)
+    for key in text.keys():  # noqa: SIM118  no mapping
+        if key == name:
+            yield from text.items()
+        else:
+            text.value()
 
 
 _MOST_OF_A_NUMBER = 2

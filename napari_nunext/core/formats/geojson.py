@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari_nunext.core.errors import MALFORMED, RecordError
 from napari_nunext.core.formats.coco import is_coco_results
-from napari_nunext.core.formats.feature_stream import OtherJsonError, features_in, opened
+from napari_nunext.core.formats.feature_stream import (
+    LARGE_BYTES,
+    OtherJsonError,
+    features_in,
+    opened,
+)
 from napari_nunext.core.formats.json_text import read_json, reading_json
 from napari_nunext.core.formats.regions import Item, regions
 from napari_nunext.core.formats.tool_json import features_of_tool
@@ -59,9 +64,6 @@ _OLD_KINDS = {
 """Which QuPath 0.2 wrote as ids."""
 
 _SHAPES = ("Point", "MultiPoint", "Polygon", "MultiPolygon")
-
-LARGE_BYTES = 32 * 2**20
-"""Files of this size and more are read feature by feature: their JSON takes ten times as much."""
 
 
 @dataclass(frozen=True, slots=True)

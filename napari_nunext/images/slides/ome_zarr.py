@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import suppress
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from napari_nunext.images.slides.slide import Slide
 
 _METADATA = ("zarr.json", ".zattrs", ".zgroup")
+_OF_IMAGES = ("multiscales", "bioformats2raw.layout", "plate")
 _LEAST_TILE_PX = 256
 """Smaller chunks are read some at a time."""
 _PRIMARY = {"FF0000", "00FF00", "0000FF"}
@@ -40,6 +42,20 @@ _PRIMARY = {"FF0000", "00FF00", "0000FF"}
 def is_ome_zarr(path: Path) -> bool:
     """Whether a folder is a group of Zarr, of version 2 or 3."""
     return any((path / name).is_file() for name in _METADATA)
+
+
+def holds_labels_alone(path: Path) -> bool:
+    """Whether an OME-Zarr is labels, or holds nothing else, by its metadata; needs no zarr."""
+    for name in ("zarr.json", ".zattrs"):
+        with suppress(OSError, ValueError, AttributeError):
+            said = json.loads((path / name).read_text(encoding="utf-8"))
+            attributes = said.get("attributes", {}) if name == "zarr.json" else said
+            ome = attributes.get("ome", attributes)
+            is_image = any(
+                each in ome for each in ("multiscales", "bioformats2raw.layout", "plate")
+            )
+            return "image-label" in ome or ("labels" in ome and not is_image)
+    return False
 
 
 def open_ome_zarr(path: Path) -> Slide:

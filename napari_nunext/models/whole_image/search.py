@@ -161,7 +161,7 @@ def search(
         None only for a caller, after a step: so that others may take their turn.
     """
     if isinstance(detector, SharedDetector):
-        pixels = _LazyWindows(image, windows)
+        pixels = LazyWindows(image, windows)
         for event in detector.detect_for(caller or Caller(), pixels, cancelled=cancelled):
             if event is not None:
                 yield from pixels.said(event)
@@ -169,15 +169,23 @@ def search(
                 yield None
         return
     for batch in _batches(windows):
-        pixels = _LazyWindows(image, batch)
+        pixels = LazyWindows(image, batch)
         for event in detector.detect(pixels, cancelled=cancelled):
             yield from pixels.said(event)
         if cancelled():
             return
 
 
-class _LazyWindows(Sequence["NDArray[np.uint8]"]):
-    """Windows that are read when somebody comes to them."""
+class LazyWindows(Sequence["NDArray[np.uint8]"]):
+    """Windows that are read when somebody comes to them, here or elsewhere.
+
+    Parameters
+    ----------
+    image : WindowReader
+    windows : sequence of Window
+    damaged : dict, optional
+        Takes what cannot be decoded, by the number of the window in its grid; shared with slices.
+    """
 
     def __init__(
         self,
@@ -188,7 +196,15 @@ class _LazyWindows(Sequence["NDArray[np.uint8]"]):
         self._image = image
         self._windows = windows
         self._damaged = {} if damaged is None else damaged
-        """By the number of the window in its grid; shared with slices."""
+
+    @property
+    def image(self) -> WindowReader:
+        """What they are read from."""
+        return self._image
+
+    def boxes(self) -> tuple[Box, ...]:
+        """Where each lies, level-0 px."""
+        return tuple(window.box for window in self._windows)
 
     def __len__(self) -> int:
         return len(self._windows)
@@ -200,7 +216,7 @@ class _LazyWindows(Sequence["NDArray[np.uint8]"]):
 
     def __getitem__(self, index: int | slice) -> NDArray[np.uint8] | Sequence[NDArray[np.uint8]]:
         if isinstance(index, slice):
-            return _LazyWindows(self._image, self._windows[index], self._damaged)
+            return LazyWindows(self._image, self._windows[index], self._damaged)
         window = self._windows[index]
         try:
             return self._image.read_window(window.box, window.side_px)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from napari_nunext.store import ImageEntry, Project
 
 GIB = 2**30
+AT_ONCE = 2
+"""Images side by side at each server: while one is sent, it is busy with the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +32,8 @@ class BatchOptions:
     """Micrometres per pixel of all of them; prevails over what files and project say."""
     although_doubtful: bool = False
     """Whether an image is searched at a scale that looks wrong."""
-    at_once: int = 2
-    """Images side by side at each server: while one is sent, it is busy with the other."""
+    at_once: int = AT_ONCE
+    """Images side by side at each server."""
     bytes_in_flight: int = 2 * GIB
     """Pixels of all images together that are open; one that is larger is alone."""
     patience_s: float = 12 * 3600.0

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from napari_nunext.core.errors import InputError
-from napari_nunext.serving.client.client import Client
+from napari_nunext.serving.client.relayed import RelayedClient
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from napari_nunext.serving.client.client import Client
 
 
 class ModelServer(Protocol):
@@ -43,7 +45,7 @@ class SharedServer:
     """A server that runs elsewhere, by its address."""
 
     def __init__(self, url: str, token: str | None) -> None:
-        self._client = Client(url, token)
+        self._client = RelayedClient(url, token)
 
     def client(self) -> Client:
         """Connect."""

@@ -22,6 +22,7 @@ from napari_nunext.images.nuclei_files import (
     NEVER_IMAGES,
     holds_labels,
     images_named,
+    is_of_nuclei,
     read_nuclei,
     source_of,
     stem_of,
@@ -90,11 +91,7 @@ class FileTaker:
     def for_import(self, paths: Sequence[Path]) -> list[Path]:
         """Those of some files that hold nuclei, and are no images to review."""
         labels = self.labels_among(paths)
-        return [
-            path
-            for path in paths
-            if path in labels or (suffix_of(path, NEVER_IMAGES) is not None and not path.is_dir())
-        ]
+        return [path for path in paths if path in labels or is_of_nuclei(path)]
 
     def labels_among(self, paths: Sequence[Path]) -> list[Path]:
         """The label images of images of the queue, or of Cellpose, among some files.

@@ -43,6 +43,7 @@ from napari_nunext.serving.protocol import (
     detect_event,
 )
 from napari_nunext.serving.rows import MEDIA_TYPE, is_one_block, png_of, rows_of
+from napari_nunext.serving.windows_protocol import windows_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from napari_nunext.serving.ask_protocol import AnswererInfo, AskEvent, AskRequest
     from napari_nunext.serving.client.patience import Patience
     from napari_nunext.serving.protocol import DetectEvent, JobRequest
+    from napari_nunext.serving.windows_protocol import WindowsEvent, WindowsRequest
 
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 30.0
@@ -203,13 +205,19 @@ class Client:
         """
         return self._events("/v1/detect", request, detect_event, patience)
 
+    def windows(
+        self, request: WindowsRequest, *, patience: Patience | None = None
+    ) -> Generator[WindowsEvent]:
+        """Find the nuclei of windows, yielding every event as it comes; see `detect`."""
+        return self._events("/v1/windows", request, windows_event, patience)
+
     def _events(
         self,
         path: str,
         request: JobRequest,
         events: TypeAdapter[_Event],
         patience: Patience | None,
-    ) -> Iterator[_Event]:
+    ) -> Generator[_Event]:
         """What a job streams; it is asked for anew until something has come."""
         waiting = Waiting(patience)
         began = False

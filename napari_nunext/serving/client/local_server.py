@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from napari_nunext.core.process.precision import Precision
+    from napari_nunext.core.process.ray_cluster import RayCluster
     from napari_nunext.serving.client.client import Client
 
 logger = logging.getLogger(__name__)
@@ -36,8 +37,12 @@ TOKEN_VARIABLE = "NAPARI_NUNEXT_TOKEN"
 """Environment variable in which a server that we start finds its token."""
 FILES_KEY_VARIABLE = "NAPARI_NUNEXT_FILES_KEY"
 """And this is where it finds the key of who may name files to it: us alone."""
+RELAY_TOKEN_VARIABLE = "NAPARI_NUNEXT_RELAY_TOKEN"
+"""And this holds the token of the server that searches in its place."""
 START_TIMEOUT_S = 60.0
 """Later starts take about a second, but the first after an installation compiles every import."""
+RAY_TIMEOUT_S = 300.0
+"""One that has to start Ray, or reach its cluster, before it answers."""
 STOP_TIMEOUT_S = 5.0
 LOGS_KEPT = 10
 
@@ -58,6 +63,12 @@ class LocalServer:
     answerers : sequence of str
         Models of other servers that it asks, as ``serve --answerer`` takes them. It finds their
         keys in the environment.
+    ray : RayCluster, optional
+        Whose workers search, in place of the server itself.
+    relay : str, optional
+        Address of a server that searches in its place: it is sent windows' pixels.
+    relay_token : str, optional
+        Of that server.
     start_timeout_s : float
         How long to wait until it answers.
     """
@@ -69,12 +80,21 @@ class LocalServer:
         *,
         precision: Precision = "auto",
         answerers: Sequence[str] = (),
+        ray: RayCluster | None = None,
+        relay: str = "",
+        relay_token: str | None = None,
         start_timeout_s: float = START_TIMEOUT_S,
     ) -> None:
         self.precision: Precision = precision
         self.answerers = tuple(answerers)
         self._arguments = [arg for path in model_paths for arg in ("--models", str(path))]
         self._arguments += ["--dtype", precision]
+        if ray is not None:
+            self._arguments += ["--ray", ray.to_json()]
+            start_timeout_s = max(start_timeout_s, RAY_TIMEOUT_S)
+        if relay:
+            self._arguments += ["--relay", relay]
+        self._relay_token = relay_token
         self._threads = threads or max((os.cpu_count() or 2) - 1, 1)
         self._start_timeout_s = start_timeout_s
         self._lock = threading.RLock()
@@ -251,6 +271,8 @@ class LocalServer:
             FILES_KEY_VARIABLE: self._files_key,
             "PYTHONUNBUFFERED": "1",
         }
+        if self._relay_token is not None:
+            environment[RELAY_TOKEN_VARIABLE] = self._relay_token
         # Read when numpy and torch are imported, so too late for the child to set.
         names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
         return environment | dict.fromkeys(names, str(self._threads))

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from napari_nunext.serving.jobs.ask import Ask
 from napari_nunext.serving.jobs.detect import Detect
 from napari_nunext.serving.jobs.segment import Segment
+from napari_nunext.serving.jobs.windows import Windows
 
 if TYPE_CHECKING:
     from napari_nunext.serving.jobs.kind import Kind
 
-KINDS: list[type[Kind[Any]]] = [Detect, Segment, Ask]
+KINDS: list[type[Kind[Any]]] = [Detect, Segment, Ask, Windows]

@@ -105,8 +105,8 @@ class ImageStore:
             raise ImageError(
                 f"The image of {width_px} x {height_px} pixels is larger than the "
                 f"{self._max_pixels / 1e6:g} million pixels that this server takes. "
-                "A server on your own machine reads slides of any size; or save the region as a "
-                "TIFF and open that."
+                "Name its file: napari-nunext then sends windows of it. Or save the region as a "
+                "TIFF, and open that."
             )
         room_bytes = self._images.capacity_bytes
         if held_bytes > room_bytes:

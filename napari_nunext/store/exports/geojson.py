@@ -12,24 +12,20 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from uuid import UUID, uuid5
 
-import numpy as np
-
 from napari_nunext.core.formats.geojson import CONFIDENCE
 from napari_nunext.core.formats.json_text import json_text
 from napari_nunext.core.marks import STATUS_IN_GEOJSON
 from napari_nunext.core.nuclei import default_categories
 from napari_nunext.store.exports.files import replacing
-from napari_nunext.store.exports.outlines import polygons_of
+from napari_nunext.store.exports.outline_texts import geometry_texts
 from napari_nunext.store.exports.rows import categories_in, in_chunks, standing_in
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from napari_nunext.core.geometry import PointsXY
     from napari_nunext.core.marks import Marks
     from napari_nunext.core.nuclei import Category
-    from napari_nunext.core.shapes.masks import Mask
     from napari_nunext.store.exports.files import Exportable
     from napari_nunext.store.exports.rows import Rows
 
@@ -166,8 +162,9 @@ def _detections(
 ) -> Iterator[str]:
     """A feature for each row. Put together from texts: a million dicts would take minutes."""
     left, top = map(float, offset_xy)
-    for uid, x_px, y_px, category, confidence, mask, marks in rows:
-        geometry = _polygon(mask, offset_xy) if with_mask and mask is not None else None
+    outlines = geometry_texts(rows.masks, (left, top)) if with_mask else [None] * len(rows)
+    for row, geometry in zip(rows, outlines, strict=True):
+        uid, x_px, y_px, category, confidence, _, marks = row
         if geometry is None:
             x, y = round(float(x_px) - left, 2), round(float(y_px) - top, 2)
             geometry = f'{{"type": "Point", "coordinates": [{x!r}, {y!r}]}}'
@@ -201,22 +198,3 @@ def _multipoints(
             f'"name": {json_text(category)}, "classification": {said.classification[category]}}}}}'
         )
         between = ", "
-
-
-def _polygon(mask: Mask, offset_xy: tuple[float, float]) -> str | None:
-    """None for an empty mask."""
-    corner = np.array(offset_xy, dtype=np.float64)
-    parts = [[_places(ring - corner) for ring in rings] for rings in polygons_of(mask)]
-    if not parts:
-        return None
-    if len(parts) == 1:
-        return f'{{"type": "Polygon", "coordinates": {parts[0]!r}}}'
-    return f'{{"type": "MultiPolygon", "coordinates": {parts!r}}}'
-
-
-def _places(ring_xy: PointsXY) -> list[list[float]]:
-    """Corners with two decimals; of pixels they lie at halves, which need no rounding."""
-    places: list[list[float]] = ring_xy.tolist()
-    if (ring_xy * 2 % 1 == 0).all():
-        return places
-    return [[round(x, 2), round(y, 2)] for x, y in places]

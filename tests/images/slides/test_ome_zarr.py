@@ -12,6 +12,7 @@ from napari_nunext.core.errors import DamagedRegionError, ImageError
 from napari_nunext.core.geometry import Box
 from napari_nunext.images import ImageFinder, find_images, image_stem, open_image
 from napari_nunext.images.identified import look_for
+from napari_nunext.images.slides.ome_zarr import holds_labels_alone
 from napari_nunext.review.fields import entry_of
 from tests.images.slides.layouts import write_ome_zarr
 from tests.images.slides.marked import assert_overlay, drawing
@@ -184,3 +185,22 @@ def test_of_a_collection_the_first_image_is_taken(tmp_path: Path, rgb: np.ndarra
     write_ome_zarr(path / "1", 255 - rgb[:300, :400], 0.25)
     image = open_image(path)
     np.testing.assert_array_equal(image.read_region(image.box), rgb[:300, :400])
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_labels_alone_are_told_from_an_image_with_labels(
+    tmp_path: Path, rgb: np.ndarray, version: int
+) -> None:
+    image = write_ome_zarr(tmp_path / "image.zarr", rgb[:300, :400], 0.25)
+    labels = zarr.open_group(tmp_path / "a.labels.zarr", mode="w", zarr_format=version)
+    said = {"image-label": {}, "multiscales": []}
+    labels.attrs.update(said if version == 2 else {"ome": said})
+    several = zarr.open_group(tmp_path / "b.zarr", mode="w", zarr_format=version)
+    several.attrs.update({"labels": ["cells"]} if version == 2 else {"ome": {"labels": ["cells"]}})
+    (tmp_path / "empty.zarr").mkdir()
+    (tmp_path / "broken.zarr").mkdir()
+    (tmp_path / "broken.zarr" / ".zattrs").write_text("[")
+    alone = {path.name: holds_labels_alone(path) for path in tmp_path.iterdir()}
+    assert {name for name, is_so in alone.items() if is_so} == {"a.labels.zarr", "b.zarr"}
+    assert image in find_images([tmp_path])
+    assert not {tmp_path / "a.labels.zarr", tmp_path / "b.zarr"} & set(find_images([tmp_path]))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QObject
 
-from napari_nunext.images.nuclei_files import NEVER_IMAGES, suffix_of
+from napari_nunext.images.nuclei_files import is_of_nuclei
 from napari_nunext.ui.canvas.adopting import why_not_read
 
 if TYPE_CHECKING:
@@ -67,4 +67,4 @@ class DropWatch(QObject):
 
 def _is_for_us(path: Path) -> bool:
     """Whether a file is of nuclei, or an image whose header says that it can be reviewed."""
-    return suffix_of(path, NEVER_IMAGES) is not None or not why_not_read(path)
+    return is_of_nuclei(path) or not why_not_read(path)
