@@ -21,9 +21,10 @@ def blocks_of(page: str) -> list[str]:
 def test_every_block_of_the_page_of_transformers_runs(repo_root) -> None:
     known: dict[str, object] = {}
     blocks = blocks_of((repo_root / "docs" / "hugging-face.md").read_text("utf-8"))
-    assert len(blocks) >= 2
+    assert len(blocks) >= 3
     for block in blocks:
-        exec(block, known)
+        if "load_dataset" not in block:  # tests/store/test_flavours.py has an export for it
+            exec(block, known)
     assert known["points_xy"].shape == (2, 2)  # type: ignore[attr-defined]
     assert set(known["categories"]) == {"Tumour or epithelial"}  # type: ignore[call-overload]
 
