@@ -25,6 +25,7 @@ from napari_nunext.ui.closing import WindowWatch
 from napari_nunext.ui.hints import keep_our_hints
 from napari_nunext.ui.keys import Keys
 from napari_nunext.ui.napari_versions import canvas_widget_of
+from napari_nunext.ui.panels.activity import Activities
 from napari_nunext.ui.panels.asking.ask_panel import AskPanel
 from napari_nunext.ui.panels.choosing import Chooser
 from napari_nunext.ui.panels.empty_panel import EmptyPanel
@@ -113,6 +114,7 @@ class NunextDock(QWidget):
         self.import_card = ImportCard(controller.imports.model, self._connections)
         self._drops = DropWatch(self.choose.open)
         self.status = StatusLine(controller, palette, self._connections)
+        self._activities = Activities(controller, self._connections)
         self.navigator = Navigator(controller, self.canvas, self._connections, self)
         self.keys = Keys(
             controller,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from uuid import uuid4
 
 import numpy as np
@@ -132,3 +133,15 @@ def test_a_plot_has_the_nuclei_where_they_lie(nuclei):
     }
     assert ax.get_ylim() == (100, 0)
     pyplot.close(figure)
+
+
+def test_spatialdata_keeps_the_points_in_um_through_zarr(nuclei, tmp_path):
+    pytest.importorskip("spatialdata")
+    with warnings.catch_warnings(action="ignore"):  # of its own packages
+        import spatialdata
+
+        nuclei.to_spatialdata().write(tmp_path / "nuclei.zarr")
+        read = spatialdata.read_zarr(tmp_path / "nuclei.zarr").points["nuclei"].compute()
+    np.testing.assert_allclose(read[["x", "y"]].to_numpy(), nuclei.points_um)
+    assert list(read["category"]) == list(nuclei.categories)
+    assert [str(uid) for uid in read["uid"]] == list(nuclei.to_pandas()["uid"])

@@ -1,4 +1,4 @@
-"""The code of docs/python.md, as it stands there."""
+"""The code of docs/python.md and docs/hugging-face.md, as it stands there."""
 
 from __future__ import annotations
 
@@ -13,11 +13,27 @@ from tests.serving.conftest import TOKEN
 __all__ = ["project"]
 
 
+def blocks_of(page: str) -> list[str]:
+    """The code of a page, in its order."""
+    return re.findall(r"^```python\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+
+
+def test_every_block_of_the_page_of_transformers_runs(repo_root) -> None:
+    known: dict[str, object] = {}
+    blocks = blocks_of((repo_root / "docs" / "hugging-face.md").read_text("utf-8"))
+    assert len(blocks) >= 3
+    for block in blocks:
+        if "load_dataset" not in block:  # tests/store/test_flavours.py has an export for it
+            exec(block, known)
+    assert known["points_xy"].shape == (2, 2)  # type: ignore[attr-defined]
+    assert set(known["categories"]) == {"Tumour or epithelial"}  # type: ignore[call-overload]
+
+
 def test_every_block_of_the_page_runs(
     repo_root, server, project, monkeypatch, tmp_path, capsys
 ) -> None:
     page = (repo_root / "docs" / "python.md").read_text("utf-8")
-    blocks = re.findall(r"^```python\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+    blocks = blocks_of(page)
     assert len(blocks) >= 6
     monkeypatch.setenv(TOKEN_VARIABLE, TOKEN)
     monkeypatch.chdir(tmp_path)

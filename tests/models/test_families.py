@@ -73,8 +73,12 @@ def test_saved_processors_name_the_standard_classes_for_other_readers(
     folder = tmp_path / "c"
     save_checkpoint(folder, checkpoint.model, checkpoint.windows.processor, checkpoint.description)
     processor = json.loads((folder / "processor_config.json").read_text(encoding="utf-8"))
-    qwen3 = checkpoint.family.name == "qwen3_vl"
-    assert processor["processor_class"] == ("Qwen3VLProcessor" if qwen3 else "Qwen2_5_VLProcessor")
+    standard = {
+        "qwen2_5_vl": "Qwen2_5_VLProcessor",
+        "qwen3_vl": "Qwen3VLProcessor",
+        "conv_qwen": "ConvQwenProcessor",  # `napari_nunext.models.auto` makes it known
+    }
+    assert processor["processor_class"] == standard[checkpoint.family.name]
     assert processor["image_processor"]["image_processor_type"] == "Qwen2VLImageProcessor"
     assert processor["image_processor"]["size"] == {"shortest_edge": 1024, "longest_edge": 1024}
     patch_px = checkpoint.model.config.vision_config.patch_size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import datasets
@@ -141,3 +142,20 @@ def test_datasets_loads_each_file_from_another_folder_and_opens_its_images(
     absolute = absolute.cast_column("images", datasets.Sequence(datasets.Image()))
     assert absolute[0]["images"][0].size == (60, 40)
     assert absolute[0]["source"]["split"] == "train"
+
+
+def test_the_code_of_the_page_loads_an_export_that_was_moved(
+    export, repo_root, tmp_path, monkeypatch, capsys
+):
+    moved = tmp_path / "elsewhere" / "moved"
+    moved.parent.mkdir()
+    export("trl").rename(moved)
+    page = (repo_root / "docs" / "hugging-face.md").read_text("utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+    (block,) = (block for block in blocks if "load_dataset" in block)
+    monkeypatch.chdir("/")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    known = {}
+    exec(block.replace("/data/my-export", str(moved)), known)
+    assert len(known["rows"]) == 1  # of two, the one that trains
+    assert "(60, 40)" in capsys.readouterr().out

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 
 from napari_nunext.core.errors import InputError
@@ -30,6 +31,7 @@ from nunext_training.evaluation.evaluate import evaluate_detector, evaluate_segm
 from nunext_training.evaluation.reliability import Reliability
 from nunext_training.release import release as release_module
 from nunext_training.release.cards import FIGURES, model_card
+from nunext_training.release.front_matter import eval_results, split_card
 from nunext_training.trainers.centre_map import CentreMapHead
 
 CARD = f"---\nlicense: bsd-3-clause\n---\n# A model\n\n{FIGURES}\n\n## Limits\n"
@@ -77,7 +79,12 @@ def test_a_detector_is_stored_in_half_the_bytes_with_the_figures_of_what_is_stor
     assert figures["split"] == "val"
 
     card = (out / "README.md").read_text(encoding="utf-8")
-    assert card.startswith("---\nlicense")
+    front = ModelCard(card).data
+    assert front.license == "bsd-3-clause"
+    assert front.eval_results == eval_results(description)
+    assert [r.metric_value for r in front.eval_results if r.metric_type == "recall"] == [
+        stored.overall.recall
+    ]
     assert FIGURES not in card
     assert card.rstrip().endswith("## Limits")
     row = next(line for line in card.splitlines() if line.startswith("| synthetic, val"))
@@ -140,6 +147,12 @@ def test_a_card_says_once_where_its_figures_belong(tmp_path, checkpoint, export,
     assert main([*command, "--out", str(out), "--card", str(file)]) == 2
     assert "figures" in capsys.readouterr().err
     assert not out.exists()
+
+
+@pytest.mark.parametrize("front", ["---\n- a\n---\n", "---\n{\n---\n", "---\nopen: 1\n"])
+def test_front_matter_that_is_no_table_is_refused(front):
+    with pytest.raises(InputError, match="front matter of the model card cannot be read"):
+        split_card(front)
 
 
 def test_a_split_that_no_data_has_is_refused(tmp_path, checkpoint, train_only_export, capsys):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -54,3 +58,26 @@ def test_ratings_can_be_switched_off(
     ratings = app.controller.ask.model.ratings
     app.close()
     assert not ratings
+
+
+def test_preferences_of_the_first_version_are_read(repo_root: Path, tmp_path: Path) -> None:
+    """By napari itself, in a process of its own: it keeps the folder for its life."""
+    kept = repo_root / "tests" / "fixtures" / "upgrades" / "napari-nunext.yaml"
+    shutil.copy(kept, tmp_path)
+    script = (
+        "import sys\n"
+        "from npe2 import PluginManager, PluginManifest\n"
+        "PluginManager.instance().register(PluginManifest.from_file(sys.argv[1]))\n"
+        "from napari_nunext.ui.settings import read_settings\n"
+        "print(repr(read_settings()))\n"
+    )
+    manifest = str(repo_root / "napari_nunext" / "napari.yaml")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script, manifest],
+        env={**os.environ, "NAPARI_CONFIG": str(tmp_path / "settings.yaml")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    expected = Settings("AB", 0.25, "http://gpu-box:8000", "none")
+    assert done.stdout.strip() == repr(expected)

@@ -57,7 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     args = _parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="nunext-train: %(message)s")
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # checkpoints are folders; nothing is fetched
+    if getattr(args, "to_hub", None) is None:
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")  # checkpoints are folders; nothing is fetched
     try:
         code: int = args.run(args)
     except (InputError, OSError) as error:

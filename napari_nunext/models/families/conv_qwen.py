@@ -30,7 +30,7 @@ class ConvQwen(Qwen25VL):
 
     def register(self) -> None:
         """See `Family.register`."""
-        importlib.import_module("napari_nunext.models.families.conv_qwen_model")
+        importlib.import_module("napari_nunext.models.families.conv_qwen_processor")
 
     def config(
         self, size: ModelSize, *, window_px: int, vocab_size: int, ids: Mapping[str, int]
@@ -44,6 +44,14 @@ class ConvQwen(Qwen25VL):
                 f"convolutions make tokens of {TOKEN_PX} px: expected patch_px={TOKEN_PX}, merge=1."
             )
         return super().config(size, window_px=window_px, vocab_size=vocab_size, ids=ids)
+
+    def _processor_class(self) -> Any:
+        from napari_nunext.models.families.conv_qwen_processor import ConvQwenProcessor
+
+        return ConvQwenProcessor
+
+    def _saved_class(self) -> str:
+        return str(self._processor_class().__name__)
 
     def _vision_config(self, size: ModelSize, window_px: int) -> dict[str, Any]:
         return {

@@ -144,7 +144,7 @@ class QwenVL(ABC):
             image_mean=list(self._image_mean),
             image_std=list(self._image_std),
         )
-        return _image_only_class(self._class_prefix)(images, tokenizer, chat_template)
+        return self._processor_class()(images, tokenizer, chat_template)
 
     def load_processor(self, folder: Path) -> ProcessorMixin:
         """See `Family.load_processor`."""
@@ -155,7 +155,15 @@ class QwenVL(ABC):
 
         images = Qwen2VLImageProcessorPil.from_pretrained(folder, local_files_only=True)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        return _image_only_class(self._class_prefix)(images, tokenizer, _chat_template(folder))
+        return self._processor_class()(images, tokenizer, _chat_template(folder))
+
+    def _processor_class(self) -> Any:
+        """The class of processors made and loaded here, which know images alone."""
+        return image_only_class(self._class_prefix)
+
+    def _saved_class(self) -> str:
+        """The class that a saved processor names, for readers that are not ours."""
+        return f"{self._class_prefix}Processor"
 
     def save_processor(self, processor: ProcessorMixin, folder: Path) -> None:
         """See `Family.save_processor`."""
@@ -168,7 +176,7 @@ class QwenVL(ABC):
         shared = ("patch_size", "merge_size", "temporal_patch_size", "image_mean", "image_std")
         video = {key: images[key] for key in (*shared, "size")}
         video["video_processor_type"] = f"{self._video_class_prefix}VideoProcessor"
-        data |= {"processor_class": f"{self._class_prefix}Processor", "video_processor": video}
+        data |= {"processor_class": self._saved_class(), "video_processor": video}
         _write_json(path, data)
         tokenizer = folder / "tokenizer_config.json"
         named = json.loads(tokenizer.read_text(encoding="utf-8"))
@@ -278,7 +286,7 @@ def _rope(head_dim: int) -> dict[str, Any]:
 
 
 @cache
-def _image_only_class(prefix: str) -> Any:
+def image_only_class(prefix: str) -> Any:
     """The family's processor without its video slot.
 
     ProcessorMixin takes its parts from the signature of ``__init__``, so leaving the video

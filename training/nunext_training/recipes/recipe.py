@@ -26,6 +26,7 @@ from nunext_training.recipes.sections import (
     LoraOptions,
     LossOptions,
     OptimiserOptions,
+    ReportTo,
     ThoughtOptions,
     ValidationOptions,
     WindowOptions,
@@ -51,6 +52,8 @@ class Recipe:
     """For messages and provenance; a file's own name is taken."""
     seed: Whole = 0
     """Of everything that is drawn by lot."""
+    report_to: ReportTo = "nothing"
+    """Who else is told the figures of a run, by its own package; metrics.jsonl has them anyway."""
     windows: WindowOptions = field(default_factory=WindowOptions)
     loss: LossOptions = field(default_factory=LossOptions)
     centre_map: CentreMapOptions = field(default_factory=CentreMapOptions)
@@ -68,12 +71,12 @@ class Recipe:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; also what two runs are compared by.
 
-        Without `ablation`, which is a choice of runs and no part of any, and without `atomic`,
+        Without `ablation` and `report_to`, which are no part of what a run does, and `atomic`,
         `ask` and `allocator`, which are one stage's alone. Recipes without further rewards are as
         they were before there were any.
         """
         data = asdict(self)
-        del data["ablation"], data["atomic"], data["ask"], data["allocator"]
+        del data["ablation"], data["atomic"], data["ask"], data["allocator"], data["report_to"]
         if not self.rft.rewards:
             del data["rft"]["rewards"]
         data["windows"]["scale_range"] = list(self.windows.scale_range)
@@ -187,7 +190,8 @@ def _checked(data: Mapping[str, Any], name: str) -> Recipe:
     last = key or section
     if last not in known:
         raise InputError(f"Recipe {name!r} has no key {whole}; expected {', '.join(known)}.")
-    wanted = expected(known[last]) if key or section in {"name", "seed"} else "a table"
+    kind = type(getattr(Recipe(), section))
+    wanted = expected(known[last]) if key or not is_pydantic_dataclass(kind) else "a table"
     raise InputError(f"Recipe {name!r}: {whole} is {first['input']!r}; expected {wanted}.")
 
 

@@ -21,6 +21,7 @@ from nunext_training.recipes.bounds import (
 )
 
 Attention: TypeAlias = Literal["auto", "eager", "sdpa", "flash_attention_2"]
+ReportTo: TypeAlias = Literal["nothing", "tensorboard", "wandb", "mlflow"]
 
 
 def _rising(scale_range: tuple[float, float]) -> tuple[float, float]:

@@ -36,6 +36,7 @@ from nunext_training.evaluation.evaluate import evaluate_detector, evaluate_segm
 from nunext_training.evaluation.reliability import pooled
 from nunext_training.evaluation.scores import VALIDATION_MATCHING
 from nunext_training.release.cards import Measured, model_card, tables_of
+from nunext_training.release.front_matter import split_card, with_front_matter
 from nunext_training.runs.files import write_text
 from nunext_training.runs.folder import METRICS_FILE
 from nunext_training.trainers.centre_map import CentreMapHead
@@ -95,12 +96,12 @@ def release(
     ------
     InputError
         If the checkpoint is quantised, `out` is not empty, no source has any of the splits, or the
-        card's text has no place for the figures.
+        card's text has no place for the figures or front matter that cannot be read.
     """
     if quantisation_of(job.checkpoint) is not None:
         raise InputError(f"{job.checkpoint} is quantised: its figures are in it. Copy it as it is.")
     if job.card is not None:
-        model_card(job.card, ())  # refused before hours of measuring, not after
+        split_card(model_card(job.card, ()))  # refused before hours of measuring, not after
     sets = _sets(job, sources)
     description = describe(job.checkpoint)
     detects = isinstance(description, CheckpointDescription)
@@ -132,7 +133,8 @@ def release(
             | {"released_from_sha256": checkpoint_sha256(job.checkpoint), "weights": job.weights},
         )
         if job.card is not None:
-            write_text(folder / CARD_FILE, model_card(job.card, measured))
+            card = with_front_matter(model_card(job.card, measured), description)
+            write_text(folder / CARD_FILE, card)
         finish_checkpoint(folder, description)
     return measured
 

@@ -47,7 +47,7 @@ def training_options(recipe: Recipe, *, validates: bool) -> dict[str, Any]:
         "logging_steps": 1,
         "logging_nan_inf_filter": False,
         "disable_tqdm": True,
-        "report_to": [],
+        "report_to": [] if recipe.report_to == "nothing" else [recipe.report_to],
         "eval_strategy": "steps" if validates else "no",
         "eval_steps": validation.every_steps,
         "prediction_loss_only": True,

@@ -22,6 +22,7 @@ from nunext_training.data.training_data import read_training_data
 from nunext_training.runs import processes
 from nunext_training.runs.context import RunContext
 from nunext_training.runs.folder import RunFolder
+from nunext_training.runs.reporting import check_reports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -86,6 +87,7 @@ class Stage(ABC, Generic[JobT]):
     def __init__(self, job: JobT, recipe: Recipe | None = None) -> None:
         self.job = job
         self.recipe = job.recipe if recipe is None else recipe
+        check_reports(self.recipe)
 
     def read_data(self, category_names: Sequence[str] = ()) -> TrainingData:
         """What to train and validate on, in the parent's categories; in all without them.

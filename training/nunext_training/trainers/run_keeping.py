@@ -14,6 +14,7 @@ from transformers import AutoModelForImageTextToText, PrinterCallback, Trainer, 
 from napari_nunext.models.checkpoints.loading import load_weights
 from nunext_training.runs import processes
 from nunext_training.runs.errors import TrainingError
+from nunext_training.runs.reporting import name_reports
 from nunext_training.runs.sharding import WholeCopy, is_sharded
 from nunext_training.trainers.lora import ADAPTER_FILE
 
@@ -51,6 +52,7 @@ class RunKeeping(Trainer):
         self._run = run.folder
         self.remove_callback(PrinterCallback)
         self.add_callback(Reporter(run, self.figures))
+        name_reports(self, run.folder)
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """As the Trainer's; where weights are about to be spread, keeps a whole copy to decode."""
