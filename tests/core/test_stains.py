@@ -8,7 +8,14 @@ import pytest
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.shapes.masks import Mask
-from napari_nunext.core.stains.measuring import dab_od_of, disc, discs_at, footprints, means_in
+from napari_nunext.core.stains.measuring import (
+    BLOCK_PX,
+    dab_od_of,
+    disc,
+    discs_at,
+    footprints,
+    means_in,
+)
 from napari_nunext.core.stains.optical_density import H_DAB, OD_OF_LEVEL, dab_od
 from napari_nunext.core.stains.positivity import (
     h_score,
@@ -136,6 +143,21 @@ def test_blocks_change_nothing(block_px):
     np.testing.assert_allclose(found, whole, rtol=1e-12)
     assert max(box.width for box in image.read) <= block_px
     assert len(set(image.read)) == len(image.read)  # each once
+
+
+def test_a_nucleus_on_the_corner_of_four_blocks_has_its_share_of_each():
+    amounts = np.zeros((1100, 1200))
+    amounts[:BLOCK_PX, :BLOCK_PX] = 0.8  # a quarter of the square that is looked at
+    mask = Mask.from_array(np.ones((40, 40), bool), BLOCK_PX - 20, BLOCK_PX - 20)
+    image = Pixels(stained(amounts))
+    at = np.array([[BLOCK_PX, BLOCK_PX]], dtype=float)
+    assert dab_od_of(image, at, [mask], mpp=0.25) == pytest.approx([0.2], abs=ROUNDING_OD)
+    assert [(box.width, box.height) for box in image.read] == [
+        (BLOCK_PX, BLOCK_PX),
+        (BLOCK_PX, 76),
+        (176, BLOCK_PX),
+        (176, 76),
+    ]
 
 
 def test_only_where_nuclei_are_is_read():
