@@ -15,12 +15,14 @@ __all__ = [
     "Model",
     "Nuclei",
     "ProjectTables",
+    "StainedNuclei",
     "ask",
     "detect",
     "list_models",
     "load_model",
     "open_project",
     "segment",
+    "stain",
 ]
 __version__ = "0.1.0"
 
@@ -31,6 +33,7 @@ CALLS = {
     "nuclei": ("Nuclei",),
     "projects": ("ProjectTables", "open_project"),
     "segmenting": ("segment",),
+    "staining": ("StainedNuclei", "stain"),
 }
 """What Python may ask for, by the module of `napari_nunext.api` that has it."""
 

@@ -8,6 +8,8 @@ from napari_nunext.api.nuclei import Nuclei as Nuclei
 from napari_nunext.api.projects import ProjectTables as ProjectTables
 from napari_nunext.api.projects import open_project as open_project
 from napari_nunext.api.segmenting import segment as segment
+from napari_nunext.api.staining import StainedNuclei as StainedNuclei
+from napari_nunext.api.staining import stain as stain
 
 __version__: str
 CALLS: dict[str, tuple[str, ...]]

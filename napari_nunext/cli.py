@@ -23,7 +23,7 @@ from napari_nunext.commands.serve import (
     serve_command,
 )
 from napari_nunext.core.errors import InputError, NunextError
-from napari_nunext.core.process.options import BAD_INPUT, Parser, mpp, one_line
+from napari_nunext.core.process.options import BAD_INPUT, Parser, mpp, number, one_line
 
 if TYPE_CHECKING:
     import argparse
@@ -85,6 +85,40 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("project", type=Path, help="the project's file")
     command.add_argument("--json", action="store_true", help="as one JSON object, with intervals")
     command.set_defaults(command=_agreement)
+
+    command = commands.add_parser(
+        "stain", help="say how brown nuclei are: labelling index and H-score, with intervals"
+    )
+    command.add_argument("image", type=Path, help="the image, stained with DAB")
+    where = command.add_mutually_exclusive_group(required=True)
+    where.add_argument("--project", type=Path, help="whose nuclei are measured, and regions")
+    where.add_argument("--nuclei", type=Path, metavar="FILE", help="file of nuclei")
+    command.add_argument("--mpp", type=mpp, help="micrometres per pixel of the image")
+    command.add_argument(
+        "--cut-off",
+        type=lambda said: said if said == "suggested" else number(said),
+        default=0.2,
+        metavar="OD",
+        help="optical density from which on a nucleus is positive, or 'suggested' (default: 0.2)",
+    )
+    command.add_argument(
+        "--grades",
+        type=number,
+        nargs=3,
+        default=(0.2, 0.4, 0.6),
+        metavar="OD",
+        help="where weak, moderate and strong begin (default: 0.2 0.4 0.6)",
+    )
+    command.add_argument(
+        "--radius",
+        type=number,
+        default=2.0,
+        metavar="UM",
+        help="of the disc around a nucleus that has no outline, um (default: 2)",
+    )
+    command.add_argument("--out", type=Path, metavar="FILE", help="nuclei as .csv or .geojson")
+    command.add_argument("--json", action="store_true", help="as one JSON object")
+    command.set_defaults(command=_stain)
 
     command = commands.add_parser("export", help="export a review project")
     add_export(command)
@@ -234,6 +268,22 @@ def _agreement(args: argparse.Namespace) -> int:
     from napari_nunext.commands.agreement import say_agreement
 
     say_agreement(args.project, as_json=args.json, tell=_tell)
+    return 0
+
+
+def _stain(args: argparse.Namespace) -> int:
+    from napari_nunext.commands.stain import StainOptions, stain_image
+
+    options = StainOptions(
+        project=args.project,
+        nuclei=args.nuclei,
+        mpp=args.mpp,
+        radius_um=args.radius,
+        cut_off=args.cut_off,
+        grades=args.grades,
+        out=args.out,
+    )
+    stain_image(args.image, options, as_json=args.json, tell=_tell, say=_say)
     return 0
 
 

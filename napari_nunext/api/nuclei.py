@@ -117,18 +117,19 @@ class Nuclei:
                 f"There is no category {unknown[0]!r}; expected some of {', '.join(self.counts)}."
             )
         wanted = [i for i, name in enumerate(self.predictions.names) if name in names]
-        return self._at(np.isin(self.predictions.category, wanted))
+        return self.where(np.isin(self.predictions.category, wanted))
 
     def surer_than(self, confidence: float) -> Nuclei:
         """Those that are at least so sure; what says no confidence stays."""
-        return self._at(~(self.confidence < confidence))
+        return self.where(~(self.confidence < confidence))
 
     def within(self, box: Box) -> Nuclei:
         """Those in a box, level-0 px, which is what was searched then."""
-        part = self._at(box.contains(self.points_xy))
+        part = self.where(box.contains(self.points_xy))
         return replace(part, region=box.clipped_to(self.region))
 
-    def _at(self, kept: NDArray[np.bool_]) -> Nuclei:
+    def where(self, kept: NDArray[np.bool_]) -> Nuclei:
+        """Those of which `kept`, shape (N,), says so."""
         return replace(self, predictions=self.predictions.at(np.flatnonzero(kept)))
 
     # As something else
@@ -161,22 +162,31 @@ class Nuclei:
             }
         )
 
-    def to_geojson(self, path: str | PathLike[str] | None = None) -> dict[str, Any]:
+    def to_geojson(
+        self,
+        path: str | PathLike[str] | None = None,
+        *,
+        measurements: Mapping[str, ArrayLike] | None = None,
+    ) -> dict[str, Any]:
         """A GeoJSON FeatureCollection as QuPath reads it, written to `path` where there is one.
 
-        Nuclei with masks are outlines, others points.
+        Nuclei with masks are outlines, others points. `measurements` has by name a number for each.
 
         Raises
         ------
+        InputError
+            If a measurement has other than N numbers.
         StoreError
             If the file cannot be written.
         """
         from napari_nunext.store.exports.geojson import feature_collection, write_geojson
 
         nuclei, about = list(self), dict(self.about)
+        how: Any = {"categories": self.palette, "masks": True, "metadata": about}
+        how["measurements"] = measurements
         if path is not None:
-            write_geojson(Path(path), nuclei, categories=self.palette, masks=True, metadata=about)
-        return feature_collection(nuclei, categories=self.palette, masks=True, metadata=about)
+            write_geojson(Path(path), nuclei, **how)
+        return feature_collection(nuclei, **how)
 
     def to_labels(self) -> NDArray[np.int32]:
         """What was searched as a label image: 0 outside, ``i + 1`` on the mask of nucleus i.

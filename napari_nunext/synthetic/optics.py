@@ -13,15 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy
 
+from napari_nunext.core.stains.optical_density import DAB_RGB, EOSIN_RGB, HAEMATOXYLIN_RGB
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.synthetic.fields import Field, Grid
-
-HAEMATOXYLIN_RGB = (0.65, 0.70, 0.29)
-EOSIN_RGB = (0.07, 0.99, 0.11)
-DAB_RGB = (0.27, 0.57, 0.78)
-"""Optical density in red, green and blue (Ruifrok and Johnston 2001)."""
 
 _WARM_HAEMATOXYLIN_RGB = (0.56, 0.71, 0.42)
 _WARM_EOSIN_RGB = (0.24, 0.78, 0.58)

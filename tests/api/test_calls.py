@@ -85,8 +85,9 @@ def test_a_region_alone_is_searched(rgb, url):
             nn.detect(rgb, MPP, model="classical", region=region)
 
 
-def test_the_examples_of_the_docstrings_hold():
-    module = sys.modules[nn.detect.__module__]
+@pytest.mark.parametrize("call", [nn.detect, nn.stain])
+def test_the_examples_of_the_docstrings_hold(call):
+    module = sys.modules[call.__module__]
     failed, tried = doctest.testmod(module)
     assert (failed, tried > 3) == (0, True)
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.shapes.masks import label_image
+from napari_nunext.core.stains.optical_density import STAINS_RGB
 from napari_nunext.models.classical.masks import segment_points, segment_prompts
-from napari_nunext.models.classical.stain import STAINS_RGB
 from napari_nunext.models.segmenter import Prompt, ScoredMask
 
 MPP = 0.5

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from napari_nunext.core.errors import CalibrationError, InputError
 from napari_nunext.core.scores.matching import match_points
 from napari_nunext.core.scores.metrics import DetectionCase, score_detections
+from napari_nunext.core.stains.optical_density import STAINS_RGB
 from napari_nunext.images import open_image
 from napari_nunext.models.classical.points import ClassicalParams, detect_nuclei
-from napari_nunext.models.classical.stain import STAINS_RGB, haematoxylin_od
+from napari_nunext.models.classical.stain import haematoxylin_od
 
 if TYPE_CHECKING:
     from pathlib import Path

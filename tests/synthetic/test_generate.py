@@ -10,8 +10,8 @@ from scipy import ndimage
 from napari_nunext.core.errors import CalibrationError, InputError
 from napari_nunext.core.scores.matching import match_points
 from napari_nunext.core.shapes.masks import label_image
+from napari_nunext.core.stains.optical_density import STAINS_RGB
 from napari_nunext.models.classical.points import detect_nuclei
-from napari_nunext.models.classical.stain import STAINS_RGB
 from napari_nunext.synthetic import CATEGORIES, SynthesisOptions, synthesise
 from napari_nunext.synthetic.options import EPITHELIAL, LYMPHOCYTE, STROMAL
 

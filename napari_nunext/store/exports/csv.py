@@ -6,6 +6,8 @@ import csv
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_nunext.core.formats.csv_table import COLUMNS
 from napari_nunext.core.geometry import check_mpp
 from napari_nunext.core.marks import ANNOTATOR, FLAGGED, ORIGIN, STATUS
@@ -13,15 +15,24 @@ from napari_nunext.store.exports.files import replacing
 from napari_nunext.store.exports.rows import in_chunks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from napari_nunext.core.marks import Marks
     from napari_nunext.store.exports.files import Exportable
     from napari_nunext.store.exports.rows import Rows
 
 
-def write_csv(path: Path, nuclei: Iterable[Exportable], *, mpp: float, image: str = "") -> None:
+def write_csv(
+    path: Path,
+    nuclei: Iterable[Exportable],
+    *,
+    mpp: float,
+    image: str = "",
+    measurements: Mapping[str, NDArray[np.float64]] | None = None,
+) -> None:
     """Write nuclei as CSV (UTF-8, comma, header `COLUMNS`), whole or not at all.
 
     Parameters
@@ -32,6 +43,8 @@ def write_csv(path: Path, nuclei: Iterable[Exportable], *, mpp: float, image: st
         Micrometres per level-0 pixel.
     image : str
         Name of the image, for every row: tables are put one under the other.
+    measurements : mapping of str to ndarray, shape (N,), optional
+        More columns, by name; blank for NaN.
 
     Raises
     ------
@@ -43,9 +56,15 @@ def write_csv(path: Path, nuclei: Iterable[Exportable], *, mpp: float, image: st
     check_mpp(mpp)
     with replacing(path) as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(COLUMNS)
+        more = measurements or {}
+        table.writerow((*COLUMNS, *more))
+        start = 0
         for rows in in_chunks(nuclei):
-            table.writerows(_lines(rows, mpp, image))
+            here = slice(start, start + len(rows))
+            columns = [_cells(values[here]) for values in more.values()]
+            lines = zip(_lines(rows, mpp, image), *columns, strict=True)
+            table.writerows((*line, *cells) for line, *cells in lines)
+            start = here.stop
 
 
 def _lines(rows: Rows, mpp: float, image: str) -> Iterator[tuple[str, ...]]:
@@ -67,6 +86,10 @@ def _lines(rows: Rows, mpp: float, image: str) -> Iterator[tuple[str, ...]]:
             said[ORIGIN],
             image,
         )
+
+
+def _cells(values: NDArray[np.float64]) -> list[str]:
+    return ["" if np.isnan(value) else f"{value:.6f}" for value in values]
 
 
 @lru_cache(maxsize=1024)

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from uuid import UUID, uuid5
 
+import numpy as np
+
+from napari_nunext.core.errors import InputError
 from napari_nunext.core.formats.geojson import CONFIDENCE
 from napari_nunext.core.formats.json_text import json_text
 from napari_nunext.core.marks import STATUS_IN_GEOJSON
@@ -24,12 +28,15 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from numpy.typing import ArrayLike
+
     from napari_nunext.core.marks import Marks
     from napari_nunext.core.nuclei import Category
     from napari_nunext.store.exports.files import Exportable
     from napari_nunext.store.exports.rows import Rows
 
 PointsAs: TypeAlias = Literal["detections", "multipoint annotations"]
+Measurements: TypeAlias = "Mapping[str, ArrayLike]"
 
 _CATEGORY_NAMESPACE = UUID("6f2b7c1e-0d3a-5f4e-9c58-3b1d2a7e4f60")
 """So that a category's MultiPoint keeps its id from one export to the next."""
@@ -43,6 +50,7 @@ def feature_collection(
     masks: bool = False,
     offset_xy: tuple[float, float] = (0.0, 0.0),
     metadata: Mapping[str, str] | None = None,
+    measurements: Measurements | None = None,
 ) -> dict[str, Any]:
     """Nuclei as a GeoJSON FeatureCollection.
 
@@ -62,6 +70,8 @@ def feature_collection(
         Subtracted from every coordinate, level-0 px: QuPath crops some slides to their bounds.
     metadata : mapping of str to str
         Added to the metadata of every detection, for example the model.
+    measurements : mapping of str to sequence of float, optional
+        By name a number for each nucleus, in their order; NaN is left out.
     """
     texts = _texts(
         nuclei,
@@ -70,6 +80,7 @@ def feature_collection(
         masks=masks,
         offset_xy=offset_xy,
         metadata=metadata,
+        measurements=measurements,
     )
     return dict(json.loads("".join(texts)))
 
@@ -83,6 +94,7 @@ def write_geojson(
     masks: bool = False,
     offset_xy: tuple[float, float] = (0.0, 0.0),
     metadata: Mapping[str, str] | None = None,
+    measurements: Measurements | None = None,
 ) -> None:
     """Write `feature_collection`, whole or not at all, some thousand nuclei at a time.
 
@@ -100,6 +112,7 @@ def write_geojson(
                 masks=masks,
                 offset_xy=offset_xy,
                 metadata=metadata,
+                measurements=measurements,
             )
         )
         file.write("\n")
@@ -113,17 +126,19 @@ def _texts(
     masks: bool,
     offset_xy: tuple[float, float],
     metadata: Mapping[str, str] | None,
+    measurements: Measurements | None,
 ) -> Iterator[str]:
     """The file's text, piece by piece."""
     yield '{"type": "FeatureCollection", "features": ['
     said = _Said(_colors(nuclei, categories), metadata or {})
+    measured = measured_texts(measurements or {}, len(nuclei))
     if points_as == "multipoint annotations":
         yield from _multipoints(nuclei, said, offset_xy)
     else:
         between = ""
         for rows in in_chunks(nuclei):
             rows.check_finite()
-            if features := ", ".join(_detections(rows, said, masks, offset_xy)):
+            if features := ", ".join(_detections(rows, said, masks, offset_xy, measured)):
                 yield between + features
                 between = ", "
     yield "]}"
@@ -158,7 +173,11 @@ def _colors(
 
 
 def _detections(
-    rows: Rows, said: _Said, with_mask: bool, offset_xy: tuple[float, float]
+    rows: Rows,
+    said: _Said,
+    with_mask: bool,
+    offset_xy: tuple[float, float],
+    measured: Iterator[str],
 ) -> Iterator[str]:
     """A feature for each row. Put together from texts: a million dicts would take minutes."""
     left, top = map(float, offset_xy)
@@ -168,14 +187,31 @@ def _detections(
         if geometry is None:
             x, y = round(float(x_px) - left, 2), round(float(y_px) - top, 2)
             geometry = f'{{"type": "Point", "coordinates": [{x!r}, {y!r}]}}'
-        measured = ""
+        numbers = next(measured)
         if confidence is not None:
-            measured = f'"measurements": {{"{CONFIDENCE}": {round(float(confidence), 6)!r}}}, '
+            sure = f'"{CONFIDENCE}": {round(float(confidence), 6)!r}'
+            numbers = f"{sure}, {numbers}" if numbers else sure
+        if numbers:
+            numbers = f'"measurements": {{{numbers}}}, '
         yield (
             f'{{"type": "Feature", "id": "{uid}", "geometry": {geometry}, "properties": '
             f'{{"objectType": "detection", "classification": {said.classification[category]}, '
-            f'{measured}"metadata": {said.of(marks)}}}}}'
+            f'{numbers}"metadata": {said.of(marks)}}}}}'
         )
+
+
+def measured_texts(measurements: Measurements, count: int) -> Iterator[str]:
+    """What each of `count` nuclei measures, as members of a JSON object; empty for nothing."""
+    columns = [np.asarray(numbers, dtype=np.float64) for numbers in measurements.values()]
+    for name, column in zip(measurements, columns, strict=True):
+        if column.shape != (count,):
+            raise InputError(
+                f"{name!r} has {column.size} numbers; expected one for each of {count} nuclei."
+            )
+    names = [json_text(name) for name in measurements]
+    for row in zip(*columns, strict=True) if columns else repeat((), count):
+        said = zip(names, row, strict=True)
+        yield ", ".join(f"{name}: {round(float(x), 6)!r}" for name, x in said if np.isfinite(x))
 
 
 def _multipoints(

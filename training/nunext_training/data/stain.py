@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_nunext.core.stains.optical_density import STAINS_RGB, unit_rows
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_STAINS = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
-STAINS = _STAINS / np.linalg.norm(_STAINS, axis=1, keepdims=True)
-"""Optical density per unit of haematoxylin, eosin and DAB (rows) in red, green and blue (Ruifrok
-and Johnston, 2001)."""
+STAINS = unit_rows(STAINS_RGB)
+"""Optical density per unit of haematoxylin, eosin and DAB (rows) in red, green and blue."""
 
 _UNMIX = np.linalg.inv(STAINS)
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import Box
+from napari_nunext.core.stains.positivity import suggested_cut_off
 from nunext_training.data.crops import Crop, random_crop
 from nunext_training.data.derived import pixels, points
 from nunext_training.data.derived.evidence import Mix, disturbed, named_points
@@ -112,10 +113,7 @@ def threshold_of(tiles: Sequence[LabelledImage], stain: Stain) -> float:
             "learn from."
         )
     if stain == "dab":
-        from skimage.filters import threshold_otsu
-
-        logarithms = np.log(np.maximum(amounts, NOT_BROWN_OD))
-        return float(np.exp(threshold_otsu(logarithms)))  # type: ignore[no-untyped-call]
+        return suggested_cut_off(amounts, NOT_BROWN_OD)
     return float(np.quantile(amounts, DARK_ABOVE))
 
 

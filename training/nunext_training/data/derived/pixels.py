@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
+from napari_nunext.core.stains.measuring import RADIUS_UM, discs_at, means_in
 from nunext_training.data.derived.points import LEAST, QUADRANTS, asked, most_of, quadrant_of
 from nunext_training.data.stain import stain_amounts
 
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 Stain: TypeAlias = Literal["haematoxylin", "dab"]
 _COLUMN: Mapping[Stain, int] = {"haematoxylin": 0, "dab": 2}
 
-DISC_UM = 2.0
-"""Radius of what is looked at around a nucleus' centre: inside of most nuclei."""
+DISC_UM = RADIUS_UM
+"""Radius of what is looked at around a nucleus' centre."""
 LEAST_IN_HALF = 3
 """Nuclei that a half needs for its median to be compared."""
 CLEAR_BY_OD = 0.1
@@ -80,20 +81,8 @@ def stain_at(
     ndarray, shape (N,)
         Optical density, natural logarithm; what a disc has beyond the picture is left out.
     """
-    height, width = rgb.shape[:2]
     amounts = stain_amounts(rgb)[..., _COLUMN[stain]]
-    reach = max(1, int(np.ceil(DISC_UM / mpp)))
-    steps = np.arange(-reach, reach + 1)
-    # Pixels whose centres lie in the disc around the centre of the point's own pixel.
-    dx, dy = (each.ravel() for each in np.meshgrid(steps, steps))
-    in_disc = np.hypot(dx, dy) * mpp <= DISC_UM
-    dx, dy = dx[in_disc], dy[in_disc]
-    found = np.zeros(len(points_xy))
-    for i, (x, y) in enumerate(np.floor(points_xy).astype(int).tolist()):
-        rows, columns = y + dy, x + dx
-        inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-        found[i] = amounts[rows[inside], columns[inside]].mean()
-    return found
+    return means_in(amounts, discs_at(points_xy, DISC_UM, mpp))
 
 
 def dark_count(stained: Stained, rng: random.Random) -> DerivedQuestion:

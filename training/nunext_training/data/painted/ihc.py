@@ -14,13 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy
 
+from napari_nunext.core.stains.optical_density import EOSIN_RGB, HAEMATOXYLIN_RGB
 from napari_nunext.synthetic.fields import Grid
-from napari_nunext.synthetic.optics import (
-    EOSIN_RGB,
-    HAEMATOXYLIN_RGB,
-    draw_look,
-    expose,
-)
+from napari_nunext.synthetic.optics import draw_look, expose
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
