@@ -1,7 +1,7 @@
 """The density of a stain in each nucleus: the mean over its mask, or over a disc without one.
 
-An image is read in blocks, each once, and what a nucleus has in each block is added up: memory is
-that of a block, whatever the image and whatever hangs over an edge.
+An image is read in blocks, each once, and what a nucleus has in each block is added up: of pixels
+and of masks no more is in memory than a block's, whatever the image and whatever hangs over an edge.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from napari_nunext.core.geometry import Box
 from napari_nunext.core.stains.optical_density import dab_od
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -52,8 +52,10 @@ class Footprint:
     x0_px: int
     y0_px: int
     """Pixel of the image at ``[0, 0]``."""
-    covered: NDArray[np.bool_]
-    """Shape (H, W)."""
+    size_px: tuple[int, int]
+    """Height and width."""
+    unpacked: Callable[[], NDArray[np.bool_]]
+    """Gives what is covered, of that shape: a mask is unpacked where it is looked at, not before."""
 
 
 def disc(radius_um: float, mpp: float) -> NDArray[np.bool_]:
@@ -73,9 +75,9 @@ def disc(radius_um: float, mpp: float) -> NDArray[np.bool_]:
 def discs_at(points_xy: PointsXY, radius_um: float, mpp: float) -> list[Footprint]:
     """A disc around each point: around the centre of the pixel in which it lies."""
     covered = disc(radius_um, mpp)
-    reach = covered.shape[0] // 2
-    corners = np.floor(points_xy).astype(int) - reach
-    return [Footprint(x0, y0, covered) for x0, y0 in corners.tolist()]
+    side = covered.shape[0]
+    corners = np.floor(points_xy).astype(int) - side // 2
+    return [Footprint(x0, y0, (side, side), lambda: covered) for x0, y0 in corners.tolist()]
 
 
 def footprints(
@@ -84,8 +86,11 @@ def footprints(
     """The mask of each nucleus; a disc around its point where it has none, or an empty one."""
     discs = discs_at(points_xy, radius_um, mpp)
     for there, mask in zip(discs, masks, strict=True):
-        drawn = mask is not None and mask.area_px > 0
-        yield Footprint(mask.x0_px, mask.y0_px, mask.to_array()) if mask and drawn else there
+        if mask is None or not mask.area_px:
+            yield there
+        else:
+            size_px = (mask.height_px, mask.width_px)
+            yield Footprint(mask.x0_px, mask.y0_px, size_px, mask.to_array)
 
 
 def means_in(
@@ -161,7 +166,7 @@ def _by_block(
     """Which footprints reach into each block (column, row) of an image."""
     blocks: dict[tuple[int, int], list[int]] = defaultdict(list)
     for index, each in enumerate(given):
-        height, width = each.covered.shape
+        height, width = each.size_px
         x1, y1 = min(each.x0_px + width, width_px), min(each.y0_px + height, height_px)
         for row in range(max(each.y0_px, 0) // block_px, -(-y1 // block_px)):
             for column in range(max(each.x0_px, 0) // block_px, -(-x1 // block_px)):
@@ -174,11 +179,11 @@ def _sum_in(
 ) -> tuple[float, int]:
     """Sum over what a footprint has in a window, and of how many pixels."""
     height, width = values.shape
-    rows, columns = of.covered.shape
+    rows, columns = of.size_px
     x, y = of.x0_px - x0_px, of.y0_px - y0_px
     left, top = max(x, 0), max(y, 0)
     right, bottom = max(min(x + columns, width), left), max(min(y + rows, height), top)
-    covered = of.covered[top - y : bottom - y, left - x : right - x]
+    covered = of.unpacked()[top - y : bottom - y, left - x : right - x]
     inside = values[top:bottom, left:right][covered]
     return float(inside.sum()), inside.size
 
