@@ -110,8 +110,8 @@ def test_a_mask_prevails_over_the_disc_and_an_empty_one_does_not():
     mask = Mask.from_array(np.ones((2, 3), bool), 7, 5)
     empty = Mask.from_array(np.zeros((2, 3), bool), 7, 5)
     drawn, *discs = footprints(np.full((3, 2), 20.5), [mask, None, empty], mpp=0.5, radius_um=1)
-    assert (drawn.x0_px, drawn.y0_px, drawn.covered.shape) == (7, 5, (2, 3))
-    assert [(each.x0_px, each.y0_px, int(each.covered.sum())) for each in discs] == [
+    assert (drawn.x0_px, drawn.y0_px, drawn.unpacked().shape) == (7, 5, (2, 3))
+    assert [(each.x0_px, each.y0_px, int(each.unpacked().sum())) for each in discs] == [
         (18, 18, 13),
         (18, 18, 13),
     ]

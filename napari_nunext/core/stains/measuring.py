@@ -1,7 +1,7 @@
 """The density of a stain in each nucleus: the mean over its mask, or over a disc without one.
 
 An image is read in blocks, each once, and what a nucleus has in each block is added up: of pixels
-and of masks no more is in memory than a block's, whatever the image and whatever hangs over an edge.
+and of masks no more is in memory than a block's, whatever the image.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Footprint:
     size_px: tuple[int, int]
     """Height and width."""
     unpacked: Callable[[], NDArray[np.bool_]]
-    """Gives what is covered, of that shape: a mask is unpacked where it is looked at, not before."""
+    """Gives what is covered, of that shape: a mask is unpacked where it is looked at."""
 
 
 def disc(radius_um: float, mpp: float) -> NDArray[np.bool_]:
