@@ -43,6 +43,7 @@ OPERATIONS = [
     ("POST", "/v1/detect"),
     ("POST", "/v1/cancel"),
     ("POST", "/v1/segment"),
+    ("POST", "/v1/windows"),
     ("GET", "/v1/answerers"),
     ("POST", "/v1/ask"),
 ]

@@ -393,7 +393,7 @@ def test_folders_of_a_split_prevail_and_hashes_deal_out_the_rest(tmp_path, pixel
     [
         ("array.csv", b"x,y\n", r"array\.csv and array\.npy"),
         ("listed.csv", b"x,y\n1,one\n", r"listed\.csv line 2 has no point"),
-        ("listed.csv", b"row,column\n1,2\n", r"expected the columns x and y"),
+        ("listed.csv", b"row,column\n1,2\n", r"expected a header with the columns x and y"),
         ("painted.png", b"no image", r"painted\.png cannot be read"),
         ("drawn.geojson", b"{}", r"drawn\.geojson is JSON but not GeoJSON"),
     ],

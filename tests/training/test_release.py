@@ -201,7 +201,7 @@ def test_confidences_are_calibrated_by_the_validation_split_alone(
     figures = {m["split"]: m["reliability"] for m in described.metrics}
     for split, said in measured.items():
         served = Reliability(curve.of(said.confidence), said.is_right)
-        assert figures[split] == served.to_json()
+        assert figures[split] == served.to_json() | {"error_before": said.error}
     assert figures["val"]["expected_calibration_error"] < 0.02 < val.error
     # The test split is told as it is, here worse than before.
     assert figures["test"]["expected_calibration_error"] > test.error

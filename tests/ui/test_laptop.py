@@ -88,7 +88,8 @@ def test_accept_flag_and_comment_are_in_reach_in_every_state(
         for button in (panel._accept, panel._flag, panel._say):
             assert_in_reach(app, button, state)
         places.add(panel._accept.mapTo(dock.window(), QPoint()).y())
-    assert len(places) == 1, "the button runs away from the mouse"
+    # napari's own status bar grows by a pixel while its list of activities has a sign there.
+    assert max(places) - min(places) <= 1, "the button runs away from the mouse"
 
 
 def test_a_notice_leaves_the_improve_tab_usable(app: App) -> None:

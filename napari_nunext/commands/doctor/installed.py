@@ -26,6 +26,7 @@ EXTRAS = {
     "training": "to train on what was corrected",
     "spatial": "to export tables as Parquet and AnnData",
     "postgres": "to keep a review in a PostgreSQL database",
+    "trunk": "to begin a small detector with EfficientNet-Lite0",
     "segment-anything": "to convert original segment-anything checkpoints",
     "cellpose": "to compare with Cellpose",
     "stardist": "to compare with StarDist",

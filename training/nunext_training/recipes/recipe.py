@@ -72,13 +72,15 @@ class Recipe:
         """Plain JSON values; also what two runs are compared by.
 
         Without `ablation` and `report_to`, which are no part of what a run does, and `atomic`,
-        `ask` and `allocator`, which are one stage's alone. Recipes without further rewards are as
-        they were before there were any.
+        `ask` and `allocator`, which are one stage's alone. Recipes without further rewards, and
+        those that hold back no trunk, are as they were before there was such a thing.
         """
         data = asdict(self)
         del data["ablation"], data["atomic"], data["ask"], data["allocator"], data["report_to"]
         if not self.rft.rewards:
             del data["rft"]["rewards"]
+        if self.optimiser.trunk_lr_ratio == 1:
+            del data["optimiser"]["trunk_lr_ratio"]
         data["windows"]["scale_range"] = list(self.windows.scale_range)
         return data
 

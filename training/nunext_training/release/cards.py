@@ -64,6 +64,8 @@ class Measured:
                 figures["type_f1_by_category"] = {n: s.f1 for n, s in report.by_type.items()}
         if self.calibrated is not None:
             figures["reliability"] = self.calibrated.to_json()
+            if self.calibration is not None and self.model.reliability is not None:
+                figures["reliability"]["error_before"] = self.model.reliability.error
         if self.model.instances is not None:
             figures["points_of_masks"] = self.model.points_words
         if self.model.instances_at_centroids is not None:
