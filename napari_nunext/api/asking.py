@@ -58,6 +58,7 @@ def ask(
     nuclei: Nuclei | None = None,
     answerer: str = COUNTS,
     budget: int | None = None,
+    max_tokens: int | None = None,
     server: str | None = None,
 ) -> Answer:
     """Ask a question about an image.
@@ -84,13 +85,16 @@ def ask(
         ``"counts"``, the rule that answers from nuclei; or an answerer of the server.
     budget : int, optional
         Most image tokens; by default as many as the answerer was taught with.
+    max_tokens : int, optional
+        Of the answer at most; by default as the answerer's option says, or 1024.
     server : str, optional
         As `detect` takes it.
 
     Raises
     ------
     InputError
-        If nothing can be asked, or the answerer needs a server.
+        If nothing can be asked, the answerer needs a server, or a number of tokens is below 1 or
+        more than a server takes.
     ServerError
         If the server fails.
     """
@@ -99,6 +103,7 @@ def ask(
     source = source_of(image, mpp)
     box = source.box if region is None else region_of(region, source)
     asked = Asked(Question(task, question, tuple(options), organ), box)
+    asking = AskOptions(answerer=answerer, budget=budget, max_tokens=max_tokens)
 
     def told() -> Nuclei:
         return detect(source, region=box, server=server) if nuclei is None else nuclei
@@ -124,7 +129,7 @@ def ask(
             client,
             client.put_image(source),
             mpp_of(source),
-            AskOptions(answerer=answerer, budget=budget),
+            asking,
             read,
         )
     return _answer(said, {"answerer": answerer, **said["made_by"]})

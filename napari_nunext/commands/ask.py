@@ -85,7 +85,13 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class AskOptions:
-    """Whom to ask, and with what."""
+    """Whom to ask, and with what.
+
+    Raises
+    ------
+    InputError
+        If a number of tokens is below 1 or more than a server takes.
+    """
 
     answerer: str = COUNTS
     """`COUNTS`, or an answerer of the server."""
@@ -101,6 +107,16 @@ class AskOptions:
     max_tokens: int | None = None
     """Of an answer; None: as the answerer's option says, or 1024."""
     model_paths: tuple[Path, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.budget is not None and not 1 <= self.budget <= MOST_TOKENS:
+            raise InputError(
+                f"The budget is {self.budget} image tokens; expected 1 to {MOST_TOKENS}."
+            )
+        if self.max_tokens is not None and not 1 <= self.max_tokens <= LONGEST_ANSWER:
+            raise InputError(
+                f"An answer may have {self.max_tokens} tokens; expected 1 to {LONGEST_ANSWER}."
+            )
 
 
 def question_of(args: argparse.Namespace) -> Asked:
@@ -187,14 +203,6 @@ def _answering(
             each, NucleusField.of(nuclei, _region(each, image), mpp, categories)
         )
         return
-    if options.budget is not None and options.budget > MOST_TOKENS:
-        raise InputError(
-            f"The budget is {options.budget} image tokens; expected 1 to {MOST_TOKENS}."
-        )
-    if options.max_tokens is not None and options.max_tokens > LONGEST_ANSWER:
-        raise InputError(
-            f"An answer may have {options.max_tokens} tokens; expected 1 to {LONGEST_ANSWER}."
-        )
     with Client(options.server, os.environ.get(TOKEN_VARIABLE)) as client:
         known = {each.id: each.reads_nuclei for each in client.answerers()}
         told: list[Nucleus] | None = None

@@ -157,6 +157,10 @@ def test_an_answerer_of_a_server_is_asked(rgb, start, monkeypatch, tmp_path):
     folder = small_answerer(tmp_path / "small")
     url = start(answerers=(AnswererFolder("small", folder),)).url
     answer = nn.ask(rgb, "Which dominates?", MPP, answerer="small", budget=4, server=url)
+    short = nn.ask(
+        rgb, "Which dominates?", MPP, answerer="small", budget=4, max_tokens=1, server=url
+    )
+    assert short.about["max_tokens"] == 1
     assert answer.answered
     assert answer.about["image_tokens"] <= 4
     with pytest.raises(InputError, match="no answerer 'large'; expected one of small"):
@@ -231,3 +235,10 @@ def test_a_project_that_is_not_there_is_said(tmp_path):
     with pytest.raises(StoreError, match=r"none\.nunext"):
         nn.open_project(tmp_path / "none.nunext")
     assert not (tmp_path / "none.nunext").exists()
+
+
+@pytest.mark.parametrize("number", ["budget", "max_tokens"])
+@pytest.mark.parametrize("tokens", [0, -1, 10**9])
+def test_numbers_of_tokens_that_no_server_takes_are_refused(rgb, number, tokens):
+    with pytest.raises(InputError, match="expected 1 to"):
+        nn.ask(rgb, "Which dominates?", MPP, answerer="small", server="nowhere", **{number: tokens})
