@@ -800,6 +800,24 @@ def test_a_region_is_drawn_for_a_question(asking: App, spin: Spin) -> None:
     assert panel.card.answer.toPlainText() == "1"
 
 
+def test_what_opens_a_box_to_type_into_takes_the_keyboard(asking: App, spin: Spin) -> None:
+    """Letters on the canvas are keys: O hides outlines, D deletes."""
+    panel = panel_of(asking)
+    form, before = panel.form, asking.controller.model.undo_steps
+    asking.controller.ask.answerers.choose("vlm")
+    settle()
+    buttons = form._tasks._group.buttons()
+    for clicked in (form._more, form._more, buttons[1], buttons[2], buttons[0]):
+        asking.viewer.window._qt_viewer.canvas.native.setFocus()
+        QTest.mouseClick(clicked, LEFT)
+        settle()
+        QTest.keyClicks(asking.dock.window().focusWidget(), "od")
+    assert form.text.toPlainText() == "odod"
+    assert form.subtypes.toPlainText() == form.lesion.currentText() == "od"
+    assert asking.controller.model.undo_steps == before
+    assert asking.controller.view.model.outlines
+
+
 @pytest.mark.parametrize("of", ["counts", "vlm"])
 def test_the_panel_is_as_wide_as_its_dock_on_a_laptop(asking: App, spin: Spin, of: str) -> None:
     ask(asking, "Where are nuclei?", spin, of=of)

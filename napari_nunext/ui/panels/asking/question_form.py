@@ -47,6 +47,8 @@ class QuestionForm(QWidget):
         layout.addWidget(self._pages)
         layout.addWidget(self._too_long)
         self._tasks.chosen.connect(self._show_page)
+        # What opens a box to type into takes the keyboard: on the canvas letters are keys.
+        self._tasks.chosen.connect(lambda _: self.take_keyboard())
         connections.call(self._show_kept, asker.model.events.kept)
         connections.call(self._show_suggestions, asker.model.events.suggestions)
         self._show_kept()
@@ -198,6 +200,7 @@ class QuestionForm(QWidget):
         if not shows:
             self.options.clear()
         self._more.setText("\N{MINUS SIGN}  No options" if shows else "+  Options to choose from")
+        (self.options if shows else self.text).setFocus()
 
     def _show_kept(self) -> None:
         for lists in self._lists:
