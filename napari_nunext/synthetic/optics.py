@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from napari_nunext.synthetic.fields import Field, Grid
 
-_WARM_HAEMATOXYLIN_RGB = (0.56, 0.71, 0.42)
-_WARM_EOSIN_RGB = (0.24, 0.78, 0.58)
+WARM_HAEMATOXYLIN_RGB = (0.56, 0.71, 0.42)
+WARM_EOSIN_RGB = (0.24, 0.78, 0.58)
 """The same stains in many scanned sections (measured on BRCA-M2C): more blue is absorbed."""
 _BLOOD_RGB = (0.12, 0.85, 0.55)
 
@@ -75,8 +75,8 @@ def draw_look(rng: np.random.Generator, *, variation: float, compressed: bool) -
     """
     warmth = float(np.clip(0.45 + variation * rng.uniform(-0.45, 0.45), 0, 1))
     pairs = (
-        (HAEMATOXYLIN_RGB, _WARM_HAEMATOXYLIN_RGB),
-        (EOSIN_RGB, _WARM_EOSIN_RGB),
+        (HAEMATOXYLIN_RGB, WARM_HAEMATOXYLIN_RGB),
+        (EOSIN_RGB, WARM_EOSIN_RGB),
         (_BLOOD_RGB, _BLOOD_RGB),
         (DAB_RGB, DAB_RGB),
     )

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from napari_nunext.core.answers.points import NUCLEUS_INSTRUCTION
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.process.options import mpp, positive
@@ -89,6 +87,8 @@ def _check_only_categories(args: argparse.Namespace, categories: list[str]) -> N
 
 def _graft(args: argparse.Namespace) -> int:
     """Another beginning for the tower of a detector that has learned."""
+    import numpy as np
+
     from napari_nunext.models.checkpoints.description import read_description
     from napari_nunext.models.checkpoints.grafting import graft_trunk
     from nunext_training.data.labelled import select_split

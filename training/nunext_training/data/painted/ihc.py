@@ -16,7 +16,7 @@ import scipy
 
 from napari_nunext.core.stains.optical_density import EOSIN_RGB, HAEMATOXYLIN_RGB
 from napari_nunext.synthetic.fields import Grid
-from napari_nunext.synthetic.optics import draw_look, expose
+from napari_nunext.synthetic.optics import WARM_EOSIN_RGB, WARM_HAEMATOXYLIN_RGB, draw_look, expose
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 POSITIVE = "Positive"
 NEGATIVE = "Negative"
 
-_WARM_RGB = ((0.56, 0.71, 0.42), (0.24, 0.78, 0.58))
-_STAINS = np.array([[HAEMATOXYLIN_RGB, EOSIN_RGB], _WARM_RGB]).mean(axis=0)
+_STAINS = np.array([[HAEMATOXYLIN_RGB, EOSIN_RGB], [WARM_HAEMATOXYLIN_RGB, WARM_EOSIN_RGB]]).mean(
+    axis=0
+)
 _UNMIX = np.linalg.pinv(_STAINS / np.linalg.norm(_STAINS, axis=1, keepdims=True))
 """Haematoxylin and eosin between the textbook's and those measured on BRCA-M2C."""
 
