@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -22,6 +24,8 @@ from napari_nunext.images.tile import tile_of_rgb
 from napari_nunext.serving.client.client import Client
 from napari_nunext.serving.client.patience import Patience
 from napari_nunext.serving.protocol import DetectRequest, Done, SegmentRequest
+from tests.serving.conftest import TOKEN
+from tests.waiting import PATIENCE_S, wait_for
 
 REQUEST = DetectRequest(image="0" * 64, mpp=0.5)
 POINTS = '{"event":"points","window":0,"points":[]}'
@@ -278,3 +282,49 @@ def test_when_to_ask_again_may_be_a_date():
     with pytest.raises(RequestRejectedError) as caught:
         client_of(refusals((429, "soon"))).health()
     assert caught.value.retry_s is None
+
+
+class SlowSockets:
+    """Sockets whose connections take until they are let through; remembers them all."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun = threading.Event()
+        self.let_through = threading.Event()
+        self.made: list[socket.socket] = []
+        self._connect = socket.create_connection
+        monkeypatch.setattr(socket, "create_connection", self._slowly)
+
+    def _slowly(self, *args, **kwargs) -> socket.socket:
+        self.begun.set()
+        assert self.let_through.wait(PATIENCE_S)
+        self.made.append(self._connect(*args, **kwargs))
+        return self.made[-1]
+
+
+@pytest.mark.parametrize(
+    "request_of",
+    [
+        Client.health,
+        lambda client: client.put_image(tile_of_rgb(np.zeros((8, 8, 3), np.uint8), "tile")),
+        lambda client: list(client.detect(REQUEST)),
+    ],
+    ids=["health", "put_image", "detect"],
+)
+def test_closed_while_it_connects_it_leaves_no_connection_open(server, monkeypatch, request_of):
+    sockets = SlowSockets(monkeypatch)
+    client = Client(server.url, TOKEN)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(request_of, client)
+        assert sockets.begun.wait(PATIENCE_S)
+        client.close()
+        sockets.let_through.set()
+        wait_for(asked.done)
+    assert [each.fileno() for each in sockets.made] == [-1]
+
+
+def test_closed_it_asks_nothing_more(server):
+    client = Client(server.url, TOKEN)
+    client.close()
+    for ask in (client.health, lambda: list(client.detect(REQUEST, patience=Patience(print)))):
+        with pytest.raises(ServerUnavailableError, match="closed"):
+            ask()

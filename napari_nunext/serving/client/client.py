@@ -8,10 +8,9 @@ busy or about to be started again is waited for where the caller has the `Patien
 
 from __future__ import annotations
 
-import time
+import threading
 from contextlib import closing, contextmanager
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import httpx
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -25,6 +24,7 @@ from napari_nunext.core.errors import (
 from napari_nunext.serving.addresses import is_loopback
 from napari_nunext.serving.ask_protocol import AnswererList, ask_event
 from napari_nunext.serving.client.patience import Waiting
+from napari_nunext.serving.client.refusals import rejection_of
 from napari_nunext.serving.protocol import (
     FILES_KEY_HEADER,
     LAST_EVENTS,
@@ -37,7 +37,6 @@ from napari_nunext.serving.protocol import (
     ImageStored,
     ModelInfo,
     ModelList,
-    Problem,
     SegmentReply,
     SegmentRequest,
     detect_event,
@@ -95,6 +94,7 @@ class Client:
     ) -> None:
         self.url = _checked_url(url)
         self._files_key = files_key
+        self._is_closed = threading.Event()
         address = httpx.URL(self.url)
         self._http = httpx.Client(
             base_url=self.url,
@@ -115,6 +115,7 @@ class Client:
 
     def close(self) -> None:
         """Close the connections. Runs that still stream are thereby cancelled."""
+        self._is_closed.set()  # before, so that whoever does not see it is in the pool that closes
         self._http.close()
 
     def health(self) -> Health:
@@ -143,9 +144,9 @@ class Client:
             Its id, by which requests name it.
         """
         path = f"/v1/images/{image.id}"
-        with self._failures():
-            known = self._http.head(path)
-        if known.status_code != httpx.codes.OK and not self._offered(image, patience):
+        with self._reply("HEAD", path) as reply:
+            is_known = reply.status_code == httpx.codes.OK
+        if not is_known and not self._offered(image, patience):
             one = is_one_block(image)
             self._ask(
                 ImageStored,
@@ -229,7 +230,7 @@ class Client:
                         yield event
                 return
             except ServerError as error:
-                if began:
+                if began or self._is_closed.is_set():
                     raise
                 waiting.after(error)
 
@@ -240,15 +241,10 @@ class Client:
         timeout = httpx.Timeout(SILENCE_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
         # A server of an earlier version knows nothing of what was added since, and need not.
         body = request.model_dump_json(exclude_none=True)
-        with (
-            self._failures(),
-            self._http.stream(
-                "POST", path, content=body, headers=_JSON, timeout=timeout
-            ) as response,
-        ):
+        with self._reply("POST", path, content=body, headers=_JSON, timeout=timeout) as response:
             if response.is_error:
                 response.read()
-                raise _rejection(response)
+                raise rejection_of(response)
             for line in response.iter_lines():
                 if not line.strip():
                     continue
@@ -315,19 +311,32 @@ class Client:
         waiting = Waiting(patience)
         while True:
             try:
-                with self._failures():
-                    response = self._http.request(
-                        method,
-                        path,
-                        content=None if body is None else body(),
-                        headers=sent,
-                        timeout=httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S),
-                    )
+                with self._reply(
+                    method,
+                    path,
+                    content=None if body is None else body(),
+                    headers=sent,
+                    timeout=httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S),
+                ) as response:
+                    content = response.read()
                     if response.is_error:
-                        raise _rejection(response)
-                    return reply.model_validate_json(response.content)
+                        raise rejection_of(response)
+                    return reply.model_validate_json(content)
             except ServerError as error:
+                if self._is_closed.is_set():
+                    raise
                 waiting.after(error)
+
+    @contextmanager
+    def _reply(self, method: str, path: str, **sent: Any) -> Iterator[httpx.Response]:
+        """What the server answers; every request goes through here."""
+        with self._failures(), self._http.stream(method, path, **sent) as response:
+            try:
+                yield response
+            finally:
+                # A pool that closes forgets a connection that is just being made.
+                if self._is_closed.is_set() and "network_stream" in response.extensions:
+                    response.extensions["network_stream"].close()
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
@@ -351,6 +360,12 @@ class Client:
                 f"What answers at {self.url} is not a model server of this version "
                 f"({error.error_count()} fields differ). Update it, or check the address."
             ) from error
+        except RuntimeError as error:  # so httpx says that it was closed
+            if not self._is_closed.is_set():
+                raise
+            raise ServerUnavailableError(
+                f"The connection to {self.url} is closed, so nothing more is asked there."
+            ) from error
 
 
 _JSON = {"Content-Type": "application/json"}
@@ -364,28 +379,3 @@ def _checked_url(url: str) -> str:
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise InputError(f"{url!r} is not a server's address; expected http://host:port.")
     return str(parsed).rstrip("/")
-
-
-def _rejection(response: httpx.Response) -> RequestRejectedError:
-    try:
-        message = Problem.model_validate_json(response.content).message
-    except ValidationError:
-        message = (
-            f"The model server at {response.url.host} refused with HTTP {response.status_code} "
-            "and gave no reason."
-        )
-    return RequestRejectedError(message, response.status_code, _retry_after(response))
-
-
-def _retry_after(response: httpx.Response) -> float | None:
-    """Seconds until it is worth to ask again; None where the answer does not say.
-
-    The header is a number of seconds or a date (RFC 9110, 10.2.3).
-    """
-    value = response.headers.get("Retry-After", "").strip()
-    if value.isdecimal():
-        return float(value)
-    try:
-        return max(parsedate_to_datetime(value).timestamp() - time.time(), 0.0)
-    except ValueError:
-        return None
