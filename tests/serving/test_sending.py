@@ -74,14 +74,14 @@ def own(start, monkeypatch) -> Iterator[tuple[Any, Client, list[str]]]:
     server = start(files_key=FILES_KEY)
     sent: list[str] = []
     with Client(server.url, TOKEN, files_key=FILES_KEY) as client:
-        request = client._http.request
+        stream = client._http.stream
 
         def noted(method, path, **more):
             if method != "HEAD":
                 sent.append(f"{method} {path.split('/')[2]}")
-            return request(method, path, **more)
+            return stream(method, path, **more)
 
-        monkeypatch.setattr(client._http, "request", noted)
+        monkeypatch.setattr(client._http, "stream", noted)
         yield server, client, sent
 
 
