@@ -24,6 +24,8 @@ class SegmenterInfo(ModelDescription):
     mpp: float
     window_px: int
     kind: Kind = field(default="segmenter", kw_only=True)
+    reads_outlines: bool = field(default=False, kw_only=True)
+    """Whether it was taught to correct an outline that it is told; else that is not looked at."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -35,6 +37,8 @@ class Prompt:
     positive: tuple[bool, ...]
     """For each point: on the nucleus, or beside it."""
     box: Box | None = None
+    outline: Mask | None = None
+    """What the last clicks correct."""
 
 
 @dataclass(frozen=True, slots=True)

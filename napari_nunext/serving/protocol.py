@@ -299,13 +299,22 @@ class WindowFailed(Event):
     message: Sentence
 
 
-class MaskOut(Message):
-    """Mask of the point with this index; see `napari_nunext.core.shapes.masks.Mask.to_json`."""
+class Outline(Message):
+    """A mask in level-0 pixels; see `napari_nunext.core.shapes.masks.Mask.to_json`."""
 
-    index: int
     offset: tuple[int, int]
     size: tuple[int, int]
     counts: list[int]
+
+    def to_mask(self) -> Mask:
+        """The mask; `RecordError` if its runs do not add up."""
+        return Mask.from_json(self.model_dump(include={"offset", "size", "counts"}))
+
+
+class MaskOut(Outline):
+    """Mask of the point with this index."""
+
+    index: int
     score: float
     """How good the segmenter believes the mask is, 0..1."""
 
@@ -313,10 +322,6 @@ class MaskOut(Message):
     def of(cls, index: int, mask: Mask, score: float) -> MaskOut:
         """The mask of the point or prompt with this index."""
         return cls(index=index, score=score, **mask.to_json())
-
-    def to_mask(self) -> Mask:
-        """The mask in level-0 pixels; `RecordError` if its runs do not add up."""
-        return Mask.from_json(self.model_dump(include={"offset", "size", "counts"}))
 
 
 class Masks(Event):
@@ -373,6 +378,8 @@ class MaskPrompt(Message):
 
     points: Annotated[list[PromptPoint], Field(max_length=100)] = []
     box: tuple[Number, Number, Number, Number] | None = None
+    outline: Outline | None = None
+    """What the points correct, for a segmenter that reads it."""
 
 
 class SegmentRequest(JobRequest):

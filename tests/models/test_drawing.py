@@ -11,7 +11,7 @@ from napari_nunext.core.geometry import Box
 from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.core.tiling import Window
 from napari_nunext.models.segmenter import Prompt, ScoredMask, SegmenterInfo
-from napari_nunext.models.whole_image.masks import draw_masks, point_prompts, to_level0
+from napari_nunext.models.whole_image.masks import draw_masks, point_prompts, to_level0, to_window
 
 
 def disc(x: float, y: float, radius: float, width: int, height: int) -> np.ndarray:
@@ -220,3 +220,42 @@ def test_cancelling_stops_before_the_next_window(rng):
     )
     assert len(list(batches)) <= 3
     assert segmenter.windows_seen == 3
+
+
+@given(
+    scale=st.sampled_from([0.5, 0.74, 1.0, 1.37, 2.0]),
+    x=st.floats(24, 40),
+    y=st.floats(24, 40),
+    begin=st.tuples(st.integers(0, 50), st.integers(0, 50)),
+)
+def test_an_outline_lies_in_the_window_where_it_lies_in_the_image(scale, x, y, begin):
+    """As `to_level0` brings it back."""
+    side = 64 * scale
+    box = Box(*begin, begin[0] + side, begin[1] + side)
+    window = Window(0, box, box, 64)
+    outline = Mask.from_array(disc(x, y, 9, 64, 64))
+    again = to_window(to_level0(outline, window, Box(0, 0, 400, 400)), window)
+    assert np.hypot(*(centroid_xy(again) - centroid_xy(outline))) < 0.5 * max(scale, 1)
+    assert again.area_px == pytest.approx(outline.area_px, rel=0.15)
+
+
+def test_an_outline_is_cut_off_at_the_edge_of_the_window_and_may_lie_beside_it():
+    window = Window(0, Box(10, 10, 74, 74), Box(10, 10, 74, 74), 64)
+    half = to_window(Mask.from_array(np.ones((8, 8), bool), 6, 20), window)
+    assert (half.x0_px, half.y0_px, half.area_px) == (0, 10, 4 * 8)
+    for x0 in (-40, 200):
+        assert to_window(Mask.from_array(np.ones((8, 8), bool), x0, 20), window).area_px == 0
+
+
+def test_a_segmenter_is_told_the_outline_in_pixels_of_its_window():
+    told = []
+
+    class Listening(DiscSegmenter):
+        def segment(self, window, prompts, *, cancelled=lambda: False):
+            told.extend(prompt.outline for prompt in prompts)
+            return super().segment(window, prompts, cancelled=cancelled)
+
+    outline = Mask.from_array(np.ones((12, 12), bool), 40, 40)
+    prompts = [Prompt(np.array([[46.0, 46.0]]), (True,), outline=outline)]
+    list(draw_masks(Glass(300, 300), prompts, Listening(mpp=0.5), mpp=0.25))
+    assert told == [Mask.from_array(np.ones((6, 6), bool), 20, 20)]

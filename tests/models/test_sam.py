@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,9 +14,10 @@ from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPi
 
 from napari_nunext.core.errors import CheckpointError, InputError
 from napari_nunext.core.geometry import Box
+from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.models.sam.build import build_sam
 from napari_nunext.models.sam.embeddings import new_embeddings
-from napari_nunext.models.sam.segmenter import PROMPTS_AT_ONCE, SamSegmenter
+from napari_nunext.models.sam.segmenter import PROMPTS_AT_ONCE, SamSegmenter, sam_pixels
 from napari_nunext.models.segmenter import Prompt
 
 if TYPE_CHECKING:
@@ -246,3 +248,66 @@ def test_a_description_that_disagrees_with_the_model_is_refused(
     (copied / "nunext.json").write_text(json.dumps(data | change), encoding="utf-8")
     with pytest.raises(CheckpointError, match=message):
         SamSegmenter(copied, device="cpu")
+
+
+# The outline that clicks correct
+
+
+@pytest.fixture
+def reader(segmenter: SamSegmenter) -> SamSegmenter:
+    """One that was taught to read outlines."""
+    segmenter._info = replace(segmenter.info, reads_outlines=True)
+    return segmenter
+
+
+def corrected(*clicks: tuple[float, float], outline: Mask | None) -> Prompt:
+    return Prompt(np.array(clicks), (True,) * len(clicks), outline=outline)
+
+
+SQUARE = Mask.from_array(np.ones((12, 20), bool), 10, 24)
+
+
+def test_an_outline_is_told_as_transformers_takes_it(
+    folder: Path, reader: SamSegmenter, window: NDArray[np.uint8]
+) -> None:
+    asked = corrected((20.5, 30.5), outline=SQUARE)
+    (answer,) = reader.segment(window, [asked])
+    model: Any = SamModel.from_pretrained(folder, local_files_only=True)
+    inside = torch.from_numpy(painted(SQUARE)).float()
+    side = 4 * model.config.prompt_encoder_config.image_embedding_size
+    covered = inside.reshape(side, SIDE // side, side, SIDE // side).mean((1, 3))
+    with torch.no_grad():
+        output = model(
+            sam_pixels(SamImageProcessorPil.from_pretrained(folder), [window]),
+            input_points=torch.tensor([[[[20.0, 30.0]]]]),
+            input_labels=torch.tensor([[[1]]]),
+            input_masks=(16 * covered - 8)[None, None],
+            multimask_output=False,
+        )
+    logits = torch.nn.functional.interpolate(output.pred_masks[0], (SIDE, SIDE), mode="bilinear")
+    expected = one_piece((logits[0, 0] > 0).numpy(), asked)
+    assert (painted(answer.mask) != expected).mean() < 0.002
+    assert answer.score == pytest.approx(float(output.iou_scores[0, 0, 0].clamp(0, 1)), abs=1e-5)
+
+
+def test_prompts_with_and_without_outlines_are_answered_as_if_each_were_alone(
+    reader: SamSegmenter, window: NDArray[np.uint8]
+) -> None:
+    wide = Mask.from_array(np.ones((30, 40), bool), 4, 12)
+    clicks = (20.5, 30.5), (26.5, 30.5)
+    prompts = [corrected(*clicks, outline=told) for told in (SQUARE, None, wide, SQUARE)]
+    together = list(reader.segment(window, prompts))
+    alone = [next(iter(reader.segment(window, [prompt]))) for prompt in prompts]
+    for one, other in zip(together, alone, strict=True):
+        assert (painted(one.mask) != painted(other.mask)).mean() < 0.002
+        assert one.score == pytest.approx(other.score, abs=1e-4)
+    assert len({answer.mask for answer in together}) == 3
+
+
+def test_who_was_not_taught_to_read_outlines_looks_at_none(
+    segmenter: SamSegmenter, window: NDArray[np.uint8]
+) -> None:
+    told, bare = (corrected((20.5, 30.5), outline=each) for each in (SQUARE, None))
+    (with_it,) = segmenter.segment(window, [told])
+    (without,) = segmenter.segment(window, [bare])
+    assert with_it == without

@@ -288,3 +288,15 @@ def test_the_outline_of_a_prediction_can_be_corrected_and_counts_as_a_correction
     drawing.outline.click(41.5, 30.5, inside=True)
     assert mask_of(drawing, uid) == square(40.5, 30.5, 10)
     assert drawing.model.state.nuclei[uid].touched
+
+
+def test_the_server_is_told_the_outline_that_a_click_corrects(
+    drawing: ReviewController, server: FakeServer, nucleus: UUID
+) -> None:
+    placed = server.fake.segmented[-1].prompts[0]
+    assert placed.outline is None
+    before = mask_of(drawing, nucleus)
+    drawing.outline.click(34.5, 20.5, inside=True)
+    told = server.fake.segmented[-1].prompts[0].outline
+    assert told is not None
+    assert told.to_mask() == before != mask_of(drawing, nucleus)

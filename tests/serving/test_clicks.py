@@ -18,11 +18,12 @@ from napari_nunext.models.catalog import Catalog
 from napari_nunext.models.sam.build import build_sam
 from napari_nunext.models.sam.embeddings import new_embeddings
 from napari_nunext.models.sam.segmenter import SamSegmenter
-from napari_nunext.models.segmenter import ScoredMask
+from napari_nunext.models.segmenter import ScoredMask, SegmenterInfo
 from napari_nunext.serving.protocol import (
     DetectRequest,
     MaskPrompt,
     Masks,
+    Outline,
     PromptPoint,
     SegmentRequest,
 )
@@ -186,3 +187,39 @@ def test_a_segmentation_that_takes_too_long_is_ended_for_good(start, deaf, rgb):
     deaf.allowed.release(100)
     assert deaf.stopped.wait(PATIENCE_S)
     assert deaf.steps == 1
+
+
+def test_the_outline_that_a_click_corrects_is_told(server, catalog, rgb):
+    told = []
+
+    class Listening:
+        info = SegmenterInfo("l", "fake", mpp=0.5, window_px=64, reads_outlines=True)
+
+        def segment(self, window, prompts, *, cancelled):
+            told.extend(prompts)
+            return iter([ScoredMask(Mask.from_array(np.ones((4, 4), bool), 20, 20), 0.5)])
+
+    catalog.segmenters["listening"] = Listening()
+    outline = Mask.from_array(np.ones((5, 6), bool), 21, 20)
+    prompt = MaskPrompt(points=[PromptPoint(x=24, y=24)], outline=Outline(**outline.to_json()))
+    sha256 = server.client.put_image(tile_of_rgb(rgb, "tile"))
+    request = SegmentRequest(image=sha256, mpp=0.5, prompts=[prompt], segmenter="listening")
+    assert len(server.client.segment(request).masks) == 1
+    assert [prompt.outline for prompt in told] == [outline]
+
+
+@pytest.mark.parametrize(
+    ("outline", "match"),
+    [
+        (Outline(offset=(0, 0), size=(10**6, 10**6), counts=[0, 10**12]), "at most 2048"),
+        (Outline(offset=(0, 0), size=(4, 4), counts=[3, 1]), "add up|cover"),
+        (Outline(offset=(0, 0), size=(-4, -4), counts=[0, 16]), "negative|size"),
+    ],
+)
+def test_an_outline_that_is_none_is_refused_in_words(server, sam, rgb, outline, match):
+    sha256 = server.client.put_image(tile_of_rgb(rgb, "tile"))
+    prompt = MaskPrompt(points=[PromptPoint(x=24, y=24)], outline=outline)
+    request = SegmentRequest(image=sha256, mpp=0.5, prompts=[prompt], segmenter="sam")
+    with pytest.raises(RequestRejectedError, match=match) as caught:
+        server.client.segment(request)
+    assert caught.value.status == 422

@@ -12,6 +12,7 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
+from pydantic import ValidationError
 
 from napari_nunext.core.errors import (
     InputError,
@@ -23,7 +24,14 @@ from napari_nunext.core.identity import pixels_sha256
 from napari_nunext.images.tile import tile_of_rgb
 from napari_nunext.serving.client.client import Client
 from napari_nunext.serving.client.patience import Patience
-from napari_nunext.serving.protocol import DetectRequest, Done, SegmentRequest
+from napari_nunext.serving.protocol import (
+    DetectRequest,
+    Done,
+    MaskPrompt,
+    Outline,
+    PromptPoint,
+    SegmentRequest,
+)
 from tests.serving.conftest import TOKEN
 from tests.waiting import PATIENCE_S, wait_for
 
@@ -328,3 +336,37 @@ def test_closed_it_asks_nothing_more(server):
     for ask in (client.health, lambda: list(client.detect(REQUEST, patience=Patience(print)))):
         with pytest.raises(ServerUnavailableError, match="closed"):
             ask()
+
+
+def test_a_server_of_before_is_asked_again_without_the_outline():
+    """It refuses fields that it does not know."""
+    asked = []
+    with pytest.raises(ValidationError) as refused:
+        PromptPoint.model_validate({"x": 1, "y": 1, "outline": None})
+    what = refused.value.errors()[0]["msg"]
+    message = f"The request's prompts.0.outline cannot be used: {what}."
+
+    def before(request):
+        (prompt,) = json.loads(request.content)["prompts"]
+        asked.append("outline" in prompt)
+        if asked[-1]:
+            return httpx.Response(422, json={"code": "invalid", "message": message})
+        return httpx.Response(200, json={"masks": [], "segmenter": "sam"})
+
+    def of(outline):
+        prompt = MaskPrompt(points=[PromptPoint(x=1, y=1)], outline=outline)
+        return SegmentRequest(image="0" * 64, mpp=0.5, prompts=[prompt])
+
+    client = client_of(before)
+    square = Outline(offset=(0, 0), size=(2, 2), counts=[0, 4])
+    assert client.segment(of(square)).segmenter == "sam"
+    assert asked == [True, False]
+
+    def refuses(request):
+        asked.append(request)
+        return httpx.Response(422, json={"code": "invalid", "message": "No."})
+
+    asked.clear()
+    with pytest.raises(RequestRejectedError, match="No"):
+        client_of(refuses).segment(of(None))
+    assert len(asked) == 1

@@ -7,7 +7,7 @@ import pytest
 
 from napari_nunext.core.geometry import Box
 from nunext_training.data.crops import Crop
-from nunext_training.data.prompts import BESIDE_PX, MIN_SEEN_PX, PromptedWindows
+from nunext_training.data.prompts import BESIDE_PX, MIN_SEEN_PX, PromptedWindows, correcting_click
 from nunext_training.data.windows import Example
 
 
@@ -115,3 +115,29 @@ def test_a_window_without_labels_is_refused(labels):
     bare = replace(example(labels), labels=None)
     with pytest.raises(ValueError, match="paint_masks"):
         PromptedWindows([bare], prompts=2, jitter=1.0, seed=0)[0]
+
+
+# Clicks that correct what was drawn
+
+
+def test_a_click_goes_to_the_deeper_half_of_the_largest_error_near_a_place():
+    drawn, true = np.zeros((30, 30), bool), np.zeros((30, 30), bool)
+    true[4:13, 4:25] = True
+    drawn[4:13, 4:8] = True  # 17 x 9 px are missing
+    drawn[20:24, 2:6] = True  # and a smaller piece is too much
+    for near in ((26.0, 8.0), (0.0, 29.0), (15.0, 8.5)):
+        (x, y), on_it = correcting_click(drawn, true, np.array(near))
+        assert on_it
+        assert true[int(y), int(x)]
+        assert not drawn[int(y), int(x)]
+        from_edge = min(x - 8, 25 - x, y - 4, 13 - y)
+        assert from_edge >= 2
+    drawn[20:29, 2:26] = True
+    (x, y), on_it = correcting_click(drawn, true, np.array((15.0, 8.5)))
+    assert not on_it
+    assert 20 < y < 29
+
+
+def test_what_is_drawn_right_is_not_clicked_on():
+    right = np.ones((5, 5), bool)
+    assert correcting_click(right, right, np.array((2.0, 2.0))) is None

@@ -20,6 +20,8 @@ from napari_nunext.models.checkpoints.description import read_segmenter_descript
 from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
 from napari_nunext.models.sam.build import SamSize, build_sam
 from napari_nunext.models.sam.segmenter import SamSegmenter
+from napari_nunext.models.segmenter import Prompt
+from napari_nunext.models.whole_image.masks import draw_masks
 from nunext_training.cli import main
 from nunext_training.data.importers.writing import write_export
 from nunext_training.evaluation.evaluate import evaluate_segmenter
@@ -328,3 +330,59 @@ def test_weights_that_are_no_numbers_stop_and_leave_their_batch(tmp_path, masked
         run_segmenter(Job((masked,), broken, tmp_path / "out", brief), Events())
     batch = load_file(tmp_path / "out.training" / "bad_batch.safetensors")
     assert batch["input_points"].shape == (2, 4, 1, 2)
+
+
+# Outlines that clicks correct
+
+
+@pytest.fixture(scope="module")
+def follows(tmp_path_factory, masked, learned, recipe):
+    """What draws discs, taught to correct outlines."""
+    taught = replace(
+        recipe,
+        segmenter=replace(recipe.segmenter, clicks=2, outlines=True, weights="float32"),
+        optimiser=replace(recipe.optimiser, steps=40, lr=2e-3),
+        validation=replace(recipe.validation, every_steps=40),
+    )
+    out = tmp_path_factory.mktemp("follows") / "out"
+    run_segmenter(Job((masked,), learned[0], out, taught), Events())
+    return out
+
+
+def test_it_learns_to_read_outlines_and_says_so(follows, learned):
+    ours, parents = (load_file(f / "model.safetensors") for f in (follows, learned[0]))
+    changed = {k for k in ours if k.startswith("prompt_encoder") and (ours[k] != parents[k]).any()}
+    assert changed
+    assert {k.split(".")[1] for k in changed} == {"mask_embed"}
+    assert described(follows).reads_outlines
+    assert not described(learned[0]).reads_outlines
+    assert SamSegmenter(follows, device="cpu").info.reads_outlines
+
+
+def test_told_an_outline_it_keeps_to_it_where_nothing_was_clicked(follows, discs):
+    """A hole is bitten out of a nucleus' outline; a click there brings it back, and no more."""
+    tile = discs[0]
+    segmenter = SamSegmenter(follows, device="cpu")
+    image, true = tile.open(), whole(tile.masks[0])
+    bitten = true.copy()
+    bitten[:, :12] = False
+    prompt = Prompt(
+        np.array([[14.0, 14.0], [9.5, 14.5]]), (True, True), outline=Mask.from_array(bitten)
+    )
+    ((answer,),) = draw_masks(image, [prompt], segmenter, mpp=tile.mpp)
+    got = whole(answer.mask)
+    assert (got & true).sum() / (got | true).sum() > 0.7
+
+
+def test_training_that_tells_outlines_goes_on_where_it_was_cut_off(
+    tmp_path, masked, learned, brief
+):
+    taught = replace(brief, segmenter=replace(brief.segmenter, clicks=2, outlines=True))
+    job = Job((masked,), learned[0], tmp_path / "out", taught)
+    uncut = run_segmenter(replace(job, out=tmp_path / "uncut"), Events())
+    asked = iter(range(1, 100))
+    assert run_segmenter(job, Events(), stop=lambda: next(asked) >= 4) is None
+    out = run_segmenter(replace(job, resume=True), Events())
+    ours, theirs = (load_file(f / "model.safetensors") for f in (out, uncut))
+    for name, tensor in ours.items():
+        torch.testing.assert_close(tensor, theirs[name], rtol=0, atol=0)

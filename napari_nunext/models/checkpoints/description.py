@@ -152,20 +152,27 @@ class SegmenterDescription(SegmenterInfo):
 
     def to_json(self) -> dict[str, Any]:
         """As ``nunext.json`` holds it."""
-        return _in_file(self)
+        return _in_file(self) | ({"reads_outlines": True} if self.reads_outlines else {})
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> SegmenterDescription:
         """Inverse of `to_json`; raises `CheckpointError` as the detector's does."""
 
         def read() -> SegmenterDescription:
-            return cls(**_from_file(data, "window_px"), window_px=int(data["window_px"]))
+            return cls(
+                **_from_file(data, "window_px"),
+                window_px=int(data["window_px"]),
+                reads_outlines=bool(data.get("reads_outlines", False)),
+            )
 
         return _read_as("segmenter", data, read)
 
     def info(self, checkpoint_sha256: str | None) -> SegmenterInfo:
         """What a caller of the segmenter must know."""
-        return SegmenterInfo(**self.said() | {"checkpoint_sha256": checkpoint_sha256})
+        return SegmenterInfo(
+            **self.said() | {"checkpoint_sha256": checkpoint_sha256},
+            reads_outlines=self.reads_outlines,
+        )
 
 
 Description: TypeAlias = CheckpointDescription | SegmenterDescription

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from transformers import SamModel
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
 from napari_nunext.core.errors import CheckpointError, InputError
+from napari_nunext.core.shapes.masks import label_image
 from napari_nunext.models.checkpoints.description import read_segmenter_description
 from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
 from napari_nunext.models.checkpoints.loading import load_weights
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_nunext.core.shapes.masks import Mask
     from napari_nunext.models.checkpoints.description import SegmenterDescription
     from napari_nunext.models.sam.embeddings import Embeddings
     from napari_nunext.models.segmenter import Prompt, SegmenterInfo
@@ -35,6 +38,9 @@ PROMPTS_AT_ONCE = 64
 TOKENS_AT_ONCE = 2**14
 """The decoder copies a window's tokens for each prompt: where they are 64 x 64 in place of 16 x 16,
 4 prompts are answered together in place of 64. More would make a CPU no faster."""
+
+OUTLINE_LOGIT = 8.0
+"""Of a pixel that surely belongs to an outline."""
 
 PIXEL_CENTRE = 0.5
 """SAM counts from the centre of the first pixel, we from its corner."""
@@ -134,8 +140,10 @@ class SamSegmenter:
             )
         for prompt in prompts:
             _check_prompt(prompt, side)
+        if not self._info.reads_outlines:
+            prompts = [replace(prompt, outline=None) for prompt in prompts]
         # Padding prompts to one length would change SAM's answer, so only equals go together.
-        for _, alike in groupby(prompts, key=lambda p: (len(p.points_xy), p.box is None)):
+        for _, alike in groupby(prompts, key=_shape):
             group = list(alike)
             for start in range(0, len(group), self._prompts_at_once):
                 if cancelled():
@@ -144,17 +152,23 @@ class SamSegmenter:
 
     @torch.no_grad()
     def _answer(self, window: NDArray[np.uint8], prompts: Sequence[Prompt]) -> list[ScoredMask]:
-        side = self._info.window_px
-        output = self._model(
-            image_embeddings=self._embedding(window),
-            multimask_output=False,
-            **_model_prompts(prompts, self._model.device),
-        )
+        side, device = self._info.window_px, self._model.device
+        embedding, inputs = self._embedding(window), _model_prompts(prompts, device)
+        if prompts[0].outline is not None:
+            # SAM takes one outline for each image: each prompt has the image for itself.
+            told = torch.from_numpy(np.stack([_painted(p.outline, side) for p in prompts]))
+            inputs = {name: value.transpose(0, 1) for name, value in inputs.items()}
+            inputs["input_masks"] = outline_prompts(told.to(device), self._model.config)
+            embedding = embedding.expand(len(prompts), -1, -1, -1)
+        output = self._model(image_embeddings=embedding, multimask_output=False, **inputs)
         logits = functional.interpolate(
-            output.pred_masks[0].float(), (side, side), mode="bilinear", align_corners=False
+            output.pred_masks.flatten(0, 1).float(),
+            (side, side),
+            mode="bilinear",
+            align_corners=False,
         )
         masks = (logits[:, 0] > 0).cpu().numpy()
-        scores = output.iou_scores[0, :, 0].float().clamp(0, 1).tolist()
+        scores = output.iou_scores.flatten().float().clamp(0, 1).tolist()
         return [
             ScoredMask(piece_at(mask, prompt), score)
             for mask, prompt, score in zip(masks, prompts, scores, strict=True)
@@ -176,6 +190,35 @@ def sam_pixels(images: SamImageProcessorPil, windows: Sequence[NDArray[np.uint8]
     """Windows as SAM's vision tower reads them, a row each."""
     pixels: torch.Tensor = images(list(windows), return_tensors="pt")["pixel_values"]
     return pixels
+
+
+def outline_prompts(outlines: torch.Tensor, config: Any) -> torch.Tensor:
+    """Outlines as a SAM reads them: logits on a grid of four for each of its patches.
+
+    SAM is taught on logits of its own; an outline that people have seen to has none, so it is told
+    the share of each cell that is covered, from ``-OUTLINE_LOGIT`` to ``OUTLINE_LOGIT`` (ours).
+
+    Parameters
+    ----------
+    outlines : Tensor of bool, shape (N, window_px, window_px)
+    config : SamConfig
+
+    Returns
+    -------
+    Tensor, shape (N, 1, h, w)
+    """
+    side = 4 * config.prompt_encoder_config.image_embedding_size
+    covered = functional.adaptive_avg_pool2d(outlines[:, None].float(), side)
+    return (2 * covered - 1) * OUTLINE_LOGIT
+
+
+def _painted(outline: Mask | None, side_px: int) -> NDArray[np.bool_]:
+    painted: NDArray[np.bool_] = label_image([outline] if outline else [], side_px, side_px) > 0
+    return painted
+
+
+def _shape(prompt: Prompt) -> tuple[int, bool, bool]:
+    return len(prompt.points_xy), prompt.box is None, prompt.outline is None
 
 
 def _check_prompt(prompt: Prompt, side_px: int) -> None:

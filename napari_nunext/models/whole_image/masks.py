@@ -133,15 +133,28 @@ def to_level0(mask: Mask, window: Window, image: Box) -> Mask:
     if scale == 1 and x0 == window.box.x0 and y0 == window.box.y0:
         return mask.moved(x0, y0).clipped_to(int(image.width), int(image.height))
     left, top = window.box.x0 + mask.x0_px * scale, window.box.y0 + mask.y0_px * scale
-    # One pixel more on each side: interpolation reaches half a window pixel beyond the crop.
-    x0 = max(math.floor(left - scale / 2), math.floor(image.x0))
-    y0 = max(math.floor(top - scale / 2), math.floor(image.y0))
-    x1 = min(math.ceil(left + (mask.width_px + 0.5) * scale), math.ceil(image.x1))
-    y1 = min(math.ceil(top + (mask.height_px + 0.5) * scale), math.ceil(image.y1))
+    return _resampled(mask, left, top, scale, image)
+
+
+def to_window(mask: Mask, window: Window) -> Mask:
+    """Resample a mask from the image's pixels to a window's, as `to_level0` does."""
+    left = (mask.x0_px - window.box.x0) / window.scale
+    top = (mask.y0_px - window.box.y0) / window.scale
+    side = window.side_px
+    return _resampled(mask, left, top, 1 / window.scale, Box(0, 0, side, side))
+
+
+def _resampled(mask: Mask, left: float, top: float, step: float, within: Box) -> Mask:
+    """A mask in other pixels, where its crop begins at a place and a pixel of it is `step` wide."""
+    # One pixel more on each side: interpolation reaches half a pixel of the mask beyond the crop.
+    x0 = max(math.floor(left - step / 2), math.floor(within.x0))
+    y0 = max(math.floor(top - step / 2), math.floor(within.y0))
+    x1 = min(math.ceil(left + (mask.width_px + 0.5) * step), math.ceil(within.x1))
+    y1 = min(math.ceil(top + (mask.height_px + 0.5) * step), math.ceil(within.y1))
     if mask.area_px == 0 or x0 >= x1 or y0 >= y1:
         return Mask.from_array(np.zeros((0, 0), dtype=bool), x0, y0)
-    columns = (np.arange(x0, x1) + 0.5 - left) / scale - 0.5
-    rows = (np.arange(y0, y1) + 0.5 - top) / scale - 0.5
+    columns = (np.arange(x0, x1) + 0.5 - left) / step - 0.5
+    rows = (np.arange(y0, y1) + 0.5 - top) / step - 0.5
     crop = mask.to_array().astype(np.float32)
     values = _interpolated(_interpolated(crop, rows).T, columns).T
     return Mask.from_array(values >= 0.5, x0, y0)
@@ -194,7 +207,8 @@ def _in_window(prompt: Prompt, window: Window, mpp: float) -> Prompt:
             np.array([(box.x0, box.y0), (box.x1, box.y1)])
         ).tolist()
         box = Box(x0, y0, x1, y1)
-    return Prompt(points_xy[seen], tuple(on_it[seen].tolist()), box)
+    outline = None if prompt.outline is None else to_window(prompt.outline, window)
+    return Prompt(points_xy[seen], tuple(on_it[seen].tolist()), box, outline)
 
 
 def point_prompts(points_xy: PointsXY) -> list[Prompt]:

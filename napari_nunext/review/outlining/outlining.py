@@ -162,7 +162,7 @@ class Outliner:
         before = self._clicks_behind(nucleus)
         clicks = self._drawing[uid] = (*self._drawing.get(uid, before), click)
         self._session.background.run(
-            lambda: self._draw(field, [clicks]),
+            lambda: self._draw(field, [clicks], nucleus.mask),
             lambda masks: self._take_refined(sha256, nucleus, before, clicks, masks[0]),
             lambda error: self._not_refined(uid, error),
         )
@@ -182,16 +182,25 @@ class Outliner:
         return None if reviewed is None else reviewed.nucleus
 
     def _draw(
-        self, field: OpenField, clicks: Sequence[tuple[protocol.PromptPoint, ...]]
+        self,
+        field: OpenField,
+        clicks: Sequence[tuple[protocol.PromptPoint, ...]],
+        outline: Mask | None = None,
     ) -> list[Mask | None]:
-        """A mask for the clicks on each nucleus, or None where no pixel is left."""
+        """A mask for the clicks on each nucleus, or None where no pixel is left.
+
+        The outline is what the clicks correct.
+        """
+        told = None if outline is None else protocol.Outline(**outline.to_json())
         client, entry = self._server.client(), field.entry
         client.put_image(field.source)
         reply = client.segment(
             protocol.SegmentRequest(
                 image=entry.sha256,
                 mpp=entry.mpp,
-                prompts=[protocol.MaskPrompt(points=list(points)) for points in clicks],
+                prompts=[
+                    protocol.MaskPrompt(points=list(points), outline=told) for points in clicks
+                ],
             )
         )
         drawn = {mask.index: mask.to_mask() for mask in reply.masks}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import httpx
@@ -282,15 +283,22 @@ class Client:
         return self._ask(Cancelled, "POST", "/v1/cancel", CancelRequest(run=run)).found
 
     def segment(self, request: SegmentRequest, *, patience: Patience | None = None) -> SegmentReply:
-        """Draw a mask for every prompt."""
-        return self._ask(
+        """Draw a mask for every prompt; servers of an earlier version are told no outlines."""
+        ask = partial(
+            self._ask,
             SegmentReply,
             "POST",
             "/v1/segment",
-            request,
             timeout_s=WORK_TIMEOUT_S,
             patience=patience,
         )
+        try:
+            return ask(request)
+        except RequestRejectedError as error:
+            bare = _without_outlines(request)
+            if ".outline " not in str(error) or bare == request:
+                raise
+            return ask(bare)
 
     def _ask(
         self,
@@ -366,6 +374,11 @@ class Client:
             raise ServerUnavailableError(
                 f"The connection to {self.url} is closed, so nothing more is asked there."
             ) from error
+
+
+def _without_outlines(request: SegmentRequest) -> SegmentRequest:
+    prompts = [prompt.model_copy(update={"outline": None}) for prompt in request.prompts]
+    return request.model_copy(update={"prompts": prompts})
 
 
 _JSON = {"Content-Type": "application/json"}

@@ -16,16 +16,20 @@ from napari_nunext.serving.protocol import Failed, MaskOut, SegmentReply, Segmen
 
 if TYPE_CHECKING:
     from napari_nunext.core.image.source import ImageSource
+    from napari_nunext.core.shapes.masks import Mask
     from napari_nunext.serving.health.metrics import Metrics
     from napari_nunext.serving.jobs.fair_queue import Urgency
     from napari_nunext.serving.jobs.kind import Steps
     from napari_nunext.serving.jobs.work import Work
     from napari_nunext.serving.models.shelf import Shelf
-    from napari_nunext.serving.protocol import MaskPrompt, ModelInfo
+    from napari_nunext.serving.protocol import MaskPrompt, ModelInfo, Outline
     from napari_nunext.serving.settings import ServerSettings
 
 WINDOWS_BYTES = 64 * 2**20
 """Memory for the pixels under recent clicks: windows of 1024 px for twenty of them."""
+
+MOST_OUTLINE_PX = 2048
+"""Side of an outline that a prompt corrects: no nucleus has so many."""
 
 CANCELLED = Failed(
     code="cancelled", message="The masks were stopped before all were drawn. Ask for them again."
@@ -95,4 +99,18 @@ def _checked_prompt(prompt: MaskPrompt, image: ImageSource) -> Prompt:
                 f"A prompt at ({x:g}, {y:g}) lies outside the image of {image.box.width:g} x "
                 f"{image.box.height:g} pixels. Prompt inside it."
             )
-    return Prompt(points_xy, tuple(p.positive for p in prompt.points), box)
+    return Prompt(
+        points_xy, tuple(p.positive for p in prompt.points), box, _checked_outline(prompt.outline)
+    )
+
+
+def _checked_outline(outline: Outline | None) -> Mask | None:
+    if outline is None:
+        return None
+    height_px, width_px = outline.size
+    if max(height_px, width_px) > MOST_OUTLINE_PX:
+        raise InputError(
+            f"An outline is {width_px} x {height_px} pixels; expected at most {MOST_OUTLINE_PX} a "
+            "side. Leave it out."
+        )
+    return outline.to_mask()

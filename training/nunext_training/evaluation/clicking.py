@@ -10,11 +10,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage
 
 from napari_nunext.core.shapes.masks import Mask, in_common_crop
 from napari_nunext.models.whole_image.masks import draw_masks, halo_um, point_prompts
 from nunext_training.data.painting import check_masks
+from nunext_training.data.prompts import depth_of_largest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -81,7 +81,8 @@ def _ious(segmenter: Segmenter, image: LabelledImage, clicks: int) -> NDArray[np
                 outlines[i] = outlines[i].corrected_by(mask, x, y, inside=on_it)
             else:
                 outlines[i] = mask
-            ious[i, turn], prompts[i] = _corrected(prompts[i], outlines[i], truth, reach_px)
+            ious[i, turn], corrected = _corrected(prompts[i], outlines[i], truth, reach_px)
+            prompts[i] = replace(corrected, outline=outlines[i])
     return ious
 
 
@@ -100,9 +101,7 @@ def _corrected(prompt: Prompt, drawn: Mask, true: Mask, reach_px: float) -> tupl
     wrong &= np.hypot(x - first_x, (y - first_y)[:, None]) < reach_px
     if not wrong.any():
         return iou, prompt
-    regions, _ = ndimage.label(wrong)
-    largest = regions == np.bincount(regions.ravel())[1:].argmax() + 1
-    depth = ndimage.distance_transform_edt(np.pad(largest, 1))[1:-1, 1:-1]
+    depth = depth_of_largest(wrong)
     row, column = np.unravel_index(depth.argmax(), depth.shape)
     return iou, replace(
         prompt,

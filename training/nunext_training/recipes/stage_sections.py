@@ -42,6 +42,8 @@ class SegmenterOptions:
     """How far a point is from the centroid at most, on the way to a random pixel of the nucleus."""
     clicks: CountOrNone = 0
     """Further clicks at most, on the nucleus or beside it, as people correct outlines by."""
+    outlines: bool = False
+    """Whether further clicks go where the drawn mask is wrong, and the model is told that mask."""
     focal_weight: NotNegative = 20.0
     """Of the focal loss of masks."""
     dice_weight: NotNegative = 1.0

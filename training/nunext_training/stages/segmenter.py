@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 FROZEN = ("prompt_encoder", "shared_image_embedding")
 """Parts of a SAM that do not learn."""
+READS_OUTLINES = "prompt_encoder.mask_embed"
+"""But for this one, where outlines are told."""
 
 
 class SegmenterStage(Stage[Job]):
@@ -45,7 +47,12 @@ class SegmenterStage(Stage[Job]):
     def __init__(self, job: Job) -> None:
         super().__init__(job)
         parent = read_segmenter_description(job.checkpoint)
-        self._parent = replace(parent, mpp=job.recipe.segmenter.mpp or parent.mpp)
+        options = job.recipe.segmenter
+        self._parent = replace(
+            parent,
+            mpp=options.mpp or parent.mpp,
+            reads_outlines=parent.reads_outlines or (options.outlines and options.clicks > 0),
+        )
         self._data = self.read_data()
         check_masks([*self._data.train, *self._data.val])
         self.model = load_weights(
@@ -53,6 +60,8 @@ class SegmenterStage(Stage[Job]):
         )
         for part in FROZEN:
             self.model.get_submodule(part).requires_grad_(False)
+        if options.outlines:
+            self.model.get_submodule(READS_OUTLINES).requires_grad_(True)
         self._images = SamImageProcessorPil.from_pretrained(job.checkpoint, local_files_only=True)
 
     def trainer(self, run: RunContext) -> SegmenterTrainer:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from torch.nn import functional
 from transformers import SamModel
 
+from napari_nunext.models.sam.segmenter import PIXEL_CENTRE, outline_prompts
+from nunext_training.data.prompts import correcting_click
 from nunext_training.method.mask_losses import dice_losses, focal_losses, hard_ious
 from nunext_training.trainers.task_trainer import TaskTrainer
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class SegmenterTrainer(TaskTrainer):
-    """Fine-tune a SAM to draw a nucleus from one point.
+    """Fine-tune a SAM to draw a nucleus from one point, and to follow who corrects what it drew.
 
     Parameters
     ----------
@@ -48,21 +50,76 @@ class SegmenterTrainer(TaskTrainer):
         self._options = options
 
     def batch_loss(self, model: nn.Module, inputs: dict[str, Tensor]) -> tuple[Tensor, Any]:
-        """Mean loss of the prompts."""
-        outputs = model(
-            inputs["pixels"],
-            input_points=inputs["input_points"],
-            input_labels=inputs["input_labels"],
-            multimask_output=False,
-        )
-        loss = prompt_loss(
-            outputs.pred_masks[:, :, 0].float(),
-            outputs.iou_scores[:, :, 0].float(),
+        """Mean loss of the prompts; where outlines are told, of those of every turn."""
+        points, positive = inputs["input_points"], inputs["input_labels"]
+        turns = points.shape[2] if self._options.outlines else 1
+        if turns == 1:
+            outputs = model(
+                inputs["pixels"],
+                input_points=points,
+                input_labels=positive,
+                multimask_output=False,
+            )
+            return self._loss(outputs.pred_masks, outputs.iou_scores, inputs), outputs
+        return self._corrected(model, inputs, turns)
+
+    def _corrected(
+        self, model: nn.Module, inputs: dict[str, Tensor], turns: int
+    ) -> tuple[Tensor, Any]:
+        """One click, then further ones, each where the mask that was drawn is wrong."""
+        sam: Any = self.accelerator.unwrap_model(model)
+        pixels, labels, chosen = inputs["pixels"], inputs["labels"], inputs["chosen"]
+        points, positive = inputs["input_points"].clone(), inputs["input_labels"].clone()
+        batch, prompts = chosen.shape
+        embeddings = sam.get_image_embeddings(pixels)
+        alone = embeddings.repeat_interleave(prompts, 0)
+        losses: list[Tensor] = []
+        told: dict[str, Tensor] = {}
+        outputs: Any = None
+        for turn in range(1, turns + 1):
+            # SAM takes one outline for each image: each prompt has the image for itself.
+            outputs = model(
+                image_embeddings=alone,
+                input_points=points[:, :, :turn].flatten(0, 1)[:, None],
+                input_labels=positive[:, :, :turn].flatten(0, 1)[:, None],
+                multimask_output=False,
+                **told,
+            )
+            masks = outputs.pred_masks.unflatten(0, (batch, prompts))[:, :, 0]
+            scores = outputs.iou_scores.unflatten(0, (batch, prompts))[:, :, 0]
+            losses.append(self._loss(masks, scores, inputs))
+            if turn < turns:
+                size = tuple(labels.shape[1:])
+                drawn = masks.detach().flatten(0, 1).float()
+                drawn = functional.interpolate(drawn, size, mode="bilinear", align_corners=False)
+                outlines = drawn[:, 0] > 0
+                _click(points, positive, outlines.view(batch, prompts, *size), inputs, turn)
+                told = {"input_masks": outline_prompts(outlines, sam.config)}
+        return sum(losses[1:], losses[0]) / turns, outputs
+
+    def _loss(self, masks: Tensor, scores: Tensor, inputs: dict[str, Tensor]) -> Tensor:
+        return prompt_loss(
+            masks[:, :, 0].float(),
+            scores[:, :, 0].float(),
             inputs["labels"],
             inputs["chosen"],
             self._options,
         )
-        return loss, outputs
+
+
+def _click(
+    points: Tensor, positive: Tensor, outlines: Tensor, inputs: dict[str, Tensor], turn: int
+) -> None:
+    """Put the clicks of a turn where the outlines are wrong; where none is, they stay by chance."""
+    drawn, labels = outlines.cpu().numpy(), inputs["labels"].cpu().numpy()
+    chosen = inputs["chosen"].tolist()
+    for i, asked in enumerate(chosen):
+        for j, label in enumerate(asked):
+            by_chance = points[i, j, turn].cpu().numpy() + PIXEL_CENTRE
+            click = correcting_click(drawn[i, j], labels[i] == label, by_chance) if label else None
+            if click is not None:
+                points[i, j, turn] = points.new_tensor(click[0] - PIXEL_CENTRE)
+                positive[i, j, turn] = int(click[1])
 
 
 def prompt_loss(
