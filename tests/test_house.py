@@ -74,3 +74,29 @@ def test_no_link_leads_out_of_the_repository() -> None:
     assert links
     assert [name(link) for link in links if link.readlink().is_absolute()] == []
     assert all(link.resolve().is_relative_to(ROOT) for link in links)
+
+
+OF_STARLETTE = "request.stream"
+
+
+def test_what_we_stream_is_closed_where_it_is_left() -> None:
+    """By `contextlib.aclosing`: left by an error or a break, an asynchronous generator of ours
+    would hold its connection until Python collects it."""
+    trees = {p: ast.parse(p.read_text("utf-8")) for tree in TREES for p in tree.rglob("*.py")}
+    ours = {
+        function.name
+        for tree in trees.values()
+        for function in ast.walk(tree)
+        if isinstance(function, ast.AsyncFunctionDef)
+        and any(isinstance(part, ast.Yield) for part in ast.walk(function))
+    }
+    assert ours
+    left_open = [
+        f"{name(path)}:{loop.lineno}"
+        for path, tree in trees.items()
+        for loop in ast.walk(tree)
+        if isinstance(loop, ast.AsyncFor) and isinstance(loop.iter, ast.Call)
+        if (called := ast.unparse(loop.iter.func)).split(".")[-1] in ours
+        if called != OF_STARLETTE
+    ]
+    assert left_open == []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import aclosing
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -19,7 +20,7 @@ from napari_nunext.models.answerers.answerer import AnswerSampling, Ended, Said
 from napari_nunext.models.answerers.picture import png_url
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncGenerator, Callable, Iterator
 
     import numpy as np
     from numpy.typing import NDArray
@@ -134,15 +135,16 @@ class ChatAnswerer:
         """Send what comes to `tell`; the last is an `Ended` or an error."""
         characters, ended = 0, _Ending()
         try:
-            async for chunk in self._chunks(body):
-                ended.take(chunk)
-                for choice in chunk.get("choices") or ():
-                    for said in _pieces(choice.get("delta") or {}):
-                        characters += len(said.text)
-                        tell(said)
-                if characters > most_characters:
-                    ended.reason = "length"
-                    break
+            async with aclosing(self._chunks(body)) as chunks:
+                async for chunk in chunks:
+                    ended.take(chunk)
+                    for choice in chunk.get("choices") or ():
+                        for said in _pieces(choice.get("delta") or {}):
+                            characters += len(said.text)
+                            tell(said)
+                    if characters > most_characters:
+                        ended.reason = "length"
+                        break
         except NunextError as error:
             if not characters:
                 tell(error)
@@ -156,18 +158,19 @@ class ChatAnswerer:
             return
         tell(Ended(ended.finish, ended.count("prompt_tokens"), ended.count("completion_tokens")))
 
-    async def _chunks(self, body: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    async def _chunks(self, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any]]:
         url = f"{self.address.url}/chat/completions"
         try:
             async with (
                 self._client(self._silence_s) as http,
                 http.stream("POST", url, json=body) as response,
+                aclosing(_lines(response)) as lines,
             ):
                 if response.status_code != httpx.codes.OK:
                     self._refused(response.status_code, await _beginning(response))
                 if "html" in response.headers.get("content-type", ""):
                     self._no_such_server(response)
-                async for line in _lines(response):
+                async for line in lines:
                     data = line.removeprefix("data:").strip()
                     if data == "[DONE]":
                         yield {"done": True}
@@ -293,7 +296,7 @@ class _Ending:
         return value if isinstance(value, int) else None
 
 
-async def _lines(response: httpx.Response) -> AsyncIterator[str]:
+async def _lines(response: httpx.Response) -> AsyncGenerator[str]:
     """Lines, none of which may take all memory."""
     rest = b""
     async for piece in response.aiter_bytes():

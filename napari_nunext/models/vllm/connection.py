@@ -19,7 +19,7 @@ from napari_nunext.core.process.loop_thread import LoopThread
 from napari_nunext.models.vllm.requests import PATH
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine
+    from collections.abc import AsyncGenerator, Coroutine
     from concurrent.futures import Future
 
 CONNECT_TIMEOUT_S = 5.0
@@ -135,7 +135,7 @@ class VllmConnection:
         self._check(response, response.text)
         return response
 
-    async def stream(self, body: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    async def stream(self, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any]]:
         """The chunks of a streamed answer, to its end; errors as those of `ask`."""
         try:
             async with self._client().stream("POST", PATH, json=body) as response:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 import time
+from contextlib import aclosing
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, TypeAlias
@@ -213,16 +214,17 @@ class _Call:
 
     async def _stream(self, index: int, body: dict[str, object]) -> None:
         served, connection = self._served, self._served.connection
-        async for chunk in connection.stream(body):
-            if "prompt_token_ids" in chunk:
-                check_prompt(chunk["prompt_token_ids"], served.prompt_ids, connection.url)
-            for data in chunk["choices"]:
-                choice = Choice.read(data)
-                if choice.finish not in (None, "stop", "length"):
-                    raise ServerUnavailableError(
-                        f"The vLLM server at {connection.url} ended a reply ({choice.finish})."
-                    )
-                self._hear(index, choice)
+        async with aclosing(connection.stream(body)) as chunks:
+            async for chunk in chunks:
+                if "prompt_token_ids" in chunk:
+                    check_prompt(chunk["prompt_token_ids"], served.prompt_ids, connection.url)
+                for data in chunk["choices"]:
+                    choice = Choice.read(data)
+                    if choice.finish not in (None, "stop", "length"):
+                        raise ServerUnavailableError(
+                            f"The vLLM server at {connection.url} ended a reply ({choice.finish})."
+                        )
+                    self._hear(index, choice)
 
 
 class _Reply:
