@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds the site of the documents into build/site, in build/site-env: the packages of .venv, and the
 # group `site` of pyproject.toml beside them.  A warning is an error.  Arguments go to Sphinx.
+# Each build is a whole one: what Sphinx kept of the last would show the old navigation.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/common.sh
@@ -23,6 +24,6 @@ print(*project["dependency-groups"]["site"], sep="\n")')
     "$ENV/bin/python" -m pip install -q -c constraints.txt "${wanted[@]}" >build/site.log 2>&1 ||
         die "The packages for the site could not be installed. The log is build/site.log."
 fi
-"$ENV/bin/python" -m sphinx -W --keep-going -q -j auto -c docs "$@" . build/site
+"$ENV/bin/python" -m sphinx -E -a -W --keep-going -q -j auto -c docs "$@" . build/site
 "$ENV/bin/python" -m scripts.offline build/site || die "Without internet the pages above would not be whole."
 say "The site is build/site/index.html"
