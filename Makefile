@@ -3,7 +3,7 @@
 
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: pictures help demo test fuzz lint bench environment system clean mutate lottery test-ray test-vllm weights bilateral glomeruli
+.PHONY: pictures animation site help demo test fuzz lint bench environment system clean mutate lottery test-ray test-vllm weights bilateral glomeruli
 
 help:
 	@echo "make demo               open napari on sample tissue; without a display, run the whole loop into build/demo/"
@@ -18,6 +18,8 @@ help:
 	@echo "make test-vllm          compare the engine of vLLM, on the CPU, with our own decoder"
 	@echo "make lint               style, types, import contracts"
 	@echo "make pictures [ARGS=...]  make the pictures of the documentation from the real window"
+	@echo "make animation          film the window while points appear, for README.md"
+	@echo "make site               build the site of the documents into build/site/; a broken link is an error"
 	@echo "make bench [ONLY=name]  run the benchmarks into build/bench/"
 	@echo "make clean              remove what the targets made, except .venv, .venv-vllm and .venv-mutate"
 
@@ -57,6 +59,12 @@ glomeruli: environment
 
 pictures: system environment
 	scripts/with_display.sh $(PYTHON) -m scripts.pictures $(ARGS)
+
+animation: system environment
+	scripts/with_display.sh $(PYTHON) -m scripts.animation
+
+site: environment
+	scripts/site.sh $(ARGS)
 
 test-vllm: environment
 	scripts/vllm.sh $(ARGS)

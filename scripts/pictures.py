@@ -52,12 +52,22 @@ class Photographer:
             QApplication.processEvents()
             time.sleep(0.02)
 
+    def open(self, path: Path) -> None:
+        """An image, and a model that is ready to search it."""
+        controller = self.app.controller
+        controller.open.paths([path])
+        self.wait(lambda: controller.images.model.open_field)
+        self.wait(lambda: controller.find.model.server.phase == "ready")
+
+    def settle(self) -> None:
+        """Let the window draw what it has."""
+        settled = time.monotonic() + SETTLED_S
+        self.wait(lambda: time.monotonic() > settled)
+
     def open_tissue(self) -> None:
         """Drawn tissue, with its nuclei found."""
         controller = self.app.controller
-        controller.open.paths([synthetic_path()])
-        self.wait(lambda: controller.images.model.open_field)
-        self.wait(lambda: controller.find.model.server.phase == "ready")
+        self.open(synthetic_path())
         controller.find.search()
         self.wait(lambda: controller.find.model.run.busy)
         self.wait(lambda: not controller.find.model.run.busy)
@@ -85,8 +95,7 @@ class Photographer:
 
     def take(self, name: str) -> None:
         """A picture of the whole window."""
-        settled = time.monotonic() + SETTLED_S
-        self.wait(lambda: time.monotonic() > settled)
+        self.settle()
         self.app.viewer.screenshot(str(IMAGES / name), canvas_only=False, flash=False)
         sys.stdout.write(f"{name}\n")
 
