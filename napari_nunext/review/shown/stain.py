@@ -12,7 +12,8 @@ from napari_nunext.core.stains.counting import CutOffs
 from napari_nunext.review.shown.resetting import reset
 
 if TYPE_CHECKING:
-    from napari_nunext.review.staining.counted import CountedStain, StainFigures
+    from napari_nunext.core.stains.figures import StainFigures
+    from napari_nunext.review.staining.counted import CountedStain
 
 
 @dataclass(eq=False)
@@ -20,7 +21,7 @@ class StainModel:
     """What the panel shows of a stain."""
 
     opened: bool = False
-    """Whether anybody wants to see it; nothing is measured before."""
+    """Whether anybody wants to see it in this project; nothing is measured before."""
     measuring: bool = False
     counted: CountedStain | None = None
     """What was measured last of the open image; None before."""
@@ -37,4 +38,4 @@ class StainModel:
 
     def forget_project(self) -> None:
         """Show nothing of the project that was left."""
-        reset(self, keep=("opened", "colored"))
+        reset(self, keep=("colored",))

@@ -8,6 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nunext.core.stains.counting import that_count
+from napari_nunext.core.stains.figures import (
+    STAIN_COLUMNS,
+    StainFigures,
+    stain_cells,
+)
 from napari_nunext.core.stains.positivity import h_score, labelling_index, suggested_cut_off
 
 if TYPE_CHECKING:
@@ -18,45 +23,13 @@ if TYPE_CHECKING:
     from napari_nunext.core.bootstrap import Interval
     from napari_nunext.core.shapes.regions import Region
     from napari_nunext.core.stains.counting import CutOffs
-    from napari_nunext.core.stains.positivity import HScore, LabellingIndex
+    from napari_nunext.core.stains.positivity import HScore
     from napari_nunext.core.uids import Uids
     from napari_nunext.review.staining.densities import Densities
     from napari_nunext.review.table import NucleusTable
 
 WHOLE = "Image"
 """What the row of all nuclei is called."""
-
-STAIN_COLUMNS = (
-    "region",
-    "nuclei",
-    "positive",
-    "negative_by_grade",
-    "weak",
-    "moderate",
-    "strong",
-    "labelling_index",
-    "labelling_index_low",
-    "labelling_index_high",
-    "positive_from_od",
-    "h_score",
-    "h_score_low",
-    "h_score_high",
-    "weak_from_od",
-    "moderate_from_od",
-    "strong_from_od",
-)
-"""Of a table of figures; intervals are of 95 %, shares in 0..1."""
-
-
-@dataclass(frozen=True, slots=True)
-class StainFigures:
-    """What is said of the nuclei of the image, or of a region."""
-
-    name: str
-    index: LabellingIndex
-    index_interval: Interval | None
-    score: HScore
-    score_interval: Interval | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,20 +111,3 @@ class StainCounter:
 def as_table(figures: Iterable[StainFigures]) -> str:
     """Rows of cells with tabs between them, as spreadsheets take them from the clipboard."""
     return "\n".join("\t".join(cells) for cells in (STAIN_COLUMNS, *map(stain_cells, figures)))
-
-
-def stain_cells(each: StainFigures) -> tuple[str, ...]:
-    """A row of a table; blank where there is no figure."""
-    index, score = each.index, each.score
-    figures = (
-        index.share,
-        each.index_interval and each.index_interval.low,
-        each.index_interval and each.index_interval.high,
-        index.cut_off,
-        score.score,
-        each.score_interval and each.score_interval.low,
-        each.score_interval and each.score_interval.high,
-    )
-    said = ["" if figure is None else f"{figure:.6g}" for figure in figures]
-    counts = [str(n) for n in (index.nuclei, index.positive, *score.grades)]
-    return (" ".join(each.name.split()), *counts, *said, *(f"{g:.6g}" for g in score.cut_offs))

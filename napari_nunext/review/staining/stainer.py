@@ -119,6 +119,8 @@ class Stainer:
                 self._measured, self.model.counted = made
                 self._of = state
                 self._show()
+                if self._kept() is None and len(self.model.counted.od):
+                    self.keep()  # what was measured in a project, its exports carry
             if self._stale or made is None:
                 self._follow()
 

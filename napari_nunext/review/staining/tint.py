@@ -19,7 +19,8 @@ COLORS = {POSITIVE: (240, 228, 66), NEGATIVE: (86, 180, 233)}
 """Yellow reads on brown and sky blue on blue; both are of Okabe and Ito."""
 NOT_COUNTED = (160, 160, 160)
 """Grey: rejected, left out, or not measured yet."""
-_PALETTE = np.array([COLORS[NEGATIVE], COLORS[POSITIVE], NOT_COUNTED], dtype=np.float32) / 255
+_RGB = (COLORS[NEGATIVE], COLORS[POSITIVE], NOT_COUNTED)
+_PALETTE = np.array(_RGB, dtype=np.float32) / np.float32(255)
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,4 +33,6 @@ class Tint:
     def colors(self, uids: Uids) -> NDArray[np.float32]:
         """RGB in 0..1 of nuclei by their uids, shape (N, 3)."""
         od = self.counted.densities_of(uids)
-        return _PALETTE[np.where(np.isnan(od), 2, od >= self.cut_off)]
+        code = np.where(np.isnan(od), 2, od >= self.cut_off).astype(np.intp)
+        colors: NDArray[np.float32] = _PALETTE[code]
+        return colors

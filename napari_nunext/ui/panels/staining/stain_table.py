@@ -13,7 +13,7 @@ from napari_nunext.ui.widgets.text_grid import NO_FIGURE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_nunext.review.staining.counted import StainFigures
+    from napari_nunext.core.stains.figures import StainFigures
 
 HEADINGS = ("", "Positive", "H-score")
 NAME, INDEX, SCORE = range(3)
@@ -60,7 +60,9 @@ class StainTable(QTreeWidget):
                 if item.text(column) != words:
                     item.setText(column, words)
                 item.setToolTip(column, tip)
-        height_px = self.header().sizeHint().height() + min(len(figures), MOST_ROWS) * ROW_PX + 4
+        height_px = (
+            self.header().sizeHint().height() + min(max(len(figures), 1), MOST_ROWS) * ROW_PX + 4
+        )
         self.setFixedHeight(height_px)
 
     def cells(self) -> list[list[str]]:
