@@ -23,10 +23,10 @@ from napari_nunext.core.stains.positivity import (
 from napari_nunext.images import open_image
 from napari_nunext.images.nuclei_files import read_nuclei_of_one
 from napari_nunext.store import Project
+from napari_nunext.store.exports.by_region.region_table import WHOLE, counted_regions
 from napari_nunext.store.exports.csv import write_csv
 from napari_nunext.store.exports.files import as_marked, nucleus_of
 from napari_nunext.store.exports.geojson import write_geojson
-from napari_nunext.store.exports.region_table import WHOLE, counted_regions
 from napari_nunext.store.kinds.regions import regions_of
 from napari_nunext.store.kinds.settings import cut_offs_in
 

@@ -13,7 +13,7 @@ from napari_nunext.core.shapes.regions import rectangle
 from napari_nunext.core.stains import measuring
 from napari_nunext.core.stains.counting import CutOffs
 from napari_nunext.core.stains.optical_density import H_DAB
-from napari_nunext.review.staining.tint import COLORS, NOT_COUNTED
+from napari_nunext.review.stained.tint import COLORS, NOT_COUNTED
 from napari_nunext.store import Project, events
 from napari_nunext.store.kinds.settings import cut_offs_in
 from tests.review.fakes import Later, review_on, square

@@ -15,7 +15,7 @@ from napari_nunext.core.geometry import Box
 from napari_nunext.core.shapes.regions import rectangle
 from napari_nunext.core.stains.counting import CutOffs
 from napari_nunext.core.stains.optical_density import H_DAB
-from napari_nunext.review.staining.tint import COLORS
+from napari_nunext.review.stained.tint import COLORS
 from napari_nunext.store.kinds.settings import cut_offs_in
 from napari_nunext.ui.panels.staining.histogram import MARGIN_PX
 from napari_nunext.ui.widgets.theme import LIGHT

@@ -13,7 +13,7 @@ from napari_nunext.review.shown.resetting import reset
 
 if TYPE_CHECKING:
     from napari_nunext.core.stains.figures import StainFigures
-    from napari_nunext.review.staining.counted import CountedStain
+    from napari_nunext.review.stained.counted import CountedStain
 
 
 @dataclass(eq=False)

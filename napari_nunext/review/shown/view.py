@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.geometry import Box
     from napari_nunext.review.drafts import Draft
-    from napari_nunext.review.staining.tint import Tint
+    from napari_nunext.review.stained.tint import Tint
 
 SURE_ABOVE = 0.45
 """Confidence from which a nucleus counts as sure, until the user moves the slider."""

@@ -1,5 +1,4 @@
-"""How brown the nuclei of the open image are: measured, counted, and made their categories.
+"""The part of the review for a stain: measures it, moves cut-offs, marks nuclei by them.
 
-`densities` measures what changed, `counted` has the figures, `stainer` is the part of the review.
-May import the session and what it shows.
+May import the session, what it shows, and how nuclei are corrected; its values are in `stained`.
 """

@@ -15,9 +15,9 @@ from napari_nunext.review.background import in_words
 from napari_nunext.review.colors import in_free_colors
 from napari_nunext.review.correcting.editing import relabelled
 from napari_nunext.review.model import Notice
-from napari_nunext.review.staining.counted import StainCounter, as_table, counted_stain
-from napari_nunext.review.staining.densities import Densities, NotWantedError
-from napari_nunext.review.staining.tint import COLORS, NEGATIVE, POSITIVE, Tint
+from napari_nunext.review.stained.counted import StainCounter, as_table, counted_stain
+from napari_nunext.review.stained.densities import Densities, NotWantedError
+from napari_nunext.review.stained.tint import COLORS, NEGATIVE, POSITIVE, Tint
 from napari_nunext.store import events
 from napari_nunext.store.kinds.regions import regions_of
 from napari_nunext.store.kinds.settings import cut_offs_in
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_nunext.review.shown.images import OpenField
     from napari_nunext.review.shown.stain import StainModel
     from napari_nunext.review.shown.view import ViewModel
-    from napari_nunext.review.staining.counted import CountedStain
+    from napari_nunext.review.stained.counted import CountedStain
     from napari_nunext.store import Event, FieldState
 
 STEP_OD = 0.01

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.geometry import PointsXY
     from napari_nunext.store.entries import ImageEntry
-    from napari_nunext.store.exports.stain import ImageStain
+    from napari_nunext.store.exports.by_region.stain import ImageStain
 
 Exportable: TypeAlias = Nucleus | ReviewedNucleus
 """Nuclei as a model gave them, or as people left them."""

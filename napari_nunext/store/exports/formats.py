@@ -16,17 +16,17 @@ from napari_nunext.core.errors import InputError, NunextError, StoreError
 from napari_nunext.core.nuclei import nuclei_in_words
 from napari_nunext.core.process.offered import offered
 from napari_nunext.core.stains.counting import CutOffs
+from napari_nunext.store.exports.by_region.region_table import counted_regions, write_region_table
+from napari_nunext.store.exports.by_region.stain import measured_stain, write_stain_table
 from napari_nunext.store.exports.coco import write_coco, write_coco_results
 from napari_nunext.store.exports.csv import write_csv
 from napari_nunext.store.exports.files import ImageNuclei
 from napari_nunext.store.exports.geojson import write_geojson
 from napari_nunext.store.exports.labels.files import write_label_tiff, write_label_zarr
 from napari_nunext.store.exports.labels.painting import left_out_words
-from napari_nunext.store.exports.region_table import counted_regions, write_region_table
 from napari_nunext.store.exports.rows import count_rejected
 from napari_nunext.store.exports.spatial.anndata import write_anndata
 from napari_nunext.store.exports.spatial.parquet import write_parquet
-from napari_nunext.store.exports.stain import measured_stain, write_stain_table
 from napari_nunext.store.kinds.settings import cut_offs_in
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari_nunext.core.stains.counting import CutOffs
     from napari_nunext.core.stains.positivity import HScore
     from napari_nunext.core.uids import Uids
-    from napari_nunext.review.staining.densities import Densities
+    from napari_nunext.review.stained.densities import Densities
     from napari_nunext.review.table import NucleusTable
 
 WHOLE = "Image"

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.core.uids import Uids
-    from napari_nunext.review.staining.counted import CountedStain
+    from napari_nunext.review.stained.counted import CountedStain
 
 POSITIVE, NEGATIVE = "Positive", "Negative"
 """What the categories are called."""

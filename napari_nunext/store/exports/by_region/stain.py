@@ -12,8 +12,8 @@ from napari_nunext.core.errors import InputError
 from napari_nunext.core.stains.counting import that_count
 from napari_nunext.core.stains.figures import STAIN_COLUMNS, stain_cells, stain_figures
 from napari_nunext.core.stains.measuring import DAB_OD, dab_od_of
+from napari_nunext.store.exports.by_region.region_table import WHOLE
 from napari_nunext.store.exports.files import replacing
-from napari_nunext.store.exports.region_table import WHOLE
 from napari_nunext.store.exports.rows import in_chunks
 from napari_nunext.store.kinds.regions import regions_of
 
