@@ -97,17 +97,17 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--cut-off",
         type=lambda said: said if said == "suggested" else number(said),
-        default=0.2,
         metavar="OD",
-        help="optical density from which on a nucleus is positive, or 'suggested' (default: 0.2)",
+        help="optical density from which on a nucleus is positive, or 'suggested' (default: what "
+        "was set in the project, else 0.2)",
     )
     command.add_argument(
         "--grades",
         type=number,
         nargs=3,
-        default=(0.2, 0.4, 0.6),
         metavar="OD",
-        help="where weak, moderate and strong begin (default: 0.2 0.4 0.6)",
+        help="where weak, moderate and strong begin (default: what was set in the project, else "
+        "0.2 0.4 0.6)",
     )
     command.add_argument(
         "--radius",

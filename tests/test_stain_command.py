@@ -16,6 +16,7 @@ from napari_nunext.core.geometry import Box
 from napari_nunext.core.marks import STATUS_IN_GEOJSON
 from napari_nunext.core.nuclei import Nucleus
 from napari_nunext.core.shapes.regions import rectangle, region
+from napari_nunext.core.stains.counting import CutOffs
 from napari_nunext.core.stains.optical_density import H_DAB
 from napari_nunext.store import Project, events
 from napari_nunext.store.exports.geojson import write_geojson
@@ -105,8 +106,11 @@ def test_a_project_says_it_for_each_region(tile, nuclei, tmp_path, capsys):
         project.append([events.draw_region(entry.sha256, each) for each in drawn])
     capsys.readouterr()
     assert stain(tile, "--project", path) == 0
-    whole, hot, empty, _ = capsys.readouterr().out.splitlines()
-    assert whole.startswith("whole image: 75.0% positive")
+    told = capsys.readouterr()
+    whole, hot, empty, _ = told.out.splitlines()
+    assert whole.startswith("whole image: 100.0% positive"), "the pale ones are left out"
+    assert "6 of 6" in whole
+    assert "2 nuclei in regions that are left out are not counted." in told.err
     assert hot.startswith("hot spot: 100.0% positive")
     assert "4 of 4" in hot
     assert empty == "hot spot (2): no nucleus was measured"
@@ -152,3 +156,20 @@ def test_a_nucleus_that_was_rejected_does_not_count(tile, nuclei, tmp_path, caps
     nuclei.write_text(json.dumps(data), "utf-8")
     assert stain(tile, "--nuclei", nuclei, "--mpp", 0.5) == 0
     assert "100.0% positive (61.0% to 100.0%), 6 of 6" in capsys.readouterr().out
+
+
+def test_the_cut_offs_of_a_project_are_those_that_were_set_in_it(tile, nuclei, tmp_path, capsys):
+    path = tmp_path / "p.nunext"
+    assert cli.main(["import", str(path), str(nuclei), "--image", str(tile), "--mpp", "0.5"]) == 0
+    with Project.open(path, annotator="jd") as project:
+        for cut_offs in (CutOffs(0.7), CutOffs(0.45, (0.2, 0.6, 0.9))):
+            project.append([events.set_cut_offs(cut_offs)])
+    capsys.readouterr()
+    assert stain(tile, "--project", path, "--json") == 0
+    (whole,) = json.loads(capsys.readouterr().out)["regions"]
+    assert whole["labelling_index"]["cut_off"] == 0.45
+    assert whole["h_score"]["grades"] == [2, 4, 2, 0]
+    assert stain(tile, "--project", path, "--cut-off", 0.2, "--json") == 0  # what is said prevails
+    (whole,) = json.loads(capsys.readouterr().out)["regions"]
+    assert whole["labelling_index"]["cut_off"] == 0.2
+    assert whole["h_score"]["grades"] == [2, 4, 2, 0]

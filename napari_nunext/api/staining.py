@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.api.images import mpp_of, source_of
+from napari_nunext.core.formats.region_files import read_regions
+from napari_nunext.core.stains.counting import that_count
 from napari_nunext.core.stains.measuring import DAB_OD, RADIUS_UM, dab_od_of
 from napari_nunext.core.stains.positivity import (
     CUT_OFFS,
@@ -32,7 +35,8 @@ class StainedNuclei:
 
     nuclei: Nuclei
     dab_od: NDArray[np.float64]
-    """Mean optical density of DAB, base 10, shape (N,); NaN for a nucleus outside of the image."""
+    """Mean optical density of DAB, base 10, shape (N,); NaN for a nucleus outside of the image
+    or in a region that is left out."""
 
     def suggested_cut_off(self) -> float:
         """Where these densities divide best in two, 0.2 or more: a suggestion, to be looked at.
@@ -96,7 +100,12 @@ class StainedNuclei:
 
 
 def stain(
-    image: ImageLike, nuclei: Nuclei, mpp: float | None = None, *, radius_um: float = RADIUS_UM
+    image: ImageLike,
+    nuclei: Nuclei,
+    mpp: float | None = None,
+    *,
+    radius_um: float = RADIUS_UM,
+    regions: str | PathLike[str] | None = None,
 ) -> StainedNuclei:
     """Measure the brown of each nucleus: the mean optical density of DAB.
 
@@ -113,6 +122,9 @@ def stain(
         Micrometres per pixel; that of the nuclei by default.
     radius_um : float
         Of the disc where there is no mask.
+    regions : path, optional
+        GeoJSON with regions, as QuPath and the window write it. A nucleus in one that is left out
+        (*Leave out* and *Ignore* classes) has no density and counts nowhere.
 
     Returns
     -------
@@ -122,6 +134,8 @@ def stain(
     ------
     InputError
         If the image or its scale will not do.
+    RecordError
+        If the regions cannot be read.
 
     Examples
     --------
@@ -133,6 +147,7 @@ def stain(
     True
     """
     source = source_of(image, nuclei.mpp if mpp is None else mpp)
+    drawn = [] if regions is None else read_regions(Path(regions), kind="interest")
     found = dab_od_of(
         source,
         nuclei.points_xy,
@@ -140,4 +155,4 @@ def stain(
         mpp=mpp_of(source),
         radius_um=radius_um,
     )
-    return StainedNuclei(nuclei, found)
+    return StainedNuclei(nuclei, that_count(found, nuclei.points_xy, drawn))

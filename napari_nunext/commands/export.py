@@ -19,7 +19,7 @@ from napari_nunext.core.errors import (
 )
 from napari_nunext.core.sentences import counted
 from napari_nunext.core.spelling import unmerged_words
-from napari_nunext.images import ImageFinder
+from napari_nunext.images import ImageFinder, open_image
 from napari_nunext.images.formats import image_stem
 from napari_nunext.images.identified import look_for
 from napari_nunext.store import Project
@@ -153,9 +153,16 @@ def _export_labels(
     out_dir.mkdir(parents=True, exist_ok=True)
     categories = project.categories()
     used = dict.fromkeys(c.name for c in categories)
+    cut_offs = format_.cut_offs(project.journal_of_project())
     left_out: list[str] = []
     for name, of_file in _files(kept, format_):
-        images = [image_nuclei(entry, project.state(entry.sha256)) for entry in of_file]
+        images = []
+        for entry in of_file:
+            path = looked.found.get(entry.sha256)
+            source = None if path is None or cut_offs is None else open_image(path)
+            images.append(image_nuclei(entry, project.state(entry.sha256), source, cut_offs))
+            if cut_offs is not None and path is None:
+                left_out.append(f"no densities of {entry.name}, which is not found (--images DIR)")
         left_out.append(write_nuclei(format_, out_dir / name, images, categories))
         used |= dict.fromkeys(name for image in images for name in categories_in(image.nuclei))
     words = f"{out_dir}: nuclei of {len(kept)} images"

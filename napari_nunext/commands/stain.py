@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -12,9 +12,9 @@ from napari_nunext.commands.export import reader_name
 from napari_nunext.commands.scales import scale_of
 from napari_nunext.core.errors import InputError, StoreError
 from napari_nunext.core.nuclei import nuclei_in_words, points_of
+from napari_nunext.core.stains.counting import CutOffs, that_count
 from napari_nunext.core.stains.measuring import DAB_OD, RADIUS_UM, dab_od_of
 from napari_nunext.core.stains.positivity import (
-    CUT_OFFS,
     check_cut_offs,
     h_score,
     labelling_index,
@@ -23,10 +23,12 @@ from napari_nunext.core.stains.positivity import (
 from napari_nunext.images import open_image
 from napari_nunext.images.nuclei_files import read_nuclei_of_one
 from napari_nunext.store import Project
+from napari_nunext.store.exports.by_region.region_table import WHOLE, counted_regions
 from napari_nunext.store.exports.csv import write_csv
 from napari_nunext.store.exports.files import as_marked, nucleus_of
 from napari_nunext.store.exports.geojson import write_geojson
-from napari_nunext.store.exports.region_table import WHOLE, counted_regions
+from napari_nunext.store.kinds.regions import regions_of
+from napari_nunext.store.kinds.settings import cut_offs_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.image.source import ImageSource
     from napari_nunext.core.nuclei import Category
+    from napari_nunext.core.shapes.regions import Region
     from napari_nunext.store.exports.files import CountedRegion, Exportable
 
 CutOff: TypeAlias = float | Literal["suggested"]
@@ -51,8 +54,10 @@ class StainOptions:
     nuclei: Path | None = None
     mpp: float | None = None
     radius_um: float = RADIUS_UM
-    cut_off: CutOff = CUT_OFFS[0]
-    grades: Sequence[float] = CUT_OFFS
+    cut_off: CutOff | None = None
+    """None: the project's, else 0.2."""
+    grades: Sequence[float] | None = None
+    """The same of weak, moderate and strong."""
     out: Path | None = None
 
 
@@ -63,6 +68,9 @@ class _Given:
     nuclei: tuple[Exportable, ...]
     mpp: float
     regions: tuple[CountedRegion, ...] = ()
+    drawn: tuple[Region, ...] = ()
+    """Of all kinds."""
+    cut_offs: CutOffs = field(default_factory=CutOffs)
     categories: tuple[Category, ...] = ()
 
 
@@ -94,7 +102,8 @@ def stain_image(
         If the image, the project or the file cannot be read, the image is not in the project, or a
         cut-off will not do.
     """
-    grades = check_cut_offs(options.grades)
+    if options.grades is not None:
+        check_cut_offs(options.grades)
     if options.out is not None and options.out.suffix.lower() not in SUFFIXES:
         raise InputError(f"--out {options.out.name} is neither .csv nor .geojson. Name it so.")
     image = open_image(path)
@@ -110,7 +119,12 @@ def stain_image(
     od = dab_od_of(image, points_xy, masks, mpp=given.mpp, radius_um=options.radius_um)
     if outside := int(np.isnan(od).sum()):
         say(f"{nuclei_in_words(outside)} outside of {image.name} cannot be measured.")
-    wanted = options.cut_off
+    od = that_count(od, points_xy, given.drawn)
+    if left_out := int(np.isnan(od).sum()) - outside:
+        is_ = "is" if left_out == 1 else "are"
+        say(f"{nuclei_in_words(left_out)} in regions that are left out {is_} not counted.")
+    wanted = given.cut_offs.positive if options.cut_off is None else options.cut_off
+    grades = given.cut_offs.grades if options.grades is None else check_cut_offs(options.grades)
     measured = not np.isnan(od).all()
     suggested = suggested_cut_off(od) if measured or wanted == "suggested" else None
     cut_off = suggested if wanted == "suggested" else wanted
@@ -140,7 +154,12 @@ def _of_project(path: Path, image: ImageSource, mpp: float | None) -> _Given:
         marked = as_marked(reviewed)
         standing = (n for n, m in zip(reviewed, marked, strict=True) if m.marks.stands)
         return _Given(
-            tuple(standing), mpp or entry.mpp, counted_regions(state), project.categories()
+            tuple(standing),
+            mpp or entry.mpp,
+            counted_regions(state),
+            tuple(regions_of(state).values()),
+            cut_offs_in(project.journal_of_project()) or CutOffs(),
+            project.categories(),
         )
 
 

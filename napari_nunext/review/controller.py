@@ -37,8 +37,10 @@ from napari_nunext.review.session import Session
 from napari_nunext.review.shown.all_images import AllImagesModel
 from napari_nunext.review.shown.find import FindModel
 from napari_nunext.review.shown.regions import RegionsModel
+from napari_nunext.review.shown.stain import StainModel
 from napari_nunext.review.shown.view import ViewModel
 from napari_nunext.review.soundness import Soundness
+from napari_nunext.review.staining.stainer import Stainer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -105,6 +107,8 @@ class ReviewController:
         Regions and their figures.
     region_files : RegionFiles
         Regions from files and into files, and from tissue.
+    stain : Stainer
+        How brown nuclei are, and which are positive.
     view : View
         The tool, what is selected, what is drawn.
     correct : Corrector
@@ -153,6 +157,7 @@ class ReviewController:
         self.view = View(session, view)
         self.regions = RegionMarker(session, RegionsModel())
         self.region_files = RegionFiles(session, self.regions)
+        self.stain = Stainer(session, StainModel(), view)
         self.correct = Corrector(session)
         self.categories = CategoryEditor(session, view, self.correct)
         self.hand = Hand(session, view)
@@ -199,7 +204,7 @@ class ReviewController:
             open_project,
         )
         # After the parts: what they hear of their models then finds nothing that waits.
-        shown_by = (self.ask, self.learn, self.teach, self.imports, self.regions)
+        shown_by = (self.ask, self.learn, self.teach, self.imports, self.regions, self.stain)
         for shown in (view, find, all_images, *(part.model for part in shown_by)):
             session.left.connect(shown.forget_project)
         self.correct.corrected.connect(self.outline.follow)

@@ -43,15 +43,16 @@ class Exporter:
         if field is None or state is None:
             return
         session = self._session
-        image = image_nuclei(field.entry, state)
+        cut_offs = format_.cut_offs(session.of_project)
         finder = ImageFinder(beside=session.project.path.parent)
 
         def write() -> str:
             try:
-                finder.find(image.entry)
+                finder.find(field.entry)
                 unchecked = ""
             except ImageMissingError:
-                unchecked = f" {image.entry.name} is not found any more, so it was not checked."
+                unchecked = f" {field.entry.name} is not found any more, so it was not checked."
+            image = image_nuclei(field.entry, state, field.source, cut_offs)
             left_out = write_nuclei(format_, path, [image], categories)
             return f"Exported to {path}{left_out and f'; {left_out}'}.{unchecked}"
 

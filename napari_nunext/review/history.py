@@ -52,6 +52,9 @@ class History:
         elif KINDS[kind].undoable and group not in self._taken_back:
             if group not in self._done:  # what joins a gesture later is no new one
                 self._undone.clear()
+            elif self._done[group] is None and image_sha256 is not None:
+                # What was done to nuclei says more than a category that came with it.
+                self._kinds[group] = kind
             self._done[group] = image_sha256
             self._kinds.setdefault(group, kind)
 

@@ -13,6 +13,7 @@ from napari_nunext.core.errors import MALFORMED
 from napari_nunext.core.geometry import Box, check_mpp
 from napari_nunext.core.sentences import is_text
 from napari_nunext.core.shapes.masks import Mask
+from napari_nunext.core.stains.positivity import check_cut_offs
 from napari_nunext.store.entries import Origin, check_mpp_source
 
 if TYPE_CHECKING:
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 def is_number(value: Any) -> bool:
     """Whether a value is a finite number."""
     return isinstance(value, float | int) and math.isfinite(value)
+
+
+def is_cut_offs(value: Any) -> bool:
+    """Whether a value is three numbers that rise."""
+    return isinstance(value, list) and all(map(is_number, value)) and _reads(check_cut_offs, value)
 
 
 def is_words(value: Any) -> bool:

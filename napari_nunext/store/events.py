@@ -41,7 +41,12 @@ from napari_nunext.store.kinds.regions import (
     draw_region,
     reshape_region,
 )
-from napari_nunext.store.kinds.settings import set_origin, set_scale, set_scale_of_all
+from napari_nunext.store.kinds.settings import (
+    set_cut_offs,
+    set_origin,
+    set_scale,
+    set_scale_of_all,
+)
 
 __all__ = [
     "GENESIS_HASH",
@@ -74,6 +79,7 @@ __all__ = [
     "reopen_region",
     "reshape_region",
     "set_categories",
+    "set_cut_offs",
     "set_origin",
     "set_scale",
     "set_scale_of_all",

@@ -158,6 +158,7 @@ class NunextDock(QWidget):
         menu = self.header.menu
         self.choose.fill(menu)
         menu.addSeparator()
+        menu.addAction("Measure a stain (DAB)", self.show_stain)
         menu.addAction("Check the model server", self.show_checkup)
         menu.addAction("Keys", self.show_shortcuts)
 
@@ -202,6 +203,11 @@ class NunextDock(QWidget):
     def _show_decisions(self) -> None:
         is_reviewing = self._stack.currentIndex() == REVIEW
         self.review.decisions.setVisible(is_reviewing and self._images.open_field is not None)
+
+    def show_stain(self) -> None:
+        """Open the section for a stain, and bring it into sight."""
+        self.show_tab(REVIEW)
+        self.review.show_stain()
 
     def show_shortcuts(self) -> None:
         """Show the cheat sheet over the image."""

@@ -12,9 +12,11 @@ from skimage.data import immunohistochemistry
 import napari_nunext as nn
 from napari_nunext.api.nuclei import Nuclei
 from napari_nunext.core.errors import InputError, MissingPackageError
+from napari_nunext.core.formats.region_files import regions_as_text
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.nuclei import Nucleus, default_categories
 from napari_nunext.core.predictions import Predictions
+from napari_nunext.core.shapes.regions import rectangle, region
 from napari_nunext.core.stains.optical_density import H_DAB
 from napari_nunext.synthetic import SynthesisOptions, synthesise
 from napari_nunext.synthetic.options import EPITHELIAL
@@ -63,6 +65,19 @@ def test_densities_that_are_known(ladder):
     assert [n.x_px for n in stained.positive(0.45)] == [15, 45]
     assert repr(stained).startswith("<<5 nuclei: 5 Nucleus; 0.5 um/px,")
     assert "75.0% positive" in repr(stained)
+
+
+def test_what_lies_in_a_region_that_is_left_out_has_no_density(ladder, tmp_path):
+    rgb, nuclei = ladder
+    drawn = [
+        region("fold", "leave_out", rectangle(Box(0, 0, 30, 30)), uid=uuid4()),
+        region("all", "interest", rectangle(Box(0, 0, 60, 60)), uid=uuid4()),
+    ]
+    (tmp_path / "regions.geojson").write_text(regions_as_text(drawn), "utf-8")
+    stained = nn.stain(rgb, nuclei, regions=tmp_path / "regions.geojson")
+    assert np.isnan(stained.dab_od).tolist() == [True, False, False, False, True]
+    assert stained.labelling_index().nuclei == 3
+    assert len(stained.positive()) == 3
 
 
 def test_the_scale_of_the_nuclei_is_that_of_the_disc(ladder):

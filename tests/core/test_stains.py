@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 import numpy as np
 import pytest
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.shapes.masks import Mask
+from napari_nunext.core.shapes.regions import rectangle, region
+from napari_nunext.core.stains.counting import CutOffs, is_left_out, that_count
 from napari_nunext.core.stains.measuring import (
     BLOCK_PX,
     dab_od_of,
@@ -277,3 +281,30 @@ def test_a_suggestion_is_otsus_as_scikit_image_has_it(seed):
     od = np.concatenate([rng.lognormal(rng.normal(-1.5, 0.5), 0.7, n) for n in sizes])
     theirs = np.exp(threshold_otsu(np.log(np.maximum(od, 0.2))))
     assert suggested_cut_off(od) == pytest.approx(theirs, rel=1e-12)
+
+
+def test_a_nucleus_in_a_region_that_is_left_out_counts_nowhere():
+    points, od = np.array([[5.0, 5.0], [15.0, 5.0], [25.0, 5.0]]), np.array([0.1, 0.5, 0.9])
+    regions = [
+        region(kind, kind, rectangle(box), uid=uuid4())
+        for kind, box in (
+            ("leave_out", Box(10, 0, 20, 10)),
+            ("interest", Box(0, 0, 30, 10)),
+            ("search", Box(0, 0, 8, 10)),
+        )
+    ]
+    assert is_left_out(points, regions).tolist() == [False, True, False]
+    counted = that_count(od, points, regions)
+    np.testing.assert_array_equal(counted, [0.1, np.nan, 0.9])
+    assert labelling_index(counted[regions[1].contains(points)]).nuclei == 2
+    assert od[1] == 0.5, "what was measured stays"
+    assert not is_left_out(points, regions[1:]).any()
+
+
+def test_cut_offs_are_kept_and_those_that_are_none_refused():
+    kept = CutOffs(0.35, (0.1, 0.5, 0.7))
+    assert CutOffs.from_json(kept.to_json()) == kept
+    assert CutOffs() == CutOffs(0.2, (0.2, 0.4, 0.6))
+    for wrong in ({"positive": float("nan")}, {"grades": (0.4, 0.2, 0.6)}, {"grades": (1, 2)}):
+        with pytest.raises(InputError):
+            CutOffs(**wrong)

@@ -14,6 +14,7 @@ from napari_nunext.core.geometry import Box
 from napari_nunext.core.nuclei import Category
 from napari_nunext.core.shapes.masks import Mask
 from napari_nunext.core.shapes.regions import rectangle, region
+from napari_nunext.core.stains.counting import CutOffs
 from napari_nunext.store import Event, events
 from napari_nunext.store.entries import Origin
 from napari_nunext.store.event import KINDS, undoable_kinds
@@ -56,6 +57,7 @@ ONE_OF_EACH = [
     events.redo(IMAGE, UID),
     events.set_scale(IMAGE, 0.25, "user"),
     events.set_scale_of_all(0.25, over_files=True),
+    events.set_cut_offs(CutOffs(0.3, (0.2, 0.4, 0.6))),
     events.set_origin(IMAGE, Origin("p-0123456789abcdef", "test", "Skin")),
     events.set_categories([Category("Tumour", (1, 2, 3))]),
     events.learn_categories([Category("Tumour", (1, 2, 3))]),

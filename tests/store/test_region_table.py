@@ -14,9 +14,7 @@ from napari_nunext.core.nuclei import Category
 from napari_nunext.core.shapes.regions import rectangle, region
 from napari_nunext.store import ReviewedNucleus, events
 from napari_nunext.store.exports import rows as rows_module
-from napari_nunext.store.exports.files import ImageNuclei
-from napari_nunext.store.exports.formats import image_nuclei
-from napari_nunext.store.exports.region_table import (
+from napari_nunext.store.exports.by_region.region_table import (
     ALL,
     REGION_COLUMNS,
     WHOLE,
@@ -24,6 +22,8 @@ from napari_nunext.store.exports.region_table import (
     count_in_regions,
     write_region_table,
 )
+from napari_nunext.store.exports.files import ImageNuclei
+from napari_nunext.store.exports.formats import image_nuclei
 from tests.store.conftest import IMAGE, entry, predicted, run_info
 from tests.store.conftest import WHOLE as WHOLE_BOX
 

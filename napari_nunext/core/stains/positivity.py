@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 CUT_OFFS = (0.2, 0.4, 0.6)
 """Optical density of DAB from which on a nucleus is weakly, moderately and strongly positive:
 QuPath's usual ones."""
+MOST_CUT_OFF = 3.0
+"""More light than this nothing on a slide takes: the darkest level has 2.4."""
 LEAST_CUT_OFF = 0.2
 """Under which a suggestion never goes: what is paler, hardly anybody calls brown."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.geometry import Box
     from napari_nunext.review.drafts import Draft
+    from napari_nunext.review.stained.tint import Tint
 
 SURE_ABOVE = 0.45
 """Confidence from which a nucleus counts as sure, until the user moves the slider."""
@@ -67,7 +69,11 @@ class ViewModel:
     """Whether the nuclei's points are drawn."""
     opacity: float = 1.0
     """Of points and outlines."""
-    events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
+    tint: Tint | None = None
+    """Colours of nuclei by their stain; None where they have those of their categories."""
+    events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor(
+        equality_operators={"tint": operator.is_}
+    )
 
     @property
     def only_selected(self) -> UUID | None:

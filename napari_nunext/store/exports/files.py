@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.geometry import PointsXY
     from napari_nunext.store.entries import ImageEntry
+    from napari_nunext.store.exports.by_region.stain import ImageStain
 
 Exportable: TypeAlias = Nucleus | ReviewedNucleus
 """Nuclei as a model gave them, or as people left them."""
@@ -40,6 +41,8 @@ class ImageNuclei:
     `rows.in_chunks`, which makes none."""
     regions: Sequence[CountedRegion] = ()
     """Parts of the image that have a name, for formats that count."""
+    stain: ImageStain | None = None
+    """How brown they are, in their order; None where nobody measured that."""
 
 
 class CountedRegion(Protocol):

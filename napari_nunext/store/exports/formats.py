@@ -10,28 +10,36 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from napari_nunext.core.errors import InputError, NunextError, StoreError
 from napari_nunext.core.nuclei import nuclei_in_words
 from napari_nunext.core.process.offered import offered
+from napari_nunext.core.stains.counting import CutOffs
+from napari_nunext.store.exports.by_region.region_table import counted_regions, write_region_table
+from napari_nunext.store.exports.by_region.stain import measured_stain, write_stain_table
 from napari_nunext.store.exports.coco import write_coco, write_coco_results
 from napari_nunext.store.exports.csv import write_csv
 from napari_nunext.store.exports.files import ImageNuclei
 from napari_nunext.store.exports.geojson import write_geojson
 from napari_nunext.store.exports.labels.files import write_label_tiff, write_label_zarr
 from napari_nunext.store.exports.labels.painting import left_out_words
-from napari_nunext.store.exports.region_table import counted_regions, write_region_table
 from napari_nunext.store.exports.rows import count_rejected
 from napari_nunext.store.exports.spatial.anndata import write_anndata
 from napari_nunext.store.exports.spatial.parquet import write_parquet
+from napari_nunext.store.kinds.settings import cut_offs_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from napari_nunext.core.nuclei import Category
+    from napari_nunext.core.stains.measuring import RegionReader
     from napari_nunext.store.entries import ImageEntry
+    from napari_nunext.store.event import Event
     from napari_nunext.store.state.state import FieldState
 
 GROUP = "napari_nunext.exports"
@@ -54,6 +62,17 @@ class ExportFormat:
     one_file: str = ""
     """Name of the file that holds all images of a project; empty where each image has a file of its
     own, and `write` is given one image at a time."""
+    stain: Literal["no", "where set", "always"] = "no"
+    """Whether it wants `ImageNuclei.stain`: only where the project has cut-offs, or without."""
+
+    def cut_offs(self, of_project: Iterable[Event]) -> CutOffs | None:
+        """The cut-offs to measure the stain for; None where it is not to be measured.
+
+        `of_project` are the events about the project as a whole.
+        """
+        if self.stain == "no":
+            return None
+        return cut_offs_in(of_project) or (CutOffs() if self.stain == "always" else None)
 
 
 def export_formats() -> tuple[ExportFormat, ...]:
@@ -76,9 +95,17 @@ def export_format(name: str) -> ExportFormat:
     raise InputError(" ".join((f"There is no export format {name!r}; use {known}.", *_others()[1])))
 
 
-def image_nuclei(entry: ImageEntry, state: FieldState) -> ImageNuclei:
-    """What a format is given of an image."""
-    return ImageNuclei(entry, state.nuclei.values(), counted_regions(state))
+def image_nuclei(
+    entry: ImageEntry,
+    state: FieldState,
+    source: RegionReader | None = None,
+    cut_offs: CutOffs | None = None,
+) -> ImageNuclei:
+    """What a format is given of an image; its stain where pixels and cut-offs are given."""
+    stain = None
+    if source is not None and cut_offs is not None:
+        stain = measured_stain(source, entry, state, cut_offs)
+    return ImageNuclei(entry, state.nuclei.values(), counted_regions(state), stain)
 
 
 def write_nuclei(
@@ -121,9 +148,14 @@ def _checked(made: object) -> ExportFormat:
     return made
 
 
+def _measurements(image: ImageNuclei) -> Mapping[str, NDArray[np.float64]] | None:
+    return None if image.stain is None else image.stain.measurements
+
+
 def _geojson(path: Path, images: Sequence[ImageNuclei], categories: Sequence[Category]) -> str:
     (image,) = images
-    write_geojson(path, image.nuclei, categories=categories, masks=True)
+    measurements = _measurements(image)
+    write_geojson(path, image.nuclei, categories=categories, masks=True, measurements=measurements)
     return ""
 
 
@@ -142,13 +174,25 @@ def _rejected_words(image: ImageNuclei) -> str:
 
 def _csv(path: Path, images: Sequence[ImageNuclei], _: Sequence[Category]) -> str:
     (image,) = images
-    write_csv(path, image.nuclei, mpp=image.entry.mpp, image=image.entry.name)
+    write_csv(
+        path,
+        image.nuclei,
+        mpp=image.entry.mpp,
+        image=image.entry.name,
+        measurements=_measurements(image),
+    )
     return ""
 
 
 def _region_table(path: Path, images: Sequence[ImageNuclei], categories: Sequence[Category]) -> str:
     (image,) = images
     write_region_table(path, image, categories=categories)
+    return ""
+
+
+def _stain_table(path: Path, images: Sequence[ImageNuclei], _: Sequence[Category]) -> str:
+    (image,) = images
+    write_stain_table(path, image)
     return ""
 
 
@@ -185,15 +229,22 @@ def _coco_results(path: Path, images: Sequence[ImageNuclei], categories: Sequenc
 
 
 _OURS = (
-    ExportFormat("geojson", "QuPath (GeoJSON)", ".geojson", _geojson),
+    ExportFormat("geojson", "QuPath (GeoJSON)", ".geojson", _geojson, stain="where set"),
     ExportFormat(
         "geojson-points",
         "QuPath, points by category (GeoJSON)",
         ".geojson",
         _geojson_points,
     ),
-    ExportFormat("csv", "Table (CSV)", ".csv", _csv),
+    ExportFormat("csv", "Table (CSV)", ".csv", _csv, stain="where set"),
     ExportFormat("regions", "Counts and densities by region (CSV)", ".regions.csv", _region_table),
+    ExportFormat(
+        "stain",
+        "Labelling index and H-score by region (CSV)",
+        ".stain.csv",
+        _stain_table,
+        stain="always",
+    ),
     ExportFormat("parquet", "Table (Parquet)", ".parquet", _parquet),
     ExportFormat("anndata", "Spatial biology (AnnData)", ".h5ad", _anndata),
     ExportFormat("labels-tiff", "Label image (OME-TIFF)", ".labels.ome.tif", _label_tiff),

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_nunext.core.stains.counting import CutOffs
 from napari_nunext.store import checks
 from napari_nunext.store.event import EventKind, declare
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from napari_nunext.store.entries import Origin
     from napari_nunext.store.event import Event
 
@@ -58,3 +61,25 @@ SET_ORIGIN = declare(
 def set_origin(image_sha256: str, origin: Origin) -> Event:
     """Keep what the export that an image came from says of its patient, split and tissue."""
     return SET_ORIGIN(image_sha256, {"origin": origin.to_json()})
+
+
+SET_CUT_OFFS = declare(
+    EventKind(
+        name="set_cut_offs",
+        about="project",
+        words="set the cut-offs of a stain",
+        payload={"positive": checks.is_number, "grades": checks.is_cut_offs},
+        undoable=False,
+    )
+)
+
+
+def set_cut_offs(cut_offs: CutOffs) -> Event:
+    """Keep from which optical density of DAB on a nucleus is positive, weak, moderate, strong."""
+    return SET_CUT_OFFS(None, cut_offs.to_json())
+
+
+def cut_offs_in(of_project: Iterable[Event]) -> CutOffs | None:
+    """What people set last, of the events about the project as a whole; None where nobody did."""
+    said = [event for event in of_project if event.kind == SET_CUT_OFFS.name]
+    return CutOffs.from_json(said[-1].payload) if said else None

@@ -87,6 +87,7 @@ class Canvas:
         call(self.show_field, self._images.events.open_field)
         call(self._redraw, review.state, view.sure_above, view.hidden_categories)
         call(self._recolor, review.categories)
+        call(self._tint, view.tint)
         call(self._select, view.selected, view.held)
         call(self._show_tool, view.tool)
         call(self._show_draft, view.draft)
@@ -312,6 +313,10 @@ class Canvas:
         if self._shown is not None:
             self._the_nuclei().redraw()
             self._the_outlines().recolor()
+
+    def _tint(self) -> None:
+        if self.nuclei is not None:
+            self.nuclei.pacer.ask()
 
     def _select(self) -> None:
         if self.nuclei is not None:

@@ -43,7 +43,7 @@ class Drawn:
     places_rc: NDArray[np.float64]
     """As napari has them, shape (N, 2)."""
     colors: NDArray[np.float32]
-    """Of the categories, RGB in 0..1, shape (N, 3)."""
+    """Of the categories or by the stain, RGB in 0..1, shape (N, 3)."""
     sure: NDArray[np.bool_]
 
     @classmethod
@@ -60,12 +60,15 @@ class Drawn:
         palette = np.array(
             [rgb.get(name, UNKNOWN_COLOR) for name in table.names], dtype=np.float32
         ).reshape(-1, 3)
+        colors = (palette / np.float32(255))[part.category]
+        if view.tint is not None:
+            colors = view.tint.colors(part.uids)
         return cls(
             table=table,
             rows=rows,
             part=part,
             places_rc=to_napari(part.points_xy),
-            colors=(palette / np.float32(255))[part.category],
+            colors=colors,
             sure=part.is_sure(view.sure_above),
         )
 

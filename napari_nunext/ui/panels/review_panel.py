@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QCheckBox, QSlider, QVBoxLayout, QWidget
 
 from napari_nunext.ui.panels.category_list import CategoryList, FiguresLine
@@ -13,6 +13,7 @@ from napari_nunext.ui.panels.find_panel import FindPanel
 from napari_nunext.ui.panels.outline_ways import OutlineWays
 from napari_nunext.ui.panels.regions.regions_card import RegionsCard
 from napari_nunext.ui.panels.selection_line import SelectionLine
+from napari_nunext.ui.panels.staining.stain_card import StainCard
 from napari_nunext.ui.widgets.controls import Card, Segments, Text, button, row
 from napari_nunext.ui.widgets.scrolling import scrolling
 from napari_nunext.ui.widgets.theme import SPACE_PX
@@ -48,6 +49,7 @@ class ReviewPanel(QWidget):
         self.finder = FindPanel(controller, palette, connections)
         self.categories = CategoryList(controller, palette, connections)
         self.regions = RegionsCard(controller, connections)
+        self.stain = StainCard(controller, connections)
         self.figures = FiguresLine(controller, self.categories, connections)
         self._selection = SelectionLine(controller, connections)
         self._ways = OutlineWays(controller, connections)
@@ -61,12 +63,14 @@ class ReviewPanel(QWidget):
         column.addWidget(self.finder)
         column.addWidget(self._make_nuclei_card())
         column.addWidget(self.regions)
+        column.addWidget(self.stain)
         column.addWidget(self._said)
         column.addStretch(1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(SPACE_PX)
-        layout.addWidget(scrolling(above))
+        self._area = scrolling(above)
+        layout.addWidget(self._area)
         events = self._view.events
         connections.call(
             self._show_state, self._review.events.state, self._images.events.open_field
@@ -86,10 +90,17 @@ class ReviewPanel(QWidget):
         self.finder.set_palette(palette)
         self.categories.set_palette(palette)
         self.regions.set_palette(palette)
+        self.stain.set_palette(palette)
 
     def ask_comment(self) -> None:
         """Open the line for a comment."""
         self._comment.ask()
+
+    def show_stain(self) -> None:
+        """Open the section for a stain, and scroll to it."""
+        if self._images.open_field is not None:
+            self._controller.stain.open(True)
+        QTimer.singleShot(0, self._area, lambda: self._area.ensureWidgetVisible(self.stain))
 
     def decide(self) -> None:
         """Accept what the button names, or take the acceptance back."""

@@ -1,0 +1,1 @@
+"""Tables of what lies in each region of an image: counts and densities, figures of a stain."""
