@@ -27,8 +27,10 @@ from nunext_training.stages.arguments import training_arguments
 from nunext_training.stages.detectors import DetectorStage
 from nunext_training.stages.stage import Job, Keep, run_stage
 from nunext_training.tasks.points import PointsTask, ThoughtTask
+from nunext_training.tasks.replaying import earlier_tissue
 from nunext_training.trainers.centre_map import CentreMapHead
 from nunext_training.trainers.covt import FrozenSam, ThoughtTrainer, check_latents, new_head
+from nunext_training.trainers.keeping import FrozenParent, Keeping, unlearned_tokens
 from nunext_training.trainers.last_output import LastOutput
 from nunext_training.trainers.lora import add_lora
 from nunext_training.trainers.next_point import CentreMap, NextPointTrainer, SlowerPart
@@ -37,7 +39,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_nunext.models.checkpoints.loading import LoadedCheckpoint
-    from nunext_training.recipes.sections import CentreMapOptions
+    from nunext_training.data.labelled import LabelledImage
+    from nunext_training.recipes.sections import CentreMapOptions, KeepingOptions
     from nunext_training.runs.context import RunContext
 
 
@@ -49,6 +52,8 @@ class SftJob(Job):
     """A SAM that judges the chain of visual thought; None trains without."""
     workers: int = 0
     """Processes that cut windows; 0 cuts them in this one. The windows are the same."""
+    replay: tuple[Path, ...] = ()
+    """Data sets of what the parent knew, for a recipe that replays some; drawn where empty."""
     keep: Keep = "best"
     """The weights that validate best, or the last ones: then nothing is validated, and the val
     split stays unseen, for figures that no choice has flattered."""
@@ -63,24 +68,47 @@ class SftStage(DetectorStage[SftJob]):
         super().__init__(job)
         self._sam = _sam(job.covt, self.parent)
         self._data = self.read_data(self.parent.description.codec.category_names)
+        self._earlier = self._earlier_tissue()
         if job.keep == "last":
             self._data = replace(self._data, val=())
             self.identity["kept"] = "last"
         if self._sam is not None:
             self.identity["covt_sam_sha256"] = self._sam.sha256
 
+    def _earlier_tissue(self) -> tuple[LabelledImage, ...]:
+        """What is replayed; none where the recipe does without."""
+        keeping, about = self.recipe.keeping, self.parent.description
+        if not keeping.replay:
+            if self.job.replay:
+                raise InputError(
+                    f"Recipe {self.recipe.name!r} replays nothing, but --replay names data. Set "
+                    "keeping.replay to a share of the windows, such as 0.5, or leave --replay out."
+                )
+            return ()
+        earlier = earlier_tissue(
+            self.job.replay, about.codec.category_names, mpp=about.mpp, tiles=keeping.tiles
+        )
+        self.identity["replayed"] = list(earlier.origins)
+        return earlier.images
+
     def trainer(self, run: RunContext) -> NextPointTrainer:
         """See `nunext_training.stages.stage.Stage`."""
         recipe, parent, sam = self.recipe, self.parent, self._sam
         self.prepare_model()
         model = parent.model if recipe.lora.rank == 0 else add_lora(parent, recipe.lora)
-        given = parent, recipe, self._data
-        task = PointsTask(*given) if sam is None else ThoughtTask(*given, sam)
+        given, earlier = (parent, recipe, self._data), self._earlier
+        task = (
+            PointsTask(*given, earlier=earlier)
+            if sam is None
+            else ThoughtTask(*given, sam, earlier=earlier)
+        )
         args = training_arguments(
             recipe, run.folder, validates=task.validation is not None, workers=self.job.workers
         )
         options: dict[str, Any] = {"codec": parent.description.codec, "loss": recipe.loss}
         options |= _centre_map(parent, recipe.centre_map)
+        if earlier:
+            options["keeping"] = _keeping(parent, model, recipe.keeping)
         options["slower"] = _slower_trunk(parent, recipe.optimiser.trunk_lr_ratio)
         if sam is None:
             return NextPointTrainer(model, args, task, run, **options)
@@ -108,6 +136,13 @@ def _sam(folder: Path | None, parent: LoadedCheckpoint) -> FrozenSam | None:
         )
     description = parent.description
     return FrozenSam(folder, parent.device, window_px=description.window_px, mpp=description.mpp)
+
+
+def _keeping(parent: LoadedCheckpoint, model: Any, options: KeepingOptions) -> Keeping:
+    if not options.kl:
+        return Keeping(options.truth)
+    frozen = FrozenParent(model, unlearned_tokens(parent.description))
+    return Keeping(options.truth, options.kl, frozen)
 
 
 def _slower_trunk(parent: LoadedCheckpoint, lr_ratio: float) -> SlowerPart | None:
