@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.nuclei import UNCATEGORISED, default_categories
+from napari_nunext.core.scores.metrics import DetectionReport, DetectionScore
 from napari_nunext.models.checkpoints.description import read_description
 from napari_nunext.models.checkpoints.extend import add_categories
 from napari_nunext.models.checkpoints.loading import load_checkpoint
@@ -21,10 +22,12 @@ from nunext_training.cli import main
 from nunext_training.data.batches import REPLAYED, replayed_part, without_replay
 from nunext_training.data.importers.writing import write_export
 from nunext_training.data.training_data import TrainingData
+from nunext_training.evaluation.remembering import FILE_NAME, BeforeAndAfter
 from nunext_training.method.losses import divergences
 from nunext_training.recipes.recipe import Recipe, load_recipe, parse_recipe
 from nunext_training.recipes.sections import KeepingOptions, LoraOptions
 from nunext_training.stages.sft import SftJob, run_sft
+from nunext_training.tasks import replaying
 from nunext_training.tasks.points import PointsTask
 from nunext_training.tasks.replaying import earlier_tissue, is_replayed
 from nunext_training.trainers.keeping import FrozenParent, unlearned_tokens
@@ -223,7 +226,7 @@ def test_a_run_that_keeps_ends_the_same_after_a_stop_and_says_what_it_replayed(
     tmp_path, export, category_checkpoint, keeping_recipe, recorder
 ):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    job = SftJob((export,), category_checkpoint, whole, keeping_recipe)
+    job = SftJob((export,), category_checkpoint, whole, keeping_recipe, tests=False)
     run_sft(job, recorder)
     job = replace(job, out=cut)
     asked = iter(range(1, 9))
@@ -259,7 +262,9 @@ def test_the_divergence_alone_holds_the_model_to_its_parent(
     theirs = frozen.logits(inputs, 20)
     for name, chosen in {"kept": kept, "free": free}.items():
         out = tmp_path / name
-        run_sft(SftJob((train_only_export,), category_checkpoint, out, chosen), recorder)
+        run_sft(
+            SftJob((train_only_export,), category_checkpoint, out, chosen, tests=False), recorder
+        )
         made = FrozenParent(load_checkpoint(out, dtype=torch.float32).model)
         mask = inputs["attention_mask"][:, -20:].bool()
         apart[name] = float(divergences(made.logits(inputs, 20), theirs, mask).mean())
@@ -281,8 +286,101 @@ def test_the_command_replays_a_folder_that_it_is_told(
     out = tmp_path / "out"
     asked = ["sft", "--data", str(export), "--checkpoint", str(category_checkpoint)]
     asked += ["--out", str(out), "--recipe", str(recipe), "--keep", "last"]
+    asked += ["--untested"]
     assert main([*asked, "--replay", str(other)]) == 0
     (origin,) = json.loads((out / "nunext.json").read_text())["provenance"]["replayed"]
     assert origin["manifest_sha256"]
     assert main([*asked[:6], str(tmp_path / "two"), *asked[7:], "--replay", str(tmp_path)]) == 2
     assert "neither an export" in capsys.readouterr().err
+
+
+# Before and after
+
+
+@pytest.fixture
+def one_tile(monkeypatch):
+    """Drawn tissue to test on, in a moment."""
+    monkeypatch.setattr(replaying, "TEST_TILES", 1)
+
+
+def figures(out, *arguments):
+    assert main(["evaluate", *arguments, "--dtype", "float32", "--out", str(out)]) == 0
+    return DetectionReport.from_json(json.loads(out.read_text()))
+
+
+@pytest.mark.usefixtures("one_tile")
+def test_a_run_that_replays_says_before_and_after_on_both_tissues(
+    tmp_path, export, category_checkpoint, keeping_recipe, recorder
+):
+    out = tmp_path / "out"
+    job = SftJob((export,), category_checkpoint, out, keeping_recipe, keep="last")
+    run_sft(job, recorder)
+    new, earlier = json.loads((out / FILE_NAME).read_text())
+    assert (new["tissue"], earlier["tissue"]) == ("new tissue", "earlier tissue")
+    (told,) = recorder.of("tested")
+    assert [each.to_json() for each in told] == [new, earlier]
+    assert earlier["data"][0]["seed"] == 2018
+    for which, folder in (("before", category_checkpoint), ("after", out)):
+        model = ("--checkpoint", str(folder))
+        kept = figures(tmp_path / f"{which}-new.json", *model, "--data", str(export))
+        assert DetectionReport.from_json(new[which]) == kept
+        drawn = figures(tmp_path / f"{which}-earlier.json", *model, "--drawn", "1")
+        assert DetectionReport.from_json(earlier[which]) == drawn
+    assert earlier["before"]["images"] == 1
+
+
+@pytest.mark.usefixtures("one_tile")
+def test_earlier_tissue_that_has_a_val_split_is_tested_on_and_a_test_can_be_left_out(
+    tmp_path, export, train_only_export, category_checkpoint, keeping_recipe, recorder
+):
+    data = (export,), category_checkpoint
+    job = SftJob(*data, tmp_path / "a", keeping_recipe, replay=(export,))
+    run_sft(job, recorder)
+    ((_, earlier),) = recorder.of("tested")
+    assert earlier.before.images == 1
+    assert "manifest_sha256" in earlier.data[0]
+    run_sft(replace(job, out=tmp_path / "b", replay=(train_only_export,)), recorder)
+    assert recorder.of("tested")[1][1].data[0]["importer"] == "synthetic"
+    run_sft(replace(job, out=tmp_path / "c", tests=False), recorder)
+    assert len(recorder.of("tested")) == 2
+    assert not (tmp_path / "c" / FILE_NAME).exists()
+
+
+def test_words_say_what_was_forgotten_and_by_how_much():
+    def report(f1, lymphocytes):
+        score = DetectionScore(lymphocytes, 100 - lymphocytes, 100 - lymphocytes)
+        whole = DetectionScore(round(100 * f1), 100 - round(100 * f1), 100 - round(100 * f1))
+        return DetectionReport(whole, {"Lymphocyte": score}, 4, 3.0, "gated")
+
+    said = BeforeAndAfter("earlier tissue", report(0.9, 57), report(0.89, 39)).words
+    assert said == (
+        "F1 on earlier tissue (4 images): all nuclei 0.90 -> 0.89, Lymphocyte 0.57 -> 0.39.\n"
+        "Worse: the new model finds fewer Lymphocyte nuclei right on earlier tissue: F1 0.39, "
+        "before 0.57 (0.18 lost)."
+    )
+    kept = BeforeAndAfter("earlier tissue", report(0.9, 57), report(0.89, 57))
+    assert "Worse" not in kept.words
+    assert replace(kept, tissue="new tissue").words.count("Worse") == 1
+
+
+@pytest.mark.parametrize("progress", ["bar", "jsonl"])
+@pytest.mark.usefixtures("one_tile")
+def test_the_command_says_before_and_after(tmp_path, export, category_checkpoint, capsys, progress):
+    recipe = tmp_path / "kept.toml"
+    recipe.write_text("[optimiser]\nsteps = 1\nbatch_size = 2\n[keeping]\nreplay = 0.5\n")
+    asked = ["sft", "--data", str(export), "--checkpoint", str(category_checkpoint)]
+    asked += ["--out", str(tmp_path / "out"), "--recipe", str(recipe), "--progress", progress]
+    assert main(asked) == 0
+    said = capsys.readouterr()
+    if progress == "bar":
+        assert "F1 on new tissue (1 images): all nuclei" in said.err
+        assert "F1 on earlier tissue (1 images): all nuclei" in said.err
+        return
+    (line,) = [json.loads(x) for x in said.out.splitlines() if '"event": "tested"' in x]
+    assert [each["tissue"] for each in line["results"]] == ["new tissue", "earlier tissue"]
+
+
+def test_drawn_tiles_have_no_splits_to_choose(category_checkpoint, capsys):
+    asked = ["evaluate", "--checkpoint", str(category_checkpoint), "--drawn", "1"]
+    assert main([*asked, "--split", "val"]) == 2
+    assert "--drawn tiles have neither splits" in capsys.readouterr().err

@@ -31,6 +31,11 @@ def add_parser(commands: Any) -> None:
         help="what the checkpoint learned from before, to keep it; drawn tissue where none is "
         "named, if the recipe replays any ([keeping])",
     )
+    sft.add_argument(
+        "--untested",
+        action="store_true",
+        help="leave out the test of old and new model with which a run that replays ends",
+    )
     sft.add_argument("--batch-size", type=positive)
     sft.add_argument("--warmup-steps", type=int)
     sft.add_argument("--workers", type=int, default=0, help="processes that cut windows")
@@ -54,6 +59,7 @@ def _run(args: argparse.Namespace) -> int:
         workers=args.workers,
         keep=args.keep,
         replay=tuple(args.replay),
+        tests=not args.untested,
     )
     return train(
         args,

@@ -20,14 +20,25 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from napari_nunext.core.errors import InputError
 from napari_nunext.models.families import submodule
+from napari_nunext.models.next_point.detector import NextPointDetector
+from nunext_training.evaluation.remembering import (
+    EARLIER,
+    FILE_NAME,
+    NEW,
+    BeforeAndAfter,
+    before_and_after,
+)
+from nunext_training.runs.files import write_json
 from nunext_training.runs.sharding import launched_sharded
 from nunext_training.stages.arguments import training_arguments
 from nunext_training.stages.detectors import DetectorStage
 from nunext_training.stages.stage import Job, Keep, run_stage
-from nunext_training.tasks.points import PointsTask, ThoughtTask
-from nunext_training.tasks.replaying import earlier_tissue
+from nunext_training.tasks.points import PointsTask, ThoughtTask, decoded_images
+from nunext_training.tasks.replaying import earlier_tissue, held_out_of
 from nunext_training.trainers.centre_map import CentreMapHead
 from nunext_training.trainers.covt import FrozenSam, ThoughtTrainer, check_latents, new_head
 from nunext_training.trainers.keeping import FrozenParent, Keeping, unlearned_tokens
@@ -42,6 +53,7 @@ if TYPE_CHECKING:
     from nunext_training.data.labelled import LabelledImage
     from nunext_training.recipes.sections import CentreMapOptions, KeepingOptions
     from nunext_training.runs.context import RunContext
+    from nunext_training.runs.folder import RunFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +66,8 @@ class SftJob(Job):
     """Processes that cut windows; 0 cuts them in this one. The windows are the same."""
     replay: tuple[Path, ...] = ()
     """Data sets of what the parent knew, for a recipe that replays some; drawn where empty."""
+    tests: bool = True
+    """Whether a run that replays ends with a test of parent and child, on both tissues."""
     keep: Keep = "best"
     """The weights that validate best, or the last ones: then nothing is validated, and the val
     split stays unseen, for figures that no choice has flattered."""
@@ -69,6 +83,7 @@ class SftStage(DetectorStage[SftJob]):
         self._sam = _sam(job.covt, self.parent)
         self._data = self.read_data(self.parent.description.codec.category_names)
         self._earlier = self._earlier_tissue()
+        self._held_out = decoded_images(self._data.val, self.recipe.validation)
         if job.keep == "last":
             self._data = replace(self._data, val=())
             self.identity["kept"] = "last"
@@ -93,6 +108,7 @@ class SftStage(DetectorStage[SftJob]):
 
     def trainer(self, run: RunContext) -> NextPointTrainer:
         """See `nunext_training.stages.stage.Stage`."""
+        self._progress = run.progress
         recipe, parent, sam = self.recipe, self.parent, self._sam
         self.prepare_model()
         model = parent.model if recipe.lora.rank == 0 else add_lora(parent, recipe.lora)
@@ -119,6 +135,26 @@ class SftStage(DetectorStage[SftJob]):
             alpha=recipe.covt.alpha,
             **options,
         )
+
+    def publish(self, run: RunFolder) -> None:
+        """See `nunext_training.stages.stage.Stage`; then says what was learned and forgotten."""
+        super().publish(run)
+        if self._earlier and self.job.tests:
+            tested = self._tested()
+            write_json(run.out / FILE_NAME, [each.to_json() for each in tested])
+            self._progress.tested(tested)
+
+    def _tested(self) -> list[BeforeAndAfter]:
+        """Parent and child as they are stored, on what neither was taught."""
+        old, new = (
+            NextPointDetector(folder, dtype=torch.float32)
+            for folder in (self.job.checkpoint, self.job.out)
+        )
+        test = partial(before_and_after, old, new, radius_um=self.recipe.validation.radius_um)
+        tested = [test(self._held_out, tissue=NEW)] if self._held_out else []
+        earlier = held_out_of(self.job.replay, mpp=self.parent.description.mpp)
+        tested.append(test(earlier.images, tissue=EARLIER, data=earlier.origins))
+        return tested
 
 
 run_sft = partial(run_stage, SftStage)

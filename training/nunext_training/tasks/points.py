@@ -13,7 +13,7 @@ from nunext_training.data.windows import GridWindows, RandomWindows, WindowSpec
 from nunext_training.evaluation.evaluate import evaluate_detector
 from nunext_training.evaluation.scores import VALIDATION_MATCHING
 from nunext_training.runs import processes
-from nunext_training.tasks.replaying import Replayed
+from nunext_training.tasks.replaying import Replayed, as_widely_varied
 from nunext_training.tasks.scoring import RolloutScorer
 from nunext_training.trainers.covt import ThoughtCollator
 from nunext_training.trainers.lora import merged
@@ -95,7 +95,7 @@ class PointsTask:
         )
         if not self._earlier:
             return new
-        options, seed = self._recipe.windows, self._recipe.seed
+        options, seed = as_widely_varied(self._recipe.windows), self._recipe.seed
         earlier = RandomWindows(
             *(self._earlier, self._spec, options), length=count, seed=seed, painter=self._painter
         )

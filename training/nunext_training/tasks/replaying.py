@@ -24,9 +24,12 @@ if TYPE_CHECKING:
     from nunext_training.data.labelled import LabelledImage
     from nunext_training.data.task import Examples
     from nunext_training.data.windows import Example
+    from nunext_training.recipes.sections import WindowOptions
 
 SIDE_PX = 256
 """Of a drawn tile."""
+TEST_TILES = 16
+"""Drawn tiles that are tested on, where nothing better is named: about 1,000 nuclei."""
 SEEDS: dict[Split, int] = {"train": 2017, "val": 2018}
 """Of drawn tiles to learn from, and of others to test on: no run of ours draws with these."""
 
@@ -96,6 +99,14 @@ def earlier_tissue(
     return EarlierTissue(_in_words_of(category_names, images), origins)
 
 
+def held_out_of(folders: Sequence[Path], *, mpp: float) -> EarlierTissue:
+    """Earlier tissue to test on: the folders' val split; drawn, where they have none."""
+    try:
+        return earlier_tissue(folders, (), mpp=mpp, tiles=TEST_TILES, split="val")
+    except InputError:
+        return earlier_tissue((), (), mpp=mpp, tiles=TEST_TILES, split="val")
+
+
 def _in_words_of(
     known: Sequence[str], images: tuple[LabelledImage, ...]
 ) -> tuple[LabelledImage, ...]:
@@ -105,6 +116,21 @@ def _in_words_of(
     there = {name for image in images for name in image.categories}
     return rename_categories(
         images, {name: spelling.get(name.casefold(), UNCATEGORISED) for name in there}
+    )
+
+
+def as_widely_varied(options: WindowOptions) -> WindowOptions:
+    """How earlier windows vary: at least as they did when the bundled detector learned from such.
+
+    Few tiles then stand for many laboratories: what a parent says of them all is kept.
+    """
+    low, high = options.scale_range
+    return replace(
+        options,
+        scale_range=(min(low, 0.7), max(high, 1.4)),
+        turn=True,
+        stain_strength=max(options.stain_strength, 0.35),
+        scanner_strength=max(options.scanner_strength, 0.2),
     )
 
 
