@@ -18,15 +18,16 @@ from napari_nunext.core.scores.metrics import DetectionReport, DetectionScore
 from napari_nunext.models.checkpoints.description import read_description
 from napari_nunext.models.checkpoints.extend import add_categories
 from napari_nunext.models.checkpoints.loading import load_checkpoint
+from napari_nunext.synthetic.generate import MPP_DRAWN
 from nunext_training.cli import main
 from nunext_training.data.batches import REPLAYED, replayed_part, without_replay
 from nunext_training.data.importers.writing import write_export
 from nunext_training.data.training_data import TrainingData
 from nunext_training.evaluation.remembering import FILE_NAME, BeforeAndAfter
 from nunext_training.method.losses import divergences
-from nunext_training.recipes.recipe import Recipe, load_recipe, parse_recipe
+from nunext_training.recipes.recipe import parse_recipe
 from nunext_training.recipes.sections import KeepingOptions, LoraOptions
-from nunext_training.stages.sft import SftJob, run_sft
+from nunext_training.stages.sft import SftJob, SftStage, run_sft
 from nunext_training.tasks import replaying
 from nunext_training.tasks.points import PointsTask
 from nunext_training.tasks.replaying import earlier_tissue, is_replayed
@@ -194,6 +195,12 @@ def test_drawn_tissue_is_the_same_each_time_and_another_for_tests():
     assert set(said) == {"lymphocyte", "Stromal", UNCATEGORISED}
 
 
+def test_drawn_tiles_are_no_smaller_than_a_window_and_at_a_scale_that_can_be_drawn():
+    (tile,) = earlier_tissue((), (), mpp=9.0, tiles=1, window_px=300).images
+    assert tile.mpp == MPP_DRAWN[1]
+    assert tile.open().rgb.shape == (300, 300, 3)
+
+
 def test_a_folder_without_the_split_is_refused(train_only_export):
     assert earlier_tissue((train_only_export,), (), mpp=0.5, tiles=1).images
     with pytest.raises(InputError, match="no image of earlier tissue in the val split"):
@@ -203,10 +210,17 @@ def test_a_folder_without_the_split_is_refused(train_only_export):
 # Recipes and runs
 
 
-def test_a_recipe_that_keeps_nothing_is_written_as_before_there_was_such_a_thing():
-    assert "keeping" not in Recipe().to_json()
-    assert load_recipe("tiny").to_json().keys() == Recipe().to_json().keys()
-    assert replace(Recipe(), keeping=KEEPING).to_json()["keeping"]["replay"] == 0.5
+def test_a_run_that_keeps_nothing_is_the_run_that_it_was_before_there_was_such_a_thing(
+    export, category_checkpoint, recipe, keeping_recipe, tmp_path
+):
+    """What a resumed run must agree in has no new key; other stages never have one."""
+    before = {"recipe", "data", "parent_sha256"}
+    stage = SftStage(SftJob((export,), category_checkpoint, tmp_path / "out", recipe))
+    assert stage.identity.keys() == before
+    assert "keeping" not in stage.identity["recipe"]
+    stage = SftStage(SftJob((export,), category_checkpoint, tmp_path / "out", keeping_recipe))
+    assert stage.identity.keys() == before | {"replayed"}
+    assert keeping_recipe.to_json() == recipe.to_json()
 
 
 def test_a_divergence_without_windows_for_it_is_refused():
@@ -233,13 +247,16 @@ def test_a_run_that_keeps_ends_the_same_after_a_stop_and_says_what_it_replayed(
     assert run_sft(job, recorder, stop=lambda: next(asked) >= 3) is None
     with pytest.raises(InputError, match="had another replayed"):
         run_sft(replace(job, resume=True, replay=(export,)), recorder)
+    weaker = replace(keeping_recipe, keeping=replace(KEEPING, kl=0.5))
+    with pytest.raises(InputError, match="had another recipe"):
+        run_sft(replace(job, resume=True, recipe=weaker), recorder)
     assert run_sft(replace(job, resume=True), recorder) == cut
     ended, expected = weights(cut), weights(whole)
     assert all(torch.equal(ended[name], expected[name]) for name in expected)
     provenance = read_description(whole).provenance
     (origin,) = provenance["replayed"]
     assert (origin["importer"], origin["images"], origin["seed"]) == ("synthetic", 2, 2017)
-    assert provenance["recipe"]["keeping"]["kl"] == 1.0
+    assert provenance["recipe"]["keeping"] == {"replay": 0.5, "tiles": 2, "truth": True, "kl": 1.0}
 
 
 @pytest.mark.parametrize("lora", [0, 4])

@@ -74,14 +74,12 @@ class Recipe:
         """Plain JSON values; also what two runs are compared by.
 
         Without `ablation` and `report_to`, which are no part of what a run does, and `atomic`,
-        `ask` and `allocator`, which are one stage's alone. Recipes without further rewards,
-        and those that hold back no trunk or keep nothing of the parent, are as they were before
-        there was such a thing.
+        `keeping`, `ask` and `allocator`, which are one stage's alone. Recipes without further
+        rewards, and those that hold back no trunk, are as they were before there was such a thing.
         """
         data = asdict(self)
         del data["ablation"], data["atomic"], data["ask"], data["allocator"], data["report_to"]
-        if self.keeping == KeepingOptions():
-            del data["keeping"]
+        del data["keeping"]
         if not self.rft.rewards:
             del data["rft"]["rewards"]
         if self.optimiser.trunk_lr_ratio == 1:

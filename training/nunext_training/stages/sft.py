@@ -16,7 +16,7 @@ mirrored, scaled and stained anew; a checkpoint chosen by the F1 of decoded vali
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -101,8 +101,12 @@ class SftStage(DetectorStage[SftJob]):
                 )
             return ()
         earlier = earlier_tissue(
-            self.job.replay, about.codec.category_names, mpp=about.mpp, tiles=keeping.tiles
+            *(self.job.replay, about.codec.category_names),
+            mpp=about.mpp,
+            tiles=keeping.tiles,
+            window_px=about.window_px,
         )
+        self.identity["recipe"]["keeping"] = asdict(keeping)
         self.identity["replayed"] = list(earlier.origins)
         return earlier.images
 

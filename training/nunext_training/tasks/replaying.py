@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.nuclei import UNCATEGORISED
 from napari_nunext.core.spelling import one_spelling
+from napari_nunext.synthetic.generate import MPP_DRAWN
 from nunext_training.data.importers.synthetic import NAME, DrawnTiles
 from nunext_training.data.labelled import nuclei_count, rename_categories, select_split
 from nunext_training.data.sources import read_and_tell
@@ -48,6 +49,7 @@ def earlier_tissue(
     *,
     mpp: float,
     tiles: int,
+    window_px: int = 0,
     split: Split = "train",
 ) -> EarlierTissue:
     """Read what is replayed, or draw it where there is no folder.
@@ -61,9 +63,11 @@ def earlier_tissue(
     category_names : sequence of str
         Of the parent.
     mpp : float
-        Of drawn tiles.
+        Of drawn tiles, or the nearest scale that can be drawn.
     tiles : int
         How many are drawn.
+    window_px : int
+        Side of the parent's windows: no drawn tile is smaller.
     split : {"train", "val"}
         Which part of the folders; drawn tiles of one are not those of the other.
 
@@ -84,15 +88,16 @@ def earlier_tissue(
             )
         origins = tuple(source.origin for source in sources)
     else:
-        seed = SEEDS[split]
-        images = tuple(DrawnTiles(tiles, size_px=SIDE_PX, mpp=mpp, seed=seed, split=split))
+        seed, side_px = SEEDS[split], max(SIDE_PX, window_px)
+        mpp = min(max(mpp, MPP_DRAWN[0]), MPP_DRAWN[1])
+        images = tuple(DrawnTiles(tiles, size_px=side_px, mpp=mpp, seed=seed, split=split))
         origins = (
             {
                 "importer": NAME,
                 "images": tiles,
                 "nuclei": nuclei_count(images),
                 "seed": seed,
-                "side_px": SIDE_PX,
+                "side_px": side_px,
                 "mpp": mpp,
             },
         )
