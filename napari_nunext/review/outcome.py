@@ -111,6 +111,8 @@ class Comparison:
     earlier_before: DetectionReport | None = None
     """On tissue that the old model knew; None where that was not tested."""
     earlier_after: DetectionReport | None = None
+    added: tuple[str, ...] = ()
+    """Categories that the old model lacked."""
 
     @property
     def new(self) -> Pair:
@@ -136,6 +138,11 @@ class Comparison:
         if fallen := self.earlier.falls:
             where = "on tissue that the old one knew"
             said.append(f"It forgot: it found {fallen[0].words(where)} ({fallen[0].loss} lost).")
+        if self.added:
+            said.append(
+                f"New to it, and learned from these fields alone: {', '.join(self.added)}. On "
+                "other tissue it may say that in place of the categories that it had."
+            )
         return " ".join(said)
 
     @property

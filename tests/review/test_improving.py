@@ -171,6 +171,8 @@ def test_a_model_that_lacks_the_projects_categories_gets_them_first(
     assert known not in added
     assert trainer.trained[0][0] != folder
     assert trainer.recipes == ["feedback"]
+    question = reviewed.learn.model.training.comparison.question
+    assert question.startswith("New to it, and learned from these fields alone: Mitosis.")
 
 
 def test_a_bundled_model_is_trained_further(

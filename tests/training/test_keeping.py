@@ -18,6 +18,7 @@ from napari_nunext.core.scores.metrics import DetectionReport, DetectionScore
 from napari_nunext.models.checkpoints.description import read_description
 from napari_nunext.models.checkpoints.extend import add_categories
 from napari_nunext.models.checkpoints.loading import load_checkpoint
+from napari_nunext.models.sam.build import build_sam
 from napari_nunext.synthetic.generate import MPP_DRAWN
 from nunext_training.cli import main
 from nunext_training.data.batches import REPLAYED, replayed_part, without_replay
@@ -26,7 +27,7 @@ from nunext_training.data.training_data import TrainingData
 from nunext_training.evaluation.remembering import FILE_NAME, BeforeAndAfter
 from nunext_training.method.losses import divergences
 from nunext_training.recipes.recipe import parse_recipe
-from nunext_training.recipes.sections import KeepingOptions, LoraOptions
+from nunext_training.recipes.sections import CentreMapOptions, KeepingOptions, LoraOptions
 from nunext_training.stages.sft import SftJob, SftStage, run_sft
 from nunext_training.tasks import replaying
 from nunext_training.tasks.points import PointsTask
@@ -286,6 +287,24 @@ def test_the_divergence_alone_holds_the_model_to_its_parent(
         mask = inputs["attention_mask"][:, -20:].bool()
         apart[name] = float(divergences(made.logits(inputs, 20), theirs, mask).mean())
     assert 0 < apart["kept"] < apart["free"]
+
+
+def test_it_goes_with_visual_thought_a_map_of_centres_and_additions(
+    tmp_path, export, category_checkpoint, keeping_recipe, recorder
+):
+    """All of them look at what the model made last, which is not to be the parent's."""
+    build_sam(tmp_path / "sam", window_px=32)
+    options = {"optimiser": replace(keeping_recipe.optimiser, steps=1)}
+    whole = replace(keeping_recipe, centre_map=CentreMapOptions(weight=1.0), **options)
+    losses = []
+    for recipe in (whole, replace(whole, lora=LoraOptions(rank=2))):
+        out = tmp_path / f"out-{recipe.lora.rank}"
+        job = SftJob((export,), category_checkpoint, out, recipe, tests=False)
+        run_sft(replace(job, covt=tmp_path / "sam"), recorder)
+        losses.append(recorder.of("step")[-1]["loss"])
+    # Additions are nothing at first: with them, all losses of the first step are the same.
+    assert losses[1] == pytest.approx(losses[0], rel=0.2)
+    assert np.isfinite(losses).all()
 
 
 def test_the_command_replays_a_folder_that_it_is_told(

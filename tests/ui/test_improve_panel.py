@@ -89,7 +89,7 @@ def test_the_table_has_rows_of_what_the_old_model_knew_and_marks_what_was_forgot
     table.show_figures(Comparison(before, slightly, earlier_before=before, earlier_after=slightly))
     words = [row[0] for row in table.words()]
     assert words.count("All nuclei") == 2
-    assert words.index("Tissue that it knew") < len(words) - 1
+    assert words.index("Tissue that it knew, drawn") < len(words) - 1
     roles = [
         widget.property("role")
         for widget in table.findChildren(QLabel)
@@ -98,7 +98,7 @@ def test_the_table_has_rows_of_what_the_old_model_knew_and_marks_what_was_forgot
     assert roles == ["worse"], "a hundredth is worse on the new tissue, and forgiven on the old"
     table.show_figures(Comparison(earlier_before=before, earlier_after=AFTER))
     assert table.words()[0][0].startswith("F1 (gated")
-    assert table.words()[1] == ["Tissue that it knew"]
+    assert table.words()[1] == ["Tissue that it knew, drawn"]
     table.deleteLater()
 
 

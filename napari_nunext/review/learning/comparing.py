@@ -13,13 +13,15 @@ from napari_nunext.review.learning.training import TrainingError
 from napari_nunext.review.outcome import Comparison, Lesson
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
     from napari_nunext.core.scores.metrics import DetectionReport
     from napari_nunext.review.learning.training import Subject, Trainer
 
 logger = logging.getLogger(__name__)
+
+STOPPED = "The test was stopped: there are no figures."
 
 
 def lesson_of(export: Path, nameless: Collection[str] = ()) -> Lesson:
@@ -57,6 +59,7 @@ def compare(
     tell: Callable[[str], None],
     *,
     remembers: bool = False,
+    added: Sequence[str] = (),
 ) -> Comparison:
     """Test both models on what was kept aside, and on tissue that the old one knew. Blocks.
 
@@ -69,6 +72,8 @@ def compare(
         Told in words what is being done.
     remembers : bool
         Whether the old model knew something that the new one is to remember.
+    added : sequence of str
+        Categories that the old model lacked.
     """
     kept = f"on {counted(lesson.kept_patients, 'patient')} kept aside"
     tests: list[tuple[Path | None, str]] = [(export, kept)] if lesson.kept_fields else []
@@ -87,7 +92,7 @@ def compare(
                 reports[data, which] = trainer.evaluate(subject, data, count)
             except TrainingError as error:
                 if trainer.stopped:
-                    return Comparison(problem="The test was stopped: there are no figures.")
+                    return Comparison(problem=STOPPED, added=tuple(added))
                 logger.warning("The %s model was not tested: %s", which, error)
                 problem = f"The {which} model could not be tested here: {error}"
     return Comparison(
@@ -96,4 +101,5 @@ def compare(
         problem,
         earlier_before=reports.get((None, "old")),
         earlier_after=reports.get((None, "new")),
+        added=tuple(added),
     )

@@ -198,6 +198,7 @@ class Improver:
                 *(trainer, work / "export", lesson, old, out),
                 lambda words: self._show(words=words),
                 remembers=remembers,
+                added=new_categories if remembers else (),
             )
         finally:
             shutil.rmtree(work, ignore_errors=True)

@@ -32,10 +32,11 @@ MATCHED = {
     ),
 }
 """What each way to match is called in the table, and what it is."""
-EARLIER = "Tissue that it knew"
+EARLIER = "Tissue that it knew, drawn"
 EARLIER_TIP = (
     "Drawn H&E tissue, as models of ours have learned from: what a training on other tissue makes "
-    "a model forget is seen here. It was not learned from this time."
+    "a model forget is seen here. It was not learned from this time. A fall is sure to be one; no "
+    "fall here is no proof for real tissue."
 )
 
 
