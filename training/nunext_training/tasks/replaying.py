@@ -7,6 +7,7 @@ of them; the new windows at the other places are those that a run without replay
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.errors import InputError
@@ -90,7 +91,7 @@ def earlier_tissue(
     else:
         seed, side_px = SEEDS[split], max(SIDE_PX, window_px)
         mpp = min(max(mpp, MPP_DRAWN[0]), MPP_DRAWN[1])
-        images = tuple(DrawnTiles(tiles, size_px=side_px, mpp=mpp, seed=seed, split=split))
+        images = _drawn(tiles, side_px, mpp, split)
         origins = (
             {
                 "importer": NAME,
@@ -102,6 +103,12 @@ def earlier_tissue(
             },
         )
     return EarlierTissue(_in_words_of(category_names, images), origins)
+
+
+@lru_cache(maxsize=2)
+def _drawn(tiles: int, side_px: int, mpp: float, split: Split) -> tuple[LabelledImage, ...]:
+    """Drawn once in a process; each is a function of its seed and place alone."""
+    return tuple(DrawnTiles(tiles, size_px=side_px, mpp=mpp, seed=SEEDS[split], split=split))
 
 
 def held_out_of(folders: Sequence[Path], *, mpp: float) -> EarlierTissue:
