@@ -80,6 +80,9 @@ class Stopwatch:
     def validation(self, **said: object) -> None:
         """Nothing is validated."""
 
+    def tested(self, results: object) -> None:
+        """Nothing is tested."""
+
     def done(self, **said: object) -> None:
         """A run is over."""
 

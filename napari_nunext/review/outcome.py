@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.nuclei import UNCATEGORISED, nuclei_in_words
+from napari_nunext.core.scores.falling import FORGIVEN, Fall, falls, has_fallen
 from napari_nunext.core.sentences import counted
 
 if TYPE_CHECKING:
@@ -60,23 +61,25 @@ class Line:
     before_otherwise: DetectionScore | None = None
     """By the other way to match points with nuclei; None where there is none."""
     after_otherwise: DetectionScore | None = None
+    forgiven: int = 0
+    """So many hundredths may be lost without a word."""
 
     @property
     def is_worse(self) -> bool:
         """Whether the figure that is shown has fallen."""
         if self.before is None or self.after is None or not self.nuclei:
             return False
-        return shown(self.after.f1) < shown(self.before.f1)
+        return has_fallen(self.before.f1, self.after.f1, self.forgiven)
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """Figures of both models on the fields kept aside; None where there are none."""
+class Pair:
+    """Reports of both models on the same fields; None where there is none."""
 
     before: DetectionReport | None = None
     after: DetectionReport | None = None
-    problem: str = ""
-    """Why figures are missing, one sentence."""
+    forgiven: int = 0
+    """So many hundredths of a figure may be lost without a word."""
 
     @property
     def lines(self) -> tuple[Line, ...]:
@@ -86,22 +89,66 @@ class Comparison:
             return ()
         known = [set(report.by_category) for report in (before, after) if report is not None]
         names = sorted(set().union(*known) - {UNCATEGORISED})
-        return tuple(_line(name, before, after) for name in (None, *names))
+        return tuple(_line(name, before, after, self.forgiven) for name in (None, *names))
+
+    @property
+    def falls(self) -> tuple[Fall, ...]:
+        """What has fallen, the deepest fall first."""
+        if self.before is None or self.after is None:
+            return ()
+        return falls(self.before, self.after, self.forgiven)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Figures of both models, on the fields kept aside and on tissue that the old one knew."""
+
+    before: DetectionReport | None = None
+    """On the fields kept aside; None where there are none."""
+    after: DetectionReport | None = None
+    problem: str = ""
+    """Why figures are missing, one sentence."""
+    earlier_before: DetectionReport | None = None
+    """On tissue that the old model knew; None where that was not tested."""
+    earlier_after: DetectionReport | None = None
+    added: tuple[str, ...] = ()
+    """Categories that the old model lacked."""
+
+    @property
+    def new(self) -> Pair:
+        """On the fields kept aside: no fall is passed over."""
+        return Pair(self.before, self.after)
+
+    @property
+    def earlier(self) -> Pair:
+        """On tissue that the old model knew."""
+        return Pair(self.earlier_before, self.earlier_after, FORGIVEN)
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """The rows of the fields kept aside."""
+        return self.new.lines
+
+    @property
+    def warning(self) -> str:
+        """What the new model is worse at, a sentence for each tissue; empty where it is not."""
+        said = []
+        if fallen := self.new.falls:
+            said.append(f"It found {fallen[0].words('on the fields kept aside')}.")
+        if fallen := self.earlier.falls:
+            where = "on tissue that the old one knew"
+            said.append(f"It forgot: it found {fallen[0].words(where)} ({fallen[0].loss} lost).")
+        if self.added:
+            said.append(
+                f"New to it, and learned from these fields alone: {', '.join(self.added)}. On "
+                "other tissue it may say that in place of the categories that it had."
+            )
+        return " ".join(said)
 
     @property
     def question(self) -> str:
         """What to ask before the new model is put in place; empty where it is no worse."""
-        worse = [line for line in self.lines if line.is_worse]
-        if not worse:
-            return ""
-        line = worse[0]
-        assert line.before is not None
-        assert line.after is not None
-        of = "nuclei" if line.name == ALL else f"{line.name} nuclei"
-        return (
-            f"It found fewer {of} right on the fields kept aside: F1 {shown(line.after.f1)}, "
-            f"before {shown(line.before.f1)}. Use it all the same?"
-        )
+        return f"{self.warning} Use it all the same?" if self.warning else ""
 
 
 def _score(report: DetectionReport | None, category: str | None) -> DetectionScore | None:
@@ -111,7 +158,10 @@ def _score(report: DetectionReport | None, category: str | None) -> DetectionSco
 
 
 def _line(
-    category: str | None, before: DetectionReport | None, after: DetectionReport | None
+    category: str | None,
+    before: DetectionReport | None,
+    after: DetectionReport | None,
+    forgiven: int,
 ) -> Line:
     """The row of a category, or of all nuclei where it is None."""
     old, new = _score(before, category), _score(after, category)
@@ -123,9 +173,5 @@ def _line(
         new,
         _score(before and before.other, category),
         _score(after and after.other, category),
+        forgiven,
     )
-
-
-def shown(figure: float) -> str:
-    """A figure in [0, 1] as people see it, who judge by what they see."""
-    return f"{figure:.2f}"

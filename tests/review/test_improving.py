@@ -44,6 +44,8 @@ class FakeTrainer:
         self.names: list[str] = []
         self.tested: list[Path | str] = []
         self.figures = [report(0.6), report(0.8)]
+        self.tested_on_earlier: list[Path | str] = []
+        self.earlier: list[DetectionReport | Exception] = [report(0.9), report(0.9)]
 
     def stop(self) -> None:
         self.stopped = True
@@ -55,10 +57,15 @@ class FakeTrainer:
         self.extended.append((checkpoint, tuple(categories)))
         folder.mkdir()
 
-    def evaluate(self, subject: Path | str, export: Path, tell) -> DetectionReport:
-        self.tested.append(subject)
+    def evaluate(self, subject: Path | str, export: Path | None, tell) -> DetectionReport:
+        tested, figures = (
+            (self.tested_on_earlier, self.earlier)
+            if export is None
+            else (self.tested, self.figures)
+        )
+        tested.append(subject)
         tell(1, 1)
-        found = self.figures[len(self.tested) - 1]
+        found = figures[len(tested) - 1]
         if isinstance(found, Exception):
             raise found
         return found
@@ -164,6 +171,8 @@ def test_a_model_that_lacks_the_projects_categories_gets_them_first(
     assert known not in added
     assert trainer.trained[0][0] != folder
     assert trainer.recipes == ["feedback"]
+    question = reviewed.learn.model.training.comparison.question
+    assert question.startswith("New to it, and learned from these fields alone: Mitosis.")
 
 
 def test_a_bundled_model_is_trained_further(
@@ -284,6 +293,91 @@ def test_a_worse_model_is_put_in_place_only_after_a_question(
     assert notice.action_label == "Use it"
     notice.action()
     assert two_patients.find.model.model_id == checkpoint.name
+
+
+@pytest.fixture
+def with_weights_here(two_patients: ReviewController, tmp_path: Path) -> ReviewController:
+    """As `two_patients`, whose model has its weights here: it is trained further."""
+    folder = tmp_path / "models" / "small"
+    folder.mkdir(parents=True)
+    (folder / "nunext.json").write_text("{}")
+    return two_patients
+
+
+def test_what_the_old_model_knew_is_tested_as_well(
+    with_weights_here: ReviewController, trainer: FakeTrainer, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    with_weights_here.learn.model.events.training.connect(lambda status: said.append(status.words))
+    trainer.earlier = [report(0.9, Lymphocyte=0.57), report(0.89, Lymphocyte=0.56)]
+    with_weights_here.learn.train()
+    status = with_weights_here.learn.model.training
+    assert trainer.tested_on_earlier == [tmp_path / "models" / "small", status.checkpoint]
+    assert "Testing the new model on tissue that the old one knew, field 1 of 1" in said
+    lines = status.comparison.earlier.lines
+    assert [line.name for line in lines] == ["All nuclei", "Lymphocyte"]
+    assert not any(line.is_worse for line in lines), "a hundredth is forgiven"
+    assert status.comparison.question == ""
+
+
+def test_what_was_forgotten_is_said_before_the_model_is_put_in_place(
+    with_weights_here: ReviewController, server: FakeServer, trainer: FakeTrainer
+) -> None:
+    trainer.figures = [report(0.18), report(0.82)]
+    trainer.earlier = [
+        report(0.88, Lymphocyte=0.57, Stromal=0.5),
+        report(0.84, Lymphocyte=0.39, Stromal=0.5),
+    ]
+    with_weights_here.learn.train()
+    checkpoint = with_weights_here.learn.model.training.checkpoint
+    assert checkpoint is not None
+    server.fake.offered = [*server.fake.offered, model_info(id=checkpoint.name, default=False)]
+    with_weights_here.learn.use()
+    assert with_weights_here.find.model.model_id == "small"
+    notice = with_weights_here.model.notice
+    assert notice.words == (
+        "It forgot: it found fewer Lymphocyte nuclei right on tissue that the old one knew: F1 "
+        "0.39, before 0.57 (0.18 lost). Use it all the same?"
+    )
+    notice.action()
+    assert with_weights_here.find.model.model_id == checkpoint.name
+
+
+def test_both_falls_are_said_in_one_question(
+    with_weights_here: ReviewController, trainer: FakeTrainer
+) -> None:
+    trainer.figures = [report(0.78), report(0.71)]
+    trainer.earlier = [report(0.9), report(0.8)]
+    with_weights_here.learn.train()
+    question = with_weights_here.learn.model.training.comparison.question
+    assert "fields kept aside: F1 0.71, before 0.78. It forgot: it found fewer nuclei" in question
+    assert question.count("Use it all the same?") == 1
+
+
+def test_with_one_patient_what_it_knew_is_tested_all_the_same(
+    reviewed: ReviewController, trainer: FakeTrainer, tmp_path: Path
+) -> None:
+    folder = tmp_path / "models" / "small"
+    folder.mkdir(parents=True)
+    (folder / "nunext.json").write_text("{}")
+    reviewed.learn.train()
+    comparison = reviewed.learn.model.training.comparison
+    assert (comparison.lines, trainer.tested) == ((), [])
+    assert len(comparison.earlier.lines) == 1
+    trainer.tested_on_earlier.clear()
+    trainer.earlier = [report(0.9), TrainingError("The test failed: no memory.")]
+    reviewed.learn.train()
+    comparison = reviewed.learn.model.training.comparison
+    assert comparison.problem.startswith("The new model could not be tested here")
+    assert comparison.question == ""
+
+
+def test_a_small_new_model_has_nothing_to_forget(
+    two_patients: ReviewController, trainer: FakeTrainer
+) -> None:
+    two_patients.learn.train()
+    assert trainer.tested_on_earlier == []
+    assert two_patients.learn.model.training.comparison.earlier.lines == ()
 
 
 @pytest.mark.parametrize("project", ["same", "another"])

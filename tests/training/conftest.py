@@ -158,6 +158,9 @@ class Recorder:
     def validation(self, **values):
         self.events.append(("validation", values))
 
+    def tested(self, results):
+        self.events.append(("tested", results))
+
     def done(self, **values):
         self.events.append(("done", values))
 

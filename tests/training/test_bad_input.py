@@ -146,7 +146,9 @@ def test_training_leaves_out_and_stops_as_evaluation_does(
     damage(export, 4)
     arguments = [command, "--data", export, "--checkpoint", checkpoint, "--out", tmp_path / "out"]
     arguments += ["--steps", 1, "--validate-every", 1, "--progress", "jsonl"]
-    arguments += ["--batch-size", 2] if command == "sft" else ["--windows", 1, "--rollouts", 2]
+    arguments += (
+        ["--batch-size", 2, "--untested"] if command == "sft" else ["--windows", 1, "--rollouts", 2]
+    )
     code, _, err = run([*arguments, "--strict"], capsys)
     assert code == 2
     assert len(err) == 1

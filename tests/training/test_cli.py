@@ -10,6 +10,7 @@ from nunext_training.cli import main
 from tests.training.stopping import train_until
 
 QUICK = ["--steps", "2", "--batch-size", "2", "--validate-every", "2", "--warmup-steps", "0"]
+QUICK += ["--untested"]
 
 
 def run(*arguments):
@@ -18,7 +19,9 @@ def run(*arguments):
 
 def sft(export, checkpoint, out, *options):
     return run(
-        *("sft", "--data", export, "--checkpoint", checkpoint, "--out", out), *QUICK, *options
+        *("sft", "--data", export, "--checkpoint", checkpoint, "--out", out),
+        *QUICK,
+        *options,
     )
 
 

@@ -25,7 +25,17 @@ RUN = {"build", "extend", "import", "sft", "evaluate"}
 """Blocks of these alone are run, if they begin with what needs nothing: `build` or `import`."""
 
 QUICK = {
-    "sft": ["--steps", "2", "--validate-every", "2", "--batch-size", "2", "--warmup-steps", "0"],
+    "sft": [
+        "--steps",
+        "2",
+        "--validate-every",
+        "2",
+        "--batch-size",
+        "2",
+        "--warmup-steps",
+        "0",
+        "--untested",
+    ],
     "synthetic": ["--count", "2", "--size-px", "64"],
     "painted-ihc": ["--sections", "1", "--segmenter", "classical"],
 }

@@ -13,6 +13,7 @@ from PIL import Image
 
 from napari_nunext.core.scores.metrics import DetectionReport
 from napari_nunext.models.checkpoints.description import read_description
+from napari_nunext.review.learning import training
 from napari_nunext.review.learning.training import Trainer
 from napari_nunext.serving.protocol import CategoryInfo
 from nunext_training.cli import main
@@ -59,6 +60,12 @@ def reviewed(tmp_path, category_checkpoint):
     controller.close()
 
 
+@pytest.fixture(autouse=True)
+def one_drawn_tile(monkeypatch):
+    """What the old model knew is tested in a moment."""
+    monkeypatch.setattr(training, "DRAWN_TILES", "1")
+
+
 def figures(checkpoint, export, out) -> DetectionReport:
     """As ``nunext-train evaluate`` gives them."""
     data = ["--data", str(export), "--split", "val", "--out", str(out)]
@@ -81,6 +88,8 @@ def test_before_and_after_are_the_figures_that_evaluate_gives(reviewed, tmp_path
     assert comparison.lines[0].nuclei == status.lesson.kept_nuclei
     assert status.lesson.nuclei + status.lesson.kept_nuclei == 2 * len(PLACES_XY) - 1
     assert {line.name for line in comparison.lines[1:]} == set(CATEGORIES)
+    (line,) = comparison.earlier.lines  # drawn tissue has none of this model's categories
+    assert line.nuclei > 10
 
 
 def test_the_new_model_has_its_name_and_chose_nothing_by_what_was_kept_aside(reviewed):

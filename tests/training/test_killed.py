@@ -17,7 +17,7 @@ SAVED, KILLED, STEPS = 3, 5, 6
 """Saved after a step, and killed in the middle of one that comes later, but not next."""
 
 OPTIONS = {
-    "sft": ["--batch-size", "2", "--warmup-steps", "1"],
+    "sft": ["--batch-size", "2", "--warmup-steps", "1", "--untested"],
     "rft": ["--windows", "2", "--rollouts", "2"],
 }
 

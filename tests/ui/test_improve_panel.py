@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel
 
 from napari_nunext.core.scores.metrics import DetectionReport, DetectionScore
 from napari_nunext.review.outcome import Comparison, Lesson
@@ -80,6 +81,27 @@ def test_the_table_says_how_points_were_matched_and_gives_f1_by_the_other_way_to
     table.deleteLater()
 
 
+@pytest.mark.usefixtures("qapp")
+def test_the_table_has_rows_of_what_the_old_model_knew_and_marks_what_was_forgotten() -> None:
+    table = FiguresTable()
+    before = replace(BEFORE, other=None)
+    slightly = replace(before, overall=DetectionScore(69, 10, 31))
+    table.show_figures(Comparison(before, slightly, earlier_before=before, earlier_after=slightly))
+    words = [row[0] for row in table.words()]
+    assert words.count("All nuclei") == 2
+    assert words.index("Tissue that it knew, drawn") < len(words) - 1
+    roles = [
+        widget.property("role")
+        for widget in table.findChildren(QLabel)
+        if widget.text() == "0.77" and widget.property("role")
+    ]
+    assert roles == ["worse"], "a hundredth is worse on the new tissue, and forgiven on the old"
+    table.show_figures(Comparison(earlier_before=before, earlier_after=AFTER))
+    assert table.words()[0][0].startswith("F1 (gated")
+    assert table.words()[1] == ["Tissue that it knew, drawn"]
+    table.deleteLater()
+
+
 def test_the_tab_says_before_and_after_and_on_what(app: App) -> None:
     app.dock.show_tab(IMPROVE)
     app.controller.learn.model.training = DONE
@@ -90,6 +112,7 @@ def test_the_tab_says_before_and_after_and_on_what(app: App) -> None:
     assert panel._learned.text() == "Learns from 9 fields with 903 nuclei."
     assert card._kept.text() == "Tested on 2 patients kept aside (3 fields, 100 nuclei)."
     assert not card._problem.isVisible()
+    assert card._worse.text().startswith("It found fewer Lymphocyte nuclei right on the fields")
     assert panel.minimumSizeHint().width() <= WIDTH_PX
     app.controller.learn.model.training = replace(
         DONE, comparison=Comparison(problem="The test was stopped.")
@@ -102,6 +125,16 @@ def test_the_tab_says_before_and_after_and_on_what(app: App) -> None:
     )
     assert not card._table.isVisible()
     assert card._kept.text().startswith("One patient only")
+    forgotten = Comparison(earlier_before=BEFORE, earlier_after=AFTER)
+    app.controller.learn.model.training = replace(DONE, lesson=Lesson(9, 903), comparison=forgotten)
+    assert card._table.isVisible()
+    assert card._worse.text() == (
+        "It forgot: it found fewer Lymphocyte nuclei right on tissue that the old one knew: F1 "
+        "0.44, before 0.50 (0.06 lost)."
+    )
+    assert card._kept.text().startswith("One patient only")
+    app.controller.learn.model.training = replace(DONE, comparison=Comparison(AFTER, AFTER))
+    assert not card._worse.isVisible()
     app.controller.learn.model.training = TrainingStatus()
     assert not card.isVisible()
     assert not panel._learned.isVisible()

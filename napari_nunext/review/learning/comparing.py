@@ -13,13 +13,15 @@ from napari_nunext.review.learning.training import TrainingError
 from napari_nunext.review.outcome import Comparison, Lesson
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
     from napari_nunext.core.scores.metrics import DetectionReport
     from napari_nunext.review.learning.training import Subject, Trainer
 
 logger = logging.getLogger(__name__)
+
+STOPPED = "The test was stopped: there are no figures."
 
 
 def lesson_of(export: Path, nameless: Collection[str] = ()) -> Lesson:
@@ -55,8 +57,11 @@ def compare(
     old: Subject,
     new: Subject,
     tell: Callable[[str], None],
+    *,
+    remembers: bool = False,
+    added: Sequence[str] = (),
 ) -> Comparison:
-    """Test both models on what was kept aside. Blocks.
+    """Test both models on what was kept aside, and on tissue that the old one knew. Blocks.
 
     A model that cannot be tested, or a person who stops the test, leaves a figure out: a new model
     that is there is not lost.
@@ -65,27 +70,36 @@ def compare(
     ----------
     tell : callable
         Told in words what is being done.
+    remembers : bool
+        Whether the old model knew something that the new one is to remember.
+    added : sequence of str
+        Categories that the old model lacked.
     """
-    if not lesson.kept_fields:
-        return Comparison()
-    reports: list[DetectionReport | None] = []
+    kept = f"on {counted(lesson.kept_patients, 'patient')} kept aside"
+    tests: list[tuple[Path | None, str]] = [(export, kept)] if lesson.kept_fields else []
+    tests += [(None, "on tissue that the old one knew")] if remembers else []
+    reports: dict[tuple[Path | None, str], DetectionReport] = {}
     problem = ""
-    for which, subject in (("old", old), ("new", new)):
-        words = (
-            f"Testing the {which} model on {counted(lesson.kept_patients, 'patient')} kept aside"
-        )
-        tell(words)
+    for data, where in tests:
+        for which, subject in (("old", old), ("new", new)):
+            words = f"Testing the {which} model {where}"
+            tell(words)
 
-        def count(done: int, total: int, words: str = words) -> None:
-            tell(f"{words}, field {min(done + 1, total)} of {total}")
+            def count(done: int, total: int, words: str = words) -> None:
+                tell(f"{words}, field {min(done + 1, total)} of {total}")
 
-        try:
-            reports.append(trainer.evaluate(subject, export, count))
-        except TrainingError as error:
-            if trainer.stopped:
-                return Comparison(problem="The test was stopped: there are no figures.")
-            logger.warning("The %s model was not tested: %s", which, error)
-            problem = f"The {which} model could not be tested here: {error}"
-            reports.append(None)
-    before, after = reports
-    return Comparison(before, after, problem)
+            try:
+                reports[data, which] = trainer.evaluate(subject, data, count)
+            except TrainingError as error:
+                if trainer.stopped:
+                    return Comparison(problem=STOPPED, added=tuple(added))
+                logger.warning("The %s model was not tested: %s", which, error)
+                problem = f"The {which} model could not be tested here: {error}"
+    return Comparison(
+        reports.get((export, "old")),
+        reports.get((export, "new")),
+        problem,
+        earlier_before=reports.get((None, "old")),
+        earlier_after=reports.get((None, "new")),
+        added=tuple(added),
+    )

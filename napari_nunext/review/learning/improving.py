@@ -174,6 +174,7 @@ class Improver:
         try:
             self._exporter.write_training(work / "export")
             lesson = lesson_of(work / "export", self._nameless())
+            remembers = base is not None
             root, now = NEW if base is None else _name(chosen), datetime.now().astimezone()
             folders = {folder.name for folder in self._models_dir.iterdir()}
             name = model_name(root, lesson.fields, now, self._taken_names())
@@ -194,7 +195,10 @@ class Improver:
             )
             self._show(phase="testing", words="", checkpoint=out)
             return out, compare(
-                trainer, work / "export", lesson, old, out, lambda words: self._show(words=words)
+                *(trainer, work / "export", lesson, old, out),
+                lambda words: self._show(words=words),
+                remembers=remembers,
+                added=new_categories if remembers else (),
             )
         finally:
             shutil.rmtree(work, ignore_errors=True)

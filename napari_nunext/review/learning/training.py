@@ -39,6 +39,9 @@ NEW_WINDOW_PX = "32"
 """Few nuclei at once are what a small new model learns soonest."""
 
 
+DRAWN_TILES = "16"
+"""Tested on, to see what a model has forgotten: about 1,000 nuclei."""
+
 Subject: TypeAlias = Path | str
 """What is tested: a folder of a checkpoint, or the id of a model without one."""
 
@@ -121,7 +124,7 @@ class Trainer:
         """
         arguments = ["sft", "--data", str(export), "--checkpoint", str(checkpoint)]
         arguments += ["--out", str(out), "--recipe", recipe, "--progress", "jsonl"]
-        arguments += ["--name", name, "--keep", "last"]
+        arguments += ["--name", name, "--keep", "last", "--untested"]
         if steps is not None:
             arguments += ["--steps", str(steps)]
 
@@ -135,15 +138,15 @@ class Trainer:
         return out
 
     def evaluate(
-        self, subject: Subject, export: Path, tell: Callable[[int, int], None]
+        self, subject: Subject, export: Path | None, tell: Callable[[int, int], None]
     ) -> DetectionReport:
         """Find nuclei in what an export keeps aside, and score them. Blocks.
 
         Parameters
         ----------
         subject : Path or str
-        export : Path
-            With a val split.
+        export : Path or None
+            With a val split; None: on drawn tissue, as models of ours have learned from.
         tell : callable
             Told how many of how many fields are done.
 
@@ -155,8 +158,13 @@ class Trainer:
         option = "--checkpoint" if isinstance(subject, Path) else "--model"
         with tempfile.TemporaryDirectory(prefix="nunext-test-") as folder:
             report = Path(folder, "report.json")
-            arguments = ["evaluate", option, str(subject), "--data", str(export)]
-            arguments += ["--split", "val", "--progress", "jsonl", "--out", str(report)]
+            arguments = ["evaluate", option, str(subject)]
+            arguments += (
+                ["--drawn", DRAWN_TILES]
+                if export is None
+                else ["--data", str(export), "--split", "val"]
+            )
+            arguments += ["--progress", "jsonl", "--out", str(report)]
 
             def hear(said: dict[str, Any]) -> None:
                 if said.get("event") == "image":

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from napari_nunext.core.scores.falling import has_fallen, shown
 from napari_nunext.core.sentences import counted
 
 if TYPE_CHECKING:
@@ -66,11 +67,6 @@ class AnswerFigure:
         return {"value": self.value, "interval": interval, "answers": self.answers}
 
 
-def shown(figure: float) -> str:
-    """A figure in [0, 1] as people see it, who judge by what they see."""
-    return f"{figure:.2f}"
-
-
 @dataclass(frozen=True, slots=True)
 class AnswerLine:
     """A row of the table."""
@@ -90,7 +86,7 @@ class AnswerLine:
         """Whether the figure that is shown has fallen."""
         if self.before is None or self.after is None:
             return False
-        return shown(self.after.value) < shown(self.before.value)
+        return has_fallen(self.before.value, self.after.value)
 
 
 @dataclass(frozen=True, slots=True)

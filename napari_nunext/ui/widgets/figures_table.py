@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_nunext.review.outcome import shown
+from napari_nunext.core.scores.falling import shown
 from napari_nunext.ui.widgets.text_grid import NO_FIGURE, TextGrid
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_nunext.core.scores.matching import Method
     from napari_nunext.core.scores.metrics import DetectionScore
     from napari_nunext.review.outcome import Comparison, Line
@@ -30,6 +32,12 @@ MATCHED = {
     ),
 }
 """What each way to match is called in the table, and what it is."""
+EARLIER = "Tissue that it knew, drawn"
+EARLIER_TIP = (
+    "Drawn H&E tissue, as models of ours have learned from: what a training on other tissue makes "
+    "a model forget is seen here. It was not learned from this time. A fall is sure to be one; no "
+    "fall here is no proof for real tissue."
+)
 
 
 class FiguresTable(TextGrid):
@@ -42,7 +50,8 @@ class FiguresTable(TextGrid):
     def show_figures(self, comparison: Comparison) -> None:
         """Draw them anew."""
         self.clear()
-        report = comparison.after or comparison.before
+        earlier = comparison.earlier
+        report = comparison.after or comparison.before or earlier.after or earlier.before
         within, tip = "", F1_TIP
         if report is not None:
             name, meaning = MATCHED[report.method]
@@ -52,12 +61,19 @@ class FiguresTable(TextGrid):
             words = heading if column else heading + within
             self.put(words, 0, column, "section", tip=tip)
         other = None if report is None or report.other is None else report.other.method
-        row = 1
-        for line in comparison.lines:
+        row = self._show_lines(comparison.lines, other, 1)
+        if earlier.lines:
+            self.put(EARLIER, row, 0, "section", tip=EARLIER_TIP, wraps=True)
+            self._show_lines(earlier.lines, other, row + 1)
+
+    def _show_lines(self, lines: Sequence[Line], other: Method | None, row: int) -> int:
+        """Draw lines from a row on; the next row that is free."""
+        for line in lines:
             self._show_line(line, row)
             if other is not None:
                 self._show_otherwise(line, other, row + 2)
             row += 3
+        return row
 
     def _show_line(self, line: Line, row: int) -> None:
         self.put(line.name, row, 0, wraps=True)

@@ -49,7 +49,14 @@ def add_parser(commands: Any) -> None:
         choices=("autoregressive", "atomic"),
         help="how --checkpoint decodes, if it has a head for atomic points (default: as it says)",
     )
-    evaluate.add_argument("--data", type=Path, nargs="+", required=True, metavar="EXPORT_OR_FOLDER")
+    data = evaluate.add_mutually_exclusive_group(required=True)
+    data.add_argument("--data", type=Path, nargs="+", metavar="EXPORT_OR_FOLDER")
+    data.add_argument(
+        "--drawn",
+        type=positive,
+        metavar="TILES",
+        help="so many tiles of drawn tissue, the same each time, that no training has seen",
+    )
     evaluate.add_argument(
         "--split",
         choices=(*SPLITS, "all"),
@@ -94,7 +101,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.clicks and args.model != "centroids":
         raise InputError("--clicks corrects outlines that begin at the truth: --model centroids.")
     set_threads(args.threads)
-    images, data = _images_of_split(args)
+    images, data = _images_of_split(args) if args.drawn is None else _drawn(args)
     options = {
         "radius_um": args.radius_um,
         "method": args.matching,
@@ -158,6 +165,17 @@ def _images_of_split(
     by_split = Counter(image.split for image in images)
     parts = {name: by_split[name] for name in SPLITS if by_split[name]}
     return images, data | {"split": split, "images_by_split": parts}
+
+
+def _drawn(args: argparse.Namespace) -> tuple[tuple[LabelledImage, ...], dict[str, Any]]:
+    from nunext_training.data.importers.synthetic import MPP
+    from nunext_training.tasks.replaying import earlier_tissue
+
+    if args.split is not None or args.rename:
+        raise InputError("--drawn tiles have neither splits nor names to change: leave those out.")
+    drawn = earlier_tissue((), (), mpp=MPP, tiles=args.drawn, split="val")
+    (origin,) = drawn.origins
+    return drawn.images, origin | {"split": "val", "images_by_split": {"val": args.drawn}}
 
 
 def _split_to_score(images: Sequence[LabelledImage]) -> Split:

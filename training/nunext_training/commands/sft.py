@@ -22,6 +22,20 @@ def add_parser(commands: Any) -> None:
     sft.add_argument(
         "--covt", type=Path, metavar="SAM", help="teach the latent tokens to think of masks"
     )
+    sft.add_argument(
+        "--replay",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="DATA",
+        help="what the checkpoint learned from before, to keep it; drawn tissue where none is "
+        "named, if the recipe replays any ([keeping])",
+    )
+    sft.add_argument(
+        "--untested",
+        action="store_true",
+        help="leave out the test of old and new model with which a run that replays ends",
+    )
     sft.add_argument("--batch-size", type=positive)
     sft.add_argument("--warmup-steps", type=int)
     sft.add_argument("--workers", type=int, default=0, help="processes that cut windows")
@@ -38,7 +52,15 @@ def add_parser(commands: Any) -> None:
 def _run(args: argparse.Namespace) -> int:
     from nunext_training.stages.sft import SftJob, run_sft
 
-    job = partial(SftJob, name=args.name, covt=args.covt, workers=args.workers, keep=args.keep)
+    job = partial(
+        SftJob,
+        name=args.name,
+        covt=args.covt,
+        workers=args.workers,
+        keep=args.keep,
+        replay=tuple(args.replay),
+        tests=not args.untested,
+    )
     return train(
         args,
         run_sft,

@@ -10,7 +10,7 @@ import torch
 from nunext_training.method.losses import IGNORED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -22,6 +22,21 @@ if TYPE_CHECKING:
 
     PromptBuilder = Callable[[Sequence[NDArray[np.uint8]]], Prompt]
     """Windows to prompts up to and with the latent tokens."""
+
+
+REPLAYED = "replayed"
+"""In a batch: which of its windows show what the parent knew."""
+_PART = f"{REPLAYED}."
+
+
+def replayed_part(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What a model reads of the windows of a batch that are replayed; empty without any."""
+    return {k.removeprefix(_PART): v for k, v in batch.items() if k.startswith(_PART)}
+
+
+def without_replay(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The batch without what says which of its windows are replayed."""
+    return {k: v for k, v in batch.items() if k != REPLAYED and not k.startswith(_PART)}
 
 
 @dataclass(frozen=True)
@@ -46,7 +61,11 @@ class Collator:
     pad_id: int
 
     def __call__(self, examples: Sequence[Example]) -> dict[str, Tensor]:
-        """Inputs of the model, and ``labels`` of shape (B, T)."""
+        """Inputs of the model, and ``labels`` of shape (B, T).
+
+        Where some examples are replayed, also ``replayed``, bool of shape (B,), and what a model
+        reads of them alone, under the names that `replayed_part` reads.
+        """
         prompt = self.build_prompt([e.rgb for e in examples])
         replies = [
             torch.tensor(self.codec.encode(e.points_xy, e.category_indices)) for e in examples
@@ -55,7 +74,13 @@ class Collator:
         whole = prompt.followed_by(_pad(replies, self.pad_id), mask)
         ignored = torch.full_like(prompt.ids, IGNORED)
         labels = torch.cat([ignored, self._labels(_pad(replies, IGNORED))], dim=1)
-        return {**whole, "labels": labels}
+        batch = {**whole, "labels": labels}
+        replayed = torch.tensor([e.replayed for e in examples])
+        if replayed.any():
+            part = whole.rows(replayed.nonzero()[:, 0])
+            batch |= {_PART + name: tensor for name, tensor in part.items()}
+            batch[REPLAYED] = replayed
+        return batch
 
     def _labels(self, replies: Tensor) -> Tensor:
         """What is to be predicted: the reply, but no comma where a category belongs."""

@@ -70,6 +70,8 @@ class Example:
     """What each nucleus of `points_xy` has in `labels`; None where there is nothing but those."""
     judged: JudgedWindow | None = None
     """What a model had said here, judged by people; None where nobody judged, or nobody asked."""
+    replayed: bool = False
+    """Whether it shows what the parent knew, rather than what is new."""
 
     @property
     def own_labels(self) -> NDArray[np.int32] | None:

@@ -95,8 +95,8 @@ def token_losses(
     return losses.masked_scatter(at_coordinate, coordinate_losses)
 
 
-def mean_of_sequences(losses: Tensor, sequence: Tensor, n_sequences: int) -> Tensor:
-    """Average over each sequence (Eq. 8), then over the sequences.
+def means_of_sequences(losses: Tensor, sequence: Tensor, n_sequences: int) -> Tensor:
+    """Average over each sequence (Eq. 8).
 
     Parameters
     ----------
@@ -104,10 +104,35 @@ def mean_of_sequences(losses: Tensor, sequence: Tensor, n_sequences: int) -> Ten
     sequence : Tensor of int, shape (N,)
         Which sequence each loss belongs to; each of ``0..n_sequences - 1`` occurs.
     n_sequences : int
+
+    Returns
+    -------
+    Tensor, shape (n_sequences,)
     """
     totals = losses.new_zeros(n_sequences).index_add(0, sequence, losses)
-    lengths = torch.bincount(sequence, minlength=n_sequences)
-    return (totals / lengths).mean()
+    return totals / torch.bincount(sequence, minlength=n_sequences)
+
+
+def divergences(logits: Tensor, parent_logits: Tensor, kept: Tensor) -> Tensor:
+    """How far what is said is from what a parent says: KL(parent || model), a mean of tokens.
+
+    Parameters
+    ----------
+    logits, parent_logits : Tensor, shape (B, T, V)
+        A token that the parent is not to be asked about has ``-inf`` in `parent_logits`.
+    kept : Tensor of bool, shape (B, T)
+        Positions that count; one or more in every row.
+
+    Returns
+    -------
+    Tensor, shape (B,), float32
+        0 where both say the same; gradients go to `logits` alone.
+    """
+    ours = functional.log_softmax(logits[kept].float(), dim=-1)
+    theirs = functional.log_softmax(parent_logits[kept].detach().float(), dim=-1)
+    # 0 log 0 is 0: what the parent never says adds nothing.
+    terms = theirs.exp() * (theirs.clamp(min=torch.finfo(theirs.dtype).min) - ours)
+    return means_of_sequences(terms.sum(dim=-1), kept.nonzero()[:, 0], len(kept))
 
 
 def reply_loss(
@@ -139,4 +164,4 @@ def reply_loss(
         soft_targets=soft_targets,
         softmax_over=softmax_over,
     )
-    return mean_of_sequences(losses, kept.nonzero()[:, 0], len(labels))
+    return means_of_sequences(losses, kept.nonzero()[:, 0], len(labels)).mean()

@@ -23,6 +23,7 @@ from nunext_training.recipes.ask_sections import AllocatorOptions, AskOptions
 from nunext_training.recipes.bounds import CHECKED, Text, Whole, expected
 from nunext_training.recipes.sections import (
     CentreMapOptions,
+    KeepingOptions,
     LoraOptions,
     LossOptions,
     OptimiserOptions,
@@ -59,6 +60,7 @@ class Recipe:
     centre_map: CentreMapOptions = field(default_factory=CentreMapOptions)
     covt: ThoughtOptions = field(default_factory=ThoughtOptions)
     lora: LoraOptions = field(default_factory=LoraOptions)
+    keeping: KeepingOptions = field(default_factory=KeepingOptions)
     segmenter: SegmenterOptions = field(default_factory=SegmenterOptions)
     atomic: AtomicOptions = field(default_factory=AtomicOptions)
     optimiser: OptimiserOptions = field(default_factory=OptimiserOptions)
@@ -72,11 +74,12 @@ class Recipe:
         """Plain JSON values; also what two runs are compared by.
 
         Without `ablation` and `report_to`, which are no part of what a run does, and `atomic`,
-        `ask` and `allocator`, which are one stage's alone. Recipes without further rewards, and
-        those that hold back no trunk, are as they were before there was such a thing.
+        `keeping`, `ask` and `allocator`, which are one stage's alone. Recipes without further
+        rewards, and those that hold back no trunk, are as they were before there was such a thing.
         """
         data = asdict(self)
         del data["ablation"], data["atomic"], data["ask"], data["allocator"], data["report_to"]
+        del data["keeping"]
         if not self.rft.rewards:
             del data["rft"]["rewards"]
         if self.optimiser.trunk_lr_ratio == 1:

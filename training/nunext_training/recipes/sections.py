@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass
 
 from napari_nunext.core.process.precision import Precision
@@ -100,6 +100,29 @@ class LoraOptions:
     """Additions are scaled by alpha / rank."""
     dropout: Annotated[Number, Field(ge=0, lt=1)] = 0.0
     """Share of a layer's inputs that its addition does not see, at random."""
+
+
+@dataclass(frozen=True, slots=True, config=CHECKED)
+class KeepingOptions:
+    """How `sft` keeps what the parent knew. All of it is ours."""
+
+    replay: Annotated[Number, Field(ge=0, lt=1)] = 0.0
+    """Share of the windows that are of earlier tissue: of ``--replay``, or drawn. 0: none."""
+    tiles: Count = 24
+    """Drawn tiles that they are cut from, where ``--replay`` names nothing."""
+    truth: Flag = True
+    """Whether the nuclei of such windows are learned from; otherwise they are for `kl` alone."""
+    kl: Annotated[
+        Number, Field(ge=0, json_schema_extra={"expected": "0 or more; 0 where replay is 0"})
+    ] = 0.0
+    """Weight of the divergence from what the parent says in such windows; 0 does without."""
+
+    @field_validator("kl")
+    @classmethod
+    def _has_windows(cls, kl: float, info: ValidationInfo) -> float:
+        if kl and not info.data.get("replay", 1):
+            raise ValueError
+        return kl
 
 
 @dataclass(frozen=True, slots=True, config=CHECKED)

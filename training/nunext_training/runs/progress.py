@@ -11,8 +11,21 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
+
+
+class Tested(Protocol):
+    """Figures before and after; `nunext_training.evaluation.remembering` has them."""
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """For programs."""
+        ...
 
 
 class Progress(Protocol):
@@ -32,6 +45,10 @@ class Progress(Protocol):
         """Validation is done; `f1` of a detector, `pq` (panoptic quality) of a segmenter."""
         ...
 
+    def tested(self, results: Sequence[Tested]) -> None:
+        """Parent and new model were tested beside each other, on each of some tissues."""
+        ...
+
     def done(self, *, checkpoint: Path, loss_first: float, loss_last: float) -> None:
         """The checkpoint is complete."""
         ...
@@ -39,7 +56,7 @@ class Progress(Protocol):
 
 @dataclass
 class JsonLines:
-    """One JSON object a line: events ``start``, ``step``, ``validation`` and ``done``."""
+    """One JSON object a line: ``start``, ``step``, ``validation``, ``tested`` and ``done``."""
 
     stream: TextIO
     clock: Callable[[], float] = time.monotonic
@@ -64,6 +81,10 @@ class JsonLines:
         """See `Progress`."""
         also = {} if pq is None else {"pq": pq}
         self._write("validation", step=step, steps=self._steps, loss=loss, f1=f1, **also)
+
+    def tested(self, results: Sequence[Tested]) -> None:
+        """See `Progress`."""
+        self._write("tested", results=[result.to_json() for result in results])
 
     def done(self, *, checkpoint: Path, loss_first: float, loss_last: float) -> None:
         """See `Progress`."""
@@ -99,6 +120,13 @@ class Bar:
         figures = {"val_f1": f1, "val_pq": pq}
         shown = {name: f"{value:.3f}" for name, value in figures.items() if value is not None}
         self._show(val_loss=f"{loss:.3f}", **shown)
+
+    def tested(self, results: Sequence[Tested]) -> None:
+        """See `Progress`."""
+        if self._bar is not None:
+            self._bar.close()
+        for result in results:
+            self.stream.write(result.words + "\n")
 
     def done(self, *, checkpoint: Path, loss_first: float, loss_last: float) -> None:
         """See `Progress`."""

@@ -16,19 +16,32 @@ mirrored, scaled and stained anew; a checkpoint chosen by the F1 of decoded vali
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from napari_nunext.core.errors import InputError
 from napari_nunext.models.families import submodule
+from napari_nunext.models.next_point.detector import NextPointDetector
+from nunext_training.evaluation.remembering import (
+    EARLIER,
+    FILE_NAME,
+    NEW,
+    BeforeAndAfter,
+    before_and_after,
+)
+from nunext_training.runs.files import write_json
 from nunext_training.runs.sharding import launched_sharded
 from nunext_training.stages.arguments import training_arguments
 from nunext_training.stages.detectors import DetectorStage
 from nunext_training.stages.stage import Job, Keep, run_stage
-from nunext_training.tasks.points import PointsTask, ThoughtTask
+from nunext_training.tasks.points import PointsTask, ThoughtTask, decoded_images
+from nunext_training.tasks.replaying import earlier_tissue, held_out_of
 from nunext_training.trainers.centre_map import CentreMapHead
 from nunext_training.trainers.covt import FrozenSam, ThoughtTrainer, check_latents, new_head
+from nunext_training.trainers.keeping import FrozenParent, Keeping, unlearned_tokens
 from nunext_training.trainers.last_output import LastOutput
 from nunext_training.trainers.lora import add_lora
 from nunext_training.trainers.next_point import CentreMap, NextPointTrainer, SlowerPart
@@ -37,8 +50,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_nunext.models.checkpoints.loading import LoadedCheckpoint
-    from nunext_training.recipes.sections import CentreMapOptions
+    from nunext_training.data.labelled import LabelledImage
+    from nunext_training.recipes.sections import CentreMapOptions, KeepingOptions
     from nunext_training.runs.context import RunContext
+    from nunext_training.runs.folder import RunFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +64,10 @@ class SftJob(Job):
     """A SAM that judges the chain of visual thought; None trains without."""
     workers: int = 0
     """Processes that cut windows; 0 cuts them in this one. The windows are the same."""
+    replay: tuple[Path, ...] = ()
+    """Data sets of what the parent knew, for a recipe that replays some; drawn where empty."""
+    tests: bool = True
+    """Whether a run that replays ends with a test of parent and child, on both tissues."""
     keep: Keep = "best"
     """The weights that validate best, or the last ones: then nothing is validated, and the val
     split stays unseen, for figures that no choice has flattered."""
@@ -63,24 +82,53 @@ class SftStage(DetectorStage[SftJob]):
         super().__init__(job)
         self._sam = _sam(job.covt, self.parent)
         self._data = self.read_data(self.parent.description.codec.category_names)
+        self._earlier = self._earlier_tissue()
+        self._held_out = decoded_images(self._data.val, self.recipe.validation)
         if job.keep == "last":
             self._data = replace(self._data, val=())
             self.identity["kept"] = "last"
         if self._sam is not None:
             self.identity["covt_sam_sha256"] = self._sam.sha256
 
+    def _earlier_tissue(self) -> tuple[LabelledImage, ...]:
+        """What is replayed; none where the recipe does without."""
+        keeping, about = self.recipe.keeping, self.parent.description
+        if not keeping.replay:
+            if self.job.replay:
+                raise InputError(
+                    f"Recipe {self.recipe.name!r} replays nothing, but --replay names data. Set "
+                    "keeping.replay to a share of the windows, such as 0.5, or leave --replay out."
+                )
+            return ()
+        earlier = earlier_tissue(
+            *(self.job.replay, about.codec.category_names),
+            mpp=about.mpp,
+            tiles=keeping.tiles,
+            window_px=about.window_px,
+        )
+        self.identity["recipe"]["keeping"] = asdict(keeping)
+        self.identity["replayed"] = list(earlier.origins)
+        return earlier.images
+
     def trainer(self, run: RunContext) -> NextPointTrainer:
         """See `nunext_training.stages.stage.Stage`."""
+        self._progress = run.progress
         recipe, parent, sam = self.recipe, self.parent, self._sam
         self.prepare_model()
         model = parent.model if recipe.lora.rank == 0 else add_lora(parent, recipe.lora)
-        given = parent, recipe, self._data
-        task = PointsTask(*given) if sam is None else ThoughtTask(*given, sam)
+        given, earlier = (parent, recipe, self._data), self._earlier
+        task = (
+            PointsTask(*given, earlier=earlier)
+            if sam is None
+            else ThoughtTask(*given, sam, earlier=earlier)
+        )
         args = training_arguments(
             recipe, run.folder, validates=task.validation is not None, workers=self.job.workers
         )
         options: dict[str, Any] = {"codec": parent.description.codec, "loss": recipe.loss}
         options |= _centre_map(parent, recipe.centre_map)
+        if earlier:
+            options["keeping"] = _keeping(parent, model, recipe.keeping)
         options["slower"] = _slower_trunk(parent, recipe.optimiser.trunk_lr_ratio)
         if sam is None:
             return NextPointTrainer(model, args, task, run, **options)
@@ -91,6 +139,26 @@ class SftStage(DetectorStage[SftJob]):
             alpha=recipe.covt.alpha,
             **options,
         )
+
+    def publish(self, run: RunFolder) -> None:
+        """See `nunext_training.stages.stage.Stage`; then says what was learned and forgotten."""
+        super().publish(run)
+        if self._earlier and self.job.tests:
+            tested = self._tested()
+            write_json(run.out / FILE_NAME, [each.to_json() for each in tested])
+            self._progress.tested(tested)
+
+    def _tested(self) -> list[BeforeAndAfter]:
+        """Parent and child as they are stored, on what neither was taught."""
+        old, new = (
+            NextPointDetector(folder, dtype=torch.float32)
+            for folder in (self.job.checkpoint, self.job.out)
+        )
+        test = partial(before_and_after, old, new, radius_um=self.recipe.validation.radius_um)
+        tested = [test(self._held_out, tissue=NEW)] if self._held_out else []
+        earlier = held_out_of(self.job.replay, mpp=self.parent.description.mpp)
+        tested.append(test(earlier.images, tissue=EARLIER, data=earlier.origins))
+        return tested
 
 
 run_sft = partial(run_stage, SftStage)
@@ -108,6 +176,13 @@ def _sam(folder: Path | None, parent: LoadedCheckpoint) -> FrozenSam | None:
         )
     description = parent.description
     return FrozenSam(folder, parent.device, window_px=description.window_px, mpp=description.mpp)
+
+
+def _keeping(parent: LoadedCheckpoint, model: Any, options: KeepingOptions) -> Keeping:
+    if not options.kl:
+        return Keeping(options.truth)
+    frozen = FrozenParent(model, unlearned_tokens(parent.description))
+    return Keeping(options.truth, options.kl, frozen)
 
 
 def _slower_trunk(parent: LoadedCheckpoint, lr_ratio: float) -> SlowerPart | None:

@@ -13,6 +13,7 @@ from nunext_training.data.windows import GridWindows, RandomWindows, WindowSpec
 from nunext_training.evaluation.evaluate import evaluate_detector
 from nunext_training.evaluation.scores import VALIDATION_MATCHING
 from nunext_training.runs import processes
+from nunext_training.tasks.replaying import Replayed, as_widely_varied
 from nunext_training.tasks.scoring import RolloutScorer
 from nunext_training.trainers.covt import ThoughtCollator
 from nunext_training.trainers.lora import merged
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from napari_nunext.models.checkpoints.loading import LoadedCheckpoint
     from nunext_training.data.labelled import LabelledImage
     from nunext_training.data.painting import Painter
+    from nunext_training.data.task import Examples
     from nunext_training.data.training_data import TrainingData
     from nunext_training.data.windows import Example
     from nunext_training.recipes.recipe import Recipe
@@ -48,6 +50,8 @@ class PointsTask:
         Paints those of validation.
     verdicts : bool
         Cut what people judged, too.
+    earlier : sequence of LabelledImage
+        What the parent knew: what the recipe replays.
     """
 
     encode: Callable[[Sequence[Example]], dict[str, Tensor]]
@@ -61,11 +65,13 @@ class PointsTask:
         painter: Painter | None = None,
         validation_painter: Painter | None = None,
         verdicts: bool = False,
+        earlier: Sequence[LabelledImage] = (),
     ) -> None:
         codec = parent.description.codec
         self._parent = parent
         self._recipe = recipe
         self._train = data.train
+        self._earlier = tuple(earlier)
         self._spec = WindowSpec(codec.window_px, parent.description.mpp, codec.category_names)
         self._painter = painter
         self._verdicts = verdicts
@@ -76,9 +82,9 @@ class PointsTask:
             GridWindows(data.val, self._spec, validation_painter) if data.val else None
         )
 
-    def examples(self, count: int) -> RandomWindows:
+    def examples(self, count: int) -> Examples[Example]:
         """See `nunext_training.data.task.Task`."""
-        return RandomWindows(
+        new = RandomWindows(
             self._train,
             self._spec,
             self._recipe.windows,
@@ -87,6 +93,13 @@ class PointsTask:
             painter=self._painter,
             verdicts=self._verdicts,
         )
+        if not self._earlier:
+            return new
+        options, seed = as_widely_varied(self._recipe.windows), self._recipe.seed
+        earlier = RandomWindows(
+            *(self._earlier, self._spec, options), length=count, seed=seed, painter=self._painter
+        )
+        return Replayed(new, earlier, self._recipe.keeping.replay)
 
     def score(self, model: Any) -> dict[str, float]:
         """F1 of the images that are decoded; each is, by one of the processes."""
@@ -110,7 +123,7 @@ class ThoughtTask(PointsTask):
 
     Parameters
     ----------
-    parent, recipe, data
+    parent, recipe, data, earlier
         As `PointsTask`.
     sam : FrozenSam
 
@@ -121,11 +134,17 @@ class ThoughtTask(PointsTask):
     """
 
     def __init__(
-        self, parent: LoadedCheckpoint, recipe: Recipe, data: TrainingData, sam: FrozenSam
+        self,
+        parent: LoadedCheckpoint,
+        recipe: Recipe,
+        data: TrainingData,
+        sam: FrozenSam,
+        *,
+        earlier: Sequence[LabelledImage] = (),
     ) -> None:
         covt = recipe.covt
-        painter = foreground_painter(data.train, covt.target, covt.radius_um)
-        super().__init__(parent, recipe, data, painter=painter)
+        painter = foreground_painter([*data.train, *earlier], covt.target, covt.radius_um)
+        super().__init__(parent, recipe, data, painter=painter, earlier=earlier)
         self.encode = ThoughtCollator(self.encode, sam)
 
 

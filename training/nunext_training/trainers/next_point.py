@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nunext_training.method.losses import IGNORED, gaussian_targets, reply_loss
+from nunext_training.data.batches import REPLAYED, replayed_part, without_replay
+from nunext_training.method.losses import IGNORED, divergences, gaussian_targets, reply_loss
 from nunext_training.trainers.centre_map import centre_map, centre_map_loss
+from nunext_training.trainers.keeping import WITHOUT_PARENT
 from nunext_training.trainers.task_trainer import TaskTrainer
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from nunext_training.runs.context import RunContext
     from nunext_training.trainers.centre_map import CentreMapHead
     from nunext_training.trainers.heads import TrainingHead
+    from nunext_training.trainers.keeping import Keeping
     from nunext_training.trainers.last_output import LastOutput
 
 
@@ -76,6 +79,8 @@ class NextPointTrainer(TaskTrainer):
         Adds the error of its head's map; the head is one of `heads`.
     slower : SlowerPart, optional
         Weights that learn at a part of the rate.
+    keeping : Keeping, optional
+        What is done with windows that are replayed; by default they are learned as all others.
     """
 
     def __init__(
@@ -90,6 +95,7 @@ class NextPointTrainer(TaskTrainer):
         heads: Mapping[str, TrainingHead] | None = None,
         centre_map: CentreMap | None = None,
         slower: SlowerPart | None = None,
+        keeping: Keeping = WITHOUT_PARENT,
     ) -> None:
         self._heads = dict(heads or {})
         for name, head in self._heads.items():
@@ -105,6 +111,7 @@ class NextPointTrainer(TaskTrainer):
         )
         self._centre_map = centre_map
         self._slower = slower
+        self._keeping = keeping
 
     def create_optimizer(self, model: Any = None) -> Any:
         """As the Trainer's, in which the slower part has groups of its own."""
@@ -116,25 +123,44 @@ class NextPointTrainer(TaskTrainer):
     def batch_loss(self, model: nn.Module, inputs: dict[str, Tensor]) -> tuple[Tensor, Any]:
         """Eq. 2 or Eq. 8 of a batch, and the error of the map of centres where there is one."""
         labels = inputs["labels"]
+        given: dict[str, Any] = without_replay(inputs)
+        del given["labels"]
         first = int((labels != IGNORED).any(dim=0).nonzero()[0])
         # The position before a token predicts it. The head is the dearest layer of a small model:
         # it skips the prompt.
-        outputs = model(
-            **{name: value for name, value in inputs.items() if name != "labels"},
-            logits_to_keep=labels.shape[1] - first + 1,
-            use_cache=False,
-        )
-        loss = reply_loss(
-            outputs.logits[:, :-1],
-            labels[:, first:],
+        kept = labels.shape[1] - first + 1
+        keeping, replayed = self._keeping, inputs.get(REPLAYED)
+        part, theirs = replayed_part(inputs), None
+        if replayed is not None and keeping.parent is not None:
+            # It goes first: with additions it is the same model, whose last output is looked at.
+            theirs = keeping.parent.logits(part, kept)
+        outputs = model(**given, logits_to_keep=kept, use_cache=False)
+        logits, labels = outputs.logits[:, :-1], labels[:, first:]
+        if replayed is None or keeping.learns_truth:
+            loss = self._reply_loss(logits, labels)
+        else:
+            new = ~replayed
+            loss = new.float().mean() * self._reply_loss(logits[new], labels[new])
+        if theirs is not None:
+            written = part["attention_mask"][:, 1 - kept :].bool()
+            # Every token of a reply counts; a category that nobody has said, too.
+            apart = divergences(logits[replayed], theirs[:, :-1], written)
+            loss = loss + keeping.weight * apart.sum() / len(labels)
+        if self._centre_map is not None and model.training:
+            loss = loss + self._centre_map_loss(self._centre_map, labels)
+        return loss, outputs
+
+    def _reply_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        if not len(labels):
+            return logits.sum()  # 0, which has a gradient: every window of the batch is replayed
+        return reply_loss(
+            logits,
+            labels,
             coordinate_start_id=self._codec.coordinate_start_id,
             bins=self._codec.bins,
             soft_targets=self._soft_targets,
             softmax_over=self._softmax_over,
         )
-        if self._centre_map is not None and model.training:
-            loss = loss + self._centre_map_loss(self._centre_map, labels[:, first:])
-        return loss, outputs
 
     def _centre_map_loss(self, options: CentreMap, replies: Tensor) -> Tensor:
         logits = options.head(options.tokens.take(), len(replies))

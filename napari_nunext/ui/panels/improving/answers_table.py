@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_nunext.review.shown.taught import shown
+from napari_nunext.core.scores.falling import shown
 from napari_nunext.ui.widgets.text_grid import NO_FIGURE, TextGrid
 
 if TYPE_CHECKING:

@@ -22,10 +22,12 @@ class OutcomeCard(Card):
         super().__init__("THE NEW MODEL")
         self._name = Text(wraps=True)
         self._table = FiguresTable()
+        self._worse = Text(role="caution", wraps=True)
         self._problem = Text(role="caution", wraps=True)
         self._kept = Text(role="muted", wraps=True)
         self._use = button("Use it", role="primary", tip="Find nuclei with the new model")
-        for widget in (self._name, self._table, self._problem, self._kept, self._use):
+        parts = self._name, self._table, self._worse, self._problem, self._kept, self._use
+        for widget in parts:
             self.body.addWidget(widget)
         self._use.clicked.connect(self.use_wanted.emit)
 
@@ -35,9 +37,11 @@ class OutcomeCard(Card):
         show_words(self._name, status.name)
         comparison, lesson = status.comparison, status.lesson
         has_figures = comparison is not None and bool(comparison.lines)
-        if comparison is not None and has_figures:
+        is_compared = comparison is not None and (has_figures or bool(comparison.earlier.lines))
+        if comparison is not None and is_compared:
             self._table.show_figures(comparison)
-        self._table.setVisible(has_figures)
+        self._table.setVisible(is_compared)
+        show_words(self._worse, "" if comparison is None else comparison.warning)
         show_words(self._problem, "" if comparison is None else comparison.problem)
         is_tested = lesson is not None and (has_figures or not lesson.kept_fields)
         show_words(self._kept, lesson.kept_words if lesson is not None and is_tested else "")

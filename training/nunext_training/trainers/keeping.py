@@ -1,0 +1,88 @@
+"""The parent, frozen, beside the model that learns: what it would say of a window."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from peft import PeftModel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from torch import Tensor
+
+    from napari_nunext.models.checkpoints.description import CheckpointDescription
+
+
+class FrozenParent:
+    """Says what it said before the training, however far that is.
+
+    Parameters
+    ----------
+    model : PreTrainedModel or PeftModel
+        Before it learns. Of additions to frozen weights nothing is copied: without them it is the
+        parent.
+    unlearned : sequence of int
+        Tokens that it was given and never taught: it is not asked how likely they are.
+    """
+
+    def __init__(self, model: Any, unlearned: Sequence[int] = ()) -> None:
+        self._adapted = isinstance(model, PeftModel)
+        self._model = model if self._adapted else _frozen(model)
+        self._unlearned = list(unlearned)
+
+    @torch.no_grad()
+    def logits(self, inputs: Mapping[str, Tensor], tokens: int) -> Tensor:
+        """Its logits at the last positions, shape (B, tokens, V); ``-inf`` of `unlearned`."""
+        options = {"logits_to_keep": tokens, "use_cache": False}
+        with self._as_it_was():
+            logits: Tensor = self._model(**inputs, **options).logits
+        if self._unlearned:
+            logits = logits.clone()
+            logits[..., self._unlearned] = -torch.inf
+        return logits
+
+    @contextmanager
+    def _as_it_was(self) -> Iterator[None]:
+        if not self._adapted:
+            yield
+            return
+        was_training = self._model.training
+        self._model.eval()
+        with self._model.disable_adapter():
+            yield
+        self._model.train(was_training)
+
+
+def _frozen(model: Any) -> Any:
+    copy = deepcopy(model)
+    copy.requires_grad_(False)
+    return copy.eval()
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """What is done with windows of what the parent knew."""
+
+    learns_truth: bool = True
+    """Whether their nuclei are learned from."""
+    weight: float = 0.0
+    """Of the divergence from what the parent says there; 0 asks no parent."""
+    parent: FrozenParent | None = None
+
+
+WITHOUT_PARENT = Keeping()
+
+
+def unlearned_tokens(description: CheckpointDescription) -> tuple[int, ...]:
+    """Tokens of categories that a checkpoint was given last and was never taught."""
+    provenance, codec = description.provenance, description.codec
+    if provenance.get("recipe") != "add categories":
+        return ()
+    added = set(provenance.get("added", ()))
+    named = zip(codec.category_names, codec.category_ids, strict=True)
+    return tuple(token for name, token in named if name in added)
