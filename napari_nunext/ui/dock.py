@@ -9,6 +9,7 @@ from weakref import WeakSet
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
+    QDockWidget,
     QMessageBox,
     QSizePolicy,
     QStackedWidget,
@@ -22,10 +23,14 @@ from napari_nunext.ui.canvas.canvas import Canvas
 from napari_nunext.ui.canvas.image.dropping import DropWatch
 from napari_nunext.ui.checkup_sheet import CheckupSheet
 from napari_nunext.ui.closing import WindowWatch
+from napari_nunext.ui.commands.acts import Acts
+from napari_nunext.ui.commands.lines import lines_of
+from napari_nunext.ui.commands.table import COMMANDS
 from napari_nunext.ui.hints import keep_our_hints
 from napari_nunext.ui.keys import Keys
 from napari_nunext.ui.napari_versions import canvas_widget_of
 from napari_nunext.ui.panels.activity import Activities
+from napari_nunext.ui.panels.asking.answer_keys import GROUP as ON_ANSWERS
 from napari_nunext.ui.panels.asking.ask_panel import AskPanel
 from napari_nunext.ui.panels.choosing import Chooser
 from napari_nunext.ui.panels.empty_panel import EmptyPanel
@@ -116,17 +121,12 @@ class NunextDock(QWidget):
         self.status = StatusLine(controller, palette, self._connections)
         self._activities = Activities(controller, self._connections)
         self.navigator = Navigator(controller, self.canvas, self._connections, self)
-        self.keys = Keys(
-            controller,
-            self.canvas,
-            self.review,
-            self.navigator,
-            self.show_shortcuts,
-            self.header.list_images,
-            answer_keys,
-        )
-        self._bound: WeakSet[Any] = WeakSet()
-        """Layers that know our keys."""
+        self.acts = Acts(self)
+        self._chosen_keys = {each.name: each.keys for each in COMMANDS}
+        self.keys = Keys(self.canvas, self.acts, self._chosen_keys)
+        self._answer_keys = answer_keys
+        self._hinting: WeakSet[Any] = WeakSet()
+        """Layers that show our hints."""
         self._lay_out()
         self._fill_menu()
         self._connect()
@@ -179,7 +179,7 @@ class NunextDock(QWidget):
         call(self.choose.folder_of_images, self.controller.locate.folder_wanted)
         call(self._show_field, self._images.events.open_field)
         call(self._show_project, events.project)
-        call(self._bind_layers, self.canvas.layers_changed)
+        call(self._hint_on_layers, self.canvas.layers_changed)
         call(self._follow_theme, self.viewer.events.theme)
 
     def _follow_theme(self) -> None:
@@ -188,6 +188,15 @@ class NunextDock(QWidget):
         panels = (self.header, self.review, self.ask, self.improve, self.notice, self.status)
         for panel in (*panels, self.empty, self.navigator):
             panel.set_palette(palette)
+
+    def come_forward(self) -> None:
+        """Come into sight, and let the image have the keyboard."""
+        frame = self.parentWidget()
+        if isinstance(frame, QDockWidget):
+            frame.show()
+            frame.raise_()
+        self.canvas.focus()
+        self.setFocus()
 
     def show_tab(self, index: int) -> None:
         """Show one of the tabs."""
@@ -205,7 +214,8 @@ class NunextDock(QWidget):
 
     def show_shortcuts(self) -> None:
         """Show the cheat sheet over the image."""
-        self._show_beside(ShortcutsSheet(self, self.keys.bindings, palette_for(self.viewer.theme)))
+        lines = {**lines_of(self._chosen_keys), ON_ANSWERS: self._answer_keys.sheet}
+        self._show_beside(ShortcutsSheet(self, lines, palette_for(self.viewer.theme)))
 
     def show_checkup(self) -> None:
         """Check the way to the model, and show how it goes."""
@@ -237,11 +247,10 @@ class NunextDock(QWidget):
         self.controller.learn.refresh()
         self.controller.teach.refresh()
 
-    def _bind_layers(self) -> None:
+    def _hint_on_layers(self) -> None:
         for layer in self.canvas.layers():
-            if layer not in self._bound:
-                self._bound.add(layer)
-                self.keys.bind(layer)
+            if layer not in self._hinting:
+                self._hinting.add(layer)
                 keep_our_hints(self.viewer, layer)
 
     # Dropping
