@@ -24,8 +24,9 @@ from napari_nunext.ui.canvas.image.dropping import DropWatch
 from napari_nunext.ui.checkup_sheet import CheckupSheet
 from napari_nunext.ui.closing import WindowWatch
 from napari_nunext.ui.commands.acts import Acts
+from napari_nunext.ui.commands.chosen import KEYS
+from napari_nunext.ui.commands.keys_editor import KeysEditor
 from napari_nunext.ui.commands.lines import lines_of
-from napari_nunext.ui.commands.table import COMMANDS
 from napari_nunext.ui.hints import keep_our_hints
 from napari_nunext.ui.keys import Keys
 from napari_nunext.ui.napari_versions import canvas_widget_of
@@ -122,9 +123,9 @@ class NunextDock(QWidget):
         self._activities = Activities(controller, self._connections)
         self.navigator = Navigator(controller, self.canvas, self._connections, self)
         self.acts = Acts(self)
-        self._chosen_keys = {each.name: each.keys for each in COMMANDS}
-        self.keys = Keys(self.canvas, self.acts, self._chosen_keys)
+        self.keys = Keys(self.canvas, self.acts, KEYS, self._connections)
         self._answer_keys = answer_keys
+        self._keys_editor: KeysEditor | None = None
         self._hinting: WeakSet[Any] = WeakSet()
         """Layers that show our hints."""
         self._lay_out()
@@ -160,6 +161,7 @@ class NunextDock(QWidget):
         menu.addSeparator()
         menu.addAction("Check the model server", self.show_checkup)
         menu.addAction("Keys", self.show_shortcuts)
+        menu.addAction("Change keys\N{HORIZONTAL ELLIPSIS}", self.change_keys)
 
     def _connect(self) -> None:
         self.header.open_requested.connect(self.choose.files)
@@ -180,6 +182,7 @@ class NunextDock(QWidget):
         call(self._show_field, self._images.events.open_field)
         call(self._show_project, events.project)
         call(self._hint_on_layers, self.canvas.layers_changed)
+        call(self._hint_anew, KEYS.changed)
         call(self._follow_theme, self.viewer.events.theme)
 
     def _follow_theme(self) -> None:
@@ -214,8 +217,21 @@ class NunextDock(QWidget):
 
     def show_shortcuts(self) -> None:
         """Show the cheat sheet over the image."""
-        lines = {**lines_of(self._chosen_keys), ON_ANSWERS: self._answer_keys.sheet}
-        self._show_beside(ShortcutsSheet(self, lines, palette_for(self.viewer.theme)))
+        lines = {**lines_of(KEYS.by_command), ON_ANSWERS: self._answer_keys.sheet}
+        sheet = ShortcutsSheet(self, lines, palette_for(self.viewer.theme))
+        sheet.change_wanted.connect(self.change_keys)
+        self._show_beside(sheet)
+
+    def change_keys(self) -> None:
+        """Let the user choose other keys."""
+        if self._keys_editor is None:
+            self._keys_editor = KeysEditor(self, palette_for(self.viewer.theme))
+            self._keys_editor.finished.connect(self._forget_keys_editor)
+        self._keys_editor.show()
+        self._keys_editor.activateWindow()
+
+    def _forget_keys_editor(self) -> None:
+        self._keys_editor = None
 
     def show_checkup(self) -> None:
         """Check the way to the model, and show how it goes."""
@@ -226,7 +242,9 @@ class NunextDock(QWidget):
         """Show a pop-up over the image."""
         sheet.adjustSize()
         corner = self.mapToGlobal(self.rect().topLeft())
-        sheet.move(corner.x() - sheet.width() - SPACE_PX, corner.y() + SPACE_PX)
+        lowest = self.screen().availableGeometry().bottom() - sheet.height()
+        y = max(0, min(corner.y() + SPACE_PX, lowest))
+        sheet.move(corner.x() - sheet.width() - SPACE_PX, y)
         sheet.show()
 
     def _show_field(self, field: OpenField | None) -> None:
@@ -252,6 +270,11 @@ class NunextDock(QWidget):
             if layer not in self._hinting:
                 self._hinting.add(layer)
                 keep_our_hints(self.viewer, layer)
+
+    def _hint_anew(self) -> None:
+        """Show the keys as they are now in the hints of our layers."""
+        for layer in self.canvas.layers():
+            layer.help = ""  # what listens puts ours there
 
     # Dropping
 
@@ -334,6 +357,8 @@ class NunextDock(QWidget):
 
     def _let_go(self) -> None:
         """Stop watching the viewer and the review."""
+        if self._keys_editor is not None:
+            self._keys_editor.close()
         self._bridge.close()
         self._connections.cut()
         self._adopter.disconnect()

@@ -17,12 +17,12 @@ from napari_nunext.ui.commands.table import BY_NAME, COMMANDS
 from napari_nunext.ui.napari_versions import key_presses_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from qtpy.QtWidgets import QWidget
 
+    from napari_nunext.review.connections import Connections
     from napari_nunext.ui.canvas.canvas import Canvas
     from napari_nunext.ui.commands.acts import Acts
+    from napari_nunext.ui.commands.chosen import ChosenKeys
 
 PEEK = "peek"
 """Lasts as long as its key is held."""
@@ -39,22 +39,28 @@ class Keys(QObject):
     canvas : Canvas
     acts : Acts
         What is done.
-    keys : mapping of str to sequence of str
-        The keys of each command, by its name.
+    keys : ChosenKeys
+    connections : Connections
     """
 
-    def __init__(self, canvas: Canvas, acts: Acts, keys: Mapping[str, tuple[str, ...]]) -> None:
+    def __init__(
+        self, canvas: Canvas, acts: Acts, keys: ChosenKeys, connections: Connections
+    ) -> None:
         super().__init__()
         self._canvas = canvas
         self._acts = acts
         self._on_canvas = False
         self._held = ""
         """The key that hides what is over the tissue."""
-        self.take(keys)
+        self._keys = keys
+        self.by_key: dict[str, str] = {}
+        """Name of the command of each key."""
+        connections.call(self._take, keys.changed)
+        self._take()
 
-    def take(self, keys: Mapping[str, tuple[str, ...]]) -> None:
-        """Have these keys from now on."""
-        self.by_key = {key: name for name, of_one in keys.items() for key in of_one}
+    def _take(self) -> None:
+        by_command = self._keys.by_command
+        self.by_key = {key: name for name, keys in by_command.items() for key in keys}
 
     def watch(self, canvas_widget: QWidget) -> None:
         """Hear the keys of the canvas before napari does, and of no other widget."""
@@ -63,7 +69,11 @@ class Keys(QObject):
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Act on the keys that are ours, and let napari have the others."""
-        if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
+        if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.ShortcutOverride:
+            if self._canvas.is_active() and key_of(event) in self.by_key:
+                event.accept()  # ours on the canvas, though a menu of napari's has it too
+                return True
+        elif isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
             if self._press(event):
                 return True
             self._on_canvas = True

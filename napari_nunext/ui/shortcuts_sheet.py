@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QDialog, QGridLayout, QVBoxLayout, QWidget
 
-from napari_nunext.ui.widgets.controls import Card, Text
+from napari_nunext.ui.widgets.controls import Card, Text, button, row
 from napari_nunext.ui.widgets.theme import DOCK_NAME, style_sheet
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 class ShortcutsSheet(QDialog):
     """A pop-up with the keys."""
 
+    change_wanted = Signal()
+    """The user wants other keys."""
+
     def __init__(self, parent: QWidget, groups: Groups, palette: Palette) -> None:
         super().__init__(parent, Qt.WindowType.Popup)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
@@ -35,9 +38,11 @@ class ShortcutsSheet(QDialog):
         outer.addWidget(card)
         card.body.setContentsMargins(18, 14, 18, 16)
         card.body.addWidget(Text("Keys", role="title"))
-        card.body.addWidget(
-            Text("They work when the image has the focus: click on it once.", role="muted")
-        )
+        change = button("Change keys\N{HORIZONTAL ELLIPSIS}", role="link")
+        change.clicked.connect(self.close)
+        change.clicked.connect(self.change_wanted.emit)
+        where = Text("They work when the image has the focus: click on it once.", role="muted")
+        card.body.addLayout(row(where, change, stretch=0))
         grid = QGridLayout()
         grid.setHorizontalSpacing(14)
         grid.setVerticalSpacing(5)
@@ -59,10 +64,10 @@ def _list(
 ) -> int:
     """Put the keys of one group into the grid; returns the line below them."""
     grid.addWidget(Text(group.upper(), role="section"), line, column, 1, 2)
-    for row, (key_words, words) in enumerate(members, start=line + 1):
+    for at, (key_words, words) in enumerate(members, start=line + 1):
         key = Text(f" {key_words} ", role="badge")
         key.setAlignment(Qt.AlignmentFlag.AlignCenter)
         key.setMinimumHeight(18)
-        grid.addWidget(key, row, column)
-        grid.addWidget(Text(words), row, column + 1)
+        grid.addWidget(key, at, column)
+        grid.addWidget(Text(words), at, column + 1)
     return line + 1 + len(members)

@@ -80,7 +80,7 @@ def test_a_sign_is_shown_by_itself() -> None:
 
 def test_what_has_no_image_says_so(empty_app: App) -> None:
     refused = [name for name, act in empty_app.dock.acts.by_name.items() if act.why_not()]
-    always = {"open_images", "open_folder", "open_project", "check_server", "keys"}
+    always = {"open_images", "open_folder", "open_project", "check_server", "keys", "change_keys"}
     assert set(refused) == set(BY_NAME) - always
     palette.accept()
     assert said(empty_app) == "No image is open. Open one first."

@@ -123,6 +123,7 @@ class Acts:
             "outlines": Act(lambda: view.show_outlines(not view.model.outlines), field),
             "points": Act(lambda: view.show_points(not view.model.points), field),
             "keys": Act(dock.show_shortcuts),
+            "change_keys": Act(dock.change_keys),
             "go_to": Act(dock.navigator.ask_place, field),
             "fit": Act(self._canvas.fit, field),
             **{

@@ -146,6 +146,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("import_nuclei", "Import nuclei from files"),
     Command("export_training", "Export training data"),
     Command("save_picture", "Save a picture of this view"),
+    Command("change_keys", "Change keys"),
     Command("check_server", "Check the model server"),
 )
 
