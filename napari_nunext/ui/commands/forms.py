@@ -6,6 +6,7 @@ runs in another thread, with a bar among napari's activities; what it cannot tak
 
 from __future__ import annotations
 
+import inspect
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
@@ -15,7 +16,6 @@ from napari_nunext.commands.parameters import parameters_of, signature_of
 from napari_nunext.core.errors import NunextError
 
 if TYPE_CHECKING:
-    import inspect
     from collections.abc import Callable
 
     from magicgui.widgets import FunctionGui
@@ -62,25 +62,29 @@ def form(function: Callable[..., Any], verb: str, words: Callable[[Any], str] = 
     from napari.utils.notifications import show_info, show_warning
 
     parameters = parameters_of(function)
+    under_way: list[bool] = []
     needed = [each.name for each in parameters if each.is_needed]
 
     def failed(error: BaseException) -> None:
-        press.enabled = True
+        under_way.clear()
         if not isinstance(error, NunextError | OSError):
             logger.error("%s failed", verb, exc_info=error)
         show_warning(str(error) or type(error).__name__)
 
     def done(result: Any) -> None:
-        press.enabled = True
+        under_way.clear()
         show_info(words(result))
 
     def run(**given: Any) -> None:
+        if under_way:
+            show_warning(f"Wait: {verb} is under way.")
+            return
         missing = [name for name in needed if _is_blank(given.get(name))]
         if missing:
             show_warning(f"Say first: {', '.join(missing)}.")
             return
         values = {name: value for name, value in given.items() if not _is_blank(value)}
-        press.enabled = False
+        under_way.append(True)  # magicgui gives the button back at once
         create_worker(
             function,
             **values,
@@ -93,7 +97,6 @@ def form(function: Callable[..., Any], verb: str, words: Callable[[Any], str] = 
     options = {each.name: {"tooltip": each.help} for each in parameters}
     make: Any = magicgui
     made: FunctionGui = make(run, call_button=verb, labels=True, **options)
-    press: Any = made.call_button
     made.native.setObjectName(f"nunext-{verb.lower()}-form")
     return made
 
@@ -102,17 +105,15 @@ def _shown_signature(function: Callable[..., Any]) -> inspect.Signature:
     """A function's signature for magicgui, which knows how to edit a list, not any sequence."""
     signature = signature_of(function)
     many = {each.name for each in parameters_of(function) if each.many}
-    return signature.replace(
-        parameters=[
-            each.replace(
-                annotation=Annotated[list[Path], get_args(each.annotation)[1]],
-                default=[],
-            )
-            if name in many
-            else each
-            for name, each in signature.parameters.items()
-        ]
-    )
+    by_name = inspect.Parameter.KEYWORD_ONLY
+    shown = []
+    for name, each in signature.parameters.items():
+        declared = each.replace(kind=by_name)
+        if name in many:
+            options = get_args(each.annotation)[1]
+            declared = declared.replace(annotation=Annotated[list[Path], options], default=[])
+        shown.append(declared)
+    return signature.replace(parameters=shown)
 
 
 def _is_blank(value: object) -> bool:
