@@ -9,7 +9,7 @@ from collections.abc import Sequence  # noqa: TC003 - read by `parameters`, as a
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from napari_nunext.commands.parameters import add_parameters, given_to
+from napari_nunext.core.process.parameters import add_parameters, given_to
 
 if TYPE_CHECKING:
     import argparse

@@ -13,7 +13,7 @@ import pytest
 import napari_nunext as nn
 from napari_nunext.cli import _parser
 from napari_nunext.commands.export_arguments import formats
-from napari_nunext.commands.parameters import given_to, parameters_of
+from napari_nunext.core.process.parameters import given_to, parameters_of
 from napari_nunext.store.exports.formats import export_formats
 from napari_nunext.ui.commands.forms import export_form, words_of
 
@@ -44,7 +44,7 @@ def test_the_three_have_the_same_names_in_the_same_order(form: FunctionGui) -> N
     names = [each.name for each in parameters_of(nn.export)]
     assert names == list(inspect.signature(nn.export).parameters)
     assert names == list(options_of("export"))
-    assert names == [each.name for each in form if each.name != "call_button"]
+    assert names == [each.name for each in form if each.name not in ("call_button", "said")]
 
 
 def test_the_three_have_the_same_defaults_choices_and_help(form: FunctionGui) -> None:
@@ -99,24 +99,15 @@ def test_a_type_that_no_form_has_is_refused(hint: object) -> None:
         parameters_of(made)
 
 
-@pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    words: list[str] = []
-    for name in ("show_info", "show_warning"):
-        monkeypatch.setattr(f"napari.utils.notifications.{name}", words.append)
-    return words
-
-
-def test_the_form_asks_for_what_is_missing(told: list[str], qapp: QApplication) -> None:
+def test_the_form_asks_for_what_is_missing(qapp: QApplication) -> None:
     made = export_form()
     made.call_button.native.click()
+    words = made["said"].value
     made.close()
-    assert told == ["Say first: project, out."]
+    assert words == "Say first: project, out."
 
 
-def test_the_form_says_in_words_what_cannot_be_exported(
-    told: list[str], qapp: QApplication, tmp_path: Path
-) -> None:
+def test_the_form_says_in_words_what_cannot_be_exported(qapp: QApplication, tmp_path: Path) -> None:
     from tests.waiting import pause, wait_for
 
     made = export_form()
@@ -124,10 +115,13 @@ def test_the_form_says_in_words_what_cannot_be_exported(
     made["out"].value = tmp_path / "out"
     made.call_button.native.click()
     made.call_button.native.click()
-    wait_for(lambda: told[1:], meanwhile=lambda: (qapp.processEvents(), pause()))
-    assert told[0] == "Wait: Export is under way."
-    assert "none.nunext" in told[1]
-    assert "Traceback" not in told[1]
+    said = made["said"]
+    assert said.value == "Wait: Export is under way."
+    wait_for(
+        lambda: "none.nunext" in said.value,
+        meanwhile=lambda: (qapp.processEvents(), pause()),
+    )
+    assert "Traceback" not in said.value
     made.close()
 
 

@@ -1,6 +1,6 @@
 """Forms of commands as napari's own, made by magicgui of the function that Python calls.
 
-What is asked is defined once, by the function's signature and docstring (`commands.parameters`). It
+What is asked is defined once, by the function's signature and docstring (`core.process.parameters`). It
 runs in another thread, with a bar among napari's activities; what it cannot take is said in words.
 """
 
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from napari_nunext.commands.export_arguments import export
-from napari_nunext.commands.parameters import parameters_of, signature_of
 from napari_nunext.core.errors import NunextError
+from napari_nunext.core.process.parameters import parameters_of, signature_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from napari_nunext.commands.export import Written
 
 logger = logging.getLogger(__name__)
+
+SAID = "said"
+"""The line of a form that says how it went. Not napari's notifications: one that goes gives the
+keyboard to the image, where the letters of a half typed name are keys, and Return accepts."""
 
 
 def export_form() -> FunctionGui:
@@ -46,7 +50,7 @@ def words_of(written: Written) -> str:
 
 
 def form(function: Callable[..., Any], verb: str, words: Callable[[Any], str] = str) -> FunctionGui:
-    """A form for a function that says its parameters (`commands.parameters`).
+    """A form for a function that says its parameters (`core.process.parameters`).
 
     Parameters
     ----------
@@ -58,8 +62,8 @@ def form(function: Callable[..., Any], verb: str, words: Callable[[Any], str] = 
         What to say of what it returns.
     """
     from magicgui import magicgui
+    from magicgui.widgets import Label
     from napari.qt.threading import create_worker
-    from napari.utils.notifications import show_info, show_warning
 
     parameters = parameters_of(function)
     under_way: list[bool] = []
@@ -69,21 +73,22 @@ def form(function: Callable[..., Any], verb: str, words: Callable[[Any], str] = 
         under_way.clear()
         if not isinstance(error, NunextError | OSError):
             logger.error("%s failed", verb, exc_info=error)
-        show_warning(str(error) or type(error).__name__)
+        said.value = str(error) or type(error).__name__
 
     def done(result: Any) -> None:
         under_way.clear()
-        show_info(words(result))
+        said.value = words(result)
 
     def run(**given: Any) -> None:
         if under_way:
-            show_warning(f"Wait: {verb} is under way.")
+            said.value = f"Wait: {verb} is under way."
             return
         missing = [name for name in needed if _is_blank(given.get(name))]
         if missing:
-            show_warning(f"Say first: {', '.join(missing)}.")
+            said.value = f"Say first: {', '.join(missing)}."
             return
         values = {name: value for name, value in given.items() if not _is_blank(value)}
+        said.value = "Under way\N{HORIZONTAL ELLIPSIS}"
         under_way.append(True)  # magicgui gives the button back at once
         create_worker(
             function,
@@ -97,6 +102,9 @@ def form(function: Callable[..., Any], verb: str, words: Callable[[Any], str] = 
     options = {each.name: {"tooltip": each.help} for each in parameters}
     make: Any = magicgui
     made: FunctionGui = make(run, call_button=verb, labels=True, **options)
+    said: Any = Label(name=SAID, label="", gui_only=True)
+    said.native.setWordWrap(True)
+    made.append(said)
     made.native.setObjectName(f"nunext-{verb.lower()}-form")
     return made
 
