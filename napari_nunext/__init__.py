@@ -16,8 +16,10 @@ __all__ = [
     "Nuclei",
     "ProjectTables",
     "StainedNuclei",
+    "Written",
     "ask",
     "detect",
+    "export",
     "list_models",
     "load_model",
     "open_project",
@@ -29,6 +31,7 @@ __version__ = "0.1.0"
 CALLS = {
     "asking": ("Answer", "ask"),
     "detecting": ("detect",),
+    "exporting": ("Written", "export"),
     "models": ("Model", "list_models", "load_model"),
     "nuclei": ("Nuclei",),
     "projects": ("ProjectTables", "open_project"),

@@ -1,6 +1,8 @@
 from napari_nunext.api.asking import Answer as Answer
 from napari_nunext.api.asking import ask as ask
 from napari_nunext.api.detecting import detect as detect
+from napari_nunext.api.exporting import Written as Written
+from napari_nunext.api.exporting import export as export
 from napari_nunext.api.models import Model as Model
 from napari_nunext.api.models import list_models as list_models
 from napari_nunext.api.models import load_model as load_model

@@ -122,7 +122,6 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("export", help="export a review project")
     add_export(command)
-    _add_images(command)
     command.set_defaults(command=_export)
 
     command = commands.add_parser(

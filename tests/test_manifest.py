@@ -11,6 +11,7 @@ from npe2.manifest.utils import import_python_name
 import napari_nunext
 from napari_nunext.core.process.precision import PRECISIONS
 from napari_nunext.images.nuclei_files import JSON_SUFFIXES
+from napari_nunext.ui.commands.table import COMMANDS
 from napari_nunext.ui.reading import SLIDE_SUFFIXES
 
 if TYPE_CHECKING:
@@ -50,7 +51,31 @@ def test_every_widget_sample_and_menu_item_refers_to_a_command(manifest: PluginM
     used |= {writer.command for writer in contributions.writers or []}
     used |= {reader.command for reader in contributions.readers or []}
     used |= {item.command for items in (contributions.menus or {}).values() for item in items}
-    assert used == commands
+    assert used == commands - {command.id for command in COMMANDS}
+
+
+def test_the_palette_has_every_command_of_the_table_under_its_title(
+    manifest: PluginManifest,
+) -> None:
+    listed = [
+        (each.id, each.title, each.python_name)
+        for each in manifest.contributions.commands or []
+        if ".commands.palette:" in str(each.python_name)
+    ]
+    assert listed == [
+        (each.id, each.title, f"napari_nunext.ui.commands.palette:{each.name}")
+        for each in sorted(COMMANDS, key=lambda each: not each.title.startswith("Next"))
+    ]
+
+
+def test_the_palette_offers_nothing_that_takes_what_only_napari_gives(
+    manifest: PluginManifest,
+) -> None:
+    contributions = manifest.contributions
+    given = {each.command for each in contributions.readers or []}
+    given |= {each.command for each in contributions.writers or []}
+    greyed = {each.id for each in contributions.commands or [] if each.enablement == "False"}
+    assert greyed == given
 
 
 def test_napari_offers_our_reader_the_files_that_it_reads(manifest: PluginManifest) -> None:

@@ -1,70 +1,88 @@
-"""What ``napari-nunext export`` is asked; what exports is imported when it does."""
+"""What an export is asked: in Python, on the command line, in napari's form.
+
+What exports is imported when it does.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence  # noqa: TC003 - read by `parameters`, as all types here are
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from napari_nunext.core.process.parameters import add_parameters, given_to
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
 
     from napari_nunext.commands.export import Written
 
 
-def add_export(parser: argparse.ArgumentParser) -> None:
-    """Arguments of ``export``, apart from where images lie."""
-    parser.add_argument("project", type=Path, help="the project's file")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
-    parser.add_argument(
-        "--format",
-        choices=_Formats(),
-        metavar="FORMAT",  # argparse would look the choices up at once
-        default="training",
-        help="what to write: training data of what is complete (default), or all nuclei; one of "
-        "%(choices)s",
-    )
-    parser.add_argument(
-        "--flavour",
-        choices=("trl", "ms-swift", "llama-factory"),
-        help="with training data: also as this trainer reads it, with absolute image paths",
-    )
-    parser.add_argument(
-        "--answers",
-        choices=("checked", "all", "none"),
-        default="checked",
-        help="with training data: judged answers to questions go along unless their words look as "
-        "if they named somebody (default), in any case, or not at all",
-    )
-    parser.add_argument(
-        "--even-if-broken",
-        action="store_true",
-        help="export what there is of a project that was changed or lost its end",
-    )
+def formats(*_: object) -> tuple[str, ...]:
+    """What can be written; looked up for an export alone, because that takes its time."""
+    from napari_nunext.commands.export import SNAPSHOT, TRAINING
+    from napari_nunext.store.exports.formats import export_formats
+
+    return (TRAINING, *(each.name for each in export_formats()), SNAPSHOT)
 
 
-def export_command(args: argparse.Namespace) -> Written:
-    """Export, and return what was written; raises as `commands.export.export_project`."""
+def export(
+    project: Annotated[Path, {"mode": "r", "filter": "*.nunext"}],
+    *,
+    out: Annotated[Path, {"mode": "d"}],
+    format: Annotated[str, {"choices": formats}] = "training",
+    flavour: Literal["trl", "ms-swift", "llama-factory"] | None = None,
+    answers: Literal["checked", "all", "none"] = "checked",
+    even_if_broken: bool = False,
+    images: Annotated[Sequence[Path], {"widget_type": "ListEdit", "options": {"mode": "d"}}] = (),
+) -> Written:
+    """Export a review project, which may be open in a window meanwhile.
+
+    Parameters
+    ----------
+    project : Path
+        The project's file.
+    out : Path
+        Output folder.
+    format : str
+        What to write: training data of what is complete (default), or all nuclei.
+    flavour : {"trl", "ms-swift", "llama-factory"}, optional
+        With training data: also as this trainer reads it, with absolute image paths.
+    answers : {"checked", "all", "none"}
+        With training data: judged answers to questions go along unless their words look as if they
+        named somebody (default), in any case, or not at all.
+    even_if_broken : bool
+        Export what there is of a project that was changed or lost its end.
+    images : sequence of Path
+        Where the images lie, if they were moved; may be given again.
+
+    Returns
+    -------
+    Written
+        What was written, in words, and what was left out.
+
+    Raises
+    ------
+    NunextError
+        As `commands.export.export_project`.
+    """
     from napari_nunext.commands.export import export_project
 
     return export_project(
-        args.project,
-        args.out,
-        args.format,
-        image_folders=args.images,
-        even_if_broken=args.even_if_broken,
-        flavour=args.flavour,
-        answers=args.answers,
+        Path(project),
+        Path(out),
+        format,
+        image_folders=[Path(each) for each in images],
+        even_if_broken=even_if_broken,
+        flavour=flavour,
+        answers=answers,
     )
 
 
-class _Formats:
-    """What ``--format`` takes; looked up for ``export`` alone, because that takes its time."""
+def add_export(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``export``."""
+    add_parameters(parser, export)
 
-    def __iter__(self) -> Iterator[str]:
-        from napari_nunext.commands.export import SNAPSHOT, TRAINING
-        from napari_nunext.store.exports.formats import export_formats
 
-        yield TRAINING
-        yield from (each.name for each in export_formats())
-        yield SNAPSHOT
+def export_command(args: argparse.Namespace) -> Written:
+    """Export, and return what was written; raises as `export`."""
+    return export(**given_to(export, args))

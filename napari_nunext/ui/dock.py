@@ -9,6 +9,7 @@ from weakref import WeakSet
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
+    QDockWidget,
     QMessageBox,
     QSizePolicy,
     QStackedWidget,
@@ -22,10 +23,15 @@ from napari_nunext.ui.canvas.canvas import Canvas
 from napari_nunext.ui.canvas.image.dropping import DropWatch
 from napari_nunext.ui.checkup_sheet import CheckupSheet
 from napari_nunext.ui.closing import WindowWatch
+from napari_nunext.ui.commands.acts import Acts
+from napari_nunext.ui.commands.chosen import KEYS
+from napari_nunext.ui.commands.keys_editor import KeysEditor
+from napari_nunext.ui.commands.lines import lines_of
 from napari_nunext.ui.hints import keep_our_hints
 from napari_nunext.ui.keys import Keys
 from napari_nunext.ui.napari_versions import canvas_widget_of
 from napari_nunext.ui.panels.activity import Activities
+from napari_nunext.ui.panels.asking.answer_keys import GROUP as ON_ANSWERS
 from napari_nunext.ui.panels.asking.ask_panel import AskPanel
 from napari_nunext.ui.panels.choosing import Chooser
 from napari_nunext.ui.panels.empty_panel import EmptyPanel
@@ -116,17 +122,12 @@ class NunextDock(QWidget):
         self.status = StatusLine(controller, palette, self._connections)
         self._activities = Activities(controller, self._connections)
         self.navigator = Navigator(controller, self.canvas, self._connections, self)
-        self.keys = Keys(
-            controller,
-            self.canvas,
-            self.review,
-            self.navigator,
-            self.show_shortcuts,
-            self.header.list_images,
-            answer_keys,
-        )
-        self._bound: WeakSet[Any] = WeakSet()
-        """Layers that know our keys."""
+        self.acts = Acts(self)
+        self.keys = Keys(self.canvas, self.acts, KEYS, self._connections)
+        self._answer_keys = answer_keys
+        self._keys_editor: KeysEditor | None = None
+        self._hinting: WeakSet[Any] = WeakSet()
+        """Layers that show our hints."""
         self._lay_out()
         self._fill_menu()
         self._connect()
@@ -161,6 +162,7 @@ class NunextDock(QWidget):
         menu.addAction("Measure a stain (DAB)", self.show_stain)
         menu.addAction("Check the model server", self.show_checkup)
         menu.addAction("Keys", self.show_shortcuts)
+        menu.addAction("Change keys\N{HORIZONTAL ELLIPSIS}", self.change_keys)
 
     def _connect(self) -> None:
         self.header.open_requested.connect(self.choose.files)
@@ -180,7 +182,8 @@ class NunextDock(QWidget):
         call(self.choose.folder_of_images, self.controller.locate.folder_wanted)
         call(self._show_field, self._images.events.open_field)
         call(self._show_project, events.project)
-        call(self._bind_layers, self.canvas.layers_changed)
+        call(self._hint_on_layers, self.canvas.layers_changed)
+        call(self._hint_anew, KEYS.changed)
         call(self._follow_theme, self.viewer.events.theme)
 
     def _follow_theme(self) -> None:
@@ -189,6 +192,15 @@ class NunextDock(QWidget):
         panels = (self.header, self.review, self.ask, self.improve, self.notice, self.status)
         for panel in (*panels, self.empty, self.navigator):
             panel.set_palette(palette)
+
+    def come_forward(self) -> None:
+        """Come into sight, and let the image have the keyboard."""
+        frame = self.parentWidget()
+        if isinstance(frame, QDockWidget):
+            frame.show()
+            frame.raise_()
+        self.canvas.focus()
+        self.setFocus()
 
     def show_tab(self, index: int) -> None:
         """Show one of the tabs."""
@@ -211,7 +223,21 @@ class NunextDock(QWidget):
 
     def show_shortcuts(self) -> None:
         """Show the cheat sheet over the image."""
-        self._show_beside(ShortcutsSheet(self, self.keys.bindings, palette_for(self.viewer.theme)))
+        lines = {**lines_of(KEYS.by_command), ON_ANSWERS: self._answer_keys.sheet}
+        sheet = ShortcutsSheet(self, lines, palette_for(self.viewer.theme))
+        sheet.change_wanted.connect(self.change_keys)
+        self._show_beside(sheet)
+
+    def change_keys(self) -> None:
+        """Let the user choose other keys."""
+        if self._keys_editor is None:
+            self._keys_editor = KeysEditor(self, palette_for(self.viewer.theme))
+            self._keys_editor.finished.connect(self._forget_keys_editor)
+        self._keys_editor.show()
+        self._keys_editor.activateWindow()
+
+    def _forget_keys_editor(self) -> None:
+        self._keys_editor = None
 
     def show_checkup(self) -> None:
         """Check the way to the model, and show how it goes."""
@@ -222,7 +248,9 @@ class NunextDock(QWidget):
         """Show a pop-up over the image."""
         sheet.adjustSize()
         corner = self.mapToGlobal(self.rect().topLeft())
-        sheet.move(corner.x() - sheet.width() - SPACE_PX, corner.y() + SPACE_PX)
+        lowest = self.screen().availableGeometry().bottom() - sheet.height()
+        y = max(0, min(corner.y() + SPACE_PX, lowest))
+        sheet.move(corner.x() - sheet.width() - SPACE_PX, y)
         sheet.show()
 
     def _show_field(self, field: OpenField | None) -> None:
@@ -243,12 +271,16 @@ class NunextDock(QWidget):
         self.controller.learn.refresh()
         self.controller.teach.refresh()
 
-    def _bind_layers(self) -> None:
+    def _hint_on_layers(self) -> None:
         for layer in self.canvas.layers():
-            if layer not in self._bound:
-                self._bound.add(layer)
-                self.keys.bind(layer)
+            if layer not in self._hinting:
+                self._hinting.add(layer)
                 keep_our_hints(self.viewer, layer)
+
+    def _hint_anew(self) -> None:
+        """Show the keys as they are now in the hints of our layers."""
+        for layer in self.canvas.layers():
+            layer.help = ""  # what listens puts ours there
 
     # Dropping
 
@@ -331,6 +363,8 @@ class NunextDock(QWidget):
 
     def _let_go(self) -> None:
         """Stop watching the viewer and the review."""
+        if self._keys_editor is not None:
+            self._keys_editor.close()
         self._bridge.close()
         self._connections.cut()
         self._adopter.disconnect()

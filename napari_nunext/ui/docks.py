@@ -17,6 +17,7 @@ from napari_nunext.serving.client import answerers
 from napari_nunext.serving.client.leases import SharedServers
 from napari_nunext.serving.client.local_server import LocalServer
 from napari_nunext.ui.bridge import MainThread
+from napari_nunext.ui.commands.chosen import KEYS
 from napari_nunext.ui.dock import NunextDock
 from napari_nunext.ui.napari_versions import unwrapped
 from napari_nunext.ui.panels.asking.answer_keys import AnswerKeys
@@ -115,6 +116,8 @@ def _new_dock(
     )
     if settings.server_url and started is not None and started.answerers:
         controller.session.notify(Notice(NOT_ASKED, "warning"))
+    if problems := KEYS.read(settings.keys):
+        controller.session.notify(Notice(problems, "warning"))
     return NunextDock(viewer, controller, bridge, _answer_keys(settings, controller))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.ui.canvas.points_layer import HELP
+from napari_nunext.ui.commands.chosen import KEYS
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -19,10 +20,11 @@ def keep_our_hints(viewer: Viewer, layer: Layer) -> None:
     """
 
     def ours(event: Any = None) -> None:
-        if layer.help != HELP:
-            layer.help = HELP
+        hint = KEYS.words(HELP)
+        if layer.help != hint:
+            layer.help = hint
         if viewer.layers.selection.active is layer:
-            viewer.help = HELP
+            viewer.help = hint
 
     layer.events.help.connect(ours)
     ours()

@@ -83,6 +83,21 @@ def key_presses_of(canvas_widget: QWidget) -> Any:
     return canvas_widget._vispy_canvas.events.key_press  # type: ignore[attr-defined]
 
 
+def menu_keys() -> dict[str, str]:
+    """What napari's menus do by key, as Qt writes keys.
+
+    Asked of napari's list, for the actions of a menu are made when it opens.
+    """
+    from app_model.backends.qt import QKeyBindingSequence
+    from napari._app_model import get_app_model
+
+    app = get_app_model()
+    return {
+        QKeyBindingSequence(each.keybinding).toString(): app.commands[each.command_id].title
+        for each in app.keybindings
+    }
+
+
 def unwrapped(viewer: Any) -> Any:
     """The viewer itself, where napari hands out a proxy of it to plugins."""
     return getattr(viewer, "__wrapped__", viewer)

@@ -29,6 +29,8 @@ class Settings:
     """Whether answers to questions can be rated."""
     answer_keys: str = ""
     """Keys that judge answers, as `AnswerKeys.chosen` reads them."""
+    keys: str = ""
+    """Other keys than the usual ones, as `ChosenKeys.read` reads them."""
 
 
 def read_settings() -> Settings:
@@ -46,7 +48,17 @@ def read_settings() -> Settings:
         precision=known.server.dtype,
         ratings=known.review.ratings,
         answer_keys=known.review.answer_keys,
+        keys=known.review.keys,
     )
+
+
+def keep_keys(text: str) -> None:
+    """Keep which keys were chosen; napari writes its preferences at once."""
+    from napari.settings import get_plugin_settings
+
+    known = get_plugin_settings().get(PLUGIN)
+    if known is not None:
+        known.review.keys = text
 
 
 def login_name() -> str:

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from itertools import groupby
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QDialog, QGridLayout, QVBoxLayout, QWidget
 
-from napari_nunext.ui.widgets.controls import Card, Text
+from napari_nunext.ui.widgets.controls import Card, Text, button, row
 from napari_nunext.ui.widgets.theme import DOCK_NAME, style_sheet
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from qtpy.QtGui import QKeyEvent
 
-    from napari_nunext.ui.keys import Binding
     from napari_nunext.ui.widgets.theme import Palette
+
+    Groups = Mapping[str, Sequence[tuple[str, str]]]
+    """Keys and words of each line, by its group."""
 
 
 class ShortcutsSheet(QDialog):
     """A pop-up with the keys."""
 
-    def __init__(self, parent: QWidget, bindings: Sequence[Binding], palette: Palette) -> None:
+    change_wanted = Signal()
+    """The user wants other keys."""
+
+    def __init__(self, parent: QWidget, groups: Groups, palette: Palette) -> None:
         super().__init__(parent, Qt.WindowType.Popup)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setObjectName(DOCK_NAME)
@@ -34,33 +38,36 @@ class ShortcutsSheet(QDialog):
         outer.addWidget(card)
         card.body.setContentsMargins(18, 14, 18, 16)
         card.body.addWidget(Text("Keys", role="title"))
-        card.body.addWidget(
-            Text("They work when the image has the focus: click on it once.", role="muted")
-        )
+        change = button("Change keys\N{HORIZONTAL ELLIPSIS}", role="link")
+        change.clicked.connect(self.close)
+        change.clicked.connect(self.change_wanted.emit)
+        where = Text("They work when the image has the focus: click on it once.", role="muted")
+        card.body.addLayout(row(where, change, stretch=0))
         grid = QGridLayout()
         grid.setHorizontalSpacing(14)
         grid.setVerticalSpacing(5)
         card.body.addLayout(grid)
-        shown = [binding for binding in bindings if binding.shown]
-        groups = [list(members) for _, members in groupby(shown, key=lambda b: b.group)]
-        line, column, half = 0, 0, (len(shown) + len(groups)) // 2
-        for members in groups:
+        count = sum(map(len, groups.values()))
+        line, column, half = 0, 0, (count + len(groups)) // 2
+        for group, members in groups.items():
             if line > half and not column:  # in two columns: a laptop's screen is low
                 line, column = 0, 2
-            line = _list(grid, members, line, column)
+            line = _list(grid, group, members, line, column)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Any key closes it."""
         self.close()
 
 
-def _list(grid: QGridLayout, members: Sequence[Binding], line: int, column: int) -> int:
+def _list(
+    grid: QGridLayout, group: str, members: Sequence[tuple[str, str]], line: int, column: int
+) -> int:
     """Put the keys of one group into the grid; returns the line below them."""
-    grid.addWidget(Text(members[0].group.upper(), role="section"), line, column, 1, 2)
-    for row, binding in enumerate(members, start=line + 1):
-        key = Text(f" {binding.shown} ", role="badge")
+    grid.addWidget(Text(group.upper(), role="section"), line, column, 1, 2)
+    for at, (key_words, words) in enumerate(members, start=line + 1):
+        key = Text(f" {key_words} ", role="badge")
         key.setAlignment(Qt.AlignmentFlag.AlignCenter)
         key.setMinimumHeight(18)
-        grid.addWidget(key, row, column)
-        grid.addWidget(Text(binding.words), row, column + 1)
+        grid.addWidget(key, at, column)
+        grid.addWidget(Text(words), at, column + 1)
     return line + 1 + len(members)

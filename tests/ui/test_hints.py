@@ -2,10 +2,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_nunext.ui.canvas.points_layer import HELP
+from napari_nunext.ui.canvas.points_layer import HELP as TEMPLATE
+from napari_nunext.ui.commands.chosen import KEYS
 
 if TYPE_CHECKING:
     from napari_nunext.ui.app import App
+
+
+HELP = KEYS.words(TEMPLATE)
 
 
 def test_the_status_bar_gives_our_hints_for_every_layer_of_ours_in_every_mode(app: App) -> None:

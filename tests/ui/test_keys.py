@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from qtpy.QtCore import QEvent, Qt
-from qtpy.QtGui import QFocusEvent
+from qtpy.QtGui import QFocusEvent, QKeySequence
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
     QAbstractButton,
@@ -45,15 +45,6 @@ TEXT_AND_NUMBERS = (
     QPlainTextEdit,
 )
 OTHERS = (QAbstractButton, QAbstractItemView)
-QT_NAMES = {
-    "Enter": Qt.Key.Key_Return,
-    "[": Qt.Key.Key_BracketLeft,
-    "]": Qt.Key.Key_BracketRight,
-}
-MODIFIERS = {
-    "Control": Qt.KeyboardModifier.ControlModifier,
-    "Shift": Qt.KeyboardModifier.ShiftModifier,
-}
 RETURN = {Qt.Key.Key_Return, Qt.Key.Key_Enter}
 OWN_MEANING = {Qt.Key.Key_Space, Qt.Key.Key_Delete, Qt.Key.Key_Backspace}
 """What a button or a list does with a key of its own accord."""
@@ -100,17 +91,10 @@ def state_of(app: App) -> Any:
 
 def every_key(app: App) -> Iterator[tuple[Qt.Key, Qt.KeyboardModifier]]:
     """Every key that does something of ours."""
-    names = [key for binding in app.dock.keys.bindings for key in binding.keys]
-    for name in (*names, *"123456789", "Space"):
-        *held, last = name.split("-")
-        modifiers = Qt.KeyboardModifier.NoModifier
-        for modifier in held:
-            modifiers |= MODIFIERS[modifier]
-        yield QT_NAMES.get(last) or getattr(Qt.Key, f"Key_{last}"), modifiers
+    for keys in app.dock.keys.by_key:
+        pressed = QKeySequence(keys)[0]
+        yield pressed.key(), pressed.keyboardModifiers()
     yield Qt.Key.Key_Enter, Qt.KeyboardModifier.KeypadModifier
-    for key in app.dock.keys._qt_keys:
-        yield Qt.Key(key), Qt.KeyboardModifier.NoModifier
-    yield Qt.Key.Key_Tab, Qt.KeyboardModifier.ShiftModifier
 
 
 def widgets_of(app: App, kinds: tuple[type, ...]) -> list[QWidget]:

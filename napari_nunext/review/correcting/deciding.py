@@ -153,7 +153,7 @@ class Decider:
             tip = f"This {scope.words} is accepted as it stands. Click to take that back."
             return Decision("\N{CHECK MARK} Accepted, reopen", tip, note, True, can_reopen)
         again = " again" if state.changed else ""
-        tip = f"Every nucleus of this {scope.words} is marked; go on  (Enter)"
+        tip = f"Every nucleus of this {scope.words} is marked; go on"
         label = f"Accept {'field' if scope.is_field else 'region'}{again}"
         return Decision(label, tip, note, can_reopen=can_reopen)
 

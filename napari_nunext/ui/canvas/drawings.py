@@ -46,8 +46,9 @@ def outlines_drawing(outlines: OutlinesLayer, model: ImagesModel) -> Drawing:
         redraw=lambda: outlines.restore(_field_of(model)),
         has_mode=_moves_the_view,
         rest=lambda: _rest(outlines.layer),
-        words="Outlines are corrected with the Outline tool (O): the drawing was put right.",
-        deleted="To hide outlines, press M.",
+        words="Outlines are corrected with the Outline tool ({outline_by_clicks}): "
+        "the drawing was put right.",
+        deleted="To hide outlines, press {outlines}.",
         patch=lambda: outlines.patch,
     )
 
@@ -63,8 +64,8 @@ def nuclei_drawing(nuclei: NucleiLayer) -> Drawing:
         has_mode=lambda mode: mode in MODES.values(),
         rest=nuclei.show_tool,
         words="How a nucleus looks says what it is: the look was put right. "
-        "Press 1 to 9 to give it a category.",
-        deleted="To delete nuclei, select them and press D; to hide all, untick Points.",
+        "{category_1}, {category_2} and so on give it a category.",
+        deleted="To delete nuclei, select them and press {delete}; to hide all, untick Points.",
     )
 
 

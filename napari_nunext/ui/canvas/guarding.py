@@ -18,6 +18,7 @@ from napari.layers.utils._link_layers import layer_is_linked
 
 from napari_nunext.ui.bridge import Pacer
 from napari_nunext.ui.canvas.layers import WHOLE, Patch, is_placed, place
+from napari_nunext.ui.commands.chosen import KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -226,7 +227,7 @@ class LayerGuard:
             for drawing in missing:
                 if id(drawing.layer) in self._names:
                     drawing.redraw()
-                    self._words.append(f"{drawing.name} {DELETED} {drawing.deleted}")
+                    self._words.append(f"{drawing.name} {DELETED} {KEYS.words(drawing.deleted)}")
                 layers.insert(self._index_for(drawing), drawing.layer)
                 self._names[id(drawing.layer)] = drawing.layer.name
                 self._put_in_place(drawing)
@@ -276,7 +277,7 @@ class LayerGuard:
         if id(layer) in self._untrue and not drawing.is_true():
             with self.our_change():
                 drawing.redraw()
-            self._words.append(drawing.words)
+            self._words.append(KEYS.words(drawing.words))
 
     def _unlink(self, layer: Layer) -> bool:
         if not layer_is_linked(layer):

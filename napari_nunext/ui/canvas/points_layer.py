@@ -18,6 +18,7 @@ from napari_nunext.ui.bridge import Pacer
 from napari_nunext.ui.canvas.drawn import HALO, HALO_WIDTH, Drawn
 from napari_nunext.ui.canvas.layers import from_napari, place, placement, to_napari
 from napari_nunext.ui.canvas.nuclei_points import SYMBOL, NucleiPoints
+from napari_nunext.ui.commands.chosen import KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -39,7 +40,11 @@ POINT_UM = 3.2
 """Diameter of a point: some 40 % of a nucleus, so that it never hides one."""
 SMALLEST_PX, LARGEST_PX = 5, 40
 """Limits of a point's diameter on the screen."""
-HELP = "A adds, S selects, O, B, P outline, 1-9 give a category, D deletes, ? lists all keys"
+HELP = (
+    "{add} adds, {select} selects, "
+    "{outline_by_clicks}, {outline_by_brush}, {outline_by_polygon} outline, "
+    "{category_1}, {category_2} and so on give a category, {delete} deletes, {keys} lists all keys"
+)
 """In napari's status bar, in the place of keys that mean something else here."""
 LOOK_EVENTS = frozenset(
     {"border_color", "border_width", "border_width_is_relative", "face_color", "size", "symbol"}
@@ -202,7 +207,7 @@ class NucleiLayer:
     def show_tool(self) -> None:
         """Let the mouse do what the user chose."""
         self.layer.mode = MODES[self._view.tool]
-        self.layer.help = HELP
+        self.layer.help = KEYS.words(HELP)
 
     @contextmanager
     def _our_change(self) -> Iterator[None]:
@@ -297,7 +302,7 @@ class NucleiLayer:
 
     def _on_mode(self) -> None:
         mode = str(self.layer.mode)
-        self.layer.help = HELP
+        self.layer.help = KEYS.words(HELP)
         if MODES[self._view.tool] == mode:
             return
         tool = next((tool for tool, name in MODES.items() if name == mode), None)

@@ -125,11 +125,11 @@ class FindPanel(Card):
         self._image = Text(role="muted", wraps=True)
         self._words = Text(wraps=True)
         self._pause = button("Pause", tip="Stop for now; Go on takes it up again, in days too")
-        self._pause.clicked.connect(lambda: self._running_part().pause())
+        self._pause.clicked.connect(lambda: self.running_part().pause())
         self._go_on = button("Go on", role="primary", tip="Search the windows that are left")
-        self._go_on.clicked.connect(lambda: self._running_part().go_on())
+        self._go_on.clicked.connect(lambda: self.running_part().go_on())
         self._stop = button("Stop", tip="Stop for good; what was found stays")
-        self._stop.clicked.connect(lambda: self._running_part().stop())
+        self._stop.clicked.connect(lambda: self.running_part().stop())
         made = QWidget()
         layout = QVBoxLayout(made)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -197,6 +197,17 @@ class FindPanel(Card):
         every = self._where.index() == ALL
         self._find.setText(waits_for or ("Find nuclei in all images" if every else "Find nuclei"))
 
+    def why_not_search(self) -> str:
+        """Why no search can begin now, in a sentence; empty where one can."""
+        if self._model.run.busy or self._all.status.busy:
+            return "A search is running already."
+        if self._images.open_field is None:
+            return "No image is open. Open one first."
+        if not self._find.isVisibleTo(self):
+            return "A search is paused. Go on with it, or stop it, first."
+        words = self._waits_for()
+        return words and f"{words.removesuffix(chr(0x2026))}."
+
     def _waits_for(self) -> str:
         """What has to happen before a search can begin, as the button says it; empty if nothing."""
         if not self._model.model_id and self._model.server.phase == "failed":
@@ -213,7 +224,7 @@ class FindPanel(Card):
             return "Draw a region to search first"
         return ""
 
-    def _running_part(self) -> Finder | AllImages:
+    def running_part(self) -> Finder | AllImages:
         """What pause, go on and stop are about."""
         controller = self._controller
         return controller.find if self._all.status.phase == "idle" else controller.find_all

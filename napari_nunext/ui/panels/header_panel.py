@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QCheckBox, QMenu, QToolButton, QVBoxLayout, QWidget
 from napari_nunext.core.geometry import MPP_RANGE
 from napari_nunext.review.names import shown_names
 from napari_nunext.review.opening.projects import shown_project
+from napari_nunext.ui.commands.chosen import KEYS
 from napari_nunext.ui.panels.image_list import ImageList
 from napari_nunext.ui.samples import states_scale
 from napari_nunext.ui.widgets.controls import (
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 NAME_ROOM = 34
 """Characters of an image's name that fit on a line."""
+ALL_TIP = "Click for all images  ({jump})"
 SOURCE_WORDS = {"file": "from file", "user": "set by you", "assumed": "assumed"}
 
 
@@ -60,8 +62,8 @@ class HeaderPanel(Card):
         self._more = IconButton("more", "Open, export, help")
         self._more.setMenu(self.menu)
         self._more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self._previous = IconButton("previous", "Previous field  ( [ )")
-        self._next = IconButton("next", "Next field  ( ] )")
+        self._previous = IconButton("previous", "Previous field")
+        self._next = IconButton("next", "Next field")
         self._bar = ThinBar()
         self._done = Text(role="muted")
         self._editor = self._make_scale_editor()
@@ -86,6 +88,8 @@ class HeaderPanel(Card):
         connections.call(self._show_queue, self._images.events.queue)
         connections.call(self._show_field, self._images.events.open_field)
         connections.call(self._show_loading, self._images.events.loading)
+        connections.call(self._show_keys, KEYS.changed)
+        self._show_keys()
         self._show_project(self._review.project)
         self._show_queue(self._images.queue)
         self._show_field(self._images.open_field)
@@ -161,6 +165,11 @@ class HeaderPanel(Card):
         self._close_editor()
         self._controller.scale.set(self._spin.value(), for_all=self._for_all.isChecked())
 
+    def _show_keys(self) -> None:
+        self._previous.setToolTip(KEYS.words("Previous field  ({previous})"))
+        self._next.setToolTip(KEYS.words("Next field  ({next})"))
+        self._show_field(self._images.open_field)
+
     def _show_project(self, project: Path | None) -> None:
         if project is None:
             self._close_editor()
@@ -206,7 +215,7 @@ class HeaderPanel(Card):
         """The open image's name, told apart from all others of the queue."""
         paths = tuple(item.path for item in self._images.queue.items)
         shown = dict(zip(paths, shown_names(paths, NAME_ROOM), strict=True))
-        self._name.set_text(shown.get(path, name), tip=f"{path}\nClick for all images  (J)")
+        self._name.set_text(shown.get(path, name), tip=f"{path}\n{KEYS.words(ALL_TIP)}")
 
     def _show_loading(self, name: str) -> None:
         """Say that an image is on its way; the name stays that of the image that is shown."""

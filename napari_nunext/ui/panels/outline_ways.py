@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_nunext.ui.commands.chosen import KEYS
 from napari_nunext.ui.widgets.controls import Segments, Text
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class OutlineWays(QWidget):
         self._ways.chosen.connect(lambda i: controller.hand.take(WAYS[i]))
         events = self._view.events
         connections.call(self._show, events.tool, events.outline_way, events.brush_um)
+        connections.call(self._show, KEYS.changed)
         self._show()
 
     def _show(self) -> None:
@@ -53,11 +55,12 @@ def words_for(way: OutlineWay, brush_um: float) -> str:
     if way == "brush":
         return (
             "Drag paints, Shift or the right button takes away. "
-            f"Brush {brush_um:.1f} \N{MICRO SIGN}m: + \N{MINUS SIGN} or Shift and wheel."
+            f"Brush {brush_um:.1f} \N{MICRO SIGN}m: "
+            + KEYS.words("{larger_brush} {smaller_brush} or Shift and wheel.")
         )
     if way == "polygon":
-        return (
-            "Click corner by corner; a double click or Enter closes, Backspace takes one back, "
-            "Esc gives up."
+        return KEYS.words(
+            "Click corner by corner; a double click or {accept} closes, {delete} takes one back, "
+            "{rest} gives up."
         )
     return "Click on what belongs to the selected nucleus, Shift and click on what does not."

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QCheckBox, QSlider, QVBoxLayout, QWidget
 
+from napari_nunext.ui.commands.chosen import KEYS
 from napari_nunext.ui.panels.category_list import CategoryList, FiguresLine
 from napari_nunext.ui.panels.comment_line import CommentLine
 from napari_nunext.ui.panels.find_panel import FindPanel
@@ -27,11 +28,15 @@ if TYPE_CHECKING:
 
 TOOLS: tuple[Tool, ...] = ("look", "select", "add", "outline")
 TOOL_TIPS = (
-    "Drag to move the view, wheel to zoom  (Esc)",
-    "Click or drag around nuclei; drag them to move  (S)",
-    "Click where a nucleus was missed  (A)",
-    "Correct an outline: by clicks, with a brush, or as a polygon  (O, B, P)",
+    "Drag to move the view, wheel to zoom  ({rest})",
+    "Click or drag around nuclei; drag them to move  ({select})",
+    "Click where a nucleus was missed  ({add})",
+    "Correct an outline: by clicks, with a brush, or as a polygon  "
+    "({outline_by_clicks}, {outline_by_brush}, {outline_by_polygon})",
 )
+
+
+NEXT_WORDS = "  \N{MIDDLE DOT}  {next_unsure} shows the next"
 
 
 class ReviewPanel(QWidget):
@@ -82,6 +87,8 @@ class ReviewPanel(QWidget):
         connections.call(self._show_tool, events.tool)
         connections.call(self._show_decision, events.region)
         connections.call(self._show_searched, controller.find.model.events.run)
+        connections.call(self._show_keys, KEYS.changed)
+        self._show_keys()
         self._show_state()
         self._show_sure()
 
@@ -118,9 +125,7 @@ class ReviewPanel(QWidget):
         self._sure.setAccessibleName("Sure above")
         self._sure_value = Text()
         self._sure_value.setFixedWidth(28)
-        self._unsure = button(
-            "", role="link", tip="Go to the next unsure nucleus  (Tab)", repeats=True
-        )
+        self._unsure = button("", role="link", repeats=True)
         self._points = QCheckBox("Points")
         self._points.setChecked(self._view.points)
         self._outlines = QCheckBox("Outlines")
@@ -133,8 +138,6 @@ class ReviewPanel(QWidget):
         for made in (self._points, self._outlines, self._opacity):
             made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self._tools = Segments(["View", "Select", "Add", "Outline"])
-        for i, tip in enumerate(TOOL_TIPS):
-            self._tools.set_enabled(i, True, tip)
         card.body.addWidget(self._tools)
         card.body.addWidget(self._ways)
         card.body.addWidget(self.categories)
@@ -151,9 +154,9 @@ class ReviewPanel(QWidget):
         return card
 
     def _make_decisions(self) -> QWidget:
-        self._accept = button("Accept field", tip="Every nucleus is marked; go on  (Enter)")
-        self._flag = button("Flag", tip="Mark for a second look  (F)")
-        self._say = button("Comment", tip="On the field, or on the selected nucleus  (C)")
+        self._accept = button("Accept field")
+        self._flag = button("Flag")
+        self._say = button("Comment")
         self._flag.setCheckable(True)
         self._said = Text(role="muted", wraps=True)
         self._note = Text(role="caution", wraps=True)
@@ -173,6 +176,15 @@ class ReviewPanel(QWidget):
         self._say.clicked.connect(self.ask_comment)
         return made
 
+    def _show_keys(self) -> None:
+        for i, tip in enumerate(TOOL_TIPS):
+            self._tools.set_enabled(i, True, KEYS.words(tip))
+        self._unsure.setToolTip(KEYS.words("Go to the next unsure nucleus  ({next_unsure})"))
+        self._flag.setToolTip(KEYS.words("Mark for a second look  ({flag})"))
+        self._say.setToolTip(KEYS.words("On the field, or on the selected nucleus  ({comment})"))
+        self._show_decision()
+        self._show_unsure()
+
     def _show_state(self) -> None:
         state = self._review.state
         has_field = self._images.open_field is not None
@@ -189,7 +201,8 @@ class ReviewPanel(QWidget):
         """What accepting means now: it follows the state, the drawn region and the search."""
         decision = self._controller.decide.decision()
         self._accept.setText(decision.label)
-        self._accept.setToolTip(decision.tip)
+        key = "" if decision.reopens else KEYS.words("  ({accept})")
+        self._accept.setToolTip(f"{decision.tip}{key}")
         self._note.setText(decision.note)
         self._reopen.setVisible(decision.can_reopen and not decision.reopens)
         self._noted.setVisible(bool(decision.note))
@@ -222,7 +235,7 @@ class ReviewPanel(QWidget):
         unsure = table.unsure(self._view.sure_above)
         self._unsure.setVisible(len(table) > 0)
         self._unsure.setText(
-            f"\N{LARGE CIRCLE} {unsure} unsure  \N{MIDDLE DOT}  Tab shows the next"
+            KEYS.words(f"\N{LARGE CIRCLE} {unsure} unsure{NEXT_WORDS}")
             if unsure
             else "No unsure nuclei"
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QFrame, QWidget
 
 from napari_nunext.ui.bridge import Pacer
+from napari_nunext.ui.commands.chosen import KEYS
 from napari_nunext.ui.widgets.controls import IconButton, StatusDot, Text, button, row
 
 if TYPE_CHECKING:
@@ -29,10 +30,10 @@ class StatusLine(QFrame):
         self._palette = palette
         self._dot = StatusDot()
         self._retry = button("Retry", tip="Try to save again, now")
-        self._undo = IconButton("undo", "Undo  (Ctrl+Z)")
-        self._redo = IconButton("redo", "Redo  (Ctrl+Shift+Z)")
+        self._undo = IconButton("undo", "Undo")
+        self._redo = IconButton("redo", "Redo")
         self._steps = Text(role="muted")
-        self.help = IconButton("help", "Keys  (?)")
+        self.help = IconButton("help", "Keys")
         layout = row(self._dot, self._retry, QWidget(), self._steps, stretch=2, gap_px=4)
         for made in (self._undo, self._redo, self.help):
             layout.addWidget(made)
@@ -45,6 +46,7 @@ class StatusLine(QFrame):
         connections.call(self._pacer.ask, events.save)
         connections.stop(self._pacer.stop)
         connections.call(self._show_history, events.undo_steps, events.undo_words, events.can_redo)
+        connections.call(self._show_history, KEYS.changed)
         self._show_save()
         self._show_history()
 
@@ -78,6 +80,8 @@ class StatusLine(QFrame):
         steps = self._review.undo_steps
         self._steps.setText(f"{steps} step{'' if steps == 1 else 's'} back" if steps else "")
         said = f": {self._review.undo_words}" if steps else ""
-        self._undo.setToolTip(f"Undo{said}  (Ctrl+Z)")
+        self._undo.setToolTip(f"Undo{said}{KEYS.words('  ({undo})')}")
+        self._redo.setToolTip(KEYS.words("Redo  ({redo})"))
+        self.help.setToolTip(KEYS.words("Keys  ({keys})"))
         self._undo.setEnabled(bool(steps))
         self._redo.setEnabled(self._review.can_redo)

@@ -77,7 +77,8 @@ class ShownRegions:
                 has_mode=made.has_mode,
                 rest=made.rest,
                 words="The colour of a region says what it is for: the look was put right.",
-                deleted="To delete a region, select it and press D; to hide all, untick Regions.",
+                deleted="To delete a region, select it and press {delete}; "
+                "to hide all, untick Regions.",
             )
         ]
 

@@ -248,7 +248,7 @@ class AskPanel(QWidget):
 
     def _show_ready(self) -> None:
         """What has to happen before it can be asked."""
-        status, missing = self._asking.status, self._what_is_missing()
+        status, missing = self._asking.status, self.missing()
         self.go.setEnabled(status.phase != "stopping" and (status.busy or not missing))
         self.compare.setEnabled(not status.busy and not missing)
         words = self._elsewhere() if status.busy else missing
@@ -266,7 +266,13 @@ class AskPanel(QWidget):
         name = breakable(status.image_name)
         return f"An answer about {name} is being written. It will wait there."
 
-    def _what_is_missing(self) -> str:
+    @property
+    def rates(self) -> bool:
+        """Whether answers can be rated."""
+        return self._asking.ratings
+
+    def missing(self) -> str:
+        """What has to happen before it can be asked; empty where nothing has."""
         chosen = self._asking.answerer_named(self._asking.answerer)
         if chosen is not None and self.form.task not in chosen.tasks:
             return f"{chosen.title} answers questions alone. Choose a model for this."

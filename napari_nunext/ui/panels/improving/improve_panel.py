@@ -72,6 +72,15 @@ class ImprovePanel(QWidget):
         self.teach.set_palette(palette)
         self._show_harvest(self._learn.harvest)
 
+    def why_not_train(self) -> str:
+        """Why nothing can be trained now, in a sentence; empty where it can."""
+        if self._learn.training.busy:
+            return "A training is under way."
+        if self._controller.teach.model.status.busy:
+            return "Wait until the answerer is taught."
+        lacking = [c.words for c in self._learn.harvest.checks if c.needed and not c.passed]
+        return f"Not enough was accepted to train on: {'; '.join(lacking)}." if lacking else ""
+
     def _make_harvest_card(self) -> QWidget:
         card = Card("WHAT YOU TAUGHT")
         self._count = Text(role="big")

@@ -11,9 +11,15 @@ from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_nunext.core.errors import InputError
-from napari_nunext.core.image.navigation import magnification_in_words, place_of, steps_of
+from napari_nunext.core.image.navigation import (
+    MAGNIFICATIONS,
+    magnification_in_words,
+    place_of,
+    steps_of,
+)
 from napari_nunext.review.model import Notice
 from napari_nunext.ui.bridge import Pacer
+from napari_nunext.ui.commands.chosen import KEYS
 from napari_nunext.ui.panels.navigating.overview import Overview
 from napari_nunext.ui.widgets.controls import Card, EntryLine, Text, button
 from napari_nunext.ui.widgets.theme import DOCK_NAME, SPACE_PX, style_sheet
@@ -78,6 +84,7 @@ class Navigator(QWidget):
         connections.call(self._pacer.ask, self._view.events.view_box)
         connections.call(self._show_field, self._images.events.open_field)
         connections.call(self._show_overview, canvas.overview_changed)
+        connections.call(self._show_keys, KEYS.changed)
         self.hide()
 
     def _lay_out(self) -> None:
@@ -194,6 +201,10 @@ class Navigator(QWidget):
             self._show_steps(steps_of(_known_mpp(field)))
         self._settle()
 
+    def _show_keys(self) -> None:
+        steps, self._steps = self._steps, ()
+        self._show_steps(steps)
+
     def _show_steps(self, steps: tuple[Step, ...]) -> None:
         if steps == self._steps:
             return
@@ -207,7 +218,8 @@ class Navigator(QWidget):
 
     def _step(self, number: int) -> QPushButton:
         words = self._steps[number].words
-        made = button(words, role="chip", tip=f"Show it at {words}  (Ctrl {number + 1})")
+        key = KEYS.words(f"  ({{magnify_{MAGNIFICATIONS[number]}}})")
+        made = button(words, role="chip", tip=f"Show it at {words}{key}")
         made.setAccessibleName(f"Magnification {words}")
         made.clicked.connect(lambda: self.choose_step(number))
         return made

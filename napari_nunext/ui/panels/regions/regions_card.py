@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QApplication, QCheckBox, QMenu
 
 from napari_nunext.core.shapes.regions import KIND_WORDS, KINDS
+from napari_nunext.ui.commands.chosen import KEYS
 from napari_nunext.ui.panels.regions.regions_table import RegionsTable
 from napari_nunext.ui.widgets.asking import ask_for_file, ask_where, kinds_of
 from napari_nunext.ui.widgets.controls import Card, IconButton, Segments, Text, button, row
@@ -42,13 +43,13 @@ TOOLS: tuple[tuple[RegionTool, ...], ...] = (
 TOOL_LABELS = (("View", "Select", "Corners"), ("Rectangle", "Polygon", "Freehand"))
 TOOL_TIPS = (
     (
-        "Drag to move the view  (Esc)",
+        "Drag to move the view  ({rest})",
         "Click a region; drag it to move it, its handles to resize or turn it",
         "Drag the corners of the selected region",
     ),
     (
-        "Draw: drag a rectangle  (R)",
-        "Draw: click corner by corner; a double click or Enter closes  (Shift R)",
+        "Draw: drag a rectangle  ({region_rectangle})",
+        "Draw: click corner by corner; a double click or {accept} closes  ({region_polygon})",
         "Draw: drag round it",
     ),
 )
@@ -71,9 +72,8 @@ class RegionsCard(Card):
         for i, kind in enumerate(KINDS):
             self._kinds.set_enabled(i, True, KIND_TIPS[kind])
         self._tools = tuple(map(Segments, TOOL_LABELS))
-        for tools, tips in zip(self._tools, TOOL_TIPS, strict=True):
-            for i, tip in enumerate(tips):
-                tools.set_enabled(i, True, tip)
+        connections.call(self._show_keys, KEYS.changed)
+        self._show_keys()
         self._tissue = button(
             "Outline tissue", tip="Draw a region to search round each piece of tissue; ink is not"
         )
@@ -114,6 +114,11 @@ class RegionsCard(Card):
         QApplication.clipboard().setText(self._regions.as_table())
 
     # Showing
+
+    def _show_keys(self) -> None:
+        for tools, tips in zip(self._tools, TOOL_TIPS, strict=True):
+            for i, tip in enumerate(tips):
+                tools.set_enabled(i, True, KEYS.words(tip))
 
     def _show_figures(self) -> None:
         figures = self._model.figures
