@@ -1,8 +1,8 @@
 """Forms of commands as napari's own, made by magicgui of the function that Python calls.
 
 What is asked is defined once, by the function's signature and docstring
-(`core.process.parameters`). It runs in another thread, with a bar among napari's activities; what it
-cannot take is said in words.
+(`core.process.parameters`). It runs in another thread, with a bar among napari's activities; what
+it cannot take is said in words.
 """
 
 from __future__ import annotations
