@@ -38,6 +38,7 @@ make_once dsb import dsb2018 "$DATA/dsb2018_stained"
 make_once drawn import synthetic --count 96 --size-px 320 --seed 11 --split train
 make_once drawn-few import synthetic --count 40 --size-px 320 --seed 11 --split train
 make_once outlined import synthetic --count 80 --size-px 192
+make_once dsb-ihc import painted-ihc "$WORK/dsb" --sections 1 --seed 5
 
 make_once sam-0 build-sam --preset small
 trained sam-1 segmenter --data "$WORK/dsb" "$WORK/outlined" --checkpoint "$WORK/sam-0" \
@@ -46,7 +47,11 @@ trained sam-2 segmenter --data "$WORK/dsb" --checkpoint "$WORK/sam-1" --recipe s
 trained sam-3 segmenter --data "$WORK/dsb" --checkpoint "$WORK/sam-2" --recipe segmenter_small_real \
     --seed 1 --lr 3e-4 --steps "${STEPS:-700}"
 trained sam-4 segmenter --data "$WORK/dsb" --checkpoint "$WORK/sam-3" --recipe segmenter_small_fine
-released nunext-sam-small release --checkpoint "$WORK/sam-4" --data "$WORK/dsb" --splits val test
+trained sam-5 segmenter --data "$WORK/dsb" "$WORK/dsb-ihc" --checkpoint "$WORK/sam-4" \
+    --recipe segmenter_small_stains
+trained sam-6 segmenter --data "$WORK/dsb" "$WORK/dsb-ihc" --checkpoint "$WORK/sam-5" \
+    --recipe segmenter_small_stains --seed 5 --lr 3e-4 --steps "${STEPS:-700}" --validate-every 350
+released nunext-sam-small release --checkpoint "$WORK/sam-6" --data "$WORK/dsb" --splits val test
 
 make_once detector-0 build --preset small --latents 4 --instruction "Point to nucleus." \
     --categories "Lymphocyte,Tumour or epithelial,Stromal"
