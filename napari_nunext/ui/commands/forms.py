@@ -103,7 +103,7 @@ def form(function: Callable[..., Any], verb: str, words: Callable[[Any], str] = 
     options = {each.name: {"tooltip": each.help} for each in parameters}
     make: Any = magicgui
     made: FunctionGui = make(run, call_button=verb, labels=True, **options)
-    said: Any = Label(name=SAID, label="", gui_only=True)
+    said: Any = Label(name=SAID, label=" ", gui_only=True)
     said.native.setWordWrap(True)
     made.append(said)
     made.native.setObjectName(f"nunext-{verb.lower()}-form")
