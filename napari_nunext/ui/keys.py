@@ -123,7 +123,8 @@ def key_of(event: QKeyEvent) -> str:
     name = QKeySequence(Qt.Key.Key_Return if code == Qt.Key.Key_Enter else code).toString()
     if len(name) == 1 and not name.isalpha():
         modifiers &= ~Qt.KeyboardModifier.ShiftModifier
-        if event.text() == name:
+        # Ctrl and 1 give the text "1" as well: only what stands for AltGr has made the sign.
+        if event.text() == name and not name.isdigit() and modifiers in _ALT_GR:
             modifiers = Qt.KeyboardModifier.NoModifier
     held = "".join(f"{words}+" for each, words in _HELD.items() if modifiers & each)
     return f"{held}{name}" if name.isprintable() else ""
@@ -146,6 +147,10 @@ _HELD = {
     Qt.KeyboardModifier.ShiftModifier: "Shift",
 }
 """In Qt's order."""
+_ALT_GR = (
+    Qt.KeyboardModifier.AltModifier,  # the option key of a Mac
+    Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier,  # Windows
+)
 _COUNTED = (
     Qt.KeyboardModifier.MetaModifier
     | Qt.KeyboardModifier.ControlModifier

@@ -22,6 +22,7 @@ OF_WINDOW = {
     },
     "find": {"server", "models", "model_id", "tissue"},
     "regions": {"kind", "shown"},
+    "stain": {"colored"},
     "teach": {"pupils", "addresses", "pupil"},
     "view": {
         "tool",

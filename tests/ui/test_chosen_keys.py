@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import napari.settings
 import pytest
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QKeyEvent
+from qtpy.QtGui import QKeyEvent, QKeySequence
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QLabel, QPushButton
 
@@ -144,6 +144,18 @@ def test_keys_are_called_alike_on_every_keyboard(
     code: Qt.Key, held: Qt.KeyboardModifier, text: str, name: str
 ) -> None:
     assert key_of(QKeyEvent(QKeyEvent.Type.KeyPress, code, held, text)) == name
+
+
+@pytest.mark.parametrize("key", sorted(key for command in COMMANDS for key in command.keys))
+def test_every_key_of_the_table_is_known_whatever_text_comes_with_it(key: str) -> None:
+    """X11 sends "1" with Ctrl and 1, other systems nothing or a control character."""
+    pressed = QKeySequence(key)[0]
+    sign = QKeySequence(pressed.key()).toString()
+    for text in (sign, sign.lower(), "", "\x1b"):
+        event = QKeyEvent(
+            QKeyEvent.Type.KeyPress, pressed.key(), pressed.keyboardModifiers(), text[:1]
+        )
+        assert key_of(event) == key
 
 
 def test_a_key_is_changed_by_a_click_and_a_press(window: App, kept: Any, spin: Spin) -> None:

@@ -80,14 +80,14 @@ def test_regions_are_drawn_counted_named_searched_and_taken_back(
     # Deleted by key, hidden, left by Esc
     card._tools[0].chosen.emit(1)
     controller.regions.select(model.regions[0].uid)
-    dock.keys._delete()
+    dock.acts.do("delete")
     assert model.regions == ()
     controller.history.undo()
     dock.canvas.flush()
     controller.regions.show(False)
     assert not layers["Regions"].visible
     controller.regions.show(True)
-    dock.keys._rest()
+    dock.acts.do("rest")
     assert model.tool == ""
     assert layers.selection.active is dock.canvas.nuclei.layer
     controller.regions.delete([each.uid for each in model.regions])
