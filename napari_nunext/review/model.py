@@ -44,6 +44,8 @@ class Notice:
     details: str = ""
     other_label: str = ""
     other: Callable[[], None] | None = None
+    of_last_gesture: bool = False
+    """Whether it tells of what the next undo takes back: that takes it away too."""
 
 
 @dataclass(eq=False)

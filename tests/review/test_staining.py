@@ -170,6 +170,7 @@ def test_marking_is_one_step_that_undo_takes_back_and_a_file_keeps(strips, tmp_p
 
     strips.history.undo()
     assert names(strips) == before
+    assert strips.model.notice is None
     assert [c.name for c in strips.model.categories] == known
     assert strips.model.undo_steps == steps
     strips.history.redo()

@@ -222,6 +222,7 @@ def test_an_import_is_proposed_in_words_done_and_undone_in_one_step(controller, 
     assert "Tumour" in {c.name for c in controller.model.categories}
     controller.history.undo()
     assert controller.model.state.nuclei == {}
+    assert controller.model.notice is None
     controller.history.redo()
     assert len(controller.model.state.nuclei) == 3
     controller.open.paths([path])

@@ -37,7 +37,10 @@ class Rewinder:
         self._waiting.clear()
 
     def undo(self) -> None:
-        """Take the last gesture back."""
+        """Take the last gesture back, and what is said of it."""
+        notice = self._session.model.notice
+        if notice is not None and notice.of_last_gesture:
+            self._session.model.notice = None
         self._step(events.undo, self._session.history.next_undo(self._session.reachable()))
 
     def redo(self) -> None:

@@ -321,7 +321,7 @@ class FileTaker:
         if done.gesture:
             session.commit_made(sha256, done.gesture, done.before, done.after)
             words = f"Imported into {given.entry.name}: {done.words}. Undo takes it back."
-        session.notify(Notice(words))
+        session.notify(Notice(words, of_last_gesture=bool(done.gesture)))
         self._go_on()
 
 

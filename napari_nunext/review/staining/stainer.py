@@ -228,7 +228,7 @@ class Stainer:
             words += f"Negative, from {cut_off:.2f} OD. Undo takes it back."
             if rest:
                 words += f" {nuclei_in_words(rest)} that do not count keep their category."
-            session.notify(Notice(words))
+            session.notify(Notice(words, of_last_gesture=True))
 
         def failed(error: BaseException) -> None:
             self.model.marking = False
