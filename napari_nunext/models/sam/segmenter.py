@@ -161,12 +161,7 @@ class SamSegmenter:
             inputs["input_masks"] = outline_prompts(told.to(device), self._model.config)
             embedding = embedding.expand(len(prompts), -1, -1, -1)
         output = self._model(image_embeddings=embedding, multimask_output=False, **inputs)
-        logits = functional.interpolate(
-            output.pred_masks.flatten(0, 1).float(),
-            (side, side),
-            mode="bilinear",
-            align_corners=False,
-        )
+        logits = in_window(output.pred_masks.flatten(0, 1).float(), (side, side))
         masks = (logits[:, 0] > 0).cpu().numpy()
         scores = output.iou_scores.flatten().float().clamp(0, 1).tolist()
         return [
@@ -190,6 +185,11 @@ def sam_pixels(images: SamImageProcessorPil, windows: Sequence[NDArray[np.uint8]
     """Windows as SAM's vision tower reads them, a row each."""
     pixels: torch.Tensor = images(list(windows), return_tensors="pt")["pixel_values"]
     return pixels
+
+
+def in_window(mask_logits: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
+    """A SAM's logits, shape (N, P, h, w), resampled to a window's size, as masks are served."""
+    return functional.interpolate(mask_logits, size, mode="bilinear", align_corners=False)
 
 
 def outline_prompts(outlines: torch.Tensor, config: Any) -> torch.Tensor:

@@ -221,7 +221,7 @@ class Client:
         patience: Patience | None,
     ) -> Generator[_Event]:
         """What a job streams; it is asked for anew until something has come."""
-        waiting = Waiting(patience)
+        waiting = Waiting(patience, self._is_closed)
         began = False
         while True:
             try:
@@ -231,7 +231,7 @@ class Client:
                         yield event
                 return
             except ServerError as error:
-                if began or self._is_closed.is_set():
+                if began:
                     raise
                 waiting.after(error)
 
@@ -316,7 +316,7 @@ class Client:
         if message is not None:
             body = message.model_dump_json(exclude_none=True).encode
             sent |= _JSON
-        waiting = Waiting(patience)
+        waiting = Waiting(patience, self._is_closed)
         while True:
             try:
                 with self._reply(
@@ -331,8 +331,6 @@ class Client:
                         raise rejection_of(response)
                     return reply.model_validate_json(content)
             except ServerError as error:
-                if self._is_closed.is_set():
-                    raise
                 waiting.after(error)
 
     @contextmanager

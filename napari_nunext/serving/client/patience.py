@@ -54,10 +54,13 @@ class Waiting:
     ----------
     patience : Patience, optional
         Without any, every error is raised.
+    over : threading.Event, optional
+        Set once nobody is to be asked any more: every error is raised then.
     """
 
-    def __init__(self, patience: Patience | None) -> None:
+    def __init__(self, patience: Patience | None, over: threading.Event | None = None) -> None:
         self._patience = patience
+        self._over = over
         self._until = 0.0 if patience is None else time.monotonic() + patience.limit_s
         self._will_be_there = False
         self._tries = 0
@@ -70,6 +73,8 @@ class Waiting:
         ServerError
             `error`, where it will not pass, or there is no patience left.
         """
+        if self._over is not None and self._over.is_set():
+            raise error
         pause_s = self._pause_s(error)
         patience = self._patience
         if patience is None or pause_s is None or time.monotonic() + pause_s > self._until:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from torch.nn import functional
 from transformers import SamModel
 
-from napari_nunext.models.sam.segmenter import PIXEL_CENTRE, outline_prompts
+from napari_nunext.models.sam.segmenter import PIXEL_CENTRE, in_window, outline_prompts
 from nunext_training.data.prompts import correcting_click
 from nunext_training.method.mask_losses import dice_losses, focal_losses, hard_ious
 from nunext_training.trainers.task_trainer import TaskTrainer
@@ -90,8 +89,7 @@ class SegmenterTrainer(TaskTrainer):
             losses.append(self._loss(masks, scores, inputs))
             if turn < turns:
                 size = tuple(labels.shape[1:])
-                drawn = masks.detach().flatten(0, 1).float()
-                drawn = functional.interpolate(drawn, size, mode="bilinear", align_corners=False)
+                drawn = in_window(masks.detach().flatten(0, 1).float(), size)
                 outlines = drawn[:, 0] > 0
                 _click(points, positive, outlines.view(batch, prompts, *size), inputs, turn)
                 told = {"input_masks": outline_prompts(outlines, sam.config)}
@@ -146,7 +144,7 @@ def prompt_loss(
     """
     size = tuple(labels.shape[1:])
     asked = (chosen > 0).flatten()
-    logits = functional.interpolate(mask_logits, size, mode="bilinear", align_corners=False)
+    logits = in_window(mask_logits, size)
     flat = logits.flatten(0, 1)
     truth = (labels[:, None] == chosen[:, :, None, None]).flatten(0, 1).float()
     iou_errors = (iou_scores.flatten() - hard_ious(flat.detach(), truth)) ** 2
