@@ -186,11 +186,17 @@ def test_a_bundled_model_is_trained_further(
     assert trainer.trained[0][0] == bundled
 
 
-def test_the_new_model_can_be_used_at_once(reviewed: ReviewController, server: FakeServer) -> None:
-    reviewed.learn.train()
-    checkpoint = reviewed.learn.model.training.checkpoint
+def trained(controller: ReviewController, server: FakeServer) -> Path:
+    """What a training makes, and its server then offers."""
+    controller.learn.train()
+    checkpoint = controller.learn.model.training.checkpoint
     assert checkpoint is not None
     server.fake.offered = [*server.fake.offered, model_info(id=checkpoint.name, default=False)]
+    return checkpoint
+
+
+def test_the_new_model_can_be_used_at_once(reviewed: ReviewController, server: FakeServer) -> None:
+    checkpoint = trained(reviewed, server)
     reviewed.learn.use()
     assert reviewed.find.model.model_id == checkpoint.name
 
@@ -282,10 +288,7 @@ def test_a_worse_model_is_put_in_place_only_after_a_question(
     question: str,
 ) -> None:
     trainer.figures = [before, after]
-    two_patients.learn.train()
-    checkpoint = two_patients.learn.model.training.checkpoint
-    assert checkpoint is not None
-    server.fake.offered = [*server.fake.offered, model_info(id=checkpoint.name, default=False)]
+    checkpoint = trained(two_patients, server)
     two_patients.learn.use()
     assert two_patients.find.model.model_id == "small"
     notice = two_patients.model.notice
@@ -328,10 +331,7 @@ def test_what_was_forgotten_is_said_before_the_model_is_put_in_place(
         report(0.88, Lymphocyte=0.57, Stromal=0.5),
         report(0.84, Lymphocyte=0.39, Stromal=0.5),
     ]
-    with_weights_here.learn.train()
-    checkpoint = with_weights_here.learn.model.training.checkpoint
-    assert checkpoint is not None
-    server.fake.offered = [*server.fake.offered, model_info(id=checkpoint.name, default=False)]
+    checkpoint = trained(with_weights_here, server)
     with_weights_here.learn.use()
     assert with_weights_here.find.model.model_id == "small"
     notice = with_weights_here.model.notice
