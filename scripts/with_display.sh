@@ -14,4 +14,5 @@ if [ -z "${XDG_RUNTIME_DIR:-}" ]; then
     trap 'rm -rf "$XDG_RUNTIME_DIR"' EXIT
 fi
 export NAPARI_NUNEXT_VIRTUAL_DISPLAY=1 QT_QPA_PLATFORM=xcb LIBGL_ALWAYS_SOFTWARE=1
-xvfb-run -a -s "-screen 0 1366x768x24 +extension GLX" "$@"
+# -noreset: it would begin anew when its last window closes, and refuse whoever comes meanwhile.
+xvfb-run -a -s "-screen 0 1366x768x24 -noreset +extension GLX" "$@"

@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
 
 SCREEN = """
-Xvfb -displayfd 1 -screen 0 1366x768x24 -nolisten tcp +extension GLX &
+Xvfb -displayfd 1 -screen 0 1366x768x24 -nolisten tcp -noreset +extension GLX &
 read -r _
 kill $!
 """
-"""Prints the number of a new screen, which lasts as long as whoever holds the standard input."""
+"""Prints the number of a new screen, which lasts as long as whoever holds the standard input.
+
+``-noreset``: a screen begins anew when its last window closes, and refuses whoever comes meanwhile.
+"""
 
 _screens: list[subprocess.Popen[str]] = []
 
@@ -59,6 +62,13 @@ def pytest_configure_node(node: Any) -> None:
     """Open a screen for a worker, where nobody watches."""
     if shares_a_screen():
         return
+    screen, number = opened_screen()
+    _screens.append(screen)
+    node.workerinput["display"] = f":{number}"
+
+
+def opened_screen() -> tuple[subprocess.Popen[str], str]:
+    """A new virtual screen, which ends with its standard input, and its number."""
     screen = subprocess.Popen(
         ["sh", "-c", SCREEN],
         stdin=subprocess.PIPE,
@@ -71,8 +81,7 @@ def pytest_configure_node(node: Any) -> None:
     number = screen.stdout.readline().strip()
     if not number:
         raise pytest.UsageError("No virtual screen could be opened: is Xvfb installed?")
-    _screens.append(screen)
-    node.workerinput["display"] = f":{number}"
+    return screen, number
 
 
 def pytest_configure(config: pytest.Config) -> None:
