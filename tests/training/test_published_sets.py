@@ -379,6 +379,19 @@ def test_a_list_tells_patients_tissues_and_splits(folder):
             IMPORTERS["folder"].read(folder, 0.5)
 
 
+def test_a_list_tells_the_scale_of_each_image_but_for_whoever_says_it_for_all(folder):
+    (folder / "images.csv").write_text(
+        "image,mpp\narray.png,0.29\ndrawn,0.44\nlisted,0.25\npainted,1\n"
+    )
+    scales = {i.name: i.mpp for i in IMPORTERS["folder"].read(folder)}
+    assert scales == {"array": 0.29, "drawn": 0.44, "listed": 0.25, "painted": 1.0}
+    assert {i.mpp for i in IMPORTERS["folder"].read(folder, 0.5)} == {0.5}
+    for wrong in ("half", "0", "-0.5", "nan", "500"):
+        (folder / "images.csv").write_text(f"image,mpp\narray.png,{wrong}\n")
+        with pytest.raises(CalibrationError, match=r"array\.png, by images\.csv, has a scale of"):
+            IMPORTERS["folder"].read(folder)
+
+
 def test_folders_of_a_split_prevail_and_hashes_deal_out_the_rest(tmp_path, pixels):
     for split in ("train", "val"):
         (tmp_path / split / "images").mkdir(parents=True)

@@ -7,7 +7,8 @@ Layout; the two folders may also lie in ``train/``, ``val/`` and ``test/``::
     labels/<name>.geojson                      or .json, also .gz: polygons or points, as QuPath,
                                                CellViT or TIAToolbox write them
     labels/<name>.csv                          columns x and y (or x_px, y_px), perhaps category
-    images.csv                                 if wanted: columns image, then patient, tissue, split
+    images.csv                                 if wanted: columns image, then patient, tissue,
+                                               split, mpp
 
 Read, too, are JSON files of HoVer-Net, CellViT, COCO and labelme, the masks of Cellpose
 (``<name>_cp_masks.png``), and HoVer-Net's MATLAB files (``inst_map``, perhaps ``type_map``, whose
@@ -19,14 +20,15 @@ with it.
 Coordinates are pixels of the image, corner origin: the centre of the first pixel is (0.5, 0.5).
 Every image needs its labels; a file without nuclei says that there are none. What a review says of
 a nucleus is read from GeoJSON and CSV (`napari_nunext.core.marks`): rejected ones are no nuclei.
-The scale is that of the image file, or ``--mpp``. A patient is what ``images.csv`` says, else the
-TCGA barcode in the name, else the image stands for one. Without folders or a column for the split,
-patients are dealt out by their hash: one in five validates, so that the same patient is on the same
-side in every import.
+The scale is ``--mpp``, else what ``images.csv`` says, else that of the image file. A patient is
+what ``images.csv`` says, else the TCGA barcode in the name, else the image stands for one. Without
+folders or a column for the split, patients are dealt out by their hash: one in five validates, so
+that the same patient is on the same side in every import.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -37,6 +39,7 @@ import numpy as np
 from napari_nunext.core.errors import CalibrationError, RecordError
 from napari_nunext.core.formats.csv_table import read_rows
 from napari_nunext.core.formats.records import SPLITS, RecordNucleus
+from napari_nunext.core.geometry import check_mpp
 from napari_nunext.core.nuclei import points_of
 from napari_nunext.images import open_tile
 from napari_nunext.images.formats import image_stem
@@ -107,13 +110,26 @@ def _read_list(path: Path) -> dict[str, dict[str, str]]:
     return {image_stem(Path(row["image"])): row for row in rows}
 
 
+def _said_mpp(path: Path, said: dict[str, str]) -> float | None:
+    """Micrometres per pixel that `LIST_FILE` says."""
+    words = said.get("mpp")
+    if not words:
+        return None
+    try:
+        mpp = float(words)
+    except ValueError:
+        mpp = math.nan
+    return check_mpp(mpp, f"{path.name}, by {LIST_FILE},")
+
+
 def _read_image(path: Path, part: Part, said: dict[str, str], mpp: float | None) -> LabelledImage:
     name = image_stem(path)
-    image = open_tile(path, mpp=mpp)
+    image = open_tile(path, mpp=mpp or _said_mpp(path, said))
     if image.mpp is None:
         raise CalibrationError(
             f"{path.name} does not say its scale. Import with the micrometres per pixel, for "
-            "example --mpp 0.5 (20x) or --mpp 0.25 (40x)."
+            "example --mpp 0.5 (20x) or --mpp 0.25 (40x), or write it into a column mpp of "
+            f"{LIST_FILE}."
         )
     labels = _read_labels(part.labels_of(name), image)
     patient = pseudonym(said["patient"]) if said.get("patient") else patient_of(name, name)
