@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import scipy
+from PIL import Image
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.formats.export_folder import read_export
@@ -156,3 +157,21 @@ def test_the_command_paints_an_export_whose_nuclei_it_outlines_itself(tmp_path, 
 def test_what_does_not_go_together_is_refused(tmp_path, capsys, arguments, words):
     assert main(["import", "painted-ihc", *arguments, "--out", str(tmp_path / "out")]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_points_without_categories_are_told_by_how_brown_they_are(tmp_path):
+    pixels = np.full((64, 96, 3), 245, dtype=np.uint8)
+    for x, colour in ((16, (90, 50, 25)), (48, (95, 105, 170)), (80, (90, 50, 25))):
+        pixels[24:40, x - 8 : x + 8] = colour
+    for folder in ("images", "labels"):
+        (tmp_path / "mine" / folder).mkdir(parents=True)
+    Image.fromarray(pixels).save(tmp_path / "mine" / "images" / "a.png")
+    (tmp_path / "mine" / "labels" / "a.csv").write_text(
+        "x,y,category\n16,32,\n48,32,\n80,32,Other\n"
+    )
+    ask = ["import", "folder", str(tmp_path / "mine"), "--mpp", "0.5", "--positive-from"]
+    assert main([*ask, "0.4", "--out", str(tmp_path / "told")]) == 0
+    (image,) = read_source(tmp_path / "told").images
+    assert image.categories == (POSITIVE, NEGATIVE, "Other")
+    with pytest.raises(SystemExit):
+        main([*ask, "nan", "--out", str(tmp_path / "not")])

@@ -53,6 +53,13 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--rename", action="append", default=[], metavar="FROM=TO", help="rename a category"
     )
+    parser.add_argument(
+        "--positive-from",
+        type=float,
+        metavar="OD",
+        help="of immunohistochemistry: nuclei without a category are positive from this optical "
+        "density of DAB on, and negative below",
+    )
     add_strict(parser)
     drawn = parser.add_argument_group(NAME, "drawn tissue with exact masks; takes no path")
     drawn.add_argument("--count", type=positive, default=100, help="tiles (default 100)")
@@ -91,6 +98,7 @@ def _run(args: argparse.Namespace) -> int:
     from napari_nunext.core.geometry import check_mpp
     from napari_nunext.core.nuclei import default_categories
     from nunext_training.data.importers import IMPORTERS
+    from nunext_training.data.importers.by_stain import told_by_stain
     from nunext_training.data.importers.folds import Fold
     from nunext_training.data.importers.questions import QUESTION_IMPORTERS
     from nunext_training.data.importers.synthetic import NAME
@@ -123,6 +131,8 @@ def _run(args: argparse.Namespace) -> int:
     if args.fold is not None:
         sides = Fold.parse(args.fold).splits(image.patient for image in images)
         images = tuple(replace(image, split=sides[image.patient]) for image in images)
+    if args.positive_from is not None:
+        images = tuple(told_by_stain(image, args.positive_from) for image in images)
     used = {name for image in images for name in image.categories} | {
         n.category for image in images for n in image.rejected
     }
