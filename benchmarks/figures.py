@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from napari_nunext.core.process.precision import Precision
     from nunext_training.evaluation.scores import Evaluation
 
-FOLDERS = {"brca-m2c": "brca_m2c", "dsb2018": "dsb2018_stained"}
+FOLDERS = {"brca-m2c": "brca_m2c", "dsb2018": "dsb2018_stained", "endonuke": "endonuke"}
 """Of the published data sets, by importer."""
 NAMES = frozenset(["precision", "recall", "f1", "f1_mean_of_categories", "aji", "dq", "sq", "pq"])
 TOLERANCE = 0.0005

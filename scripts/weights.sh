@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Trains the bundled checkpoints from nothing, as docs/weights.md tells.  What is there already is not
 # made again, and training that was stopped goes on, so that it may take several evenings.
-#   DATA=folder with brca_m2c/ and dsb2018_stained/   THREADS=cores to use (default: all)
+#   DATA=folder with brca_m2c/, dsb2018_stained/ and endonuke/   THREADS=cores to use (default: all)
 #   STEPS=2 trains each part for so many steps, to see whether all of it runs   WORK=where to
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -28,7 +28,7 @@ released() {
     make_once "$@" --threads "$THREADS" --card "scripts/weights/$(basename "$1").md"
 }
 
-for set in brca_m2c dsb2018_stained; do
+for set in brca_m2c dsb2018_stained endonuke; do
     [ -d "$DATA/$set" ] || die "$DATA has no $set. docs/weights.md says where it comes from."
 done
 mkdir -p "$WORK"
@@ -39,6 +39,7 @@ make_once drawn import synthetic --count 96 --size-px 320 --seed 11 --split trai
 make_once drawn-few import synthetic --count 40 --size-px 320 --seed 11 --split train
 make_once outlined import synthetic --count 80 --size-px 192
 make_once dsb-ihc import painted-ihc "$WORK/dsb" --sections 1 --seed 5
+make_once endo import endonuke "$DATA/endonuke"
 
 make_once sam-0 build-sam --preset small
 trained sam-1 segmenter --data "$WORK/dsb" "$WORK/outlined" --checkpoint "$WORK/sam-0" \
@@ -64,7 +65,19 @@ trained detector-4 sft --data "$WORK/brca" "$WORK/drawn-few" "$WORK/dsb" \
     --checkpoint "$WORK/detector-3" --recipe small_wide
 trained detector-5 rft --data "$WORK/brca" "$WORK/dsb" --checkpoint "$WORK/detector-4" \
     --recipe small_wide
-released nunext-small release --checkpoint "$WORK/detector-5" --data "$WORK/brca" "$WORK/dsb" \
+
+make_once brca-ihc import painted-ihc "$WORK/brca" --sections 1 --seed 7 --segmenter "$WORK/nunext-sam-small"
+make_once detector-6 extend --checkpoint "$WORK/detector-5" --pretrained-trunk \
+    --data "$WORK/brca" "$WORK/drawn-few" "$WORK/dsb"
+trained detector-7 sft --data "$WORK/brca" "$WORK/drawn-few" "$WORK/dsb" \
+    --checkpoint "$WORK/detector-6" --recipe small_stains --steps "${STEPS:-800}"
+make_once detector-8 extend --checkpoint "$WORK/detector-7" --categories "Positive,Negative"
+trained detector-9 sft --data "$WORK/brca" "$WORK/drawn-few" "$WORK/dsb" "$WORK/brca-ihc" \
+    --checkpoint "$WORK/detector-8" --recipe small_stains
+trained detector-10 sft --checkpoint "$WORK/detector-9" --recipe small_stains \
+    --data "$WORK/brca" "$WORK/drawn-few" "$WORK/dsb" "$WORK/brca-ihc" "$WORK/dsb-ihc" "$WORK/endo" \
+    --seed 5 --lr 3e-4 --warmup-steps 50 --steps "${STEPS:-800}" --validate-every 200
+released nunext-small release --checkpoint "$WORK/detector-10" --data "$WORK/brca" "$WORK/dsb" "$WORK/endo" \
     --splits val test --weights bfloat16 --segmenter "$WORK/nunext-sam-small"
 
 say "$WORK/nunext-small and $WORK/nunext-sam-small; to bundle them, put them into napari_nunext/weights."

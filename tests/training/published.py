@@ -117,6 +117,17 @@ def tnbc(folder):
     return folder
 
 
+def endonuke(folder):
+    for white, name in enumerate(("364a2bf_0", "d4cb2de_0", "d4cb2de_3"), start=240):
+        pixels = np.full((48, 64, 3), white, dtype=np.uint8)
+        pixels[8:24, 8:24] = (90, 50, 25)
+        pixels[8:24, 40:56] = (95, 105, 170)
+        save_image(folder / "images" / f"{name}.png", pixels)
+        (folder / "points").mkdir(exist_ok=True)
+        (folder / "points" / f"{name}.csv").write_text("x,y,mpp\n16,16,0.44\n48,16,0.44\n")
+    return folder
+
+
 def cryonuseg(folder):
     for number in ("01", "02"):
         name = f"Human_AdrenalGland_{number}"
@@ -392,6 +403,7 @@ SETS = {
     "cpm-17": cpm_17,
     "cpm-15": cpm_15,
     "tnbc": tnbc,
+    "endonuke": endonuke,
     "cryonuseg": cryonuseg,
     "monusac": monusac,
     "monuseg": monuseg,

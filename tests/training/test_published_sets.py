@@ -17,6 +17,7 @@ from nunext_training.cli import main
 from nunext_training.data.importers import IMPORTERS, importer_for
 from nunext_training.data.labelled import nuclei_count, shared_patients
 from nunext_training.data.sources import read_source
+from tests.training.published import SETS
 
 HEIGHT, WIDTH = 40, 48
 
@@ -253,6 +254,20 @@ def test_tnbc(tmp_path, pixels):
     (folder / "GT_02" / "02_1.png").unlink()
     with pytest.raises(RecordError, match=r"GT_02/02_1\.png cannot be read"):
         IMPORTERS["tnbc"].read(folder)
+
+
+def test_endonuke_tells_brown_nuclei_from_blue_ones(tmp_path):
+    folder = SETS["endonuke"](tmp_path / "set")
+    images = imported("endonuke", folder, tmp_path)
+    one, two, three = (images[name] for name in ("364a2bf_0", "d4cb2de_0", "d4cb2de_3"))
+    assert one.points_xy.tolist() == [[16.0, 16.0], [48.0, 16.0]]
+    assert one.categories == ("Positive", "Negative")
+    assert (one.mpp, one.split, two.split) == (0.44, "val", "train")
+    assert two.patient == three.patient != one.patient
+    for rows in ("16,16,0.44\n48,16,0.29\n", "16,16,\n", "16,16,half\n"):
+        (folder / "points" / "d4cb2de_3.csv").write_text("x,y,mpp\n" + rows)
+        with pytest.raises(RecordError, match=r"d4cb2de_3\.csv says . scales"):
+            IMPORTERS["endonuke"].read(folder)
 
 
 def test_cryonuseg_reads_the_first_annotation_that_is_there(tmp_path, pixels):

@@ -13,6 +13,7 @@ from nunext_training.data.importers.sets.brca_m2c import BRCA_M2C
 from nunext_training.data.importers.sets.conic import CONIC
 from nunext_training.data.importers.sets.cryonuseg import CRYONUSEG
 from nunext_training.data.importers.sets.dsb2018 import DSB2018
+from nunext_training.data.importers.sets.endonuke import ENDONUKE
 from nunext_training.data.importers.sets.lizard import LIZARD
 from nunext_training.data.importers.sets.mat_folders import CONSEP, CPM15, CPM17, GLYSAC, KUMAR
 from nunext_training.data.importers.sets.midog import MIDOG
@@ -40,6 +41,7 @@ IMPORTERS: dict[str, Importer] = {
         CPM17,
         CPM15,
         TNBC,
+        ENDONUKE,
         CRYONUSEG,
         MONUSAC,
         MONUSEG,
