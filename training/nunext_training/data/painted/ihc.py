@@ -8,7 +8,7 @@ with stained membranes around nuclei. Light, camera and compression are those of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +31,11 @@ _STAINS = np.array([[HAEMATOXYLIN_RGB, EOSIN_RGB], [WARM_HAEMATOXYLIN_RGB, WARM_
 )
 _UNMIX = np.linalg.pinv(_STAINS / np.linalg.norm(_STAINS, axis=1, keepdims=True))
 """Haematoxylin and eosin between the textbook's and those measured on BRCA-M2C."""
+
+_COUNTERSTAINS = np.array([HAEMATOXYLIN_RGB, (0.58, 0.63, 0.51), (0.76, 0.54, 0.36)])
+"""Optical density of haematoxylin without eosin: the textbook's, which is H&E's, grey-blue as on
+EndoNuke, and blue as on a section of Ki-67 by another scanner. Painted with H&E's alone, sections
+looked purple, and a detector that learned from them took real ones for H&E."""
 
 WEAKEST_OD = 0.12
 """Mean DAB of the weakest nucleus that is called positive: paler ones divide pathologists too."""
@@ -103,6 +108,7 @@ def paint_ihc(
     # Brown hides blue, and eosin leaves a little blue of its own: ribonucleic acid takes it too.
     blue = staining.counterstain * (haematoxylin * (1 - 0.5 * cover) + 0.08 * eosin)
     look = draw_look(rng, variation=1.0, compressed=True)
+    look = replace(look, stains_rgb=(_counterstain(rng), *look.stains_rgb[1:]))
     # Amounts are densities already; the look has its stains' colours and its camera.
     per_unit = np.array(look.amounts_od, dtype=np.float32)
     nothing = np.zeros(grid.shape, dtype=np.float32)
@@ -127,6 +133,13 @@ def _draw(rng: np.random.Generator) -> _Staining:
         membrane_od=float(rng.choice([0.0, 0.0, 0.0, rng.uniform(0.15, 0.5)])),
         spotted=bool(rng.random() < 0.5),
     )
+
+
+def _counterstain(rng: np.random.Generator) -> tuple[float, float, float]:
+    """Colour of the nuclei that are not brown, as a unit vector of optical density."""
+    vector = rng.dirichlet((0.5, 0.8, 0.8)) @ _COUNTERSTAINS + rng.normal(0, 0.02, 3)
+    red, green, blue = (vector / np.linalg.norm(vector)).tolist()
+    return red, green, blue
 
 
 def _levels(
