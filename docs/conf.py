@@ -8,6 +8,7 @@ and a picture that is missing. The reference comes from the docstrings.
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -20,10 +21,12 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "training")]
 
 import napari_nunext as nn  # noqa: E402
+from nunext_training.recipes.recipe import Key, recipe_keys  # noqa: E402
 
 HOME = "docs/README"
 DECISIONS = "docs/decisions/README"
 REFERENCE = "docs/reference"
+RECIPES = "docs/recipes"
 
 project = "napari-nunext"
 author = "napari-nunext contributors"
@@ -93,6 +96,23 @@ def with_docstrings(markdown: str) -> str:
     return markdown
 
 
+def with_recipe_keys(markdown: str) -> str:
+    """The page of recipes, with a table of the keys of each section."""
+    sections: dict[str, list[Key]] = {}
+    for key in recipe_keys():
+        sections.setdefault(key.name.rpartition(".")[0], []).append(key)
+    for section, keys in sections.items():
+        title = f"[{section}]" if section else "Of the run"
+        rows = [
+            f"| `{key.name.rpartition('.')[2]}` | `{json.dumps(key.default)}` | {key.expected} | "
+            f"{key.meaning.replace('|', ' or ')} |"
+            for key in keys
+        ]
+        head = ["| key | default | may be | meaning |", "|---|---|---|---|"]
+        markdown += "\n".join(["", f"## {title}", "", *head, *rows, ""])
+    return markdown
+
+
 def without_folders(name: str, markdown: str) -> str:
     """A page whose links to folders are their words alone: a site does not show folders."""
     here = (ROOT / name).parent
@@ -111,6 +131,8 @@ def on_source_read(app: Sphinx, name: str, source: list[str]) -> None:
         source[0] = with_navigation(name, source[0])
     if name == REFERENCE:
         source[0] = with_docstrings(source[0])
+    if name == RECIPES:
+        source[0] = with_recipe_keys(source[0])
 
 
 def setup(app: Sphinx) -> None:

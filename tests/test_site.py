@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 from pathlib import Path
 
 import pytest
 
+from nunext_training.recipes.recipe import recipe_keys, recipe_names
 from scripts.offline import loaded_from_elsewhere
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,6 +52,17 @@ def test_the_navigation_has_the_captions_of_the_lists() -> None:
         "\n```{toctree}\n:hidden:\n/docs/a\n```\n"
         "\n```{toctree}\n:hidden:\n:caption: B c\n/docs/f\n```\n"
     )
+
+
+def test_the_page_of_recipes_has_every_key_and_names_every_recipe() -> None:
+    page = CONF["with_recipe_keys"]((ROOT / "docs" / "recipes.md").read_text("utf-8"))
+    for key in recipe_keys():
+        assert f"| `{key.name.rpartition('.')[2]}` |" in page
+        assert key.meaning.replace("|", " or ") in page
+    rows = re.findall(r"^\| [^|]+ \|", page, flags=re.MULTILINE)
+    told = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert {name for name in recipe_names() if not name.startswith("segmenter_")} <= told
+    assert page.count("\n## ") == len({key.name.rpartition(".")[0] for key in recipe_keys()})
 
 
 def test_the_reference_has_every_public_name() -> None:

@@ -21,7 +21,7 @@ from nunext_training.data.importers.sets.monusac import MONUSAC
 from nunext_training.data.importers.sets.monuseg import MONUSEG
 from nunext_training.data.importers.sets.nucls import NUCLS
 from nunext_training.data.importers.sets.nuinsseg import NUINSSEG
-from nunext_training.data.importers.sets.pannuke import PANNUKE
+from nunext_training.data.importers.sets.pannuke.arrays import PANNUKE
 from nunext_training.data.importers.sets.puma import PUMA
 from nunext_training.data.importers.sets.tnbc import TNBC
 

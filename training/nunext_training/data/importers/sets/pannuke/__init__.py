@@ -1,0 +1,1 @@
+"""PanNuke in both of its layouts: arrays of NumPy, and Parquet."""
