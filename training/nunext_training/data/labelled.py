@@ -63,6 +63,8 @@ class LabelledImage:
     """How its labels were read, where that is not plain: a sentence for each."""
     unsorted: tuple[str, ...] = ()
     """What the source says of each nucleus that no category of the data set stands for."""
+    told_apart: tuple[str, ...] = ()
+    """Categories that its data set tells apart: what a window of it can be asked for alone."""
     opener: Callable[[], Tile] | None = None
     """Opens an image that is no file of its own; `path` then only tells it from others."""
 
@@ -92,6 +94,7 @@ def rename_categories(
         replace(
             image,
             categories=tuple(renames.get(c, c) for c in image.categories),
+            told_apart=tuple(dict.fromkeys(renames.get(c, c) for c in image.told_apart)),
             rejected=tuple(
                 replace(n, category=renames.get(n.category, n.category)) for n in image.rejected
             ),
@@ -186,7 +189,9 @@ def known_categories_only(
                 if said <= {name.casefold() for name in known}
                 else None
             )
-            kept.append(replace(image, categories=names, rollout=rollout))
+            told = (spelling.get(c.casefold(), UNCATEGORISED) for c in image.told_apart)
+            told_apart = tuple(c for c in dict.fromkeys(told) if c != UNCATEGORISED)
+            kept.append(replace(image, categories=names, told_apart=told_apart, rollout=rollout))
     why = f"The checkpoint does not know {_counts(unknown)}"
     if unknown and strict:
         first = next(i for i in images if any(c.casefold() not in spelling for c in i.categories))

@@ -17,6 +17,7 @@ from nunext_training.evaluation.scores import VALIDATION_MATCHING
 from nunext_training.method.modules import modules_after
 from nunext_training.stages.publishing import metrics_of, new_checkpoint, provenance_of
 from nunext_training.stages.stage import Job, Stage
+from nunext_training.tasks.naming import names_to_learn
 from nunext_training.trainers.centre_map import CentreMapHead
 from nunext_training.trainers.covt import ThoughtHead
 from nunext_training.trainers.lora import ADAPTER_FILE, merge_saved
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from napari_nunext.models.checkpoints.loading import LoadedCheckpoint
+    from nunext_training.data.labelled import LabelledImage
     from nunext_training.recipes.recipe import Recipe
     from nunext_training.recipes.sections import OptimiserOptions
     from nunext_training.runs.folder import Best, RunFolder
@@ -39,6 +41,8 @@ class DetectorStage(Stage[JobT]):
 
     method: ClassVar[str]
     """How it trains, for the provenance."""
+    taught_images: tuple[LabelledImage, ...] = ()
+    """What it is trained on."""
 
     def __init__(self, job: JobT, recipe: Recipe | None = None) -> None:
         super().__init__(job, recipe)
@@ -64,6 +68,7 @@ class DetectorStage(Stage[JobT]):
             parent.description,
             name=self.job.name or run.out.name,
             metrics=metrics_of(best, self.identity, self._figures),
+            named_prompts=self._named_prompts(),
             provenance=provenance
             | {"modules": modules_after(parent.description.provenance, provenance)},
         )
@@ -74,6 +79,15 @@ class DetectorStage(Stage[JobT]):
                 if (weights / file).is_file():
                     (folder / file).parent.mkdir()
                     shutil.copyfile(weights / file, folder / file)
+
+    def _named_prompts(self) -> tuple[str, ...]:
+        """What the parent could be asked for alone, and what it has now learned to be."""
+        about = self.parent.description
+        learned: tuple[str, ...] = ()
+        if self.recipe.windows.named_category_share:
+            learned = names_to_learn(self.taught_images, about.codec.category_names)
+        names = {*about.named_prompts, *learned}
+        return tuple(name for name in about.codec.category_names if name in names)
 
     def _figures(self, best: Best) -> dict[str, Any]:
         validation = self.recipe.validation

@@ -68,6 +68,7 @@ class RftStage(DetectorStage[RftJob]):
         super().__init__(job, stage_recipe(job.recipe))
         _check_margin(self.recipe, self.parent)
         self._data = self.read_data(self.parent.description.codec.category_names)
+        self.taught_images = self._data.train
         self._masks = self._prompted_masks()
         self._server = _server(job.vllm, self.parent)
         self.identity["segmenter_sha256"] = (
