@@ -8,13 +8,13 @@ and rewards write and read these sentences by this module alone.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.answers.points import NUCLEUS_INSTRUCTION
 from napari_nunext.core.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 _EVERYTHING = "Point to nucleus."
 """What an instruction opens with that can name categories instead."""
@@ -112,14 +112,34 @@ def in_order(categories: Iterable[str], known: Sequence[str]) -> tuple[str, ...]
     return () if len(found) == len(known) else found
 
 
-def learned_words(asked: Sequence[str], learned: Sequence[str]) -> str:
-    """How a search for some categories is made: what people are told of it."""
-    missing = [name for name in asked if name not in learned]
-    if not missing:
-        return f"The model is asked for {', '.join(asked)} alone."
+def only_in_decoding(only: Sequence[str], *, asked: bool) -> dict[str, object]:
+    """What a run remembers of a search for some categories, beside how it decoded.
+
+    Parameters
+    ----------
+    only : sequence of str
+        What was searched for; empty for everything, of which nothing is said.
+    asked : bool
+        Whether the model was asked for these, rather than the others left out.
+    """
+    return {"only": list(only), "only_by": "prompt" if asked else "leaving out"} if only else {}
+
+
+def only_of(decoding: Mapping[str, Any]) -> tuple[str, ...]:
+    """The categories that a run was searched for alone; empty for everything."""
+    return tuple(map(str, decoding.get("only", ())))
+
+
+def only_words(decoding: Mapping[str, Any]) -> str:
+    """What people are told of a search for some categories alone; empty for everything."""
+    only = only_of(decoding)
+    if not only:
+        return ""
+    if decoding.get("only_by") == "prompt":
+        return f"The model was asked for {', '.join(only)} alone."
     return (
-        f"This model has not learned to be asked for {', '.join(missing)} alone: it looks for "
-        "everything, and the others are left out."
+        f"This model has not learned to be asked for {', '.join(only)} alone: it looked for "
+        "everything, and the others were left out."
     )
 
 

@@ -11,7 +11,9 @@ from napari_nunext.core.naming import (
     categories_in,
     in_order,
     instruction_for,
-    learned_words,
+    only_in_decoding,
+    only_of,
+    only_words,
 )
 
 KNOWN = ("Lymphocyte", "Tumour or epithelial", "Stromal", "Positive", "Negative")
@@ -66,6 +68,12 @@ def test_names_count_once_whatever_their_case():
     assert in_order([" positive", "POSITIVE"], KNOWN) == ("Positive",)
 
 
-def test_people_are_told_whether_the_model_is_asked_or_others_are_left_out():
-    assert learned_words(("Positive",), KNOWN) == "The model is asked for Positive alone."
-    assert "not learned to be asked for Stromal alone" in learned_words(KNOWN[1:3], KNOWN[:2])
+def test_people_are_told_whether_the_model_was_asked_or_others_were_left_out():
+    asked = only_in_decoding(("Positive",), asked=True)
+    assert only_words(asked) == "The model was asked for Positive alone."
+    assert only_of(asked) == ("Positive",)
+    left_out = only_in_decoding(KNOWN[1:2], asked=False)
+    assert "not learned to be asked for Tumour or epithelial alone" in only_words(left_out)
+    assert only_in_decoding((), asked=True) == {}
+    assert only_words({}) == ""
+    assert only_of({}) == ()

@@ -76,7 +76,8 @@ class Collator:
         Where some examples are replayed, also ``replayed``, bool of shape (B,), and what a model
         reads of them alone, under the names that `replayed_part` reads. Where some are asked for
         some categories alone, also ``everything``, shape (B, R): replies that name every nucleus,
-        padded by `IGNORED`, for what shows all of them whatever is asked.
+        padded by `IGNORED`, for what shows all of them whatever is asked; of a window whose other
+        nuclei nobody knows there is padding alone.
         """
         named = any(e.asked for e in examples)
         asked = [e.asked for e in examples] if named else []
@@ -99,7 +100,9 @@ class Collator:
         return batch
 
     def _everything(self, example: Example) -> Tensor:
-        points_xy = example.points_xy if example.everything_xy is None else example.everything_xy
+        points_xy = example.everything_xy if example.asked else example.points_xy
+        if points_xy is None:
+            return torch.full((1,), IGNORED)
         unknown = (UNKNOWN_CATEGORY,) * len(points_xy) if self.codec.has_categories else None
         return torch.tensor(self.codec.encode(points_xy, unknown))
 

@@ -238,6 +238,7 @@ def _labelled(
         region=record.source.region,
         place=place,
         rollout=rollout,
+        asked=record.source.asked,
     )
 
 

@@ -77,7 +77,8 @@ class Example:
     asked: tuple[str, ...] = ()
     """Categories that it is asked for alone: its nuclei are these. Empty: it is asked for all."""
     everything_xy: PointsXY | None = None
-    """Where it is asked for some alone: every nucleus of the window, as `points_xy`."""
+    """Where it is asked for some alone: every nucleus of the window, as `points_xy`; None where
+    only these are known."""
 
     @property
     def own_labels(self) -> NDArray[np.int32] | None:
@@ -153,6 +154,7 @@ class _Windows:
             point_labels=tuple((inside + 1).tolist()),
             judged=None if verdicts is None else verdicts.in_window(crop, inside, points_xy),
             told_apart=image.told_apart,
+            asked=image.asked,
         )
 
 

@@ -83,9 +83,10 @@ class DetectorStage(Stage[JobT]):
     def _named_prompts(self) -> tuple[str, ...]:
         """What the parent could be asked for alone, and what it has now learned to be."""
         about = self.parent.description
-        learned: tuple[str, ...] = ()
-        if self.recipe.windows.named_category_share:
-            learned = names_to_learn(self.taught_images, about.codec.category_names)
+        taught = self.taught_images
+        if not self.recipe.windows.named_category_share:
+            taught = tuple(image for image in taught if image.asked)
+        learned = names_to_learn(taught, about.codec.category_names)
         names = {*about.named_prompts, *learned}
         return tuple(name for name in about.codec.category_names if name in names)
 

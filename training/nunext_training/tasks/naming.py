@@ -56,6 +56,8 @@ class Named:
 
     def __getitem__(self, index: int) -> Example:
         example = self._examples[index]
+        if example.asked:  # people looked for these alone
+            return example
         rng = np.random.default_rng((self._seed, index, _DRAWS))
         if rng.random() >= self._share:
             return example
@@ -84,7 +86,7 @@ def asked_for(example: Example, asked: Sequence[str], known: Sequence[str]) -> E
 
 def names_to_learn(images: Sequence[LabelledImage], known: Sequence[str]) -> tuple[str, ...]:
     """Categories that windows of some images can be asked for, as a checkpoint knows them."""
-    there = {name for image in images for name in image.told_apart}
+    there = {name for image in images for name in (*image.told_apart, *image.asked)}
     return tuple(name for name in known if name in there and len(known) > 1)
 
 

@@ -164,6 +164,12 @@ class NextPointTrainer(TaskTrainer):
 
     def _centre_map_loss(self, options: CentreMap, replies: Tensor) -> Tensor:
         logits = options.head(options.tokens.take(), len(replies))
+        known = (replies != IGNORED).any(dim=1)
+        if not known.all():  # of some windows only what was asked for is known
+            logits, replies = logits[known], replies[known]
+        if not len(replies):
+            nothing: Tensor = logits.sum()  # 0, which has a gradient
+            return nothing
         targets = centre_map(replies, self._codec, options.sigma_px)
         return options.weight * centre_map_loss(logits, targets)
 
