@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from napari_nunext.core.formats.export_folder import read_export
-from napari_nunext.core.geometry import Box
 from napari_nunext.core.identity import pixels_sha256
 from napari_nunext.core.model_description import ModelDescription
 from napari_nunext.core.naming import only_in_decoding

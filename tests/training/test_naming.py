@@ -9,9 +9,11 @@ import torch
 
 from napari_nunext.core.codec import UNKNOWN_CATEGORY
 from napari_nunext.core.geometry import Box
+from napari_nunext.core.nuclei import default_categories
 from napari_nunext.models.checkpoints.build import build_checkpoint
 from napari_nunext.models.checkpoints.description import read_description
 from napari_nunext.models.checkpoints.loading import load_checkpoint
+from napari_nunext.models.detector import DetectorInfo, WindowEnd, WindowPoints
 from napari_nunext.models.next_point.sampling import Sampling
 from nunext_training.data.batches import EVERYTHING, Collator, inputs_of
 from nunext_training.data.crops import Crop
@@ -19,7 +21,13 @@ from nunext_training.data.windows import Example
 from nunext_training.method.losses import IGNORED
 from nunext_training.recipes.recipe import changed
 from nunext_training.stages.sft import SftJob, run_sft
-from nunext_training.tasks.naming import EMPTY_SHARE, Named, asked_for, names_to_learn
+from nunext_training.tasks.naming import (
+    EMPTY_SHARE,
+    Named,
+    asked_for,
+    names_that_hold,
+    names_to_learn,
+)
 from nunext_training.trainers.rollouts import (
     decode_windows,
     grammar_log_probabilities,
@@ -145,7 +153,7 @@ def test_the_map_of_centres_shows_every_nucleus_whatever_is_asked(loaded):
 
 def test_a_checkpoint_learns_the_names_that_its_data_tell_apart(loaded):
     class Image:
-        told_apart = ("Positive", "Eosinophil")
+        told_apart, asked = ("Positive", "Eosinophil"), ()
 
     assert names_to_learn([Image], KNOWN) == ("Positive",)
     assert names_to_learn([Image], ("Positive",)) == ()
@@ -196,3 +204,36 @@ def test_a_run_that_names_categories_says_so_and_others_are_as_they_were(
         about = read_description(tmp_path / folder)
         assert bool(about.named_prompts) == learned
         assert set(about.named_prompts) <= set(about.codec.category_names)
+
+
+class Says:
+    """A detector that finds the second of two categories alone only where it is not asked for."""
+
+    def __init__(self, info):
+        self.info = info
+
+    def detect(self, windows, *, cancelled):
+        yield from ()
+
+    def detect_for(self, caller, windows, *, cancelled):
+        for i in range(len(windows)):
+            found = WindowPoints(i, np.array([(10.0, 10.0), (40.0, 40.0)]), KNOWN[:2], (0.9, 0.9))
+            if caller.asked != KNOWN[1:2]:
+                yield found
+            yield WindowEnd(i, "end")
+
+
+def test_a_checkpoint_may_be_asked_for_what_it_finds_as_well_alone(labelled_tile, tmp_path):
+    places = [(10.0, 10.0), (40.0, 40.0)]
+    tile = labelled_tile(tmp_path, "tile", places, categories=KNOWN[:2])
+    image = replace(tile, told_apart=KNOWN[:2], mpp=0.5)
+    info = DetectorInfo(
+        *("Says", "fake"),
+        categories=default_categories(KNOWN),
+        mpp=0.5,
+        window_px=64,
+        halo_um=0.0,
+        named_prompts=KNOWN,
+    )
+    held = names_that_hold(Says(info), [image], KNOWN, radius_um=3.0)
+    assert held == KNOWN[:1]  # the second is lost, and nobody measured the third

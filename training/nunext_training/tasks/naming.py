@@ -7,6 +7,7 @@ are lymphocytes.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,19 +15,26 @@ import numpy as np
 
 from napari_nunext.core.codec import UNKNOWN_CATEGORY
 from napari_nunext.core.naming import in_order
+from napari_nunext.core.scores.matching import match_points
+from napari_nunext.models.whole_image.search import detect_image
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_nunext.models.detector import Detector
     from nunext_training.data.labelled import LabelledImage
     from nunext_training.data.task import Examples
     from nunext_training.data.windows import Example
+
+logger = logging.getLogger(__name__)
 
 EMPTY_SHARE = 0.15
 """Of such windows that are asked for any category, whether or not there is one: so some replies are
 empty. The others are asked for what is there."""
 TWO_SHARE = 0.2
 """Of such windows that are asked for two categories, where a data set tells three or more apart."""
+LESS_F1 = 0.02
+"""By so much a category may be found worse where a model is asked for it alone; else it is not."""
 _DRAWS = 7
 """Parts these draws from those that place the windows, which stay as they are."""
 
@@ -88,6 +96,54 @@ def names_to_learn(images: Sequence[LabelledImage], known: Sequence[str]) -> tup
     """Categories that windows of some images can be asked for, as a checkpoint knows them."""
     there = {name for image in images for name in (*image.told_apart, *image.asked)}
     return tuple(name for name in known if name in there and len(known) > 1)
+
+
+def names_that_hold(
+    detector: Detector,
+    images: Sequence[LabelledImage],
+    names: Sequence[str],
+    *,
+    radius_um: float,
+) -> tuple[str, ...]:
+    """Of some categories those that a detector may be asked for alone.
+
+    That is, on images that it was not taught, the nuclei that it finds so are at most
+    `LESS_F1` worse than those of a search for everything that leaves the others out. What no image
+    tells apart is not measured, and is not among them.
+
+    Parameters
+    ----------
+    detector : Detector
+        Whose description says that it has learned these names.
+    images : sequence of LabelledImage
+    names : sequence of str
+    radius_um : float
+        Largest distance of a true positive.
+    """
+    counts = {name: np.zeros((2, 2)) for name in names}
+    for image in images:
+        asked = [name for name in names if name in image.told_apart]
+        if not asked or image.asked:
+            continue
+        opened = image.open()
+        everything = detect_image(opened, detector, mpp=image.mpp)
+        for name in asked:
+            alone = detect_image(opened, detector, mpp=image.mpp, only=(name,))
+            true_xy = image.points_xy[[c == name for c in image.categories]]
+            for way, found in enumerate((everything, alone)):
+                said_xy = found.points_xy[[c == name for c in found.categories]]
+                right = match_points(
+                    said_xy, true_xy, radius_px=radius_um / image.mpp, method="gated"
+                ).tp
+                counts[name][way] += (2 * right, len(said_xy) + len(true_xy))
+    held = []
+    for name, ways in counts.items():
+        left_out_f1, alone_f1 = (right / max(of, 1) for right, of in ways)
+        if ways[:, 1].any():
+            logger.info("asked for %s alone: F1 %.3f; %.3f", name, alone_f1, left_out_f1)
+            if alone_f1 >= left_out_f1 - LESS_F1:
+                held.append(name)
+    return tuple(held)
 
 
 def _categories_to_ask(
