@@ -795,6 +795,7 @@ def test_only_the_same_search_of_the_same_pixels_was_done_before(tmp_path):
         {"masks": True},
         {"precision": "bfloat16"},
         {"tissue": True},
+        {"only": ("Stromal",)},
     ):
         assert before.standing(target, replace(wanted, **changed)) == "to search"
     target.write_text("{ }", encoding="utf-8")

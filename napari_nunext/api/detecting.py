@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_nunext.api.images import mpp_of, source_of
 from napari_nunext.api.models import Model, load_model, server_at
@@ -10,15 +10,16 @@ from napari_nunext.api.nuclei import Nuclei, placed
 from napari_nunext.api.segmenting import with_masks
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import Box
+from napari_nunext.core.naming import only_in_decoding, only_words
 from napari_nunext.core.nuclei import Category
 from napari_nunext.core.predictions import Predictions
-from napari_nunext.models.whole_image.search import detect_image
+from napari_nunext.models.whole_image.search import detect_image, is_asked, wanted_of
 from napari_nunext.serving.client.found import Found, failed_words
 from napari_nunext.serving.protocol import DetectRequest, WindowDone
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from napari_nunext.api.images import ImageLike
     from napari_nunext.core.image.source import ImageSource
@@ -33,6 +34,7 @@ def detect(
     masks: bool = False,
     region: Box | Sequence[float] | None = None,
     tissue: bool = False,
+    only: Sequence[str] = (),
     progress: Callable[[int, int], None] = lambda done, windows: None,
     server: str | None = None,
 ) -> Nuclei:
@@ -54,6 +56,9 @@ def detect(
         ``(x0, y0, x1, y1)``, level-0 px; the whole image by default.
     tissue : bool
         Whether bare glass is left out.
+    only : sequence of str
+        Categories that are searched for alone. A model that has learned to be asked for them is;
+        of any other the rest is left out. `Nuclei.about` says which.
     progress : callable
         Told after each window how many are done, and of how many: of a slide there are thousands.
     server : str, optional
@@ -89,18 +94,21 @@ def detect(
                 "name a detector of the server by its id."
             )
         name = None if model is None else str(model)
-        return _at_server(source, server, name, wanted, masks, tissue, progress)
+        return _at_server(source, server, name, wanted, masks, tissue, only, progress)
     loaded = model if isinstance(model, Model) else load_model(model)
+    info = loaded.info
+    wanted_only = wanted_of(info, only)
     found = detect_image(
         source,
         loaded.detector,
         mpp=mpp_of(source),
         region=wanted,
         tissue=tissue,
+        only=wanted_only,
         progress=progress,
     )
-    info = loaded.info
-    about = info.made_by(info.decoding)
+    only_said = only_in_decoding(wanted_only, asked=is_asked(info, wanted_only))
+    about = info.made_by(info.decoding) | _about_only(only_said)
     palette = tuple(info.categories)
     region = source.box if wanted is None else wanted
     nuclei = Nuclei(_columns(found, palette), palette, mpp_of(source), region, about)
@@ -128,6 +136,12 @@ def region_of(region: Box | Sequence[float], source: ImageSource) -> Box:
     return inside
 
 
+def _about_only(decoding: Mapping[str, Any]) -> dict[str, str]:
+    """How a search for some categories was made, where it was one."""
+    words = only_words(decoding)
+    return {"only": words} if words else {}
+
+
 def _columns(found: Detections, palette: Sequence[Category]) -> Predictions:
     names = tuple(dict.fromkeys((*(c.name for c in palette), *found.categories)))
     place = {name: at for at, name in enumerate(names)}
@@ -142,6 +156,7 @@ def _at_server(
     region: Box | None,
     masks: bool,
     tissue: bool,
+    only: Sequence[str],
     progress: Callable[[int, int], None],
 ) -> Nuclei:
     found = Found()
@@ -153,6 +168,7 @@ def _at_server(
             region=None if region is None else region.as_tuple(),
             masks=masks,
             tissue=tissue or None,
+            only=list(only) or None,
             # Whoever works in a window on the same server goes first.
             priority="batch",
         )
@@ -164,7 +180,8 @@ def _at_server(
         raise InputError(f"{source.name}: {words}")
     assert found.started is not None  # every stream that is not cancelled begins with it
     info = found.started.model
-    about = info.made_by(found.started.decoding) | {"server": server}
+    decoding = found.started.decoding
+    about = info.made_by(decoding) | _about_only(decoding) | {"server": server}
     palette = tuple(Category(c.name, c.color) for c in info.categories)
     return Nuclei(
         Predictions.of(found.nuclei()), palette, mpp_of(source), region or source.box, about

@@ -12,6 +12,7 @@ from napari_nunext.commands.detect import areas_of, find_model, model_folder
 from napari_nunext.commands.export import reader_name
 from napari_nunext.core.errors import InputError, StoreError
 from napari_nunext.core.geometry import check_mpp
+from napari_nunext.core.naming import in_order, only_words
 from napari_nunext.core.process.ray_cluster import check_ray
 from napari_nunext.core.sentences import counted
 from napari_nunext.core.shapes.area import EVERYTHING, Area
@@ -64,6 +65,8 @@ class ProjectOptions:
     """Whether windows of bare glass are left out."""
     pen: bool = False
     """Whether marks of a pen count as glass."""
+    only: tuple[str, ...] = ()
+    """Categories that are searched for alone; everything where there are none."""
     region: Box | None = None
     """Level-0 px; the whole image by default."""
     regions: Path | None = None
@@ -124,6 +127,8 @@ def detect_into_project(
     with ExitStack() as stack:
         project, writer = stack.enter_context(_opened(options.project, say))
         stations, asked = _stations(options, stack)
+        if words := only_words(asked.started.decoding):
+            say(words)
         asked = replace(asked, pen=options.pen, area_of=_areas(project, areas))
         batch = Batch(
             project,
@@ -216,7 +221,11 @@ def _stations(options: ProjectOptions, stack: ExitStack) -> tuple[list[Station],
         client = server.client()
         model = find_model(client, options.model, folder)
         asked = ask_for(
-            client, model, masks=options.masks, tissue=options.tissue, region=options.region
+            *(client, model),
+            masks=options.masks,
+            tissue=options.tissue,
+            region=options.region,
+            only=in_order(options.only, [category.name for category in model.categories]),
         )
         first = first or asked
         if first.differs_from(asked):

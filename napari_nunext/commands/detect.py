@@ -20,6 +20,7 @@ from napari_nunext.core.errors import (
 )
 from napari_nunext.core.formats.region_files import read_regions
 from napari_nunext.core.geometry import check_mpp
+from napari_nunext.core.naming import in_order, only_words
 from napari_nunext.core.nuclei import Category
 from napari_nunext.core.sentences import about, counted
 from napari_nunext.core.shapes.area import EVERYTHING, Area
@@ -60,6 +61,8 @@ class DetectOptions:
     """Whether windows of bare glass are left out."""
     pen: bool = False
     """Whether marks of a pen count as glass."""
+    only: tuple[str, ...] = ()
+    """Categories that are searched for alone; everything where there are none."""
     regions: Path | None = None
     """GeoJSON of where to search, or a folder with one for each image."""
 
@@ -131,6 +134,7 @@ def detect_images(
     with LocalServer(model_paths, precision=options.precision) as server:
         model = find_model(server.client(), options.model, folder)
         check_scales(images.values(), options.mpp, model, is_meant)
+        in_order(options.only, [category.name for category in model.categories])
         batch = _Batch(images, targets, areas, options, model, say, progress)
         try:
             return batch.search(server)
@@ -207,6 +211,7 @@ class _Batch:
             self._options.tissue,
             self._options.pen,
             area.to_json(),
+            in_order(self._options.only, [c.name for c in self._model.categories]),
         )
         standing = self._before.standing(target, wanted)
         if standing == "changed since":
@@ -349,6 +354,7 @@ def _detect(
         region=None if area.box is None else area.box.as_tuple(),
         tissue=options.tissue or None,
         pen=options.pen or None,
+        only=list(options.only) or None,
         **area.to_json(),
         # Whoever opens the app on the same server meanwhile goes first.
         priority="batch",
@@ -358,8 +364,10 @@ def _detect(
         found.take(event)
         if isinstance(event, WindowDone):
             tell(found)
-        elif isinstance(event, Started) and event.windows_left_out:
-            say(f"{image.name}: {left_out_words(event)}")
+        elif isinstance(event, Started):
+            said = (left_out_words(event) if event.windows_left_out else "",)
+            for words in filter(None, (*said, only_words(event.decoding))):
+                say(f"{image.name}: {words}")
     if found.windows_cut_off:
         say(
             f"{image.name}: {found.windows_cut_off} windows hold more nuclei than the model lists; "
@@ -374,6 +382,8 @@ def _write(path: Path, found: Found, masks: bool) -> None:
     metadata = model.made_by(started.decoding)
     if started.windows_left_out:
         metadata["left out"] = left_out_words(started)
+    if words := only_words(started.decoding):
+        metadata["only"] = words
     categories = [Category(c.name, c.color) for c in model.categories]
     write_geojson(path, found.nuclei(), categories=categories, masks=masks, metadata=metadata)
 

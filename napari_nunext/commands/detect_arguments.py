@@ -57,6 +57,14 @@ def add_detect(parser: argparse.ArgumentParser) -> None:
         help="with --tissue: leave out green, blue and black ink too; not for blue or green stains",
     )
     parser.add_argument(
+        "--only",
+        type=_names,
+        default=(),
+        metavar="NAME,NAME",
+        help="search for these categories alone: a model that has learned it is asked for them, of "
+        "any other the rest is left out",
+    )
+    parser.add_argument(
         "--regions",
         type=Path,
         metavar="PATH",
@@ -141,6 +149,7 @@ def _into_folder(
         precision=args.dtype,
         tissue=args.tissue,
         pen=_pen(args),
+        only=args.only,
         regions=args.regions,
     )
     return detect_images(
@@ -163,6 +172,7 @@ def _into_project(args: argparse.Namespace, say: Callable[[str], None]) -> list[
         masks=args.masks,
         tissue=args.tissue,
         pen=_pen(args),
+        only=args.only,
         regions=args.regions,
         region=None if args.region is None else Box.from_sequence(args.region),
         servers=tuple(args.server),
@@ -173,6 +183,10 @@ def _into_project(args: argparse.Namespace, say: Callable[[str], None]) -> list[
     )
     show = _json_line if args.progress == "jsonl" else _line
     return detect_into_project(args.paths, options, say=say, tell=_Paced(show).take)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _ray(args: argparse.Namespace) -> RayCluster | None:

@@ -38,6 +38,15 @@ class Wanted:
     pen: bool = False
     area: dict[str, Any] = field(default_factory=dict)
     """What of the image is searched, as `Area.to_json` has it."""
+    only: tuple[str, ...] = ()
+    """Categories that are searched for alone."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As the list has it: what was not asked for is not said."""
+        data = asdict(self) | {"only": list(self.only)}
+        if not self.only:
+            del data["only"]
+        return data
 
 
 class DoneBefore:
@@ -66,7 +75,7 @@ class DoneBefore:
         # Earlier lists do not speak of what could not be chosen yet.
         if {"precision": "auto", "tissue": False, "pen": False, "area": {}} | row.get(
             "search", {}
-        ) != asdict(wanted):
+        ) != wanted.to_json():
             return "to search"
         return "done" if row.get("file_sha256") == file_sha256(target) else "changed since"
 
@@ -75,7 +84,7 @@ class DoneBefore:
         row = {
             "file": target.name,
             "file_sha256": file_sha256(target),
-            "search": asdict(wanted),
+            "search": wanted.to_json(),
             "decoding": dict(decoding),
         }
         with self._path.open("a", encoding="utf-8") as file:

@@ -42,6 +42,8 @@ class ModelDescription:
     """Content hash of the checkpoint; None for what has no weights."""
     parameters: int | None = None
     prompt: str | None = None
+    named_prompts: tuple[str, ...] = ()
+    """Categories that it has learned to be asked for alone; see `napari_nunext.core.naming`."""
     metrics: tuple[dict[str, Any], ...] = ()
     """Reference figures with the data they were measured on."""
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -65,8 +67,13 @@ class ModelDescription:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
-        categories = [category.to_json() for category in self.categories]
-        return self.said() | {"categories": categories, "metrics": list(self.metrics)}
+        data = self.said()
+        data["categories"] = [category.to_json() for category in self.categories]
+        data["metrics"] = list(self.metrics)
+        data["named_prompts"] = list(self.named_prompts)
+        if not self.named_prompts:
+            del data["named_prompts"]  # as it was before there were such prompts
+        return data
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
@@ -141,6 +148,7 @@ _CONVERT: dict[str, Any] = {
     "window_px": int,
     "parameters": int,
     "prompt": str,
+    "named_prompts": lambda values: tuple(map(str, values)),
     "metrics": lambda values: tuple(dict(m) for m in values),
     "provenance": dict,
 }

@@ -210,14 +210,15 @@ class DetectRequest(JobRequest):
     """x, y, level-0 px: what lies nearest is searched first; row by row when None."""
     resume: Resume | None = None
     tissue: bool | None = None
-    """Whether windows of bare glass are left out, as `napari_nunext.core.image.tissue` tells it;
-    None: they are not, and a server that cannot is not asked."""
+    """Whether windows of bare glass are left out, by `napari_nunext.core.image.tissue`."""
     pen: bool | None = None
     """Whether marks of a pen count as glass, where `napari_nunext.core.image.pen` tells them."""
     within: Polygons | None = None
     """Where in the region is searched, level-0 px; all of it when None."""
     without: Polygons | None = None
     """Where it is not searched all the same: nothing is found there."""
+    only: Annotated[list[str], Field(max_length=1000)] | None = None
+    """Categories searched for alone; all when None. `Started.decoding` says how (``only_by``)."""
     masks: bool = False
     segmenter: str | None = None
     """Id of a segmenter, where masks are wanted; the server's default when None."""
@@ -259,7 +260,7 @@ class Started(Event):
     windows_left_out: int = 0
     """Windows of bare glass, where they are not wanted."""
     windows_beyond: int = 0
-    """Windows in which nothing lies of what is to be searched; none of them is among the others."""
+    """Windows in which nothing is to be searched; none of them is among the others."""
     resumed: bool = False
     """Whether it goes on with the search that the request names."""
 

@@ -13,7 +13,7 @@ from napari_nunext.core.formats.region_files import regions_as_text
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.shapes.regions import rectangle, region
 from napari_nunext.review.correcting.coverage import unsearched_parts
-from napari_nunext.review.finding.finding import ALL_LEFT_OUT_WORDS, NO_REGION_WORDS
+from napari_nunext.review.finding.looking import ALL_LEFT_OUT_WORDS, NO_REGION_WORDS
 from napari_nunext.store.kinds.regions import regions_of
 from tests.review.fakes import done, points, started, window_done
 

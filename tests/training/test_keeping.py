@@ -21,7 +21,7 @@ from napari_nunext.models.checkpoints.loading import load_checkpoint
 from napari_nunext.models.sam.build import build_sam
 from napari_nunext.synthetic.generate import MPP_DRAWN
 from nunext_training.cli import main
-from nunext_training.data.batches import REPLAYED, replayed_part, without_replay
+from nunext_training.data.batches import REPLAYED, inputs_of, replayed_part
 from nunext_training.data.importers.writing import write_export
 from nunext_training.data.training_data import TrainingData
 from nunext_training.evaluation.remembering import FILE_NAME, BeforeAndAfter
@@ -147,7 +147,7 @@ def test_every_batch_has_its_part_of_replayed_windows(share):
         assert counted == round(batch * share)
 
 
-def test_the_new_windows_are_those_of_a_run_without_replay(parent, keeping_recipe, tiles):
+def test_the_new_windows_are_those_of_a_run_inputs_of(parent, keeping_recipe, tiles):
     data = TrainingData(tiles[:2], (), ())
     earlier = earlier_tissue((), ("Round", "Pale"), mpp=0.5, tiles=2)
     mixed = PointsTask(parent, keeping_recipe, data, earlier=earlier.images).examples(12)
@@ -171,13 +171,11 @@ def test_a_batch_says_which_windows_are_replayed_and_has_them_alone_for_the_pare
     batch = task.encode([examples[i] for i in range(4)])
     assert batch[REPLAYED].tolist() == [False, True, False, True]
     with torch.no_grad():
-        whole = parent.model(
-            **{k: v for k, v in without_replay(batch).items() if k != "labels"}
-        ).logits
+        whole = parent.model(**{k: v for k, v in inputs_of(batch).items() if k != "labels"}).logits
         part = parent.model(**replayed_part(batch)).logits
     torch.testing.assert_close(part, whole[[1, 3]])
     new = task.encode([examples[0], examples[2]])
-    assert new.keys() == without_replay(batch).keys()
+    assert new.keys() == inputs_of(batch).keys()
 
 
 # What is replayed

@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton
 from napari_nunext.review.shown.find import RunStatus
 from napari_nunext.ui.napari_versions import camera_of
 from napari_nunext.ui.panels.find_panel import run_words
+from napari_nunext.ui.panels.only_menu import OnlyMenu
 from tests.review.fakes import done, points, started, window_done
 from tests.ui.conftest import SIDE_PX
 from tests.waiting import wait_for
@@ -59,6 +60,39 @@ def test_a_search_begins_where_one_looks(quick_app: QuickApp, server: FakeServer
         pytest.approx((30.0, 77.5)),
         pytest.approx((50.5, 10.5)),
     ]
+
+
+def test_categories_are_searched_for_alone_where_they_are_ticked(
+    app: App, server: FakeServer, spin: Callable[..., None]
+) -> None:
+    controller, requests = app.controller, server.fake.requests
+    (menu,) = app.dock.review.finder.findChildren(OnlyMenu)
+
+    def search() -> None:
+        asked = len(requests)
+        controller.find.search()
+        spin(lambda: len(requests) > asked and not controller.find.model.run.busy)
+
+    def choose(name: str) -> None:
+        next(a for a in menu.menu.actions() if a.text() == name).trigger()
+
+    def words() -> str:
+        (chip,) = menu.findChildren(QPushButton)
+        return chip.text()
+
+    server.fake.script = [started(), done(0)]
+    assert words() == "All categories"
+    search()
+    choose("Stromal")
+    assert words() == "Only Stromal"
+    search()
+    choose("Lymphocyte")  # then it is all of them
+    assert words() == "All categories"
+    search()
+    choose("Lymphocyte")
+    choose("All categories")
+    search()
+    assert [request.only for request in requests] == [None, ["Stromal"], None, None]
 
 
 def test_glass_is_left_out_where_it_is_ticked(

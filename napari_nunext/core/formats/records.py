@@ -110,6 +110,8 @@ class Source:
     """How it made them: decoding, scale, codec version, segmenter."""
     tissue: str | None = None
     """Organ or tissue, where the data set says it: scores are averaged over tissues."""
+    asked: tuple[str, ...] = ()
+    """Categories that were searched for alone: of others the record says nothing. Empty: all."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; without the tissue where it is not known."""
@@ -127,6 +129,8 @@ class Source:
             data["run"] = self.run
         if self.tissue is not None:
             data["tissue"] = self.tissue
+        if self.asked:
+            data["asked"] = list(self.asked)
         return data
 
     @classmethod
@@ -146,6 +150,7 @@ class Source:
             model=model,
             run=run,
             tissue=None if data.get("tissue") is None else str(data["tissue"]),
+            asked=tuple(map(str, data.get("asked", ()))),
         )
 
 

@@ -55,6 +55,8 @@ class CheckpointDescription(DetectorInfo):
         A window is cut off after this many.
     prompt : str
         The instruction.
+    named_prompts : tuple of str
+        Categories that it has learned to be asked for alone, in place of "nucleus".
     categories : tuple of Category
         Empty for a checkpoint without categories, otherwise named as in the codec.
     provenance : dict
@@ -90,6 +92,11 @@ class CheckpointDescription(DetectorInfo):
             raise CheckpointError(
                 f"The categories {names} differ from the codec's {self.codec.category_names}; "
                 "expected the same names in the same order."
+            )
+        if not set(self.named_prompts) <= set(names):
+            raise CheckpointError(
+                f"The prompts {self.named_prompts} name categories that the checkpoint does not "
+                f"know; expected some of {names}."
             )
 
     def to_json(self) -> dict[str, Any]:

@@ -31,7 +31,7 @@ class ReadsPrompts(Protocol):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Prompt(Mapping[str, torch.Tensor]):
-    """Prompts of B windows: one text, as many images.
+    """Prompts of B windows: a text and an image each.
 
     A mapping of the model's inputs, to be passed on whole: ``model(**prompt)``. Apart from
     ``input_ids`` and ``attention_mask``, which every language model takes, its keys and shapes are
@@ -44,7 +44,7 @@ class Prompt(Mapping[str, torch.Tensor]):
     ids : Tensor of int, shape (B, T)
         Tokens, those of the image among them.
     mask : Tensor of int, shape (B, T)
-        0 at padding, which stands on the right.
+        0 at padding, which stands on the right, or behind the image.
     is_image : Tensor of bool, shape (T,)
         Where the image's tokens stand, in all rows alike.
     images : mapping of Tensor, shape (B, ...) each
@@ -85,6 +85,23 @@ class Prompt(Mapping[str, torch.Tensor]):
         """The text of the first prompt, `count` times, about other images."""
         ids, mask = (t[:1].expand(count, -1).clone() for t in (self.ids, self.mask))
         return replace(self, ids=ids, mask=mask, images=images)
+
+    def padded(self, length: int, pad_id: int) -> Prompt:
+        """The same prompts with padding behind the image, so that each has `length` tokens.
+
+        So prompts of different texts make one batch: images stand at the same places, and all end
+        together. Nobody looks at padding, and no position is counted for it.
+        """
+        missing = length - self.ids.shape[1]
+        if missing == 0:
+            return self
+        cut = int(self.image_places[-1]) + 1
+        parts = []
+        for tensor, value in ((self.ids, pad_id), (self.mask, 0), (self.is_image[None], False)):
+            gap = tensor.new_full((len(tensor), missing), value)
+            parts.append(torch.cat([tensor[:, :cut], gap, tensor[:, cut:]], dim=1))
+        ids, mask, is_image = parts
+        return replace(self, ids=ids, mask=mask, is_image=is_image[0])
 
     def followed_by(self, ids: torch.Tensor, mask: torch.Tensor | None = None) -> Prompt:
         """More text behind each prompt: a reply, for example.

@@ -221,17 +221,23 @@ class Pool:
         at_once = self._most_read if self._rows else max(1, self._most_read // FIRST_SHARE)
         room = min(self._most_windows - len(self._rows), at_once)
         begun = [(member, member.begin()) for member in self._next_in_line(room)]
-        arriving, pixels = {}, []
+        arriving: dict[int, _Row] = {}
+        prompts: dict[tuple[str, ...], dict[int, NDArray[np.uint8]]] = {}
+        """Windows by what they are asked for: those of one prompt are read together."""
         for member, window in begun:
             if window is not None and not member.gone:  # one lost window ends the others
                 reader, image = window
-                arriving[next(self._numbers)] = _Row(member, reader, reader.tokens)
-                pixels.append(image)
+                number = next(self._numbers)
+                arriving[number] = _Row(member, reader, reader.tokens)
+                prompts.setdefault(member.caller.asked, {})[number] = image
         if not arriving:
             return
         self._rows |= arriving
-        prompt = self._checkpoint.windows(pixels, self._checkpoint.device)
-        self._decoder.admit(prompt, list(arriving))
+        for asked, pixels in prompts.items():
+            prompt = self._checkpoint.windows(
+                list(pixels.values()), self._checkpoint.device, [asked] * len(pixels)
+            )
+            self._decoder.admit(prompt, list(pixels))
         _share(time.perf_counter() - began, arriving.values())
 
     def _next_in_line(self, room: int) -> Iterator[Member]:

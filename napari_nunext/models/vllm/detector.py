@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from napari_nunext.core.errors import InputError, ServerError, ServerUnavailableError
+from napari_nunext.core.naming import instruction_for
 from napari_nunext.models.detector import Caller
 from napari_nunext.models.next_point.decoder import last_position
 from napari_nunext.models.next_point.replies import ReplyReader
@@ -54,6 +55,13 @@ class Served:
     description: CheckpointDescription
     prompt_ids: tuple[int, ...]
     """The prompt as our own processor makes it, latent tokens at its end."""
+    prompt_ids_of: Callable[[Sequence[str]], tuple[int, ...]] | None = None
+    """The same of a prompt that asks for some categories alone; None where none is asked."""
+
+    def expected(self, asked: Sequence[str]) -> tuple[int, ...]:
+        """The prompt's tokens."""
+        of = self.prompt_ids_of
+        return of(asked) if asked and of is not None else self.prompt_ids
 
 
 class VllmDetector:
@@ -188,7 +196,8 @@ class _Call:
 
     async def _ask(self, index: int, window: NDArray[np.uint8]) -> None:
         """Ask for a window until its reply is whole; in the connection's loop."""
-        served = self._served
+        served, asked = self._served, self._caller.asked
+        about = served.description
         body = await asyncio.to_thread(
             points_request,
             window,
@@ -196,6 +205,7 @@ class _Call:
             model=served.name,
             max_tokens=_most_tokens(served.description),
             in_a_hurry=self._caller.lane != "batch",
+            instruction=instruction_for(asked, about.codec.category_names, about.prompt),
         )
         gives_up_at, pause_s = math.inf, FIRST_PAUSE_S
         while True:
@@ -217,7 +227,8 @@ class _Call:
         async with aclosing(connection.stream(body)) as chunks:
             async for chunk in chunks:
                 if "prompt_token_ids" in chunk:
-                    check_prompt(chunk["prompt_token_ids"], served.prompt_ids, connection.url)
+                    expected = served.expected(self._caller.asked)
+                    check_prompt(chunk["prompt_token_ids"], expected, connection.url)
                 for data in chunk["choices"]:
                     choice = Choice.read(data)
                     if choice.finish not in (None, "stop", "length"):

@@ -54,6 +54,7 @@ def points_request(
     max_tokens: int,
     sampling: Sampling | None = None,
     in_a_hurry: bool = True,
+    instruction: str | None = None,
 ) -> dict[str, Any]:
     """Body of a request for the points of a window.
 
@@ -72,11 +73,13 @@ def points_request(
         token is.
     in_a_hurry : bool
         False lets those go first who are.
+    instruction : str, optional
+        The prompt; the description's own, which asks for everything, when None.
     """
     codec = description.codec
     content = [
         {"type": "image_url", "image_url": {"url": _data_url(window)}},
-        {"type": "text", "text": description.prompt},
+        {"type": "text", "text": instruction or description.prompt},
     ]
     messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
     forced: dict[str, Any] = {}

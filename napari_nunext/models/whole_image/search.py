@@ -6,16 +6,23 @@ The server streams the same windows, over the same core functions, to people who
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias, overload
 
 import numpy as np
 
 from napari_nunext.core.errors import DamagedRegionError
 from napari_nunext.core.image.tissue import windows_of_glass
+from napari_nunext.core.naming import in_order
 from napari_nunext.core.shapes.area import EVERYTHING
 from napari_nunext.core.tiling import plan_grid
-from napari_nunext.models.detector import Caller, SharedDetector, WindowEnd, WindowEvent
+from napari_nunext.models.detector import (
+    Caller,
+    SharedDetector,
+    WindowEnd,
+    WindowEvent,
+    WindowPoints,
+)
 from napari_nunext.models.whole_image.gathering import MERGE_RADIUS_UM, Gathering
 
 if TYPE_CHECKING:
@@ -57,6 +64,7 @@ def detect_image(
     merge_radius_um: float = MERGE_RADIUS_UM,
     tissue: bool = False,
     pen: bool = False,
+    only: Sequence[str] = (),
     progress: Callable[[int, int], None] = lambda done, windows: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Detections:
@@ -79,6 +87,8 @@ def detect_image(
         Whether windows of bare glass are left out (`napari_nunext.core.image.tissue`).
     pen : bool
         Whether marks of a pen count as glass.
+    only : sequence of str
+        Categories that are searched for alone, as `wanted_of` has them; everything by default.
     cancelled : callable
         Asked before every step of the detector; what was found so far is returned.
 
@@ -98,13 +108,34 @@ def detect_image(
     found = Gathering(
         region, windows, mpp=mpp, merge_radius_um=merge_radius_um, left_out=left_out, area=area
     )
-    for said in search(image, detector, windows.without(left_out), cancelled=cancelled):
+    order = windows.without(left_out)
+    for said in search(image, detector, order, cancelled=cancelled, only=only):
         if said is not None:
             window, event = undamaged(said)
             found.take(window, event)
             if isinstance(event, WindowEnd):
                 progress(found.windows_done, found.windows_wanted)
     return found.result()
+
+
+def wanted_of(info: DetectorInfo, only: Sequence[str]) -> tuple[str, ...]:
+    """Categories that are searched for alone, as the detector knows them; none for everything.
+
+    Raises
+    ------
+    InputError
+        If it does not know one.
+    """
+    return in_order(only, [category.name for category in info.categories]) if only else ()
+
+
+def is_asked(info: DetectorInfo, only: Sequence[str]) -> bool:
+    """Whether a detector is asked for these alone, rather than the others left out.
+
+    It is asked for what it has learned to be asked for. Either way nothing else is found: what it
+    says of other categories does not count, and no seam is settled by it.
+    """
+    return bool(only) and set(only) <= set(info.named_prompts)
 
 
 def undamaged(said: tuple[Window, Said]) -> tuple[Window, WindowEvent]:
@@ -136,6 +167,7 @@ def search(
     *,
     cancelled: Callable[[], bool],
     caller: Caller | None = None,
+    only: Sequence[str] = (),
 ) -> Iterator[tuple[Window, Said] | None]:
     """What a detector says of some windows, each time with the window it says it of.
 
@@ -154,15 +186,47 @@ def search(
         Asked before every step of the detector; once it is True, nothing more is said.
     caller : Caller, optional
         Who asks, where somebody else may.
+    only : sequence of str
+        Categories that are searched for alone; everything by default.
 
     Yields
     ------
     (Window, WindowPoints or WindowEnd or WindowDamaged) or None
         None only for a caller, after a step: so that others may take their turn.
     """
+    if only:
+        for said in _heard(image, detector, windows, cancelled, caller, tuple(only)):
+            yield said if said is None else (said[0], _without_others(said[1], only))
+        return
+    yield from _heard(image, detector, windows, cancelled, caller)
+
+
+def _without_others(said: Said, only: Sequence[str]) -> Said:
+    if not isinstance(said, WindowPoints):
+        return said
+    kept = [i for i, category in enumerate(said.categories) if category in only]
+    return replace(
+        said,
+        points_xy=said.points_xy[kept],
+        categories=tuple(said.categories[i] for i in kept),
+        confidence=tuple(said.confidence[i] for i in kept),
+    )
+
+
+def _heard(
+    image: WindowReader,
+    detector: Detector,
+    windows: Sequence[Window],
+    cancelled: Callable[[], bool],
+    caller: Caller | None,
+    only: tuple[str, ...] = (),
+) -> Iterator[tuple[Window, Said] | None]:
+    """All that a detector says, whatever it is asked for."""
     if isinstance(detector, SharedDetector):
+        who = caller or Caller()
+        who.asked = only if is_asked(detector.info, only) else ()
         pixels = LazyWindows(image, windows)
-        for event in detector.detect_for(caller or Caller(), pixels, cancelled=cancelled):
+        for event in detector.detect_for(who, pixels, cancelled=cancelled):
             if event is not None:
                 yield from pixels.said(event)
             elif caller is not None:

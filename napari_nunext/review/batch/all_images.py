@@ -21,8 +21,7 @@ from napari_nunext.core.errors import (
 from napari_nunext.core.sentences import about
 from napari_nunext.core.shapes.area import Area
 from napari_nunext.review.background import in_words
-from napari_nunext.review.batch.all_job import AllJob, to_search
-from napari_nunext.review.batch.asked import ask_for
+from napari_nunext.review.batch.all_job import AllJob, Terms, to_search
 from napari_nunext.review.batch.batch import BUSY, TRIES
 from napari_nunext.review.batch.stations import Station
 from napari_nunext.review.batch.survey import Survey, scale_words, survey
@@ -46,7 +45,6 @@ if TYPE_CHECKING:
     from napari_nunext.review.shown.find import RunStatus
     from napari_nunext.review.shown.images import OpenField
     from napari_nunext.review.shown.view import ViewModel
-    from napari_nunext.serving.protocol import ModelInfo
     from napari_nunext.store.entries import RunStatus as RunStatusName
 
 AWAY_WORDS = "The model server does not answer. Waiting for it."
@@ -104,13 +102,14 @@ class AllImages:
         """
         chosen = self._finder.model.chosen
         if chosen is not None:
-            self._begin(chosen, self._view.outlines, self._finder.model.tissue, set())
+            find = self._finder.model
+            self._begin(Terms(chosen, self._view.outlines, find.tissue, find.asked), set())
 
     def go_on(self) -> None:
         """Go on after a pause, as it was asked for."""
         job = self._job
         if job is not None and self.model.status.phase == "paused":
-            self._begin(job.model, job.masks, job.tissue, job.confirmed)
+            self._begin(job.terms, job.confirmed)
 
     def pause(self) -> None:
         """Stop so that it can go on later, in another session too."""
@@ -139,7 +138,7 @@ class AllImages:
 
     # Before the first
 
-    def _begin(self, model: ModelInfo, masks: bool, tissue: bool, confirmed: set[Path]) -> None:
+    def _begin(self, terms: Terms, confirmed: set[Path]) -> None:
         if self.model.status.busy or self._finder.model.run.busy:
             return
         queue, session = self._images.queue, self._session
@@ -147,7 +146,7 @@ class AllImages:
             return
         paths = to_search(queue)
         job = self._job = AllJob(
-            *(model, masks, tissue, self._reader(), deque(paths), Tally(len(paths)), confirmed),
+            *(terms, self._reader(), deque(paths), Tally(len(paths)), confirmed),
             accepted=len(queue.items) - len(paths),
         )
         known = {
@@ -160,10 +159,8 @@ class AllImages:
         )
 
         def look() -> Survey:
-            job.asked = ask_for(
-                self._server.client(), job.model, masks=masks, tissue=tissue, region=None
-            )
-            return survey(paths, known, job.reader, job.asked, model, job.stop, looked_at)
+            job.asked = terms.asked_of(self._server.client())
+            return survey(paths, known, job.reader, job.asked, terms.model, job.stop, looked_at)
 
         def looked_at(count: int) -> None:
             words = f"Looking through the images: {count + 1} of {len(paths)}"
@@ -186,7 +183,7 @@ class AllImages:
         confirmed = job.confirmed | seen.assumed.keys() | seen.doubtful.keys()
 
         def all_the_same() -> None:
-            self._begin(job.model, job.masks, job.tissue, confirmed)
+            self._begin(job.terms, confirmed)
 
         self._session.notify(
             Notice(words, "warning", "Search all the same", all_the_same, details=details)
@@ -242,7 +239,7 @@ class AllImages:
     def _search(self, job: AllJob, path: Path, known: LoadedField) -> None:
         opened, entry = known.field, known.field.entry
         assert job.asked is not None
-        doubt = "".join(scale_words(entry, job.model))
+        doubt = "".join(scale_words(entry, job.terms.model))
         if doubt and path not in job.confirmed:
             self._fail(job, path, doubt)
             return
@@ -309,7 +306,7 @@ class AllImages:
             else:
                 self._next(job)
 
-        station = Station(self._server, job.model.id, "")
+        station = Station(self._server, job.terms.model.id, "")
         self._session.background.run(
             partial(station.come_back, job.stop, retry_s or 0.0, BatchOptions().patience_s),
             waited,

@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_nunext.core.errors import InputError, ServerUnavailableError
 from napari_nunext.core.geometry import Box
+from napari_nunext.core.naming import only_of
 from napari_nunext.core.shapes.area import EVERYTHING, Area
 from napari_nunext.images.tile import tile_of_rgb
 from napari_nunext.review.finding.earlier import can_go_on, plan_in_extra
@@ -40,6 +41,11 @@ class Asked:
     """Whether marks of a pen count as glass."""
     area_of: Callable[[ImageEntry], Area] = lambda _: EVERYTHING
     """What of an image is searched, as polygons; asked from any thread."""
+
+    @property
+    def only(self) -> tuple[str, ...]:
+        """Categories that are searched for alone; everything where there are none."""
+        return only_of(self.started.decoding)
 
     @property
     def masks(self) -> bool:
@@ -89,7 +95,13 @@ class Asked:
 
 
 def ask_for(
-    client: Client, model: ModelInfo, *, masks: bool, tissue: bool, region: Box | None
+    client: Client,
+    model: ModelInfo,
+    *,
+    masks: bool,
+    tissue: bool,
+    region: Box | None,
+    only: Sequence[str] = (),
 ) -> Asked:
     """Ask a server how it would search, by an image without anything on it.
 
@@ -100,7 +112,11 @@ def ask_for(
     """
     blank = tile_of_rgb(np.full((BLANK_PX, BLANK_PX, 3), 255, dtype=np.uint8), "blank")
     request = DetectRequest(
-        image=client.put_image(blank), mpp=model.mpp or 0.5, model=model.id, masks=masks
+        image=client.put_image(blank),
+        mpp=model.mpp or 0.5,
+        model=model.id,
+        masks=masks,
+        only=list(only) or None,
     )
     for event in client.detect(request):
         if isinstance(event, Started):

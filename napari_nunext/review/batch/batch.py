@@ -301,6 +301,7 @@ class Batch:
             masks=self._asked.masks,
             tissue=self._asked.tissue,
             pen=self._asked.pen,
+            only=self._asked.only,
             area=self._asked.area_of(entry),
             run=run,
             priority="batch",

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from napari_nunext.core.errors import ServerUnavailableError
+from napari_nunext.core.naming import only_words
 from napari_nunext.core.nuclei import UNCATEGORISED, Category
 from napari_nunext.core.shapes.area import Area
 from napari_nunext.review.background import in_words
 from napari_nunext.review.colors import in_free_colors
+from napari_nunext.review.finding import looking
 from napari_nunext.review.finding.checkup import examine
 from napari_nunext.review.finding.pausing import PauseWatch, paused_run
 from napari_nunext.review.finding.search import Search, Wanted
@@ -41,16 +43,6 @@ if TYPE_CHECKING:
     """How a search ended, and what broke it off, if anything did."""
 
 MIB = 2**20
-ANEW_WORDS = (
-    "The model, its settings or the image's scale are others than when the search was paused: "
-    "all is searched anew."
-)
-NO_TISSUE_WORDS = (
-    "No tissue was seen here, so nothing was searched. Untick *Leave out bare glass* to search "
-    "it all the same."
-)
-ALL_LEFT_OUT_WORDS = "All of it lies in regions that are left out, so nothing was searched."
-NO_REGION_WORDS = "No region says where to search. Draw one of the kind *Search here*."
 
 
 class Finder:
@@ -90,6 +82,7 @@ class Finder:
         self._wanted_model = ""
         """Chosen as soon as the server offers it; empty where none is."""
         self._pauses = PauseWatch(session, model)
+        self._looked_for = looking.LastLookedFor(session, model)
         session.left.connect(self._forget)
 
     def _forget(self) -> None:
@@ -100,7 +93,8 @@ class Finder:
     def connect(self) -> None:
         """Start or reach the server and ask for its models."""
         self.model.server = ServerStatus("starting", "starting")
-        self._session.lasting.run(self._ask_models, self._take_models, self._server_failed)
+        ask = self._server.client
+        self._session.lasting.run(lambda: ask().models(), self._take_models, self._server_failed)
 
     def check(self) -> None:
         """Try the whole way to the model, and show in words what is wrong."""
@@ -128,9 +122,6 @@ class Finder:
     def choose_model(self, model_id: str) -> None:
         """The detector that the next run uses."""
         self.model.model_id = model_id
-
-    def _ask_models(self) -> list[ModelInfo]:
-        return self._server.client().models()
 
     def _take_models(self, models: Sequence[ModelInfo]) -> None:
         detectors = tuple(m for m in models if m.kind == "detector")
@@ -196,7 +187,7 @@ class Finder:
             return
         area = Area.of(regions_of(state).values(), search_here=in_regions)
         if in_regions and area.box is None:
-            self._session.notify(Notice(NO_REGION_WORDS, "warning"))
+            self._session.notify(Notice(looking.NO_REGION_WORDS, "warning"))
             return
         box = field.box
         for wanted in (region, area.box):
@@ -209,7 +200,10 @@ class Finder:
         model, view = self.model, self._view
         self._begin(
             Wanted(
-                region, model.model_id, view.outlines, model.tissue, area=area, near_xy=view.view_xy
+                *(region, model.model_id, view.outlines, model.tissue),
+                only=model.asked,
+                area=area,
+                near_xy=view.view_xy,
             )
         )
 
@@ -223,6 +217,10 @@ class Finder:
     def leave_out_glass(self, wanted: bool) -> None:
         """Whether the next searches leave out windows of bare glass."""
         self.model.tissue = wanted
+
+    def look_for(self, categories: Sequence[str]) -> None:
+        """Which categories the next searches are for alone; everything without any."""
+        self.model.only = tuple(categories)
 
     def go_on(self) -> None:
         """Go on with the search of the open image that was broken off, if there is one."""
@@ -309,8 +307,10 @@ class Finder:
         session, sha256 = self._session, started.image_sha256
         state = session.state_of(sha256)
         self.learn_categories([c.name for c in started.info.model.categories])
+        if (words := only_words(started.info.decoding)) and self._ended is None:
+            session.notify(Notice(words))
         if not resumed and search.wanted.run is not None and self._ended is None:
-            session.notify(Notice(ANEW_WORDS))
+            session.notify(Notice(looking.ANEW_WORDS))
         session.show_state(sha256, state.with_run(started))
         if not resumed:
             region = started.info.region
@@ -377,7 +377,7 @@ class Finder:
         elif status == "complete" and not found:
             words = "No nuclei were found here."
             if not search.found.windows and (started := search.found.started):
-                words = NO_TISSUE_WORDS if started.windows_left_out else ALL_LEFT_OUT_WORDS
+                words = looking.nothing_words(started.windows_left_out)
             self._session.notify(Notice(words, "warning"))
 
     def _run_failed(self, search: Search, error: BaseException) -> None:

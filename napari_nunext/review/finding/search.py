@@ -17,6 +17,7 @@ from uuid import UUID, uuid4, uuid5
 import numpy as np
 
 from napari_nunext.core.errors import RequestRejectedError
+from napari_nunext.core.naming import only_of
 from napari_nunext.core.shapes.area import EVERYTHING, Area
 from napari_nunext.core.uids import UidIndex, uid_in_window, windows_of
 from napari_nunext.review.finding.earlier import earlier_of, held_of, plan_in_extra
@@ -60,6 +61,8 @@ class Wanted:
     """Whether windows of bare glass are left out."""
     pen: bool = False
     """Whether marks of a pen count as glass."""
+    only: tuple[str, ...] = ()
+    """Categories that are searched for alone; everything where there are none."""
     area: Area = EVERYTHING
     """What of the region is searched."""
     segmenter_id: str | None = None
@@ -84,6 +87,7 @@ class Wanted:
             masks=segmenter is not None,
             tissue=bool(run.info.extra.get("windows_left_out")),
             pen=bool(run.info.extra.get("pen")),
+            only=only_of(run.info.decoding),
             area=area_of(run),
             segmenter_id=None if segmenter is None else segmenter.id,
             near_xy=near_xy,
@@ -239,6 +243,7 @@ class Search:
             resume=None if self.found.earlier is None else self.found.earlier.asked(),
             tissue=wanted.tissue or None,
             pen=wanted.pen or None,
+            only=list(wanted.only) or None,
             **wanted.area.to_json(),
             masks=wanted.masks,
             segmenter=wanted.segmenter_id,

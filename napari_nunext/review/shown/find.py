@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from psygnal import SignalGroupDescriptor
 
+from napari_nunext.core.naming import in_order
 from napari_nunext.review.shown.resetting import reset
 
 if TYPE_CHECKING:
@@ -100,6 +101,8 @@ class FindModel:
     """The detector that the next search uses; empty before one is known."""
     tissue: bool = False
     """Whether a search leaves out windows of bare glass."""
+    only: tuple[str, ...] = ()
+    """Categories that the next search is for alone; everything where there are none."""
     run: RunStatus = field(default_factory=RunStatus)
     paused_search: PausedSearch | None = None
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
@@ -108,6 +111,12 @@ class FindModel:
     def chosen(self) -> ModelInfo | None:
         """The detector that is chosen, as the server describes it; None where it does not."""
         return next((model for model in self.models if model.id == self.model_id), None)
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """`only`, as far as the chosen detector knows them."""
+        known = () if self.chosen is None else tuple(c.name for c in self.chosen.categories)
+        return in_order((name for name in self.only if name in known), known)
 
     def forget_project(self) -> None:
         """Show nothing of the project that was left; the server and the choice of a model stay."""

@@ -6,6 +6,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
+from napari_nunext.core.naming import in_order
 from napari_nunext.serving.jobs.detection_events import detect_events, region_of
 from napari_nunext.serving.jobs.kind import Kind, Outcome, Prepared
 from napari_nunext.serving.models.describe import completed
@@ -34,9 +35,17 @@ class Detect(Kind[DetectRequest]):
     answer = DetectEvent
 
     async def prepare(self, request: DetectRequest, image: ImageSource) -> Prepared:
-        """Choose detector and segmenter; `InputError` for a region outside the image."""
+        """Choose detector and segmenter.
+
+        Raises
+        ------
+        InputError
+            For a region outside the image, and for a category that the detector does not know.
+        """
         region_of(request, image)
         model = await asyncio.to_thread(self._shelf.choose, "detector", request.model)
+        if request.only and model.categories:
+            in_order(request.only, [category.name for category in model.categories])
         segmenter = None
         if request.masks:
             segmenter = await asyncio.to_thread(self._shelf.choose, "segmenter", request.segmenter)

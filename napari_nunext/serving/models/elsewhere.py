@@ -169,8 +169,8 @@ class ElsewhereDetector:
 
     @property
     def info(self) -> DetectorInfo:
-        """What this detector is."""
-        return self._workers.info
+        """What this detector is; it is asked for everything, and others are left out here."""
+        return replace(self._workers.info, named_prompts=())
 
     def detect(
         self, windows: Sequence[NDArray[np.uint8]], *, cancelled: Callable[[], bool]

@@ -13,6 +13,7 @@ from napari_nunext.core.scores.matching import match_points
 from napari_nunext.store.state.acceptance import have_common_area, is_truth, truth_in
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from uuid import UUID
 
     from napari_nunext.core.geometry import Box, PointsXY
@@ -40,22 +41,25 @@ class Judged:
         return np.array(points, dtype=np.float64).reshape(-1, 2)
 
 
-def judge(state: FieldState, crop: Box, mpp: float) -> Judged | None:
+def judge(state: FieldState, crop: Box, mpp: float, asked: Collection[str] = ()) -> Judged | None:
     """Judge the run that is the base of `crop`; None where no single finished run is.
+
+    Nor where it looked for other categories than `asked`, those that the truth here is about.
 
     A prediction that stands within `HIT_RADIUS_UM` of where the model had put it is a true
     positive; one that was deleted, rejected or moved further is a false positive. One that was
     never shown, because earlier corrections stood in its place, is matched to what stands there.
     Nuclei that no true positive stands for were missed.
     """
-    run = _base_run(state, crop)
-    if run is None:
+    run, only = _base_run(state, crop)
+    if run is None or only != frozenset(asked):
         return None
     radius_px = HIT_RADIUS_UM / mpp
     inside = np.flatnonzero(crop.contains(run.nuclei.points_xy))
     predictions = [n for n in run.nuclei.at(inside) if n.uid not in run.hidden]
     hits = {n.uid for n in predictions if _is_hit(state.nuclei.get(n.uid), n, radius_px)}
-    unclaimed = [n for n in truth_in(state.nuclei.within(crop), crop) if n.uid not in hits]
+    truth = [n for n in truth_in(state.nuclei.within(crop), crop) if not only or n.category in only]
+    unclaimed = [n for n in truth if n.uid not in hits]
     unseen = [n for n in predictions if n.uid not in state.nuclei and n.uid not in state.deleted]
     matching = match_points(points_of(unseen), points_of(unclaimed), radius_px=radius_px)
     hits |= {unseen[i].uid for i in matching.pred_index}
@@ -63,15 +67,18 @@ def judge(state: FieldState, crop: Box, mpp: float) -> Judged | None:
     return Judged(run, Rollout(points, missed=len(unclaimed) - matching.tp))
 
 
-def _base_run(state: FieldState, crop: Box) -> Run | None:
-    """The run last used anywhere in the crop, if it is whole and covers all of the crop."""
+def _base_run(state: FieldState, crop: Box) -> tuple[Run | None, frozenset[str]]:
+    """The run last used anywhere in the crop, if it is whole and covers all of the crop.
+
+    With it the categories that it was searched for alone, as the project calls them.
+    """
     for base in reversed(state.bases):
         if not any(have_common_area(box, crop) for box in base.boxes):
             continue
         run = state.runs[base.run_id]
         covers = base.searches(crop) and run.info.region.covers(crop)
-        return run if covers and run.status == "complete" else None
-    return None
+        return (run if covers and run.status == "complete" else None), base.only
+    return None, frozenset()
 
 
 def _is_hit(now: ReviewedNucleus | None, said: Nucleus, radius_px: float) -> bool:

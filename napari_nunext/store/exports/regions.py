@@ -12,6 +12,8 @@ import numpy as np
 
 from napari_nunext.core.geometry import Box, as_points_xy
 from napari_nunext.core.image.source import MOST_PIXELS
+from napari_nunext.core.naming import in_order
+from napari_nunext.store.state.acceptance import have_common_area as _touch
 from napari_nunext.store.state.acceptance import is_truth, truth_in
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from napari_nunext.core.nuclei import Nucleus
     from napari_nunext.store.entries import ImageEntry
     from napari_nunext.store.project import Project
+    from napari_nunext.store.state.folding import Base
     from napari_nunext.store.state.state import FieldState
 
 
@@ -41,9 +44,41 @@ class CompleteRegion:
         return crop_name(self.entry, self.crop)
 
     @property
+    def known(self) -> tuple[str, ...]:
+        """What the models that searched here tell apart, as the project calls it."""
+        names = [
+            base.aliases.get(category.name, category.name)
+            for base in self._bases
+            for category in self.state.runs[base.run_id].info.model.categories
+        ]
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """Categories that were searched for here alone; none where everything was.
+
+        What a person accepts then is these nuclei: nobody looked for others.
+        """
+        bases = self._bases
+        if not any(b.only for b in bases) or any(
+            not b.only and b.searches(self.crop) for b in bases
+        ):
+            return ()
+        return in_order({name for b in bases for name in b.only}, self.known)
+
+    @property
+    def _bases(self) -> list[Base]:
+        return [b for b in self.state.bases if any(_touch(box, self.crop) for box in b.boxes)]
+
+    def says(self, nucleus: Nucleus) -> bool:
+        """Whether the record of this region is about such a nucleus."""
+        asked = self.asked
+        return not asked or nucleus.category in asked
+
+    @property
     def nuclei(self) -> list[Nucleus]:
         """The nuclei that are exported as truth, level-0 px."""
-        return truth_in(self.state.nuclei.within(self.crop), self.crop)
+        return [n for n in truth_in(self.state.nuclei.within(self.crop), self.crop) if self.says(n)]
 
     @property
     def count(self) -> int:

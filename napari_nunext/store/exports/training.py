@@ -51,6 +51,7 @@ from napari_nunext.core.formats.records import (
 )
 from napari_nunext.core.geometry import Box, points_at
 from napari_nunext.core.identity import check_identity, file_sha256
+from napari_nunext.core.naming import can_name, instruction_for
 from napari_nunext.core.nuclei import Category, default_categories
 from napari_nunext.core.sentences import counted
 from napari_nunext.store.exports.answers.files import AnswerFiles, files_of
@@ -243,12 +244,9 @@ def _write_region(
     inside = _inside(region)
     truth = tuple(n for n in inside if n.marks.stands)
     rejected = tuple(n for n in inside if not n.marks.stands)
-    judged = judge(region.state, crop, region.entry.mpp)
+    judged = judge(region.state, crop, region.entry.mpp, region.asked)
     source = _source(region, origin, judged)
-    instruction = NUCLEUS_INSTRUCTION
-    if judged is not None and judged.run.info.model.prompt is not None:
-        instruction = judged.run.info.model.prompt
-    prompt = (user_message(instruction),)
+    prompt = (user_message(_instruction(region, judged)),)
     reply = (assistant_message(points_text(points_at(truth))),)
     messages = (*prompt, *reply)
     records.corrections += region.corrections
@@ -263,9 +261,20 @@ def _write_region(
             )
 
 
+def _instruction(region: CompleteRegion, judged: Judged | None) -> str:
+    """What the model was asked, or would have to be, to answer as the record does."""
+    whole = NUCLEUS_INSTRUCTION
+    if judged is not None and judged.run.info.model.prompt is not None:
+        whole = judged.run.info.model.prompt
+    if region.asked and not can_name(whole):
+        whole = NUCLEUS_INSTRUCTION
+    return instruction_for(region.asked, region.known, whole)
+
+
 def _inside(region: CompleteRegion) -> tuple[RecordNucleus, ...]:
     """The nuclei in the crop, rejected ones too, in its pixels, from top to bottom."""
     inside = region.state.nuclei.within(region.crop)
+    inside = [n for n in inside if region.says(n.nucleus)]
     inside.sort(key=lambda n: (n.nucleus.y_px, n.nucleus.x_px, n.uid.int))
     return tuple(_in_crop(n, region.crop) for n in inside)
 
@@ -295,6 +304,7 @@ def _source(region: CompleteRegion, origin: Origin, judged: Judged | None) -> So
         model=None if judged is None else judged.run.info.model,
         run={} if judged is None else _run(judged.run.info),
         tissue=origin.tissue,
+        asked=region.asked,
     )
 
 

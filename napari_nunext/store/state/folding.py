@@ -5,12 +5,13 @@ What an event of each kind does is declared with the kind, in `store.kinds`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy
 
+from napari_nunext.core.naming import only_of
 from napari_nunext.core.shapes.area import Area
 from napari_nunext.core.shapes.regions import box_around, inside_any
 from napari_nunext.core.uids import as_uids
@@ -21,6 +22,7 @@ from napari_nunext.store.state.reviewed import ReviewedNucleus
 from napari_nunext.store.state.seen import Tally
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -77,6 +79,12 @@ class Base:
     """What the model's categories are called, where they were renamed before."""
     area: Area
     """What of the region was searched."""
+    only: frozenset[str] = frozenset()
+    """Categories that were searched for alone, as they are called now; everything without any."""
+
+    def replaces(self, names: Sequence[str]) -> NDArray[np.bool_]:
+        """Which categories the run speaks of, shape (N,): of others it says nothing."""
+        return np.array([not self.only or name in self.only for name in names], dtype=np.bool_)
 
     def covers(self, points_xy: PointsXY) -> NDArray[np.bool_]:
         """Where the run is the base, or left out on purpose, shape (N,)."""
@@ -215,12 +223,22 @@ class Fold:
     # The field
 
     def use(self, run: Run, region: Box) -> None:
-        """Make what a run found the base of a region; what people touched stays."""
+        """Make what a run found the base of a region; what people touched stays.
+
+        So do nuclei of categories that the run was not asked for, and where one of these lies the
+        run adds no second nucleus.
+        """
         radius_px = REPEAT_RADIUS_UM / run.info.mpp
-        blockers, area = self._blockers(radius_px), area_of(run)
-        base = Base(run.run_id, region, radius_px, blockers, self.aliases, area)
+        only = frozenset(self.aliases.get(n, n) for n in only_of(run.info.decoding))
+        base = Base(run.run_id, region, radius_px, None, self.aliases, area_of(run), only)
         nuclei, said = self.nuclei, run.nuclei
-        nuclei.let_go(nuclei.untouched & base.covers(nuclei.ground.said.points_xy))
+        ground = nuclei.ground
+        there = nuclei.untouched & base.covers(ground.said.points_xy)
+        spoken_of = base.replaces(ground.called)[ground.said.category] if only else True
+        others_xy = ground.said.points_xy[np.flatnonzero(there & ~np.asarray(spoken_of))]
+        blockers = self._blockers(radius_px, others_xy.tolist())
+        base = replace(base, blockers=blockers)
+        nuclei.let_go(there & spoken_of)
         nuclei.settle()
         absent = as_uids((*(run.hidden - self._named), *self.deleted))
         is_new = base.admits(said.points_xy) & ~nuclei.hold(said.uids)
@@ -231,8 +249,10 @@ class Fold:
         for box in base.boxes:
             self.acceptances = after_run(self.acceptances, box)
 
-    def _blockers(self, radius_px: float) -> scipy.spatial.cKDTree | None:
-        corrections: list[tuple[float, float]] = []
+    def _blockers(
+        self, radius_px: float, others_xy: Sequence[tuple[float, float]] = ()
+    ) -> scipy.spatial.cKDTree | None:
+        corrections: list[tuple[float, float]] = list(others_xy)
         for n in self.nuclei.touched():
             here = (n.nucleus.x_px, n.nucleus.y_px)
             corrections.append(here)

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from napari_nunext.core.sentences import duration
 from napari_nunext.review.names import shown_names
+from napari_nunext.ui.panels.only_menu import OnlyMenu
 from napari_nunext.ui.widgets.controls import (
     Card,
     Segments,
@@ -71,12 +72,14 @@ class FindPanel(Card):
             self._where.set_enabled(i, True, tip)
         self._tissue = QCheckBox("Leave out bare glass")
         self._tissue.setToolTip("Quicker on slides: only windows with tissue are searched")
+        self._only = OnlyMenu(controller, connections)
         self._hint = Text(role="muted", wraps=True)
         self._find = button("Find nuclei", role="primary")
         self._progress = self._make_progress()
         self.body.addLayout(row(Text("Model"), self._models, self._dot, stretch=1))
         self.body.addWidget(self._where)
         self.body.addWidget(self._hint)
+        self.body.addWidget(self._only)
         self.body.addWidget(self._tissue)
         self.body.addWidget(self._find)
         self.body.addWidget(self._progress)
@@ -237,7 +240,8 @@ class FindPanel(Card):
         self._find.setVisible(is_free)
         self._progress.setVisible(busy or all_paused or paused is not None)
         self._where.setEnabled(not busy and not all_paused)
-        self._tissue.setVisible(is_free)
+        for option in (self._only, self._tissue):
+            option.setVisible(is_free)
         self._models.setEnabled(not busy and not all_paused and paused is None)
         self._pause.setVisible(busy)
         self._go_on.setVisible(all_paused or paused is not None)

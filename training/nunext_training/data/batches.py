@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 
+from napari_nunext.core.codec import UNKNOWN_CATEGORY
 from nunext_training.method.losses import IGNORED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -20,13 +21,21 @@ if TYPE_CHECKING:
     from napari_nunext.models.families.prompt import Prompt
     from nunext_training.data.windows import Example
 
-    PromptBuilder = Callable[[Sequence[NDArray[np.uint8]]], Prompt]
-    """Windows to prompts up to and with the latent tokens."""
+    class PromptBuilder(Protocol):
+        """Windows to prompts up to and with the latent tokens; see `WindowProcessor`."""
+
+        def __call__(
+            self, windows: Sequence[NDArray[np.uint8]], *, asked: Sequence[Sequence[str]] = ()
+        ) -> Prompt:
+            """Prompts of windows, some of which may be asked for some categories alone."""
+            ...
 
 
 REPLAYED = "replayed"
 """In a batch: which of its windows show what the parent knew."""
 _PART = f"{REPLAYED}."
+EVERYTHING = "everything"
+"""In a batch: replies that name every nucleus, where some windows are asked for some alone."""
 
 
 def replayed_part(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -34,19 +43,20 @@ def replayed_part(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {k.removeprefix(_PART): v for k, v in batch.items() if k.startswith(_PART)}
 
 
-def without_replay(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The batch without what says which of its windows are replayed."""
-    return {k: v for k, v in batch.items() if k != REPLAYED and not k.startswith(_PART)}
+def inputs_of(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What a model reads of a batch: neither which windows are replayed, nor other replies."""
+    beside = (REPLAYED, EVERYTHING)
+    return {k: v for k, v in batch.items() if k not in beside and not k.startswith(_PART)}
 
 
 @dataclass(frozen=True)
 class Collator:
     """Examples to a batch.
 
-    Every prompt has the same length, because windows have one size and the instruction is fixed;
-    replies are padded on the right. Prompt and latent tokens are given at inference as well, so
-    they are not predicted: their labels are `IGNORED`, as is the label of a category that nobody
-    has said.
+    Every prompt has the same length, because windows have one size and the instruction is fixed,
+    or shorter ones are padded; replies are padded on the right. Prompt and latent tokens are given
+    at inference as well, so they are not predicted: their labels are `IGNORED`, as is the label of
+    a category that nobody has said.
 
     Parameters
     ----------
@@ -64,9 +74,14 @@ class Collator:
         """Inputs of the model, and ``labels`` of shape (B, T).
 
         Where some examples are replayed, also ``replayed``, bool of shape (B,), and what a model
-        reads of them alone, under the names that `replayed_part` reads.
+        reads of them alone, under the names that `replayed_part` reads. Where some are asked for
+        some categories alone, also ``everything``, shape (B, R): replies that name every nucleus,
+        padded by `IGNORED`, for what shows all of them whatever is asked; of a window whose other
+        nuclei nobody knows there is padding alone.
         """
-        prompt = self.build_prompt([e.rgb for e in examples])
+        named = any(e.asked for e in examples)
+        asked = [e.asked for e in examples] if named else []
+        prompt = self.build_prompt([e.rgb for e in examples], asked=asked)
         replies = [
             torch.tensor(self.codec.encode(e.points_xy, e.category_indices)) for e in examples
         ]
@@ -75,12 +90,21 @@ class Collator:
         ignored = torch.full_like(prompt.ids, IGNORED)
         labels = torch.cat([ignored, self._labels(_pad(replies, IGNORED))], dim=1)
         batch = {**whole, "labels": labels}
+        if named:
+            batch[EVERYTHING] = _pad([self._everything(e) for e in examples], IGNORED)
         replayed = torch.tensor([e.replayed for e in examples])
         if replayed.any():
             part = whole.rows(replayed.nonzero()[:, 0])
             batch |= {_PART + name: tensor for name, tensor in part.items()}
             batch[REPLAYED] = replayed
         return batch
+
+    def _everything(self, example: Example) -> Tensor:
+        points_xy = example.everything_xy if example.asked else example.points_xy
+        if points_xy is None:
+            return torch.full((1,), IGNORED)
+        unknown = (UNKNOWN_CATEGORY,) * len(points_xy) if self.codec.has_categories else None
+        return torch.tensor(self.codec.encode(points_xy, unknown))
 
     def _labels(self, replies: Tensor) -> Tensor:
         """What is to be predicted: the reply, but no comma where a category belongs."""

@@ -63,6 +63,10 @@ class LabelledImage:
     """How its labels were read, where that is not plain: a sentence for each."""
     unsorted: tuple[str, ...] = ()
     """What the source says of each nucleus that no category of the data set stands for."""
+    told_apart: tuple[str, ...] = ()
+    """Categories that its data set tells apart: what a window of it can be asked for alone."""
+    asked: tuple[str, ...] = ()
+    """Categories that were searched for alone: nobody knows of others. Empty: all are known."""
     opener: Callable[[], Tile] | None = None
     """Opens an image that is no file of its own; `path` then only tells it from others."""
 
@@ -79,6 +83,11 @@ class LabelledImage:
         return there if len(there) == len(self.points_xy) else None
 
 
+def known_whole(images: Sequence[LabelledImage]) -> tuple[LabelledImage, ...]:
+    """The images of which every nucleus is known: none that was searched for some categories."""
+    return tuple(image for image in images if not image.asked)
+
+
 def select_split(images: Sequence[LabelledImage], split: Split) -> tuple[LabelledImage, ...]:
     """The images of a split, in their order."""
     return tuple(image for image in images if image.split == split)
@@ -92,6 +101,8 @@ def rename_categories(
         replace(
             image,
             categories=tuple(renames.get(c, c) for c in image.categories),
+            told_apart=tuple(dict.fromkeys(renames.get(c, c) for c in image.told_apart)),
+            asked=tuple(dict.fromkeys(renames.get(c, c) for c in image.asked)),
             rejected=tuple(
                 replace(n, category=renames.get(n.category, n.category)) for n in image.rejected
             ),
@@ -173,7 +184,8 @@ def known_categories_only(
     problems: list[str] = []
     unknown: Counter[str] = Counter()
     for image in images:
-        strangers = [c for c in image.categories if c.casefold() not in spelling]
+        names = (*image.categories, *image.asked)
+        strangers = [c for c in names if c.casefold() not in spelling]
         unknown.update(strangers)
         if strangers:
             where = image.place or image.name
@@ -186,10 +198,18 @@ def known_categories_only(
                 if said <= {name.casefold() for name in known}
                 else None
             )
+            told = (spelling.get(c.casefold(), UNCATEGORISED) for c in image.told_apart)
+            told_apart = tuple(c for c in dict.fromkeys(told) if c != UNCATEGORISED)
+            asked = tuple(spelling[c.casefold()] for c in image.asked)
+            image = replace(image, told_apart=told_apart, asked=asked)
             kept.append(replace(image, categories=names, rollout=rollout))
     why = f"The checkpoint does not know {_counts(unknown)}"
     if unknown and strict:
-        first = next(i for i in images if any(c.casefold() not in spelling for c in i.categories))
+        first = next(
+            i
+            for i in images
+            if any(c.casefold() not in spelling for c in (*i.categories, *i.asked))
+        )
         raise RecordError(
             f"{why}, first in {first.place or first.name}; it knows {', '.join(known)}. Rename "
             "with --rename "

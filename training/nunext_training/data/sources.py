@@ -7,13 +7,14 @@ strict one stops.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.errors import ImageError, InputError, RecordError
 from napari_nunext.core.formats.export_folder import read_export
 from napari_nunext.core.formats.records import MANIFEST_FILE, SFT_FILE
 from napari_nunext.core.identity import file_sha256
+from napari_nunext.core.nuclei import UNCATEGORISED
 from napari_nunext.core.process.options import one_line
 from nunext_training.data.importers import IMPORTERS, importer_for
 from nunext_training.data.labelled import LabelledImage, nuclei_count
@@ -58,6 +59,15 @@ def read_source(folder: Path, *, strict: bool = True) -> DataSource:
     RecordError
         If the folder is neither, or does not hold together.
     """
+    source = _read_source(folder, strict=strict)
+    there = {name for image in source.images for name in image.categories} - {UNCATEGORISED}
+    told_apart = tuple(sorted(there))
+    return replace(
+        source, images=tuple(replace(image, told_apart=told_apart) for image in source.images)
+    )
+
+
+def _read_source(folder: Path, *, strict: bool) -> DataSource:
     if (folder / MANIFEST_FILE).is_file():
         return _read_export(folder, strict=strict)
     importer = importer_for(folder)
@@ -228,6 +238,7 @@ def _labelled(
         region=record.source.region,
         place=place,
         rollout=rollout,
+        asked=record.source.asked,
     )
 
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.errors import InputError
+from napari_nunext.core.sentences import counted
 from napari_nunext.core.spelling import alike_words, one_spelling
 from nunext_training.data.labelled import (
     known_categories_only,
+    known_whole,
     rename_as_asked,
     select_split,
     shared_patients,
@@ -94,6 +96,10 @@ def read_training_data(
             "empty. Mark more regions complete and export again."
         )
     without = {"left_out_patients": sorted(left_out)} if left_out else {}
-    return TrainingData(
-        train, select_split(known, "val"), tuple(s.origin | without for s in sources)
-    )
+    val = select_split(known, "val")
+    if partly := len(val) - len(known_whole(val)):
+        logger.warning(
+            "%s of the val split were searched for some categories alone, and measure nothing",
+            counted(partly, "image"),
+        )
+    return TrainingData(train, known_whole(val), tuple(s.origin | without for s in sources))

@@ -72,6 +72,13 @@ class Example:
     """What a model had said here, judged by people; None where nobody judged, or nobody asked."""
     replayed: bool = False
     """Whether it shows what the parent knew, rather than what is new."""
+    told_apart: tuple[str, ...] = ()
+    """Categories that it can be asked for alone; see `LabelledImage.told_apart`."""
+    asked: tuple[str, ...] = ()
+    """Categories that it is asked for alone: its nuclei are these. Empty: it is asked for all."""
+    everything_xy: PointsXY | None = None
+    """Where it is asked for some alone: every nucleus of the window, as `points_xy`; None where
+    only these are known."""
 
     @property
     def own_labels(self) -> NDArray[np.int32] | None:
@@ -146,6 +153,8 @@ class _Windows:
             labels=None if self._painter is None else self._painter(image, crop),
             point_labels=tuple((inside + 1).tolist()),
             judged=None if verdicts is None else verdicts.in_window(crop, inside, points_xy),
+            told_apart=image.told_apart,
+            asked=image.asked,
         )
 
 

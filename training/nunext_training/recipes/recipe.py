@@ -75,7 +75,8 @@ class Recipe:
 
         Without `ablation` and `report_to`, which are no part of what a run does, and `atomic`,
         `keeping`, `ask` and `allocator`, which are one stage's alone. Recipes without further
-        rewards, and those that hold back no trunk or tell no outlines, are as they were before.
+        rewards, and those that hold back no trunk, tell no outlines or name no category, are as
+        they were before.
         """
         data = asdict(self)
         del data["ablation"], data["atomic"], data["ask"], data["allocator"], data["report_to"]
@@ -84,6 +85,8 @@ class Recipe:
             del data["rft"]["rewards"]
         if not self.segmenter.outlines:
             del data["segmenter"]["outlines"]
+        if not self.windows.named_category_share:
+            del data["windows"]["named_category_share"]
         if self.optimiser.trunk_lr_ratio == 1:
             del data["optimiser"]["trunk_lr_ratio"]
         data["windows"]["scale_range"] = list(self.windows.scale_range)

@@ -53,6 +53,9 @@ class WindowOptions:
     area_exponent: Share = 1.0
     """Images are drawn in proportion to their area to this power. 1: all tissue equally often; 0:
     all images. In between, small images of rare tissue are seen more often than by their area."""
+    named_category_share: Share = 0.0
+    """Of the windows of `sft` and `rft` that are asked for some categories alone, such as "Point to
+    lymphocyte."; where a data set tells no categories apart, none is."""
 
 
 @dataclass(frozen=True, slots=True, config=CHECKED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -13,10 +14,12 @@ from napari_nunext.core.errors import InputError
 from napari_nunext.models.checkpoints.loading import load_checkpoint, load_weights
 from napari_nunext.models.checkpoints.quantised import quantisation_of
 from napari_nunext.models.families import submodule
+from napari_nunext.models.next_point.detector import NextPointDetector
 from nunext_training.evaluation.scores import VALIDATION_MATCHING
 from nunext_training.method.modules import modules_after
 from nunext_training.stages.publishing import metrics_of, new_checkpoint, provenance_of
 from nunext_training.stages.stage import Job, Stage
+from nunext_training.tasks.naming import names_that_hold, names_to_learn
 from nunext_training.trainers.centre_map import CentreMapHead
 from nunext_training.trainers.covt import ThoughtHead
 from nunext_training.trainers.lora import ADAPTER_FILE, merge_saved
@@ -26,10 +29,14 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedModel
 
+    from napari_nunext.models.checkpoints.description import CheckpointDescription
     from napari_nunext.models.checkpoints.loading import LoadedCheckpoint
+    from nunext_training.data.labelled import LabelledImage
     from nunext_training.recipes.recipe import Recipe
     from nunext_training.recipes.sections import OptimiserOptions
     from nunext_training.runs.folder import Best, RunFolder
+
+logger = logging.getLogger(__name__)
 
 JobT = TypeVar("JobT", bound=Job)
 
@@ -39,6 +46,10 @@ class DetectorStage(Stage[JobT]):
 
     method: ClassVar[str]
     """How it trains, for the provenance."""
+    taught_images: tuple[LabelledImage, ...] = ()
+    """What it is trained on."""
+    held_out_images: tuple[LabelledImage, ...] = ()
+    """What is decoded to see what came of it."""
 
     def __init__(self, job: JobT, recipe: Recipe | None = None) -> None:
         super().__init__(job, recipe)
@@ -67,6 +78,7 @@ class DetectorStage(Stage[JobT]):
             provenance=provenance
             | {"modules": modules_after(parent.description.provenance, provenance)},
         )
+        description = replace(description, named_prompts=self._named_prompts(description, model))
         with new_checkpoint(run, description) as folder:
             model.save_pretrained(folder)
             parent.family.save_processor(parent.windows.processor, folder)
@@ -74,6 +86,36 @@ class DetectorStage(Stage[JobT]):
                 if (weights / file).is_file():
                     (folder / file).parent.mkdir()
                     shutil.copyfile(weights / file, folder / file)
+
+    def _named_prompts(self, child: CheckpointDescription, model: Any) -> tuple[str, ...]:
+        """What it may be asked for alone: what it was taught so, where that holds.
+
+        Where nothing was held out nobody knows, and it is asked for everything.
+        """
+        about = self.parent.description
+        taught = self.taught_images
+        if not self.recipe.windows.named_category_share:
+            taught = tuple(image for image in taught if image.asked)
+        learned = names_to_learn(taught, about.codec.category_names)
+        names = {*about.named_prompts, *learned}
+        taught_names = tuple(name for name in about.codec.category_names if name in names)
+        if not taught_names:
+            return ()
+        child = replace(child, named_prompts=taught_names)
+        detector = NextPointDetector.from_loaded(
+            replace(self.parent, description=child, model=model.to(self.parent.device).eval())
+        )
+        held = names_that_hold(
+            *(detector, self.held_out_images, taught_names),
+            radius_um=self.recipe.validation.radius_um,
+        )
+        if lost := [name for name in taught_names if name not in held]:
+            logger.warning(
+                "%s: a search for everything finds as much or more, or nobody measured it. The "
+                "checkpoint is not asked for these alone.",
+                ", ".join(lost),
+            )
+        return held
 
     def _figures(self, best: Best) -> dict[str, Any]:
         validation = self.recipe.validation

@@ -26,7 +26,7 @@ from nunext_training.recipes.recipe import changed
 from nunext_training.stages.arguments import activation_checkpointing, training_options
 from nunext_training.stages.detectors import DetectorStage
 from nunext_training.stages.stage import Job, run_stage
-from nunext_training.tasks.points import RewardedPointsTask, true_painter
+from nunext_training.tasks.points import RewardedPointsTask, decoded_images, true_painter
 from nunext_training.tasks.prompted_masks import PromptedMasks
 from nunext_training.trainers.grpo import NextPointGrpoTrainer
 from nunext_training.trainers.vllm_rollouts import VllmServer, check_vllm
@@ -68,6 +68,8 @@ class RftStage(DetectorStage[RftJob]):
         super().__init__(job, stage_recipe(job.recipe))
         _check_margin(self.recipe, self.parent)
         self._data = self.read_data(self.parent.description.codec.category_names)
+        self.taught_images = self._data.train
+        self.held_out_images = tuple(decoded_images(self._data.val, self.recipe.validation))
         self._masks = self._prompted_masks()
         self._server = _server(job.vllm, self.parent)
         self.identity["segmenter_sha256"] = (

@@ -83,8 +83,11 @@ class SftStage(DetectorStage[SftJob]):
         self._sam = _sam(job.covt, self.parent)
         self._data = self.read_data(self.parent.description.codec.category_names)
         self._earlier = self._earlier_tissue()
+        self.taught_images = (*self._data.train, *self._earlier)
         self._held_out = decoded_images(self._data.val, self.recipe.validation)
-        if job.keep == "last":
+        if job.keep == "best":
+            self.held_out_images = tuple(self._held_out)
+        else:
             self._data = replace(self._data, val=())
             self.identity["kept"] = "last"
         if self._sam is not None:

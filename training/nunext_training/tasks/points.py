@@ -13,6 +13,7 @@ from nunext_training.data.windows import GridWindows, RandomWindows, WindowSpec
 from nunext_training.evaluation.evaluate import evaluate_detector
 from nunext_training.evaluation.scores import VALIDATION_MATCHING
 from nunext_training.runs import processes
+from nunext_training.tasks.naming import Named
 from nunext_training.tasks.replaying import Replayed, as_widely_varied
 from nunext_training.tasks.scoring import RolloutScorer
 from nunext_training.trainers.covt import ThoughtCollator
@@ -84,6 +85,12 @@ class PointsTask:
 
     def examples(self, count: int) -> Examples[Example]:
         """See `nunext_training.data.task.Task`."""
+        examples, share = self._cut(count), self._recipe.windows.named_category_share
+        if not share:
+            return examples
+        return Named(examples, self._spec.category_names, share=share, seed=self._recipe.seed)
+
+    def _cut(self, count: int) -> Examples[Example]:
         new = RandomWindows(
             self._train,
             self._spec,

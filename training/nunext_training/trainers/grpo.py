@@ -163,7 +163,7 @@ class NextPointGrpoTrainer(RunKeeping, GRPOTrainer):
         examples = [self._windows[i] for i in indices]
         seeds = [rollout_seed(self.args.seed, i) for i in indices]
         sampling = Sampling(self.temperature, seeds, group_size)
-        rollouts = self._sampled([example.rgb for example in examples], sampling)
+        rollouts = self._sampled(examples, sampling)
         scored = [
             self._scorer.score(examples[i // group_size], reply)
             for i, reply in enumerate(rollouts.replies)
@@ -196,22 +196,30 @@ class NextPointGrpoTrainer(RunKeeping, GRPOTrainer):
         self._metrics["train"]["verdicts"].append(float(self.accelerator.gather(count).sum()))
         return judged
 
-    def _sampled(self, windows: Sequence[NDArray[np.uint8]], sampling: Sampling) -> Rollouts:
+    def _sampled(self, examples: Sequence[Example], sampling: Sampling) -> Rollouts:
         """Replies of the policy of now; raises `TrainingError` where what it says is no number."""
+        windows, asked = [e.rgb for e in examples], [e.asked for e in examples]
         if self._server is not None:
-            return self._sampled_by(self._server, windows, sampling)
+            return self._sampled_by(self._server, windows, asked, sampling)
         model = self.whole_model()
         max_points = self._checkpoint.description.max_points
         try:
             return decode_windows(
-                self._checkpoint, model, windows, max_points=max_points, sampling=sampling
+                *(self._checkpoint, model, windows),
+                max_points=max_points,
+                sampling=sampling,
+                asked=asked,
             )
         except FloatingPointError:
-            self._give_up(self._checkpoint.windows(windows), float("nan"))
+            self._give_up(self._checkpoint.windows(windows, asked=asked), float("nan"))
             raise
 
     def _sampled_by(
-        self, server: VllmServer, windows: Sequence[NDArray[np.uint8]], sampling: Sampling
+        self,
+        server: VllmServer,
+        windows: Sequence[NDArray[np.uint8]],
+        asked: Sequence[Sequence[str]],
+        sampling: Sampling,
     ) -> Rollouts:
         """Replies of a server that is sent the weights of now; each process asks for its own."""
         if self._sender is None:
@@ -221,9 +229,12 @@ class NextPointGrpoTrainer(RunKeeping, GRPOTrainer):
         self._sender.sync_weights()
         self.accelerator.wait_for_everyone()  # the main process sends
         replies = server.replies(
-            windows, sampling, max_points=self._checkpoint.description.max_points
+            *(windows, sampling),
+            max_points=self._checkpoint.description.max_points,
+            asked=asked,
         )
-        return Rollouts(self._checkpoint.windows(windows, self.accelerator.device), replies)
+        prompt = self._checkpoint.windows(windows, self.accelerator.device, asked)
+        return Rollouts(prompt, replies)
 
     def _advantages(
         self, sampled: Sequence[ScoredReply], judged: Sequence[_JudgedReply], lengths: Sequence[int]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nunext_training.data.batches import REPLAYED, replayed_part, without_replay
+from nunext_training.data.batches import EVERYTHING, REPLAYED, inputs_of, replayed_part
 from nunext_training.method.losses import IGNORED, divergences, gaussian_targets, reply_loss
 from nunext_training.trainers.centre_map import centre_map, centre_map_loss
 from nunext_training.trainers.keeping import WITHOUT_PARENT
@@ -123,7 +123,7 @@ class NextPointTrainer(TaskTrainer):
     def batch_loss(self, model: nn.Module, inputs: dict[str, Tensor]) -> tuple[Tensor, Any]:
         """Eq. 2 or Eq. 8 of a batch, and the error of the map of centres where there is one."""
         labels = inputs["labels"]
-        given: dict[str, Any] = without_replay(inputs)
+        given: dict[str, Any] = inputs_of(inputs)
         del given["labels"]
         first = int((labels != IGNORED).any(dim=0).nonzero()[0])
         # The position before a token predicts it. The head is the dearest layer of a small model:
@@ -147,7 +147,7 @@ class NextPointTrainer(TaskTrainer):
             apart = divergences(logits[replayed], theirs[:, :-1], written)
             loss = loss + keeping.weight * apart.sum() / len(labels)
         if self._centre_map is not None and model.training:
-            loss = loss + self._centre_map_loss(self._centre_map, labels)
+            loss = loss + self._centre_map_loss(self._centre_map, inputs.get(EVERYTHING, labels))
         return loss, outputs
 
     def _reply_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
@@ -164,6 +164,12 @@ class NextPointTrainer(TaskTrainer):
 
     def _centre_map_loss(self, options: CentreMap, replies: Tensor) -> Tensor:
         logits = options.head(options.tokens.take(), len(replies))
+        known = (replies != IGNORED).any(dim=1)
+        if not known.all():  # of some windows only what was asked for is known
+            logits, replies = logits[known], replies[known]
+        if not len(replies):
+            nothing: Tensor = logits.sum()  # 0, which has a gradient
+            return nothing
         targets = centre_map(replies, self._codec, options.sigma_px)
         return options.weight * centre_map_loss(logits, targets)
 

@@ -7,7 +7,7 @@ alternatives, not in the whole vocabulary, of which sampling never drew.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,6 +47,7 @@ def decode_windows(
     *,
     max_points: int,
     sampling: Sampling | None = None,
+    asked: Sequence[Sequence[str]] = (),
 ) -> Rollouts:
     """Decode replies to windows under the grammar.
 
@@ -62,25 +63,37 @@ def decode_windows(
         A reply that has not ended after so many points is cut off.
     sampling : Sampling, optional
         Greedy when None, with one reply for each window.
+    asked : sequence of sequence of str, optional
+        The categories that each window is asked for alone; everything by default.
     """
-    prompt = checkpoint.windows(windows, model.device)
-    count = len(windows) * (1 if sampling is None else sampling.rollouts)
-    replies: list[list[int]] = [[] for _ in range(count)]
+    asked = [tuple(each) for each in asked] or [()] * len(windows)
+    copies = 1 if sampling is None else sampling.rollouts
+    replies: list[list[int]] = [[] for _ in range(len(windows) * copies)]
     was_training = model.training
     model.train(False)
     try:
-        for step in decode_batch(
-            model,
-            prompt,
-            checkpoint.description.codec,
-            max_points=max_points,
-            sampling=sampling,
-        ):
-            for row, token in zip(step.rows.tolist(), step.token_ids.tolist(), strict=True):
-                replies[row].append(token)
+        for each in dict.fromkeys(asked):  # a decoder wants prompts without padding
+            mine = [i for i, other in enumerate(asked) if other == each]
+            steps = decode_batch(
+                model,
+                checkpoint.windows([windows[i] for i in mine], model.device, [each] * len(mine)),
+                checkpoint.description.codec,
+                max_points=max_points,
+                sampling=_of_windows(sampling, mine),
+            )
+            for step in steps:
+                for row, token in zip(step.rows.tolist(), step.token_ids.tolist(), strict=True):
+                    replies[mine[row // copies] * copies + row % copies].append(token)
     finally:
         model.train(was_training)
+    prompt = checkpoint.windows(windows, model.device, asked)
     return Rollouts(prompt, tuple(tuple(reply) for reply in replies))
+
+
+def _of_windows(sampling: Sampling | None, windows: Sequence[int]) -> Sampling | None:
+    if sampling is None:
+        return None
+    return replace(sampling, seeds=tuple(sampling.seeds[i] for i in windows))
 
 
 def rollout_seed(seed: int, window: int) -> int:

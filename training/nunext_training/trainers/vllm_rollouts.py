@@ -146,14 +146,20 @@ class VllmServer(VllmReplies):
     def __init__(self, url: str, checkpoint: LoadedCheckpoint, *, pause_s: float = 2.0) -> None:
         super().__init__(url, pause_s=pause_s)
         self._description = checkpoint.description
-        self._prompt_ids = checkpoint.windows.prompt_ids
+        self._windows = checkpoint.windows
 
     def replies(
-        self, windows: Sequence[NDArray[np.uint8]], sampling: Sampling, *, max_points: int
+        self,
+        windows: Sequence[NDArray[np.uint8]],
+        sampling: Sampling,
+        *,
+        max_points: int,
+        asked: Sequence[Sequence[str]] = (),
     ) -> tuple[tuple[int, ...], ...]:
         """Sampled replies; the k-th of window i at ``i * rollouts + k``.
 
-        A reply that was cut off after `max_points` has no end token.
+        A reply that was cut off after `max_points` has no end token. Of each window everything is
+        asked, or the categories of `asked`.
 
         Raises
         ------
@@ -162,14 +168,21 @@ class VllmServer(VllmReplies):
         """
         works = [
             self._replies_to(
-                window, Sampling(sampling.temperature, (seed,), sampling.rollouts), max_points
+                *(window, Sampling(sampling.temperature, (seed,), sampling.rollouts)),
+                *(max_points, each),
             )
-            for window, seed in zip(windows, sampling.seeds, strict=True)
+            for window, seed, each in zip(
+                windows, sampling.seeds, asked or [()] * len(windows), strict=True
+            )
         ]
         return tuple(self.gathered(works))
 
     async def _replies_to(
-        self, window: NDArray[np.uint8], sampling: Sampling, max_points: int
+        self,
+        window: NDArray[np.uint8],
+        sampling: Sampling,
+        max_points: int,
+        asked: Sequence[str],
     ) -> list[tuple[int, ...]]:
         codec = self._description.codec
         request = points_request(
@@ -178,8 +191,10 @@ class VllmServer(VllmReplies):
             model=self.model,
             max_tokens=last_position(codec, max_points) + 1,
             sampling=sampling,
+            instruction=self._windows.instruction(asked),
         )
-        choices = await self.choices(request, self._prompt_ids, sampling.rollouts)
+        expected = self._windows.prompt_ids_of(asked)
+        choices = await self.choices(request, expected, sampling.rollouts)
         replies = [Choice.read(choice).reply(codec) for choice in choices]
         for reply in replies:
             check_reply(reply, codec, self.url)

@@ -1,0 +1,149 @@
+"""Runs that were for some categories alone: what of the others stays, and what an export says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import numpy as np
+import pytest
+
+from napari_nunext.core.formats.export_folder import read_export
+from napari_nunext.core.identity import pixels_sha256
+from napari_nunext.core.model_description import ModelDescription
+from napari_nunext.core.naming import only_in_decoding
+from napari_nunext.core.nuclei import default_categories
+from napari_nunext.core.predictions import Predictions
+from napari_nunext.images.tile import tile_of_rgb
+from napari_nunext.store import FieldState, Run, events
+from napari_nunext.store.exports.training import export_training
+from nunext_training.data.sources import read_source
+from nunext_training.data.training_data import read_training_data
+from tests.store.conftest import IMAGE, WHOLE, entry, predicted, run_info
+
+NOW = datetime(2024, 1, 1, tzinfo=UTC)
+KNOWN = ("Lymphocyte", "Stromal", "Positive")
+MODEL = ModelDescription(
+    *("Small", "conv_qwen"),
+    kind="detector",
+    id="small",
+    window_px=64,
+    categories=default_categories(KNOWN),
+    prompt="Point to nucleus.",
+    named_prompts=KNOWN[:1],
+)
+
+
+def info(only=(), region=WHOLE):
+    asked = bool(only) and set(only) <= set(MODEL.named_prompts)
+    decoding = {"strategy": "greedy"} | only_in_decoding(only, asked=asked)
+    return replace(run_info(region), model=MODEL, decoding=decoding)
+
+
+def a_run(*nuclei, only=()):
+    said = Predictions.of(nuclei)
+    return Run(str(uuid4()), IMAGE, info(only), "complete", "jd", NOW, said)
+
+
+def folded(*runs, edits=(), between=()):
+    said = [events.use_run(IMAGE, run.run_id, WHOLE) for run in runs]
+    journal = [*said[:1], *between, *said[1:], *edits]
+    return FieldState.fold(list(runs), tuple(e.stamped("jd", NOW) for e in journal))
+
+
+def shown(state):
+    return sorted((n.nucleus.x_px, n.nucleus.category) for n in state.nuclei.values())
+
+
+def test_a_search_for_some_categories_replaces_these_alone():
+    first = a_run(predicted(10, 10, "Lymphocyte"), predicted(50, 10, "Stromal"))
+    second = a_run(predicted(30, 10, "Lymphocyte"), only=("Lymphocyte",))
+    assert shown(folded(first, second)) == [(30, "Lymphocyte"), (50, "Stromal")]
+    everything = a_run(predicted(30, 10, "Lymphocyte"))
+    assert shown(folded(first, everything)) == [(30, "Lymphocyte")]
+
+
+def test_a_nucleus_of_another_category_is_not_found_a_second_time():
+    first = a_run(predicted(10, 10, "Stromal"))
+    second = a_run(predicted(11, 10, "Lymphocyte"), only=("Lymphocyte",))
+    assert shown(folded(first, second)) == [(10, "Stromal")]
+
+
+def test_what_is_streamed_is_what_is_folded_again():
+    first = a_run(predicted(10, 10, "Stromal"), predicted(60, 10, "Lymphocyte"))
+    empty = a_run(only=("Lymphocyte",))
+    news = [predicted(11, 10, "Lymphocyte"), predicted(30, 10, "Lymphocyte")]
+    streamed = folded(first, empty).with_predictions(empty.run_id, news)
+    whole = replace(empty, nuclei=Predictions.of(news))
+    assert shown(streamed) == shown(folded(first, whole)) == [(10, "Stromal"), (30, "Lymphocyte")]
+
+
+def test_a_renamed_category_is_still_the_one_that_is_searched_for():
+    first = a_run(predicted(10, 10, "Lymphocyte"), predicted(50, 10, "Stromal"))
+    second = a_run(predicted(30, 10, "Lymphocyte"), only=("Lymphocyte",))
+    renamed = [events.rename_category("Lymphocyte", "TIL")]
+    assert shown(folded(first, second, between=renamed)) == [(30, "TIL"), (50, "Stromal")]
+
+
+class Lab:
+    """A project with an image of real pixels."""
+
+    def __init__(self, project, tmp_path):
+        self.rgb = np.random.default_rng(0).integers(0, 256, (80, 100, 3), dtype=np.uint8)
+        self.sha, self.project, self.out = pixels_sha256(self.rgb), project, tmp_path / "export"
+        project.add_image(entry(self.sha))
+
+    def search(self, *nuclei, only=(), region=WHOLE):
+        run = self.project.start_run(self.sha, info(only, region))
+        self.project.add_predictions(run, nuclei)
+        self.project.finish_run(run, "complete")
+        self.project.append([events.use_run(self.sha, run, region)])
+
+    def export(self):
+        self.project.append([events.complete_region(self.sha, WHOLE)])
+        export_training(self.project, self.out, images=lambda _: tile_of_rgb(self.rgb, "a"))
+        return read_export(self.out, strict=True)
+
+
+@pytest.fixture
+def lab(project, tmp_path):
+    return Lab(project, tmp_path)
+
+
+def test_an_export_of_a_search_for_lymphocytes_holds_these_and_the_prompt_that_asks_for_them(lab):
+    lab.search(predicted(10, 10, "Lymphocyte"), only=("Lymphocyte",))
+    lab.project.append(
+        [events.add(lab.sha, 60, 50, "Stromal"), events.add(lab.sha, 30, 30, "Lymphocyte")]
+    )
+    (record,) = lab.export().sft
+    assert record.source.asked == ("Lymphocyte",)
+    assert record.messages[0]["content"][1]["text"] == "Point to lymphocyte."
+    assert [n.category for n in record.nuclei] == ["Lymphocyte", "Lymphocyte"]
+
+
+def test_what_was_searched_for_is_judged_and_others_were_not_missed(lab):
+    lab.search(predicted(10, 10, "Lymphocyte"), only=("Lymphocyte",))
+    lab.project.append([events.add(lab.sha, 60, 50, "Stromal")])
+    (record,) = lab.export().rft
+    assert [p.verdict for p in record.rollout.points] == ["tp"]
+    assert record.rollout.missed == 0
+
+
+def test_where_everything_was_searched_before_the_truth_is_everything(lab):
+    lab.search(predicted(10, 10, "Stromal"))
+    lab.search(predicted(40, 10, "Lymphocyte"), only=("Lymphocyte",))
+    export = lab.export()
+    assert export.sft[0].source.asked == ()
+    assert [n.category for n in export.sft[0].nuclei] == ["Stromal", "Lymphocyte"]
+    assert export.rft[0].rollout is None  # the last run is no answer to the prompt of the record
+
+
+def test_training_asks_such_an_image_for_these_and_measures_nothing_on_it(lab):
+    lab.search(predicted(10, 10, "Lymphocyte"), only=("Lymphocyte",))
+    lab.export()
+    (image,) = read_source(lab.out).images
+    assert image.asked == ("Lymphocyte",)
+    data = read_training_data([lab.out], KNOWN, renames={"Lymphocyte": "Stromal"}, strict=True)
+    assert [i.asked for i in data.train] == [("Stromal",)]
+    assert data.val == ()
