@@ -69,7 +69,7 @@ def test_a_person_sees_a_bar_and_the_losses(tmp_path, train_only_export, checkpo
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--lr", "0"], "optimiser.lr is 0.0"),
+        (["--lr", "0"], "argument --lr: '0' is no number of more than 0"),
         (["--recipe", "nonesuch"], "There is no recipe"),
         (["--rename", "Pale"], "is not FROM=TO"),
     ],

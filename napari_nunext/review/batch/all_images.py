@@ -21,7 +21,7 @@ from napari_nunext.core.errors import (
 from napari_nunext.core.sentences import about
 from napari_nunext.core.shapes.area import Area
 from napari_nunext.review.background import in_words
-from napari_nunext.review.batch.all_job import AllJob, to_search
+from napari_nunext.review.batch.all_job import AllJob, How, to_search
 from napari_nunext.review.batch.asked import ask_for
 from napari_nunext.review.batch.batch import BUSY, TRIES
 from napari_nunext.review.batch.stations import Station
@@ -104,13 +104,14 @@ class AllImages:
         """
         chosen = self._finder.model.chosen
         if chosen is not None:
-            self._begin(chosen, self._view.outlines, self._finder.model.tissue, set())
+            find = self._finder.model
+            self._begin(chosen, How(self._view.outlines, find.tissue, find.leaves_pen), set())
 
     def go_on(self) -> None:
         """Go on after a pause, as it was asked for."""
         job = self._job
         if job is not None and self.model.status.phase == "paused":
-            self._begin(job.model, job.masks, job.tissue, job.confirmed)
+            self._begin(job.model, job.how, job.confirmed)
 
     def pause(self) -> None:
         """Stop so that it can go on later, in another session too."""
@@ -139,7 +140,7 @@ class AllImages:
 
     # Before the first
 
-    def _begin(self, model: ModelInfo, masks: bool, tissue: bool, confirmed: set[Path]) -> None:
+    def _begin(self, model: ModelInfo, how: How, confirmed: set[Path]) -> None:
         if self.model.status.busy or self._finder.model.run.busy:
             return
         queue, session = self._images.queue, self._session
@@ -147,7 +148,7 @@ class AllImages:
             return
         paths = to_search(queue)
         job = self._job = AllJob(
-            *(model, masks, tissue, self._reader(), deque(paths), Tally(len(paths)), confirmed),
+            *(model, how, self._reader(), deque(paths), Tally(len(paths)), confirmed),
             accepted=len(queue.items) - len(paths),
         )
         known = {
@@ -160,9 +161,7 @@ class AllImages:
         )
 
         def look() -> Survey:
-            job.asked = ask_for(
-                self._server.client(), job.model, masks=masks, tissue=tissue, region=None
-            )
+            job.asked = ask_for(self._server.client(), job.model, region=None, **how._asdict())
             return survey(paths, known, job.reader, job.asked, model, job.stop, looked_at)
 
         def looked_at(count: int) -> None:
@@ -186,7 +185,7 @@ class AllImages:
         confirmed = job.confirmed | seen.assumed.keys() | seen.doubtful.keys()
 
         def all_the_same() -> None:
-            self._begin(job.model, job.masks, job.tissue, confirmed)
+            self._begin(job.model, job.how, confirmed)
 
         self._session.notify(
             Notice(words, "warning", "Search all the same", all_the_same, details=details)

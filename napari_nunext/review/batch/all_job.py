@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from napari_nunext.core.sentences import counted
 from napari_nunext.review.batch.survey import Survey
@@ -36,13 +36,23 @@ def to_search(queue: Queue) -> list[Path]:
     return [item.path for item in items if item.status != "done"]
 
 
+class How(NamedTuple):
+    """How the images are searched."""
+
+    masks: bool
+    """Whether outlines are wanted too."""
+    tissue: bool
+    """Whether windows of bare glass are left out."""
+    pen: bool
+    """Whether marks of a pen count as glass."""
+
+
 @dataclass(eq=False, slots=True)
 class AllJob:
     """The images that are left, and how far the present one is. For the main thread."""
 
     model: ModelInfo
-    masks: bool
-    tissue: bool
+    how: How
     reader: FieldReader
     paths: deque[Path]
     """Of images that are left; the first is under way."""
@@ -85,8 +95,9 @@ class AllJob:
         return Wanted(
             region=region,
             model_id=self.model.id,
-            masks=self.masks,
-            tissue=self.tissue,
+            masks=self.how.masks,
+            tissue=self.how.tissue,
+            pen=self.how.pen,
             area=area,
             near_xy=near_xy,
             run=run,

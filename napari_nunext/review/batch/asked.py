@@ -89,7 +89,13 @@ class Asked:
 
 
 def ask_for(
-    client: Client, model: ModelInfo, *, masks: bool, tissue: bool, region: Box | None
+    client: Client,
+    model: ModelInfo,
+    *,
+    masks: bool,
+    tissue: bool,
+    region: Box | None,
+    pen: bool = False,
 ) -> Asked:
     """Ask a server how it would search, by an image without anything on it.
 
@@ -104,7 +110,7 @@ def ask_for(
     )
     for event in client.detect(request):
         if isinstance(event, Started):
-            return Asked(event, region, tissue)
+            return Asked(event, region, tissue, pen)
         if isinstance(event, Failed):
             raise ServerUnavailableError(event.message)
     raise ServerUnavailableError("The model server said nothing of how it searches. Try again.")

@@ -207,11 +207,8 @@ class Finder:
 
     def _find(self, region: Box, area: Area) -> None:
         model, view = self.model, self._view
-        self._begin(
-            Wanted(
-                region, model.model_id, view.outlines, model.tissue, area=area, near_xy=view.view_xy
-            )
-        )
+        how = (view.outlines, model.tissue, model.leaves_pen)
+        self._begin(Wanted(region, model.model_id, *how, area=area, near_xy=view.view_xy))
 
     def search_in_turn(self, field: OpenField, wanted: Wanted, ended: Ended) -> None:
         """Search an image that need not be the open one; nothing while a search is under way.
@@ -223,6 +220,10 @@ class Finder:
     def leave_out_glass(self, wanted: bool) -> None:
         """Whether the next searches leave out windows of bare glass."""
         self.model.tissue = wanted
+
+    def leave_out_pen(self, wanted: bool) -> None:
+        """Whether marks of a pen count as glass, where glass is left out."""
+        self.model.pen = wanted
 
     def go_on(self) -> None:
         """Go on with the search of the open image that was broken off, if there is one."""
