@@ -100,7 +100,7 @@ def batch(server: LocalServer, paths: list[Path], model: str, project: Path) -> 
         cost.begin()
         windows = max(windows, progress.windows)
 
-    options = ProjectOptions(project, model=model, mpp=MPP, servers=(server.url,))
+    options = ProjectOptions(project=project, model=model, mpp=MPP, servers=(server.url,))
     failed = detect_into_project(paths, options, say=lambda line: None, tell=tell)
     if failed:
         raise RuntimeError(f"{failed} were not searched.")
@@ -149,7 +149,9 @@ def main() -> None:
             server_gb = max(server_gb, children_gb())
 
         began = time.perf_counter()
-        options = ProjectOptions(folder / "slide.nunext", model="classical", region=REGION)
+        options = ProjectOptions(
+            project=folder / "slide.nunext", model="classical", region=REGION.as_tuple()
+        )
         detect_into_project([slide], options, say=print, tell=watch)
         slide_s = time.perf_counter() - began
     report(

@@ -23,6 +23,7 @@ import numpy as np
 from napari_nunext import __version__
 from napari_nunext.core.errors import NunextError
 from napari_nunext.core.formats.export_folder import read_export
+from napari_nunext.core.process.asked import Training
 from napari_nunext.core.scores.matching import match_points
 from napari_nunext.core.scores.metrics import DetectionScore
 from napari_nunext.store.exports.formats import export_format
@@ -251,7 +252,7 @@ class ScriptedLoop:
         self._say(f"Exported {len(exported)} nuclei: exactly those on the screen")
 
     def _train(self) -> None:
-        self._controller.learn.train(steps=TRAINING_STEPS)
+        self._controller.learn.train(Training(steps=TRAINING_STEPS))
         ended = ("done", "failed", "stopped")  # it begins once the project was checked
         self._wait("training", lambda c: c.learn.model.training.phase in ended, 600)
         training = self._controller.learn.model.training

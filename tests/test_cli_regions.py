@@ -95,6 +95,21 @@ def test_only_the_regions_are_searched_and_the_same_command_searches_nothing_twi
 
 
 @pytest.mark.usefixtures("served")
+def test_a_rectangle_is_searched_into_a_folder_and_the_same_one_not_twice(
+    tile: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    command = (*DETECT, tile, "--out", out, "--region")
+    assert run(capsys, *command, 0, 0, 55, 96)[0] == 0
+    assert which(points_in(out / "tile.geojson")) == [0, 3]
+    assert "searched before" in run(capsys, *command, 0, 0, 55, 96)[1]
+    assert "searched before" not in run(capsys, *command, 55, 0, 128, 96)[1]
+    assert which(points_in(out / "tile.geojson")) == [1, 2]
+    code, said = run(capsys, *command, 900, 900, 950, 950)
+    assert (code, "holds nothing that is to be searched of tile.png" in said) == (2, True)
+
+
+@pytest.mark.usefixtures("served")
 def test_a_project_is_searched_in_regions_and_never_where_it_says_leave_out(
     tile: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -58,6 +58,7 @@ def ask(
     nuclei: Nuclei | None = None,
     answerer: str = COUNTS,
     budget: int | None = None,
+    allocate: bool = False,
     max_tokens: int | None = None,
     server: str | None = None,
 ) -> Answer:
@@ -68,25 +69,29 @@ def ask(
     image : path, array or ImageSource
         As `detect` takes it.
     question : str
-        For example ``"How many nuclei are there?"``; of a search for lesions, their category.
+        In English; of a search for lesions, their category.
     mpp : float, optional
-        Micrometres per pixel; that of the nuclei, or of the file, by default.
+        Micrometres per pixel; what the nuclei or the file say by default.
     options : sequence of str
         What to choose from; of a subtype, the categories.
     task : {"question", "subtype", "lesions"}
+        A question, a subtype out of the options, or where lesions are.
     organ : str
-        Of a search for lesions.
+        In which lesions are looked for.
     region : Box or sequence of float, optional
-        ``(x0, y0, x1, y1)``, level-0 px; the whole image by default.
+        What it is about, level-0 pixels; all of the image by default.
     nuclei : Nuclei, optional
         What is counted, or told to an answerer that reads nuclei; found first where they are
         needed and not given.
     answerer : str
-        ``"counts"``, the rule that answers from nuclei; or an answerer of the server.
+        Counts, which answers from the nuclei (default), or an answerer of a model server.
     budget : int, optional
-        Most image tokens; by default as many as the answerer was taught with.
+        Most image tokens; by default as many as the answerer was taught with, or 256.
+    allocate : bool
+        Let the answerer choose how many image tokens it spends, up to the budget.
     max_tokens : int, optional
-        Of the answer at most; by default as the answerer's option says, or 1024.
+        Of an answer at most, its thought included; by default as the answerer's option says, or
+        1024.
     server : str, optional
         As `detect` takes it.
 
@@ -103,7 +108,7 @@ def ask(
     source = source_of(image, mpp)
     box = source.box if region is None else region_of(region, source)
     asked = Asked(Question(task, question, tuple(options), organ), box)
-    asking = AskOptions(answerer=answerer, budget=budget, max_tokens=max_tokens)
+    asking = AskOptions(answerer=answerer, budget=budget, allocate=allocate, max_tokens=max_tokens)
 
     def told() -> Nuclei:
         return detect(source, region=box, server=server) if nuclei is None else nuclei

@@ -13,6 +13,7 @@ from napari_nunext.core.geometry import Box
 from napari_nunext.core.naming import only_in_decoding, only_words
 from napari_nunext.core.nuclei import Category
 from napari_nunext.core.predictions import Predictions
+from napari_nunext.core.process.asked import PEN_WITHOUT_TISSUE
 from napari_nunext.models.whole_image.search import detect_image, is_asked, wanted_of
 from napari_nunext.serving.client.found import Found, failed_words
 from napari_nunext.serving.protocol import DetectRequest, WindowDone
@@ -34,6 +35,7 @@ def detect(
     masks: bool = False,
     region: Box | Sequence[float] | None = None,
     tissue: bool = False,
+    pen: bool = False,
     only: Sequence[str] = (),
     progress: Callable[[int, int], None] = lambda done, windows: None,
     server: str | None = None,
@@ -46,16 +48,17 @@ def detect(
         See `napari_nunext.api.images.source_of`: numpy, dask and zarr; grey or colours, of any
         type of numbers.
     mpp : float, optional
-        Micrometres per pixel, about 0.25 for a 40x objective and 0.5 for 20x. A file may say it.
+        Micrometres per pixel; what the file says by default.
     model : Model, str or path, optional
-        What `load_model` gave, or takes; the bundled one by default. At a server: the id of one of
-        its detectors.
+        Id of a model, or folder of a checkpoint; the bundled model by default.
     masks : bool
-        Whether to draw what each nucleus covers.
+        Draw what each nucleus covers, too.
     region : Box or sequence of float, optional
-        ``(x0, y0, x1, y1)``, level-0 px; the whole image by default.
+        What of the image is searched, level-0 pixels; all of it by default.
     tissue : bool
-        Whether bare glass is left out.
+        Leave out windows of bare glass, which saves time.
+    pen : bool
+        With tissue: leave out green, blue and black ink too; not for blue or green stains.
     only : sequence of str
         Categories that are searched for alone. A model that has learned to be asked for them is;
         of any other the rest is left out. `Nuclei.about` says which.
@@ -73,9 +76,16 @@ def detect(
     Raises
     ------
     InputError
-        If the image, its scale, the region or the model will not do, with the reason.
+        If the image, its scale, the region or the model will not do, with the reason; or pen is
+        given without tissue.
     ServerError
         If the server fails.
+
+    Notes
+    -----
+    The scale is about 0.25 for a 40x objective and 0.5 for 20x. A model may also be what
+    `load_model` gave; at a server it is the id of one of its detectors. A region is
+    ``(x0, y0, x1, y1)``.
 
     Examples
     --------
@@ -85,6 +95,8 @@ def detect(
     >>> len(nuclei) == len(nuclei.points_xy)
     True
     """
+    if pen and not tissue:
+        raise InputError(PEN_WITHOUT_TISSUE)
     source = source_of(image, mpp)
     wanted = None if region is None else region_of(region, source)
     if server is not None:
@@ -94,7 +106,7 @@ def detect(
                 "name a detector of the server by its id."
             )
         name = None if model is None else str(model)
-        return _at_server(source, server, name, wanted, masks, tissue, only, progress)
+        return _at_server(source, server, name, wanted, masks, tissue, pen, only, progress)
     loaded = model if isinstance(model, Model) else load_model(model)
     info = loaded.info
     wanted_only = wanted_of(info, only)
@@ -104,6 +116,7 @@ def detect(
         mpp=mpp_of(source),
         region=wanted,
         tissue=tissue,
+        pen=pen,
         only=wanted_only,
         progress=progress,
     )
@@ -156,6 +169,7 @@ def _at_server(
     region: Box | None,
     masks: bool,
     tissue: bool,
+    pen: bool,
     only: Sequence[str],
     progress: Callable[[int, int], None],
 ) -> Nuclei:
@@ -168,6 +182,7 @@ def _at_server(
             region=None if region is None else region.as_tuple(),
             masks=masks,
             tissue=tissue or None,
+            pen=pen or None,
             only=list(only) or None,
             # Whoever works in a window on the same server goes first.
             priority="batch",

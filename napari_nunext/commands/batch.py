@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from napari_nunext.commands.detect import areas_of, find_model, model_folder
 from napari_nunext.commands.export import reader_name
 from napari_nunext.core.errors import InputError, StoreError
-from napari_nunext.core.geometry import check_mpp
+from napari_nunext.core.geometry import Box, check_mpp
 from napari_nunext.core.naming import in_order, only_words
+from napari_nunext.core.process.asked import Search
 from napari_nunext.core.process.ray_cluster import check_ray
 from napari_nunext.core.sentences import counted
 from napari_nunext.core.shapes.area import EVERYTHING, Area
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from napari_nunext.core.geometry import Box
     from napari_nunext.core.process.precision import Precision
     from napari_nunext.core.process.ray_cluster import RayCluster
     from napari_nunext.review.batch.asked import Asked
@@ -50,25 +50,14 @@ CLOSE_S = 60.0
 """How long what is found may take to be written at the end."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectOptions:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectOptions(Search):
     """What to search for, with what, and where it is kept."""
 
     project: Path
     """Made where it is not there."""
-    model: str | None = None
-    """Id of a detector, or the folder of its checkpoint; None: the server's default."""
-    mpp: float | None = None
-    """Micrometres per pixel; prevails over what files and project say."""
-    masks: bool = False
-    tissue: bool = False
-    """Whether windows of bare glass are left out."""
-    pen: bool = False
-    """Whether marks of a pen count as glass."""
     only: tuple[str, ...] = ()
     """Categories that are searched for alone; everything where there are none."""
-    region: Box | None = None
-    """Level-0 px; the whole image by default."""
     regions: Path | None = None
     """GeoJSON of where to search, or a folder with one for each image."""
     servers: tuple[str, ...] = ()
@@ -129,7 +118,7 @@ def detect_into_project(
         stations, asked = _stations(options, stack)
         if words := only_words(asked.started.decoding):
             say(words)
-        asked = replace(asked, pen=options.pen, area_of=_areas(project, areas))
+        asked = replace(asked, area_of=_areas(project, areas))
         batch = Batch(
             project,
             writer,
@@ -216,15 +205,18 @@ def _stations(options: ProjectOptions, stack: ExitStack) -> tuple[list[Station],
         servers = [LocalServer(paths, precision=options.precision, ray=options.ray)]
     stations: list[Station] = []
     first: Asked | None = None
+    region = None if options.region is None else Box.from_sequence(options.region)
     for server in servers:
         stack.callback(server.stop)
         client = server.client()
         model = find_model(client, options.model, folder)
         asked = ask_for(
-            *(client, model),
+            client,
+            model,
             masks=options.masks,
             tissue=options.tissue,
-            region=options.region,
+            region=region,
+            pen=options.pen,
             only=in_order(options.only, [category.name for category in model.categories]),
         )
         first = first or asked

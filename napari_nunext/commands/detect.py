@@ -19,9 +19,10 @@ from napari_nunext.core.errors import (
     NunextError,
 )
 from napari_nunext.core.formats.region_files import read_regions
-from napari_nunext.core.geometry import check_mpp
+from napari_nunext.core.geometry import Box, check_mpp
 from napari_nunext.core.naming import in_order, only_words
 from napari_nunext.core.nuclei import Category
+from napari_nunext.core.process.asked import Search
 from napari_nunext.core.sentences import about, counted
 from napari_nunext.core.shapes.area import EVERYTHING, Area
 from napari_nunext.images import find_images
@@ -44,23 +45,14 @@ if TYPE_CHECKING:
     from napari_nunext.serving.protocol import ModelInfo
 
 
-@dataclass(frozen=True, slots=True)
-class DetectOptions:
-    """What to search for, and how."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectOptions(Search):
+    """What to search for, how, and where it is written."""
 
-    model: str | None
-    """Id of a detector, or the folder of its checkpoint; None: the server's default."""
     out_dir: Path
-    mpp: float | None = None
-    """Micrometres per pixel; prevails over what a file says."""
-    masks: bool = False
     model_paths: tuple[Path, ...] = ()
     precision: Precision = "auto"
     """Arithmetic; what was really computed in is in the list of what was searched."""
-    tissue: bool = False
-    """Whether windows of bare glass are left out."""
-    pen: bool = False
-    """Whether marks of a pen count as glass."""
     only: tuple[str, ...] = ()
     """Categories that are searched for alone; everything where there are none."""
     regions: Path | None = None
@@ -211,6 +203,7 @@ class _Batch:
             self._options.tissue,
             self._options.pen,
             area.to_json(),
+            None if self._options.region is None else list(self._options.region),
             in_order(self._options.only, [c.name for c in self._model.categories]),
         )
         standing = self._before.standing(target, wanted)
@@ -346,12 +339,13 @@ def _detect(
     for note in image.notes:
         say(f"{image.name}: {note}")
     patience = Patience(lambda words: say(f"{image.name}: {words}"))
+    region = _region(image, options, area)
     request = DetectRequest(
         image=client.put_image(image, patience=patience),
         mpp=mpp,
         model=model_id,
         masks=options.masks,
-        region=None if area.box is None else area.box.as_tuple(),
+        region=None if region is None else region.as_tuple(),
         tissue=options.tissue or None,
         pen=options.pen or None,
         only=list(options.only) or None,
@@ -374,6 +368,21 @@ def _detect(
             "some are missing there."
         )
     return found
+
+
+def _region(image: ImageSource, options: DetectOptions, area: Area) -> Box | None:
+    """The box around what is searched; None for all of the image."""
+    if options.region is None:
+        return area.box
+    wanted = Box.from_sequence(options.region)
+    for whole in (image.box, area.box):
+        wanted = wanted if whole is None else wanted.clipped_to(whole)
+    if wanted.width <= 0 or wanted.height <= 0:
+        raise InputError(
+            f"The region {options.region} holds nothing that is to be searched of {image.name}, "
+            f"whose pixels are {image.box.as_tuple()}."
+        )
+    return wanted
 
 
 def _write(path: Path, found: Found, masks: bool) -> None:

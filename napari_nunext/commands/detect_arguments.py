@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import InputError
-from napari_nunext.core.process.options import BAD_INPUT, mpp, number, positive
+from napari_nunext.core.process.asked import Search
+from napari_nunext.core.process.options import BAD_INPUT, number, positive
+from napari_nunext.core.process.parameters import add_parameters, given_to
 from napari_nunext.core.process.precision import PRECISION_HELP, PRECISIONS
 from napari_nunext.core.process.ray_cluster import RayCluster
 from napari_nunext.core.sentences import duration
@@ -31,13 +33,7 @@ EVERY_S = 1.0
 def add_detect(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``detect``, apart from where models lie."""
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="image or folder")
-    parser.add_argument(
-        "--model",
-        help="id of a model (see `models`) or checkpoint folder (default: the bundled one)",
-    )
-    parser.add_argument(
-        "--mpp", type=mpp, help="micrometres per pixel; by default what each file says"
-    )
+    add_parameters(parser, Search)
     into = parser.add_mutually_exclusive_group(required=True)
     into.add_argument("--out", type=Path, metavar="DIR", help="output folder, a GeoJSON an image")
     into.add_argument(
@@ -46,15 +42,6 @@ def add_detect(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="review project instead: every window is kept as it is done, and the same command "
         "goes on after anything (see docs/batch.md)",
-    )
-    parser.add_argument("--masks", action="store_true", help="outlines instead of points")
-    parser.add_argument(
-        "--tissue", action="store_true", help="leave out windows of bare glass, which saves time"
-    )
-    parser.add_argument(
-        "--pen",
-        action="store_true",
-        help="with --tissue: leave out green, blue and black ink too; not for blue or green stains",
     )
     parser.add_argument(
         "--only",
@@ -71,13 +58,6 @@ def add_detect(parser: argparse.ArgumentParser) -> None:
         help="search in the polygons of a GeoJSON file alone, for example QuPath's annotations; of "
         "several images, a folder with a file for each, called as the image is. Annotations of the "
         "class Ignore* are left out",
-    )
-    parser.add_argument(
-        "--region",
-        nargs=4,
-        type=number,
-        metavar=("X0", "Y0", "X1", "Y1"),
-        help="with --project: what of each image is searched, level-0 pixels",
     )
     parser.add_argument(
         "--server",
@@ -135,20 +115,16 @@ def _into_folder(
 ) -> list[Path]:
     from napari_nunext.commands.detect import DetectOptions, detect_images
 
-    given = {"--region": args.region, "--server": args.server, "--ray": _ray(args)}
+    given = {"--server": args.server, "--ray": _ray(args)}
     given["--progress jsonl"] = args.progress == "jsonl"
     for name, value in given.items():
         if value:
             raise InputError(f"{name} is for a project: give --project FILE instead of --out.")
     options = DetectOptions(
-        model=args.model,
+        **given_to(Search, args),
         out_dir=args.out,
-        mpp=args.mpp,
-        masks=args.masks,
         model_paths=tuple(args.models),
         precision=args.dtype,
-        tissue=args.tissue,
-        pen=_pen(args),
         only=args.only,
         regions=args.regions,
     )
@@ -163,18 +139,12 @@ def _into_folder(
 
 def _into_project(args: argparse.Namespace, say: Callable[[str], None]) -> list[Path]:
     from napari_nunext.commands.batch import ProjectOptions, detect_into_project
-    from napari_nunext.core.geometry import Box
 
     options = ProjectOptions(
+        **given_to(Search, args),
         project=args.project,
-        model=args.model,
-        mpp=args.mpp,
-        masks=args.masks,
-        tissue=args.tissue,
-        pen=_pen(args),
         only=args.only,
         regions=args.regions,
-        region=None if args.region is None else Box.from_sequence(args.region),
         servers=tuple(args.server),
         ray=_ray(args),
         model_paths=tuple(args.models),
@@ -198,12 +168,6 @@ def _ray(args: argparse.Namespace) -> RayCluster | None:
             raise InputError(f"--ray-{name} says how a Ray cluster searches: give --ray with it.")
         return None
     return RayCluster(**given)
-
-
-def _pen(args: argparse.Namespace) -> bool:
-    if args.pen and not args.tissue:
-        raise InputError("--pen says what is no tissue: give --tissue with it.")
-    return bool(args.pen)
 
 
 def _show_progress(progress: Progress) -> None:

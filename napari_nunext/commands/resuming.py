@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 LIST_NAME = ".napari-nunext-detect.jsonl"
 
+_NOT_SAID = {"precision": "auto", "tissue": False, "pen": False, "area": {}, "region": None}
+
 Standing: TypeAlias = Literal["to search", "done", "changed since"]
 
 
@@ -38,6 +40,8 @@ class Wanted:
     pen: bool = False
     area: dict[str, Any] = field(default_factory=dict)
     """What of the image is searched, as `Area.to_json` has it."""
+    region: list[float] | None = None
+    """What of the image is searched, level-0 px; all of it where that is None."""
     only: tuple[str, ...] = ()
     """Categories that are searched for alone."""
 
@@ -73,9 +77,7 @@ class DoneBefore:
         if row is None or not target.is_file():
             return "to search"
         # Earlier lists do not speak of what could not be chosen yet.
-        if {"precision": "auto", "tissue": False, "pen": False, "area": {}} | row.get(
-            "search", {}
-        ) != wanted.to_json():
+        if _NOT_SAID | row.get("search", {}) != wanted.to_json():
             return "to search"
         return "done" if row.get("file_sha256") == file_sha256(target) else "changed since"
 

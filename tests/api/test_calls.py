@@ -16,6 +16,7 @@ import napari_nunext as nn
 from napari_nunext.core.errors import (
     CheckpointError,
     InputError,
+    NunextError,
     ServerUnavailableError,
     StoreError,
 )
@@ -161,6 +162,8 @@ def test_an_answerer_of_a_server_is_asked(rgb, start, monkeypatch, tmp_path):
         rgb, "Which dominates?", MPP, answerer="small", budget=4, max_tokens=1, server=url
     )
     assert short.about["max_tokens"] == 1
+    with pytest.raises(NunextError, match="without allocate"):  # which this one cannot
+        nn.ask(rgb, "Which dominates?", MPP, answerer="small", allocate=True, server=url)
     assert answer.answered
     assert answer.about["image_tokens"] <= 4
     with pytest.raises(InputError, match="no answerer 'large'; expected one of small"):
@@ -235,6 +238,25 @@ def test_a_project_that_is_not_there_is_said(tmp_path):
     with pytest.raises(StoreError, match=r"none\.nunext"):
         nn.open_project(tmp_path / "none.nunext")
     assert not (tmp_path / "none.nunext").exists()
+
+
+def test_pen_is_left_out_with_glass_and_never_alone(rgb):
+    from tests.core.test_pen import stroke
+    from tests.core.test_tissue import EOSIN, GREEN_PEN, disc, scanned, slide
+
+    with pytest.raises(InputError, match="give tissue with it"):
+        nn.detect(rgb, MPP, pen=True)
+    colors = slide(600)
+    colors[disc(150, 150, 60, 600)] = EOSIN
+    stroke(colors, GREEN_PEN)
+    searched = dict[bool, int]()
+    for pen in (False, True):
+
+        def tell(done, windows, pen=pen):
+            searched[pen] = windows
+
+        nn.detect(scanned(colors), 4.0, model="classical", tissue=True, pen=pen, progress=tell)
+    assert 0 < searched[True] < searched[False]
 
 
 @pytest.mark.parametrize("number", ["budget", "max_tokens"])

@@ -89,6 +89,10 @@ def test_the_open_image_goes_first_and_what_was_searched_is_left_alone(
     assert len(searched(controller, server)) == 6, "that is another search"
     controller.images.go_to(0)
     assert len(controller.model.state.nuclei) > 100
+    controller.find.leave_out_pen(True)
+    controller.find_all.search()
+    assert len(searched(controller, server)) == 9, "and that too"
+    assert {r.pen for r in server.fake.requests[-3:]} == {True}
 
 
 def test_undo_takes_back_what_the_person_did_meanwhile_and_no_search(

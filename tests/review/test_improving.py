@@ -70,10 +70,10 @@ class FakeTrainer:
             raise found
         return found
 
-    def sft(self, export: Path, checkpoint: Path, out: Path, *, name, recipe, steps, tell) -> Path:
+    def sft(self, export: Path, checkpoint: Path, out: Path, *, name, asked, tell) -> Path:
         self.names.append(name)
         self.trained.append((checkpoint, out))
-        self.recipes.append(recipe)
+        self.recipes.append(asked.recipe)
         self.lines = len((export / "sft.jsonl").read_text().splitlines())
         for step in (1, 2):
             tell(TrainingStep(step, 2, 4.0 / step, 2.0 - step))

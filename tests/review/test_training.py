@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from napari_nunext.core.process.asked import Training
 from napari_nunext.core.scores.metrics import DetectionScore
 from napari_nunext.review.learning.training import Trainer, TrainingError, TrainingStep
 from tests.waiting import PATIENCE_S
@@ -40,8 +41,7 @@ def test_progress_is_told_and_the_new_model_returned(tmp_path: Path) -> None:
         tmp_path / "c",
         tmp_path / "o",
         name="n",
-        recipe="first",
-        steps=3,
+        asked=Training(recipe="first", steps=3),
         tell=told.append,
     )
     assert out == tmp_path / "o"
@@ -59,8 +59,7 @@ def test_a_failure_is_told_in_the_trainers_last_line(tmp_path: Path) -> None:
             tmp_path,
             tmp_path / "o",
             name="n",
-            recipe="first",
-            steps=None,
+            asked=Training(recipe="first"),
             tell=lambda step: None,
         )
 
@@ -76,7 +75,7 @@ def test_a_training_can_be_stopped(tmp_path: Path) -> None:
 
     with pytest.raises(TrainingError, match="stopped"):
         running.sft(
-            tmp_path, tmp_path, tmp_path / "o", name="n", recipe="first", steps=None, tell=tell
+            tmp_path, tmp_path, tmp_path / "o", name="n", asked=Training(recipe="first"), tell=tell
         )
 
 

@@ -69,7 +69,6 @@ def test_a_person_sees_a_bar_and_the_losses(tmp_path, train_only_export, checkpo
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--lr", "0"], "optimiser.lr is 0.0"),
         (["--recipe", "nonesuch"], "There is no recipe"),
         (["--rename", "Pale"], "is not FROM=TO"),
     ],
@@ -80,6 +79,13 @@ def test_bad_options_are_one_line_and_exit_code_2(
     assert sft(train_only_export, checkpoint, tmp_path / "out", *options) == 2
     assert message in error_line(capsys)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_value_that_no_recipe_takes_is_refused_before_any_work(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        sft(tmp_path, tmp_path, tmp_path / "out", "--lr", "0")
+    assert stop.value.code == 2
+    assert "argument --lr: '0' is no number of more than 0" in error_line(capsys)
 
 
 def test_a_folder_that_is_no_checkpoint_is_named(tmp_path, train_only_export, capsys):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from napari_nunext.core.process.asked import Training
 from napari_nunext.core.scores.metrics import DetectionReport
 from napari_nunext.models.checkpoints.description import read_description
 from napari_nunext.review.learning import training
@@ -75,7 +76,7 @@ def figures(checkpoint, export, out) -> DetectionReport:
 
 
 def test_before_and_after_are_the_figures_that_evaluate_gives(reviewed, tmp_path):
-    reviewed.learn.train(steps=2)
+    reviewed.learn.train(Training(steps=2))
     status = reviewed.learn.model.training
     assert (status.phase, status.words) == ("done", "The new model is ready")
     export = tmp_path / "export"
@@ -93,7 +94,7 @@ def test_before_and_after_are_the_figures_that_evaluate_gives(reviewed, tmp_path
 
 
 def test_the_new_model_has_its_name_and_chose_nothing_by_what_was_kept_aside(reviewed):
-    reviewed.learn.train(steps=1)
+    reviewed.learn.train(Training(steps=1))
     status = reviewed.learn.model.training
     made = read_description(status.checkpoint)
     assert made.name == status.name

@@ -99,7 +99,7 @@ def test_glass_is_left_out_where_it_is_ticked(
     app: App, server: FakeServer, spin: Callable[..., None]
 ) -> None:
     controller, requests = app.controller, server.fake.requests
-    (tick,) = app.dock.review.finder.findChildren(QCheckBox)
+    tick, pen = app.dock.review.finder.findChildren(QCheckBox)
 
     def search() -> None:
         asked = len(requests)
@@ -108,12 +108,18 @@ def test_glass_is_left_out_where_it_is_ticked(
 
     server.fake.script = [started(), done(0)]
     search()
+    assert pen.isHidden()
     tick.click()
+    search()
+    assert not pen.isHidden()
+    pen.click()
     search()
     controller.find.leave_out_glass(False)
     assert not tick.isChecked()
+    assert pen.isHidden()
     search()
-    assert [request.tissue for request in requests] == [None, True, None]
+    assert [request.tissue for request in requests] == [None, True, True, None]
+    assert [request.pen for request in requests] == [None, None, True, None]
 
 
 def test_pause_and_go_on_stand_where_find_stood(

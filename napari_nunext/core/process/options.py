@@ -85,6 +85,13 @@ def number(text: str) -> float:
     return value
 
 
+def above_zero(text: str) -> float:
+    """A finite number of more than 0."""
+    if not (value := number(text)):
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no number of more than 0")
+    return value
+
+
 def mpp(text: str) -> float:
     """Micrometres per pixel that a microscope could give."""
     # Here, for it brings numpy: the model server is launched before anything large is imported.

@@ -98,6 +98,10 @@ class Asker:
         """Whether answerers that can choose their image tokens do so, up to the budget."""
         self.model.allocate = on
 
+    def limit_answer(self, tokens: int | None) -> None:
+        """Tokens that the next answers have at most; None: as their answerers say."""
+        self.model.max_tokens = tokens
+
     def region(self) -> Box | None:
         """What the next question is about, level-0 px; None where that is nothing of the image."""
         field, view = self._session.images.open_field, self._view.model
@@ -123,7 +127,7 @@ class Asker:
         model = self.model
         chosen = model.answerer_named(model.answerer)
         can_choose = chosen is not None and chosen.allocates
-        return Way(model.answerer, model.budget, model.allocate and can_choose)
+        return Way(model.answerer, model.budget, model.allocate and can_choose, model.max_tokens)
 
     def ask(self, question: Question, way: Way | None = None) -> None:
         """Ask about `region`; nothing while somebody is being asked."""
@@ -142,8 +146,8 @@ class Asker:
             chosen.answer.by.name,
             asked.budget or self.model.budget,
             asked.look_tokens is not None,
-            asked.temperature or 0.0,
-            asked.seed,
+            temperature=asked.temperature or 0.0,
+            seed=asked.seed,
         )
         self._put(asked.question, (way,), asked.region)
 

@@ -194,6 +194,7 @@ class Round:
             region=put.region.as_tuple(),
             budget=way.budget,
             allocate=way.allocate,
+            max_tokens=way.max_tokens,
             temperature=way.temperature,
             seed=way.seed,
             nuclei=None if told is None else told.named(),

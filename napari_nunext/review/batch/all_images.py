@@ -21,7 +21,8 @@ from napari_nunext.core.errors import (
 from napari_nunext.core.sentences import about
 from napari_nunext.core.shapes.area import Area
 from napari_nunext.review.background import in_words
-from napari_nunext.review.batch.all_job import AllJob, Terms, to_search
+from napari_nunext.review.batch.all_job import AllJob, How, to_search
+from napari_nunext.review.batch.asked import ask_for
 from napari_nunext.review.batch.batch import BUSY, TRIES
 from napari_nunext.review.batch.stations import Station
 from napari_nunext.review.batch.survey import Survey, scale_words, survey
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from napari_nunext.review.shown.find import RunStatus
     from napari_nunext.review.shown.images import OpenField
     from napari_nunext.review.shown.view import ViewModel
+    from napari_nunext.serving.protocol import ModelInfo
     from napari_nunext.store.entries import RunStatus as RunStatusName
 
 AWAY_WORDS = "The model server does not answer. Waiting for it."
@@ -103,13 +105,14 @@ class AllImages:
         chosen = self._finder.model.chosen
         if chosen is not None:
             find = self._finder.model
-            self._begin(Terms(chosen, self._view.outlines, find.tissue, find.asked), set())
+            how = How(self._view.outlines, find.tissue, find.leaves_pen, find.asked)
+            self._begin(chosen, how, set())
 
     def go_on(self) -> None:
         """Go on after a pause, as it was asked for."""
         job = self._job
         if job is not None and self.model.status.phase == "paused":
-            self._begin(job.terms, job.confirmed)
+            self._begin(job.model, job.how, job.confirmed)
 
     def pause(self) -> None:
         """Stop so that it can go on later, in another session too."""
@@ -138,7 +141,7 @@ class AllImages:
 
     # Before the first
 
-    def _begin(self, terms: Terms, confirmed: set[Path]) -> None:
+    def _begin(self, model: ModelInfo, how: How, confirmed: set[Path]) -> None:
         if self.model.status.busy or self._finder.model.run.busy:
             return
         queue, session = self._images.queue, self._session
@@ -146,7 +149,7 @@ class AllImages:
             return
         paths = to_search(queue)
         job = self._job = AllJob(
-            *(terms, self._reader(), deque(paths), Tally(len(paths)), confirmed),
+            *(model, how, self._reader(), deque(paths), Tally(len(paths)), confirmed),
             accepted=len(queue.items) - len(paths),
         )
         known = {
@@ -159,8 +162,8 @@ class AllImages:
         )
 
         def look() -> Survey:
-            job.asked = terms.asked_of(self._server.client())
-            return survey(paths, known, job.reader, job.asked, terms.model, job.stop, looked_at)
+            job.asked = ask_for(self._server.client(), job.model, region=None, **how._asdict())
+            return survey(paths, known, job.reader, job.asked, model, job.stop, looked_at)
 
         def looked_at(count: int) -> None:
             words = f"Looking through the images: {count + 1} of {len(paths)}"
@@ -183,7 +186,7 @@ class AllImages:
         confirmed = job.confirmed | seen.assumed.keys() | seen.doubtful.keys()
 
         def all_the_same() -> None:
-            self._begin(job.terms, confirmed)
+            self._begin(job.model, job.how, confirmed)
 
         self._session.notify(
             Notice(words, "warning", "Search all the same", all_the_same, details=details)
@@ -239,7 +242,7 @@ class AllImages:
     def _search(self, job: AllJob, path: Path, known: LoadedField) -> None:
         opened, entry = known.field, known.field.entry
         assert job.asked is not None
-        doubt = "".join(scale_words(entry, job.terms.model))
+        doubt = "".join(scale_words(entry, job.model))
         if doubt and path not in job.confirmed:
             self._fail(job, path, doubt)
             return
@@ -306,7 +309,7 @@ class AllImages:
             else:
                 self._next(job)
 
-        station = Station(self._server, job.terms.model.id, "")
+        station = Station(self._server, job.model.id, "")
         self._session.background.run(
             partial(station.come_back, job.stop, retry_s or 0.0, BatchOptions().patience_s),
             waited,

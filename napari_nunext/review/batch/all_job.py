@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from napari_nunext.core.sentences import counted
-from napari_nunext.review.batch.asked import Asked, ask_for
 from napari_nunext.review.batch.survey import Survey
 from napari_nunext.review.finding.search import Wanted
 from napari_nunext.review.model import Notice
@@ -19,12 +18,12 @@ if TYPE_CHECKING:
 
     from napari_nunext.core.geometry import Box
     from napari_nunext.core.shapes.area import Area
+    from napari_nunext.review.batch.asked import Asked
     from napari_nunext.review.batch.tally import Tally
     from napari_nunext.review.fields import FieldReader
     from napari_nunext.review.shown.all_images import Phase
     from napari_nunext.review.shown.find import RunStatus
     from napari_nunext.review.shown.images import Queue
-    from napari_nunext.serving.client.client import Client
     from napari_nunext.serving.protocol import ModelInfo
     from napari_nunext.store import Run
 
@@ -37,27 +36,25 @@ def to_search(queue: Queue) -> list[Path]:
     return [item.path for item in items if item.status != "done"]
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """How images are searched, as it was chosen when it began."""
+class How(NamedTuple):
+    """How the images are searched."""
 
-    model: ModelInfo
     masks: bool
+    """Whether outlines are wanted too."""
     tissue: bool
+    """Whether windows of bare glass are left out."""
+    pen: bool
+    """Whether marks of a pen count as glass."""
     only: tuple[str, ...] = ()
     """Categories that are searched for alone; everything where there are none."""
-
-    def asked_of(self, client: Client) -> Asked:
-        """How a server would search so; raises as `ask_for`."""
-        how = {"masks": self.masks, "tissue": self.tissue}
-        return ask_for(client, self.model, **how, region=None, only=self.only)
 
 
 @dataclass(eq=False, slots=True)
 class AllJob:
     """The images that are left, and how far the present one is. For the main thread."""
 
-    terms: Terms
+    model: ModelInfo
+    how: How
     reader: FieldReader
     paths: deque[Path]
     """Of images that are left; the first is under way."""
@@ -99,10 +96,11 @@ class AllJob:
         """What is asked for, of an image; a run that has begun to do so is gone on with."""
         return Wanted(
             region=region,
-            model_id=self.terms.model.id,
-            masks=self.terms.masks,
-            tissue=self.terms.tissue,
-            only=self.terms.only,
+            model_id=self.model.id,
+            masks=self.how.masks,
+            tissue=self.how.tissue,
+            pen=self.how.pen,
+            only=self.how.only,
             area=area,
             near_xy=near_xy,
             run=run,

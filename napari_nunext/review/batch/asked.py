@@ -101,6 +101,7 @@ def ask_for(
     masks: bool,
     tissue: bool,
     region: Box | None,
+    pen: bool = False,
     only: Sequence[str] = (),
 ) -> Asked:
     """Ask a server how it would search, by an image without anything on it.
@@ -120,7 +121,7 @@ def ask_for(
     )
     for event in client.detect(request):
         if isinstance(event, Started):
-            return Asked(event, region, tissue)
+            return Asked(event, region, tissue, pen)
         if isinstance(event, Failed):
             raise ServerUnavailableError(event.message)
     raise ServerUnavailableError("The model server said nothing of how it searches. Try again.")

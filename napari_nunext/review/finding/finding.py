@@ -198,9 +198,10 @@ class Finder:
 
     def _find(self, region: Box, area: Area) -> None:
         model, view = self.model, self._view
+        how = (view.outlines, model.tissue, model.leaves_pen)
         self._begin(
             Wanted(
-                *(region, model.model_id, view.outlines, model.tissue),
+                *(region, model.model_id, *how),
                 only=model.asked,
                 area=area,
                 near_xy=view.view_xy,
@@ -217,6 +218,10 @@ class Finder:
     def leave_out_glass(self, wanted: bool) -> None:
         """Whether the next searches leave out windows of bare glass."""
         self.model.tissue = wanted
+
+    def leave_out_pen(self, wanted: bool) -> None:
+        """Whether marks of a pen count as glass, where glass is left out."""
+        self.model.pen = wanted
 
     def look_for(self, categories: Sequence[str]) -> None:
         """Which categories the next searches are for alone; everything without any."""

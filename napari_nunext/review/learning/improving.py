@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.nuclei import UNCATEGORISED
+from napari_nunext.core.process.asked import Training
 from napari_nunext.places import BUNDLED_WEIGHTS
 from napari_nunext.review.background import in_words
 from napari_nunext.review.fields import harvest
@@ -95,13 +96,26 @@ class Improver:
     def _take_harvest(self, counted: Harvest) -> None:
         self.model.harvest = counted
 
-    def train(self, steps: int | None = None) -> None:
-        """Train the chosen model further; a small new one where it has no weights here."""
+    @property
+    def recipe(self) -> str:
+        """The recipe that fits: of a model that learns further, or of a new one."""
+        return FIRST if self._base_checkpoint() is None else FURTHER
+
+    def train(self, asked: Training | None = None) -> None:
+        """Train the chosen model further; a small new one where it has no weights here.
+
+        Parameters
+        ----------
+        asked : Training, optional
+            What is trained otherwise than usual; `recipe` as it is, by default.
+        """
         if not self._session.has_project:
             return
-        self._soundness.before(lambda: self._train(steps), "Train all the same")
+        self._soundness.before(
+            lambda: self._train(asked or Training(recipe=self.recipe)), "Train all the same"
+        )
 
-    def _train(self, steps: int | None) -> None:
+    def _train(self, asked: Training) -> None:
         if self.model.training.busy:
             return
         trainer = self._trainer = self._make_trainer()
@@ -111,7 +125,7 @@ class Improver:
         base, chosen = self._base_checkpoint(), self._find.chosen
         missing = names if base is None else self._unknown_to_the_model(names)
         self._session.background.run(
-            lambda: self._work(trainer, chosen, base, missing, steps), self._trained, self._failed
+            lambda: self._work(trainer, chosen, base, missing, asked), self._trained, self._failed
         )
 
     def stop(self) -> None:
@@ -165,7 +179,7 @@ class Improver:
         chosen: ModelInfo | None,
         base: Path | None,
         new_categories: list[str],
-        steps: int | None,
+        asked: Training,
     ) -> tuple[Path, Comparison]:
         """Export, train and test in a background thread; the new model and its figures."""
         self._models_dir.mkdir(parents=True, exist_ok=True)
@@ -180,19 +194,16 @@ class Improver:
             name = model_name(root, lesson.fields, now, self._taken_names())
             out = self._models_dir / folder_name(root, lesson.fields, now, folders)
             self._show(lesson=lesson, name=name)
-            recipe = FURTHER
             if base is None:
                 self._say("building", "Making a small new model")
-                recipe, base = FIRST, work / "base"
+                base = work / "base"
                 trainer.build(base, new_categories)
             elif new_categories:
                 self._say("building", "Preparing the model for new categories")
                 known, base = base, work / "base"
                 trainer.extend(known, base, new_categories)
             self._say("training", "Starting")
-            trainer.sft(
-                work / "export", base, out, name=name, recipe=recipe, steps=steps, tell=self._tell
-            )
+            trainer.sft(work / "export", base, out, name=name, asked=asked, tell=self._tell)
             self._show(phase="testing", words="", checkpoint=out)
             return out, compare(
                 *(trainer, work / "export", lesson, old, out),

@@ -15,16 +15,19 @@ import sys
 import tempfile
 import threading
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from napari_nunext.core.errors import NunextError
+from napari_nunext.core.process.parameters import as_arguments
 from napari_nunext.core.scores.metrics import DetectionReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from napari_nunext.core.answers.answerer import AnswererFolder
+    from napari_nunext.core.process.asked import Training
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +47,23 @@ DRAWN_TILES = "16"
 
 Subject: TypeAlias = Path | str
 """What is tested: a folder of a checkpoint, or the id of a model without one."""
+
+
+def recipe_problem(name_or_path: str) -> str:
+    """Why there is no such recipe, in a sentence; empty where there is one.
+
+    What the recipe says is looked at by the training. Nothing of that is imported for its names.
+    """
+    found = find_spec(TRAINER[-1].partition(".")[0])
+    places = [] if found is None else list(found.submodule_search_locations or ())
+    names = sorted(file.stem for place in places for file in Path(place, "recipes").glob("*.toml"))
+    if name_or_path in names or Path(name_or_path).is_file():
+        return ""
+    if not names:
+        return "Training is not installed. Install napari-nunext[training]."
+    return (
+        f"There is no recipe {name_or_path!r}; expected a TOML file or one of {', '.join(names)}."
+    )
 
 
 class TrainingError(NunextError, RuntimeError):
@@ -109,8 +129,7 @@ class Trainer:
         out: Path,
         *,
         name: str,
-        recipe: str,
-        steps: int | None,
+        asked: Training,
         tell: Callable[[TrainingStep], None],
     ) -> Path:
         """Fine-tune `checkpoint` on an export, and return the new model's folder. Blocks.
@@ -123,10 +142,8 @@ class Trainer:
             If the command cannot start, fails, is stopped, or names no model.
         """
         arguments = ["sft", "--data", str(export), "--checkpoint", str(checkpoint)]
-        arguments += ["--out", str(out), "--recipe", recipe, "--progress", "jsonl"]
+        arguments += ["--out", str(out), "--progress", "jsonl", *as_arguments(asked)]
         arguments += ["--name", name, "--keep", "last", "--untested"]
-        if steps is not None:
-            arguments += ["--steps", str(steps)]
 
         def hear(said: dict[str, Any]) -> None:
             if said.get("event") == "step":

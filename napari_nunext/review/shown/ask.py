@@ -76,6 +76,8 @@ class Way:
     """Image tokens that may be spent."""
     allocate: bool = False
     """Whether the answerer chooses how many of them it spends."""
+    max_tokens: int | None = None
+    """Of the answer at most; None: as the answerer's option says, or 1024."""
     temperature: float = 0.0
     seed: int | None = None
 
@@ -164,6 +166,8 @@ class AskModel:
     """Image tokens that may be spent on the next picture."""
     allocate: bool = False
     """Whether answerers that can choose how many of them they spend do so."""
+    max_tokens: int | None = None
+    """Tokens of an answer at most; None: as its answerer says."""
     where: Where = "field"
     status: AskStatus = field(default_factory=AskStatus)
     draft: Draft | None = None
@@ -193,7 +197,7 @@ class AskModel:
 
     def forget_project(self) -> None:
         """Show nothing of the project that was left; who can be asked, and how, stays."""
-        chosen = ("answerer", "budget", "allocate", "where")
+        chosen = ("answerer", "budget", "allocate", "max_tokens", "where")
         reset(self, keep=("answerers", "looking", "problem", "ratings", *chosen))
 
     def answerer_named(self, name: str) -> Answerer | None:

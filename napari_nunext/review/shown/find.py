@@ -101,11 +101,18 @@ class FindModel:
     """The detector that the next search uses; empty before one is known."""
     tissue: bool = False
     """Whether a search leaves out windows of bare glass."""
+    pen: bool = False
+    """Whether marks of a pen count as glass then."""
     only: tuple[str, ...] = ()
     """Categories that the next search is for alone; everything where there are none."""
     run: RunStatus = field(default_factory=RunStatus)
     paused_search: PausedSearch | None = None
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
+
+    @property
+    def leaves_pen(self) -> bool:
+        """Whether a search leaves out marks of a pen."""
+        return self.tissue and self.pen
 
     @property
     def chosen(self) -> ModelInfo | None:
@@ -120,4 +127,4 @@ class FindModel:
 
     def forget_project(self) -> None:
         """Show nothing of the project that was left; the server and the choice of a model stay."""
-        reset(self, keep=("server", "models", "model_id", "tissue"))
+        reset(self, keep=("server", "models", "model_id", "tissue", "pen"))

@@ -1,44 +1,84 @@
-"""Forms of commands as napari's own, made by magicgui of the function that Python calls.
+"""The forms that are commands of napari: search, ask, train, export.
 
-What is asked is defined once, by the function's signature and docstring
-(`core.process.parameters`). It runs in another thread, with a bar among napari's activities; what
-it cannot take is said in words.
+Each is made of the parameters that the command line and Python take (`core.process.asked`,
+`commands.export_arguments`). Those of the window show what is chosen in the dock, follow it, and
+set the very same when they are run: by the window's own parts, which tell how it goes where they
+always do.
 """
 
 from __future__ import annotations
 
-import inspect
-import logging
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from napari_nunext.commands.export_arguments import export
-from napari_nunext.core.errors import NunextError
-from napari_nunext.core.process.parameters import parameters_of, signature_of
+from napari_nunext.core.process.asked import Put, Search, Training
+from napari_nunext.ui.commands.form import Form
+from napari_nunext.ui.commands.form_states import (
+    ask_state,
+    begin_question,
+    begin_search,
+    begin_training,
+    search_state,
+    training_state,
+)
+from napari_nunext.ui.commands.palette import NOT_OPEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from magicgui.widgets import FunctionGui
-
     from napari_nunext.commands.export import Written
-
-logger = logging.getLogger(__name__)
-
-SAID = "said"
-"""The line of a form that says how it went. Not napari's notifications: one that goes gives the
-keyboard to the image, where the letters of a half typed name are keys, and Return accepts."""
+    from napari_nunext.ui.commands.form_states import State
+    from napari_nunext.ui.dock import NunextDock
 
 
-def export_form() -> FunctionGui:
+def search_form() -> Form:
+    """The form of ``napari-nunext detect`` and ``nn.detect``, for the open image."""
+    return _of_the_window(Search, "Search", search_state, begin_search)
+
+
+def ask_form() -> Form:
+    """The form of ``napari-nunext ask`` and ``nn.ask``, for the open image."""
+    return _of_the_window(Put, "Ask", ask_state, begin_question)
+
+
+def train_form() -> Form:
+    """The form of ``nunext-train sft``, for what was accepted in the open project."""
+    return _of_the_window(Training, "Train", training_state, begin_training)
+
+
+def export_form() -> Form:
     """The form of ``napari-nunext export``, with the project of the current window in it."""
-    import napari
+    under_way: list[bool] = []
 
-    from napari_nunext.ui.docks import open_dock
+    def act(form: Form, values: dict[str, Any]) -> None:
+        from napari.qt.threading import create_worker
 
-    made = form(export, "Export", words_of)
-    viewer = napari.current_viewer()
-    dock = None if viewer is None else open_dock(viewer)
+        if under_way:
+            form.say("Wait: Export is under way.")
+            return
+
+        def done(result: Written) -> None:
+            under_way.clear()
+            form.say(words_of(result))
+
+        def failed(error: BaseException) -> None:
+            under_way.clear()
+            form.failed(error)
+
+        form.say("Under way\N{HORIZONTAL ELLIPSIS}")
+        under_way.append(True)  # magicgui gives the button back at once
+        create_worker(
+            export,
+            **values,
+            _progress={"desc": "NuNext: export", "total": 0},
+            _connect={"returned": done, "errored": failed},
+        )
+
+    made = Form(export, "Export", act)
+    viewer = _current_viewer()
+    made.share_place_with(lambda: _dock_of(viewer))
+    dock = _dock_of(viewer)
     if dock is not None and dock.controller.session.has_project:
         made["project"].value = dock.controller.session.project.path
     return made
@@ -50,81 +90,71 @@ def words_of(written: Written) -> str:
     return "\n".join((written.words, *left_out, *written.notes))
 
 
-def form(function: Callable[..., Any], verb: str, words: Callable[[Any], str] = str) -> FunctionGui:
-    """A form for a function that says its parameters (`core.process.parameters`).
+def _of_the_window(
+    asked: type,
+    verb: str,
+    state_of: Callable[[NunextDock], State],
+    begin: Callable[[NunextDock, dict[str, Any]], str],
+) -> Form:
+    """A form for what a dock does: it shows its state, and follows it until either is gone."""
+    viewer = _current_viewer()
+    is_mine, was_busy = False, False
 
-    Parameters
-    ----------
-    function : callable
-        What is run, in a thread of its own.
-    verb : str
-        What the button says.
-    words : callable
-        What to say of what it returns.
-    """
-    from magicgui import magicgui
-    from magicgui.widgets import Label
-    from napari.qt.threading import create_worker
-
-    parameters = parameters_of(function)
-    under_way: list[bool] = []
-    needed = [each.name for each in parameters if each.is_needed]
-
-    def failed(error: BaseException) -> None:
-        under_way.clear()
-        if not isinstance(error, NunextError | OSError):
-            logger.error("%s failed", verb, exc_info=error)
-        said.value = str(error) or type(error).__name__
-
-    def done(result: Any) -> None:
-        under_way.clear()
-        said.value = words(result)
-
-    def run(**given: Any) -> None:
-        if under_way:
-            said.value = f"Wait: {verb} is under way."
+    def act(form: Form, values: dict[str, Any]) -> None:
+        nonlocal is_mine
+        dock = _dock_of(viewer)
+        if dock is None:
+            form.say(NOT_OPEN)
             return
-        missing = [name for name in needed if _is_blank(given.get(name))]
-        if missing:
-            said.value = f"Say first: {', '.join(missing)}."
-            return
-        values = {name: value for name, value in given.items() if not _is_blank(value)}
-        said.value = "Under way\N{HORIZONTAL ELLIPSIS}"
-        under_way.append(True)  # magicgui gives the button back at once
-        create_worker(
-            function,
-            **values,
-            _progress={"desc": f"NuNext: {verb.lower()}", "total": 0},
-            _connect={"returned": done, "errored": failed},
-        )
+        before = dock.controller.model.notice
+        is_mine = True
+        words, notice = begin(dock, values), dock.controller.model.notice
+        form.say(words if notice is None or notice is before else notice.words)
 
-    run.__signature__ = _shown_signature(function)  # type: ignore[attr-defined]
-    run.__doc__ = function.__doc__
-    options = {each.name: {"tooltip": each.help} for each in parameters}
-    make: Any = magicgui
-    made: FunctionGui = make(run, call_button=verb, labels=True, **options)
-    said: Any = Label(name=SAID, label=" ", gui_only=True)
-    said.native.setWordWrap(True)
-    made.append(said)
-    made.native.setObjectName(f"nunext-{verb.lower()}-form")
+    dock = _dock_of(viewer)
+    if dock is None:
+        return Form(asked, verb, act)
+    state = state_of(dock)
+    made = Form(asked, verb, act, state.choices)
+    made.share_place_with(lambda: _dock_of(viewer))
+
+    def show(name: str) -> None:
+        value = state.values[name]()
+        if name in state.choices:
+            field: Any = made[name]
+            field.reset_choices()
+            value = value if value in field.choices else None
+        made.show_value(name, value)
+
+    def follow() -> None:
+        nonlocal is_mine, was_busy
+        if state.is_busy():
+            was_busy = True
+        elif was_busy:
+            if is_mine:
+                made.say("It has ended. The NuNext dock shows what came of it.")
+            is_mine = was_busy = False
+
+    for name in state.values:
+        show(name)
+        made.connections.call(partial(_calling, show, name), *state.signals.get(name, ()))
+    made.connections.call(follow, state.busy_signal)
+    dock.on_shut_down(made.connections.cut)
     return made
 
 
-def _shown_signature(function: Callable[..., Any]) -> inspect.Signature:
-    """A function's signature for magicgui, which knows how to edit a list, not any sequence."""
-    signature = signature_of(function)
-    many = {each.name for each in parameters_of(function) if each.many}
-    by_name = inspect.Parameter.KEYWORD_ONLY
-    shown = []
-    for name, each in signature.parameters.items():
-        declared = each.replace(kind=by_name)
-        if name in many:
-            options = get_args(each.annotation)[1]
-            declared = declared.replace(annotation=Annotated[list[Path], options], default=[])
-        shown.append(declared)
-    return signature.replace(parameters=shown)
+def _calling(show: Callable[[str], None], name: str, *_: object) -> None:
+    """Show a value, whatever a signal says of it."""
+    show(name)
 
 
-def _is_blank(value: object) -> bool:
-    """Whether nothing was chosen: magicgui has the folder we are in for an empty path."""
-    return value is None or (isinstance(value, Path) and value == Path())
+def _current_viewer() -> Any:
+    import napari
+
+    return napari.current_viewer()
+
+
+def _dock_of(viewer: Any) -> NunextDock | None:
+    from napari_nunext.ui.docks import open_dock
+
+    return None if viewer is None else open_dock(viewer)

@@ -26,6 +26,7 @@ from napari_nunext.ui.widgets.progress import ThinBar
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_nunext.core.geometry import Box
     from napari_nunext.review.batch.all_images import AllImages
     from napari_nunext.review.connections import Connections
     from napari_nunext.review.controller import ReviewController
@@ -72,6 +73,8 @@ class FindPanel(Card):
             self._where.set_enabled(i, True, tip)
         self._tissue = QCheckBox("Leave out bare glass")
         self._tissue.setToolTip("Quicker on slides: only windows with tissue are searched")
+        self._pen = QCheckBox("Leave out ink of pens too")
+        self._pen.setToolTip("Green, blue and black ink; not for blue or green stains")
         self._only = OnlyMenu(controller, connections)
         self._hint = Text(role="muted", wraps=True)
         self._find = button("Find nuclei", role="primary")
@@ -81,12 +84,14 @@ class FindPanel(Card):
         self.body.addWidget(self._hint)
         self.body.addWidget(self._only)
         self.body.addWidget(self._tissue)
+        self.body.addWidget(self._pen)
         self.body.addWidget(self._find)
         self.body.addWidget(self._progress)
         self._models.activated.connect(self._choose)
         self._dot.clicked.connect(self.checkup_wanted.emit)
         self._where.chosen.connect(self._choose_where)
         self._tissue.toggled.connect(controller.find.leave_out_glass)
+        self._pen.toggled.connect(controller.find.leave_out_pen)
         self._find.clicked.connect(self.search)
         events = self._model.events
         connections.call(self._show_models, events.models, events.model_id)
@@ -94,7 +99,7 @@ class FindPanel(Card):
         connections.call(self._show_run, events.run, events.paused_search)
         connections.call(self._show_run, self._all.events.status)
         connections.call(self._show_region, self._view.events.region)
-        connections.call(self._show_tissue, events.tissue)
+        connections.call(self._show_tissue, events.tissue, events.pen)
         connections.call(self._show_ready, self._regions.events.figures)
         connections.call(self._show_ready, self._images.events.open_field)
         self._show_models()
@@ -122,6 +127,12 @@ class FindPanel(Card):
             region = self._view.region if where == REGION else self._view.view_box
             if region is not None:
                 find.search(region)
+
+    def search_in(self, region: Box | None) -> None:
+        """Search this rectangle, or all of the open image; that is what is chosen then."""
+        self._where.choose(FIELD)
+        self._controller.view.set_region(region)
+        self.search()
 
     def _make_progress(self) -> QWidget:
         self._bar = ThinBar()
@@ -193,6 +204,8 @@ class FindPanel(Card):
 
     def _show_tissue(self) -> None:
         self._tissue.setChecked(self._model.tissue)
+        self._pen.setChecked(self._model.pen)
+        self._pen.setVisible(not self._tissue.isHidden() and self._model.tissue)
 
     def _show_ready(self) -> None:
         waits_for = self._waits_for()
@@ -200,18 +213,24 @@ class FindPanel(Card):
         every = self._where.index() == ALL
         self._find.setText(waits_for or ("Find nuclei in all images" if every else "Find nuclei"))
 
-    def why_not_search(self) -> str:
-        """Why no search can begin now, in a sentence; empty where one can."""
+    def why_not_search(self, where: int | None = None) -> str:
+        """Why no search can begin now, in a sentence; empty where one can.
+
+        Parameters
+        ----------
+        where : int, optional
+            What would be searched; what is chosen, by default.
+        """
         if self._model.run.busy or self._all.status.busy:
             return "A search is running already."
         if self._images.open_field is None:
             return "No image is open. Open one first."
         if not self._find.isVisibleTo(self):
             return "A search is paused. Go on with it, or stop it, first."
-        words = self._waits_for()
+        words = self._waits_for(where)
         return words and f"{words.removesuffix(chr(0x2026))}."
 
-    def _waits_for(self) -> str:
+    def _waits_for(self, where: int | None = None) -> str:
         """What has to happen before a search can begin, as the button says it; empty if nothing."""
         if not self._model.model_id and self._model.server.phase == "failed":
             return "The model server is not running"
@@ -219,11 +238,12 @@ class FindPanel(Card):
             return "Starting the model server\N{HORIZONTAL ELLIPSIS}"
         if self._images.open_field is None:
             return "Opening the image\N{HORIZONTAL ELLIPSIS}"
-        if self._where.index() == REGION and self._view.region is None:
+        where = self._where.index() if where is None else where
+        if where == REGION and self._view.region is None:
             return "Draw a region first"
-        if self._where.index() == VIEW and self._view.view_box is None:
+        if where == VIEW and self._view.view_box is None:
             return "Open the canvas first"
-        if self._where.index() == REGIONS and not self._regions.searchable:
+        if where == REGIONS and not self._regions.searchable:
             return "Draw a region to search first"
         return ""
 
@@ -242,6 +262,7 @@ class FindPanel(Card):
         self._where.setEnabled(not busy and not all_paused)
         for option in (self._only, self._tissue):
             option.setVisible(is_free)
+        self._show_tissue()
         self._models.setEnabled(not busy and not all_paused and paused is None)
         self._pause.setVisible(busy)
         self._go_on.setVisible(all_paused or paused is not None)

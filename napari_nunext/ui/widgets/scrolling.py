@@ -29,9 +29,14 @@ def scrolling(panel: QWidget) -> QScrollArea:
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
     area.setWidget(panel)
+    guard_wheel(panel, area)
+    return area
+
+
+def guard_wheel(panel: QWidget, area: QScrollArea) -> None:
+    """Leave the wheel over the controls of a panel to the area that it scrolls in."""
     guard = _WheelGuard(area)
     for kind in (QComboBox, QAbstractSlider, QAbstractSpinBox):
         for control in panel.findChildren(kind):
             if not isinstance(control, QScrollBar):
                 control.installEventFilter(guard)
-    return area

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.errors import InputError
+from napari_nunext.core.process.asked import Training
 from napari_nunext.core.process.options import positive
+from napari_nunext.core.process.parameters import add_parameters, given_to
 
 if TYPE_CHECKING:
     import argparse
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from nunext_training.runs.progress import Progress
     from nunext_training.stages.stage import Job
 
+OF_ALL_STAGES = ("recipe", "steps", "lr", "validate_every", "seed")
+"""What of `Training` every stage is asked; ``sft`` is asked the rest, too."""
 EXIT_BAD_INPUT = 2
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
@@ -43,11 +47,7 @@ def add_stage(parser: argparse.ArgumentParser, recipe: str, checkpoint: str = "D
     parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="EXPORT")
     parser.add_argument("--checkpoint", type=Path, required=True, metavar=checkpoint)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--recipe", default=recipe, help=f"a name or a TOML file ({recipe})")
-    parser.add_argument("--steps", type=positive)
-    parser.add_argument("--lr", type=float)
-    parser.add_argument("--validate-every", type=positive, metavar="STEPS")
-    parser.add_argument("--seed", type=int)
+    add_parameters(parser, Training, only=OF_ALL_STAGES, defaults={"recipe": recipe})
     parser.add_argument("--threads", type=positive, help="CPU threads (default: all)")
     parser.add_argument(
         "--rename", action="append", default=[], metavar="FROM=TO", help="rename a category"
@@ -62,6 +62,11 @@ def recipe_of(args: argparse.Namespace, **changes: Any) -> Recipe:
     from nunext_training.recipes.recipe import changed, load_recipe
 
     return changed(load_recipe(args.recipe), **changes, **given(seed=getattr(args, "seed", None)))
+
+
+def trained(args: argparse.Namespace) -> Training:
+    """What a command line says of `Training`, for a command that has all of it."""
+    return Training(**given_to(Training, args))
 
 
 def given(**values: Any) -> dict[str, Any]:

@@ -6,8 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_nunext.core.process.options import positive
-from nunext_training.commands.options import add_stage, given, optimiser_of, train
+from napari_nunext.core.process.asked import Training
+from napari_nunext.core.process.parameters import add_parameters, parameters_of
+from nunext_training.commands.options import OF_ALL_STAGES, add_stage, train, trained
 
 if TYPE_CHECKING:
     import argparse
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
 def add_parser(commands: Any) -> None:
     """Add the command to the parser's."""
     sft = commands.add_parser("sft", help="fine-tune a checkpoint on exports")
-    add_stage(sft, recipe="feedback")
-    sft.add_argument("--supervision", choices=("naive", "soft"))
-    sft.add_argument("--sigma-bins", type=float)
+    add_stage(sft, recipe=Training().recipe)
+    rest = {each.name for each in parameters_of(Training)}.difference(OF_ALL_STAGES)
+    add_parameters(sft, Training, only=rest)
     sft.add_argument(
         "--covt", type=Path, metavar="SAM", help="teach the latent tokens to think of masks"
     )
@@ -36,8 +37,6 @@ def add_parser(commands: Any) -> None:
         action="store_true",
         help="leave out the test of old and new model with which a run that replays ends",
     )
-    sft.add_argument("--batch-size", type=positive)
-    sft.add_argument("--warmup-steps", type=int)
     sft.add_argument("--workers", type=int, default=0, help="processes that cut windows")
     sft.add_argument(
         "--keep",
@@ -61,10 +60,6 @@ def _run(args: argparse.Namespace) -> int:
         replay=tuple(args.replay),
         tests=not args.untested,
     )
-    return train(
-        args,
-        run_sft,
-        job,
-        **optimiser_of(args, warmup_steps=args.warmup_steps),
-        loss=given(supervision=args.supervision, sigma_bins=args.sigma_bins),
-    )
+    changes = trained(args).changes()
+    changes.pop("seed", None)  # of every stage
+    return train(args, run_sft, job, **changes)

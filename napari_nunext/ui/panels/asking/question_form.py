@@ -65,16 +65,38 @@ class QuestionForm(QWidget):
         for i, task in enumerate(ORDER):
             self._tasks.set_enabled(i, task in tasks, "" if task in tasks else tip)
 
-    def question(self) -> Question:
-        """What is asked; raises `InputError` with what is missing."""
+    def typed(self) -> tuple[str, tuple[str, ...], str]:
+        """Words, options and organ as they are typed, whether that can be asked or not."""
         match self.task:
             case "question":
-                return Question("question", self.text.toPlainText(), self._lines(self.options))
+                return self.text.toPlainText(), self._lines(self.options), ""
             case "subtype":
-                return Question("subtype", options=self._lines(self.subtypes))
+                return "", self._lines(self.subtypes), ""
             case "lesions":
-                lesion, organ = self.lesion.currentText(), self.organ.currentText()
-                return Question("lesions", lesion.strip(), organ=organ.strip())
+                return self.lesion.currentText().strip(), (), self.organ.currentText().strip()
+
+    def question(self) -> Question:
+        """What is asked; raises `InputError` with what is missing."""
+        words, options, organ = self.typed()
+        return Question(self.task, words, options, organ)
+
+    def show_question(self, question: Question) -> None:
+        """Show a question as if it had been typed."""
+        index = ORDER.index(question.task)
+        self._tasks.choose(index)
+        self._show_page(index)
+        lines = "\n".join(question.options)
+        match question.task:
+            case "question":
+                self.text.setPlainText(question.text)
+                if bool(lines) == self.options.isHidden():
+                    self._toggle_options()
+                self.options.setPlainText(lines)
+            case "subtype":
+                self.subtypes.setPlainText(lines)
+            case "lesions":
+                self.lesion.setEditText(question.text)
+                self.organ.setEditText(question.organ)
 
     def take_keyboard(self) -> None:
         """Let the person go on typing."""

@@ -10,7 +10,7 @@ Layout: for each fold, somewhere below a folder that is named for it (``Fold 1``
 As the archives unpack, that is ``Fold 1/images/fold1/images.npy``, ``Fold
 1/images/fold1/types.npy`` and ``Fold 1/masks/fold1/masks.npy``. Folds 1 and 2 train and fold 3
 validates, as NuNext has it. Patients are not known: each image stands for one. The arrays are read
-image by image. The same set as Parquet, as Hugging Face has it, is read, too (`parquet`, beside this module).
+image by image. The same set as Parquet, as Hugging Face has it, is read, too (`parquet`).
 """
 
 from __future__ import annotations
