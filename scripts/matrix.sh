@@ -63,9 +63,6 @@ install() {
 run() {
     local cell=$1
     shift
-    if [ "$(cat "$ROOT/$cell/.nunext-installed" 2>/dev/null)" != "$(fingerprint "$cell")" ]; then
-        install "$cell"
-    fi
     say "Testing $cell"
     QT_API=${cell##*-} scripts/with_display.sh "$ROOT/$cell/bin/python" -m pytest \
         -n logical --maxprocesses 4 "$@"
@@ -85,6 +82,11 @@ for cell in $cells; do
 done
 # An environment's own copy of the path file may name another checkout.
 export PYTHONPATH="$PWD:$PWD/training${PYTHONPATH:+:$PYTHONPATH}"
+for cell in $cells; do
+    if [ "$(cat "$ROOT/$cell/.nunext-installed" 2>/dev/null)" != "$(fingerprint "$cell")" ]; then
+        install "$cell"
+    fi
+done
 failed=()
 for cell in $cells; do
     run "$cell" "${tests[@]}" "$@" || failed+=("$cell")
