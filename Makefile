@@ -3,7 +3,7 @@
 
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: pictures animation site help demo test fuzz lint bench environment system clean mutate lottery test-ray test-vllm weights bilateral glomeruli
+.PHONY: pictures animation site help demo test fuzz lint bench environment system clean mutate lottery test-ray test-vllm test-matrix weights bilateral glomeruli
 
 help:
 	@echo "make demo               open napari on sample tissue; without a display, run the whole loop into build/demo/"
@@ -16,12 +16,13 @@ help:
 	@echo "make bilateral DATA=dir  train answerers, and score them row by row, into build/bilateral/"
 	@echo "make glomeruli DATA=dir  train answerers to find glomeruli, each third of the tiles left out once"
 	@echo "make test-vllm          compare the engine of vLLM, on the CPU, with our own decoder"
+	@echo "make test-matrix [CELLS=...] [SHORT=1]  run the tests of the window with other versions of napari and Qt"
 	@echo "make lint               style, types, import contracts"
 	@echo "make pictures [ARGS=...]  make the pictures of the documentation from the real window"
 	@echo "make animation          film the window while points appear, for README.md"
 	@echo "make site               build the site of the documents into build/site/; a broken link is an error"
 	@echo "make bench [ONLY=name]  run the benchmarks into build/bench/"
-	@echo "make clean              remove what the targets made, except .venv, .venv-vllm and .venv-mutate"
+	@echo "make clean              remove what the targets made (build/matrix too), except .venv, .venv-vllm and .venv-mutate"
 
 environment:
 	@scripts/environment.sh
@@ -68,6 +69,9 @@ site: environment
 
 test-vllm: environment
 	scripts/vllm.sh $(ARGS)
+
+test-matrix: system environment
+	CELLS="$(CELLS)" SHORT="$(SHORT)" scripts/matrix.sh $(ARGS)
 
 lint: environment
 	$(PYTHON) -m ruff check .

@@ -28,9 +28,9 @@ def camera_of(viewer: Viewer) -> Any:
 def fit_view(viewer: Viewer, layer: Layer) -> None:
     """Fit a flat layer into the canvas, whatever else lies on it.
 
-    0.8 can only fit all layers; 0.9 cannot fit a flat one beside a stack.
+    napari fits all layers, and 0.9 cannot fit a flat one beside a stack.
     """
-    if not hasattr(viewer, "fit_to_view") or viewer.dims.ndisplay != 2:
+    if viewer.dims.ndisplay != 2:
         viewer.reset_view()
         return
     low_rc, high_rc = layer.extent.world
@@ -38,11 +38,14 @@ def fit_view(viewer: Viewer, layer: Layer) -> None:
     size_rc = high_rc - low_rc + step_rc
     camera = camera_of(viewer)
     camera.center = tuple((low_rc + high_rc) / 2)
-    camera.zoom = (1 - MARGIN) * float(np.min(viewer.canvas.viewbox_size(viewer.layers) / size_rc))
+    camera.zoom = (1 - MARGIN) * float(np.min(_canvas_px(viewer) / size_rc))
 
 
 def views_of(viewer: Viewer) -> list[Any]:
-    """The signals of what is in view: its middle, its zoom, and the size of the canvas."""
+    """The signals of what is in view: its middle, its zoom, and the size of the canvas.
+
+    0.8 says nothing of the size: there a new one counts from the next move of the view.
+    """
     camera = camera_of(viewer).events
     resized = [viewer.canvas.events.size] if hasattr(viewer, "canvas") else []
     return [camera.center, camera.zoom, *resized]
@@ -50,11 +53,16 @@ def views_of(viewer: Viewer) -> list[Any]:
 
 def view_size_of(viewer: Viewer) -> NDArray[np.float64]:
     """Height and width of what is in view, in the unit of the layers."""
+    return _canvas_px(viewer) / camera_of(viewer).zoom
+
+
+def _canvas_px(viewer: Viewer) -> NDArray[np.float64]:
+    """Height and width of what one image has of the canvas."""
     if hasattr(viewer, "canvas"):
         size = viewer.canvas.viewbox_size(viewer.layers)
     else:
         size = viewer._canvas_size
-    return np.asarray(size, dtype=np.float64) / camera_of(viewer).zoom
+    return np.asarray(size, dtype=np.float64)
 
 
 def show_scale_bar(viewer: Viewer) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_nunext.review.controller import DEFAULT_MPP
 
@@ -35,10 +35,8 @@ class Settings:
 
 def read_settings() -> Settings:
     """The preferences as they are now."""
-    from napari.settings import get_plugin_settings
-
-    known = get_plugin_settings().get(PLUGIN)
-    if known is None:  # napari has not registered the plugin, for example in a script
+    known = _known()
+    if known is None:
         return Settings(annotator=login_name())
     return Settings(
         annotator=known.review.annotator.strip() or login_name(),
@@ -52,13 +50,29 @@ def read_settings() -> Settings:
     )
 
 
-def keep_keys(text: str) -> None:
-    """Keep which keys were chosen; napari writes its preferences at once."""
-    from napari.settings import get_plugin_settings
+def keep_keys(text: str) -> bool:
+    """Keep which keys were chosen, and say whether they are there after a restart.
 
-    known = get_plugin_settings().get(PLUGIN)
-    if known is not None:
-        known.review.keys = text
+    napari writes its preferences at once.
+    """
+    known = _known()
+    if known is None:
+        return False
+    known.review.keys = text
+    return True
+
+
+def _known() -> Any:
+    """What napari keeps for us.
+
+    None where it has not registered the plugin, for example in a script, and before napari 0.9,
+    which keeps no preferences of plugins.
+    """
+    try:
+        from napari.settings import get_plugin_settings
+    except ImportError:
+        return None
+    return get_plugin_settings().get(PLUGIN)
 
 
 def login_name() -> str:

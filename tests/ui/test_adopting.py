@@ -16,6 +16,7 @@ from napari_nunext.images import open_image
 from napari_nunext.ui.canvas.adopting import Adopter
 from napari_nunext.ui.canvas.foreign import Picture
 from napari_nunext.ui.canvas.layers import is_placed
+from napari_nunext.ui.napari_versions import camera_of
 from napari_nunext.ui.samples import SOURCE_KEY
 
 if TYPE_CHECKING:
@@ -266,8 +267,8 @@ def test_opened_by_napari_in_the_window_it_fills_the_canvas(
     assert [layer.name for layer in app.viewer.layers] == [path.name, "Outlines", "Nuclei"]
     assert app.viewer.layers.units is not None
     # As if nothing but the image had ever been there.
-    zoom = app.viewer.scene.camera.zoom
-    center = app.viewer.scene.camera.center
+    camera = camera_of(app.viewer)
+    zoom, center = camera.zoom, camera.center
     app.viewer.reset_view()
-    assert center == pytest.approx(app.viewer.scene.camera.center)
-    assert zoom == pytest.approx(app.viewer.scene.camera.zoom)
+    assert center == pytest.approx(camera.center)
+    assert zoom == pytest.approx(camera.zoom)

@@ -24,7 +24,7 @@ from napari_nunext.ui.napari_versions import canvas_widget_of
 from napari_nunext.ui.settings import PLUGIN
 from napari_nunext.ui.shortcuts_sheet import ShortcutsSheet
 from napari_nunext.ui.widgets.controls import EntryLine
-from tests.ui.test_settings import preferences
+from tests.ui.test_settings import keeps_preferences, preferences
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,9 @@ def kept(repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The preferences, in memory; the usual keys come back afterwards."""
     chosen = preferences(repo_root)
     known = SimpleNamespace(**{name: SimpleNamespace(**group) for name, group in chosen.items()})
-    monkeypatch.setattr(napari.settings, "get_plugin_settings", lambda: {PLUGIN: known})
+    monkeypatch.setattr(
+        napari.settings, "get_plugin_settings", lambda: {PLUGIN: known}, raising=False
+    )
     yield known
     KEYS.bring_all_back()
 
@@ -260,6 +262,19 @@ def test_keys_that_were_kept_badly_are_said_when_the_window_opens(
     assert "later=Z" in KEYS.text
 
 
+def test_before_napari_0_9_a_key_counts_until_napari_is_closed(
+    window: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(napari.settings, "get_plugin_settings")
+    editor = editor_of(window)
+    editor._buttons["flag"].click()
+    QTest.keyClick(editor, Key.Key_X)
+    assert "until napari is closed" in says(editor)
+    assert window.dock.keys.by_key["X"] == "flag"
+    editor.close()
+
+
+@keeps_preferences
 def test_napari_keeps_them_over_a_restart(repo_root: Path, tmp_path: Path) -> None:
     """In processes of their own: napari keeps its folder for its life."""
     script = (

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import napari.settings
+import pytest
 from npe2 import PluginManifest
 
 from napari_nunext.ui import app as app_module
@@ -18,10 +19,15 @@ from napari_nunext.ui.settings import PLUGIN, Settings, read_settings
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
     from qtpy.QtWidgets import QApplication
 
     from tests.review.fakes import FakeServer
+
+
+keeps_preferences = pytest.mark.skipif(
+    not hasattr(napari.settings, "get_plugin_settings"),
+    reason="napari 0.8 keeps no preferences of plugins",
+)
 
 
 def preferences(repo_root: Path) -> dict[str, dict[str, Any]]:
@@ -35,7 +41,9 @@ def preferences(repo_root: Path) -> dict[str, dict[str, Any]]:
 
 def set_to(monkeypatch: pytest.MonkeyPatch, chosen: dict[str, dict[str, Any]]) -> None:
     known = SimpleNamespace(**{name: SimpleNamespace(**group) for name, group in chosen.items()})
-    monkeypatch.setattr(napari.settings, "get_plugin_settings", lambda: {PLUGIN: known})
+    monkeypatch.setattr(
+        napari.settings, "get_plugin_settings", lambda: {PLUGIN: known}, raising=False
+    )
 
 
 def test_the_manifests_defaults_are_ours(repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,6 +68,15 @@ def test_ratings_can_be_switched_off(
     assert not ratings
 
 
+def test_before_napari_0_9_preferences_are_at_their_defaults(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(napari.settings, "get_plugin_settings", raising=False)
+    read = read_settings()
+    assert read == Settings(read.annotator)
+
+
+@keeps_preferences
 def test_preferences_of_the_first_version_are_read(repo_root: Path, tmp_path: Path) -> None:
     """By napari itself, in a process of its own: it keeps the folder for its life."""
     kept = repo_root / "tests" / "fixtures" / "upgrades" / "napari-nunext.yaml"

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
     from napari_nunext.ui.widgets.theme import Palette
 
+KEPT = "Kept. It counts from now on."
+NOT_KEPT = (
+    "It counts until napari is closed: this napari keeps no preferences of plugins, 0.9 does."
+)
 HOW = "Click a key, then press another one. Esc leaves it as it is."
 SIZE_PX = (560, 560)
 LISTED = ", "
@@ -161,8 +165,7 @@ class KeysEditor(QDialog):
         self._kept()
 
     def _kept(self) -> None:
-        keep_keys(KEYS.text)
-        self._say("Kept. It counts from now on.")
+        self._say(KEPT if keep_keys(KEYS.text) else NOT_KEPT)
         self._end()
 
     def _end(self) -> None:
