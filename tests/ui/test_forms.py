@@ -53,9 +53,10 @@ Spin = "Callable[..., None]"
 
 CLI_ALONE = {
     "export": set(),
-    # What a command writes, which images and models it takes, and other machines to search with.
+    # What a command writes, which images and models it takes, and other machines to search with;
+    # categories to search for alone stand in the window's dock, beside the button.
     "detect": {
-        "paths", "out", "project", "regions", "server", "ray", "ray_address", "ray_workers",
+        "only", "paths", "out", "project", "regions", "server", "ray", "ray_address", "ray_workers",
         "ray_gpus", "dtype", "yes", "progress", "models",
     },
     "ask": {"image", "list", "project", "server", "models"},
@@ -66,7 +67,7 @@ CLI_ALONE = {
 }  # fmt: skip
 PYTHON_ALONE = {
     "export": set(),
-    "detect": {"image", "progress", "server"},
+    "detect": {"image", "only", "progress", "server"},
     "ask": {"image", "nuclei", "server"},
     "sft": set(),
 }
