@@ -74,9 +74,8 @@ trained detector-7 sft --data "$WORK/brca" "$WORK/drawn-few" "$WORK/dsb" \
 make_once detector-8 extend --checkpoint "$WORK/detector-7" --categories "Positive,Negative"
 trained detector-9 sft --data "$WORK/brca" "$WORK/drawn-few" "$WORK/dsb" "$WORK/brca-ihc" \
     --checkpoint "$WORK/detector-8" --recipe small_stains
-trained detector-10 sft --checkpoint "$WORK/detector-9" --recipe small_stains \
-    --data "$WORK/brca" "$WORK/drawn-few" "$WORK/dsb" "$WORK/brca-ihc" "$WORK/dsb-ihc" "$WORK/endo" \
-    --seed 5 --lr 3e-4 --warmup-steps 50 --steps "${STEPS:-800}" --validate-every 200
+trained detector-10 sft --checkpoint "$WORK/detector-9" --recipe small_last \
+    --data "$WORK/brca" "$WORK/drawn-few" "$WORK/dsb" "$WORK/brca-ihc" "$WORK/dsb-ihc" "$WORK/endo"
 released nunext-small release --checkpoint "$WORK/detector-10" --data "$WORK/brca" "$WORK/dsb" "$WORK/endo" \
     --splits val test --weights bfloat16 --segmenter "$WORK/nunext-sam-small"
 

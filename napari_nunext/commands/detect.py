@@ -195,9 +195,7 @@ class _Batch:
         mpp = scale_of(image, self._options.mpp, self._say)
         wanted = Wanted(
             image.id,
-            self._model.id,
-            self._model.checkpoint_sha256,
-            mpp,
+            *(self._model.id, self._model.checkpoint_sha256, mpp),
             self._options.masks,
             self._options.precision,
             self._options.tissue,

@@ -1,4 +1,7 @@
-"""Folders of detectors of earlier versions load, and find what they found."""
+"""Folders of detectors of earlier versions load, and find what they found.
+
+Their weights are those of the detector that was bundled before it had a pretrained trunk.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 
-from napari_nunext.models.auto import BUNDLED_DETECTOR
 from napari_nunext.models.detector import WindowPoints
 from napari_nunext.models.next_point.detector import NextPointDetector
 from napari_nunext.synthetic import synthesise
@@ -19,16 +21,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NAMES = ["checkpoint-first", "checkpoint-before-card"]
+FOUND_XY = [[1.5, 19.5], [38.5, 34.5]]
+"""What it found while it was bundled; a bin is 1 px, and another processor may shift one."""
 
 
 @pytest.fixture
 def earlier(request: pytest.FixtureRequest, repo_root: Path, tmp_path: Path) -> Path:
-    """What a version wrote beside its weights, with weights of today, of the same shapes."""
+    """What a version wrote, and its weights."""
     folder = tmp_path / "nunext-small"
-    archive = repo_root / "tests" / "fixtures" / "upgrades" / f"{request.param}.zip"
-    with zipfile.ZipFile(archive) as packed:
+    kept = repo_root / "tests" / "fixtures" / "upgrades"
+    with zipfile.ZipFile(kept / f"{request.param}.zip") as packed:
         packed.extractall(folder)
-    shutil.copyfile(BUNDLED_DETECTOR / "model.safetensors", folder / "model.safetensors")
+    shutil.copyfile(kept / "nunext-small.safetensors", folder / "model.safetensors")
     return folder
 
 
@@ -40,10 +44,8 @@ def found(folder: Path) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("earlier", NAMES, indirect=True)
-def test_a_folder_of_before_loads_and_points_as_todays(earlier: Path) -> None:
-    now = found(BUNDLED_DETECTOR)
-    assert len(np.concatenate(now)) > 1
-    np.testing.assert_array_equal(np.concatenate(found(earlier)), np.concatenate(now))
+def test_a_folder_of_before_loads_and_points_as_it_did(earlier: Path) -> None:
+    np.testing.assert_allclose(np.concatenate(found(earlier)), FOUND_XY, atol=1)
     info = NextPointDetector(earlier).info
     assert info.metrics
     assert info.mpp == 0.5

@@ -201,10 +201,7 @@ class Finder:
         how = (view.outlines, model.tissue, model.leaves_pen)
         self._begin(
             Wanted(
-                *(region, model.model_id, *how),
-                only=model.asked,
-                area=area,
-                near_xy=view.view_xy,
+                *(region, model.model_id, *how), only=model.asked, area=area, near_xy=view.view_xy
             )
         )
 
