@@ -77,7 +77,8 @@ def picture(outcome: Outcome) -> str:
     """The field with what was found, invented and missed."""
     image = outcome.image
     found_xy = outcome.prediction.points_xy
-    return tile(image.open().rgb, found_xy, image.points_xy, matching_of(outcome))
+    drawn = tile(image.open().rgb, found_xy, image.points_xy, matching_of(outcome))
+    return drawn.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
 
 
 if __name__ == "__main__":

@@ -75,9 +75,7 @@ class ModelInfo(ModelDescription):
     """What requests name. ``"classical"`` is always there."""
     checkpoint_sha256: Sha256 | None
     mpp: MppField | None = None
-    """Scale the model works at; images are resampled to it."""
     named_prompts: Annotated[tuple[str, ...], Field(exclude_if=lambda names: not names)] = ()
-    """As of the description; where there are none, as before, it is not said."""
     problem: Sentence | None = None
     """One sentence where this model cannot be served; None when it can."""
     passing: bool = False

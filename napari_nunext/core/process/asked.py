@@ -20,7 +20,7 @@ Corners: TypeAlias = tuple[float, float, float, float]
 Region: TypeAlias = Annotated[Corners | None, {"parts": ("X0", "Y0", "X1", "Y1"), "unit": "px"}]
 Tokens: TypeAlias = Annotated[int | None, {"read": positive, "unit": "tokens"}]
 
-PEN_WITHOUT_TISSUE = "pen says what is no tissue: give tissue with it."
+PEN_WITHOUT_TISSUE = "pen says what is no tissue: give tissue (--tissue) with it."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
     from napari_nunext.models.checkpoints.description import Description
 
+NOTICE_FILE = "NOTICE.txt"
+"""What the licences of others, whose weights these began as, want to be said."""
+
 _SENT = (
     "*.safetensors",
     "*.safetensors.index.json",
@@ -52,6 +55,7 @@ _SENT = (
     "chat_template.jinja",
     "chat_template.json",
     CARD_FILE,
+    NOTICE_FILE,
 )
 """What a released folder is made of. All else might hold images, or who reviewed them."""
 
@@ -193,6 +197,8 @@ def _check_words(folder: Path, description: Description) -> None:
     recipe = description.provenance.get("recipe")
     written = [description.name, *(c.name for c in getattr(description, "categories", ())), text]
     written.append(str(recipe.get("name", "")) if isinstance(recipe, dict) else "")
+    if (folder / NOTICE_FILE).is_file():
+        written.append((folder / NOTICE_FILE).read_text(encoding="utf-8", errors="replace"))
     if words := identifying_words(written):
         raise InputError(
             f"Of {folder.name}, {words}, as cases of patients have. Nothing was sent. Change its "

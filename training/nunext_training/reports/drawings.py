@@ -101,10 +101,7 @@ def plot(
 
 
 def tile(rgb: NDArray[np.uint8], pred_xy: PointsXY, true_xy: PointsXY, matching: Matching) -> str:
-    """A tile with what was found (circles), invented (crosses) and missed (squares).
-
-    It can stand in a page or be a file of its own.
-    """
+    """A tile with what was found (circles), invented (crosses) and missed (squares)."""
     height, width = rgb.shape[:2]
     missed = np.ones(len(true_xy), dtype=bool)
     missed[matching.true_index] = False
@@ -125,8 +122,7 @@ def tile(rgb: NDArray[np.uint8], pred_xy: PointsXY, true_xy: PointsXY, matching:
         ),
     ]
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="tile" viewBox="0 0 {width} {height}" '
-        f'role="img">'
+        f'<svg class="tile" viewBox="0 0 {width} {height}" role="img">'
         f'<image width="{width}" height="{height}" href="{_jpeg(rgb)}"/>{"".join(marks)}</svg>'
     )
 
