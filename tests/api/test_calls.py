@@ -244,7 +244,7 @@ def test_pen_is_left_out_with_glass_and_never_alone(rgb):
     from tests.core.test_pen import stroke
     from tests.core.test_tissue import EOSIN, GREEN_PEN, disc, scanned, slide
 
-    with pytest.raises(InputError, match="give tissue with it"):
+    with pytest.raises(InputError, match="give tissue"):
         nn.detect(rgb, MPP, pen=True)
     colors = slide(600)
     colors[disc(150, 150, 60, 600)] = EOSIN
