@@ -127,13 +127,16 @@ class VllmDetector:
         waiting = iter(range(len(windows)))
         try:
             while not cancelled():
+                wait_s = LOOK_S
                 if call.under_way < AT_ONCE and (index := next(waiting, None)) is not None:
                     call.begin(index, windows[index])
+                    wait_s = 0
                 elif not call.under_way:
                     return
-                else:
-                    yield from call.events(LOOK_S)
-                yield from call.events(0)
+                for event in call.events(wait_s):
+                    yield event
+                    if cancelled():  # while replies come faster than they are taken, too
+                        return
                 yield None
         finally:
             call.hang_up()
