@@ -14,7 +14,7 @@ from napari_nunext.core.answers.points import NUCLEUS_INSTRUCTION
 from napari_nunext.core.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
 _EVERYTHING = "Point to nucleus."
 """What an instruction opens with that can name categories instead."""
@@ -110,6 +110,11 @@ def in_order(categories: Iterable[str], known: Sequence[str]) -> tuple[str, ...]
             f"{', '.join(known) or 'none'}. Ask for {'one of these' if known else 'everything'}."
         )
     return () if len(found) == len(known) else found
+
+
+def counts(category: str, only: Collection[str]) -> bool:
+    """Whether a search for `only` is about a category; one for everything is about all."""
+    return not only or category in only
 
 
 def only_in_decoding(only: Sequence[str], *, asked: bool) -> dict[str, object]:

@@ -53,15 +53,9 @@ class Served:
     name: str
     """Under which vLLM serves it, or an adapter of it."""
     description: CheckpointDescription
-    prompt_ids: tuple[int, ...]
-    """The prompt as our own processor makes it, latent tokens at its end."""
-    prompt_ids_of: Callable[[Sequence[str]], tuple[int, ...]] | None = None
-    """The same of a prompt that asks for some categories alone; None where none is asked."""
-
-    def expected(self, asked: Sequence[str]) -> tuple[int, ...]:
-        """The prompt's tokens."""
-        of = self.prompt_ids_of
-        return of(asked) if asked and of is not None else self.prompt_ids
+    prompt_ids_of: Callable[[tuple[str, ...]], tuple[int, ...]]
+    """The prompt that asks for some categories, or for everything, as our own processor makes it,
+    latent tokens at its end."""
 
 
 class VllmDetector:
@@ -230,7 +224,7 @@ class _Call:
         async with aclosing(connection.stream(body)) as chunks:
             async for chunk in chunks:
                 if "prompt_token_ids" in chunk:
-                    expected = served.expected(self._caller.asked)
+                    expected = served.prompt_ids_of(self._caller.asked)
                     check_prompt(chunk["prompt_token_ids"], expected, connection.url)
                 for data in chunk["choices"]:
                     choice = Choice.read(data)

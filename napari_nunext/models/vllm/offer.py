@@ -103,10 +103,7 @@ class VllmOffer:
         family = get_family(self._description.family)
         processor = family.load_processor(self.folder)
         windows = WindowProcessor(family, processor, self._description)
-        served = Served(
-            *(self._connection, self.name, self._description),
-            *(windows.prompt_ids, windows.prompt_ids_of),
-        )
+        served = Served(self._connection, self.name, self._description, windows.prompt_ids_of)
         return VllmDetector(served, self.info)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_nunext.core.formats.records import JudgedPoint, Rollout
+from napari_nunext.core.naming import counts
 from napari_nunext.core.nuclei import points_of
 from napari_nunext.core.scores.matching import match_points
 from napari_nunext.store.state.acceptance import have_common_area, is_truth, truth_in
@@ -58,7 +59,7 @@ def judge(state: FieldState, crop: Box, mpp: float, asked: Collection[str] = ())
     inside = np.flatnonzero(crop.contains(run.nuclei.points_xy))
     predictions = [n for n in run.nuclei.at(inside) if n.uid not in run.hidden]
     hits = {n.uid for n in predictions if _is_hit(state.nuclei.get(n.uid), n, radius_px)}
-    truth = [n for n in truth_in(state.nuclei.within(crop), crop) if not only or n.category in only]
+    truth = [n for n in truth_in(state.nuclei.within(crop), crop) if counts(n.category, only)]
     unclaimed = [n for n in truth if n.uid not in hits]
     unseen = [n for n in predictions if n.uid not in state.nuclei and n.uid not in state.deleted]
     matching = match_points(points_of(unseen), points_of(unclaimed), radius_px=radius_px)

@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_nunext.core.geometry import Box, as_points_xy
 from napari_nunext.core.image.source import MOST_PIXELS
-from napari_nunext.core.naming import in_order
+from napari_nunext.core.naming import counts, in_order
 from napari_nunext.store.state.acceptance import have_common_area as _touch
 from napari_nunext.store.state.acceptance import is_truth, truth_in
 
@@ -70,15 +70,11 @@ class CompleteRegion:
     def _bases(self) -> list[Base]:
         return [b for b in self.state.bases if any(_touch(box, self.crop) for box in b.boxes)]
 
-    def says(self, nucleus: Nucleus) -> bool:
-        """Whether the record of this region is about such a nucleus."""
-        asked = self.asked
-        return not asked or nucleus.category in asked
-
     @property
     def nuclei(self) -> list[Nucleus]:
         """The nuclei that are exported as truth, level-0 px."""
-        return [n for n in truth_in(self.state.nuclei.within(self.crop), self.crop) if self.says(n)]
+        asked, there = self.asked, truth_in(self.state.nuclei.within(self.crop), self.crop)
+        return [n for n in there if counts(n.category, asked)]
 
     @property
     def count(self) -> int:

@@ -51,7 +51,7 @@ from napari_nunext.core.formats.records import (
 )
 from napari_nunext.core.geometry import Box, points_at
 from napari_nunext.core.identity import check_identity, file_sha256
-from napari_nunext.core.naming import can_name, instruction_for
+from napari_nunext.core.naming import can_name, counts, instruction_for
 from napari_nunext.core.nuclei import Category, default_categories
 from napari_nunext.core.sentences import counted
 from napari_nunext.store.exports.answers.files import AnswerFiles, files_of
@@ -273,8 +273,8 @@ def _instruction(region: CompleteRegion, judged: Judged | None) -> str:
 
 def _inside(region: CompleteRegion) -> tuple[RecordNucleus, ...]:
     """The nuclei in the crop, rejected ones too, in its pixels, from top to bottom."""
-    inside = region.state.nuclei.within(region.crop)
-    inside = [n for n in inside if region.says(n.nucleus)]
+    asked, inside = region.asked, region.state.nuclei.within(region.crop)
+    inside = [n for n in inside if counts(n.nucleus.category, asked)]
     inside.sort(key=lambda n: (n.nucleus.y_px, n.nucleus.x_px, n.uid.int))
     return tuple(_in_crop(n, region.crop) for n in inside)
 

@@ -36,7 +36,7 @@ def detector_on(vllm, describe_checkpoint):
         connection = VllmConnection("http://vllm.test", KEY, transport=vllm.transport())
         connections.append(connection)
         description = describe_checkpoint(categories)
-        served = Served(connection, "nuclei", description, PROMPT)
+        served = Served(connection, "nuclei", description, lambda asked: PROMPT)
         return VllmDetector(served, description.info(None), patience_s=patience_s)
 
     yield make

@@ -98,7 +98,7 @@ def test_the_prompt_is_the_one_that_our_own_processor_makes(connection, nuclei, 
     detector = VllmOffer(connection, nuclei, "nuclei").load()
     end = detector._served.description.codec.end_id
     vllm.replies[7] = [(end, 0.0)]
-    vllm.prompt = detector._served.prompt_ids
+    vllm.prompt = detector._served.prompt_ids_of(())
     window = np.full((32, 32, 3), 7, dtype=np.uint8)
     (event,) = detector.detect([window], cancelled=lambda: False)
     assert (event.window, event.finish, event.tokens) == (0, "end", 1)

@@ -31,7 +31,7 @@ RADII_UM = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class _Scored:
+class ScoredImage:
     """An image with its score."""
 
     outcome: Outcome
@@ -41,9 +41,18 @@ class _Scored:
 
     @property
     def score(self) -> DetectionScore:
+        """What was found, invented and missed, as numbers."""
         return DetectionScore.of(self.matching)
 
+    @property
+    def drawn(self) -> str:
+        """What was found, invented and missed, over the image: see `tile`."""
+        image = self.outcome.image
+        found_xy = self.outcome.prediction.points_xy
+        return tile(image.open().rgb, found_xy, image.points_xy, self.matching)
+
     def to_json(self) -> dict[str, Any]:
+        """Its row of the report; names nobody."""
         return {"image": self.pseudonym, **self.score.to_json(), "pq": self.pq}
 
 
@@ -60,7 +69,7 @@ def write_report(evaluation: Evaluation, folder: Path, *, method: str, data_set:
     """
     folder.mkdir(parents=True, exist_ok=True)
     found = tables(evaluation, method=method, data_set=data_set)
-    images = _scored(evaluation)
+    images = scored_images(evaluation)
     worst = sorted(images, key=lambda i: (i.score.f1, -i.score.fp - i.score.fn, i.pseudonym))
     write_json(
         folder / "report.json",
@@ -79,10 +88,11 @@ def write_report(evaluation: Evaluation, folder: Path, *, method: str, data_set:
     )
 
 
-def _scored(evaluation: Evaluation) -> list[_Scored]:
+def scored_images(evaluation: Evaluation) -> list[ScoredImage]:
+    """Each image with its score, in their order."""
     report = evaluation.report
     return [
-        _Scored(
+        ScoredImage(
             outcome,
             (outcome.image.image_sha256 or outcome.image.open().id)[:16],
             match_points(
@@ -114,8 +124,8 @@ def _notes(evaluation: Evaluation) -> list[str]:
 def _parts(
     found: Sequence[Table],
     evaluation: Evaluation,
-    images: Sequence[_Scored],
-    worst: Sequence[_Scored],
+    images: Sequence[ScoredImage],
+    worst: Sequence[ScoredImage],
 ) -> list[str]:
     """What stands on the page below the notes."""
     legend = (
@@ -133,7 +143,7 @@ def _parts(
     ]
 
 
-def _plots(evaluation: Evaluation, images: Sequence[_Scored]) -> list[str]:
+def _plots(evaluation: Evaluation, images: Sequence[ScoredImage]) -> list[str]:
     f1 = sorted(image.score.f1 for image in images)
     counts = [(float(i.matching.n_true), float(i.matching.n_pred)) for i in images]
     most = max((max(pair) for pair in counts), default=1.0)
@@ -175,16 +185,10 @@ def _f1_at(evaluation: Evaluation, radius_um: float) -> float:
     return score_detections(cases, radius_um=radius_um, method=method).overall.f1
 
 
-def _figure(image: _Scored) -> str:
-    score, outcome = image.score, image.outcome
-    drawn = tile(
-        outcome.image.open().rgb,
-        outcome.prediction.points_xy,
-        outcome.image.points_xy,
-        image.matching,
-    )
+def _figure(image: ScoredImage) -> str:
+    score = image.score
     pq = "" if image.pq is None else f", PQ {image.pq:.4f}"
     return (
-        f"<figure>{drawn}<figcaption>{image.pseudonym}: F1 {score.f1:.4f}{pq} "
+        f"<figure>{image.drawn}<figcaption>{image.pseudonym}: F1 {score.f1:.4f}{pq} "
         f"({score.tp} found, {score.fp} false, {score.fn} missed)</figcaption></figure>"
     )
