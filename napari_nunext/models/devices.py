@@ -32,11 +32,11 @@ def named_dtype(precision: Precision) -> torch.dtype | None:
 
 @cache
 def has_bfloat16_units() -> bool:
-    """Whether this CPU multiplies matrices of bfloat16 in units of their own (AMX).
+    """Whether this CPU multiplies bfloat16 in instructions of their own: of AMX, or of AVX-512.
 
     Asked rather than measured: the same command must give the same figures on a busy machine and
-    on a quiet one. Vector instructions for bfloat16 (AVX-512) save no time. A torch that cannot say
-    is taken to have none.
+    on a quiet one. AVX-512 without those of bfloat16 saves no time. A torch that cannot say is
+    taken to have none.
     """
     capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(capabilities.get("amx_bf16", False))
+    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
