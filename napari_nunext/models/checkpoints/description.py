@@ -27,6 +27,12 @@ from napari_nunext.models.checkpoints.integrity import (
     check_weight_files,
     read_json,
 )
+from napari_nunext.models.checkpoints.second_look import (
+    CATEGORIES,
+    FIRST_LOOK,
+    SecondLook,
+    check_look_file,
+)
 from napari_nunext.models.detector import DetectorInfo
 from napari_nunext.models.segmenter import SegmenterInfo
 
@@ -63,6 +69,8 @@ class CheckpointDescription(DetectorInfo):
         Recipe, hashes of the data, SHA-256 of the parent checkpoint, steps.
     atomic : AtomicPoints, optional
         None without a head for them.
+    second_look : SecondLook, optional
+        None where categories are those that the model writes.
     calibration : Calibration, optional
         None where nobody measured what its confidence means.
     """
@@ -74,6 +82,7 @@ class CheckpointDescription(DetectorInfo):
     codec: Codec
     max_points: int
     atomic: AtomicPoints | None = None
+    second_look: SecondLook | None = None
     calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
@@ -98,17 +107,23 @@ class CheckpointDescription(DetectorInfo):
                 f"The prompts {self.named_prompts} name categories that the checkpoint does not "
                 f"know; expected some of {names}."
             )
+        if self.second_look is not None:
+            self.second_look.check(self.codec)
 
     def to_json(self) -> dict[str, Any]:
         """As ``nunext.json`` holds it."""
-        return _in_file(self) | {
-            "codec": self.codec.to_json(),
-            "halo_um": self.halo_um,
-            "image_tokens": self.image_tokens,
-            "max_points": self.max_points,
-            "atomic": None if self.atomic is None else self.atomic.to_json(),
-            "calibration": None if self.calibration is None else self.calibration.to_json(),
-        }
+        return (
+            _in_file(self)
+            | {
+                "codec": self.codec.to_json(),
+                "halo_um": self.halo_um,
+                "image_tokens": self.image_tokens,
+                "max_points": self.max_points,
+                "atomic": None if self.atomic is None else self.atomic.to_json(),
+                "calibration": None if self.calibration is None else self.calibration.to_json(),
+            }
+            | ({} if self.second_look is None else {"second_look": self.second_look.to_json()})
+        )
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> CheckpointDescription:
@@ -128,23 +143,28 @@ class CheckpointDescription(DetectorInfo):
                 image_tokens=int(data["image_tokens"]),
                 max_points=int(data["max_points"]),
                 atomic=AtomicPoints.from_json(data.get("atomic")),
+                second_look=SecondLook.from_json(data.get("second_look")),
                 calibration=Calibration.from_json(data.get("calibration")),
             )
 
         return _read_as("detector", data, read)
 
     def info(self, checkpoint_sha256: str | None, **decoding: Any) -> DetectorInfo:
-        """What a caller of the detector must know."""
+        """What a caller of the detector must know.
+
+        Who looks at categories a second time says so in `decoding`.
+        """
         known = self.said() | {
             "categories": self.categories or default_categories([UNCATEGORISED]),
             "checkpoint_sha256": checkpoint_sha256,
         }
         meaning = {} if self.calibration is None else {CONFIDENCE: CALIBRATED}
+        looks = {} if self.second_look is None else {CATEGORIES: FIRST_LOOK}
         return DetectorInfo(
             **known,
             halo_um=self.halo_um,
             image_tokens=self.image_tokens,
-            decoding={"max_points": self.max_points} | meaning | decoding,
+            decoding={"max_points": self.max_points} | meaning | looks | decoding,
         )
 
 
@@ -214,6 +234,8 @@ def describe(folder: Path) -> Description:
         check_token_ids(folder, description.codec)
         if description.atomic is not None:
             check_head_file(folder)
+        if description.second_look is not None:
+            check_look_file(folder, description.second_look)
     return description
 
 

@@ -36,6 +36,7 @@ from napari_nunext.models.checkpoints.quantised import (
     quantisation_of,
     use_int8,
 )
+from napari_nunext.models.checkpoints.second_look import LOOK_FILE, LookLayer
 from napari_nunext.models.devices import choose_device, default_dtype, has_bfloat16_units
 from napari_nunext.models.families import Family, check_window, embedding_rows, get_family
 
@@ -56,6 +57,8 @@ class LoadedCheckpoint:
     windows: WindowProcessor
     atomic_head: AtomicHead | None = None
     """Where there is one; the description says how it is used."""
+    look_layer: LookLayer | None = None
+    """Of the second look at categories, where there is one."""
 
     @property
     def device(self) -> torch.device:
@@ -118,7 +121,11 @@ def load_checkpoint(
         )
     windows = WindowProcessor(family, family.load_processor(folder), description)
     head = None if description.atomic is None else AtomicHead.load(folder, model, codec)
-    return LoadedCheckpoint(folder, description, family, model, windows, head)
+    look = None
+    if description.second_look is not None:
+        embeddings: Any = model.get_input_embeddings()
+        look = LookLayer.read(folder, description.second_look, embeddings.weight.shape[1])
+    return LoadedCheckpoint(folder, description, family, model, windows, head, look)
 
 
 def load_weights(
@@ -197,11 +204,14 @@ def save_checkpoint(
 def finish_checkpoint(folder: Path, description: Description) -> None:
     """Add ``nunext.json``, then check the folder as a reader would.
 
-    A head for atomic points that was not written along is no part of the checkpoint: it guessed
-    from the states of other weights.
+    A head for atomic points or a second look that was not written along is no part of the
+    checkpoint: it read the states of other weights.
     """
-    if isinstance(description, CheckpointDescription) and not (folder / HEAD_FILE).is_file():
-        description = replace(description, atomic=None)
+    if isinstance(description, CheckpointDescription):
+        if not (folder / HEAD_FILE).is_file():
+            description = replace(description, atomic=None)
+        if not (folder / LOOK_FILE).is_file():
+            description = replace(description, second_look=None)
     write_description(folder, description)
     describe(folder)
 

@@ -56,6 +56,9 @@ class DecodeStep:
     scores: torch.Tensor
     """Shape (n, A), float32, on the model's device: logits, minus infinity where the grammar of a
     reply's position forbids the token."""
+    seen: torch.Tensor
+    """Shape (n, 2 * width), on the model's device: the state that each token was scored from, and
+    behind it the mean state of the window's image tokens."""
 
     @property
     def probabilities(self) -> torch.Tensor:
@@ -159,6 +162,8 @@ class Decoder:
         """Tokens that were read at the coming positions before they were chosen, each (n,)."""
         self._amiss: tuple[torch.Tensor, torch.Tensor] | None = None
         """Which replies chose something else than was read, and what all chose, each (n,)."""
+        self._images: torch.Tensor | None = None
+        """Mean states of the windows' image tokens, shape (n, width)."""
         self._heads: dict[str, tuple[torch.Tensor, torch.Tensor | None]] = {}
         """Weights and biases of the output layer for the tokens of each phase."""
         self._axes = 0
@@ -204,10 +209,12 @@ class Decoder:
         hidden = output.last_hidden_state
         state = hidden[:, -1].repeat_interleave(self._copies, dim=0)
         states = [torch.cat([*self._states, state])]
+        images = hidden[:, prompt.image_places].mean(dim=1).repeat_interleave(self._copies, dim=0)
         if self._drafts is not None:
             seen = self._drafts.look(hidden[:, prompt.image_places], self._copies)
         self._cache.append(output.past_key_values, self._copies)
         self._states = states
+        self._images = images if self._images is None else torch.cat([self._images, images])
         if self._drafts is not None:
             self._drafts.arrive(seen)
         self._axes, self._shift = len(positions), int(positions.max()) + 1 - length
@@ -230,7 +237,9 @@ class Decoder:
             chosen = end_by_majority(scores, allowed == self._codec.end_id).argmax(dim=-1)
         else:
             chosen = self._draw(scores, self._rows)
-        return DecodeStep(self._rows, self._positions, allowed[chosen.cpu()], allowed, scores)
+        assert self._images is not None
+        seen = torch.cat([self._states[0], self._images], dim=1)
+        return DecodeStep(self._rows, self._positions, allowed[chosen.cpu()], allowed, scores, seen)
 
     def advance(self, token_ids: torch.Tensor, going: torch.Tensor) -> None:
         """Go on to the next position.
@@ -272,6 +281,8 @@ class Decoder:
             self._drafts.keep(order)
         there = order.to(self._model.device)
         self._states = [state[there] for state in self._states]
+        if self._images is not None:
+            self._images = self._images[there]
 
     def _catch_up(self) -> None:
         """Read what was chosen, and what is to be expected after it, in one pass."""

@@ -11,6 +11,7 @@ from napari_nunext.models.next_point.capacity import most_read, most_windows
 from napari_nunext.models.next_point.drafts import choosing_points, points_read
 from napari_nunext.models.next_point.pool import Pool
 from napari_nunext.models.next_point.replies import CONFIDENCE_RADIUS_UM
+from napari_nunext.models.next_point.second_look import categories_read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -103,6 +104,7 @@ class NextPointDetector:
             confidence_radius_um=CONFIDENCE_RADIUS_UM,
             repeats="dropped",
             **points_read(checkpoint),
+            **categories_read(checkpoint),
         )
 
     @property

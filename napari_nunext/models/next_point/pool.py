@@ -29,6 +29,7 @@ from napari_nunext.models.next_point.replies import (
     expected_bins,
     sureness,
 )
+from napari_nunext.models.next_point.second_look import second_look_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -153,6 +154,7 @@ class Pool:
         self._end_id = description.codec.end_id
         self._last = last_position(description.codec, description.max_points)
         self._radius_bins = confidence_radius_bins(description.codec, description.mpp)
+        self._second_look = second_look_of(checkpoint)
         self._members: list[Member] = []
         self._numbers = itertools.count()
         self._clear()
@@ -267,6 +269,7 @@ class Pool:
         tokens = step.token_ids.tolist()
         going = [True] * len(tokens)
         sure, expected = self._read_scores(step)
+        categories = self._look_again(step)
         for place, (number, position) in enumerate(
             zip(step.rows.tolist(), step.positions.tolist(), strict=True)
         ):
@@ -280,7 +283,13 @@ class Pool:
                 going[place] = False
                 del self._rows[number]
             events = row.reader.take(
-                position, token, sure[place], is_last=is_last, expected_bin=expected[place]
+                position,
+                token,
+                sure[place],
+                is_last=is_last,
+                expected_bin=expected[place],
+                # Asked for some alone, the model names no other; the look was fitted to all.
+                reported=None if row.member.caller.asked else categories[place],
             )
             row.member.hear(events, ended=ended)
         return torch.tensor(tokens), torch.tensor(going)
@@ -295,6 +304,13 @@ class Pool:
         if not self._between_bins or codec.phase_at(position) == "after":
             return sure, [None] * len(sure)
         return sure, expected_bins(probabilities, allowed, tokens, codec, radius).tolist()
+
+    def _look_again(self, step: DecodeStep) -> Sequence[int | None]:
+        """Tokens of categories to report rather than those that are written, where asked for."""
+        codec = self._checkpoint.description.codec
+        if self._second_look is None or codec.phase_at(int(step.positions[0])) != "after":
+            return [None] * len(step.rows)
+        return self._second_look(step).tolist()
 
     def _halve(self) -> None:
         """Give all places up, and go on with half as many."""

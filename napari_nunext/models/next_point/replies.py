@@ -167,10 +167,12 @@ class ReplyReader:
         *,
         is_last: bool,
         expected_bin: float | None = None,
+        reported: int | None = None,
     ) -> Iterator[WindowEvent]:
         """Read the next token; yield the point it completes, and the end of the window.
 
         With an `expected_bin`, the point is there rather than in the middle of the token's bin.
+        With a `reported` token, that is its category.
         """
         codec, phase = self._codec, self._codec.phase_at(position)
         self._tokens.append(token)
@@ -180,7 +182,8 @@ class ReplyReader:
         if not ended:
             self._confidence *= sureness
             if codec.has_categories and phase == "after":
-                yield from self._point(codec.category_names[codec.category_ids.index(token)])
+                said = token if reported is None else reported
+                yield from self._point(codec.category_names[codec.category_ids.index(said)])
             elif phase == "y" and not codec.has_categories:
                 yield from self._point(UNCATEGORISED)
         if (ended or is_last) and not self._ended:

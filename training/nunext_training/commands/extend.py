@@ -1,4 +1,4 @@
-"""``nunext-train extend``: new tokens for a pretrained model, new categories for a NuNext."""
+"""``nunext-train extend``: new tokens for a pretrained model, more for a NuNext."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari_nunext.core.answers.points import NUCLEUS_INSTRUCTION
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.process.options import mpp, positive
+from napari_nunext.core.sentences import counted
 
 if TYPE_CHECKING:
     import argparse
@@ -31,8 +32,19 @@ def add_parser(commands: Any) -> None:
         action="store_true",
         help="put EfficientNet-Lite0 in their place; takes --data, and no --categories",
     )
-    graft.add_argument(
-        "--data", type=Path, nargs="+", metavar="EXPORT", help="whose windows it is fitted to"
+    look = extend.add_argument_group("a NuNext that tells categories apart")
+    look.add_argument(
+        "--second-look",
+        action="store_true",
+        help="fit a layer that decides about categories once more; takes --data, and --categories "
+        "to choose among (default: all that the data know)",
+    )
+    extend.add_argument(
+        "--data",
+        type=Path,
+        nargs="+",
+        metavar="EXPORT",
+        help="what a trunk or a second look is fitted to",
     )
     base = extend.add_argument_group("a base model without NuNext's tokens")
     base.add_argument("--window-px", type=positive, help="side of a window (default 448)")
@@ -47,9 +59,11 @@ def _run(args: argparse.Namespace) -> int:
     from napari_nunext.models.checkpoints.extend import add_categories, extend_checkpoint
     from napari_nunext.models.checkpoints.integrity import FILE_NAME
 
+    categories = [name.strip() for name in args.categories.split(",") if name.strip()]
+    if args.second_look:
+        return _look_twice(args, categories)
     if args.pretrained_trunk or args.data:
         return _graft(args)
-    categories = [name.strip() for name in args.categories.split(",") if name.strip()]
     if not (args.checkpoint / FILE_NAME).is_file():
         description = extend_checkpoint(
             args.checkpoint,
@@ -83,6 +97,27 @@ def _check_only_categories(args: argparse.Namespace, categories: list[str]) -> N
             f"{args.checkpoint} is a NuNext checkpoint already. Say with --categories what it is "
             "to learn to tell apart."
         )
+
+
+def _look_twice(args: argparse.Namespace, categories: list[str]) -> int:
+    """A second look at the categories of a detector that has learned."""
+    from nunext_training.data.sources import read_sources
+    from nunext_training.stages.second_look import add_second_look
+
+    if args.pretrained_trunk or not args.data:
+        raise InputError(
+            "--second-look takes --data, and no --pretrained-trunk: the layer is fitted to the "
+            "nuclei that the detector finds there. Fit it last, by a command of its own."
+        )
+    description = add_second_look(args.checkpoint, args.out, read_sources(args.data), categories)
+    look = description.second_look
+    assert look is not None
+    print(f"{args.out}: {', '.join(look.categories)}; fitted to {look.nuclei:,} nuclei")
+    if measured := description.provenance["second_look"]["measured"]:
+        first, second = measured["mean_category_f1_first_look"], measured["mean_category_f1"]
+        images = counted(measured["images_decoded"], "image")
+        print(f"mean category F1 on {images}: {first:.4f} before, {second:.4f} after")
+    return 0
 
 
 def _graft(args: argparse.Namespace) -> int:

@@ -143,9 +143,10 @@ def load_parent(folder: Path, optimiser: OptimiserOptions) -> LoadedCheckpoint:
         )
     attention = None if optimiser.attention == "auto" else optimiser.attention
     parent = load_checkpoint(folder, dtype=torch.float32, attention=attention)
-    # A head for atomic points knows the weights of now alone: neither validation nor what comes
-    # out is to use it.
-    return replace(parent, description=replace(parent.description, atomic=None), atomic_head=None)
+    # A head for atomic points and a second look know the weights of now alone: neither validation
+    # nor what comes out is to use them.
+    description = replace(parent.description, atomic=None, second_look=None)
+    return replace(parent, description=description, atomic_head=None, look_layer=None)
 
 
 def checkpoint_activations(model: PreTrainedModel) -> None:
