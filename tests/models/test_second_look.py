@@ -12,6 +12,7 @@ import torch
 
 from napari_nunext.core.errors import CheckpointError
 from napari_nunext.core.identity import file_sha256
+from napari_nunext.models.checkpoints.atomic_head import AtomicHead
 from napari_nunext.models.checkpoints.description import (
     CheckpointDescription,
     describe,
@@ -26,6 +27,7 @@ from napari_nunext.models.checkpoints.second_look import LOOK_FILE, LookLayer, S
 from napari_nunext.models.detector import Caller, WindowPoints
 from napari_nunext.models.next_point.decoder import DecodeStep, decode_batch
 from napari_nunext.models.next_point.detector import NextPointDetector
+from napari_nunext.models.next_point.drafts import Drafts
 from napari_nunext.models.next_point.second_look import SecondLooking
 
 WITH_CATEGORIES = pytest.mark.parametrize(
@@ -108,6 +110,26 @@ def test_it_reads_the_state_before_the_category_and_the_mean_of_the_image(checkp
         image = states[prompt.image_places].mean(dim=0)
         plain = torch.cat([states[-1], image])
         torch.testing.assert_close(step.seen[place], plain, rtol=1e-5, atol=1e-6)
+
+
+@WITH_CATEGORIES
+def test_it_reads_the_same_where_points_are_read_ahead(checkpoint, windows):
+    codec = checkpoint.description.codec
+    torch.manual_seed(0)
+    head = AtomicHead.beginning(checkpoint.model, codec).to(checkpoint.model.dtype)
+
+    def seen(drafts):
+        prompt = checkpoint.windows(windows, checkpoint.device)
+        told = {}
+        for step in decode_batch(checkpoint.model, prompt, codec, max_points=4, drafts=drafts):
+            for place, row in enumerate(step.rows.tolist()):
+                told[row, int(step.positions[0])] = step.seen[place]
+        return told
+
+    alone, ahead = seen(None), seen(Drafts(head, codec, tolerance_bins=0))
+    assert alone.keys() == ahead.keys()
+    for where, state in alone.items():
+        torch.testing.assert_close(ahead[where], state, rtol=1e-5, atol=1e-6)
 
 
 @WITH_CATEGORIES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,11 @@ from PIL import Image
 
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.nuclei import default_categories
+from napari_nunext.models.checkpoints.atomic_head import AtomicHead
+from napari_nunext.models.checkpoints.atomic_points import AtomicPoints
 from napari_nunext.models.checkpoints.build import build_checkpoint
+from napari_nunext.models.checkpoints.loading import finish_checkpoint, load_checkpoint
+from napari_nunext.models.checkpoints.second_look import LookLayer, SecondLook
 from napari_nunext.models.families import ModelSize
 from napari_nunext.store import Project
 from nunext_training.data.importers.writing import write_export
@@ -118,6 +123,26 @@ def category_checkpoint(tmp_path_factory):
     """A small checkpoint with categories and latent tokens. Do not write to it."""
     folder = tmp_path_factory.mktemp("checkpoints") / "categories"
     build_checkpoint(folder, size=SIZE, window_px=WINDOW_PX, latents=2, categories=CATEGORIES)
+    return folder
+
+
+@pytest.fixture
+def looking_twice(category_checkpoint, tmp_path):
+    """A copy of `category_checkpoint` with a second look and a head for atomic points."""
+    folder = tmp_path / "looking-twice"
+    shutil.copytree(category_checkpoint, folder)
+    loaded = load_checkpoint(folder, device="cpu")
+    AtomicHead.beginning(loaded.model, loaded.description.codec).save(folder)
+    rng = np.random.default_rng(3)
+    width = loaded.model.get_input_embeddings().weight.shape[1]
+    weight = rng.normal(size=(len(CATEGORIES), 2 * width)).astype(np.float32)
+    layer = LookLayer(weight, np.zeros(len(CATEGORIES), dtype=np.float32))
+    described = replace(
+        loaded.description,
+        second_look=SecondLook(CATEGORIES, layer.save(folder), 100),
+        atomic=AtomicPoints(used=True, tolerance_um=1.5),
+    )
+    finish_checkpoint(folder, described)
     return folder
 
 

@@ -69,6 +69,16 @@ def test_what_is_quantised_is_neither_quantised_again_nor_trained(
         run_sft(SftJob((export,), out, tmp_path / "trained", recipe), recorder)
 
 
+def test_what_read_the_states_of_other_weights_stays_behind(tmp_path, export, looking_twice):
+    out = tmp_path / "int8"
+    command = ["quantize", "--checkpoint", str(looking_twice), "--data", str(export)]
+    assert main([*command, "--out", str(out)]) == 0
+    loaded = load_checkpoint(out)
+    assert loaded.description.atomic is loaded.description.second_look is None
+    assert not (out / "atomic").exists()
+    assert not (out / "second_look").exists()
+
+
 def test_calibration_is_what_training_reads(tmp_path, tiles, checkpoint):
     loaded = load_checkpoint(checkpoint, dtype=torch.float32)
     write_calibration(loaded, tiles, 3, tmp_path)

@@ -93,6 +93,22 @@ def test_a_detector_is_stored_in_half_the_bytes_with_the_figures_of_what_is_stor
     assert row in capsys.readouterr().out
 
 
+def test_a_second_look_is_given_along_and_its_categories_are_measured(
+    tmp_path, export, looking_twice, tiles
+):
+    out = tmp_path / "out"
+    command = ["release", "--checkpoint", str(looking_twice), "--data", str(export)]
+    assert main([*command, "--out", str(out)]) == 0
+    described = read_description(out)
+    assert described.second_look == read_description(looking_twice).second_look
+    detector = NextPointDetector(out)
+    assert detector.info.decoding["categories"] == "second look"
+    val = [tile for tile in tiles if tile.split == "val"]
+    measured = evaluate_detector(detector, val, radius_um=3.0, method="gated", data={})
+    said = {name: score.f1 for name, score in measured.report.by_category.items()}
+    assert described.metrics[0]["f1_by_category"] == said
+
+
 def test_what_only_training_needs_stays_behind(tmp_path, checkpoint, export):
     trained = tmp_path / "trained"
     shutil.copytree(checkpoint, trained)

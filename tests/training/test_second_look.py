@@ -14,6 +14,7 @@ from napari_nunext.images import open_image
 from napari_nunext.models.checkpoints.description import read_description
 from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
 from napari_nunext.models.checkpoints.loading import load_checkpoint
+from napari_nunext.models.checkpoints.second_look import LookLayer
 from napari_nunext.models.next_point.detector import NextPointDetector
 from napari_nunext.models.whole_image.search import detect_image
 from nunext_training.cli import main
@@ -41,7 +42,7 @@ def evidence(rng, nuclei=400, features=6, choices=3):
 
 def test_the_fit_is_where_its_loss_has_no_slope(rng):
     seen, scores, truth = evidence(rng)
-    layer = fit_second_look(seen, scores, truth)
+    layer = LookLayer(*fit_second_look(seen, scores, truth))
     wrong = shares(layer, seen, scores) - np.eye(3)[truth]
     spread = seen.std(axis=0)
     standardised = (seen - seen.mean(axis=0)) / spread
@@ -55,7 +56,7 @@ def test_what_the_model_says_stands_where_nothing_speaks_against_it(rng):
     scores = rng.normal(0, 2, (4000, 3))
     share = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
     truth = np.array([rng.choice(3, p=p) for p in share])
-    layer = fit_second_look(seen, scores, truth)
+    layer = LookLayer(*fit_second_look(seen, scores, truth))
     same = (scores + seen @ layer.weight.T + layer.bias).argmax(1) == scores.argmax(1)
     assert same.mean() > 0.95
 

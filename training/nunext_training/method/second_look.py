@@ -12,7 +12,6 @@ import numpy as np
 from scipy.optimize import minimize
 
 from napari_nunext.core.errors import InputError
-from napari_nunext.models.checkpoints.second_look import LookLayer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,14 +20,14 @@ FEWEST = 30
 """Nuclei of each category that a layer is fitted to."""
 PENALTY = 1 / 0.003
 """Of the squared weights of standardised features, halved, beside the summed loss of all nuclei.
-Chosen by cross-validation by patient among 1/0.0006, 1/0.003 and 1/0.02, which differ little."""
+Chosen by cross-validation by patient (docs/decisions/second-look.md); it matters little."""
 _SMALLEST_SPREAD = 1e-3
 """Features that spread less are not blown up."""
 
 
 def fit_second_look(
     seen: NDArray[np.floating], scores: NDArray[np.floating], truth: NDArray[np.integer]
-) -> LookLayer:
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The layer that makes the true categories of N nuclei likeliest, less its penalty.
 
     Parameters
@@ -42,7 +41,8 @@ def fit_second_look(
 
     Returns
     -------
-    LookLayer
+    (ndarray, ndarray)
+        Weights, shape (C, 2 * width), and biases, shape (C,), of what is added to the scores.
 
     Raises
     ------
@@ -76,7 +76,5 @@ def fit_second_look(
     fitted = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 200})
     weights = fitted.x.reshape(-1, choices)
     scaled = weights[:-1] / spread[:, None]
-    return LookLayer(
-        np.ascontiguousarray(scaled.T, dtype=np.float32),
-        (weights[-1] - mean @ scaled).astype(np.float32),
-    )
+    biases = weights[-1] - mean @ scaled
+    return np.ascontiguousarray(scaled.T, dtype=np.float32), biases.astype(np.float32)

@@ -18,10 +18,11 @@ import torch
 from safetensors.torch import save_file
 
 from napari_nunext.core.errors import InputError
-from napari_nunext.models.checkpoints.description import read_description
+from napari_nunext.models.checkpoints.atomic_points import HEAD_FILE
 from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
 from napari_nunext.models.checkpoints.loading import finish_checkpoint, load_checkpoint, new_folder
 from napari_nunext.models.checkpoints.quantised import quantisation_of, save_int8
+from napari_nunext.models.checkpoints.second_look import LOOK_FILE
 from napari_nunext.models.next_point.detector import NextPointDetector
 from nunext_training.data.batches import Collator
 from nunext_training.data.windows import GridWindows, WindowSpec
@@ -134,13 +135,13 @@ def quantise(
     before = evaluate_detector(NextPointDetector(job.checkpoint), measured, **options)
     parent = load_checkpoint(job.checkpoint, device="cpu", dtype=torch.float32)
     with new_folder(job.out) as folder:
-        shutil.copytree(
-            job.checkpoint, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*_WEIGHTS)
-        )
+        left = shutil.ignore_patterns(*_WEIGHTS, HEAD_FILE.parent.name, LOOK_FILE.parent.name)
+        shutil.copytree(job.checkpoint, folder, dirs_exist_ok=True, ignore=left)
         if job.method == "int8":
             save_int8(parent.model, folder)
         else:
             _save_w4a16(job, parent, calibration, folder)
+        finish_checkpoint(folder, parent.description)  # without what read the states of before
         after = evaluate_detector(NextPointDetector(folder), measured, **options)
         finish_checkpoint(folder, _description(job, parent, before, after, data))
     return QuantisedResult(before, after, weight_bytes(job.checkpoint), weight_bytes(job.out))
@@ -158,7 +159,7 @@ def _description(
     after: Evaluation,
     data: dict[str, Any],
 ) -> Any:
-    description = read_description(job.checkpoint)
+    description = parent.description
     figures = {
         "split": data.get("split"),
         "data": [data],

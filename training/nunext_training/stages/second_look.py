@@ -24,7 +24,7 @@ from napari_nunext.models.checkpoints.loading import (
     load_checkpoint,
     new_folder,
 )
-from napari_nunext.models.checkpoints.second_look import LOOK_FILE, SecondLook
+from napari_nunext.models.checkpoints.second_look import LOOK_FILE, LookLayer, SecondLook
 from napari_nunext.models.next_point.decoder import decode_batch, last_position
 from napari_nunext.models.next_point.detector import NextPointDetector
 from napari_nunext.models.next_point.replies import (
@@ -115,7 +115,7 @@ def add_second_look(
         parts.append(_examples(loaded, image, chosen))
         progress(done, len(teaching))
     examples = _joined(parts)
-    layer = fit_second_look(examples.seen, examples.scores, examples.truth)
+    layer = LookLayer(*fit_second_look(examples.seen, examples.scores, examples.truth))
     with new_folder(folder) as part:
         hidden = shutil.ignore_patterns(".*", LOOK_FILE.parent.name)
         shutil.copytree(checkpoint, part, dirs_exist_ok=True, ignore=hidden)
