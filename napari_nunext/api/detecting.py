@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_nunext.api.images import mpp_of, source_of
 from napari_nunext.api.models import Model, load_model, server_at
@@ -10,17 +10,17 @@ from napari_nunext.api.nuclei import Nuclei, placed
 from napari_nunext.api.segmenting import with_masks
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import Box
-from napari_nunext.core.naming import only_in_decoding, only_words
+from napari_nunext.core.naming import search_words
 from napari_nunext.core.nuclei import Category
 from napari_nunext.core.predictions import Predictions
 from napari_nunext.core.process.asked import PEN_WITHOUT_TISSUE
-from napari_nunext.models.whole_image.search import detect_image, is_asked, wanted_of
+from napari_nunext.models.whole_image.search import detect_image, wanted_of
 from napari_nunext.serving.client.found import Found, failed_words
 from napari_nunext.serving.protocol import DetectRequest, WindowDone
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from napari_nunext.api.images import ImageLike
     from napari_nunext.core.image.source import ImageSource
@@ -120,8 +120,7 @@ def detect(
         only=wanted_only,
         progress=progress,
     )
-    only_said = only_in_decoding(wanted_only, asked=is_asked(info, wanted_only))
-    about = info.made_by(info.decoding) | _about_only(only_said)
+    about = info.made_by(info.decoding) | search_words(found.decoding)
     palette = tuple(info.categories)
     region = source.box if wanted is None else wanted
     nuclei = Nuclei(_columns(found, palette), palette, mpp_of(source), region, about)
@@ -147,12 +146,6 @@ def region_of(region: Box | Sequence[float], source: ImageSource) -> Box:
             f"{source.box.as_tuple()}."
         )
     return inside
-
-
-def _about_only(decoding: Mapping[str, Any]) -> dict[str, str]:
-    """How a search for some categories was made, where it was one."""
-    words = only_words(decoding)
-    return {"only": words} if words else {}
 
 
 def _columns(found: Detections, palette: Sequence[Category]) -> Predictions:
@@ -196,7 +189,7 @@ def _at_server(
     assert found.started is not None  # every stream that is not cancelled begins with it
     info = found.started.model
     decoding = found.started.decoding
-    about = info.made_by(decoding) | _about_only(decoding) | {"server": server}
+    about = info.made_by(decoding) | search_words(decoding) | {"server": server}
     palette = tuple(Category(c.name, c.color) for c in info.categories)
     return Nuclei(
         Predictions.of(found.nuclei()), palette, mpp_of(source), region or source.box, about

@@ -20,7 +20,7 @@ from napari_nunext.core.errors import (
 )
 from napari_nunext.core.formats.region_files import read_regions
 from napari_nunext.core.geometry import Box, check_mpp
-from napari_nunext.core.naming import in_order, only_words
+from napari_nunext.core.naming import in_order, search_words
 from napari_nunext.core.nuclei import Category
 from napari_nunext.core.process.asked import Search
 from napari_nunext.core.sentences import about, counted
@@ -357,8 +357,8 @@ def _detect(
         if isinstance(event, WindowDone):
             tell(found)
         elif isinstance(event, Started):
-            said = (left_out_words(event) if event.windows_left_out else "",)
-            for words in filter(None, (*said, only_words(event.decoding))):
+            left_out = [left_out_words(event)] if event.windows_left_out else []
+            for words in (*left_out, *search_words(event.decoding).values()):
                 say(f"{image.name}: {words}")
     if found.windows_cut_off:
         say(
@@ -386,11 +386,9 @@ def _region(image: ImageSource, options: DetectOptions, area: Area) -> Box | Non
 def _write(path: Path, found: Found, masks: bool) -> None:
     started = _started(found)
     model = started.model
-    metadata = model.made_by(started.decoding)
+    metadata = model.made_by(started.decoding) | search_words(started.decoding)
     if started.windows_left_out:
         metadata["left out"] = left_out_words(started)
-    if words := only_words(started.decoding):
-        metadata["only"] = words
     categories = [Category(c.name, c.color) for c in model.categories]
     write_geojson(path, found.nuclei(), categories=categories, masks=masks, metadata=metadata)
 

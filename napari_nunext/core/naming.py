@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.answers.points import NUCLEUS_INSTRUCTION
 from napari_nunext.core.errors import InputError
+from napari_nunext.core.stains.telling import stain_words
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -146,6 +147,12 @@ def only_words(decoding: Mapping[str, Any]) -> str:
         f"This model has not learned to be asked for {', '.join(only)} alone: it looked for "
         "everything, and the others were left out."
     )
+
+
+def search_words(decoding: Mapping[str, Any]) -> dict[str, str]:
+    """What people and files are told of how a search was made: a sentence for each thing."""
+    words = {"only": only_words(decoding), "stain": stain_words(decoding)}
+    return {about: sentence for about, sentence in words.items() if sentence}
 
 
 def _phrase(name: str) -> str:

@@ -97,6 +97,8 @@ class Caller:
     """Callers of different lanes are decoded apart: who is in a hurry, and who is not."""
     asked: tuple[str, ...] = ()
     """Categories that the model is asked for alone; everything where there are none."""
+    among: tuple[str, ...] = ()
+    """Categories that it chooses from for each nucleus; all that it knows where there are none."""
     spent_s: float = 0.0
     """Time that was spent on this caller, in whoever's turn; may be set back to 0."""
     has_news: bool = False

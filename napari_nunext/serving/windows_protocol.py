@@ -21,6 +21,8 @@ class WindowsRequest(JobRequest):
     model: str | None = None
     """Id of a detector; the server's default when None."""
     priority: Literal["interactive", "batch"] = "interactive"
+    among: Annotated[list[str], Field(max_length=1000)] | None = None
+    """Categories that the detector chooses from for each nucleus, where it can; all when None."""
 
 
 class WindowPointsOut(Event):

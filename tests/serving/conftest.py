@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from napari_nunext.core.nuclei import Category
+from napari_nunext.core.nuclei import Category, default_categories
 from napari_nunext.models.catalog import CatalogEntry
 from napari_nunext.models.classical.adapters import ClassicalDetector, ClassicalSegmenter
 from napari_nunext.models.detector import DetectorInfo, WindowEnd, WindowPoints
@@ -59,6 +59,23 @@ class BrokenDetector(SlowDetector):
     def detect(self, windows, *, cancelled):
         yield WindowPoints(0, np.array([[16.0, 16.0]]), ("Nucleus",), (0.9,))
         raise RuntimeError("out of\nsmoke")
+
+
+class ChoosingDetector:
+    """Names a nucleus of each window after the first category that it may choose from."""
+
+    info = replace(
+        ClassicalDetector().info, categories=default_categories(("Round", "Positive", "Negative"))
+    )
+
+    def detect(self, windows, *, cancelled):
+        raise AssertionError("nobody says what to choose from")
+
+    def detect_for(self, caller, windows, *, cancelled):
+        for i in range(len(windows)):
+            yield WindowPoints(i, np.array([[20.0, 20.0]]), caller.among[:1] or ("any",), (0.9,))
+            yield None
+            yield WindowEnd(i, "end")
 
 
 class FakeCatalog:

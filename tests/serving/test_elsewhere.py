@@ -18,6 +18,7 @@ from napari_nunext.core.process.ray_cluster import RayCluster
 from napari_nunext.images import open_image
 from napari_nunext.images.slides import tiff as tiff_module
 from napari_nunext.images.tile import tile_of_rgb
+from napari_nunext.models.catalog import Catalog
 from napari_nunext.models.classical.adapters import ClassicalDetector
 from napari_nunext.models.detector import WindowPoints
 from napari_nunext.models.whole_image.search import (
@@ -32,12 +33,13 @@ from napari_nunext.serving.models.elsewhere import (
     ElsewhereCatalog,
     ElsewhereDetector,
     InFile,
+    Sent,
     WindowSearcher,
 )
 from napari_nunext.synthetic import synthesise
 from tests.images.slides.test_tiff_slides import spoil, write_svs
 from tests.ray_stand_in import StandIn, stand_in
-from tests.serving.conftest import TOKEN
+from tests.serving.conftest import TOKEN, ChoosingDetector
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -104,7 +106,19 @@ def test_an_image_without_a_file_is_sent_as_the_pixels_of_its_windows(ray, modul
     image = tile_of_rgb(tissue, "in memory")
     alone = detect_image(image, ClassicalDetector(), mpp=0.5)
     assert_same(detect_image(image, ElsewhereDetector(workers_of(module)), mpp=0.5), alone)
-    assert all(isinstance(task, tuple) for _, task in ray.tasks)
+    assert all(isinstance(task, Sent) for _, task in ray.tasks)
+
+
+@pytest.mark.parametrize("in_file", [True, False])
+def test_workers_choose_from_the_categories_of_the_images_stain(
+    ray, module, path, tissue, monkeypatch, in_file
+):
+    monkeypatch.setattr(Catalog, "load_detector", lambda self, id_: ChoosingDetector())
+    image = open_image(path) if in_file else tile_of_rgb(tissue, "in memory")
+    found = detect_image(image, ElsewhereDetector(workers_of(module)), mpp=0.5)
+    assert set(found.categories) == {"Round"}
+    assert found.decoding["stain"] == "H&E"
+    assert {type(task) for _, task in ray.tasks} == {InFile if in_file else Sent}
 
 
 def test_a_worker_that_has_another_file_at_the_path_is_sent_pixels(ray, module, path, tissue):
@@ -112,7 +126,7 @@ def test_a_worker_that_has_another_file_at_the_path_is_sent_pixels(ray, module, 
     alone = detect_image(image, ClassicalDetector(), mpp=0.5)  # decoded by now
     Image.fromarray(tissue[::-1]).save(path)
     assert_same(detect_image(image, ElsewhereDetector(workers_of(module)), mpp=0.5), alone)
-    assert any(isinstance(task, tuple) for _, task in ray.tasks)
+    assert any(isinstance(task, Sent) for _, task in ray.tasks)
 
 
 def test_windows_on_a_damaged_tile_fail_alone(module, tmp_path, tissue, monkeypatch):

@@ -27,7 +27,7 @@ from napari_nunext.serving.protocol import DetectRequest, Done, Failed, SegmentR
 from napari_nunext.serving.windows_protocol import WindowEndOut, WindowPointsOut, WindowsRequest
 from napari_nunext.synthetic import synthesise
 from tests.images.slides.test_tiff_slides import write_svs
-from tests.serving.conftest import TOKEN
+from tests.serving.conftest import TOKEN, ChoosingDetector
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -71,6 +71,22 @@ def test_windows_that_are_sent_give_what_one_process_finds(server, tissue):
     np.testing.assert_array_equal(found.points_xy, alone.points_xy)
     np.testing.assert_array_equal(found.confidence, alone.confidence)
     assert found.categories == alone.categories
+
+
+def test_the_server_chooses_from_the_categories_of_the_images_stain(server, catalog, tissue):
+    catalog.detectors["choosing"] = ChoosingDetector()
+    detector = ElsewhereDetector(workers(server, "choosing"))
+    found = detect_image(tile_of_rgb(tissue, "tissue"), detector, mpp=0.5)
+    assert set(found.categories) == {"Round"}
+
+
+def test_a_category_that_the_server_does_not_know_is_named(server, catalog, tissue):
+    catalog.detectors["choosing"] = ChoosingDetector()
+    side = ClassicalDetector().info.window_px
+    image = server.client.put_image(tile_of_rgb(tissue[:side, :side], "window"))
+    request = WindowsRequest(image=image, mpp=0.5, model="choosing", among=["Square"])
+    with pytest.raises(RequestRejectedError, match="no category 'Square'"):
+        list(server.client.windows(request))
 
 
 def test_what_is_no_column_of_windows_is_refused(server, rgb):

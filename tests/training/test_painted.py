@@ -12,12 +12,13 @@ from PIL import Image
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.formats.export_folder import read_export
 from napari_nunext.core.shapes.masks import label_image
+from napari_nunext.core.stains.telling import NEGATIVE, POSITIVE
 from napari_nunext.synthetic import CATEGORIES, synthesise
 from nunext_training.cli import main
 from nunext_training.data.importers.synthetic import DrawnTiles
 from nunext_training.data.importers.writing import write_export
 from nunext_training.data.painted import ihc
-from nunext_training.data.painted.ihc import NEGATIVE, POSITIVE, paint_ihc
+from nunext_training.data.painted.ihc import paint_ihc
 from nunext_training.data.painted.sections import PaintedSections
 from nunext_training.data.sources import read_source
 from nunext_training.data.stain import stain_amounts

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from napari_nunext.images.tile import tile_of_rgb
-from napari_nunext.models.detector import WindowEnd, WindowPoints
+from napari_nunext.models.detector import Caller, SharedDetector, WindowEnd, WindowPoints
 from napari_nunext.models.next_point.detector import NextPointDetector
 from napari_nunext.models.next_point.sampling import Sampling
 from napari_nunext.models.vllm import detector as detector_module
@@ -114,6 +114,23 @@ def test_points_and_categories_and_confidence_are_those_of_our_own_decoder(
             assert their.confidence == pytest.approx(our.confidence, abs=1e-4)
     confidences = [c for events in theirs.values() for e in points_of(events) for c in e.confidence]
     assert max(confidences) > 3 * min(confidences) > 0
+
+
+def test_an_image_of_one_stain_has_its_categories_alone(
+    engines: dict[str, Engine], served: Serve, windows: list[NDArray[np.uint8]]
+) -> None:
+    engine, among = engines["sorted"], ("Pale", "Other")
+    heard: list[dict[int, list[Any]]] = []
+    for detector in (NextPointDetector.from_loaded(engine.checkpoint), served(engine)):
+        assert isinstance(detector, SharedDetector)
+        events = detector.detect_for(Caller(among=among), windows, cancelled=lambda: False)
+        points = [event for event in events if isinstance(event, WindowPoints)]
+        assert {name for event in points for name in event.categories} <= set(among)
+        assert len(points) > len(windows)
+        heard.append({})
+        for event in points:  # later ones follow other categories, which were no clear choice
+            heard[-1].setdefault(event.window, [*event.points_xy[0].tolist(), *event.categories])
+    assert heard[0] == heard[1]
 
 
 def test_the_engine_has_many_windows_at_once_to_decode_together(

@@ -19,7 +19,7 @@ CACHE_BYTES = {"cpu": 0.5e9, "mps": 1e9}
 """Keys and values of all windows under way; on CUDA, `CUDA_SHARE` of the memory that is free."""
 CUDA_SHARE = 0.5
 
-READING_FLOP = {"cpu": 2e10, "mps": 1e12, "cuda": 2e13}
+READING_FLOP = {"cpu": 4e10, "mps": 1e12, "cuda": 2e13}
 """Arithmetic of the prompts that are read together: about a tenth of a second of the device."""
 MOST_READ = 64
 FIRST_SHARE = 8

@@ -17,7 +17,7 @@ something else, or something too far from it, read the point again from there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -64,6 +64,24 @@ class DecodeStep:
     def probabilities(self) -> torch.Tensor:
         """Soft-max over the tokens that the grammar allows, at temperature 1, shape (n, A)."""
         return self.scores.softmax(dim=-1)
+
+
+def choosing_among(step: DecodeStep, codec: Codec, among: Sequence[Sequence[str]]) -> DecodeStep:
+    """The same step, where each reply says a category, of those that it may say.
+
+    Parameters
+    ----------
+    step : DecodeStep
+        Of a greedy decoder.
+    codec : Codec
+    among : sequence of sequence of str
+        Of each reply; none for all categories.
+    """
+    names = dict(zip(codec.category_ids, codec.category_names, strict=True))
+    said = [names[token] for token in step.allowed_ids.tolist()]
+    forbidden = torch.tensor([[bool(kept) and name not in kept for name in said] for kept in among])
+    scores = step.scores.masked_fill(forbidden.to(step.scores.device), -torch.inf)
+    return replace(step, token_ids=step.allowed_ids[scores.argmax(dim=-1).cpu()], scores=scores)
 
 
 def last_position(codec: Codec, max_points: int) -> int:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from napari_nunext.models.next_point.capacity import FIRST_SHARE, release_memory
-from napari_nunext.models.next_point.decoder import Decoder, last_position
+from napari_nunext.models.next_point.decoder import Decoder, choosing_among, last_position
 from napari_nunext.models.next_point.drafts import drafts_of
 from napari_nunext.models.next_point.memory import is_out_of_memory
 from napari_nunext.models.next_point.replies import (
@@ -258,11 +258,19 @@ class Pool:
     def _decode(self) -> None:
         """Take every reply one token further."""
         began = time.perf_counter()
-        step = self._decoder.choose()
+        step = self._among(self._decoder.choose())
         present = list(self._rows.values())
         said = self._tell(step)
         self._decoder.advance(*said)
         _share(time.perf_counter() - began, present)
+
+    def _among(self, step: DecodeStep) -> DecodeStep:
+        """The step, in which no reply says a category that its caller leaves out."""
+        codec = self._checkpoint.description.codec
+        if not codec.has_categories or codec.phase_at(int(step.positions[0])) != "after":
+            return step
+        among = [self._rows[row].member.caller.among for row in step.rows.tolist()]
+        return step if not any(among) else choosing_among(step, codec, among)
 
     def _tell(self, step: DecodeStep) -> tuple[torch.Tensor, torch.Tensor]:
         """Tell the members what their windows say. Returns the tokens, and who goes on."""

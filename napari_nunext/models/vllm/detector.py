@@ -203,6 +203,7 @@ class _Call:
             max_tokens=_most_tokens(served.description),
             in_a_hurry=self._caller.lane != "batch",
             instruction=instruction_for(asked, about.codec.category_names, about.prompt),
+            among=self._caller.among,
         )
         gives_up_at, pause_s = math.inf, FIRST_PAUSE_S
         while True:

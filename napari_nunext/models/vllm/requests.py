@@ -21,7 +21,7 @@ from napari_nunext.models.next_point.replies import confidence_radius_bins
 from napari_nunext.models.vllm.names import POINTS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -55,6 +55,7 @@ def points_request(
     sampling: Sampling | None = None,
     in_a_hurry: bool = True,
     instruction: str | None = None,
+    among: Collection[str] = (),
 ) -> dict[str, Any]:
     """Body of a request for the points of a window.
 
@@ -75,6 +76,8 @@ def points_request(
         False lets those go first who are.
     instruction : str, optional
         The prompt; the description's own, which asks for everything, when None.
+    among : collection of str
+        Categories that each nucleus has one of; all that the codec knows where there are none.
     """
     codec = description.codec
     content = [
@@ -94,10 +97,13 @@ def points_request(
     else:
         (seed,) = sampling.seeds
         how = {"temperature": sampling.temperature, "seed": seed, "n": sampling.rollouts}
+    names = zip(codec.category_ids, codec.category_names, strict=True)
+    others = {str(id_): NEVER for id_, name in names if among and name not in among}
     return {
         "model": model,
         "messages": messages,
         **forced,
+        **({"logit_bias": others} if others else {}),
         **_AS_IT_IS,
         **how,
         "priority": 0 if in_a_hurry else 1,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,6 +37,8 @@ class Detections:
     """Shape (N,)."""
     windows_cut_off: int
     """Windows that held more nuclei than the detector lets a window hold."""
+    decoding: dict[str, object] = field(default_factory=dict)
+    """What a run remembers of this search, beside how its detector decodes."""
 
     def __len__(self) -> int:
         return len(self.points_xy)

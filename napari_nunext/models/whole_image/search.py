@@ -13,8 +13,9 @@ import numpy as np
 
 from napari_nunext.core.errors import DamagedRegionError
 from napari_nunext.core.image.tissue import windows_of_glass
-from napari_nunext.core.naming import in_order
+from napari_nunext.core.naming import in_order, only_in_decoding
 from napari_nunext.core.shapes.area import EVERYTHING
+from napari_nunext.core.stains.telling import categories_under, stain_in_decoding
 from napari_nunext.core.tiling import plan_grid
 from napari_nunext.models.detector import (
     Caller,
@@ -24,6 +25,7 @@ from napari_nunext.models.detector import (
     WindowPoints,
 )
 from napari_nunext.models.whole_image.gathering import MERGE_RADIUS_UM, Gathering
+from napari_nunext.models.whole_image.stain import seen_stain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from napari_nunext.core.geometry import Box
     from napari_nunext.core.image.source import WindowReader
     from napari_nunext.core.shapes.area import Area
+    from napari_nunext.core.stains.telling import Stain
     from napari_nunext.core.tiling import Window, WindowGrid
     from napari_nunext.models.detector import Detector, DetectorInfo
     from napari_nunext.models.whole_image.gathering import Detections
@@ -109,13 +112,16 @@ def detect_image(
         region, windows, mpp=mpp, merge_radius_um=merge_radius_um, left_out=left_out, area=area
     )
     order = windows.without(left_out)
-    for said in search(image, detector, order, cancelled=cancelled, only=only):
+    stain = seen_stain(image, detector.info, mpp=mpp)
+    among = among_of(detector.info, stain, only)
+    for said in search(image, detector, order, cancelled=cancelled, only=only, among=among):
         if said is not None:
             window, event = undamaged(said)
             found.take(window, event)
             if isinstance(event, WindowEnd):
                 progress(found.windows_done, found.windows_wanted)
-    return found.result()
+    decoding = search_in_decoding(detector.info, only, stain, among)
+    return replace(found.result(), decoding=decoding)
 
 
 def wanted_of(info: DetectorInfo, only: Sequence[str]) -> tuple[str, ...]:
@@ -136,6 +142,22 @@ def is_asked(info: DetectorInfo, only: Sequence[str]) -> bool:
     says of other categories does not count, and no seam is settled by it.
     """
     return bool(only) and set(only) <= set(info.named_prompts)
+
+
+def among_of(info: DetectorInfo, stain: Stain | None, only: Sequence[str] = ()) -> tuple[str, ...]:
+    """Categories that a detector chooses from under a stain; empty for all of them.
+
+    Who searches for a category that no nucleus has under it is taken at their word.
+    """
+    among = categories_under(stain, [category.name for category in info.categories])
+    return among if not only or set(only) & set(among) else ()
+
+
+def search_in_decoding(
+    info: DetectorInfo, only: Sequence[str], stain: Stain | None, among: Sequence[str]
+) -> dict[str, object]:
+    """What a run remembers of how a detector was asked, beside how it decodes."""
+    return only_in_decoding(only, asked=is_asked(info, only)) | stain_in_decoding(stain, among)
 
 
 def undamaged(said: tuple[Window, Said]) -> tuple[Window, WindowEvent]:
@@ -168,6 +190,7 @@ def search(
     cancelled: Callable[[], bool],
     caller: Caller | None = None,
     only: Sequence[str] = (),
+    among: Sequence[str] = (),
 ) -> Iterator[tuple[Window, Said] | None]:
     """What a detector says of some windows, each time with the window it says it of.
 
@@ -188,17 +211,22 @@ def search(
         Who asks, where somebody else may.
     only : sequence of str
         Categories that are searched for alone; everything by default.
+    among : sequence of str
+        Categories that a detector which several share chooses from; all by default.
 
     Yields
     ------
     (Window, WindowPoints or WindowEnd or WindowDamaged) or None
         None only for a caller, after a step: so that others may take their turn.
     """
-    if only:
-        for said in _heard(image, detector, windows, cancelled, caller, tuple(only)):
-            yield said if said is None else (said[0], _without_others(said[1], only))
-        return
-    yield from _heard(image, detector, windows, cancelled, caller)
+    who = caller or Caller()
+    who.asked = tuple(only) if is_asked(detector.info, only) else ()
+    who.among = tuple(among)
+    for said in _heard(image, detector, windows, cancelled, who):
+        if said is not None:
+            yield said if not only else (said[0], _without_others(said[1], only))
+        elif caller is not None:
+            yield None
 
 
 def _without_others(said: Said, only: Sequence[str]) -> Said:
@@ -218,19 +246,16 @@ def _heard(
     detector: Detector,
     windows: Sequence[Window],
     cancelled: Callable[[], bool],
-    caller: Caller | None,
-    only: tuple[str, ...] = (),
+    caller: Caller,
 ) -> Iterator[tuple[Window, Said] | None]:
-    """All that a detector says, whatever it is asked for."""
+    """All that a detector says, whatever it is asked for; None after a step of a shared one."""
     if isinstance(detector, SharedDetector):
-        who = caller or Caller()
-        who.asked = only if is_asked(detector.info, only) else ()
         pixels = LazyWindows(image, windows)
-        for event in detector.detect_for(who, pixels, cancelled=cancelled):
-            if event is not None:
-                yield from pixels.said(event)
-            elif caller is not None:
+        for event in detector.detect_for(caller, pixels, cancelled=cancelled):
+            if event is None:
                 yield None
+            else:
+                yield from pixels.said(event)
         return
     for batch in _batches(windows):
         pixels = LazyWindows(image, batch)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_nunext.core.stains.telling import NEGATIVE, POSITIVE
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.core.uids import Uids
     from napari_nunext.review.stained.counted import CountedStain
 
-POSITIVE, NEGATIVE = "Positive", "Negative"
-"""What the categories are called."""
 COLORS = {POSITIVE: (240, 228, 66), NEGATIVE: (86, 180, 233)}
 """Yellow reads on brown and sky blue on blue; both are of Okabe and Ito."""
 NOT_COUNTED = (160, 160, 160)

@@ -10,6 +10,7 @@ import numpy as np
 from napari_nunext.core.nuclei import nuclei_in_words
 from napari_nunext.core.stains.counting import CutOffs
 from napari_nunext.core.stains.positivity import check_cut_offs
+from napari_nunext.core.stains.telling import NEGATIVE, POSITIVE
 from napari_nunext.core.uids import as_uuids
 from napari_nunext.review.background import in_words
 from napari_nunext.review.colors import in_free_colors
@@ -17,7 +18,7 @@ from napari_nunext.review.correcting.editing import relabelled
 from napari_nunext.review.model import Notice
 from napari_nunext.review.stained.counted import StainCounter, as_table, counted_stain
 from napari_nunext.review.stained.densities import Densities, NotWantedError
-from napari_nunext.review.stained.tint import COLORS, NEGATIVE, POSITIVE, Tint
+from napari_nunext.review.stained.tint import COLORS, Tint
 from napari_nunext.store import events
 from napari_nunext.store.kinds.regions import regions_of
 from napari_nunext.store.kinds.settings import cut_offs_in

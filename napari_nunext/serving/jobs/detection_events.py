@@ -17,7 +17,6 @@ from napari_nunext.core.codec import CODEC_VERSION
 from napari_nunext.core.errors import DamagedRegionError, InputError
 from napari_nunext.core.geometry import Box, check_mpp
 from napari_nunext.core.image.tissue import windows_of_glass
-from napari_nunext.core.naming import only_in_decoding
 from napari_nunext.core.seams import SeamChange, reach_px
 from napari_nunext.models.detector import WindowPoints
 from napari_nunext.models.whole_image.gathering import MERGE_RADIUS_UM, Gathering
@@ -25,11 +24,13 @@ from napari_nunext.models.whole_image.mask_regions import MaskRegions
 from napari_nunext.models.whole_image.masks import draw_masks, point_prompts, segmenter_windows
 from napari_nunext.models.whole_image.search import (
     WindowDamaged,
-    is_asked,
+    among_of,
     plan_image,
     search,
+    search_in_decoding,
     wanted_of,
 )
+from napari_nunext.models.whole_image.stain import seen_stain
 from napari_nunext.serving.jobs.resuming import plan_of, take_up
 from napari_nunext.serving.models.describe import completed
 from napari_nunext.serving.protocol import (
@@ -116,8 +117,10 @@ def detect_events(
     began = clock()
     info, region = detector.info, region_of(request, image)
     only = wanted_of(info, request.only or ())
-    decoding = info.decoding | only_in_decoding(only, asked=is_asked(info, only))
-    info = replace(info, decoding=decoding)
+    stain = seen_stain(image, info, mpp=request.mpp)
+    among = among_of(info, stain, only)
+    decoding = search_in_decoding(info, only, stain, among)
+    info = replace(info, decoding=info.decoding | decoding)
     windows = plan_image(image, info, mpp=request.mpp, region=region)
     glass = frozenset[int]()
     if request.tissue:
@@ -185,7 +188,9 @@ def detect_events(
             outlines.follow_earlier(resume, standing)
     done = frozenset(resume.done if resume else ())
     order = windows.without(done | left_out, near_xy=request.near)
-    steps = search(image, detector, order, cancelled=cancelled, caller=caller, only=only)
+    steps = search(
+        image, detector, order, cancelled=cancelled, caller=caller, only=only, among=among
+    )
     for said in searching.of(steps):
         if said is None:
             yield None

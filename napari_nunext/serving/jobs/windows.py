@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import Box
+from napari_nunext.core.naming import in_order
 from napari_nunext.models.detector import Caller, SharedDetector, WindowPoints
 from napari_nunext.serving.jobs.kind import Kind, Outcome, Prepared
 from napari_nunext.serving.protocol import Done
@@ -35,18 +36,28 @@ class Windows(Kind[WindowsRequest]):
     answer = WindowsEvent
 
     async def prepare(self, request: WindowsRequest, image: ImageSource) -> Prepared:
-        """Choose the detector; `InputError` where the image is no column of its windows."""
+        """Choose the detector.
+
+        Raises
+        ------
+        InputError
+            Where the image is no column of its windows, or it does not know a category.
+        """
         model = await asyncio.to_thread(self._shelf.choose, "detector", request.model)
         if model.window_px is not None:
             _count(image, model.window_px)
-        steps = partial(self._steps, image, model)
+        if request.among and model.categories:
+            in_order(request.among, [category.name for category in model.categories])
+        steps = partial(self._steps, image, model, tuple(request.among or ()))
         return Prepared(model.name, steps, unbegun=Done(points=0, finish="cancelled"))
 
     def urgency(self, request: WindowsRequest) -> Urgency:
         """As the request says."""
         return request.priority
 
-    def _steps(self, image: ImageSource, model: ModelInfo, work: Work) -> Steps:
+    def _steps(
+        self, image: ImageSource, model: ModelInfo, among: tuple[str, ...], work: Work
+    ) -> Steps:
         detector = self._shelf.take_detector(model.id)
         side = detector.info.window_px
         windows = [
@@ -55,6 +66,7 @@ class Windows(Kind[WindowsRequest]):
         ]
         if isinstance(detector, SharedDetector):
             caller = Caller() if work.job is None else work.job.caller
+            caller.among = among
             events = detector.detect_for(caller, windows, cancelled=work.cancelled)
         else:
             events = detector.detect(windows, cancelled=work.cancelled)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 from napari_nunext.core.errors import DamagedRegionError, InputError, NunextError
 from napari_nunext.images import open_image
 from napari_nunext.models.catalog import Catalog
-from napari_nunext.models.detector import Caller
+from napari_nunext.models.detector import Caller, SharedDetector
 from napari_nunext.models.whole_image.search import LazyWindows
 
 if TYPE_CHECKING:
@@ -62,9 +62,20 @@ class InFile:
     boxes: tuple[Box, ...]
     """Level-0 px."""
     side_px: int
+    among: tuple[str, ...] = ()
+    """As `Caller.among`."""
 
 
-Task: TypeAlias = "InFile | tuple[NDArray[np.uint8], ...]"
+@dataclass(frozen=True, eq=False, slots=True)
+class Sent:
+    """Windows whose pixels go along."""
+
+    windows: tuple[NDArray[np.uint8], ...]
+    among: tuple[str, ...] = ()
+    """As `Caller.among`."""
+
+
+Task: TypeAlias = InFile | Sent
 """Windows: where they are, or their pixels."""
 Finding: TypeAlias = "tuple[WindowEvent, ...] | Literal['not here', 'damaged']"
 """What a detector says of the windows of a task; or that the worker has no such image, or cannot
@@ -104,8 +115,13 @@ class WindowSearcher:
                 self._image.cache_clear()  # it may be there again later
                 return "not here"
         else:
-            pixels = list(task)
-        return tuple(self._detector.detect(pixels, cancelled=lambda: False))
+            pixels = list(task.windows)
+        detector = self._detector
+        if not isinstance(detector, SharedDetector):
+            return tuple(detector.detect(pixels, cancelled=lambda: False))
+        caller = Caller(among=task.among)
+        events = detector.detect_for(caller, pixels, cancelled=lambda: False)
+        return tuple(event for event in events if event is not None)
 
 
 class Workers(Protocol):
@@ -194,7 +210,8 @@ class ElsewhereDetector:
         ServerUnavailableError
             If workers die of windows, or stay away.
         """
-        del caller  # the workers' room is shared out as tasks come
+        # Nothing else of the caller: the workers' room is shared out as tasks come.
+        among = caller.among
         workers, is_in_file = self._workers, self._workers.reads_files and _has_file(windows)
         waiting = deque((numbers, is_in_file) for numbers in self._shares(len(windows)))
         under_way: dict[Hashable, tuple[range, bool]] = {}
@@ -203,7 +220,8 @@ class ElsewhereDetector:
                 while waiting and workers.has_room:
                     numbers, in_file = waiting.popleft()
                     in_file &= is_in_file
-                    task = self._task(windows[numbers.start : numbers.stop], in_file=in_file)
+                    pixels = windows[numbers.start : numbers.stop]
+                    task = self._task(pixels, among, in_file=in_file)
                     under_way[workers.give(task)] = numbers, in_file
                 if not (under_way or waiting):
                     return
@@ -232,7 +250,9 @@ class ElsewhereDetector:
         size = min(max(fair, LEAST_WINDOWS), most)
         return (range(start, min(start + size, count)) for start in range(0, count, size))
 
-    def _task(self, windows: Sequence[NDArray[np.uint8]], *, in_file: bool) -> Task:
+    def _task(
+        self, windows: Sequence[NDArray[np.uint8]], among: tuple[str, ...], *, in_file: bool
+    ) -> Task:
         if in_file and isinstance(windows, LazyWindows):
             image, side_px = windows.image, self.info.window_px
             return InFile(
@@ -240,8 +260,9 @@ class ElsewhereDetector:
                 image.id,  # type: ignore[attr-defined]
                 windows.boxes(),
                 side_px,
+                among,
             )
-        return tuple(windows)
+        return Sent(tuple(windows), among)
 
 
 def _has_file(windows: Sequence[NDArray[np.uint8]]) -> bool:

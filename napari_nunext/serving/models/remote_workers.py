@@ -19,13 +19,12 @@ from napari_nunext.images.tile import tile_of_rgb
 from napari_nunext.models.catalog import CatalogEntry
 from napari_nunext.models.detector import DetectorInfo, WindowEnd, WindowPoints
 from napari_nunext.serving.client.patience import Patience
+from napari_nunext.serving.models.elsewhere import Sent
 from napari_nunext.serving.protocol import DetectRequest, Failed, Started, Usage
 from napari_nunext.serving.windows_protocol import WindowEndOut, WindowPointsOut, WindowsRequest
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Sequence
-
-    from numpy.typing import NDArray
 
     from napari_nunext.core.model_description import ModelDescription
     from napari_nunext.models.catalog import Catalog
@@ -99,7 +98,7 @@ class RemoteCatalog:
 
 
 @dataclass(eq=False, slots=True)
-class _Sent:
+class _UnderWay:
     """A task under way."""
 
     future: Future[Finding]
@@ -129,7 +128,7 @@ class RemoteWorkers:
         self._client = client
         self._model_id = model_id
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="windows")
-        self._under_way: set[_Sent] = set()
+        self._under_way: set[_UnderWay] = set()
         self.info = self._described()
 
     @property
@@ -140,15 +139,15 @@ class RemoteWorkers:
 
     def give(self, task: Task) -> Hashable:
         """Send a task's windows."""
-        assert isinstance(task, tuple)
+        assert isinstance(task, Sent)
         stop = threading.Event()
-        sent = _Sent(self._threads.submit(self._ask, task, stop), stop)
+        sent = _UnderWay(self._threads.submit(self._ask, task, stop), stop)
         self._under_way.add(sent)
         return sent
 
     def ended(self, tasks: Sequence[Hashable], wait_s: float) -> Sequence[Hashable]:
         """Those of some tasks that have ended; waits for anybody's first for so long."""
-        mine = [task for task in tasks if isinstance(task, _Sent)]
+        mine = [task for task in tasks if isinstance(task, _UnderWay)]
         if not any(task.future.done() for task in mine):
             futures = [sent.future for sent in self._under_way]
             wait(futures, wait_s, FIRST_COMPLETED)
@@ -156,17 +155,18 @@ class RemoteWorkers:
 
     def take(self, task: Hashable) -> Finding:
         """What came of a task that has ended; its error is raised."""
-        assert isinstance(task, _Sent)
+        assert isinstance(task, _UnderWay)
         return task.future.result()
 
     def drop(self, task: Hashable) -> None:
         """Hang up."""
-        assert isinstance(task, _Sent)
+        assert isinstance(task, _UnderWay)
         task.stop.set()
         task.future.cancel()
 
-    def _ask(self, windows: Sequence[NDArray[np.uint8]], stop: threading.Event) -> Finding:
+    def _ask(self, task: Sent, stop: threading.Event) -> Finding:
         """Have windows searched; in a thread of its own."""
+        windows = task.windows
         patience = Patience(lambda words: None, stop)
         column = tile_of_rgb(np.concatenate(windows), "windows")
         request = WindowsRequest(
@@ -174,6 +174,7 @@ class RemoteWorkers:
             mpp=self.info.mpp,
             model=self._model_id,
             priority="batch",
+            among=list(task.among) or None,
         )
         found: list[WindowEvent] = []
         with closing(self._client.windows(request, patience=patience)) as events:

@@ -10,7 +10,13 @@ from PIL import Image
 from napari_nunext.core.errors import ServerError
 from napari_nunext.models.next_point.replies import CONFIDENCE_RADIUS_UM
 from napari_nunext.models.next_point.sampling import Sampling
-from napari_nunext.models.vllm.requests import Choice, check_prompt, check_reply, points_request
+from napari_nunext.models.vllm.requests import (
+    NEVER,
+    Choice,
+    check_prompt,
+    check_reply,
+    points_request,
+)
 
 
 @pytest.fixture
@@ -35,6 +41,17 @@ def test_greedy_replies_are_streamed_with_how_sure_they_are(window, describe_che
     bin_um = description.codec.bin_px * description.mpp
     assert request["vllm_xargs"] == {"nunext_points": round(CONFIDENCE_RADIUS_UM / bin_um)}
     assert request["stop_token_ids"] == [description.codec.end_id]
+
+
+def test_categories_that_are_left_out_are_never_said(window, describe_checkpoint):
+    description = describe_checkpoint(("Round", "Pale", "Other"))
+    ids = dict(zip(description.codec.category_names, description.codec.category_ids, strict=True))
+    request = points_request(
+        window, description, model="nuclei", max_tokens=11, among=("Round", "Other")
+    )
+    assert request["logit_bias"] == {str(ids["Pale"]): NEVER}
+    whole = points_request(window, description, model="nuclei", max_tokens=11)
+    assert "logit_bias" not in whole
 
 
 def test_drawn_replies_have_a_seed_and_nothing_that_bends_the_distribution(

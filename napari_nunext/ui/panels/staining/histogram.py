@@ -11,7 +11,8 @@ from qtpy.QtGui import QColor, QPainter, QPen
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from napari_nunext.core.stains.counting import CutOffs
-from napari_nunext.review.stained.tint import COLORS, NEGATIVE, POSITIVE
+from napari_nunext.core.stains.telling import NEGATIVE, POSITIVE
+from napari_nunext.review.stained.tint import COLORS
 from napari_nunext.ui.widgets.theme import DARK
 
 if TYPE_CHECKING:

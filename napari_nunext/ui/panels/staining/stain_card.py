@@ -10,8 +10,9 @@ from qtpy.QtWidgets import QApplication, QCheckBox, QLabel, QSlider, QVBoxLayout
 
 from napari_nunext.core.nuclei import nuclei_in_words
 from napari_nunext.core.stains.positivity import MOST_CUT_OFF
+from napari_nunext.core.stains.telling import NEGATIVE, POSITIVE
 from napari_nunext.review.correcting.figures import grouped
-from napari_nunext.review.stained.tint import COLORS, NEGATIVE, POSITIVE
+from napari_nunext.review.stained.tint import COLORS
 from napari_nunext.ui.panels.staining.histogram import Histogram
 from napari_nunext.ui.panels.staining.stain_table import StainTable
 from napari_nunext.ui.widgets.controls import (

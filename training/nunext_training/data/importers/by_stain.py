@@ -10,7 +10,7 @@ import numpy as np
 from napari_nunext.core.nuclei import UNCATEGORISED
 from napari_nunext.core.stains.measuring import dab_od_of
 from napari_nunext.core.stains.positivity import check_cut_off
-from nunext_training.data.painted.ihc import NEGATIVE, POSITIVE
+from napari_nunext.core.stains.telling import NEGATIVE, POSITIVE
 
 if TYPE_CHECKING:
     from nunext_training.data.labelled import LabelledImage

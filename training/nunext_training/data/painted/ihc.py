@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
     from napari_nunext.synthetic.fields import Field
 
-POSITIVE = "Positive"
-NEGATIVE = "Negative"
-
 _STAINS = np.array([[HAEMATOXYLIN_RGB, EOSIN_RGB], [WARM_HAEMATOXYLIN_RGB, WARM_EOSIN_RGB]]).mean(
     axis=0
 )

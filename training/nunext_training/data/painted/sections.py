@@ -12,9 +12,10 @@ import numpy as np
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.nuclei import default_categories
 from napari_nunext.core.shapes.masks import label_image
+from napari_nunext.core.stains.telling import NEGATIVE, POSITIVE
 from napari_nunext.images.tile import image_from_pixels
 from napari_nunext.models.whole_image.masks import draw_masks, point_prompts
-from nunext_training.data.painted.ihc import NEGATIVE, POSITIVE, paint_ihc
+from nunext_training.data.painted.ihc import paint_ihc
 
 if TYPE_CHECKING:
     from napari_nunext.core.shapes.masks import Mask

@@ -19,11 +19,11 @@ from napari_nunext.core.errors import RecordError
 from napari_nunext.core.formats.csv_table import read_csv, read_rows
 from napari_nunext.core.geometry import check_mpp
 from napari_nunext.core.nuclei import UNCATEGORISED, default_categories, points_of
+from napari_nunext.core.stains.telling import NEGATIVE, POSITIVE
 from nunext_training.data.importers.base import Importer
 from nunext_training.data.importers.by_stain import told_by_stain
 from nunext_training.data.importers.reading import pseudonym
 from nunext_training.data.labelled import LabelledImage
-from nunext_training.data.painted.ihc import NEGATIVE, POSITIVE
 
 if TYPE_CHECKING:
     from pathlib import Path

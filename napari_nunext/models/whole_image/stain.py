@@ -1,0 +1,90 @@
+"""The stain of an image, by looking at it: all of a tile, and some places of a slide."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy
+
+from napari_nunext.core.errors import DamagedRegionError
+from napari_nunext.core.geometry import Box
+from napari_nunext.core.image.pen import pen_of
+from napari_nunext.core.stains.optical_density import OD_OF_LEVEL
+from napari_nunext.core.stains.telling import categories_under, green_share, stain_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from napari_nunext.core.image.source import WindowReader
+    from napari_nunext.core.stains.telling import Stain
+    from napari_nunext.models.detector import DetectorInfo
+
+PIXEL_UM = 2.0
+"""Side of the pixels that are judged."""
+OVERVIEW_PX = 512
+"""An image that has more of them along its longer side is looked at in places."""
+PLACES = 8
+PLACE_PX = 256
+
+
+def seen_stain(image: WindowReader, info: DetectorInfo, *, mpp: float) -> Stain | None:
+    """The stain of an image, for a detector that knows the categories of both.
+
+    Parameters
+    ----------
+    image : WindowReader
+    info : DetectorInfo
+        Of a detector; nothing is read for one that has nothing to choose.
+    mpp : float
+        Micrometres per level-0 pixel.
+
+    Returns
+    -------
+    "H&E", "H-DAB" or None
+        None where it is in doubt, where part of what is looked at cannot be read, and for a
+        detector that does not choose.
+    """
+    if not categories_under("H&E", [category.name for category in info.categories]):
+        return None
+    try:
+        return stain_of(green_share(list(_pictures(image, mpp))))
+    except DamagedRegionError:
+        return None
+
+
+def _pictures(image: WindowReader, mpp: float) -> Iterator[NDArray[np.uint8]]:
+    box = image.box
+    side = max(box.width, box.height)
+    out_px = max(round(side * mpp / PIXEL_UM), 1)
+    overview = image.read_window(
+        Box(box.x0, box.y0, box.x0 + side, box.y0 + side), min(out_px, OVERVIEW_PX)
+    )
+    if out_px <= OVERVIEW_PX:
+        yield overview
+        return
+    scale = side / OVERVIEW_PX
+    half = PLACE_PX * PIXEL_UM / mpp / 2
+    for x, y in _most_stained(overview, side_px=max(round(2 * half / scale), 1)):
+        centre_x, centre_y = box.x0 + (x + 0.5) * scale, box.y0 + (y + 0.5) * scale
+        place = Box(centre_x - half, centre_y - half, centre_x + half, centre_y + half)
+        yield image.read_window(place, PLACE_PX)
+
+
+def _most_stained(rgb: NDArray[np.uint8], *, side_px: int) -> list[tuple[int, int]]:
+    """The places of so many pixels along a side with most stain, (x, y) of their middles.
+
+    At most one in each sixteenth of the picture: a slide holds more than one piece of tissue.
+    """
+    density = np.where(pen_of(rgb), 0.0, OD_OF_LEVEL[rgb].sum(axis=2))
+    around = scipy.ndimage.uniform_filter(density, side_px, mode="constant")
+    step = OVERVIEW_PX // 4
+    best: list[tuple[float, int, int]] = []
+    for top in range(0, OVERVIEW_PX, step):
+        for left in range(0, OVERVIEW_PX, step):
+            block = around[top : top + step, left : left + step]
+            y, x = divmod(int(block.argmax()), block.shape[1])
+            best.append((float(block[y, x]), left + x, top + y))
+    return [(x, y) for _, x, y in sorted(best, reverse=True)[:PLACES]]
