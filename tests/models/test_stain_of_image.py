@@ -98,7 +98,7 @@ def test_only_forbidden_categories_lose_their_scores(bundled):
     allowed = torch.tensor(sorted(codec.category_ids))
     scores = torch.arange(2 * len(allowed), dtype=torch.float32).reshape(2, -1)
     rows = torch.arange(2)
-    step = DecodeStep(rows, rows + 2, allowed[scores.argmax(-1)], allowed, scores)
+    step = DecodeStep(rows, rows + 2, allowed[scores.argmax(-1)], allowed, scores, scores)
     kept = ("Lymphocyte", "Stromal")
     chosen = choosing_among(step, codec, [kept, ()])
     names = dict(zip(codec.category_ids, codec.category_names, strict=True))
