@@ -181,6 +181,17 @@ def test_other_categories_than_its_own_are_left_alone(checkpoints, windows, rng)
     assert once != twice
 
 
+def test_a_category_that_a_caller_leaves_out_is_never_chosen(checkpoints, windows, rng):
+    checkpoint = checkpoints("conv_qwen", "both")
+    names = checkpoint.description.codec.category_names
+    twice = looking_twice(checkpoint, layer_of(rng, len(names), width_of(checkpoint), size=3.0))
+    left_out = found_by(twice, windows)[0].categories[0]
+    kept = tuple(name for name in names if name != left_out)
+    said = {e.categories[0] for e in found_by(twice, windows, Caller(among=kept))}
+    assert said
+    assert said <= {*kept}
+
+
 def test_who_asks_for_some_categories_alone_gets_what_the_model_writes(checkpoints, windows, rng):
     checkpoint = checkpoints("conv_qwen", "both")
     names = checkpoint.description.codec.category_names

@@ -61,6 +61,19 @@ def test_what_the_model_says_stands_where_nothing_speaks_against_it(rng):
     assert same.mean() > 0.95
 
 
+def test_what_may_not_be_said_is_no_alternative(rng):
+    seen, scores, truth = evidence(rng)
+    may = np.ones_like(scores, dtype=bool)
+    may[:200, 2] = False
+    forbidden = np.where(may, scores, -np.inf)
+    layer = LookLayer(*fit_second_look(seen, forbidden, truth))
+    assert np.isfinite(layer.weight).all()
+    said = may[np.arange(len(truth)), truth]
+    assert 0 < (~said).sum() < 200
+    of_those = LookLayer(*fit_second_look(seen[said], forbidden[said], truth[said]))
+    np.testing.assert_array_equal(layer.weight, of_those.weight)
+
+
 def test_too_few_nuclei_of_a_category_are_refused_in_words(rng):
     seen, scores, truth = evidence(rng)
     truth[np.flatnonzero(truth == 2)[FEWEST - 1 :]] = 1

@@ -35,7 +35,8 @@ def fit_second_look(
     seen : ndarray, shape (N, 2 * width)
         As `DecodeStep.seen`.
     scores : ndarray, shape (N, C)
-        The model's logits of the categories.
+        The model's logits of the categories; minus infinity where one may not be said. Nuclei whose
+        true category may not be said teach nothing.
     truth : ndarray of int, shape (N,)
         The true category of each, 0 to C - 1.
 
@@ -49,6 +50,8 @@ def fit_second_look(
     InputError
         If there are fewer than `FEWEST` nuclei of a category.
     """
+    can_be = np.isfinite(scores[np.arange(len(truth)), truth])
+    seen, scores, truth = seen[can_be], scores[can_be], truth[can_be]
     count, choices = scores.shape
     of_each = np.bincount(truth, minlength=choices)
     if count == 0 or of_each.min() < FEWEST:
@@ -68,7 +71,7 @@ def fit_second_look(
         logits = scores + features @ weights
         logits -= logits.max(axis=1, keepdims=True)
         log_shares = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-        value = -(log_shares * is_true).sum() + (penalty * weights**2).sum() / 2
+        value = -log_shares[np.arange(count), truth].sum() + (penalty * weights**2).sum() / 2
         gradient = features.T @ (np.exp(log_shares) - is_true) + penalty * weights
         return value / count, gradient.ravel() / count
 

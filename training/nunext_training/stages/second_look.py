@@ -25,7 +25,7 @@ from napari_nunext.models.checkpoints.loading import (
     new_folder,
 )
 from napari_nunext.models.checkpoints.second_look import LOOK_FILE, LookLayer, SecondLook
-from napari_nunext.models.next_point.decoder import decode_batch, last_position
+from napari_nunext.models.next_point.decoder import Decoder, choosing_among, last_position
 from napari_nunext.models.next_point.detector import NextPointDetector
 from napari_nunext.models.next_point.replies import (
     ReplyReader,
@@ -33,7 +33,8 @@ from napari_nunext.models.next_point.replies import (
     sureness,
 )
 from napari_nunext.models.whole_image.gathering import Gathering
-from napari_nunext.models.whole_image.search import plan_image
+from napari_nunext.models.whole_image.search import among_of, plan_image
+from napari_nunext.models.whole_image.stain import seen_stain
 from nunext_training.data.labelled import select_split
 from nunext_training.evaluation.evaluate import evaluate_detector
 from nunext_training.evaluation.scores import VALIDATION_MATCHING
@@ -176,6 +177,7 @@ def _examples(loaded: LoadedCheckpoint, image: LabelledImage, chosen: tuple[str,
     detector = NextPointDetector.from_loaded(loaded)
     grid = plan_image(opened, detector.info, mpp=mpp)
     found = Gathering(opened.box, grid, mpp=mpp)
+    among = among_of(detector.info, seen_stain(opened, detector.info, mpp=mpp))
     codec = loaded.description.codec
     ids = np.array(codec.category_ids)[[codec.category_names.index(name) for name in chosen]]
     seen, scores = [], []
@@ -183,7 +185,7 @@ def _examples(loaded: LoadedCheckpoint, image: LabelledImage, chosen: tuple[str,
     for start in range(0, len(every), _TOGETHER):
         windows = every[start : start + _TOGETHER]
         pixels = [opened.read_window(window.box, window.side_px) for window in windows]
-        for window, event, state, score in _said(loaded, windows, pixels, ids):
+        for window, event, state, score in _said(loaded, windows, pixels, ids, among):
             before = len(found)
             found.take(window, event)
             if len(found) > before:
@@ -215,6 +217,7 @@ def _said(
     windows: Sequence[Window],
     pixels: Sequence[NDArray[np.uint8]],
     ids: NDArray[np.int64],
+    among: tuple[str, ...],
 ) -> Iterator[tuple[Window, WindowEvent, NDArray[np.float32], NDArray[np.float32]]]:
     """What is said of some windows, with what its categories were written from."""
     description = loaded.description
@@ -222,9 +225,13 @@ def _said(
     radius = confidence_radius_bins(codec, description.mpp)
     last = last_position(codec, most)
     readers = [ReplyReader(i, codec, description.calibration) for i in range(len(windows))]
-    prompt = loaded.windows(pixels, loaded.device)
-    for step in decode_batch(loaded.model, prompt, codec, max_points=most):
+    decoder = Decoder(loaded.model, codec)
+    decoder.admit(loaded.windows(pixels, loaded.device), range(len(windows)))
+    while len(decoder):
+        step = decoder.choose()
         position = int(step.positions[0])
+        if among and codec.phase_at(position) == "after":
+            step = choosing_among(step, codec, [among] * len(step.rows))
         tokens, allowed = step.token_ids.to(step.scores.device), step.allowed_ids
         sure = sureness(
             step.probabilities, allowed.to(step.scores.device), tokens, codec, position, radius
@@ -236,6 +243,7 @@ def _said(
             events = readers[row].take(position, token, sure[place], is_last=position == last)
             for event in events:
                 yield windows[row], event, seen[place], scores[place, columns]
+        decoder.advance(step.token_ids, (step.token_ids != codec.end_id) & (position < last))
 
 
 def _joined(parts: Sequence[Examples]) -> Examples:
