@@ -53,9 +53,11 @@ class FrozenParent:
             return
         was_training = self._model.training
         self._model.eval()
-        with self._model.disable_adapter():
-            yield
-        self._model.train(was_training)
+        try:
+            with self._model.disable_adapter():
+                yield
+        finally:
+            self._model.train(was_training)
 
 
 def _frozen(model: Any) -> Any:
