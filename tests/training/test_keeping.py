@@ -33,6 +33,7 @@ from nunext_training.stages.sft import SftJob, SftStage, run_sft
 from nunext_training.tasks import replaying
 from nunext_training.tasks.points import PointsTask
 from nunext_training.tasks.replaying import earlier_tissue, is_replayed
+from nunext_training.trainers import keeping
 from nunext_training.trainers.keeping import FrozenParent, unlearned_tokens
 from nunext_training.trainers.lora import add_lora
 
@@ -120,6 +121,19 @@ def test_with_additions_the_parent_is_the_model_without_them_and_nothing_is_copi
     assert model.training
     assert (changed - before).abs().max() > 1e-3
     assert frozen._model is model
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_what_a_second_copy_takes_is_told_where_there_is_one(parent, rank, monkeypatch, caplog):
+    model = parent.model if rank == 0 else add_lora(parent, LoraOptions(rank=rank))
+    FrozenParent(model)
+    assert not caplog.text  # a small one
+    size = sum(p.numel() * p.element_size() for p in parent.model.parameters())
+    monkeypatch.setattr(keeping, "TOLD_FROM_BYTES", size)
+    FrozenParent(model)
+    assert ("GB more memory. With lora.rank above 0 nothing is copied" in caplog.text) == (
+        rank == 0
+    )
 
 
 @pytest.mark.parametrize("training", [True, False])
