@@ -28,6 +28,10 @@ from napari_nunext.core.process.options import BAD_INPUT, Parser, mpp, number, o
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
+    from typing import TypeAlias
+
+    Run: TypeAlias = Callable[[argparse.Namespace], int]
+    Add: TypeAlias = Callable[[argparse.ArgumentParser], None]
 
 
 PROGRAM = "napari-nunext"
@@ -38,7 +42,7 @@ INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return the exit code."""
     args = _parser().parse_args(argv)
-    command: Callable[[argparse.Namespace], int] = args.command
+    command: Run = args.command
     try:
         _check_models(getattr(args, "models", ()))
         return command(args)
@@ -56,8 +60,22 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog=PROGRAM, description="Find, review and correct nuclei.")
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, (words, run, adding) in COMMANDS.items():
+        command = commands.add_parser(name, help=words)
+        for add in adding:
+            add(command)
+        command.set_defaults(command=run)
+    return parser
 
-    command = commands.add_parser("open", help="open images in napari, to review")
+
+def _check_models(folders: Sequence[Path]) -> None:
+    """A folder of models that is not there is a mistyped one."""
+    for folder in folders:
+        if not folder.exists():
+            raise InputError(f"--models {folder} does not exist. Check the name.")
+
+
+def _add_open(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "paths", nargs="*", type=Path, metavar="PATH", help="image, folder or review project"
     )
@@ -65,30 +83,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_images(command)
     command.add_argument("--mpp", type=mpp, help="micrometres per pixel of the images")
     add_answerers(command)
-    command.set_defaults(command=_open)
 
-    command = commands.add_parser(
-        "detect", help="find nuclei, and write them as GeoJSON or into a project"
-    )
-    add_detect(command)
-    _add_models(command)
-    command.set_defaults(command=lambda args: detect_command(args, _say, _ask))
 
-    command = commands.add_parser("ask", help="ask about an image; answers are JSON, one a line")
-    add_ask(command)
-    _add_models(command)
-    command.set_defaults(command=_ask_image)
-
-    command = commands.add_parser(
-        "agreement", help="say whether readers agree, and which answerer they prefer"
-    )
-    command.add_argument("project", type=Path, help="the project's file")
+def _add_agreement(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="as one JSON object, with intervals")
-    command.set_defaults(command=_agreement)
 
-    command = commands.add_parser(
-        "stain", help="say how brown nuclei are: labelling index and H-score, with intervals"
-    )
+
+def _add_stain(command: argparse.ArgumentParser) -> None:
     command.add_argument("image", type=Path, help="the image, stained with DAB")
     where = command.add_mutually_exclusive_group(required=True)
     where.add_argument("--project", type=Path, help="whose nuclei are measured, and regions")
@@ -118,17 +119,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--out", type=Path, metavar="FILE", help="nuclei as .csv or .geojson")
     command.add_argument("--json", action="store_true", help="as one JSON object")
-    command.set_defaults(command=_stain)
 
-    command = commands.add_parser("export", help="export a review project")
-    add_export(command)
-    command.set_defaults(command=_export)
 
-    command = commands.add_parser(
-        "import",
-        help="take nuclei from GeoJSON, CSV, COCO or label images, or an export, into a project",
-    )
-    command.add_argument("project", type=Path, help="the project's file")
+def _add_import(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "files",
         nargs="+",
@@ -165,38 +158,14 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--dry-run", action="store_true", help="say what would happen, and write nothing"
     )
-    _add_images(command)
-    command.set_defaults(command=_import)
 
-    command = commands.add_parser(
-        "check", help="check that a project is whole and its images are the reviewed ones"
-    )
-    command.add_argument("project", type=Path, help="the project's file")
-    _add_images(command)
-    command.set_defaults(command=_check)
 
-    command = commands.add_parser("backup", help="copy a project, open or not, into one file")
+def _add_project(command: argparse.ArgumentParser) -> None:
     command.add_argument("project", type=Path, help="the project's file")
+
+
+def _add_backup(command: argparse.ArgumentParser) -> None:
     command.add_argument("to", type=Path, metavar="TO", help="the new file")
-    command.set_defaults(command=_backup)
-
-    command = commands.add_parser("serve", help="run a model server for this or other machines")
-    add_serve(command)
-    _add_models(command)
-    command.set_defaults(command=lambda args: serve_command(args, _tell))
-
-    command = commands.add_parser("key", help="make a key with which a person may use a server")
-    add_key(command)
-    command.set_defaults(command=lambda args: key_command(args, _tell))
-
-    command = commands.add_parser("doctor", help="say what is missing on this machine")
-    add_doctor(command)
-    command.set_defaults(command=lambda args: 0 if doctor_command(args, _tell) else NOT_WELL)
-
-    command = commands.add_parser("models", help="list the models that are found")
-    _add_models(command)
-    command.set_defaults(command=_models)
-    return parser
 
 
 def _add_models(command: argparse.ArgumentParser) -> None:
@@ -219,13 +188,6 @@ def _add_images(command: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="where the images lie, if they were moved; may be given again",
     )
-
-
-def _check_models(folders: Sequence[Path]) -> None:
-    """A folder of models that is not there is a mistyped one."""
-    for folder in folders:
-        if not folder.exists():
-            raise InputError(f"--models {folder} does not exist. Check the name.")
 
 
 def _open(args: argparse.Namespace) -> int:
@@ -348,6 +310,22 @@ def _models(args: argparse.Namespace) -> int:
     return 0
 
 
+def _detect(args: argparse.Namespace) -> int:
+    return detect_command(args, _say, _ask)
+
+
+def _serve(args: argparse.Namespace) -> int:
+    return serve_command(args, _tell)
+
+
+def _key(args: argparse.Namespace) -> int:
+    return key_command(args, _tell)
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    return 0 if doctor_command(args, _tell) else NOT_WELL
+
+
 def _tell(line: str) -> None:
     """A line of a result, at once."""
     print(line, flush=True)
@@ -366,6 +344,44 @@ def _ask(question: str) -> bool:
         return False
     print(f"{PROGRAM}: {question} [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+COMMANDS: dict[str, tuple[str, Run, tuple[Add, ...]]] = {
+    "open": ("open images in napari, to review", _open, (_add_open,)),
+    "detect": (
+        "find nuclei, and write them as GeoJSON or into a project",
+        _detect,
+        (add_detect, _add_models),
+    ),
+    "ask": ("ask about an image; answers are JSON, one a line", _ask_image, (add_ask, _add_models)),
+    "agreement": (
+        "say whether readers agree, and which answerer they prefer",
+        _agreement,
+        (_add_project, _add_agreement),
+    ),
+    "stain": (
+        "say how brown nuclei are: labelling index and H-score, with intervals",
+        _stain,
+        (_add_stain,),
+    ),
+    "export": ("export a review project", _export, (add_export,)),
+    "import": (
+        "take nuclei from GeoJSON, CSV, COCO or label images, or an export, into a project",
+        _import,
+        (_add_project, _add_import, _add_images),
+    ),
+    "check": (
+        "check that a project is whole and its images are the reviewed ones",
+        _check,
+        (_add_project, _add_images),
+    ),
+    "backup": ("copy a project, open or not, into one file", _backup, (_add_project, _add_backup)),
+    "serve": ("run a model server for this or other machines", _serve, (add_serve, _add_models)),
+    "key": ("make a key with which a person may use a server", _key, (add_key,)),
+    "doctor": ("say what is missing on this machine", _doctor, (add_doctor,)),
+    "models": ("list the models that are found", _models, (_add_models,)),
+}
+"""In the order in which they are listed: what people are told of each, what runs, its arguments."""
 
 
 if __name__ == "__main__":

@@ -917,3 +917,17 @@ def test_what_cannot_be_opened_together_is_refused_before_there_is_a_window(run,
     assert "opened alone" in complaint(run("open", project, tile))
     assert "not a folder" in complaint(run("open", project, "--images", tile))
     assert "name the project" in complaint(run("open", tile, "--images", tile.parent))
+
+
+def test_every_command_of_the_table_says_what_it_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    from napari_nunext import cli
+
+    for name, (words, _, _) in cli.COMMANDS.items():
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["--help"])
+        assert ended.value.code == 0
+        assert words in " ".join(capsys.readouterr().out.split())
+        with pytest.raises(SystemExit) as ended:
+            cli.main([name, "--help"])
+        assert ended.value.code == 0
+        assert f"napari-nunext {name} [-h]" in capsys.readouterr().out

@@ -13,7 +13,7 @@ from napari_nunext.core.geometry import Box
 from napari_nunext.core.naming import search_words
 from napari_nunext.core.nuclei import Category
 from napari_nunext.core.predictions import Predictions
-from napari_nunext.core.process.asked import PEN_WITHOUT_TISSUE
+from napari_nunext.core.process.asked import check_pen
 from napari_nunext.models.whole_image.search import detect_image, wanted_of
 from napari_nunext.serving.client.found import Found, failed_words
 from napari_nunext.serving.protocol import DetectRequest, WindowDone
@@ -95,8 +95,7 @@ def detect(
     >>> len(nuclei) == len(nuclei.points_xy)
     True
     """
-    if pen and not tissue:
-        raise InputError(PEN_WITHOUT_TISSUE)
+    check_pen(tissue=tissue, pen=pen)
     source = source_of(image, mpp)
     wanted = None if region is None else region_of(region, source)
     if server is not None:

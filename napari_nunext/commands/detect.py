@@ -193,17 +193,7 @@ class _Batch:
         """Search an image; False if that had been done before."""
         target, area = self._targets[path], self._areas.get(path, EVERYTHING)
         mpp = scale_of(image, self._options.mpp, self._say)
-        wanted = Wanted(
-            image.id,
-            *(self._model.id, self._model.checkpoint_sha256, mpp),
-            self._options.masks,
-            self._options.precision,
-            self._options.tissue,
-            self._options.pen,
-            area.to_json(),
-            None if self._options.region is None else list(self._options.region),
-            in_order(self._options.only, [c.name for c in self._model.categories]),
-        )
+        wanted = Wanted.of(image.id, mpp, area, self._model, self._options)
         standing = self._before.standing(target, wanted)
         if standing == "changed since":
             self._say(f"{target.name} was changed since it was written, and is kept.")

@@ -12,12 +12,16 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from napari_nunext.core.identity import file_sha256
+from napari_nunext.core.naming import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from napari_nunext.commands.detect import DetectOptions
     from napari_nunext.core.process.precision import Precision
+    from napari_nunext.core.shapes.area import Area
+    from napari_nunext.serving.protocol import ModelInfo
 
 LIST_NAME = ".napari-nunext-detect.jsonl"
 
@@ -44,6 +48,25 @@ class Wanted:
     """What of the image is searched, level-0 px; all of it where that is None."""
     only: tuple[str, ...] = ()
     """Categories that are searched for alone."""
+
+    @classmethod
+    def of(
+        cls, image_sha256: str, mpp: float, area: Area, model: ModelInfo, options: DetectOptions
+    ) -> Wanted:
+        """The search of an image at a scale, um/px, that a command line asks for."""
+        return cls(
+            image_sha256=image_sha256,
+            model=model.id,
+            checkpoint_sha256=model.checkpoint_sha256,
+            mpp=mpp,
+            masks=options.masks,
+            precision=options.precision,
+            tissue=options.tissue,
+            pen=options.pen,
+            area=area.to_json(),
+            region=None if options.region is None else list(options.region),
+            only=in_order(options.only, [c.name for c in model.categories]),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """As the list has it: what was not asked for is not said."""

@@ -132,3 +132,18 @@ class SharedDetector(Detector, Protocol):
             ``caller.has_news``.
         """
         ...
+
+
+class DetectsForOne:
+    """A `SharedDetector` as a `Detector`: `detect` is `detect_for` with nobody beside."""
+
+    def detect(
+        self: SharedDetector,
+        windows: Sequence[NDArray[np.uint8]],
+        *,
+        cancelled: Callable[[], bool],
+    ) -> Iterator[WindowEvent]:
+        """Find the nuclei of each window; see `Detector.detect`, and `detect_for` for errors."""
+        for event in self.detect_for(Caller(), windows, cancelled=cancelled):
+            if event is not None:
+                yield event

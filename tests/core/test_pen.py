@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pytest
 
+from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.image.pen import pen_of
 from napari_nunext.core.image.tissue import (
@@ -15,6 +16,7 @@ from napari_nunext.core.image.tissue import (
     tissue_pieces,
     windows_of_glass,
 )
+from napari_nunext.core.process.asked import PEN_WITHOUT_TISSUE, Search, check_pen
 from napari_nunext.core.shapes.regions import area_px, inside
 from napari_nunext.core.shapes.tracing import pieces_of
 from napari_nunext.images import read_window
@@ -154,3 +156,12 @@ def test_lines_round_cells_hold_the_cells_and_no_others(seed: int) -> None:
         for hole in piece.holes_xy:
             held -= inside(centres, hole)
     np.testing.assert_array_equal(held.reshape(mask.shape), mask)
+
+
+@pytest.mark.parametrize("ask", [check_pen, Search])
+def test_ink_is_left_out_where_glass_is(ask):
+    ask(tissue=True, pen=True)
+    ask(tissue=False, pen=False)
+    with pytest.raises(InputError) as refused:
+        ask(tissue=False, pen=True)
+    assert str(refused.value) == PEN_WITHOUT_TISSUE

@@ -9,7 +9,9 @@ from pydantic import ValidationError
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.nuclei import default_categories
 from napari_nunext.images.tile import tile_of_rgb
-from napari_nunext.models.detector import Caller, DetectorInfo, WindowEnd, WindowPoints
+from napari_nunext.models.detector import DetectorInfo, DetectsForOne, WindowEnd, WindowPoints
+from napari_nunext.models.next_point.detector import NextPointDetector
+from napari_nunext.models.vllm.detector import VllmDetector
 from napari_nunext.serving.jobs.detection_events import detect_events
 from napari_nunext.serving.models.elsewhere import ElsewhereDetector
 from napari_nunext.serving.protocol import DetectRequest, ModelInfo, Points, Started
@@ -26,17 +28,12 @@ INFO = DetectorInfo(
 )
 
 
-class Fake:
+class Fake(DetectsForOne):
     """Says one nucleus of each category in every window, whatever it is asked for."""
 
     def __init__(self) -> None:
         self.info = INFO
         self.asked: list[tuple[str, ...]] = []
-
-    def detect(self, windows, *, cancelled):
-        for event in self.detect_for(Caller(), windows, cancelled=cancelled):
-            if event is not None:
-                yield event
 
     def detect_for(self, caller, windows, *, cancelled):
         self.asked.append(caller.asked)
@@ -100,3 +97,23 @@ def test_workers_elsewhere_are_asked_for_everything():
         info = INFO
 
     assert ElsewhereDetector(Workers()).info.named_prompts == ()
+
+
+@pytest.mark.parametrize("kind", [NextPointDetector, VllmDetector, ElsewhereDetector])
+def test_whoever_serves_several_serves_one_in_the_same_way(kind):
+    assert kind.detect is DetectsForOne.detect
+
+
+def test_a_single_caller_hears_of_windows_and_of_no_steps():
+    class Steps(DetectsForOne):
+        def detect_for(self, caller, windows, *, cancelled):
+            assert caller.asked == ()
+            for i in range(len(windows)):
+                yield None
+                yield WindowEnd(i, "end")
+            yield None
+
+    assert list(Steps().detect([0, 0], cancelled=lambda: False)) == [
+        WindowEnd(0, "end"),
+        WindowEnd(1, "end"),
+    ]

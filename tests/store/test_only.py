@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from napari_nunext.core.formats.export_folder import read_export
+from napari_nunext.core.geometry import Box
 from napari_nunext.core.identity import pixels_sha256
 from napari_nunext.core.model_description import ModelDescription
 from napari_nunext.core.naming import only_in_decoding
 from napari_nunext.core.nuclei import default_categories
 from napari_nunext.core.predictions import Predictions
 from napari_nunext.images.tile import tile_of_rgb
+from napari_nunext.review.fields import harvest
 from napari_nunext.store import FieldState, Run, events
 from napari_nunext.store.exports.training import export_training
 from nunext_training.data.sources import read_source
@@ -86,6 +88,18 @@ def test_a_renamed_category_is_still_the_one_that_is_searched_for():
     assert shown(folded(first, second, between=renamed)) == [(30, "TIL"), (50, "Stromal")]
 
 
+@pytest.mark.parametrize("undone", [False, True])
+def test_what_was_searched_for_is_called_as_it_is_now(undone):
+    state = folded(a_run(predicted(10, 10, "Lymphocyte"), only=("Lymphocyte",)))
+    named = events.rename_category("Lymphocyte", "TIL").stamped("jd", NOW)
+    state = state.apply(named)
+    if undone:
+        state = state.apply(events.undo(IMAGE, named.group).stamped("jd", NOW))
+    (base,) = state.bases
+    assert base.only == {"Lymphocyte" if undone else "TIL"}
+    assert base.aliases == ({} if undone else {"Lymphocyte": "TIL"})
+
+
 class Lab:
     """A project with an image of real pixels."""
 
@@ -99,6 +113,11 @@ class Lab:
         self.project.add_predictions(run, nuclei)
         self.project.finish_run(run, "complete")
         self.project.append([events.use_run(self.sha, run, region)])
+
+    def add(self, x, y, category):
+        placed = events.add(self.sha, x, y, category)
+        self.project.append([placed])
+        return placed.uid
 
     def export(self):
         self.project.append([events.complete_region(self.sha, WHOLE)])
@@ -120,6 +139,40 @@ def test_an_export_of_a_search_for_lymphocytes_holds_these_and_the_prompt_that_a
     assert record.source.asked == ("Lymphocyte",)
     assert record.messages[0]["content"][1]["text"] == "Point to lymphocyte."
     assert [n.category for n in record.nuclei] == ["Lymphocyte", "Lymphocyte"]
+
+
+def test_a_category_that_was_renamed_after_the_search_is_exported_as_it_is_called(lab):
+    lab.search(predicted(10, 10, "Lymphocyte"), only=("Lymphocyte",))
+    lab.project.append([events.rename_category("Lymphocyte", "Plasma cell")])
+    lab.project.append([events.add(lab.sha, 60, 50, "Stromal")])
+    export = lab.export()
+    (record,) = export.sft
+    assert record.source.asked == ("Plasma cell",)
+    assert record.messages[0]["content"][1]["text"] == "Point to plasma cell."
+    assert [n.category for n in record.nuclei] == ["Plasma cell"]
+    assert [p.verdict for p in export.rft[0].rollout.points] == ["tp"]
+
+
+def test_corrections_of_what_was_not_searched_for_are_none_of_the_region(lab):
+    kept, relabelled, gone = (predicted(x, 10, "Lymphocyte") for x in (10, 30, 50))
+    other, other_gone, found = (predicted(x, 40, "Stromal") for x in (10, 30, 50))
+    lab.search(other, other_gone, found, region=Box(0, 30, 100, 80))
+    lab.search(kept, relabelled, gone, only=("Lymphocyte",))
+    lab.project.append(
+        [
+            events.add(lab.sha, 60, 60, "Stromal"),
+            events.move(lab.sha, other.uid, 12, 41),
+            events.delete(lab.sha, other_gone.uid),
+            events.reject(lab.sha, lab.add(80, 60, "Stromal")),
+            events.relabel(lab.sha, relabelled.uid, "Stromal"),  # is no longer in the list
+            events.relabel(lab.sha, found.uid, "Lymphocyte"),  # is in it now
+            events.reject(lab.sha, gone.uid),
+        ]
+    )
+    counts = lab.export().manifest.counts
+    assert (counts["nuclei"], counts["corrections"]) == (2, 3)
+    told = harvest(lab.project)
+    assert (told.nuclei, told.corrections) == (2, 3)
 
 
 def test_what_was_searched_for_is_judged_and_others_were_not_missed(lab):

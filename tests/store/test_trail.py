@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from napari_nunext.core.geometry import Box
+from napari_nunext.core.naming import only_in_decoding
 from napari_nunext.core.nuclei import Category
 from napari_nunext.core.predictions import Predictions
 from napari_nunext.core.shapes.masks import Mask
@@ -124,7 +125,9 @@ class Walk:
             self.commit(who, (events.redo(IMAGE, group),))
 
     def search(self) -> None:
-        run = Run(str(uuid4()), IMAGE, run_info(), "running", "jd", NOW)
+        only = ("A",) if self.rng.random() < 0.3 else ()
+        info = run_info(decoding=only_in_decoding(only, asked=True))
+        run = Run(str(uuid4()), IMAGE, info, "running", "jd", NOW)
         self.run_id = run.run_id
         self.state = self.state.with_run(run)
         self.commit("jd", (events.use_run(IMAGE, run.run_id, WHOLE),))
@@ -151,6 +154,8 @@ def test_any_walk_of_edits_undos_redos_and_streams_is_what_folding_again_gives(s
         again = FieldState.fold(walk.state.runs.values(), walk.state.events)
         assert walk.state == again
         assert walk.state._aliases == again._aliases
+        assert [b.aliases for b in walk.state.bases] == [b.aliases for b in again.bases]
+        assert [b.only for b in walk.state.bases] == [b.only for b in again.bases]
 
 
 def refuse(*args: Any) -> FieldState:

@@ -6,6 +6,7 @@ import json
 import math
 from collections import Counter
 from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -32,6 +33,7 @@ from nunext_training.stages.sft import SftJob, SftStage, run_sft
 from nunext_training.tasks import replaying
 from nunext_training.tasks.points import PointsTask
 from nunext_training.tasks.replaying import earlier_tissue, is_replayed
+from nunext_training.trainers import keeping
 from nunext_training.trainers.keeping import FrozenParent, unlearned_tokens
 from nunext_training.trainers.lora import add_lora
 
@@ -119,6 +121,40 @@ def test_with_additions_the_parent_is_the_model_without_them_and_nothing_is_copi
     assert model.training
     assert (changed - before).abs().max() > 1e-3
     assert frozen._model is model
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_what_a_second_copy_takes_is_told_where_there_is_one(parent, rank, monkeypatch, caplog):
+    model = parent.model if rank == 0 else add_lora(parent, LoraOptions(rank=rank))
+    FrozenParent(model)
+    assert not caplog.text  # a small one
+    size = sum(p.numel() * p.element_size() for p in parent.model.parameters())
+    monkeypatch.setattr(keeping, "TOLD_FROM_BYTES", size)
+    FrozenParent(model)
+    assert ("GB more memory. With lora.rank above 0 nothing is copied" in caplog.text) == (
+        rank == 0
+    )
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_model_learns_on_in_its_mode_after_the_parent_could_not_answer(parent, training):
+    model = add_lora(parent, LoraOptions(rank=2)).train(training)
+    prompt = dict(parent.windows([np.full((32, 32, 3), 200, np.uint8)]))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.1)
+        model.eval()
+        before = model(**prompt).logits
+        model.train(training)
+    full = RuntimeError("CUDA out of memory")
+    broken = model.get_output_embeddings().register_forward_pre_hook(Mock(side_effect=full))
+    with pytest.raises(RuntimeError, match="out of memory"):
+        FrozenParent(model).logits(prompt, 1)
+    broken.remove()
+    assert model.training == training
+    with torch.no_grad():
+        torch.testing.assert_close(model.eval()(**prompt).logits, before)
 
 
 def test_a_category_that_was_added_and_never_taught_is_not_asked_about(

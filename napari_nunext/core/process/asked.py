@@ -23,6 +23,17 @@ Tokens: TypeAlias = Annotated[int | None, {"read": positive, "unit": "tokens"}]
 PEN_WITHOUT_TISSUE = "pen says what is no tissue: give tissue (--tissue) with it."
 
 
+def check_pen(*, tissue: bool, pen: bool) -> None:
+    """Refuse to leave out ink where glass is not left out.
+
+    Raises
+    ------
+    InputError
+    """
+    if pen and not tissue:
+        raise InputError(PEN_WITHOUT_TISSUE)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
     """A search for nuclei.
@@ -56,8 +67,7 @@ class Search:
     region: Region = None
 
     def __post_init__(self) -> None:
-        if self.pen and not self.tissue:
-            raise InputError(PEN_WITHOUT_TISSUE)
+        check_pen(tissue=self.tissue, pen=self.pen)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

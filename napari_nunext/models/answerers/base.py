@@ -89,7 +89,7 @@ def build_answer_base(
             "seed": seed,
         },
     }
-    with new_folder(folder) as part:
+    with new_folder(folder, parent=checkpoint) as part:
         save_answerer(part, model, processor)
         text = json.dumps(about, indent=2, ensure_ascii=False)
         (part / ABOUT_FILE).write_text(f"{text}\n", encoding="utf-8")

@@ -87,7 +87,7 @@ def extend_checkpoint(
         "seed": seed,
     }
     about = adapter.name, codec, kinds, image_tokens
-    return write_new(folder, model, processor, about, mpp, choices, provenance)
+    return write_new(folder, model, processor, about, mpp, choices, provenance, parent=base_folder)
 
 
 def add_categories(
@@ -156,7 +156,8 @@ def add_categories(
             "added": [_name(c) for c in new],
         },
     )
-    return write_checkpoint(folder, parent.model, parent.windows.processor, description)
+    model, processor = parent.model, parent.windows.processor
+    return write_checkpoint(folder, model, processor, description, parent=checkpoint)
 
 
 def _name(category: str | Category) -> str:

@@ -94,7 +94,8 @@ def graft_trunk(
             "trunk": source | {"like_the_old_tokens": like},
         },
     )
-    return write_checkpoint(folder, parent.model, parent.windows.processor, description)
+    model, processor = parent.model, parent.windows.processor
+    return write_checkpoint(folder, model, processor, description, parent=checkpoint)
 
 
 def _pixels(

@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedModel, ProcessorMixin
 
+NOTICE_FILE = "NOTICE.txt"
+"""Says whose weights those of a checkpoint began as, and under which licence."""
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class LoadedCheckpoint:
@@ -184,17 +187,19 @@ def save_checkpoint(
     model: PreTrainedModel,
     processor: ProcessorMixin,
     description: CheckpointDescription,
+    *,
+    parent: Path | None = None,
 ) -> None:
     """Write a checkpoint that `load_checkpoint`, the Auto classes and vLLM load.
 
-    The folder appears whole or not at all.
+    The folder appears whole or not at all, with the notice of a `parent`; see `new_folder`.
 
     Raises
     ------
     InputError
         If `folder` exists and is not empty.
     """
-    with new_folder(folder) as part:
+    with new_folder(folder, parent=parent) as part:
         with without_progress_bars():
             model.save_pretrained(part)
         get_family(description.family).save_processor(processor, part)
@@ -217,8 +222,11 @@ def finish_checkpoint(folder: Path, description: Description) -> None:
 
 
 @contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
+def new_folder(folder: Path, *, parent: Path | None = None) -> Iterator[Path]:
     """Yield a folder beside `folder` that takes its name once the block ends without an error.
+
+    What is made of weights that others began says so: the notice of `parent`, the checkpoint that
+    it is made of, goes along. Their licence asks for it.
 
     Raises
     ------
@@ -231,6 +239,8 @@ def new_folder(folder: Path) -> Iterator[Path]:
     part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         yield part
+        if parent is not None and (parent / NOTICE_FILE).is_file():
+            shutil.copyfile(parent / NOTICE_FILE, part / NOTICE_FILE)
         open_up(part)
         if folder.exists():
             folder.rmdir()  # empty: Windows does not rename onto it

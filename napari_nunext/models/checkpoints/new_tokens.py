@@ -56,6 +56,8 @@ def write_new(
     mpp: float,
     choices: Choices,
     provenance: dict[str, Any],
+    *,
+    parent: Path | None = None,
 ) -> CheckpointDescription:
     """Describe a new detector, and write its checkpoint.
 
@@ -68,6 +70,8 @@ def write_new(
     mpp : float
     choices : Choices
     provenance : dict
+    parent : Path, optional
+        As `write_checkpoint`.
     """
     family, codec, categories, image_tokens = about
     description = CheckpointDescription(
@@ -83,7 +87,7 @@ def write_new(
         parameters=count_parameters(model),
         provenance=provenance,
     )
-    return write_checkpoint(folder, model, processor, description)
+    return write_checkpoint(folder, model, processor, description, parent=parent)
 
 
 def add_tokens(
@@ -156,13 +160,18 @@ def grow_embeddings(
 
 
 def write_checkpoint(
-    folder: Path, model: PreTrainedModel, processor: Any, description: CheckpointDescription
+    folder: Path,
+    model: PreTrainedModel,
+    processor: Any,
+    description: CheckpointDescription,
+    *,
+    parent: Path | None,
 ) -> CheckpointDescription:
-    """Write a checkpoint whose generation ends where the codec says."""
+    """Write a checkpoint whose generation ends where the codec says; `parent` is what it was."""
     pin_window(processor, description.window_px)
     model.generation_config.eos_token_id = [description.codec.end_id]
     model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
-    save_checkpoint(folder, model, processor, description)
+    save_checkpoint(folder, model, processor, description, parent=parent)
     return description
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
 from napari_nunext.models.checkpoints.loading import LoadedCheckpoint, load_checkpoint
-from napari_nunext.models.detector import Caller
+from napari_nunext.models.detector import DetectsForOne
 from napari_nunext.models.next_point.capacity import most_read, most_windows
 from napari_nunext.models.next_point.drafts import choosing_points, points_read
 from napari_nunext.models.next_point.pool import Pool
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from napari_nunext.models.detector import DetectorInfo, WindowEvent
+    from napari_nunext.models.detector import Caller, DetectorInfo, WindowEvent
 
 
-class NextPointDetector:
+class NextPointDetector(DetectsForOne):
     """A `napari_nunext.models.detector.SharedDetector` made of a checkpoint.
 
     Decoding is greedy. What its tokens mean, and how sure they are, is in
@@ -112,20 +112,6 @@ class NextPointDetector:
         """What this detector is."""
         return self._info
 
-    def detect(
-        self, windows: Sequence[NDArray[np.uint8]], *, cancelled: Callable[[], bool]
-    ) -> Iterator[WindowEvent]:
-        """Find the nuclei of each window; see `Detector.detect`.
-
-        Raises
-        ------
-        InputError
-            If a window has not the checkpoint's size.
-        """
-        for event in self.detect_for(Caller(), windows, cancelled=cancelled):
-            if event is not None:
-                yield event
-
     def detect_for(
         self,
         caller: Caller,
@@ -133,7 +119,13 @@ class NextPointDetector:
         *,
         cancelled: Callable[[], bool],
     ) -> Iterator[WindowEvent | None]:
-        """Find the nuclei of each window beside other callers; see `SharedDetector.detect_for`."""
+        """Find the nuclei of each window beside other callers; see `SharedDetector.detect_for`.
+
+        Raises
+        ------
+        InputError
+            If a window has not the checkpoint's size.
+        """
         if caller.lane not in self._pools:
             self._pools[caller.lane] = Pool(
                 self._checkpoint,

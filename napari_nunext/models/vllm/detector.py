@@ -15,7 +15,7 @@ import numpy as np
 
 from napari_nunext.core.errors import InputError, ServerError, ServerUnavailableError
 from napari_nunext.core.naming import instruction_for
-from napari_nunext.models.detector import Caller
+from napari_nunext.models.detector import DetectsForOne
 from napari_nunext.models.next_point.decoder import last_position
 from napari_nunext.models.next_point.replies import ReplyReader
 from napari_nunext.models.vllm.requests import Choice, check_prompt, check_reply, points_request
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.models.checkpoints.description import CheckpointDescription
-    from napari_nunext.models.detector import DetectorInfo, WindowEvent
+    from napari_nunext.models.detector import Caller, DetectorInfo, WindowEvent
     from napari_nunext.models.vllm.connection import VllmConnection
 
 logger = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Served:
     latent tokens at its end."""
 
 
-class VllmDetector:
+class VllmDetector(DetectsForOne):
     """A `napari_nunext.models.detector.SharedDetector` that decodes elsewhere.
 
     Its points are those of `napari_nunext.models.next_point.detector.NextPointDetector`: the same
@@ -84,14 +84,6 @@ class VllmDetector:
     def info(self) -> DetectorInfo:
         """What this detector is."""
         return self._info
-
-    def detect(
-        self, windows: Sequence[NDArray[np.uint8]], *, cancelled: Callable[[], bool]
-    ) -> Iterator[WindowEvent]:
-        """Find the nuclei of each window; see `detect_for`."""
-        for event in self.detect_for(Caller(), windows, cancelled=cancelled):
-            if event is not None:
-                yield event
 
     def detect_for(
         self,

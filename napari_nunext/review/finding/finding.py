@@ -197,13 +197,7 @@ class Finder:
         )
 
     def _find(self, region: Box, area: Area) -> None:
-        model, view = self.model, self._view
-        how = (view.outlines, model.tissue, model.leaves_pen)
-        self._begin(
-            Wanted(
-                *(region, model.model_id, *how), only=model.asked, area=area, near_xy=view.view_xy
-            )
-        )
+        self._begin(Wanted.chosen(self.model, self._view, region, area))
 
     def search_in_turn(self, field: OpenField, wanted: Wanted, ended: Ended) -> None:
         """Search an image that need not be the open one; nothing while a search is under way.

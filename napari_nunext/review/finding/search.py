@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     from napari_nunext.core.geometry import Box
     from napari_nunext.core.nuclei import Nucleus
     from napari_nunext.core.shapes.masks import Mask
+    from napari_nunext.review.shown.find import FindModel
     from napari_nunext.review.shown.images import OpenField
+    from napari_nunext.review.shown.view import ViewModel
     from napari_nunext.review.writer import JournalWriter
     from napari_nunext.serving.client.client import Client
     from napari_nunext.store import Project
@@ -76,6 +78,20 @@ class Wanted:
     """Whether nobody looks on. The run has an id then, and its nuclei uids, that follow from what
     is searched and how, and nothing is kept of half a window: the same search gives the same
     export, in whatever project, and wherever it was broken off."""
+
+    @classmethod
+    def chosen(cls, find: FindModel, view: ViewModel, region: Box, area: Area) -> Wanted:
+        """What a person has chosen in the window, of a region."""
+        return cls(
+            region=region,
+            model_id=find.model_id,
+            masks=view.outlines,
+            tissue=find.tissue,
+            pen=find.leaves_pen,
+            only=find.asked,
+            area=area,
+            near_xy=view.view_xy,
+        )
 
     @classmethod
     def again(cls, run: Run, near_xy: tuple[float, float] | None) -> Wanted:

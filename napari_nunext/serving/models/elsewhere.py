@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 from napari_nunext.core.errors import DamagedRegionError, InputError, NunextError
 from napari_nunext.images import open_image
 from napari_nunext.models.catalog import Catalog
-from napari_nunext.models.detector import Caller, SharedDetector
+from napari_nunext.models.detector import Caller, DetectsForOne, SharedDetector
 from napari_nunext.models.whole_image.search import LazyWindows
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from napari_nunext.core.geometry import Box
     from napari_nunext.core.process.precision import Precision
     from napari_nunext.models.catalog import CatalogEntry
-    from napari_nunext.models.detector import Detector, DetectorInfo, WindowEvent
+    from napari_nunext.models.detector import Caller, Detector, DetectorInfo, WindowEvent
     from napari_nunext.models.sam.embeddings import Embeddings
     from napari_nunext.models.segmenter import Segmenter
     from napari_nunext.serving.models.shelf import ModelCatalog
@@ -170,7 +170,7 @@ class Workers(Protocol):
         ...
 
 
-class ElsewhereDetector:
+class ElsewhereDetector(DetectsForOne):
     """A `napari_nunext.models.detector.SharedDetector` whose windows are searched by workers.
 
     What it says of a window does not depend on which worker searched it, nor when.
@@ -187,14 +187,6 @@ class ElsewhereDetector:
     def info(self) -> DetectorInfo:
         """What this detector is; it is asked for everything, and others are left out here."""
         return replace(self._workers.info, named_prompts=())
-
-    def detect(
-        self, windows: Sequence[NDArray[np.uint8]], *, cancelled: Callable[[], bool]
-    ) -> Iterator[WindowEvent]:
-        """Find the nuclei of each window; see `detect_for`."""
-        for event in self.detect_for(Caller(), windows, cancelled=cancelled):
-            if event is not None:
-                yield event
 
     def detect_for(
         self,

@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_nunext.core.formats.records import JudgedPoint, Rollout
-from napari_nunext.core.naming import counts
 from napari_nunext.core.nuclei import points_of
 from napari_nunext.core.scores.matching import match_points
-from napari_nunext.store.state.acceptance import have_common_area, is_truth, truth_in
+from napari_nunext.store.state.acceptance import have_common_area, is_truth
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
     from uuid import UUID
 
     from napari_nunext.core.geometry import Box, PointsXY
     from napari_nunext.core.nuclei import Nucleus
     from napari_nunext.store.entries import Run
+    from napari_nunext.store.exports.regions import CompleteRegion
     from napari_nunext.store.state.reviewed import ReviewedNucleus
     from napari_nunext.store.state.state import FieldState
 
@@ -42,25 +41,25 @@ class Judged:
         return np.array(points, dtype=np.float64).reshape(-1, 2)
 
 
-def judge(state: FieldState, crop: Box, mpp: float, asked: Collection[str] = ()) -> Judged | None:
-    """Judge the run that is the base of `crop`; None where no single finished run is.
+def judge(region: CompleteRegion) -> Judged | None:
+    """Judge the run that is the base of a region; None where no single finished run is.
 
-    Nor where it looked for other categories than `asked`, those that the truth here is about.
+    Nor where it looked for other categories than those that the truth here is about.
 
     A prediction that stands within `HIT_RADIUS_UM` of where the model had put it is a true
     positive; one that was deleted, rejected or moved further is a false positive. One that was
     never shown, because earlier corrections stood in its place, is matched to what stands there.
     Nuclei that no true positive stands for were missed.
     """
+    state, crop = region.state, region.crop
     run, only = _base_run(state, crop)
-    if run is None or only != frozenset(asked):
+    if run is None or only != frozenset(region.asked):
         return None
-    radius_px = HIT_RADIUS_UM / mpp
+    radius_px = HIT_RADIUS_UM / region.entry.mpp
     inside = np.flatnonzero(crop.contains(run.nuclei.points_xy))
     predictions = [n for n in run.nuclei.at(inside) if n.uid not in run.hidden]
     hits = {n.uid for n in predictions if _is_hit(state.nuclei.get(n.uid), n, radius_px)}
-    truth = [n for n in truth_in(state.nuclei.within(crop), crop) if counts(n.category, only)]
-    unclaimed = [n for n in truth if n.uid not in hits]
+    unclaimed = [n for n in region.nuclei if n.uid not in hits]
     unseen = [n for n in predictions if n.uid not in state.nuclei and n.uid not in state.deleted]
     matching = match_points(points_of(unseen), points_of(unclaimed), radius_px=radius_px)
     hits |= {unseen[i].uid for i in matching.pred_index}

@@ -17,15 +17,16 @@ from napari_nunext.store.state.acceptance import have_common_area as _touch
 from napari_nunext.store.state.acceptance import is_truth, truth_in
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
     from uuid import UUID
 
     from numpy.typing import NDArray
 
     from napari_nunext.core.nuclei import Nucleus
-    from napari_nunext.store.entries import ImageEntry
+    from napari_nunext.store.entries import ImageEntry, Run
     from napari_nunext.store.project import Project
     from napari_nunext.store.state.folding import Base
+    from napari_nunext.store.state.reviewed import ReviewedNucleus
     from napari_nunext.store.state.state import FieldState
 
 
@@ -73,52 +74,75 @@ class CompleteRegion:
     @property
     def nuclei(self) -> list[Nucleus]:
         """The nuclei that are exported as truth, level-0 px."""
-        asked, there = self.asked, truth_in(self.state.nuclei.within(self.crop), self.crop)
-        return [n for n in there if counts(n.category, asked)]
+        return truth_in(self.reviewed, self.crop)
+
+    @property
+    def reviewed(self) -> list[ReviewedNucleus]:
+        """The nuclei that the region is about, rejected ones too: of what was searched for here."""
+        asked = self.asked
+        there = self.state.nuclei.within(self.crop)
+        return [n for n in there if counts(n.nucleus.category, asked)]
 
     @property
     def count(self) -> int:
         """How many nuclei that are."""
-        return len(self._untouched) + len(self._touched)
+        asked = self.asked
+        touched = [n for n in self._touched if counts(n.category, asked)]
+        return len(self._untouched(asked)) + len(touched)
 
     @property
     def corrections(self) -> int:
         """In how many points the truth differs from what the models had shown here.
 
         A nucleus counts that a person placed, moved, relabelled or outlined anew, and a prediction
-        that a person deleted or rejected. One that was only looked at or accepted does not.
+        that a person deleted or rejected. One that was only looked at or accepted does not, nor
+        one that is, and was said to be, of a category that was not searched for here.
         """
-        changed = sum(_is_corrected(n, self._said_of(n.uid)) for n in self._touched)
-        gone = [xy for uid, xy in self.state.deleted.items() if self._said_of(uid)]
+        asked = self.asked
+        changed = sum(self._is_corrected(n, asked) for n in self._touched)
+        gone = [xy for uid, xy in self.state.deleted.items() if self._said_of(uid, asked)]
         gone += [
             n.predicted_xy
             for n in self.state.nuclei.touched()
-            if not is_truth(n) and n.predicted_xy is not None
+            if not is_truth(n) and n.predicted_xy is not None and self._said_of(n.uid, asked)
         ]
         is_gone = self.crop.contains(as_points_xy(gone))
-        return changed + self._called_otherwise() + int(is_gone.sum())
+        return changed + self._called_otherwise(asked) + int(is_gone.sum())
 
-    @property
-    def _untouched(self) -> NDArray[np.intp]:
+    def _untouched(self, asked: Sequence[str]) -> NDArray[np.intp]:
         """Rows of the ground."""
-        nuclei = self.state.nuclei
-        return np.flatnonzero(self.crop.contains(nuclei.ground.said.points_xy) & nuclei.untouched)
+        nuclei, ground = self.state.nuclei, self.state.nuclei.ground
+        of_these = np.array([counts(name, asked) for name in ground.called], dtype=bool)
+        is_here = self.crop.contains(ground.said.points_xy) & nuclei.untouched
+        return np.flatnonzero(is_here & of_these[ground.said.category])
 
     @property
     def _touched(self) -> list[Nucleus]:
         return truth_in(self.state.nuclei.touched(), self.crop)
 
-    def _said_of(self, uid: UUID) -> Nucleus | None:
-        """A nucleus as the run that found it said it; None where none did."""
+    def _is_corrected(self, now: Nucleus, asked: Sequence[str]) -> bool:
+        said = self._said_of(now.uid, asked)
+        if not counts(now.category, asked):
+            return said is not None
+        return said is None or _look(now) != _look(said)
+
+    def _said_of(self, uid: UUID, asked: Sequence[str]) -> Nucleus | None:
+        """A nucleus as the run that found it said it; None where none did, or it counts not."""
         for run in reversed(self.state.runs.values()):
             row = run.nuclei.row_of(uid)
             if row is not None:
-                return run.nuclei[row]
+                said = run.nuclei[row]
+                return said if counts(self._called(run, said.category), asked) else None
         return None
 
-    def _called_otherwise(self) -> int:
+    def _called(self, run: Run, category: str) -> str:
+        """What a category of a run is called now."""
+        named = (base.aliases for base in self.state.bases if base.run_id == run.run_id)
+        return next(named, {}).get(category, category)
+
+    def _called_otherwise(self, asked: Sequence[str]) -> int:
         """How many that nobody touched have a category that their run calls something else."""
-        ground, untouched, total = self.state.nuclei.ground, self._untouched, 0
+        ground, untouched, total = self.state.nuclei.ground, self._untouched(asked), 0
         for number, run_id in enumerate(ground.run_ids):
             rows = untouched[ground.run[untouched] == number]
             said = self.state.runs[run_id].nuclei
@@ -128,11 +152,9 @@ class CompleteRegion:
         return total
 
 
-def _is_corrected(now: Nucleus, said: Nucleus | None) -> bool:
-    if said is None:
-        return True
-    seen = (said.x_px, said.y_px, said.category, said.mask)
-    return (now.x_px, now.y_px, now.category, now.mask) != seen
+def _look(nucleus: Nucleus) -> tuple[object, ...]:
+    """What of a nucleus a person can correct."""
+    return nucleus.x_px, nucleus.y_px, nucleus.category, nucleus.mask
 
 
 def crop_name(entry: ImageEntry, crop: Box) -> str:

@@ -51,7 +51,7 @@ from napari_nunext.core.formats.records import (
 )
 from napari_nunext.core.geometry import Box, points_at
 from napari_nunext.core.identity import check_identity, file_sha256
-from napari_nunext.core.naming import can_name, counts, instruction_for
+from napari_nunext.core.naming import can_name, instruction_for
 from napari_nunext.core.nuclei import Category, default_categories
 from napari_nunext.core.sentences import counted
 from napari_nunext.store.exports.answers.files import AnswerFiles, files_of
@@ -244,7 +244,7 @@ def _write_region(
     inside = _inside(region)
     truth = tuple(n for n in inside if n.marks.stands)
     rejected = tuple(n for n in inside if not n.marks.stands)
-    judged = judge(region.state, crop, region.entry.mpp, region.asked)
+    judged = judge(region)
     source = _source(region, origin, judged)
     prompt = (user_message(_instruction(region, judged)),)
     reply = (assistant_message(points_text(points_at(truth))),)
@@ -273,9 +273,7 @@ def _instruction(region: CompleteRegion, judged: Judged | None) -> str:
 
 def _inside(region: CompleteRegion) -> tuple[RecordNucleus, ...]:
     """The nuclei in the crop, rejected ones too, in its pixels, from top to bottom."""
-    asked, inside = region.asked, region.state.nuclei.within(region.crop)
-    inside = [n for n in inside if counts(n.nucleus.category, asked)]
-    inside.sort(key=lambda n: (n.nucleus.y_px, n.nucleus.x_px, n.uid.int))
+    inside = sorted(region.reviewed, key=lambda n: (n.nucleus.y_px, n.nucleus.x_px, n.uid.int))
     return tuple(_in_crop(n, region.crop) for n in inside)
 
 

@@ -76,11 +76,18 @@ class Base:
     blockers: scipy.spatial.cKDTree | None
     """Corrections that suppress predictions near them; None where there are none."""
     aliases: dict[str, str]
-    """What the model's categories are called, where they were renamed before."""
+    """What the model's categories are called now, where they were renamed."""
     area: Area
     """What of the region was searched."""
     only: frozenset[str] = frozenset()
     """Categories that were searched for alone, as they are called now; everything without any."""
+
+    def renamed(self, event: Event) -> Base:
+        """The same after a category was renamed."""
+        only = frozenset(
+            event.payload["to"] if name == event.payload["name"] else name for name in self.only
+        )
+        return replace(self, aliases=renamed(self.aliases, event), only=only)
 
     def replaces(self, names: Sequence[str]) -> NDArray[np.bool_]:
         """Which categories the run speaks of, shape (N,): of others it says nothing."""
@@ -280,3 +287,4 @@ class Fold:
         self.aliases = renamed(self.aliases, event)
         if event.kind == "rename_category":
             self.nuclei.rename(event.payload["name"], event.payload["to"])
+            self.bases = tuple(base.renamed(event) for base in self.bases)

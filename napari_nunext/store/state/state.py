@@ -154,6 +154,7 @@ class FieldState:
         fold.marks = step.marks
         if step.aliases is not None and step.before is not None:
             fold.aliases, fold.nuclei = step.aliases, step.before.edited()
+            fold.bases = step.bases
         for uid, (nucleus, deleted_xy) in step.nuclei.items():
             fold.nuclei.put(uid, nucleus)
             if deleted_xy is None:

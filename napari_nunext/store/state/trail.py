@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from napari_nunext.store.event import Event
-    from napari_nunext.store.state.folding import Fold, Marks
+    from napari_nunext.store.state.folding import Base, Fold, Marks
     from napari_nunext.store.state.nucleus_map import NucleusMap
     from napari_nunext.store.state.reviewed import ReviewedNucleus
 
@@ -44,6 +44,8 @@ class Step:
     """What had become of categories' names, where it changed that; None where it did not."""
     before: NucleusMap | None = None
     """All nuclei as they were, where it changed that: a new name may be every nucleus'."""
+    bases: tuple[Base, ...] = ()
+    """What runs were searched for, as it was called, where it changed that."""
 
     def may_hold_any(self, uids: Collection[UUID]) -> bool:
         """Whether what it replaced depends on any of these nuclei; an acceptance does on all."""
@@ -128,7 +130,8 @@ class Recorder:
             return
         if renames:
             before = fold.nuclei.finished()
-            self._steps.append(Step(event.group, at, {}, fold.marks, fold.aliases, before))
+            named = (fold.aliases, before, fold.bases)
+            self._steps.append(Step(event.group, at, {}, fold.marks, *named))
         elif last is None:
             self._steps.append(Step(event.group, at, {}, fold.marks))
         else:

@@ -35,7 +35,7 @@ from nunext_training.ablation.report import write_ablation
 from nunext_training.data.held_out import held_out
 from nunext_training.data.labelled import rename_as_asked
 from nunext_training.data.painting import foreground_painter
-from nunext_training.data.sources import read_and_tell, read_sources
+from nunext_training.data.sources import read_sources, read_whole
 from nunext_training.evaluation.evaluate import evaluate_detector
 from nunext_training.evaluation.scores import VALIDATION_MATCHING
 from nunext_training.runs.files import write_json
@@ -139,7 +139,7 @@ def run_ablation(
 
 
 def _images(job: AblationJob) -> tuple[LabelledImage, ...]:
-    sources = read_and_tell(job.data, strict=job.strict, allow_loss=job.allow_loss)
+    sources = read_whole(job.data, strict=job.strict, allow_loss=job.allow_loss)
     return rename_as_asked([i for source in sources for i in source.images], job.renames)
 
 

@@ -147,18 +147,12 @@ def _iou_by_clicks(
 def _images_of_split(
     args: argparse.Namespace,
 ) -> tuple[tuple[LabelledImage, ...], dict[str, Any]]:
-    from nunext_training.data.labelled import (
-        known_whole,
-        nuclei_count,
-        rename_as_asked,
-        select_split,
-    )
-    from nunext_training.data.sources import read_and_tell
+    from nunext_training.data.labelled import nuclei_count, rename_as_asked, select_split
+    from nunext_training.data.sources import read_whole
 
-    sources = read_and_tell(args.data, strict=args.strict, allow_loss=args.allow_loss)
+    sources = read_whole(args.data, strict=args.strict, allow_loss=args.allow_loss)
     every = rename_as_asked(
-        known_whole([image for source in sources for image in source.images]),
-        renames_of(args.rename),
+        [image for source in sources for image in source.images], renames_of(args.rename)
     )
     split: Split | Literal["all"] = args.split or _split_to_score(every)
     images = every if split == "all" else select_split(every, split)

@@ -43,12 +43,12 @@ def _run(args: argparse.Namespace) -> int:
     from transformers.utils import logging as transformers_logging
 
     from nunext_training.data.labelled import rename_as_asked, select_split
-    from nunext_training.data.sources import read_and_tell
+    from nunext_training.data.sources import read_whole
     from nunext_training.release.quantise import QuantiseJob, quantise
 
     set_threads(args.threads)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    sources = read_and_tell(args.data, strict=args.strict, allow_loss=args.allow_loss)
+    sources = read_whole(args.data, strict=args.strict, allow_loss=args.allow_loss)
     images = rename_as_asked([i for s in sources for i in s.images], renames_of(args.rename))
     val, train = select_split(images, "val"), select_split(images, "train")
     data = {"origins": [source.origin for source in sources], "split": "val" if val else "all"}

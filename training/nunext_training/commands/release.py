@@ -68,13 +68,13 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _release(args: argparse.Namespace) -> None:
-    from nunext_training.data.sources import read_and_tell
+    from nunext_training.data.sources import read_whole
     from nunext_training.release.release import ReleaseJob, release, summary
 
     set_threads(args.threads)
     if args.to_hub is not None and args.card is None:
         raise InputError("What goes to the Hub has a model card. Add --card FILE.md.")
-    sources = read_and_tell(args.data, strict=args.strict, allow_loss=args.allow_loss)
+    sources = read_whole(args.data, strict=args.strict, allow_loss=args.allow_loss)
     job = ReleaseJob(
         checkpoint=args.checkpoint,
         out=args.out,

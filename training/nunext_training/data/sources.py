@@ -17,7 +17,7 @@ from napari_nunext.core.identity import file_sha256
 from napari_nunext.core.nuclei import UNCATEGORISED
 from napari_nunext.core.process.options import one_line
 from nunext_training.data.importers import IMPORTERS, importer_for
-from nunext_training.data.labelled import LabelledImage, nuclei_count
+from nunext_training.data.labelled import LabelledImage, known_whole, nuclei_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -113,16 +113,47 @@ def _without_known(source: DataSource, known: dict[Any, LabelledImage], strict: 
     return DataSource(tuple(images), source.origin, tuple(problems), left_out)
 
 
-def read_and_tell(
+def read_whole(
     folders: Sequence[Path], *, strict: bool, allow_loss: bool = False
 ) -> tuple[DataSource, ...]:
-    """`read_sources`, and tell the user what was left out; see `tell_left_out`."""
+    """`read_sources` for whoever needs every nucleus of an image, to measure or to ask about it.
+
+    Images that were searched for some categories alone are left out. The user is told what was
+    left out; see `tell_left_out`.
+
+    Raises
+    ------
+    RecordError
+        As `read_sources`.
+    InputError
+        As `tell_left_out`, or if every image was searched for some categories alone.
+    """
     sources = read_sources(folders, strict=strict)
     left_out = sum(source.left_out for source in sources)
     regions = left_out + sum(len(source.images) for source in sources)
     problems = [p for source in sources for p in source.problems]
     tell_left_out(problems, left_out, regions, allow=allow_loss)
-    return sources
+    whole = tuple(_known_whole(source) for source in sources)
+    images = sum(len(source.images) for source in sources)
+    partly = images - sum(len(source.images) for source in whole)
+    if partly and partly == images:
+        raise InputError(
+            f"All of the {images} images were searched for some categories alone: nobody knows "
+            "which other nuclei are there. Search some for everything, accept them, and export "
+            "again."
+        )
+    if partly:
+        logger.warning(
+            "%s of %s were searched for some categories alone, and are left out", partly, images
+        )
+    return whole
+
+
+def _known_whole(source: DataSource) -> DataSource:
+    images = known_whole(source.images)
+    if len(images) == len(source.images):
+        return source
+    return replace(source, images=images, origin=source.origin | _counts(images))
 
 
 def tell_left_out(

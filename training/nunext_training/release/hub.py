@@ -25,6 +25,7 @@ from napari_nunext.core.formats.identifying import identifying_words
 from napari_nunext.core.sentences import counted
 from napari_nunext.models.checkpoints.description import describe
 from napari_nunext.models.checkpoints.integrity import read_json
+from napari_nunext.models.checkpoints.loading import NOTICE_FILE
 from napari_nunext.models.families.conv_qwen import ConvQwen
 from nunext_training.release.front_matter import split_card
 from nunext_training.release.release import CARD_FILE
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from napari_nunext.models.checkpoints.description import Description
-
-NOTICE_FILE = "NOTICE.txt"
-"""What the licences of others, whose weights these began as, want to be said."""
 
 _SENT = (
     "*.safetensors",

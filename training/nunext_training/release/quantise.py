@@ -134,7 +134,7 @@ def quantise(
     }
     before = evaluate_detector(NextPointDetector(job.checkpoint), measured, **options)
     parent = load_checkpoint(job.checkpoint, device="cpu", dtype=torch.float32)
-    with new_folder(job.out) as folder:
+    with new_folder(job.out, parent=job.checkpoint) as folder:
         left = shutil.ignore_patterns(*_WEIGHTS, HEAD_FILE.parent.name, LOOK_FILE.parent.name)
         shutil.copytree(job.checkpoint, folder, dirs_exist_ok=True, ignore=left)
         if job.method == "int8":

@@ -105,7 +105,7 @@ def release(
     sets = _sets(job, sources)
     description = describe(job.checkpoint)
     detects = isinstance(description, CheckpointDescription)
-    with new_folder(job.out) as folder:
+    with new_folder(job.out, parent=job.checkpoint) as folder:
         if detects:
             get_family(description.family).register()
         model = load_weights(

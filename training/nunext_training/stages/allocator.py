@@ -110,7 +110,7 @@ class AllocatorStage(Stage[AllocatorJob]):
         """See `nunext_training.stages.stage.Stage`."""
         options = self.recipe.allocator
         provenance = provenance_of(self.identity, self.recipe, None, method="allocate")
-        with new_folder(run.out) as folder:
+        with new_folder(run.out, parent=self.job.checkpoint) as folder:
             for name in (ADAPTER_FILE, "adapter_model.safetensors"):
                 shutil.copyfile(run.last_weights / name, folder / name)
             forget_place(folder, self.job.checkpoint.name)

@@ -200,7 +200,7 @@ class AnswerStage(Stage[AnswerJob]):
         weights = run.best_weights or run.last_weights
         provenance = provenance_of(self.identity, self.recipe, best, method=self.job.method)
         figures = metrics_of(best, self.identity, lambda found: {"loss": found.loss})
-        with new_folder(run.out) as folder:
+        with new_folder(run.out, parent=self.job.checkpoint) as folder:
             if (weights / ADAPTER_FILE).is_file():
                 for name in (ADAPTER_FILE, "adapter_model.safetensors"):
                     shutil.copyfile(weights / name, folder / name)

@@ -96,7 +96,7 @@ class AtomicStage(Stage[Job]):
             provenance=parent.description.provenance
             | {"atomic": provenance | {"measured": measured}},
         )
-        with new_checkpoint(run, description) as folder:
+        with new_checkpoint(run, description, self.job.checkpoint) as folder:
             shutil.copytree(
                 parent.folder, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*")
             )

@@ -79,7 +79,7 @@ class DetectorStage(Stage[JobT]):
             | {"modules": modules_after(parent.description.provenance, provenance)},
         )
         description = replace(description, named_prompts=self._named_prompts(description, model))
-        with new_checkpoint(run, description) as folder:
+        with new_checkpoint(run, description, self.job.checkpoint) as folder:
             model.save_pretrained(folder)
             parent.family.save_processor(parent.windows.processor, folder)
             for file in (ThoughtHead.file, CentreMapHead.file):

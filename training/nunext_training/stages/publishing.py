@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 
 @contextmanager
 def new_checkpoint(
-    run: RunFolder, description: CheckpointDescription | SegmenterDescription
+    run: RunFolder, description: CheckpointDescription | SegmenterDescription, parent: Path
 ) -> Iterator[Path]:
     """A folder to write weights into; then the checkpoint is complete, and the run's folder goes.
 
-    The metrics of the run and the description are written into it as well.
+    The metrics of the run and the description are written into it as well, and the notice of the
+    checkpoint `parent` that it was trained from.
     """
-    with new_folder(run.out) as folder:
+    with new_folder(run.out, parent=parent) as folder:
         yield folder
         shutil.copyfile(run.metrics_path, folder / run.metrics_path.name)
         finish_checkpoint(folder, description)

@@ -85,7 +85,7 @@ class SegmenterStage(Stage[Job]):
             metrics=metrics_of(best, self.identity, self._figures),
             provenance=provenance_of(self.identity, self.recipe, best, method="segmenter"),
         )
-        with new_checkpoint(run, description) as folder:
+        with new_checkpoint(run, description, self.job.checkpoint) as folder:
             model.save_pretrained(folder)
             self._images.save_pretrained(folder)
 

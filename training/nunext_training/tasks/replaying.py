@@ -16,7 +16,7 @@ from napari_nunext.core.spelling import one_spelling
 from napari_nunext.synthetic.generate import MPP_DRAWN
 from nunext_training.data.importers.synthetic import NAME, DrawnTiles
 from nunext_training.data.labelled import nuclei_count, rename_categories, select_split
-from nunext_training.data.sources import read_and_tell
+from nunext_training.data.sources import read_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,7 +80,7 @@ def earlier_tissue(
         If the folders have no image in that split.
     """
     if folders:
-        sources = read_and_tell(folders, strict=False)
+        sources = read_whole(folders, strict=False)
         images = select_split([i for source in sources for i in source.images], split)
         if not images:
             raise InputError(

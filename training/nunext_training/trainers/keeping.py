@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_nunext.models.checkpoints.description import CheckpointDescription
+
+logger = logging.getLogger(__name__)
+
+TOLD_FROM_BYTES = 500_000_000
+"""A copy of the parent that takes as much is told of: less is not what a machine runs out of."""
 
 
 class FrozenParent:
@@ -32,6 +38,13 @@ class FrozenParent:
 
     def __init__(self, model: Any, unlearned: Sequence[int] = ()) -> None:
         self._adapted = isinstance(model, PeftModel)
+        if not self._adapted and (size := _bytes(model)) >= TOLD_FROM_BYTES:
+            logger.warning(
+                "The parent is kept beside the model that learns, to ask it what it would say: "
+                "%.1f GB more memory. With lora.rank above 0 nothing is copied; with keeping.kl = "
+                "0 it is not asked.",
+                size / 1e9,
+            )
         self._model = model if self._adapted else _frozen(model)
         self._unlearned = list(unlearned)
 
@@ -53,9 +66,17 @@ class FrozenParent:
             return
         was_training = self._model.training
         self._model.eval()
-        with self._model.disable_adapter():
-            yield
-        self._model.train(was_training)
+        try:
+            with self._model.disable_adapter():
+                yield
+        finally:
+            self._model.train(was_training)
+
+
+def _bytes(model: Any) -> int:
+    """What a copy takes."""
+    own = (*model.parameters(), *model.buffers())
+    return sum(each.numel() * each.element_size() for each in own)
 
 
 def _frozen(model: Any) -> Any:

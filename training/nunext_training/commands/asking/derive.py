@@ -120,11 +120,11 @@ def _told(evidence: str) -> str:
 def _tiles(args: argparse.Namespace) -> tuple[tuple[LabelledImage, ...], list[str]]:
     """Tiles on the side that they are to be on, and the categories of all."""
     from nunext_training.data.derived.splits import dealt_out, kept_whole
-    from nunext_training.data.labelled import known_whole, rename_categories
-    from nunext_training.data.sources import read_and_tell
+    from nunext_training.data.labelled import rename_categories
+    from nunext_training.data.sources import read_whole
 
-    sources = read_and_tell(args.data, strict=args.strict, allow_loss=args.allow_loss)
-    images = known_whole([image for source in sources for image in source.images])
+    sources = read_whole(args.data, strict=args.strict, allow_loss=args.allow_loss)
+    images = [image for source in sources for image in source.images]
     if args.splits == KEEP:
         tiles = kept_whole(images)
     else:
