@@ -621,6 +621,8 @@ def test_a_form_fits_the_window_of_a_laptop(
     assert window.minimumSizeHint().width() <= px[0]
     is_low = px[1] < 500
     assert (frame_of(app.dock) in window.tabifiedDockWidgets(frame_of(form))) or not is_low
+    assert form.fields.native.width() <= form.viewport().width(), "a part is hidden sideways"
+    assert form.width() <= app.dock.minimumWidth() + 60, "the image has less place than beside us"
     button = form["call_button"].native
     form.ensureWidgetVisible(button)
     QApplication.processEvents()

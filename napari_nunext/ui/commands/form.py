@@ -12,9 +12,9 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from magicgui import magicgui
-from magicgui.widgets import ComboBox, PushButton
+from magicgui.widgets import ComboBox, FileEdit, PushButton
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QDockWidget, QLabel, QMainWindow, QScrollArea, QWidget
+from qtpy.QtWidgets import QComboBox, QDockWidget, QLabel, QMainWindow, QScrollArea, QWidget
 
 from napari_nunext.core.errors import InputError, NunextError
 from napari_nunext.core.process.parameters import parameters_of
@@ -51,6 +51,8 @@ AS_USUAL = "as usual"
 """What stands in a field that is left empty."""
 LINES_PX = 70
 """Height of a field with a line for each value."""
+SHORTEST_CHOICE, FITS = 10, QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+"""Letters of a choice that are always seen: the longest would make the form wider than the dock."""
 LEAST_PX = 320
 """A form that has less height is not seen well enough to be filled in."""
 
@@ -99,7 +101,7 @@ class Form(QScrollArea):
         inside = self.fields.native
         self.setWidget(inside)
         guard_wheel(inside, self)
-        self.setMinimumWidth(inside.minimumSizeHint().width() + self._bar_px())
+        self._be_wide_enough()
         self._neighbour: Callable[[], QWidget | None] = lambda: None
         self._close: Callable[[Form], None] = lambda _: None
         self._is_placed = False
@@ -137,8 +139,14 @@ class Form(QScrollArea):
                 widths = [each.sizeHint().width() for each in labels if name in self.parameters]
                 made.setFixedWidth(max(widths, default=0))
 
+    def _be_wide_enough(self) -> None:
+        """Have no part that would have to be scrolled to sideways."""
+        self.setMinimumWidth(self.fields.native.minimumSizeHint().width() + self._bar_px())
+
     def _find_place(self) -> None:
         self._align_labels()
+        self.fields.native.layout().activate()
+        self._be_wide_enough()
         self._make_room()
         self._take_keyboard()
 
@@ -274,9 +282,14 @@ class Form(QScrollArea):
                 made[name].native.setTabChangesFocus(True)
             elif is_written(each) and each.default is None:
                 made[name].native.setPlaceholderText(" ".join(each.parts) or AS_USUAL)
-            elif isinstance(made[name], ComboBox) and each.default is None:
-                made[name].null_string = each.choice_label(None) or AS_USUAL
-                made[name].reset_choices()
+            elif isinstance(made[name], FileEdit):
+                made[name].choose_btn.text = "Choose"
+            elif isinstance(made[name], ComboBox):
+                made[name].native.setMinimumContentsLength(SHORTEST_CHOICE)
+                made[name].native.setSizeAdjustPolicy(FITS)
+                if each.default is None:
+                    made[name].null_string = each.choice_label(None) or AS_USUAL
+                    made[name].reset_choices()
         # Not magicgui's, which is disabled while it is pressed and so loses the keyboard.
         begin = PushButton(name="call_button", text=self._verb, gui_only=True)
         begin.native.setAutoDefault(True)  # Return presses it, as Space does
