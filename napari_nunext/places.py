@@ -7,6 +7,8 @@ from pathlib import Path
 
 from platformdirs import user_data_path, user_log_path
 
+from napari_nunext.core.errors import StoreError
+
 HOME_VARIABLE = "NAPARI_NUNEXT_HOME"
 """Environment variable that names another folder for all of it: a shared disk, or a trial."""
 
@@ -21,6 +23,25 @@ PROJECT_SUFFIX = ".nunext"
 def is_project(path: Path) -> bool:
     """Whether a path is meant to be a review project, by its name."""
     return path.suffix == PROJECT_SUFFIX and not path.is_dir()
+
+
+def check_is_there(project: Path, instead: str = "") -> None:
+    """Refuse the name of a review project that is not there, in the words of all commands.
+
+    Parameters
+    ----------
+    project : Path
+        Its file.
+    instead : str
+        What else than to check the name may be done: ``", or create one"``.
+
+    Raises
+    ------
+    StoreError
+        If nothing lies there.
+    """
+    if not project.exists():
+        raise StoreError(f"There is no project {project}. Check the name{instead}.")
 
 
 def user_folder() -> Path:

@@ -68,7 +68,7 @@ def test_packages_missing_and_of_another_version(monkeypatch: pytest.MonkeyPatch
 
 def test_another_qt_in_place_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     real = installed.installed_version
-    changed: dict[str, str | None] = {installed.BINDING: None}
+    changed: dict[str, str | None] = {installed.BINDING: None, "pyqt6": None}
     monkeypatch.setattr(installed, "installed_version", lambda n: changed.get(n.lower(), real(n)))
     (found,) = installed.package_findings()
     assert found.name.lower() == f"package {installed.BINDING}"

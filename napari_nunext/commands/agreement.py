@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_nunext.commands.export import reader_name
 from napari_nunext.core.answers.enough import NotEnough
-from napari_nunext.core.errors import StoreError
+from napari_nunext.places import check_is_there
 from napari_nunext.review.asking.agreeing import judgements_of
 from napari_nunext.store import Project
 
@@ -27,8 +27,7 @@ def say_agreement(path: Path, *, as_json: bool, tell: Callable[[str], None]) -> 
     NunextError
         If there is no such project, or it cannot be read.
     """
-    if not path.exists():
-        raise StoreError(f"There is no project {path}. Check the name.")
+    check_is_there(path)
     with Project.open(path, annotator=reader_name(), mode="r", create=False) as project:
         found = judgements_of(project)
     if not as_json:

@@ -9,6 +9,7 @@ from napari_nunext.core.errors import StoreError
 from napari_nunext.core.sentences import counted
 from napari_nunext.images import ImageFinder
 from napari_nunext.images.identified import look_for
+from napari_nunext.places import check_is_there
 from napari_nunext.store import Project
 from napari_nunext.store.tables.wholeness import lost_log_words
 
@@ -37,8 +38,7 @@ def check_project(
         If there is no such file, or a folder is none.
     """
     finder = ImageFinder(image_folders, beside=path.parent)
-    if not path.exists():
-        raise StoreError(f"There is no project {path}. Check the name.")
+    check_is_there(path)
     problems: list[str] = []
     changes = images = answers = 0
     try:

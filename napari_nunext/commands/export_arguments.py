@@ -25,15 +25,54 @@ def formats(*_: object) -> tuple[str, ...]:
     return (TRAINING, *(each.name for each in export_formats()), SNAPSHOT)
 
 
+def format_words(name: str | None) -> str:
+    """What a person calls a format."""
+    from napari_nunext.commands.export import SNAPSHOT, TRAINING
+    from napari_nunext.store.exports.formats import export_format
+
+    ours = {TRAINING: "Training data", SNAPSHOT: "Picture with its nuclei (PNG)"}
+    return ours[name] if name in ours else export_format(str(name)).words
+
+
 def export(
-    project: Annotated[Path, {"mode": "r", "filter": "*.nunext"}],
+    project: Annotated[Path, {"label": "Project", "mode": "r", "filter": "*.nunext"}],
     *,
-    out: Annotated[Path, {"mode": "d"}],
-    format: Annotated[str, {"choices": formats}] = "training",
-    flavour: Literal["trl", "ms-swift", "llama-factory"] | None = None,
-    answers: Literal["checked", "all", "none"] = "checked",
-    even_if_broken: bool = False,
-    images: Annotated[Sequence[Path], {"widget_type": "ListEdit", "options": {"mode": "d"}}] = (),
+    out: Annotated[Path, {"label": "Into this folder", "mode": "d"}],
+    format: Annotated[
+        str, {"label": "What", "choices": formats, "words": format_words}
+    ] = "training",
+    flavour: Annotated[
+        Literal["trl", "ms-swift", "llama-factory"] | None,
+        {
+            "label": "Also for a trainer",
+            "words": {
+                None: "none",
+                "trl": "TRL",
+                "ms-swift": "ms-swift",
+                "llama-factory": "LLaMA-Factory",
+            },
+        },
+    ] = None,
+    answers: Annotated[
+        Literal["checked", "all", "none"],
+        {
+            "label": "Judged answers",
+            "words": {
+                "checked": "those that name nobody",
+                "all": "all",
+                "none": "none",
+            },
+        },
+    ] = "checked",
+    even_if_broken: Annotated[bool, {"label": "Even if the project is damaged"}] = False,
+    images: Annotated[
+        Sequence[Path],
+        {
+            "label": "Moved images",
+            "widget_type": "ListEdit",
+            "options": {"mode": "d"},
+        },
+    ] = (),
 ) -> Written:
     """Export a review project, which may be open in a window meanwhile.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from napari_nunext.core.errors import ImageError, InputError, NunextError, RecordError, StoreError
+from napari_nunext.core.errors import ImageError, InputError, NunextError, RecordError
 from napari_nunext.core.formats.export_folder import is_export, read_export
 from napari_nunext.core.identity import content_sha256
 from napari_nunext.core.nuclei import nuclei_in_words
@@ -21,6 +21,7 @@ from napari_nunext.images.nuclei_files import (
     read_nuclei,
     source_of,
 )
+from napari_nunext.places import check_is_there
 from napari_nunext.review.colors import in_free_colors
 from napari_nunext.review.fields import entry_of
 from napari_nunext.store import Project, events
@@ -118,10 +119,8 @@ def import_files(
     image_file = Path(options.image) if options.image and lies_at(Path(options.image)) else None
     exports = [file for file in files if is_export(file)]
     creates = (image_file is not None or bool(exports)) and not options.dry_run
-    if not path.exists() and not creates:
-        raise StoreError(
-            f"There is no project {path}. Check the name, or begin one with --image FILE."
-        )
+    if not creates:
+        check_is_there(path, ", or begin one with --image FILE")
     failed = 0
     with Project.open(path, annotator=annotator, create=creates) as project:
         if project.copy_of_before is not None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import InputError, NunextError
 from napari_nunext.core.process.collector import collector_at_rest
-from napari_nunext.places import is_project, models_folder
+from napari_nunext.places import check_is_there, is_project, models_folder
 from napari_nunext.serving.client.answerers import kept, merged
 from napari_nunext.serving.client.local_server import LocalServer
 
@@ -100,8 +100,7 @@ def _check(paths: Sequence[Path], project: Path | None, image_folders: Sequence[
         if not folder.is_dir():
             raise InputError(f"--images {folder} is not a folder. Check the name.")
     for path in projects:
-        if not path.is_file():
-            raise InputError(f"There is no project {path}. Check the name.")
+        check_is_there(path)
     if projects and (project is not None or len(paths) > 1):
         raise InputError(
             f"{projects[0]} is a project, which is opened alone: give its images with --images DIR."

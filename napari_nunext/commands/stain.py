@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_nunext.commands.export import reader_name
 from napari_nunext.commands.scales import scale_of
-from napari_nunext.core.errors import InputError, StoreError
+from napari_nunext.core.errors import InputError
 from napari_nunext.core.nuclei import nuclei_in_words, points_of
 from napari_nunext.core.stains.counting import CutOffs, that_count
 from napari_nunext.core.stains.measuring import DAB_OD, RADIUS_UM, dab_od_of
@@ -22,6 +22,7 @@ from napari_nunext.core.stains.positivity import (
 )
 from napari_nunext.images import open_image
 from napari_nunext.images.nuclei_files import read_nuclei_of_one
+from napari_nunext.places import check_is_there
 from napari_nunext.store import Project
 from napari_nunext.store.exports.by_region.region_table import WHOLE, counted_regions
 from napari_nunext.store.exports.csv import write_csv
@@ -138,8 +139,7 @@ def stain_image(
 
 
 def _of_project(path: Path, image: ImageSource, mpp: float | None) -> _Given:
-    if not path.exists():
-        raise StoreError(f"There is no project {path}. Check the name.")
+    check_is_there(path)
     with Project.open(path, annotator=reader_name(), mode="r", create=False) as project:
         entries = [each for each in project.images() if each.sha256 == image.id]
         if not entries:

@@ -45,7 +45,7 @@ from napari_nunext.ui.sample_opener import SampleOpener
 from napari_nunext.ui.shortcuts_sheet import ShortcutsSheet
 from napari_nunext.ui.widgets.controls import Segments
 from napari_nunext.ui.widgets.notice_bar import NoticeBar
-from napari_nunext.ui.widgets.scrolling import scrolling
+from napari_nunext.ui.widgets.scrolling import fit_screen_soon, scrolling
 from napari_nunext.ui.widgets.theme import DOCK_NAME, SPACE_PX, palette_for, style_sheet
 
 if TYPE_CHECKING:
@@ -305,6 +305,7 @@ class NunextDock(QWidget):
         if self._watch.window is not self.window():
             self._watch.watch(self.window())
             self._join_canvas(self.window())
+            fit_screen_soon(self.window())
 
     def _join_canvas(self, window: QWidget) -> None:
         """Leave the keyboard to the canvas when the dock is clicked, and take Tab there."""

@@ -12,7 +12,7 @@ import napari  # noqa: F401 - first, or pydantic is imported in a circle
 import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QComboBox, QWidget
 
 import napari_nunext as nn
 from napari_nunext.cli import _parser
@@ -20,14 +20,15 @@ from napari_nunext.commands.export_arguments import formats
 from napari_nunext.core.answers.prompts import AskTask, Question
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import Box
-from napari_nunext.core.process.asked import PEN_WITHOUT_TISSUE, Put, Search, Training
+from napari_nunext.core.process.asked import Put, Search, Training
 from napari_nunext.core.process.parameters import _said, as_arguments, given_to, parameters_of
 from napari_nunext.review.learning.training import recipe_problem
 from napari_nunext.review.shown.checks import Check
 from napari_nunext.review.shown.learn import Harvest
 from napari_nunext.store.exports.formats import export_formats
 from napari_nunext.ui.commands.acts import NO_IMAGE
-from napari_nunext.ui.commands.form import LEAST_PX, Form, frame_of, is_written
+from napari_nunext.ui.commands.fields import is_written, shown_unit
+from napari_nunext.ui.commands.form import LEAST_PX, Form, frame_of
 from napari_nunext.ui.commands.forms import (
     ask_form,
     export_form,
@@ -136,7 +137,7 @@ def test_the_three_have_the_same_defaults_choices_units_and_help(
         assert meant[each.name] == each.help
         assert str(option.help).startswith(each.help)
         assert field.tooltip == each.help != ""
-        assert each.unit in field.label
+        assert (each.unit in each.label) or field.label.endswith(f"({shown_unit(each.unit)})")
         if is_written(each) and each.default is None:
             assert field.native.placeholderText() == (" ".join(each.parts) or "as usual")
         assert python[each.name].default == each.default
@@ -242,7 +243,7 @@ def test_a_type_that_no_form_has_is_refused(hint: object) -> None:
 def test_the_form_asks_for_what_is_missing(made_form: Callable[..., Form]) -> None:
     made = made_form(export_form)
     press(made)
-    assert made["said"].value == "Say first: project, out."
+    assert made["said"].value == "Say first: Project, Into this folder."
 
 
 def test_the_form_says_in_words_what_cannot_be_exported(
@@ -268,7 +269,134 @@ def test_what_was_left_out_and_noted_is_said() -> None:
     ]
 
 
+@pytest.mark.parametrize("command", FORMS)
+def test_a_person_reads_words_and_no_names_of_parameters(
+    command: str, made_form: Callable[..., Form]
+) -> None:
+    form, labels = made_form(FORMS[command][2]), []
+    for each in parameters_of(FORMS[command][0]):
+        assert each.label[:1].isupper(), f"{each.name} has no label"
+        assert "_" not in each.label
+        labels.append(each.label)
+        field = form[each.name]
+        shown = field.text if each.type is bool else field.label
+        assert shown.startswith(each.label)
+        if each.choices is None:
+            continue
+        combo = field.native
+        words = [combo.itemText(i) for i in range(combo.count())]
+        for choice, said in zip(field.choices, words, strict=True):
+            assert said == (each.choice_label(choice) or "nobody said")
+    assert len(set(labels)) == len(labels)
+
+
+def test_a_parameter_without_a_label_is_found() -> None:
+    def made(value: int) -> None:
+        """Do.
+
+        Parameters
+        ----------
+        value : int
+            It.
+        """
+
+    made.__annotations__["value"] = int
+    assert [each.label for each in parameters_of(made)] == [""]
+
+
 # In the window
+
+
+def focused() -> QWidget:
+    found = QApplication.focusWidget()
+    assert found is not None
+    return found
+
+
+def has_keyboard(control: QWidget) -> bool:
+    """Whether what is typed goes to it when its window is the active one."""
+    return control.window().focusWidget() is control
+
+
+@pytest.mark.parametrize("command", FORMS)
+def test_the_keyboard_goes_from_field_to_field_as_they_are_seen(
+    app: App, spin: Spin, command: str
+) -> None:
+    app.dock.window().activateWindow()
+    form = in_window(app, FORMS[command][2])
+    first = form[next(iter(form.parameters))].native
+    spin(lambda: first.hasFocus() or first.isAncestorOf(QApplication.focusWidget()))
+    met, heights = [focused()], []
+    while met[-1] is not form["call_button"].native:
+        QTest.keyClick(focused(), Qt.Key.Key_Tab)
+        assert form.isAncestorOf(focused()), "Tab leaves the form before its button"
+        assert focused() not in met
+        met.append(focused())
+    heights = [each.mapTo(form, each.rect().center()).y() for each in met]
+    assert heights == sorted(heights)
+    for name in form.parameters:
+        native = form[name].native
+        assert any(native is each or native.isAncestorOf(each) for each in met), name
+    # Tab scrolls to where it goes, in a window that is too low for all.
+    seen = met[-1].mapTo(form.viewport(), met[-1].rect().center())
+    assert form.viewport().rect().contains(seen)
+
+
+@pytest.mark.parametrize("command", FORMS)
+def test_return_in_a_field_begins_nothing_and_accepts_nothing(
+    app: App, spin: Spin, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    form = in_window(app, FORMS[command][2])
+    begun: list[object] = []
+    monkeypatch.setattr(form, "_act", lambda *given: begun.append(given))
+    for name in form.parameters:
+        for key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            place = form[name].native
+            if not isinstance(place, QComboBox):
+                place.setFocus()
+                QTest.keyClick(place, key)
+    assert begun == []
+    assert form["said"].value == ""
+    assert not app.controller.model.state.complete
+    button = form["call_button"].native
+    button.setFocus()
+    QTest.keyClick(button, Qt.Key.Key_Return)
+    assert begun != [] or form["said"].value.startswith("Say first")
+
+
+def test_the_button_keeps_the_keyboard_and_a_refusal_gives_it_to_the_field(app: App) -> None:
+    form = in_window(app, search_form)
+    button = form["call_button"].native
+    button.setFocus()
+    type_into(form, "region", "1 2 3")
+    QTest.keyClick(button, Qt.Key.Key_Space)
+    assert has_keyboard(form["region"].native)
+    type_into(form, "region", "")
+    button.setFocus()
+    form._act = lambda form, values: form.say("Begun.")
+    QTest.keyClick(button, Qt.Key.Key_Space)
+    assert form["said"].value == "Begun."
+    assert has_keyboard(button)
+
+
+@pytest.mark.parametrize("command", FORMS)
+def test_escape_closes_a_form_from_any_field(app: App, spin: Spin, command: str) -> None:
+    names = [*(each.name for each in parameters_of(FORMS[command][0])), "call_button"]
+    for name in names:
+        form = in_window(app, FORMS[command][2])
+        place = form[name].native
+        place.setFocus()
+        QTest.keyClick(place, Qt.Key.Key_Escape)
+        spin(lambda: app.dock.window().findChildren(Form) == [])
+    assert app.dock.isVisible()
+    assert app.dock.is_open
+
+
+def test_a_line_of_words_is_as_wide_as_the_form(app: App, spin: Spin) -> None:
+    form = in_window(app, search_form)
+    press(form)
+    form.say("It has ended. " * 5)
+    spin(lambda: form["said"].native.width() > 0.9 * form.viewport().width())
 
 
 def press(form: Form) -> None:
@@ -365,7 +493,9 @@ def test_pen_without_tissue_is_said_below_pen(app: App) -> None:
     form = in_window(app, search_form)
     tick(form, "pen")
     press(form)
-    assert form.problem("pen") == PEN_WITHOUT_TISSUE
+    assert form.problem("pen") == "Tick 'Leave out bare glass' as well."
+    assert has_keyboard(form["pen"].native)
+    assert app.dock.review.finder._tissue.text() in form.problem("pen")
 
 
 def test_a_scale_that_looks_like_a_slip_is_asked_about_before_the_search(
@@ -491,6 +621,8 @@ def test_a_form_fits_the_window_of_a_laptop(
     assert window.minimumSizeHint().width() <= px[0]
     is_low = px[1] < 500
     assert (frame_of(app.dock) in window.tabifiedDockWidgets(frame_of(form))) or not is_low
+    assert form.fields.native.width() <= form.viewport().width(), "a part is hidden sideways"
+    assert form.width() <= app.dock.minimumWidth() + 60, "the image has less place than beside us"
     button = form["call_button"].native
     form.ensureWidgetVisible(button)
     QApplication.processEvents()

@@ -6,13 +6,14 @@ import itertools
 from typing import TYPE_CHECKING
 
 import pytest
-from qtpy.QtCore import QPoint
+from qtpy.QtCore import QEvent, QObject, QPoint, QRect
 from qtpy.QtWidgets import QApplication
 
 from napari_nunext.review.model import Notice
 from napari_nunext.review.shown.find import RunStatus
 from napari_nunext.ui.dock import IMPROVE
 from napari_nunext.ui.shortcuts_sheet import ShortcutsSheet
+from napari_nunext.ui.widgets.scrolling import fit_screen, fit_screen_soon, soon
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,6 +91,46 @@ def test_accept_flag_and_comment_are_in_reach_in_every_state(
         places.add(panel._accept.mapTo(dock.window(), QPoint()).y())
     # napari's own status bar grows by a pixel while its list of activities has a sign there.
     assert max(places) - min(places) <= 1, "the button runs away from the mouse"
+
+
+def test_a_window_is_no_larger_than_its_screen(app: App) -> None:
+    """A screen of 1920 x 1080 px at 200 % has half of that, which is less than napari's usual."""
+    window, free = app.dock.window(), QRect(0, 0, 960, 540)
+    window.resize(1089, 630)
+    settle()
+    fit_screen(window, free)
+    settle()
+    assert window.width() <= free.width()
+    assert window.minimumSizeHint().height() < window.height() <= free.height()
+    fit_screen(window, QRect(0, 0, 3000, 2000))
+    settle()
+    assert window.height() <= free.height(), "it grows only by a person's hand"
+
+
+def test_a_window_is_fitted_to_its_own_screen(app: App, spin: Spin) -> None:
+    window = app.dock.window()
+    free = window.screen().availableGeometry()
+    window.resize(free.width() + 300, free.height() + 300)
+    settle()
+    fit_screen_soon(window)
+    spin(lambda: window.height() <= free.height() and window.width() <= free.width())
+
+
+def test_what_is_done_soon_is_not_done_for_what_is_gone(qapp: QApplication) -> None:
+    done: list[str] = []
+    owner, gone = QObject(), QObject()
+    soon(owner, lambda: done.append("owner"))
+    soon(gone, lambda: done.append("gone"))
+    gone.deleteLater()
+    QApplication.sendPostedEvents(gone, QEvent.Type.DeferredDelete)
+    settle()
+    assert done == ["owner"]
+
+
+def test_no_timer_is_given_an_owner_which_pyqt_does_not_take(repo_root: Path) -> None:
+    files = sorted((repo_root / "napari_nunext").rglob("*.py"))
+    assert files
+    assert [each.name for each in files if "QTimer.singleShot(" in each.read_text("utf-8")] == []
 
 
 def test_a_notice_leaves_the_improve_tab_usable(app: App) -> None:

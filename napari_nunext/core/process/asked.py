@@ -7,7 +7,7 @@ belongs to one of them alone, such as the folder that a command writes into, sta
 
 from __future__ import annotations
 
-from collections.abc import Sequence  # noqa: TC003 - read by `parameters`, as all types here are
+from collections.abc import Mapping, Sequence  # noqa: TC003 - read by `parameters`, as all types here are
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -15,10 +15,20 @@ from napari_nunext.core.errors import InputError
 from napari_nunext.core.process.options import above_zero, mpp, positive
 from napari_nunext.core.process.parameters import parameters_of
 
-Mpp: TypeAlias = Annotated[float | None, {"read": mpp, "unit": "um/px"}]
+Mpp: TypeAlias = Annotated[float | None, {"label": "Scale", "read": mpp, "unit": "um/px"}]
 Corners: TypeAlias = tuple[float, float, float, float]
-Region: TypeAlias = Annotated[Corners | None, {"parts": ("X0", "Y0", "X1", "Y1"), "unit": "px"}]
+Region: TypeAlias = Annotated[
+    Corners | None, {"label": "Rectangle", "parts": ("X0", "Y0", "X1", "Y1"), "unit": "px"}
+]
 Tokens: TypeAlias = Annotated[int | None, {"read": positive, "unit": "tokens"}]
+
+Task: TypeAlias = Literal["question", "subtype", "lesions"]
+TASKS: Mapping[Task, str] = {
+    "question": "Question",
+    "subtype": "Subtype",
+    "lesions": "Find lesions",
+}
+"""What a person calls the kinds of questions."""
 
 PEN_WITHOUT_TISSUE = "pen says what is no tissue: give tissue (--tissue) with it."
 
@@ -59,11 +69,11 @@ class Search:
         If pen is given without tissue.
     """
 
-    model: str | None = None
+    model: Annotated[str | None, {"label": "Model"}] = None
     mpp: Mpp = None
-    masks: bool = False
-    tissue: bool = False
-    pen: bool = False
+    masks: Annotated[bool, {"label": "Draw outlines too"}] = False
+    tissue: Annotated[bool, {"label": "Leave out bare glass"}] = False
+    pen: Annotated[bool, {"label": "Leave out ink of pens too"}] = False
     region: Region = None
 
     def __post_init__(self) -> None:
@@ -99,15 +109,15 @@ class Put:
         Micrometres per pixel; what the nuclei or the file say by default.
     """
 
-    question: str = ""
-    options: Annotated[Sequence[str], {"at_once": True}] = ()
-    task: Literal["question", "subtype", "lesions"] = "question"
-    organ: str = ""
+    question: Annotated[str, {"label": "Question"}] = ""
+    options: Annotated[Sequence[str], {"label": "Options, one a line", "at_once": True}] = ()
+    task: Annotated[Task, {"label": "Kind of question", "words": TASKS}] = "question"
+    organ: Annotated[str, {"label": "Organ of the lesions"}] = ""
     region: Region = None
-    answerer: str = "counts"
-    budget: Tokens = None
-    allocate: bool = False
-    max_tokens: Tokens = None
+    answerer: Annotated[str, {"label": "Who answers"}] = "counts"
+    budget: Annotated[Tokens, {"label": "Image tokens, at most"}] = None
+    allocate: Annotated[bool, {"label": "Let the model choose, up to this many"}] = False
+    max_tokens: Annotated[Tokens, {"label": "Answer tokens, at most"}] = None
     mpp: Mpp = None
 
 
@@ -137,20 +147,45 @@ class Training:
         Of the Gaussian around the true bin, with soft supervision.
     """
 
-    recipe: str = "feedback"
-    steps: Annotated[int | None, {"read": positive, "key": "optimiser.steps"}] = None
-    lr: Annotated[float | None, {"read": above_zero, "key": "optimiser.lr"}] = None
+    recipe: Annotated[str, {"label": "Recipe"}] = "feedback"
+    steps: Annotated[
+        int | None, {"label": "Steps in all", "read": positive, "key": "optimiser.steps"}
+    ] = None
+    lr: Annotated[
+        float | None, {"label": "Learning rate", "read": above_zero, "key": "optimiser.lr"}
+    ] = None
     batch_size: Annotated[
-        int | None, {"read": positive, "key": "optimiser.batch_size", "unit": "windows"}
+        int | None,
+        {"label": "Batch", "read": positive, "key": "optimiser.batch_size", "unit": "windows"},
     ] = None
-    warmup_steps: Annotated[int | None, {"key": "optimiser.warmup_steps"}] = None
+    warmup_steps: Annotated[
+        int | None, {"label": "Warm-up", "key": "optimiser.warmup_steps", "unit": "steps"}
+    ] = None
     validate_every: Annotated[
-        int | None, {"read": positive, "key": "validation.every_steps", "unit": "steps"}
+        int | None,
+        {
+            "label": "Validate every",
+            "read": positive,
+            "key": "validation.every_steps",
+            "unit": "steps",
+        },
     ] = None
-    seed: Annotated[int | None, {"key": "seed"}] = None
-    supervision: Annotated[Literal["naive", "soft"] | None, {"key": "loss.supervision"}] = None
+    seed: Annotated[int | None, {"label": "Random seed", "key": "seed"}] = None
+    supervision: Annotated[
+        Literal["naive", "soft"] | None,
+        {
+            "label": "How places count",
+            "words": {
+                None: "as the recipe says",
+                "naive": "exactly (naive)",
+                "soft": "by nearness (soft)",
+            },
+            "key": "loss.supervision",
+        },
+    ] = None
     sigma_bins: Annotated[
-        float | None, {"read": above_zero, "key": "loss.sigma_bins", "unit": "bins"}
+        float | None,
+        {"label": "Nearness", "read": above_zero, "key": "loss.sigma_bins", "unit": "bins"},
     ] = None
 
     def changes(self) -> dict[str, Any]:

@@ -4,8 +4,9 @@ Its signature and its docstring are the one definition: the command line is made
 form in napari's window by magicgui, and a function is called from Python as it is. What stands
 before ``*`` is given by place, what comes after it by name. Choices that are looked up late, and
 what a form needs besides, are magicgui's options: ``Annotated[str, {"choices": formats}]``. Ours:
-``read`` makes a value of a text or says why not, ``unit`` is what a number is in, ``parts`` are the
-names of several numbers, ``at_once`` takes many after one option, ``key`` is a recipe's.
+``label`` is what a form calls it and ``words`` what it calls the choices, ``read`` makes a value of
+a text or says why not, ``unit`` is what a number is in, ``parts`` are the names of several numbers,
+``at_once`` takes many after one option, ``key`` is a recipe's.
 """
 
 from __future__ import annotations
@@ -31,10 +32,13 @@ from typing import (
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.process.options import number, path, whole
 
-OURS = ("read", "unit", "parts", "at_once", "key")
+OURS = ("label", "words", "read", "unit", "parts", "at_once", "key")
 """Options that magicgui knows nothing of."""
 
 Choices: TypeAlias = "Iterable[str] | Callable[..., Iterable[str]]"
+
+
+Words: TypeAlias = "Mapping[str | None, str] | Callable[[str | None], str]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,8 @@ class Parameter:
     """One of them."""
 
     name: str
+    label: str
+    """What a person calls it, in a form; empty where nobody said, which no form takes."""
     type: Any
     """Of one value: Path, str, bool, int, float."""
     default: Any
@@ -50,6 +56,8 @@ class Parameter:
     by_place: bool
     many: bool = False
     choices: Choices | None = None
+    words: Words | None = None
+    """What a person calls each choice, and no choice (None)."""
     is_folder: bool = False
     parts: tuple[str, ...] = ()
     """Names of the numbers that are one value; empty where it is one number."""
@@ -65,6 +73,12 @@ class Parameter:
     def is_needed(self) -> bool:
         """Whether it has to be given."""
         return self.default is inspect.Parameter.empty
+
+    def choice_label(self, choice: str | None) -> str | None:
+        """What a person calls a choice; None where nobody said."""
+        if self.words is None:
+            return None
+        return self.words(choice) if callable(self.words) else self.words.get(choice)
 
     def read(self, text: str) -> Any:
         """The value of a text, as a command line or a field of a form has it; None for no text.
@@ -104,6 +118,11 @@ def parameters_of(function: Callable[..., Any]) -> tuple[Parameter, ...]:
     return tuple(
         _parameter(each, said[name]) for name, each in signature_of(function).parameters.items()
     )
+
+
+def label_of(function: Callable[..., Any], name: str) -> str:
+    """What a person calls a parameter."""
+    return next(each.label for each in parameters_of(function) if each.name == name)
 
 
 def signature_of(function: Callable[..., Any]) -> inspect.Signature:
@@ -208,10 +227,16 @@ class _Late:
         return iter(self._look_up())
 
 
+def hint_and_options(annotation: Any) -> tuple[Any, dict[str, Any]]:
+    """A type, and the options that stand beside it; the later ones count."""
+    if get_origin(annotation) is not Annotated:
+        return annotation, {}
+    hint, *given = get_args(annotation)
+    return hint, {name: value for options in given for name, value in options.items()}
+
+
 def _parameter(declared: inspect.Parameter, said: str) -> Parameter:
-    hint, options = declared.annotation, dict[str, Any]()
-    if get_origin(hint) is Annotated:
-        hint, options = get_args(hint)
+    hint, options = hint_and_options(declared.annotation)
     if get_origin(hint) in (Union, types.UnionType):  # optional
         (hint,) = (each for each in get_args(hint) if each is not type(None))
     many = get_origin(hint) is Sequence
@@ -226,12 +251,14 @@ def _parameter(declared: inspect.Parameter, said: str) -> Parameter:
         raise TypeError(f"{declared.name} is {hint!r}; expected a path, a text, a number or a bool")
     return Parameter(
         declared.name,
+        options.get("label", ""),
         hint,
         declared.default,
         said,
         by_place=declared.kind is not inspect.Parameter.KEYWORD_ONLY,
         many=many,
         choices=choices,
+        words=options.get("words"),
         is_folder="d" in (options.get("mode"), options.get("options", {}).get("mode")),
         parts=options.get("parts", ()),
         at_once=options.get("at_once", False),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.images import ImageFinder
-from napari_nunext.places import is_project
+from napari_nunext.places import check_is_there, is_project
 from napari_nunext.review.background import in_words
 from napari_nunext.review.model import Notice
 from napari_nunext.review.opening.projects import arrival, project_beside, shown_project
@@ -217,8 +217,7 @@ class Switcher:
 
     def _prepare(self, path: Path, images: Sequence[Path], folders: Sequence[Path]) -> Arrival:
         """Open it, in a background thread, and find its images."""
-        if not path.is_file():
-            raise InputError(f"There is no project {path}. Check the name.")
+        check_is_there(path)
         finder = ImageFinder(folders, beside=path.parent)
         project = self._open_project(path)
         with self._lock:

@@ -26,6 +26,7 @@ from napari_nunext.core.errors import (
     StorageError,
     StoreError,
 )
+from napari_nunext.places import check_is_there
 from napari_nunext.store.tables import migrations, schema
 from napari_nunext.store.tables.connections import (
     BUSY_TIMEOUT_S,
@@ -311,7 +312,7 @@ def _check_file(path: Path, *, may_create: bool) -> None:
         raise StoreError(f"{path.name} is a folder; expected a project file.")
     if not path.exists():
         if not may_create:
-            raise StoreError(f"There is no project {path}. Check the name, or create one.")
+            check_is_there(path, ", or create one")
         if not path.parent.is_dir():
             raise StoreError(f"The folder {path.parent} does not exist. Create it first.")
         return

@@ -1,33 +1,40 @@
 """A form as napari's own, made by magicgui of typed parameters (`core.process.parameters`).
 
-A field is made of its parameter: what it is called, its unit, its help, its choices. What cannot be
-taken is said below its field, how it goes below the button. It scrolls, so that it fits a window of
-any height.
+A field is made of its parameter: its label, its unit, its help, its choices in words. What cannot
+be taken is said below its field, how it goes below the button. It scrolls, so that it fits a window
+of any height. Tab goes from field to field as they are seen, Return begins on the button alone, and
+Escape closes the form.
 """
 
 from __future__ import annotations
 
-import inspect
 import logging
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any
 
 from magicgui import magicgui
-from magicgui.widgets import Label
-from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QDockWidget, QLabel, QMainWindow, QScrollArea, QSizePolicy, QWidget
+from magicgui.widgets import ComboBox, FileEdit, PushButton
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QComboBox, QDockWidget, QLabel, QMainWindow, QScrollArea, QWidget
 
 from napari_nunext.core.errors import InputError, NunextError
-from napari_nunext.core.process.parameters import OURS, parameters_of, signature_of
+from napari_nunext.core.process.parameters import parameters_of
 from napari_nunext.review.connections import Connections
-from napari_nunext.ui.widgets.scrolling import guard_wheel
+from napari_nunext.ui.commands.fields import (
+    is_blank,
+    is_list_of_texts,
+    is_written,
+    label,
+    line,
+    shown_signature,
+)
+from napari_nunext.ui.widgets.scrolling import fit_screen_soon, guard_wheel, soon
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from magicgui.widgets import FunctionGui
     from magicgui.widgets.bases import ValueWidget
-    from qtpy.QtGui import QShowEvent
+    from qtpy.QtGui import QKeyEvent, QShowEvent
 
     from napari_nunext.core.process.parameters import Parameter
 
@@ -44,6 +51,8 @@ AS_USUAL = "as usual"
 """What stands in a field that is left empty."""
 LINES_PX = 70
 """Height of a field with a line for each value."""
+SHORTEST_CHOICE, FITS = 10, QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+"""Letters of a choice that are always seen: the longest would make the form wider than the dock."""
 LEAST_PX = 320
 """A form that has less height is not seen well enough to be filled in."""
 
@@ -92,8 +101,9 @@ class Form(QScrollArea):
         inside = self.fields.native
         self.setWidget(inside)
         guard_wheel(inside, self)
-        self.setMinimumWidth(inside.minimumSizeHint().width() + self._bar_px())
+        self._be_wide_enough()
         self._neighbour: Callable[[], QWidget | None] = lambda: None
+        self._close: Callable[[Form], None] = lambda _: None
         self._is_placed = False
         connections = self.connections
         self.destroyed.connect(lambda: connections.cut())
@@ -102,22 +112,41 @@ class Form(QScrollArea):
         """Where both do not fit below each other, be a tab beside this widget."""
         self._neighbour = neighbour
 
+    def on_escape(self, close: Callable[[Form], None]) -> None:
+        """How the form is closed by the keyboard; without this, it stays."""
+        self._close = close
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Close at Escape. Return in a field does nothing: the keys of the image are not meant."""
+        if event.key() == Qt.Key.Key_Escape:
+            self._close(self)
+        elif event.key() not in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            super().keyPressEvent(event)
+
     def showEvent(self, event: QShowEvent) -> None:
         """Find a place when it is first shown: napari has put it into a frame by then."""
         super().showEvent(event)
         if not self._is_placed:
             self._is_placed = True
-            QTimer.singleShot(0, self, self._find_place)
+            soon(self, self._find_place)
 
     def _align_labels(self) -> None:
         """Give all labels one width: magicgui measured them in another font than is shown."""
-        rows = {field.native.parentWidget() for field in self.fields}
-        labels = [label for row in rows if (label := _label_of(row)) is not None]
-        for label in labels:
-            label.setFixedWidth(max(each.sizeHint().width() for each in labels))
+        rows = {each.name: _label_of(each.native.parentWidget()) for each in self.fields}
+        labels = [made for name, made in rows.items() if made and name in self.parameters]
+        for name, made in rows.items():
+            if made is not None:  # a line of words has none, and all of the width
+                widths = [each.sizeHint().width() for each in labels if name in self.parameters]
+                made.setFixedWidth(max(widths, default=0))
+
+    def _be_wide_enough(self) -> None:
+        """Have no part that would have to be scrolled to sideways."""
+        self.setMinimumWidth(self.fields.native.minimumSizeHint().width() + self._bar_px())
 
     def _find_place(self) -> None:
         self._align_labels()
+        self.fields.native.layout().activate()
+        self._be_wide_enough()
         self._make_room()
         self._take_keyboard()
 
@@ -130,13 +159,11 @@ class Form(QScrollArea):
         if isinstance(window, QMainWindow) and self.height() < wanted_px:
             window.tabifyDockWidget(other, frame)
             frame.raise_()
+            fit_screen_soon(window)
 
     def _take_keyboard(self) -> None:
         """Let a person type at once: on the image, and on a dock behind this, letters are keys."""
-        for control in self.fields.native.findChildren(QWidget):
-            if control.focusPolicy() & Qt.FocusPolicy.TabFocus and control.isVisible():
-                control.setFocus()
-                return
+        _give_keyboard(self.fields.native)
 
     def __getitem__(self, name: str) -> ValueWidget[Any]:
         found: Any = self.fields[name]
@@ -145,7 +172,8 @@ class Form(QScrollArea):
     def say(self, words: str) -> None:
         """Say how it goes, in sight."""
         self[SAID].value = words
-        self.ensureWidgetVisible(self[SAID].native)
+        if words:
+            self._bring_into_sight(SAID)
 
     def show_value(self, name: str, value: Any) -> None:
         """Put a value into a field."""
@@ -173,18 +201,20 @@ class Form(QScrollArea):
             self.say("")
             return
         missing = [
-            each.name
+            each
             for each in self.parameters.values()
             if each.is_needed and is_blank(values[each.name])
         ]
         if missing:
-            self.say(f"Say first: {', '.join(missing)}.")
+            self.say(f"Say first: {', '.join(each.label for each in missing)}.")
+            _give_keyboard(self[missing[0].name].native)
             return
         try:
             self._act(self, {name: v for name, v in values.items() if not is_blank(v)})
         except RefusedError as error:
             self._refuse(error.name, str(error))
             self.say("")
+            _give_keyboard(self[error.name].native)
         except (NunextError, OSError) as error:
             self.say(str(error) or type(error).__name__)
 
@@ -196,15 +226,18 @@ class Form(QScrollArea):
 
     def _values(self, given: Mapping[str, Any]) -> dict[str, Any] | None:
         """The values of all fields; None where one cannot be taken, which is said below it."""
-        values, refused = {}, False
+        values, refused = {}, list[str]()
         for name, parameter in self.parameters.items():
             self._refuse(name, "")
             try:
                 values[name] = self._read(parameter, given[name])
             except InputError as error:
                 self._refuse(name, f"{error}.")
-                refused = True
-        return None if refused else values
+                refused.append(name)
+        if refused:
+            _give_keyboard(self[refused[0]].native)
+            return None
+        return values
 
     @staticmethod
     def _read(parameter: Parameter, value: Any) -> Any:
@@ -220,7 +253,12 @@ class Form(QScrollArea):
         below.value = words
         below.visible = bool(words)
         if words:
-            self.ensureWidgetVisible(below.native)
+            self._bring_into_sight(name + PROBLEM)
+
+    def _bring_into_sight(self, name: str) -> None:
+        """Scroll to a line, when it has the place that its words need."""
+        shown = self[name].native
+        soon(shown, lambda: self.ensureWidgetVisible(shown))
 
     def _made(
         self, asked: Callable[..., Any], choices: Mapping[str, Callable[..., Sequence[str]]]
@@ -228,23 +266,36 @@ class Form(QScrollArea):
         def run(**given: Any) -> None:
             self.run(**given)
 
-        run.__signature__ = _shown_signature(asked, choices)  # type: ignore[attr-defined]
+        run.__signature__ = shown_signature(asked, choices)  # type: ignore[attr-defined]
         run.__doc__ = asked.__doc__
         options = {
-            each.name: {"tooltip": each.help, "label": _label(each)}
+            each.name: {"tooltip": each.help, "label": label(each)}
             for each in self.parameters.values()
         }
         make: Any = magicgui
-        made: Any = make(run, call_button=self._verb, labels=True, **options)
+        made: Any = make(run, call_button=False, labels=True, **options)
         for name, each in self.parameters.items():
             place = next(at for at, field in enumerate(made) if field.name == name)
-            made.insert(place + 1, _line(name + PROBLEM, visible=False))
+            made.insert(place + 1, line(name + PROBLEM, visible=False))
             if is_list_of_texts(each):
                 made[name].native.setFixedHeight(LINES_PX)
                 made[name].native.setTabChangesFocus(True)
             elif is_written(each) and each.default is None:
                 made[name].native.setPlaceholderText(" ".join(each.parts) or AS_USUAL)
-        made.append(_line(SAID))
+            elif isinstance(made[name], FileEdit):
+                made[name].choose_btn.text = "Choose"
+            elif isinstance(made[name], ComboBox):
+                made[name].native.setMinimumContentsLength(SHORTEST_CHOICE)
+                made[name].native.setSizeAdjustPolicy(FITS)
+                if each.default is None:
+                    made[name].null_string = each.choice_label(None) or AS_USUAL
+                    made[name].reset_choices()
+        # Not magicgui's, which is disabled while it is pressed and so loses the keyboard.
+        begin = PushButton(name="call_button", text=self._verb, gui_only=True)
+        begin.native.setAutoDefault(True)  # Return presses it, as Space does
+        begin.changed.connect(lambda _: made())
+        made.append(begin)
+        made.append(line(SAID))
         made.native.layout().addStretch(1)
         return made
 
@@ -260,70 +311,17 @@ def frame_of(widget: QWidget | None) -> QDockWidget | None:
     return widget
 
 
+def _give_keyboard(place: QWidget) -> None:
+    """Let the first control that is there, or in there, have the keyboard."""
+    for control in (place, *place.findChildren(QWidget)):
+        if control.focusPolicy() & Qt.FocusPolicy.TabFocus and control.isVisible():
+            control.setFocus()
+            return
+
+
 def _label_of(row: QWidget | None) -> QLabel | None:
     """The label before a field, where the row has one."""
     layout = None if row is None else row.layout()
     first = None if layout is None or layout.count() != 2 else layout.itemAt(0)
     label = None if first is None else first.widget()
     return label if isinstance(label, QLabel) else None
-
-
-def is_list_of_texts(parameter: Parameter) -> bool:
-    """Whether its field has a line for each of many values."""
-    return parameter.many and parameter.type is str
-
-
-def is_written(parameter: Parameter) -> bool:
-    """Whether its field is a line of text that `Parameter.read` reads."""
-    return parameter.choices is None and parameter.type in (str, int, float)
-
-
-def is_blank(value: object) -> bool:
-    """Whether nothing was chosen: magicgui has the folder we are in for an empty path."""
-    return value is None or (isinstance(value, Path) and value == Path())
-
-
-def _line(name: str, *, visible: bool = True) -> Any:
-    """A line of words that is as wide as the form."""
-    made: Any = Label(name=name, label=" ", gui_only=True, visible=visible)
-    made.native.setWordWrap(True)
-    made.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-    return made
-
-
-def _label(parameter: Parameter) -> str:
-    words = parameter.name.replace("_", " ")
-    return words if parameter.unit in words else f"{words} ({parameter.unit})"
-
-
-def _shown_signature(
-    asked: Callable[..., Any], choices: Mapping[str, Callable[..., Sequence[str]]]
-) -> inspect.Signature:
-    """A signature for magicgui, which knows how to edit texts, lists and choices."""
-    signature = signature_of(asked)
-    parameters = {each.name: each for each in parameters_of(asked)}
-    shown = []
-    for name, each in signature.parameters.items():
-        parameter, declared = parameters[name], each.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        if name in choices:
-            options: dict[str, Any] = {"choices": choices[name], "nullable": True}
-            declared = declared.replace(annotation=Annotated[str | None, options], default=None)
-        elif is_list_of_texts(parameter):
-            declared = declared.replace(
-                annotation=Annotated[str, {"widget_type": "TextEdit"}],
-                default="\n".join(each.default),
-            )
-        elif parameter.many:
-            options = get_args(each.annotation)[1]
-            declared = declared.replace(annotation=Annotated[list[Path], options], default=[])
-        elif is_written(parameter):
-            declared = declared.replace(
-                annotation=Annotated[str, {"widget_type": "LineEdit"}],
-                default=parameter.write(each.default),
-            )
-        elif get_origin(each.annotation) is Annotated:
-            hint, options = get_args(each.annotation)
-            kept = {key: value for key, value in options.items() if key not in OURS}
-            declared = declared.replace(annotation=Annotated[hint, kept])
-        shown.append(declared)
-    return signature.replace(parameters=shown)

@@ -10,7 +10,8 @@ from napari_nunext.core.answers.budget import MOST_TOKENS
 from napari_nunext.core.answers.prompts import Question
 from napari_nunext.core.errors import InputError, NunextError
 from napari_nunext.core.geometry import Box
-from napari_nunext.core.process.asked import PEN_WITHOUT_TISSUE, Training
+from napari_nunext.core.process.asked import Search, Training
+from napari_nunext.core.process.parameters import label_of
 from napari_nunext.review.learning.training import recipe_problem
 from napari_nunext.ui.commands.form import RefusedError
 from napari_nunext.ui.panels.find_panel import FIELD
@@ -77,7 +78,7 @@ def begin_search(dock: NunextDock, values: dict[str, Any]) -> str:
     if words := finder.why_not_search(FIELD):
         raise NunextError(words)
     if values["pen"] and not values["tissue"]:
-        raise RefusedError("pen", PEN_WITHOUT_TISSUE)
+        raise RefusedError("pen", f"Tick {label_of(Search, 'tissue')!r} as well.")
     region = _box(c, values.get("region"))
     model = values.get("model")
     if model is not None and model != c.find.model.model_id:

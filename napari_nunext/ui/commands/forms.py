@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_nunext.commands.export_arguments import export
 from napari_nunext.core.process.asked import Put, Search, Training
-from napari_nunext.ui.commands.form import Form
+from napari_nunext.ui.commands.form import Form, frame_of
 from napari_nunext.ui.commands.form_states import (
     ask_state,
     begin_question,
@@ -23,6 +23,7 @@ from napari_nunext.ui.commands.form_states import (
     training_state,
 )
 from napari_nunext.ui.commands.palette import NOT_OPEN
+from napari_nunext.ui.widgets.theme import focus_sheet, palette_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +68,7 @@ def export_form() -> Form:
             form.failed(error)
 
         form.say("Under way\N{HORIZONTAL ELLIPSIS}")
-        under_way.append(True)  # magicgui gives the button back at once
+        under_way.append(True)
         create_worker(
             export,
             **values,
@@ -77,7 +78,7 @@ def export_form() -> Form:
 
     made = Form(export, "Export", act)
     viewer = _current_viewer()
-    made.share_place_with(lambda: _dock_of(viewer))
+    _place(made, viewer)
     dock = _dock_of(viewer)
     if dock is not None and dock.controller.session.has_project:
         made["project"].value = dock.controller.session.project.path
@@ -113,10 +114,12 @@ def _of_the_window(
 
     dock = _dock_of(viewer)
     if dock is None:
-        return Form(asked, verb, act)
+        made = Form(asked, verb, act)
+        _place(made, viewer)
+        return made
     state = state_of(dock)
     made = Form(asked, verb, act, state.choices)
-    made.share_place_with(lambda: _dock_of(viewer))
+    _place(made, viewer)
 
     def show(name: str) -> None:
         value = state.values[name]()
@@ -141,6 +144,30 @@ def _of_the_window(
     made.connections.call(follow, state.busy_signal)
     dock.on_shut_down(made.connections.cut)
     return made
+
+
+def _place(form: Form, viewer: Any) -> None:
+    """Where a form stands, how it shows the keyboard, and how it is closed, in a window."""
+    if viewer is None:
+        return
+
+    def close(form: Form) -> None:
+        frame = frame_of(form)
+        if frame is not None:
+            viewer.window.remove_dock_widget(frame)
+        form.close()
+        form.deleteLater()
+        dock = _dock_of(viewer)
+        if dock is not None:
+            dock.come_forward()
+
+    def follow_theme(*_: object) -> None:
+        form.setStyleSheet(focus_sheet(palette_for(viewer.theme)))
+
+    form.share_place_with(lambda: _dock_of(viewer))
+    form.on_escape(close)
+    follow_theme()
+    form.connections.call(follow_theme, viewer.events.theme)
 
 
 def _calling(show: Callable[[str], None], name: str, *_: object) -> None:

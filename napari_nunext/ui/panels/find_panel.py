@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
+from napari_nunext.core.process.asked import Search
+from napari_nunext.core.process.parameters import label_of
 from napari_nunext.core.sentences import duration
 from napari_nunext.review.names import shown_names
 from napari_nunext.ui.panels.only_menu import OnlyMenu
@@ -71,9 +73,9 @@ class FindPanel(Card):
         self._where = Segments(["Field", "View", "Drawn", "Regions", "All"])
         for i, tip in enumerate(WHERE_TIPS):
             self._where.set_enabled(i, True, tip)
-        self._tissue = QCheckBox("Leave out bare glass")
+        self._tissue = QCheckBox(label_of(Search, "tissue"))
         self._tissue.setToolTip("Quicker on slides: only windows with tissue are searched")
-        self._pen = QCheckBox("Leave out ink of pens too")
+        self._pen = QCheckBox(label_of(Search, "pen"))
         self._pen.setToolTip("Green, blue and black ink; not for blue or green stains")
         self._only = OnlyMenu(controller, connections)
         self._hint = Text(role="muted", wraps=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QSlider, QVBoxLayout, QWidget
 
 from napari_nunext.ui.commands.chosen import KEYS
@@ -16,7 +16,7 @@ from napari_nunext.ui.panels.regions.regions_card import RegionsCard
 from napari_nunext.ui.panels.selection_line import SelectionLine
 from napari_nunext.ui.panels.staining.stain_card import StainCard
 from napari_nunext.ui.widgets.controls import Card, Segments, Text, button, row
-from napari_nunext.ui.widgets.scrolling import scrolling
+from napari_nunext.ui.widgets.scrolling import scrolling, soon
 from napari_nunext.ui.widgets.theme import SPACE_PX
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class ReviewPanel(QWidget):
         """Open the section for a stain, and scroll to it."""
         if self._images.open_field is not None:
             self._controller.stain.open(True)
-        QTimer.singleShot(0, self._area, lambda: self._area.ensureWidgetVisible(self.stain))
+        soon(self._area, lambda: self._area.ensureWidgetVisible(self.stain))
 
     def decide(self) -> None:
         """Accept what the button names, or take the acceptance back."""

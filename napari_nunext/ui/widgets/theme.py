@@ -173,10 +173,12 @@ def style_sheet(p: Palette) -> str:
 #nunext QPlainTextEdit[role="muted"] {{ color: {p.muted}; font-size: 11px; }}
 #nunext QPlainTextEdit[readOnly="false"]:focus,
 #nunext QLineEdit:focus, #nunext QDoubleSpinBox:focus {{ border-color: {p.accent_hover}; }}
+#nunext QComboBox:focus {{ border-color: {p.accent_hover}; }}
 #nunext QCheckBox {{ spacing: 6px; font-size: 12px; }}
 #nunext QCheckBox::indicator {{ background: {p.control}; border: 1px solid {p.line};
     width: 14px; height: 14px; border-radius: 3px; }}
 #nunext QCheckBox::indicator:checked {{ background: {p.accent}; border-color: {p.accent}; }}
+#nunext QCheckBox::indicator:focus {{ border-color: {p.text}; }}
 #nunext QSlider::groove:horizontal {{ background: {p.control}; height: 4px; border-radius: 2px; }}
 #nunext QSlider::sub-page:horizontal {{ background: {p.accent_hover}; border-radius: 2px; }}
 #nunext QSlider::handle:horizontal {{ background: {p.text}; width: 12px; height: 12px;
@@ -263,3 +265,11 @@ def dot_icon(color: str | tuple[int, int, int]) -> QIcon:
     for mode in (QIcon.Mode.Normal, QIcon.Mode.Selected):
         made.addPixmap(pixmap, mode)
     return made
+
+
+def focus_sheet(p: Palette) -> str:
+    """Which field has the keyboard, in a form that looks like napari, where none shows it."""
+    kinds = ("QLineEdit", "QComboBox", "QPushButton", "QTextEdit", "QCheckBox::indicator")
+    rest = ", ".join(kinds)
+    focused = ", ".join(f"{kind}:focus" for kind in kinds)
+    return f"{rest} {{ border: 1px solid transparent; }}\n{focused} {{ border-color: {p.text}; }}"

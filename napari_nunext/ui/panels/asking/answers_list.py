@@ -9,7 +9,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QLineEdit, QListWidget, QListWidgetItem, QSizePolicy
 
 from napari_nunext.core.answers.opinions import STARS
-from napari_nunext.ui.panels.asking.words import TASKS, line_of
+from napari_nunext.core.process.asked import TASKS
+from napari_nunext.ui.panels.asking.words import line_of
 from napari_nunext.ui.widgets.controls import Card, Text, button, row
 
 if TYPE_CHECKING:

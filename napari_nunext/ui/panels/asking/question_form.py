@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QComboBox, QLineEdit, QSizePolicy, QStackedWidget, QV
 
 from napari_nunext.core.answers.prompts import MOST_CHARACTERS, Question
 from napari_nunext.core.errors import InputError
-from napari_nunext.ui.panels.asking.words import TASKS
+from napari_nunext.core.process.asked import TASKS
 from napari_nunext.ui.widgets.controls import EntryLine, Segments, Text, button, row
 from napari_nunext.ui.widgets.plain_text import TextBox
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QMenu, QSlider, QVBoxLayout, QWidget
 
+from napari_nunext.core.process.asked import Put
+from napari_nunext.core.process.parameters import label_of
 from napari_nunext.ui.panels.asking.words import answerer_words, tokens_words
 from napari_nunext.ui.widgets.controls import (
     EntryLine,
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 
 ADD = "Add a model\N{HORIZONTAL ELLIPSIS}"
 ADD_TIP = "In a server that speaks OpenAI's interface: vLLM, Ollama, LM Studio, llama.cpp"
-LET_CHOOSE = "Let the model choose, up to this many"
 LET_CHOOSE_TIP = "It looks at a small picture first, and spends what the question deserves"
 PLACES: tuple[Where, ...] = ("view", "region", "field")
 STEP_TOKENS, MOST_STEPS = 16, 64
@@ -65,7 +66,7 @@ class WhomForm(QWidget):
             "How large the picture is that the model sees: more tokens, more detail, more time"
         )
         self._tokens = Text(role="muted")
-        self._allocate = QCheckBox(LET_CHOOSE)
+        self._allocate = QCheckBox(label_of(Put, "allocate"))
         self._allocate.setToolTip(LET_CHOOSE_TIP)
         self._spending = QWidget()
         self._spending.setLayout(row(self._budget, self._tokens, stretch=0))

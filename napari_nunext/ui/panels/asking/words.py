@@ -12,16 +12,11 @@ from napari_nunext.core.sentences import counted
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from napari_nunext.core.answers.prompts import AskTask, Question
+    from napari_nunext.core.answers.prompts import Question
     from napari_nunext.review.shown.answers import ShownAnswer, Since
     from napari_nunext.review.shown.ask import Answerer
     from napari_nunext.store.answers import AnswerFinish, Said
 
-TASKS: Mapping[AskTask, str] = {
-    "question": "Question",
-    "subtype": "Subtype",
-    "lesions": "Find lesions",
-}
 NOT_FOR_TRAINING = "not for training"
 FINISHES: Mapping[AnswerFinish, str] = {
     "length": "It was cut off at the most that it may write.",
