@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from napari_nunext.core.geometry import Box
     from napari_nunext.core.process.precision import Precision
     from napari_nunext.models.catalog import CatalogEntry
-    from napari_nunext.models.detector import Caller, Detector, DetectorInfo, WindowEvent
+    from napari_nunext.models.detector import Detector, DetectorInfo, WindowEvent
     from napari_nunext.models.sam.embeddings import Embeddings
     from napari_nunext.models.segmenter import Segmenter
     from napari_nunext.serving.models.shelf import ModelCatalog
