@@ -21,7 +21,7 @@ from nunext_training.cli import main
 from nunext_training.data.importers.writing import write_export
 from nunext_training.data.labelled import LabelledImage
 from nunext_training.method.second_look import FEWEST, PENALTY, fit_second_look
-from nunext_training.stages.second_look import _examples
+from nunext_training.stages.second_look import _examples, inherited_look
 
 SIDE = 192
 MPP = 0.5
@@ -152,3 +152,33 @@ def test_what_the_data_and_the_model_do_not_share_is_refused(
     assert main([*arguments, "--out", str(tmp_path / "none")]) == 2
     assert "--second-look takes --data" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
+
+
+def test_what_is_trained_from_it_keeps_a_look_that_serves(category_checkpoint, halves, tmp_path):
+    export, _ = halves
+    twice, child = tmp_path / "twice", tmp_path / "child"
+    data = ["--data", str(export)]
+    command = ["extend", "--second-look", "--checkpoint", str(category_checkpoint), *data]
+    assert main([*command, "--out", str(twice)]) == 0
+    command = ["sft", "--checkpoint", str(twice), *data, "--out", str(child), "--recipe", "tiny"]
+    assert main([*command, "--steps", "1", "--lr", "1e-8", "--threads", "1"]) == 0
+    assert read_description(child).second_look == read_description(twice).second_look
+    detector = NextPointDetector(child)  # whose layer is looked for, and checked
+    assert detector.info.decoding["categories"] == "second look"
+
+
+def test_a_look_that_serves_no_longer_is_left_behind(
+    category_checkpoint, looking_twice, halves, caplog
+):
+    """The layer of `looking_twice` knows nothing."""
+    images = halves[1]
+    child = load_checkpoint(category_checkpoint, to_decode=True)
+    look = read_description(looking_twice).second_look
+    found = detect_image(images[2].open(), NextPointDetector.from_loaded(child), mpp=MPP)
+    told = replace(images[2], points_xy=found.points_xy, categories=found.categories)
+    assert inherited_look(looking_twice, child, [told]) is None
+    assert "serves what was trained from it no longer" in caplog.text
+    assert inherited_look(looking_twice, child, []) == look, "nobody knows"
+    other = replace(told, categories=("Nucleus",) * len(found))
+    assert inherited_look(looking_twice, child, [other]) == look, "none has its categories"
+    assert inherited_look(category_checkpoint, child, [told]) is None

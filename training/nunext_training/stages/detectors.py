@@ -13,11 +13,13 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 from napari_nunext.core.errors import InputError
 from napari_nunext.models.checkpoints.loading import load_checkpoint, load_weights
 from napari_nunext.models.checkpoints.quantised import quantisation_of
+from napari_nunext.models.checkpoints.second_look import LOOK_FILE
 from napari_nunext.models.families import submodule
 from napari_nunext.models.next_point.detector import NextPointDetector
 from nunext_training.evaluation.scores import VALIDATION_MATCHING
 from nunext_training.method.modules import modules_after
 from nunext_training.stages.publishing import metrics_of, new_checkpoint, provenance_of
+from nunext_training.stages.second_look import inherited_look
 from nunext_training.stages.stage import Job, Stage
 from nunext_training.tasks.naming import names_that_hold, names_to_learn
 from nunext_training.trainers.centre_map import CentreMapHead
@@ -79,6 +81,9 @@ class DetectorStage(Stage[JobT]):
             | {"modules": modules_after(parent.description.provenance, provenance)},
         )
         description = replace(description, named_prompts=self._named_prompts(description, model))
+        child = replace(parent, description=description, model=model.to(parent.device).eval())
+        look = inherited_look(parent.folder, child, self.held_out_images)
+        description = replace(description, second_look=look)
         with new_checkpoint(run, description, self.job.checkpoint) as folder:
             model.save_pretrained(folder)
             parent.family.save_processor(parent.windows.processor, folder)
@@ -86,6 +91,9 @@ class DetectorStage(Stage[JobT]):
                 if (weights / file).is_file():
                     (folder / file).parent.mkdir()
                     shutil.copyfile(weights / file, folder / file)
+            if look is not None:
+                (folder / LOOK_FILE).parent.mkdir()
+                shutil.copyfile(parent.folder / LOOK_FILE, folder / LOOK_FILE)
 
     def _named_prompts(self, child: CheckpointDescription, model: Any) -> tuple[str, ...]:
         """What it may be asked for alone: what it was taught so, where that holds.
@@ -143,8 +151,8 @@ def load_parent(folder: Path, optimiser: OptimiserOptions) -> LoadedCheckpoint:
         )
     attention = None if optimiser.attention == "auto" else optimiser.attention
     parent = load_checkpoint(folder, dtype=torch.float32, attention=attention)
-    # A head for atomic points and a second look know the weights of now alone: neither validation
-    # nor what comes out is to use them.
+    # A head for atomic points and a second look know the weights of now: validation is not to use
+    # them. Whether the look serves what comes out is asked at the end.
     description = replace(parent.description, atomic=None, second_look=None)
     return replace(parent, description=description, atomic_head=None, look_layer=None)
 

@@ -9,6 +9,7 @@ What it is for is told in `napari_nunext.models.checkpoints.second_look`.
 
 from __future__ import annotations
 
+import logging
 import shutil
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ import numpy as np
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.scores.matching import match_points
 from napari_nunext.core.scores.metrics import MATCH_RADIUS_UM
+from napari_nunext.models.checkpoints.description import read_description
 from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
 from napari_nunext.models.checkpoints.loading import (
     finish_checkpoint,
@@ -52,6 +54,8 @@ if TYPE_CHECKING:
     from napari_nunext.models.detector import WindowEvent
     from nunext_training.data.labelled import LabelledImage
     from nunext_training.data.sources import DataSource
+
+logger = logging.getLogger(__name__)
 
 _TOGETHER = 64
 """Windows decoded together."""
@@ -145,6 +149,49 @@ def add_second_look(
         )
         finish_checkpoint(part, description)
     return description
+
+
+def inherited_look(
+    parent: Path, child: LoadedCheckpoint, images: Sequence[LabelledImage]
+) -> SecondLook | None:
+    """The second look of a parent, where it serves the detector that was trained from it.
+
+    The layer was fitted to the parent's states. A child that has learned little has nearly those;
+    one that has learned other tissue may know better than the layer.
+
+    Parameters
+    ----------
+    parent : Path
+        Its layer is `LOOK_FILE` there.
+    child : LoadedCheckpoint
+        Without a second look.
+    images : sequence of LabelledImage
+        Held out: there the mean F1 of categories must not be lower with the look. Where none has
+        its categories nobody knows, and the look stays: the parent's tissue is better off with it.
+    """
+    look = read_description(parent).second_look
+    if look is None:
+        return None
+    embeddings: Any = child.model.get_input_embeddings()
+    twice = replace(
+        child,
+        description=replace(child.description, second_look=look),
+        look_layer=LookLayer.read(parent, look, embeddings.weight.shape[1]),
+    )
+    measured = _measured(
+        child, twice, [image for image in images if {*image.categories} & {*look.categories}]
+    )
+    if measured is None:
+        return look
+    after, before = measured["mean_category_f1"], measured["mean_category_f1_first_look"]
+    if after is None or before is None or after >= before:
+        return look
+    logger.warning(
+        "The second look at categories was fitted to %s, and serves what was trained from it no "
+        "longer (mean category F1 %.3f, without it %.3f): it is left behind.",
+        *(parent.name, after, before),
+    )
+    return None
 
 
 def _chosen(
