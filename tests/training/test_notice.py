@@ -36,6 +36,24 @@ def test_the_bundled_detector_has_one():
     assert "Apache" in notice_of(Path(napari_nunext.__file__).parent / "weights" / "nunext-small")
 
 
+def test_a_published_trunk_brings_its_notice(category_checkpoint, begun, tmp_path):
+    """As `build` and `extend --pretrained-trunk` say whose weights they took."""
+    bundled = notice_of(Path(napari_nunext.__file__).parent / "weights" / "nunext-small")
+    for parent, expected in (
+        (category_checkpoint, bundled),
+        (begun, NOTICE + "\n" + bundled),
+    ):
+        loaded = load_checkpoint(parent)
+        grafted = replace(loaded.description, provenance={"trunk": {"package": "published"}})
+        folder = tmp_path / f"{parent.name}-grafted"
+        save_checkpoint(folder, loaded.model, loaded.windows.processor, grafted, parent=parent)
+        assert notice_of(folder) == expected
+        made = load_checkpoint(folder)
+        again = tmp_path / f"{parent.name}-again"
+        save_checkpoint(again, made.model, made.windows.processor, made.description, parent=folder)
+        assert notice_of(again).count("Apache License\n") == expected.count("Apache License\n")
+
+
 def test_a_checkpoint_without_a_notice_gets_none(category_checkpoint, tmp_path):
     add_categories(category_checkpoint, tmp_path / "more", ["Mitosis"])
     assert not (tmp_path / "more" / NOTICE_FILE).exists()

@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, ProcessorMixin
 
 NOTICE_FILE = "NOTICE.txt"
+_OF_TRUNK = Path(__file__).parent / "efficientnet_lite0"
+"""Where the notice lies of weights that `pretrained_trunk` puts into a checkpoint."""
 """Says whose weights those of a checkpoint began as, and under which licence."""
 
 
@@ -192,14 +194,16 @@ def save_checkpoint(
 ) -> None:
     """Write a checkpoint that `load_checkpoint`, the Auto classes and vLLM load.
 
-    The folder appears whole or not at all, with the notice of a `parent`; see `new_folder`.
+    The folder appears whole or not at all, with the notice of a `parent`, and of a trunk whose
+    weights were published; see `new_folder`.
 
     Raises
     ------
     InputError
         If `folder` exists and is not empty.
     """
-    with new_folder(folder, parent=parent) as part:
+    other = _OF_TRUNK if description.provenance.get("trunk") else None
+    with new_folder(folder, parent=parent, other=other) as part:
         with without_progress_bars():
             model.save_pretrained(part)
         get_family(description.family).save_processor(processor, part)
@@ -222,11 +226,13 @@ def finish_checkpoint(folder: Path, description: Description) -> None:
 
 
 @contextmanager
-def new_folder(folder: Path, *, parent: Path | None = None) -> Iterator[Path]:
+def new_folder(
+    folder: Path, *, parent: Path | None = None, other: Path | None = None
+) -> Iterator[Path]:
     """Yield a folder beside `folder` that takes its name once the block ends without an error.
 
     What is made of weights that others began says so: the notice of `parent`, the checkpoint that
-    it is made of, goes along. Their licence asks for it.
+    it is made of, goes along, and that of an `other`. Their licence asks for it.
 
     Raises
     ------
@@ -239,8 +245,12 @@ def new_folder(folder: Path, *, parent: Path | None = None) -> Iterator[Path]:
     part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         yield part
-        if parent is not None and (parent / NOTICE_FILE).is_file():
-            shutil.copyfile(parent / NOTICE_FILE, part / NOTICE_FILE)
+        words = b""
+        for path in (p / NOTICE_FILE for p in (parent, other) if p is not None):
+            if path.is_file() and (more := path.read_bytes()) not in words:
+                words += b"\n" * bool(words) + more
+        if words:
+            (part / NOTICE_FILE).write_bytes(words)
         open_up(part)
         if folder.exists():
             folder.rmdir()  # empty: Windows does not rename onto it

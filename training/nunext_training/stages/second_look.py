@@ -121,7 +121,7 @@ def add_second_look(
         progress(done, len(teaching))
     examples = _joined(parts)
     layer = LookLayer(*fit_second_look(examples.seen, examples.scores, examples.truth))
-    with new_folder(folder) as part:
+    with new_folder(folder, parent=checkpoint) as part:
         hidden = shutil.ignore_patterns(".*", LOOK_FILE.parent.name)
         shutil.copytree(checkpoint, part, dirs_exist_ok=True, ignore=hidden)
         look = SecondLook(chosen, layer.save(part), len(examples.truth))
