@@ -76,7 +76,8 @@ trained detector-9 sft --data "$WORK/brca" "$WORK/drawn-few" "$WORK/dsb" "$WORK/
     --checkpoint "$WORK/detector-8" --recipe small_stains
 trained detector-10 sft --checkpoint "$WORK/detector-9" --recipe small_last \
     --data "$WORK/brca" "$WORK/drawn-few" "$WORK/dsb" "$WORK/brca-ihc" "$WORK/dsb-ihc" "$WORK/endo"
-released nunext-small release --checkpoint "$WORK/detector-10" --data "$WORK/brca" "$WORK/dsb" "$WORK/endo" \
+make_once detector-11 extend --second-look --checkpoint "$WORK/detector-10" --data "$WORK/brca"
+released nunext-small release --checkpoint "$WORK/detector-11" --data "$WORK/brca" "$WORK/dsb" "$WORK/endo" \
     --splits val test --weights bfloat16 --segmenter "$WORK/nunext-sam-small"
 
 say "$WORK/nunext-small and $WORK/nunext-sam-small; to bundle them, put them into napari_nunext/weights."
