@@ -58,7 +58,7 @@ def export(
         {
             "label": "Judged answers",
             "words": {
-                "checked": "those that name nobody",
+                "checked": "if naming nobody",
                 "all": "all",
                 "none": "none",
             },
