@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 Spin = "Callable[..., None]"
 
-OF_AN_EXTRA = {"anndata": "h5py", "parquet": "pyarrow"}
+OF_AN_EXTRA = {"anndata": "h5py", "labels-zarr": "zarr", "parquet": "pyarrow"}
 """What writes a format, where that is not always installed."""
 
 
