@@ -55,7 +55,7 @@ def test_a_release_goes_to_the_address_of_the_environment_and_loads_from_there(t
         done = subprocess.run(command, env=known, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         files = hub.files()
-    assert f"Sending to {hub.url}/me/model (private, if it is new): 13 files" in done.stderr
+    assert f"Sending to {hub.url}/me/model (private, if it is new): 14 files" in done.stderr
     assert done.stdout == f"{hub.url}/me/model/commit/0\n"
     assert TOKEN not in done.stdout + done.stderr
     assert [(m["name"], m["visibility"]) for m in hub.made] == [("model", "private")]

@@ -23,9 +23,11 @@ from huggingface_hub.utils import validate_repo_id
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.formats.identifying import identifying_words
 from napari_nunext.core.sentences import counted
+from napari_nunext.models.checkpoints.atomic_points import HEAD_FILE
 from napari_nunext.models.checkpoints.description import describe
 from napari_nunext.models.checkpoints.integrity import read_json
 from napari_nunext.models.checkpoints.loading import NOTICE_FILE
+from napari_nunext.models.checkpoints.second_look import LOOK_FILE
 from napari_nunext.models.families.conv_qwen import ConvQwen
 from nunext_training.release.front_matter import split_card
 from nunext_training.release.release import CARD_FILE
@@ -54,6 +56,8 @@ _SENT = (
     "chat_template.json",
     CARD_FILE,
     NOTICE_FILE,
+    HEAD_FILE.as_posix(),
+    LOOK_FILE.as_posix(),
 )
 """What a released folder is made of. All else might hold images, or who reviewed them."""
 
