@@ -62,10 +62,13 @@ def test_a_release_goes_to_the_address_of_the_environment_and_loads_from_there(t
     assert hub.tokens == {f"Bearer {TOKEN}"}
     weights = FOLDERS[0] / "model.safetensors"
     assert files["model.safetensors"] == weights.read_bytes()
-    assert set(files) == {path.name for path in FOLDERS[0].iterdir()} | {CODE_FILE}
+    held = {p.relative_to(FOLDERS[0]).as_posix() for p in FOLDERS[0].rglob("*") if p.is_file()}
+    assert set(files) == held | {CODE_FILE}
+    assert "second_look/layer.safetensors" in files
 
     # With the package, and with a reader's own yes, it loads without an import before.
     for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(content)
     script = (
         "import sys\n"

@@ -56,10 +56,10 @@ _SENT = (
     "chat_template.json",
     CARD_FILE,
     NOTICE_FILE,
-    HEAD_FILE.as_posix(),
-    LOOK_FILE.as_posix(),
 )
 """What a released folder is made of. All else might hold images, or who reviewed them."""
+_PARTS = (HEAD_FILE.as_posix(), LOOK_FILE.as_posix())
+"""What lies in folders of its own."""
 
 CODE_FILE = "nunext_auto.py"
 """What ``auto_map`` names: published folders alone have it."""
@@ -184,7 +184,9 @@ def publish(folder: Path, repo: str, *, private: bool = True, tell: Callable[[st
 
 
 def _is_sent(name: str) -> bool:
-    return "/" not in name and any(PurePosixPath(name).match(pattern) for pattern in _SENT)
+    return name in _PARTS or (
+        "/" not in name and any(PurePosixPath(name).match(pattern) for pattern in _SENT)
+    )
 
 
 def _check_words(folder: Path, description: Description) -> None:
