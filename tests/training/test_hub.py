@@ -89,6 +89,7 @@ def test_a_release_goes_to_the_address_of_the_environment_and_loads_from_there(t
 def test_what_was_published_is_served_here_without_its_code(tmp_path):
     for name, content in pack(FOLDERS[0]).files.items():
         whole = content if isinstance(content, bytes) else content.read_bytes()
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(whole)
     (tmp_path / CODE_FILE).write_text("raise SystemExit('this ran')\n", encoding="utf-8")
     from napari_nunext.models.next_point.detector import NextPointDetector
