@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nunext.core.errors import ImageError
-from napari_nunext.places import BUNDLED_WEIGHTS, user_folder
+from napari_nunext.core.stains.telling import categories_under
+from napari_nunext.places import user_folder
 from napari_nunext.ui.canvas.layers import placement
 from napari_nunext.ui.widgets.model_tip import trained_on
 
@@ -89,13 +90,14 @@ def about_sample(path: Path, model: ModelInfo | None) -> str:
         return words
     if not model.categories:
         return f"{words} {model.name} points at nuclei here and tells no categories."
+    if among := categories_under("H-DAB", [category.name for category in model.categories]):
+        called = " or ".join(name.lower() for name in among)
+        return f"{words} {model.name} sees that in its colours, and calls nuclei {called}."
     learnt_on = trained_on(model)
     if not learnt_on:
         return words
     words += f" {model.name} learnt on {learnt_on}: it points at the nuclei here, but what it calls"
     words += " them may mean little."
-    if (BUNDLED_WEIGHTS / model.id).is_dir():
-        words += " Nearly all of them are stromal to it."
     return words
 
 
