@@ -76,7 +76,8 @@ def stain_words(decoding: Mapping[str, Any]) -> str:
     """What people are told of the stain that an image was taken for; empty where it was not."""
     if "among" not in decoding:
         return ""
-    return f"It was taken for {decoding['stain']}: nuclei are {' or '.join(decoding['among'])}."
+    named = ", ".join(decoding["among"])
+    return f"Taken for {decoding['stain']} by its colours, so categories are {named}."
 
 
 def categories_under(stain: Stain | None, known: Sequence[str]) -> tuple[str, ...]:
