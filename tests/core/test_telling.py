@@ -76,6 +76,9 @@ def test_a_model_of_one_stain_has_nothing_to_choose(stain, known):
 
 def test_what_was_chosen_is_said():
     decoding = stain_in_decoding("H-DAB", ("Positive", "Negative"))
-    assert stain_words(decoding) == "Taken for H-DAB by its colours, so categories are Positive, Negative."
+    assert (
+        stain_words(decoding)
+        == "Taken for H-DAB by its colours, so categories are Positive, Negative."
+    )
     assert stain_in_decoding("H&E", ()) == {}
     assert stain_words({}) == ""

@@ -17,6 +17,7 @@ from napari_nunext.core.errors import (
     ServerUnavailableError,
 )
 from napari_nunext.core.geometry import Box
+from napari_nunext.core.stains.telling import stain_in_decoding
 from napari_nunext.images import open_image
 from napari_nunext.review.batch import batch as batches
 from napari_nunext.review.batch import stations
@@ -56,6 +57,8 @@ class Machine(FakeClient):
         self.torn: set[str] = set()
         """Images of which a corner cannot be read."""
         self.decoding: dict[str, Any] = {}
+        self.seen_in_image: dict[str, Any] = {}
+        """What is said of the stain of an image; of the blank one that is asked about, nothing."""
 
     def oracle(self, image: str) -> Torn:
         rng = np.random.default_rng(int(image[:8], 16))
@@ -80,6 +83,9 @@ class Machine(FakeClient):
                 self.before(request, told)
                 told += 1
                 self.windows.append((request.image, event.window))
+            if isinstance(event, Started) and request.run:
+                told_stain = event.decoding | self.seen_in_image
+                event = event.model_copy(update={"decoding": told_stain})
             yield event
 
 
@@ -205,6 +211,17 @@ def test_what_was_searched_is_not_searched_again(room):
     assert room.told[-1].known == 4
     assert room.exported() == before
     assert [run.status for run in room.runs()] == ["complete"] * 4
+
+
+def test_what_was_searched_under_its_stain_is_not_searched_again(room):
+    machine, again = Machine(), Machine()
+    among = ["Positive", "Negative"]
+    machine.seen_in_image = again.seen_in_image = stain_in_decoding("H-DAB", among)
+    room.batch([machine])
+    assert [run.info.decoding["stain"] for run in room.runs()] == ["H-DAB"] * 4
+    room.batch([again])
+    assert again.windows == []
+    assert room.told[-1].known == 4
 
 
 def test_a_file_that_was_moved_or_is_there_twice_is_the_same_image(room):

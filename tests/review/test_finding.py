@@ -8,6 +8,7 @@ from napari_nunext.core.errors import RequestRejectedError, ServerUnavailableErr
 from napari_nunext.core.formats.geojson import read_geojson
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.shapes.masks import Mask
+from napari_nunext.core.stains.telling import NEGATIVE, POSITIVE, stain_in_decoding
 from napari_nunext.review.shown.view import SURE_ABOVE, SURE_CALIBRATED
 from napari_nunext.serving import protocol
 from napari_nunext.store.exports.formats import export_format
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from napari_nunext.review.controller import ReviewController
     from napari_nunext.review.shown.find import RunStatus
     from tests.review.fakes import FakeServer
+
+
+OF_DAB = [protocol.CategoryInfo(name=n, color=(9, 9, 9)) for n in (POSITIVE, NEGATIVE)]
 
 
 def shown(controller: ReviewController) -> set[tuple[float, float]]:
@@ -51,6 +55,16 @@ def test_a_model_that_cannot_be_served_is_not_chosen(
     ]
     controller.find.connect()
     assert controller.find.model.model_id == "classical"
+
+
+def test_the_list_gets_the_categories_of_the_images_stain_alone(
+    opened: ReviewController, server: FakeServer
+) -> None:
+    seen = started(categories=[*model_info().categories, *OF_DAB])
+    decoding = seen.decoding | stain_in_decoding("H-DAB", [c.name for c in OF_DAB])
+    server.fake.script = [seen.model_copy(update={"decoding": decoding}), done(0)]
+    opened.find.search()
+    assert [c.name for c in opened.model.categories] == ["Positive", "Negative"]
 
 
 def test_health_is_told_in_words(controller: ReviewController, server: FakeServer) -> None:

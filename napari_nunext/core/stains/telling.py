@@ -72,6 +72,11 @@ def stain_in_decoding(stain: Stain | None, among: Sequence[str]) -> dict[str, ob
     return {"stain": stain, "among": list(among)} if among else {}
 
 
+def without_stain(decoding: Mapping[str, Any]) -> dict[str, Any]:
+    """How a run decoded, whatever its image: without what `stain_in_decoding` says of that."""
+    return {name: said for name, said in decoding.items() if name not in ("stain", "among")}
+
+
 def stain_words(decoding: Mapping[str, Any]) -> str:
     """What people are told of the stain that an image was taken for; empty where it was not."""
     if "among" not in decoding:

@@ -12,6 +12,7 @@ from napari_nunext.core.errors import InputError, ServerUnavailableError
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.naming import only_of
 from napari_nunext.core.shapes.area import EVERYTHING, Area
+from napari_nunext.core.stains.telling import without_stain
 from napari_nunext.images.tile import tile_of_rgb
 from napari_nunext.review.finding.earlier import can_go_on, plan_in_extra
 from napari_nunext.serving.protocol import DetectRequest, Failed, Started
@@ -149,10 +150,11 @@ def _info(
 
 
 def _decisive(info: RunInfo) -> Any:
-    """What decides what a run finds, as the project keeps it."""
+    """What decides what a run finds in its image, as the project keeps it."""
     extra = info.extra
     area = extra.get("area")
     tissue = extra.get("tissue", bool(extra.get("windows_left_out")))
     kept = {name: extra.get(name) for name in ("merge_radius_um", "halo_um")}
     kept |= {"tissue": tissue, "pen": bool(extra.get("pen")), "area": area}
-    return json.loads(json.dumps(replace(info, extra=kept).to_json()))
+    asked = replace(info, extra=kept, decoding=without_stain(info.decoding))
+    return json.loads(json.dumps(asked.to_json()))

@@ -302,7 +302,8 @@ class Finder:
     def _take_run(self, search: Search, started: Run, *, resumed: bool) -> None:
         session, sha256 = self._session, started.image_sha256
         state = session.state_of(sha256)
-        self.learn_categories([c.name for c in started.info.model.categories])
+        known = [c.name for c in started.info.model.categories]
+        self.learn_categories(list(started.info.decoding.get("among", known)))
         if (words := only_words(started.info.decoding)) and self._ended is None:
             session.notify(Notice(words))
         if not resumed and search.wanted.run is not None and self._ended is None:
