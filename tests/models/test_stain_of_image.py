@@ -18,7 +18,7 @@ from napari_nunext.models.next_point.decoder import DecodeStep, choosing_among
 from napari_nunext.models.next_point.detector import NextPointDetector
 from napari_nunext.models.whole_image import stain as stain_module
 from napari_nunext.models.whole_image.search import among_of, detect_image
-from napari_nunext.models.whole_image.stain import PLACE_PX, seen_stain
+from napari_nunext.models.whole_image.stain import GRID, GRID_PX, PLACE_PX, seen_stain
 from napari_nunext.places import BUNDLED_WEIGHTS
 from napari_nunext.synthetic import synthesise
 
@@ -112,11 +112,12 @@ def test_only_forbidden_categories_lose_their_scores(bundled):
 class Slide:
     """A large white image with a piece of tissue far from its middle, and a note in black ink."""
 
-    def __init__(self, rgb):
+    def __init__(self, rgb, levels=(1.0, 64.0)):
         self.box = Box(0, 0, 40_000, 30_000)
         height, width = rgb.shape[:2]
         self.there = Box(30_000, 20_000, 30_000 + width, 20_000 + height)
         self.rgb = rgb
+        self.levels = levels
         self.read = []
 
     def read_window(self, box, out_px):
@@ -137,6 +138,15 @@ def test_of_a_slide_only_some_places_are_read(bundled):
     assert sum(out_px**2 for _, out_px in slide.read) < 2e6
     assert {out_px for _, out_px in slide.read[1:]} == {PLACE_PX}
     assert any(box.clipped_to(slide.there).width for box, _ in slide.read[1:])
+
+
+def test_a_large_image_without_a_coarse_level_is_not_read_whole(bundled):
+    image = Slide(np.tile(immunohistochemistry(), (30, 40, 1)), levels=(1.0,))
+    assert seen_stain(image, bundled.info, mpp=0.5) == "H-DAB"
+    assert {out_px for _, out_px in image.read} == {GRID_PX}
+    assert sum(box.width * box.height for box, _ in image.read) < 2e6
+    centres = [((b.x0 + b.x1) / 2, (b.y0 + b.y1) / 2) for b, _ in image.read]
+    assert len({x for x, _ in centres}) == len({y for _, y in centres}) == GRID
 
 
 def test_who_has_nothing_to_choose_reads_nothing(bundled):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_nunext.core.geometry import PointsXY
     from napari_nunext.core.image.source import WindowReader
     from napari_nunext.core.stains.telling import Stain
     from napari_nunext.models.detector import DetectorInfo
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
 PIXEL_UM = 2.0
 """Side of the pixels that are judged."""
 OVERVIEW_PX = 512
-"""An image that has more of them along its longer side is looked at in places."""
-PLACES = 8
-PLACE_PX = 256
+"""An image that has more of them along its longer side is looked at in places: ..."""
+PLACES, PLACE_PX = 8, 256
+"""... where most is stained, if it keeps a coarse picture of itself that tells, ..."""
+GRID, GRID_PX = 5, 48
+"""... or in so many rows and columns, for all of a large image takes seconds to read."""
 
 
 def seen_stain(image: WindowReader, info: DetectorInfo, *, mpp: float) -> Stain | None:
@@ -56,25 +59,32 @@ def seen_stain(image: WindowReader, info: DetectorInfo, *, mpp: float) -> Stain 
 
 
 def _pictures(image: WindowReader, mpp: float) -> Iterator[NDArray[np.uint8]]:
+    """Parts of an image, or all of it, `PIXEL_UM` a pixel."""
     box = image.box
     side = max(box.width, box.height)
+    whole = Box(box.x0, box.y0, box.x0 + side, box.y0 + side)
     out_px = max(round(side * mpp / PIXEL_UM), 1)
-    overview = image.read_window(
-        Box(box.x0, box.y0, box.x0 + side, box.y0 + side), min(out_px, OVERVIEW_PX)
-    )
     if out_px <= OVERVIEW_PX:
-        yield overview
+        yield image.read_window(whole, out_px)
         return
     scale = side / OVERVIEW_PX
-    half = PLACE_PX * PIXEL_UM / mpp / 2
-    for x, y in _most_stained(overview, side_px=max(round(2 * half / scale), 1)):
-        centre_x, centre_y = box.x0 + (x + 0.5) * scale, box.y0 + (y + 0.5) * scale
-        place = Box(centre_x - half, centre_y - half, centre_x + half, centre_y + half)
-        yield image.read_window(place, PLACE_PX)
+    if 4 * max(getattr(image, "levels", (1.0,))) >= scale:
+        place_px = PLACE_PX
+        overview = image.read_window(whole, OVERVIEW_PX)
+        side_px = max(round(PLACE_PX * PIXEL_UM / mpp / scale), 1)
+        centres = _most_stained(overview, side_px=side_px) * scale
+    else:
+        place_px = GRID_PX
+        steps = (np.arange(GRID) + 0.5) / GRID
+        columns, rows = np.meshgrid(steps * box.width, steps * box.height)
+        centres = np.stack([columns.ravel(), rows.ravel()], axis=1)
+    half = place_px * PIXEL_UM / mpp / 2
+    for x, y in (centres + np.array([box.x0, box.y0])).tolist():
+        yield image.read_window(Box(x - half, y - half, x + half, y + half), place_px)
 
 
-def _most_stained(rgb: NDArray[np.uint8], *, side_px: int) -> list[tuple[int, int]]:
-    """The places of so many pixels along a side with most stain, (x, y) of their middles.
+def _most_stained(rgb: NDArray[np.uint8], *, side_px: int) -> PointsXY:
+    """The places of so many pixels along a side with most stain, x and y of their middles.
 
     At most one in each sixteenth of the picture: a slide holds more than one piece of tissue.
     """
@@ -87,4 +97,4 @@ def _most_stained(rgb: NDArray[np.uint8], *, side_px: int) -> list[tuple[int, in
             block = around[top : top + step, left : left + step]
             y, x = divmod(int(block.argmax()), block.shape[1])
             best.append((float(block[y, x]), left + x, top + y))
-    return [(x, y) for _, x, y in sorted(best, reverse=True)[:PLACES]]
+    return np.array([(x, y) for _, x, y in sorted(best, reverse=True)[:PLACES]]) + 0.5
