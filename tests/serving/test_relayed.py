@@ -80,6 +80,15 @@ def test_the_server_chooses_from_the_categories_of_the_images_stain(server, cata
     assert set(found.categories) == {"Round"}
 
 
+def test_a_category_is_known_whatever_its_case(server, catalog, tissue):
+    catalog.detectors["choosing"] = ChoosingDetector()
+    side = ClassicalDetector().info.window_px
+    image = server.client.put_image(tile_of_rgb(tissue[:side, :side], "window"))
+    request = WindowsRequest(image=image, mpp=0.5, model="choosing", among=["negative"])
+    said = [e for e in server.client.windows(request) if isinstance(e, WindowPointsOut)]
+    assert [event.categories for event in said] == [["Negative"]]
+
+
 def test_a_category_that_the_server_does_not_know_is_named(server, catalog, tissue):
     catalog.detectors["choosing"] = ChoosingDetector()
     side = ClassicalDetector().info.window_px

@@ -10,6 +10,7 @@ from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.naming import in_order
 from napari_nunext.models.detector import Caller, SharedDetector, WindowPoints
+from napari_nunext.models.whole_image.search import wanted_of
 from napari_nunext.serving.jobs.kind import Kind, Outcome, Prepared
 from napari_nunext.serving.protocol import Done
 from napari_nunext.serving.windows_protocol import (
@@ -48,7 +49,7 @@ class Windows(Kind[WindowsRequest]):
             _count(image, model.window_px)
         if request.among and model.categories:
             in_order(request.among, [category.name for category in model.categories])
-        steps = partial(self._steps, image, model, tuple(request.among or ()))
+        steps = partial(self._steps, request, image, model)
         return Prepared(model.name, steps, unbegun=Done(points=0, finish="cancelled"))
 
     def urgency(self, request: WindowsRequest) -> Urgency:
@@ -56,7 +57,7 @@ class Windows(Kind[WindowsRequest]):
         return request.priority
 
     def _steps(
-        self, image: ImageSource, model: ModelInfo, among: tuple[str, ...], work: Work
+        self, request: WindowsRequest, image: ImageSource, model: ModelInfo, work: Work
     ) -> Steps:
         detector = self._shelf.take_detector(model.id)
         side = detector.info.window_px
@@ -66,7 +67,7 @@ class Windows(Kind[WindowsRequest]):
         ]
         if isinstance(detector, SharedDetector):
             caller = Caller() if work.job is None else work.job.caller
-            caller.among = among
+            caller.among = wanted_of(detector.info, request.among or ())
             events = detector.detect_for(caller, windows, cancelled=work.cancelled)
         else:
             events = detector.detect(windows, cancelled=work.cancelled)
