@@ -14,7 +14,7 @@ from napari_nunext.core.image.pen import pen_of
 from napari_nunext.core.stains.optical_density import OD_OF_LEVEL
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -41,7 +41,7 @@ def stain_of(green_share: float | None) -> Stain | None:
     return "H&E" if green_share >= H_AND_E_MIN else "H-DAB"
 
 
-def green_share(pictures: Sequence[NDArray[np.uint8]]) -> float | None:
+def green_share(pictures: Iterable[NDArray[np.uint8]]) -> float | None:
     """Share of the stained pixels that absorb green more than red and blue.
 
     Eosin absorbs green, and so does haematoxylin in its company. Without eosin, haematoxylin is
@@ -49,7 +49,7 @@ def green_share(pictures: Sequence[NDArray[np.uint8]]) -> float | None:
 
     Parameters
     ----------
-    pictures : sequence of ndarray of uint8, shape (H, W, 3)
+    pictures : iterable of ndarray of uint8, shape (H, W, 3)
         Bright field, 1 to 4 um a pixel. Ink of a pen counts as little as glass.
 
     Returns
@@ -72,6 +72,11 @@ def stain_in_decoding(stain: Stain | None, among: Sequence[str]) -> dict[str, ob
     return {"stain": stain, "among": list(among)} if among else {}
 
 
+def among_in(decoding: Mapping[str, Any]) -> tuple[str, ...]:
+    """The categories that a run chose from by the stain of its image; empty for all."""
+    return tuple(map(str, decoding.get("among", ())))
+
+
 def without_stain(decoding: Mapping[str, Any]) -> dict[str, Any]:
     """How a run decoded, whatever its image: without what `stain_in_decoding` says of that."""
     return {name: said for name, said in decoding.items() if name not in ("stain", "among")}
@@ -79,9 +84,9 @@ def without_stain(decoding: Mapping[str, Any]) -> dict[str, Any]:
 
 def stain_words(decoding: Mapping[str, Any]) -> str:
     """What people are told of the stain that an image was taken for; empty where it was not."""
-    if "among" not in decoding:
+    named = ", ".join(among_in(decoding))
+    if not named:
         return ""
-    named = ", ".join(decoding["among"])
     return f"Taken for {decoding['stain']} by its colours, so categories are {named}."
 
 

@@ -46,9 +46,13 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, ProcessorMixin
 
 NOTICE_FILE = "NOTICE.txt"
+"""Says whose weights those of a checkpoint began as, and under which licence."""
 _OF_TRUNK = Path(__file__).parent / "efficientnet_lite0"
 """Where the notice lies of weights that `pretrained_trunk` puts into a checkpoint."""
-"""Says whose weights those of a checkpoint began as, and under which licence."""
+
+PARTS = {"atomic": HEAD_FILE, "second_look": LOOK_FILE}
+"""What a checkpoint may have besides its weights, which reads their states: the field of its
+description, and the file in its folder."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -217,10 +221,10 @@ def finish_checkpoint(folder: Path, description: Description) -> None:
     checkpoint: it read the states of other weights.
     """
     if isinstance(description, CheckpointDescription):
-        if not (folder / HEAD_FILE).is_file():
-            description = replace(description, atomic=None)
-        if not (folder / LOOK_FILE).is_file():
-            description = replace(description, second_look=None)
+        missing: dict[str, Any] = {
+            name: None for name, file in PARTS.items() if not (folder / file).is_file()
+        }
+        description = replace(description, **missing)
     write_description(folder, description)
     describe(folder)
 

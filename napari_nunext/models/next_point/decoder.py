@@ -67,7 +67,7 @@ class DecodeStep:
 
 
 def choosing_among(step: DecodeStep, codec: Codec, among: Sequence[Sequence[str]]) -> DecodeStep:
-    """The same step, where each reply says a category, of those that it may say.
+    """The same step, in which no reply says a category that it may not.
 
     Parameters
     ----------
@@ -77,6 +77,9 @@ def choosing_among(step: DecodeStep, codec: Codec, among: Sequence[Sequence[str]
     among : sequence of sequence of str
         Of each reply; none for all categories.
     """
+    writes = codec.has_categories and codec.phase_at(int(step.positions[0])) == "after"
+    if not (writes and any(among)):
+        return step
     names = dict(zip(codec.category_ids, codec.category_names, strict=True))
     said = [names[token] for token in step.allowed_ids.tolist()]
     forbidden = torch.tensor([[bool(kept) and name not in kept for name in said] for kept in among])

@@ -258,19 +258,13 @@ class Pool:
     def _decode(self) -> None:
         """Take every reply one token further."""
         began = time.perf_counter()
-        step = self._among(self._decoder.choose())
+        step = self._decoder.choose()
+        among = [self._rows[row].member.caller.among for row in step.rows.tolist()]
+        step = choosing_among(step, self._checkpoint.description.codec, among)
         present = list(self._rows.values())
         said = self._tell(step)
         self._decoder.advance(*said)
         _share(time.perf_counter() - began, present)
-
-    def _among(self, step: DecodeStep) -> DecodeStep:
-        """The step, in which no reply says a category that its caller leaves out."""
-        codec = self._checkpoint.description.codec
-        if not codec.has_categories or codec.phase_at(int(step.positions[0])) != "after":
-            return step
-        among = [self._rows[row].member.caller.among for row in step.rows.tolist()]
-        return step if not any(among) else choosing_among(step, codec, among)
 
     def _tell(self, step: DecodeStep) -> tuple[torch.Tensor, torch.Tensor]:
         """Tell the members what their windows say. Returns the tokens, and who goes on."""

@@ -112,15 +112,13 @@ def detect_image(
         region, windows, mpp=mpp, merge_radius_um=merge_radius_um, left_out=left_out, area=area
     )
     order = windows.without(left_out)
-    stain = seen_stain(image, detector.info, mpp=mpp)
-    among = among_of(detector.info, stain, only)
+    among, decoding = asked_about(image, detector.info, mpp=mpp, only=only)
     for said in search(image, detector, order, cancelled=cancelled, only=only, among=among):
         if said is not None:
             window, event = undamaged(said)
             found.take(window, event)
             if isinstance(event, WindowEnd):
                 progress(found.windows_done, found.windows_wanted)
-    decoding = search_in_decoding(detector.info, only, stain, among)
     return replace(found.result(), decoding=decoding)
 
 
@@ -153,11 +151,22 @@ def among_of(info: DetectorInfo, stain: Stain | None, only: Sequence[str] = ()) 
     return among if not only or set(only) & set(among) else ()
 
 
-def search_in_decoding(
-    info: DetectorInfo, only: Sequence[str], stain: Stain | None, among: Sequence[str]
-) -> dict[str, object]:
-    """What a run remembers of how a detector was asked, beside how it decodes."""
-    return only_in_decoding(only, asked=is_asked(info, only)) | stain_in_decoding(stain, among)
+def asked_about(
+    image: WindowReader, info: DetectorInfo, *, mpp: float, only: Sequence[str] = ()
+) -> tuple[tuple[str, ...], dict[str, object]]:
+    """How a detector is asked about an image.
+
+    Returns
+    -------
+    among : tuple of str
+        Categories that it chooses from, by the stain of the image; empty for all of them.
+    decoding : dict
+        What a run remembers of this, beside how the detector decodes.
+    """
+    stain = seen_stain(image, info, mpp=mpp)
+    among = among_of(info, stain, only)
+    by_names = only_in_decoding(only, asked=is_asked(info, only))
+    return among, by_names | stain_in_decoding(stain, among)
 
 
 def undamaged(said: tuple[Window, Said]) -> tuple[Window, WindowEvent]:

@@ -53,7 +53,7 @@ def seen_stain(image: WindowReader, info: DetectorInfo, *, mpp: float) -> Stain 
     if not categories_under("H&E", [category.name for category in info.categories]):
         return None
     try:
-        return stain_of(green_share(list(_pictures(image, mpp))))
+        return stain_of(green_share(_pictures(image, mpp)))
     except DamagedRegionError:
         return None
 

@@ -10,6 +10,7 @@ from napari_nunext.core.errors import ServerUnavailableError
 from napari_nunext.core.naming import only_words
 from napari_nunext.core.nuclei import UNCATEGORISED, Category
 from napari_nunext.core.shapes.area import Area
+from napari_nunext.core.stains.telling import among_in
 from napari_nunext.review.background import in_words
 from napari_nunext.review.colors import in_free_colors
 from napari_nunext.review.finding import looking
@@ -303,7 +304,7 @@ class Finder:
         session, sha256 = self._session, started.image_sha256
         state = session.state_of(sha256)
         known = [c.name for c in started.info.model.categories]
-        self.learn_categories(list(started.info.decoding.get("among", known)))
+        self.learn_categories(among_in(started.info.decoding) or known)
         if (words := only_words(started.info.decoding)) and self._ended is None:
             session.notify(Notice(words))
         if not resumed and search.wanted.run is not None and self._ended is None:

@@ -24,13 +24,11 @@ from napari_nunext.models.whole_image.mask_regions import MaskRegions
 from napari_nunext.models.whole_image.masks import draw_masks, point_prompts, segmenter_windows
 from napari_nunext.models.whole_image.search import (
     WindowDamaged,
-    among_of,
+    asked_about,
     plan_image,
     search,
-    search_in_decoding,
     wanted_of,
 )
-from napari_nunext.models.whole_image.stain import seen_stain
 from napari_nunext.serving.jobs.resuming import plan_of, take_up
 from napari_nunext.serving.models.describe import completed
 from napari_nunext.serving.protocol import (
@@ -117,9 +115,7 @@ def detect_events(
     began = clock()
     info, region = detector.info, region_of(request, image)
     only = wanted_of(info, request.only or ())
-    stain = seen_stain(image, info, mpp=request.mpp)
-    among = among_of(info, stain, only)
-    decoding = search_in_decoding(info, only, stain, among)
+    among, decoding = asked_about(image, info, mpp=request.mpp, only=only)
     info = replace(info, decoding=info.decoding | decoding)
     windows = plan_image(image, info, mpp=request.mpp, region=region)
     glass = frozenset[int]()

@@ -23,11 +23,9 @@ from huggingface_hub.utils import validate_repo_id
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.formats.identifying import identifying_words
 from napari_nunext.core.sentences import counted
-from napari_nunext.models.checkpoints.atomic_points import HEAD_FILE
 from napari_nunext.models.checkpoints.description import describe
 from napari_nunext.models.checkpoints.integrity import read_json
-from napari_nunext.models.checkpoints.loading import NOTICE_FILE
-from napari_nunext.models.checkpoints.second_look import LOOK_FILE
+from napari_nunext.models.checkpoints.loading import NOTICE_FILE, PARTS
 from napari_nunext.models.families.conv_qwen import ConvQwen
 from nunext_training.release.front_matter import split_card
 from nunext_training.release.release import CARD_FILE
@@ -58,8 +56,6 @@ _SENT = (
     NOTICE_FILE,
 )
 """What a released folder is made of. All else might hold images, or who reviewed them."""
-_PARTS = (HEAD_FILE.as_posix(), LOOK_FILE.as_posix())
-"""What lies in folders of its own."""
 
 CODE_FILE = "nunext_auto.py"
 """What ``auto_map`` names: published folders alone have it."""
@@ -184,9 +180,9 @@ def publish(folder: Path, repo: str, *, private: bool = True, tell: Callable[[st
 
 
 def _is_sent(name: str) -> bool:
-    return name in _PARTS or (
-        "/" not in name and any(PurePosixPath(name).match(pattern) for pattern in _SENT)
-    )
+    if "/" in name:
+        return name in {file.as_posix() for file in PARTS.values()}
+    return any(PurePosixPath(name).match(pattern) for pattern in _SENT)
 
 
 def _check_words(folder: Path, description: Description) -> None:

@@ -18,11 +18,14 @@ import torch
 from safetensors.torch import save_file
 
 from napari_nunext.core.errors import InputError
-from napari_nunext.models.checkpoints.atomic_points import HEAD_FILE
 from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
-from napari_nunext.models.checkpoints.loading import finish_checkpoint, load_checkpoint, new_folder
+from napari_nunext.models.checkpoints.loading import (
+    PARTS,
+    finish_checkpoint,
+    load_checkpoint,
+    new_folder,
+)
 from napari_nunext.models.checkpoints.quantised import quantisation_of, save_int8
-from napari_nunext.models.checkpoints.second_look import LOOK_FILE
 from napari_nunext.models.next_point.detector import NextPointDetector
 from nunext_training.data.batches import Collator
 from nunext_training.data.windows import GridWindows, WindowSpec
@@ -135,7 +138,8 @@ def quantise(
     before = evaluate_detector(NextPointDetector(job.checkpoint), measured, **options)
     parent = load_checkpoint(job.checkpoint, device="cpu", dtype=torch.float32)
     with new_folder(job.out, parent=job.checkpoint) as folder:
-        left = shutil.ignore_patterns(*_WEIGHTS, HEAD_FILE.parent.name, LOOK_FILE.parent.name)
+        parts = (file.parent.name for file in PARTS.values())
+        left = shutil.ignore_patterns(*_WEIGHTS, *parts)
         shutil.copytree(job.checkpoint, folder, dirs_exist_ok=True, ignore=left)
         if job.method == "int8":
             save_int8(parent.model, folder)

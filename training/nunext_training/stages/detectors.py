@@ -11,7 +11,7 @@ import torch
 from transformers import AutoConfig, AutoModelForImageTextToText
 
 from napari_nunext.core.errors import InputError
-from napari_nunext.models.checkpoints.loading import load_checkpoint, load_weights
+from napari_nunext.models.checkpoints.loading import PARTS, load_checkpoint, load_weights
 from napari_nunext.models.checkpoints.quantised import quantisation_of
 from napari_nunext.models.checkpoints.second_look import LOOK_FILE
 from napari_nunext.models.families import submodule
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedModel
 
-    from napari_nunext.models.checkpoints.description import CheckpointDescription
     from napari_nunext.models.checkpoints.loading import LoadedCheckpoint
     from nunext_training.data.labelled import LabelledImage
     from nunext_training.recipes.recipe import Recipe
@@ -80,8 +79,9 @@ class DetectorStage(Stage[JobT]):
             provenance=provenance
             | {"modules": modules_after(parent.description.provenance, provenance)},
         )
-        description = replace(description, named_prompts=self._named_prompts(description, model))
         child = replace(parent, description=description, model=model.to(parent.device).eval())
+        description = replace(description, named_prompts=self._named_prompts(child))
+        child = replace(child, description=description)
         look = inherited_look(parent.folder, child, self.held_out_images)
         description = replace(description, second_look=look)
         with new_checkpoint(run, description, self.job.checkpoint) as folder:
@@ -95,7 +95,7 @@ class DetectorStage(Stage[JobT]):
                 (folder / LOOK_FILE).parent.mkdir()
                 shutil.copyfile(parent.folder / LOOK_FILE, folder / LOOK_FILE)
 
-    def _named_prompts(self, child: CheckpointDescription, model: Any) -> tuple[str, ...]:
+    def _named_prompts(self, child: LoadedCheckpoint) -> tuple[str, ...]:
         """What it may be asked for alone: what it was taught so, where that holds.
 
         Where nothing was held out nobody knows, and it is asked for everything.
@@ -109,10 +109,8 @@ class DetectorStage(Stage[JobT]):
         taught_names = tuple(name for name in about.codec.category_names if name in names)
         if not taught_names:
             return ()
-        child = replace(child, named_prompts=taught_names)
-        detector = NextPointDetector.from_loaded(
-            replace(self.parent, description=child, model=model.to(self.parent.device).eval())
-        )
+        asked = replace(child.description, named_prompts=taught_names)
+        detector = NextPointDetector.from_loaded(replace(child, description=asked))
         held = names_that_hold(
             *(detector, self.held_out_images, taught_names),
             radius_um=self.recipe.validation.radius_um,
@@ -153,7 +151,8 @@ def load_parent(folder: Path, optimiser: OptimiserOptions) -> LoadedCheckpoint:
     parent = load_checkpoint(folder, dtype=torch.float32, attention=attention)
     # A head for atomic points and a second look know the weights of now: validation is not to use
     # them. Whether the look serves what comes out is asked at the end.
-    description = replace(parent.description, atomic=None, second_look=None)
+    without: dict[str, Any] = dict.fromkeys(PARTS)
+    description = replace(parent.description, **without)
     return replace(parent, description=description, atomic_head=None, look_layer=None)
 
 

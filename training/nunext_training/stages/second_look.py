@@ -35,8 +35,7 @@ from napari_nunext.models.next_point.replies import (
     sureness,
 )
 from napari_nunext.models.whole_image.gathering import Gathering
-from napari_nunext.models.whole_image.search import among_of, plan_image
-from napari_nunext.models.whole_image.stain import seen_stain
+from napari_nunext.models.whole_image.search import asked_about, plan_image
 from nunext_training.data.labelled import select_split
 from nunext_training.evaluation.evaluate import evaluate_detector
 from nunext_training.evaluation.scores import VALIDATION_MATCHING
@@ -224,7 +223,7 @@ def _examples(loaded: LoadedCheckpoint, image: LabelledImage, chosen: tuple[str,
     detector = NextPointDetector.from_loaded(loaded)
     grid = plan_image(opened, detector.info, mpp=mpp)
     found = Gathering(opened.box, grid, mpp=mpp)
-    among = among_of(detector.info, seen_stain(opened, detector.info, mpp=mpp))
+    among, _ = asked_about(opened, detector.info, mpp=mpp)
     codec = loaded.description.codec
     ids = np.array(codec.category_ids)[[codec.category_names.index(name) for name in chosen]]
     seen, scores = [], []
@@ -277,8 +276,7 @@ def _said(
     while len(decoder):
         step = decoder.choose()
         position = int(step.positions[0])
-        if among and codec.phase_at(position) == "after":
-            step = choosing_among(step, codec, [among] * len(step.rows))
+        step = choosing_among(step, codec, [among] * len(step.rows))
         tokens, allowed = step.token_ids.to(step.scores.device), step.allowed_ids
         sure = sureness(
             step.probabilities, allowed.to(step.scores.device), tokens, codec, position, radius
