@@ -11,6 +11,7 @@ from PIL import Image
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.formats.export_folder import read_export
+from napari_nunext.core.nuclei import UNCATEGORISED, default_categories
 from napari_nunext.core.shapes.masks import label_image
 from napari_nunext.core.stains.optical_density import OD_OF_LEVEL
 from napari_nunext.core.stains.telling import NEGATIVE, POSITIVE, green_share, stain_of
@@ -227,6 +228,17 @@ def test_the_command_paints_an_export_whose_nuclei_it_outlines_itself(
             assert section.categories == tile.categories
         np.testing.assert_array_equal(section.points_xy, tile.points_xy)
         assert (section.open().rgb != tile.open().rgb).any()
+
+
+def test_nuclei_that_nobody_sorted_stay_so(tmp_path):
+    tiles = DrawnTiles(1, size_px=96, mpp=MPP, seed=5)
+    tile = replace(tiles[0], categories=(UNCATEGORISED,) * len(tiles[0].categories))
+    none = default_categories((UNCATEGORISED,))
+    write_export([tile], tmp_path / "he", categories=none, origin="points")
+    ask = ["import", "painted-pas", str(tmp_path / "he"), "--sections", "1"]
+    assert main([*ask, "--out", str(tmp_path / "pas")]) == 0
+    (section,) = read_source(tmp_path / "pas").images
+    assert set(section.categories) == {UNCATEGORISED}
 
 
 @pytest.mark.parametrize("name", PAINTED_STAINS)

@@ -277,7 +277,7 @@ def _paint(args: argparse.Namespace, stain: PaintedStain) -> int:
         seed=args.seed,
         segmenter=segmenter_named(args.segmenter) if without else None,
     )
-    kept = dict.fromkeys(name for image in images for name in image.told_apart)
+    kept = sorted({name for image in images for name in image.categories})
     categories = default_categories(kept) if stain.categories is None else stain.categories
     manifest = write_export(
         sections,
