@@ -38,6 +38,7 @@ QUICK = {
     ],
     "synthetic": ["--count", "2", "--size-px", "64"],
     "painted-ihc": ["--sections", "1", "--segmenter", "classical"],
+    "painted-pas": ["--sections", "1", "--segmenter", "classical"],
 }
 """Options that prevail over those of the documents: less of the same."""
 

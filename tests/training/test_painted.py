@@ -1,4 +1,4 @@
-"""H&E painted as immunohistochemistry: what is brown is what is called positive."""
+"""H&E painted in other stains: what is brown is called positive, what is magenta is no nucleus."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from PIL import Image
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.formats.export_folder import read_export
+from napari_nunext.core.nuclei import UNCATEGORISED, default_categories
 from napari_nunext.core.shapes.masks import label_image
-from napari_nunext.core.stains.telling import NEGATIVE, POSITIVE
+from napari_nunext.core.stains.optical_density import OD_OF_LEVEL
+from napari_nunext.core.stains.telling import NEGATIVE, POSITIVE, green_share, stain_of
 from napari_nunext.synthetic import CATEGORIES, synthesise
 from nunext_training.cli import main
 from nunext_training.data.importers.synthetic import DrawnTiles
 from nunext_training.data.importers.writing import write_export
-from nunext_training.data.painted import ihc
+from nunext_training.data.painted import ihc, pas
 from nunext_training.data.painted.ihc import paint_ihc
-from nunext_training.data.painted.sections import PaintedSections
+from nunext_training.data.painted.pas import paint_pas
+from nunext_training.data.painted.sections import IHC, PAINTED_STAINS, PAS, PaintedSections
 from nunext_training.data.sources import read_source
 from nunext_training.data.stain import stain_amounts
 
@@ -95,35 +98,100 @@ def test_a_nucleus_that_others_cover_is_not_positive(tile, monkeypatch):
     assert painted.positive.tolist() == [True, False, True]
 
 
-def test_a_section_depends_on_its_tile_and_not_on_its_place_in_the_list():
+def test_the_same_state_paints_the_same_pas(tile, labels):
+    once, again, other = (
+        paint_pas(np.random.default_rng(seed), tile.rgb, labels, mpp=MPP) for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(once, again)
+    assert (once != other).any()
+
+
+def test_pas_has_the_colours_of_real_sections_and_is_not_taken_for_brown(tile, labels):
+    """Nuclei absorb red, what is magenta hardly does: as in kidney, (.55, .73) and (.31, .85)."""
+    shares, reds_of_nuclei, reds_between = [], [], []
+    for seed in range(30):
+        painted = paint_pas(np.random.default_rng(seed), tile.rgb, labels, mpp=MPP)
+        density = OD_OF_LEVEL[painted]
+        shares.append(green_share([painted]))
+        between = (labels == 0) & (density.sum(axis=2) > 0.3)
+        for reds, where in ((reds_of_nuclei, labels > 0), (reds_between, between)):
+            mean = density[where].mean(axis=0)
+            reds.append(mean[0] / np.linalg.norm(mean))
+    assert {stain_of(share) for share in shares} == {"H&E"}
+    assert 0.45 < np.median(reds_of_nuclei) < 0.65
+    assert np.median(reds_between) < np.median(reds_of_nuclei) - 0.1
+
+
+def test_nuclei_of_pas_are_pale_in_some_sections_and_dark_in_others(tile, labels):
+    darkness = []
+    for seed in range(30):
+        painted = paint_pas(np.random.default_rng(seed), tile.rgb, labels, mpp=MPP)
+        darkness.append(OD_OF_LEVEL[painted][labels > 0].sum(axis=1).mean())
+    assert min(darkness) < 0.8 < 1.2 < max(darkness)
+
+
+@pytest.mark.parametrize("structure", ["membrane_od", "grain_od", "drops_od"])
+def test_each_structure_is_magenta_between_nuclei(tile, labels, monkeypatch, structure):
+    plain = {"membrane_od": 0.0, "grain_od": 0.0, "drops_od": 0.0, "ground": 0.2}
+    draw = pas._draw
+    monkeypatch.setattr(pas, "_draw", lambda rng: replace(draw(rng), **plain))
+    without = OD_OF_LEVEL[paint_pas(np.random.default_rng(3), tile.rgb, labels, mpp=MPP)]
+    monkeypatch.setattr(pas, "_draw", lambda rng: replace(draw(rng), **plain | {structure: 0.7}))
+    density = OD_OF_LEVEL[paint_pas(np.random.default_rng(3), tile.rgb, labels, mpp=MPP)]
+    more = np.percentile(density[labels == 0], 99, axis=0) - np.percentile(
+        without[labels == 0], 99, axis=0
+    )
+    assert more[1] > 0.2
+    assert more[1] > 1.5 * more[0]
+
+
+def test_pas_of_glass_is_glass_and_of_tissue_without_nuclei_is_tissue(tile):
+    nothing = np.zeros((192, 192), dtype=np.int32)
+    for seed in range(8):
+        glass = paint_pas(
+            np.random.default_rng(seed), np.full_like(tile.rgb, 255), nothing, mpp=MPP
+        )
+        tissue = paint_pas(np.random.default_rng(seed), tile.rgb, nothing, mpp=MPP)
+        assert glass.mean() > 215
+        assert tissue.mean() < glass.mean() - 10
+
+
+@pytest.mark.parametrize("stain", PAINTED_STAINS.values(), ids=PAINTED_STAINS)
+def test_a_section_depends_on_its_tile_and_not_on_its_place_in_the_list(stain):
     tiles = list(DrawnTiles(3, size_px=96, mpp=MPP, seed=7))
-    all_of_them = PaintedSections(tiles, sections=2, seed=5)
-    last_alone = PaintedSections(tiles[2:], sections=2, seed=5)
+    all_of_them = PaintedSections(tiles, stain=stain, sections=2, seed=5)
+    last_alone = PaintedSections(tiles[2:], stain=stain, sections=2, seed=5)
     assert len(all_of_them) == 6
     np.testing.assert_array_equal(all_of_them[5].open().rgb, last_alone[1].open().rgb)
     assert all_of_them[5].categories == last_alone[1].categories
     assert (all_of_them[4].open().rgb != all_of_them[5].open().rgb).any()
-    assert [s.name for s in all_of_them[4:]] == [f"{tiles[2].name}-ihc{n}" for n in (0, 1)]
+    names = [f"{tiles[2].name}-{stain.suffix}{n}" for n in (0, 1)]
+    assert [s.name for s in all_of_them[4:]] == names
 
 
-def test_a_section_keeps_the_side_and_the_patient_of_its_tile():
+@pytest.mark.parametrize("stain", PAINTED_STAINS.values(), ids=PAINTED_STAINS)
+def test_a_section_keeps_the_side_and_the_patient_of_its_tile(stain):
     tiles = [
         replace(tile, split=split, uids=("a",) * len(tile.points_xy))
         for tile, split in zip(
             DrawnTiles(2, size_px=96, mpp=MPP, seed=7), ("val", "test"), strict=True
         )
     ]
-    for section, tile in zip(PaintedSections(tiles, sections=1, seed=0), tiles, strict=True):
+    sections = PaintedSections(tiles, stain=stain, sections=1, seed=0)
+    for section, tile in zip(sections, tiles, strict=True):
         assert (section.split, section.patient) == (tile.split, tile.patient)
         assert section.masks == tile.masks
         assert section.uids == ()
-        assert set(section.categories) <= {POSITIVE, NEGATIVE}
+        if stain is IHC:
+            assert set(section.categories) <= {POSITIVE, NEGATIVE}
+        else:
+            assert section.categories == tile.categories
         np.testing.assert_array_equal(section.points_xy, tile.points_xy)
 
 
 def test_nuclei_without_masks_need_a_segmenter():
     (tile,) = DrawnTiles(1, size_px=96, mpp=MPP, seed=7)
-    bare = PaintedSections([replace(tile, masks=())], sections=1, seed=0)
+    bare = PaintedSections([replace(tile, masks=())], stain=PAS, sections=1, seed=0)
     with pytest.raises(InputError, match="there is no segmenter to draw them"):
         bare[0]
 
@@ -131,32 +199,55 @@ def test_nuclei_without_masks_need_a_segmenter():
 @pytest.mark.parametrize(("sections", "seed"), [(0, 0), (1, -1)])
 def test_numbers_that_make_no_section_are_refused(sections, seed):
     with pytest.raises(InputError, match="expected at least 1 section"):
-        PaintedSections([], sections=sections, seed=seed)
+        PaintedSections([], stain=IHC, sections=sections, seed=seed)
 
 
-def test_the_command_paints_an_export_whose_nuclei_it_outlines_itself(tmp_path, capsys):
-    he, out = tmp_path / "he", tmp_path / "ihc"
+@pytest.mark.parametrize(
+    ("name", "categories"),
+    [("painted-ihc", {POSITIVE, NEGATIVE}), ("painted-pas", {c.name for c in CATEGORIES})],
+)
+def test_the_command_paints_an_export_whose_nuclei_it_outlines_itself(
+    tmp_path, capsys, name, categories
+):
+    he, out = tmp_path / "he", tmp_path / "painted"
     tiles = [replace(t, masks=()) for t in DrawnTiles(2, size_px=96, mpp=MPP, seed=5)]
     write_export(tiles, he, categories=CATEGORIES, origin="points")
     capsys.readouterr()
     arguments = ["--sections", "2", "--seed", "3", "--segmenter", "classical"]
-    assert main(["import", "painted-ihc", str(he), *arguments, "--out", str(out)]) == 0
+    assert main(["import", name, str(he), *arguments, "--out", str(out)]) == 0
     assert "4 images" in capsys.readouterr().out
-    assert [c["name"] for c in read_export(out).manifest.categories] == [POSITIVE, NEGATIVE]
+    manifest = read_export(out).manifest
+    there = {c["name"] for c in manifest.categories}
     sections = read_source(out).images
+    used = {category for section in sections for category in section.categories}
+    assert used <= there <= categories
+    assert len(there) > 1
     for number, section in enumerate(sections):
         tile = tiles[number // 2]
-        assert set(section.categories) <= {POSITIVE, NEGATIVE}
+        if name == "painted-pas":
+            assert section.categories == tile.categories
         np.testing.assert_array_equal(section.points_xy, tile.points_xy)
         assert (section.open().rgb != tile.open().rgb).any()
 
 
+def test_nuclei_that_nobody_sorted_stay_so(tmp_path):
+    tiles = DrawnTiles(1, size_px=96, mpp=MPP, seed=5)
+    tile = replace(tiles[0], categories=(UNCATEGORISED,) * len(tiles[0].categories))
+    none = default_categories((UNCATEGORISED,))
+    write_export([tile], tmp_path / "he", categories=none, origin="points")
+    ask = ["import", "painted-pas", str(tmp_path / "he"), "--sections", "1"]
+    assert main([*ask, "--out", str(tmp_path / "pas")]) == 0
+    (section,) = read_source(tmp_path / "pas").images
+    assert set(section.categories) == {UNCATEGORISED}
+
+
+@pytest.mark.parametrize("name", PAINTED_STAINS)
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [((), "Say which, after its name"), (("x", "--mpp", "0.5"), "leave out --mpp")],
 )
-def test_what_does_not_go_together_is_refused(tmp_path, capsys, arguments, words):
-    assert main(["import", "painted-ihc", *arguments, "--out", str(tmp_path / "out")]) == 2
+def test_what_does_not_go_together_is_refused(tmp_path, capsys, name, arguments, words):
+    assert main(["import", name, *arguments, "--out", str(tmp_path / "out")]) == 2
     assert words in capsys.readouterr().err
 
 

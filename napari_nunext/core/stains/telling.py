@@ -31,7 +31,8 @@ H_AND_E_MIN = 0.9
 """Of an image of H&E, this share of them at least absorbs green most. ..."""
 H_DAB_MAX = 0.5
 """... Of immunohistochemistry, this share at most. Between the two the stain is in doubt. At hand
-were 87 images of H&E, of which the least had 0.99, and 12 of immunohistochemistry: 0.44 at most."""
+were 87 images of H&E, of which the least had 0.99, and 12 of immunohistochemistry: 0.44 at most.
+PAS is like H&E by this: 18 tiles of kidney had 0.997 at least."""
 
 
 def stain_of(green_share: float | None) -> Stain | None:

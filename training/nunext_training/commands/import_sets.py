@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nunext_training.data.importers.base import Importer
     from nunext_training.data.importers.questions.base import QuestionImporter
     from nunext_training.data.labelled import LabelledImage
+    from nunext_training.data.painted.sections import PaintedStain
 
 _SHARED = "the published split has {} patients in more than one part"
 
@@ -31,10 +32,10 @@ def add_parser(commands: Any) -> None:
     from nunext_training.data.importers import IMPORTERS
     from nunext_training.data.importers.questions import QUESTION_IMPORTERS
     from nunext_training.data.importers.synthetic import NAME
-    from nunext_training.data.painted.sections import NAME as PAINTED
+    from nunext_training.data.painted.sections import PAINTED_STAINS
 
     parser = commands.add_parser("import", help="turn a published data set into an export")
-    names = sorted([*IMPORTERS, *QUESTION_IMPORTERS, NAME, PAINTED])
+    names = sorted([*IMPORTERS, *QUESTION_IMPORTERS, NAME, *PAINTED_STAINS])
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _table()
     parser.add_argument("dataset", choices=names, metavar="DATASET", help="one of those below")
@@ -64,9 +65,9 @@ def add_parser(commands: Any) -> None:
     drawn = parser.add_argument_group(NAME, "drawn tissue with exact masks; takes no path")
     drawn.add_argument("--count", type=positive, default=100, help="tiles (default 100)")
     drawn.add_argument("--size-px", type=positive, default=512, help="side of a tile (default 512)")
-    drawn.add_argument("--seed", type=int, default=0, help=f"of {PAINTED} as well")
+    drawn.add_argument("--seed", type=int, default=0, help="of painted stains as well")
     painted = parser.add_argument_group(
-        PAINTED, "immunohistochemistry painted over H&E whose nuclei are known; takes an export"
+        ", ".join(PAINTED_STAINS), "; ".join(stain.about for stain in PAINTED_STAINS.values())
     )
     painted.add_argument("--sections", type=positive, default=2, help="of each tile (default 2)")
     painted.add_argument(
@@ -80,11 +81,11 @@ def _table() -> str:
     from nunext_training.data.importers import IMPORTERS
     from nunext_training.data.importers.questions import QUESTION_IMPORTERS
     from nunext_training.data.importers.synthetic import NAME
-    from nunext_training.data.painted.sections import NAME as PAINTED
+    from nunext_training.data.painted.sections import PAINTED_STAINS
 
     nuclei = sorted((i.name, i.title) for i in IMPORTERS.values())
     nuclei.append((NAME, "tissue that is drawn, with exact masks"))
-    nuclei.append((PAINTED, "the H&E of an export, painted as immunohistochemistry"))
+    nuclei.extend((stain.name, stain.title) for stain in PAINTED_STAINS.values())
     questions = sorted((i.name, i.title) for i in QUESTION_IMPORTERS.values())
     width = max(len(name) for name, _ in (*nuclei, *questions))
     parts = {"data sets of nuclei": nuclei, "of questions, classes and lesions": questions}
@@ -104,13 +105,13 @@ def _run(args: argparse.Namespace) -> int:
     from nunext_training.data.importers.synthetic import NAME
     from nunext_training.data.importers.writing import write_export
     from nunext_training.data.labelled import rename_as_asked, shared_patients
-    from nunext_training.data.painted.sections import NAME as PAINTED
+    from nunext_training.data.painted.sections import PAINTED_STAINS
     from nunext_training.data.sources import tell_left_out
 
     if args.dataset == NAME:
         return _draw(args)
-    if args.dataset == PAINTED:
-        return _paint(args)
+    if args.dataset in PAINTED_STAINS:
+        return _paint(args, PAINTED_STAINS[args.dataset])
     if args.dataset in QUESTION_IMPORTERS:
         return _import_questions(args)
     importer = IMPORTERS[args.dataset]
@@ -249,16 +250,21 @@ def _draw(args: argparse.Namespace) -> int:
     return 0
 
 
-def _paint(args: argparse.Namespace) -> int:
+def _paint(args: argparse.Namespace, stain: PaintedStain) -> int:
     """An export's tiles in another stain, as an export."""
+    from napari_nunext.core.nuclei import default_categories
     from nunext_training.data.importers.writing import write_export
-    from nunext_training.data.painted.sections import CATEGORIES, NAME, PaintedSections
+    from nunext_training.data.painted.sections import PaintedSections
     from nunext_training.data.sources import read_source
 
     if args.path is None:
-        raise InputError(f"{NAME} is painted over the H&E of an export. Say which, after its name.")
+        raise InputError(
+            f"{stain.name} is painted over the H&E of an export. Say which, after its name."
+        )
     if args.fold is not None or args.mpp is not None or args.rename:
-        raise InputError(f"{NAME} keeps scale and splits of its tiles; leave out --mpp and --fold.")
+        raise InputError(
+            f"{stain.name} keeps scale and splits of its tiles; leave out --mpp and --fold."
+        )
     source = read_source(args.path)
     images = source.images
     if args.split is not None:
@@ -266,12 +272,19 @@ def _paint(args: argparse.Namespace) -> int:
     without = any(image.complete_masks is None for image in images)
     sections = PaintedSections(
         images,
+        stain=stain,
         sections=args.sections,
         seed=args.seed,
         segmenter=segmenter_named(args.segmenter) if without else None,
     )
+    kept = sorted({name for image in images for name in image.categories})
+    categories = default_categories(kept) if stain.categories is None else stain.categories
     manifest = write_export(
-        sections, args.out, categories=CATEGORIES, origin=NAME, progress=counter("section")
+        sections,
+        args.out,
+        categories=categories,
+        origin=stain.name,
+        progress=counter("section"),
     )
     print(f"{args.out}: " + ", ".join(f"{n} {what}" for what, n in manifest.counts.items()))
     return 0

@@ -8,26 +8,26 @@ with stained membranes around nuclei. Light, camera and compression are those of
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy
 
-from napari_nunext.core.stains.optical_density import EOSIN_RGB, HAEMATOXYLIN_RGB
+from napari_nunext.core.stains.optical_density import HAEMATOXYLIN_RGB
 from napari_nunext.synthetic.fields import Grid
-from napari_nunext.synthetic.optics import WARM_EOSIN_RGB, WARM_HAEMATOXYLIN_RGB, draw_look, expose
+from napari_nunext.synthetic.optics import draw_look
+from nunext_training.data.painted.separating import (
+    haematoxylin_and_eosin,
+    means_of_nuclei,
+    mixed_colour,
+    photograph,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.synthetic.fields import Field
-
-_STAINS = np.array([[HAEMATOXYLIN_RGB, EOSIN_RGB], [WARM_HAEMATOXYLIN_RGB, WARM_EOSIN_RGB]]).mean(
-    axis=0
-)
-_UNMIX = np.linalg.pinv(_STAINS / np.linalg.norm(_STAINS, axis=1, keepdims=True))
-"""Haematoxylin and eosin between the textbook's and those measured on BRCA-M2C."""
 
 _COUNTERSTAINS = np.array([HAEMATOXYLIN_RGB, (0.58, 0.63, 0.51), (0.76, 0.54, 0.36)])
 """Optical density of haematoxylin without eosin: the textbook's, which is H&E's, grey-blue as on
@@ -92,8 +92,7 @@ def paint_ihc(
     """
     staining = _draw(rng)
     grid = Grid(labels.shape[0], labels.shape[1], mpp)
-    density = -np.log10(np.maximum(rgb, 1).astype(np.float32) / 255)
-    haematoxylin, eosin = np.moveaxis(np.clip(density @ _UNMIX.astype(np.float32), 0, None), 2, 0)
+    haematoxylin, eosin = haematoxylin_and_eosin(rgb)
     count = int(labels.max(initial=0))
     levels = _levels(rng, staining, labels, grid, count)
     levels[np.bincount(labels.ravel(), minlength=count + 1)[1:] == 0] = 0  # wholly covered
@@ -105,17 +104,9 @@ def paint_ihc(
     # Brown hides blue, and eosin leaves a little blue of its own: ribonucleic acid takes it too.
     blue = staining.counterstain * (haematoxylin * (1 - 0.5 * cover) + 0.08 * eosin)
     look = draw_look(rng, variation=1.0, compressed=True)
-    look = replace(look, stains_rgb=(_counterstain(rng), *look.stains_rgb[1:]))
-    # Amounts are densities already; the look has its stains' colours and its camera.
-    per_unit = np.array(look.amounts_od, dtype=np.float32)
-    nothing = np.zeros(grid.shape, dtype=np.float32)
-    brown = np.maximum(dab, ground * (1 - cover)).astype(np.float32)
-    painted = expose(
-        rng,
-        grid,
-        look,
-        ((blue / per_unit[0]).astype(np.float32), nothing, nothing, brown / per_unit[3]),
-    )
+    colours = (mixed_colour(rng, _COUNTERSTAINS, (0.5, 0.8, 0.8)), look.stains_rgb[3])
+    brown = np.maximum(dab, ground * (1 - cover))
+    painted = photograph(rng, grid, look, colours, (blue, brown))
     return PaintedIhc(painted, levels >= WEAKEST_OD)
 
 
@@ -132,13 +123,6 @@ def _draw(rng: np.random.Generator) -> _Staining:
     )
 
 
-def _counterstain(rng: np.random.Generator) -> tuple[float, float, float]:
-    """Colour of the nuclei that are not brown, as a unit vector of optical density."""
-    vector = rng.dirichlet((0.5, 0.8, 0.8)) @ _COUNTERSTAINS + rng.normal(0, 0.02, 3)
-    red, green, blue = (vector / np.linalg.norm(vector)).tolist()
-    return red, green, blue
-
-
 def _levels(
     rng: np.random.Generator,
     staining: _Staining,
@@ -150,23 +134,13 @@ def _levels(
     chance = np.full(count, staining.prevalence, dtype=np.float32)
     if staining.spotted and count:
         nests = grid.noise(rng, 40.0)
-        chance = np.clip(chance + 0.35 * _means(nests, labels, count), 0, 1)
+        chance = np.clip(chance + 0.35 * means_of_nuclei(nests, labels, count), 0, 1)
     level = staining.level_od * np.exp(staining.spread * rng.standard_normal(count))
     # On a brown ground a nucleus is called positive where it stands out.
     level = np.clip(level, max(WEAKEST_OD, 1.4 * staining.ground_od), _STRONGEST_OD)
     faint = rng.uniform(0, _BACKGROUND_OD, count)
     drawn: Field = np.where(rng.random(count) < chance, level, faint).astype(np.float32)
     return drawn
-
-
-def _means(values: Field, labels: NDArray[np.int32], count: int) -> Field:
-    """Of the pixels of each nucleus, shape (N,); 0 where others cover it."""
-    flat = labels.ravel()
-    sums = np.bincount(flat, values.ravel(), count + 1)[1:]
-    means: Field = (sums / np.maximum(np.bincount(flat, minlength=count + 1)[1:], 1)).astype(
-        np.float32
-    )
-    return means
 
 
 def _nuclear(
@@ -181,7 +155,7 @@ def _nuclear(
     count = len(levels)
     if not count:
         return np.zeros(grid.shape, dtype=np.float32)
-    means = _means(haematoxylin, labels, count)
+    means = means_of_nuclei(haematoxylin, labels, count)
     chromatin = np.ones(grid.shape, dtype=np.float32)
     inside = labels > 0
     nucleus = labels[inside] - 1

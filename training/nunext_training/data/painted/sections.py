@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, overload
 
 import numpy as np
@@ -16,14 +16,68 @@ from napari_nunext.core.stains.telling import NEGATIVE, POSITIVE
 from napari_nunext.images.tile import image_from_pixels
 from napari_nunext.models.whole_image.masks import draw_masks, point_prompts
 from nunext_training.data.painted.ihc import paint_ihc
+from nunext_training.data.painted.pas import paint_pas
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from napari_nunext.core.nuclei import Category
     from napari_nunext.core.shapes.masks import Mask
     from napari_nunext.models.segmenter import Segmenter
     from nunext_training.data.labelled import LabelledImage
 
-NAME = "painted-ihc"
-CATEGORIES = default_categories((POSITIVE, NEGATIVE))
+
+@dataclass(frozen=True, slots=True)
+class PaintedStain:
+    """A stain that sections can be painted in."""
+
+    name: str
+    """What ``nunext-train import`` and an export's origin call it."""
+    suffix: str
+    """Of names of sections, before their number."""
+    title: str
+    """For help: the H&E of an export, ..."""
+    about: str
+    """For help, of its options."""
+    categories: tuple[Category, ...] | None
+    """Of its nuclei; None: those of the tile."""
+    paint: Callable[..., tuple[NDArray[np.uint8], NDArray[np.bool_] | None]]
+    """Takes what `paint_ihc` takes. A picture of shape (H, W, 3), and which of the nuclei with a
+    mask are positive; None where the stain says nothing of nuclei."""
+
+
+def _ihc(
+    rng: np.random.Generator, rgb: NDArray[np.uint8], labels: NDArray[np.int32], *, mpp: float
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
+    painted = paint_ihc(rng, rgb, labels, mpp=mpp)
+    return painted.rgb, painted.positive
+
+
+def _pas(
+    rng: np.random.Generator, rgb: NDArray[np.uint8], labels: NDArray[np.int32], *, mpp: float
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
+    return paint_pas(rng, rgb, labels, mpp=mpp), None
+
+
+IHC = PaintedStain(
+    name="painted-ihc",
+    suffix="ihc",
+    title="the H&E of an export, painted as immunohistochemistry",
+    about="immunohistochemistry painted over H&E whose nuclei are known; takes an export",
+    categories=default_categories((POSITIVE, NEGATIVE)),
+    paint=_ihc,
+)
+PAS = PaintedStain(
+    name="painted-pas",
+    suffix="pas",
+    title="the H&E of an export, painted as periodic acid-Schiff",
+    about="periodic acid-Schiff painted likewise, with the same options",
+    categories=None,
+    paint=_pas,
+)
+PAINTED_STAINS = {stain.name: stain for stain in (IHC, PAS)}
 
 
 class PaintedSections(Sequence["LabelledImage"]):
@@ -36,6 +90,7 @@ class PaintedSections(Sequence["LabelledImage"]):
     ----------
     images : sequence of LabelledImage
         H&E. Nuclei without a mask are drawn by `segmenter`.
+    stain : PaintedStain
     sections : int
         Of each tile.
     seed : int
@@ -54,6 +109,7 @@ class PaintedSections(Sequence["LabelledImage"]):
         self,
         images: Sequence[LabelledImage],
         *,
+        stain: PaintedStain,
         sections: int,
         seed: int,
         segmenter: Segmenter | None = None,
@@ -63,7 +119,7 @@ class PaintedSections(Sequence["LabelledImage"]):
                 f"{sections} sections of seed {seed}; expected at least 1 section and a seed from "
                 "0 up."
             )
-        self._images, self._sections = tuple(images), sections
+        self._images, self._sections, self._stain = tuple(images), sections, stain
         self._seed, self._segmenter = seed, segmenter
         self._drawn: dict[int, list[Mask | None]] = {}
 
@@ -88,23 +144,25 @@ class PaintedSections(Sequence["LabelledImage"]):
         masks = self._masks_of(number)
         rgb = image.open().rgb
         known = [mask for mask in masks if mask is not None]
-        painted = paint_ihc(
+        painted, is_positive = self._stain.paint(
             np.random.default_rng([self._seed, zlib.crc32(image.name.encode()), section]),
             rgb,
             label_image(known, *rgb.shape[:2]),
             mpp=image.mpp,
         )
-        there = [mask is not None for mask in masks]
-        positive = np.zeros(len(masks), dtype=bool)
-        positive[there] = painted.positive
-        name = f"{image.name}-ihc{section}"
+        categories = image.categories
+        if is_positive is not None:
+            positive = np.zeros(len(masks), dtype=bool)
+            positive[[mask is not None for mask in masks]] = is_positive
+            categories = tuple(POSITIVE if each else NEGATIVE for each in positive)
+        name = f"{image.name}-{self._stain.suffix}{section}"
         path = image.path.with_name(f"{name}.png")
         height, width = rgb.shape[:2]
         return replace(
             image,
             name=name,
             path=path,
-            categories=tuple(POSITIVE if is_positive else NEGATIVE for is_positive in positive),
+            categories=categories,
             masks=tuple(masks),
             image_sha256=None,
             uids=(),
@@ -113,7 +171,7 @@ class PaintedSections(Sequence["LabelledImage"]):
             rollout=None,
             unsorted=(),
             notes=(),
-            opener=lambda: image_from_pixels(path, width, height, painted.rgb.copy),
+            opener=lambda: image_from_pixels(path, width, height, painted.copy),
         )
 
     def _masks_of(self, number: int) -> list[Mask | None]:
