@@ -187,13 +187,12 @@ def _detections(
         if geometry is None:
             x, y = round(float(x_px) - left, 2), round(float(y_px) - top, 2)
             geometry = f'{{"type": "Point", "coordinates": [{x!r}, {y!r}]}}'
-        said_of = {CONFIDENCE: confidence, POSITION_ERROR: error_um}
-        told = [
-            f'"{name}": {round(float(value), 6)!r}'
-            for name, value in said_of.items()
-            if value is not None
-        ]
-        if numbers := ", ".join((*told, *filter(None, (next(measured),)))):
+        numbers = next(measured)
+        for name, value in ((POSITION_ERROR, error_um), (CONFIDENCE, confidence)):
+            if value is not None:
+                first = f'"{name}": {round(float(value), 6)!r}'
+                numbers = f"{first}, {numbers}" if numbers else first
+        if numbers:
             numbers = f'"measurements": {{{numbers}}}, '
         yield (
             f'{{"type": "Feature", "id": "{uid}", "geometry": {geometry}, "properties": '
