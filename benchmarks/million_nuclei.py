@@ -129,6 +129,7 @@ def windows(run_id: str, nuclei: int) -> Iterator[RunWindow]:
                 tuple(category.name for category in CATEGORIES),
                 rng.uniform(0.2, 1.0, len(here)),
                 MaskColumn.of(masks),
+                rng.uniform(0.5, 1.5, len(here)),
             ),
         )
 

@@ -52,6 +52,7 @@ def windows(run_id: str) -> Iterator[RunWindow]:
             NAMES,
             rng.random(n),
             MaskColumn.without_any(n),
+            rng.uniform(0.5, 1.5, n),
         )
         yield RunWindow(number, nuclei)
         left -= n

@@ -151,7 +151,7 @@ def _columns(found: Detections, palette: Sequence[Category]) -> Predictions:
     names = tuple(dict.fromkeys((*(c.name for c in palette), *found.categories)))
     place = {name: at for at, name in enumerate(names)}
     places = [place[name] for name in found.categories]
-    return placed(found.points_xy, places, names, found.confidence)
+    return placed(found.points_xy, places, names, found.confidence, found.position_error_um)
 
 
 def _at_server(

@@ -68,6 +68,14 @@ class Nuclei:
         return self.predictions.confidence
 
     @property
+    def position_error_um(self) -> NDArray[np.float64]:
+        """How far from the centre, root mean square, points like each lie; shape (N,).
+
+        NaN where nobody says: of other detectors, of checkpoints that were not measured.
+        """
+        return self.predictions.position_error_um
+
+    @property
     def masks(self) -> tuple[Mask | None, ...]:
         """What each covers; None where nothing was drawn."""
         return tuple(self.predictions.masks)
@@ -138,7 +146,7 @@ class Nuclei:
         """A `pandas.DataFrame`, a nucleus a row.
 
         Columns are ``x_px``, ``y_px``, ``x_um``, ``y_um``, ``category``, ``confidence``,
-        ``area_um2`` and ``uid``, as in the CSV that the window exports.
+        ``area_um2``, ``uid`` and ``position_error_um``, as in the CSV that the window exports.
 
         Raises
         ------
@@ -159,6 +167,7 @@ class Nuclei:
                 "confidence": self.confidence,
                 "area_um2": self.area_um2,
                 "uid": [str(nucleus.uid) for nucleus in self],
+                "position_error_um": self.position_error_um,
             }
         )
 
@@ -288,7 +297,11 @@ class Nuclei:
 
 
 def placed(
-    points_xy: PointsXY, place: ArrayLike, names: tuple[str, ...], confidence: NDArray[np.float64]
+    points_xy: PointsXY,
+    place: ArrayLike,
+    names: tuple[str, ...],
+    confidence: NDArray[np.float64],
+    position_error_um: NDArray[np.float64],
 ) -> Predictions:
     """N new nuclei without masks; `place` says of each which of the names is its category."""
     count = len(points_xy)
@@ -299,6 +312,7 @@ def placed(
         names=names,
         confidence=confidence,
         masks=MaskColumn.without_any(count),
+        position_error_um=position_error_um,
     )
 
 

@@ -114,6 +114,7 @@ def _masked(nuclei: Nuclei, drawn: dict[int, Mask], by: str) -> Nuclei:
 def _of_points(points: ArrayLike, source: ImageSource) -> Nuclei:
     points_xy = as_points_xy(points)
     count = len(points_xy)
-    predictions = placed(points_xy, np.zeros(count), (UNCATEGORISED,), np.full(count, np.nan))
+    unsaid = np.full(count, np.nan)
+    predictions = placed(points_xy, np.zeros(count), (UNCATEGORISED,), unsaid, unsaid)
     palette = default_categories([UNCATEGORISED])
     return Nuclei(predictions, palette, mpp_of(source), source.box, {})

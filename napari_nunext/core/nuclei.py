@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
@@ -66,6 +67,9 @@ class Nucleus:
     confidence: float | None = None
     """From the model, in [0, 1]; None where a person placed the nucleus."""
     mask: Mask | None = None
+    position_error_um: float | None = None
+    """Root mean square distance from the centre, expected of points like this one that are a
+    nucleus; None where nobody says, or a person placed or moved it."""
 
 
 def identity_of(said: object, seen: set[UUID]) -> tuple[UUID, bool]:
@@ -86,6 +90,15 @@ def identity_of(said: object, seen: set[UUID]) -> tuple[UUID, bool]:
     kept = uid if uid is not None and identified else uuid4()
     seen.add(kept)
     return kept, identified
+
+
+def measured_um(said: object) -> float | None:
+    """A length that a file says, in um; None for a blank, and for what is none."""
+    try:
+        value = float(str(said))
+    except ValueError:
+        return None
+    return value if 0 <= value < math.inf else None
 
 
 def nuclei_in_words(count: int) -> str:

@@ -42,6 +42,8 @@ class Predictions(Sequence[Nucleus]):
     confidence: NDArray[np.float64]
     """In [0, 1], NaN where the model says none; shape (N,)."""
     masks: MaskColumn
+    position_error_um: NDArray[np.float64]
+    """As `Nucleus` has it, NaN where the model says none; shape (N,)."""
 
     @classmethod
     def of(cls, nuclei: Iterable[Nucleus] = ()) -> Predictions:
@@ -64,11 +66,9 @@ class Predictions(Sequence[Nucleus]):
             points_xy=points_of(nuclei),
             category=_as_places([place[n.category] for n in nuclei], names),
             names=names,
-            confidence=np.array(
-                [np.nan if n.confidence is None else n.confidence for n in nuclei],
-                dtype=np.float64,
-            ),
+            confidence=numbers_of(n.confidence for n in nuclei),
             masks=MaskColumn.of(n.mask for n in nuclei),
+            position_error_um=numbers_of(n.position_error_um for n in nuclei),
         )
 
     def __len__(self) -> int:
@@ -81,14 +81,15 @@ class Predictions(Sequence[Nucleus]):
     def __getitem__(self, row: int | slice) -> Nucleus | Predictions:
         if isinstance(row, slice):
             return self.at(np.arange(len(self))[row])
-        (x_px, y_px), sure = self.points_xy[row].tolist(), float(self.confidence[row])
+        x_px, y_px = self.points_xy[row].tolist()
         return Nucleus(
             UUID(bytes=self.uids[row].tobytes()),
             x_px,
             y_px,
             self.names[self.category[row]],
-            sure if sure == sure else None,
+            number_of(float(self.confidence[row])),
             self.masks[row],
+            number_of(float(self.position_error_um[row])),
         )
 
     def __iter__(self) -> Iterator[Nucleus]:
@@ -98,10 +99,11 @@ class Predictions(Sequence[Nucleus]):
             self.category.tolist(),
             self.confidence.tolist(),
             self.masks,
+            self.position_error_um.tolist(),
         )
-        for uid, (x_px, y_px), category, sure, mask in zip(*columns, strict=True):
-            sureness = sure if sure == sure else None
-            yield Nucleus(uid, x_px, y_px, self.names[category], sureness, mask)
+        for uid, (x_px, y_px), place, sure, mask, off_um in zip(*columns, strict=True):
+            sureness, error_um = number_of(sure), number_of(off_um)
+            yield Nucleus(uid, x_px, y_px, self.names[place], sureness, mask, error_um)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence):
@@ -119,6 +121,7 @@ class Predictions(Sequence[Nucleus]):
             self.names,
             self.confidence[rows],
             self.masks.at(rows),
+            self.position_error_um[rows],
         )
 
     def joined(self, others: Iterable[Nucleus]) -> Predictions:
@@ -133,6 +136,7 @@ class Predictions(Sequence[Nucleus]):
             names,
             np.concatenate([self.confidence, others.confidence]),
             self.masks.joined(others.masks),
+            np.concatenate([self.position_error_um, others.position_error_um]),
         )
 
     def with_masks(self, masks: Mapping[UUID, Mask]) -> Predictions:
@@ -159,6 +163,16 @@ class Predictions(Sequence[Nucleus]):
     def by_uid(self) -> UidIndex:
         """Leads from a uid to its row; made when somebody first looks for one."""
         return UidIndex(self.uids)
+
+
+def numbers_of(said: Iterable[float | None]) -> NDArray[np.float64]:
+    """A column, NaN for None."""
+    return np.array([np.nan if value is None else value for value in said], dtype=np.float64)
+
+
+def number_of(value: float) -> float | None:
+    """A number of a column; None for NaN."""
+    return value if value == value else None
 
 
 def _as_places(places: list[int], names: tuple[str, ...]) -> NDArray[np.uint16]:

@@ -43,6 +43,8 @@ class WindowPoints:
     """Shape (N, 2), pixels of the window, corner origin."""
     categories: tuple[str, ...]
     confidence: tuple[float, ...]
+    position_error_um: tuple[float, ...] | None = None
+    """Of each point, as `napari_nunext.core.nuclei.Nucleus` has it; None where nobody says."""
 
 
 @dataclass(frozen=True, slots=True)

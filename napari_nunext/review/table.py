@@ -67,6 +67,11 @@ class NucleusTable:
         return self._column(self.of.ground.said.confidence, self.over.confidence)
 
     @cached_property
+    def position_error_um(self) -> NDArray[np.float64]:
+        """NaN where nobody says, or a person placed or moved the nucleus."""
+        return self._column(self.of.ground.said.position_error_um, self.over.position_error_um)
+
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Of the categories, those that no nucleus has any more included."""
         return tuple(dict.fromkeys((*self.of.ground.called, *self.over.names)))
@@ -167,6 +172,7 @@ class NucleusTable:
             names=tuple(self.names[place] for place in used.tolist()),
             confidence=self.confidence[rows],
             masks=MaskColumn.without_any(len(rows)),
+            position_error_um=self.position_error_um[rows],
         )
 
     # Nuclei
@@ -326,6 +332,12 @@ class Part:
     def confidence(self) -> NDArray[np.float64]:
         """NaN where a person placed the nucleus."""
         return self._column(self._said.confidence[self._ground], self._table.over.confidence)
+
+    @cached_property
+    def position_error_um(self) -> NDArray[np.float64]:
+        """NaN where nobody says, or a person placed or moved the nucleus."""
+        said = self._said.position_error_um[self._ground]
+        return self._column(said, self._table.over.position_error_um)
 
     @cached_property
     def category(self) -> NDArray[np.intp]:

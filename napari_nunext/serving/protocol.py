@@ -12,8 +12,7 @@ that stand for good: no `Hidden` names them later. A run that is cancelled while
 its turn sends only `Done`. Empty lines say that the server is alive; skip them.
 
 Who keeps the windows that are done, with all the points that they sent, can go on with a search
-that was broken off, by whatever: see `Resume`. Together both streams lead to what one undisturbed
-search leads to.
+that was broken off: see `Resume`. Both streams lead to what one undisturbed search leads to.
 """
 
 from __future__ import annotations
@@ -51,6 +50,7 @@ Polygons: TypeAlias = Annotated[
 RunId: TypeAlias = Annotated[str, Field(min_length=1, max_length=64)]
 Sentence: TypeAlias = Annotated[str, AfterValidator(without_folders)]
 """Tells a person something; never where files lie on the server."""
+UmIfKnown: TypeAlias = Annotated[Number | None, Field(ge=0, exclude_if=lambda um: um is None)]
 MppField: TypeAlias = Annotated[float, Field(ge=0.02, le=20.0, allow_inf_nan=False)]
 
 
@@ -219,6 +219,8 @@ class DetectRequest(JobRequest):
     """Where it is not searched all the same: nothing is found there."""
     only: Annotated[list[str], Field(max_length=1000)] | None = None
     """Categories searched for alone; all when None. `Started.decoding` says how (``only_by``)."""
+    position_error: bool | None = None
+    """Whether `PointOut` says how far off it may be: clients of before refuse what does."""
     masks: bool = False
     segmenter: str | None = None
     """Id of a segmenter, where masks are wanted; the server's default when None."""
@@ -239,6 +241,8 @@ class PointOut(Message):
     y: Number
     category: str
     confidence: Annotated[float, Field(ge=0, le=1)]
+    position_error_um: UmIfKnown = None
+    """Root mean square distance from the centre, of points like this; None where nobody says."""
 
 
 class Started(Event):
@@ -255,8 +259,7 @@ class Started(Event):
     halo_um: float
     decoding: dict[str, Any]
     plan: str = ""
-    """Tells searches apart that cut or see windows differently. Another name for: image and scale,
-    region, windows, models and what they are told."""
+    """Hash of image and scale, region, windows, models and what they are told."""
     windows_left_out: int = 0
     """Windows of bare glass, where they are not wanted."""
     windows_beyond: int = 0
@@ -391,10 +394,7 @@ class SegmentRequest(JobRequest):
 
 
 class SegmentReply(Message):
-    """Masks in the order of their prompts; `MaskOut.index` is the prompt's.
-
-    A prompt that yields no pixel has no mask.
-    """
+    """Masks in the order of their prompts (`MaskOut.index`); one that yields no pixel has none."""
 
     masks: list[MaskOut]
     segmenter: str

@@ -23,6 +23,8 @@ class WindowsRequest(JobRequest):
     priority: Literal["interactive", "batch"] = "interactive"
     among: Annotated[list[str], Field(max_length=1000)] | None = None
     """Categories that the detector chooses from for each nucleus, where it can; all when None."""
+    position_error: bool | None = None
+    """As `napari_nunext.serving.protocol.DetectRequest` has it."""
 
 
 class WindowPointsOut(Event):
@@ -35,6 +37,10 @@ class WindowPointsOut(Event):
     """x, y, pixels of the window, corner origin."""
     categories: list[str]
     confidence: list[Annotated[float, Field(ge=0, le=1)]]
+    position_error_um: Annotated[
+        list[Annotated[Number, Field(ge=0)]] | None, Field(exclude_if=lambda um: um is None)
+    ] = None
+    """As `napari_nunext.serving.protocol.PointOut` has it, of each."""
 
 
 class WindowEndOut(Event):

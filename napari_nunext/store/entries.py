@@ -199,3 +199,9 @@ def check_predictions(parts: Sequence[Predictions]) -> None:
     odd = (confidence < 0) | (confidence > 1)
     if odd.any():
         raise InputError(f"A prediction has confidence {confidence[odd][0]}; expected 0 to 1.")
+    error_um = np.concatenate([part.position_error_um for part in parts])
+    odd = (error_um < 0) | np.isinf(error_um)
+    if odd.any():
+        raise InputError(
+            f"A prediction has a position error of {error_um[odd][0]} um; expected 0 or more."
+        )

@@ -15,7 +15,7 @@ import numpy as np
 from napari.layers import Labels
 
 from napari_nunext.core.errors import RecordError
-from napari_nunext.core.nuclei import UNCATEGORISED, Nucleus
+from napari_nunext.core.nuclei import UNCATEGORISED, Nucleus, measured_um
 from napari_nunext.core.shapes.masks import masks_of
 from napari_nunext.images import open_image
 from napari_nunext.images.formats import SLIDE_FORMATS
@@ -102,14 +102,15 @@ def read_slides(path: str | Sequence[str]) -> list[tuple[Any, ...]]:
 def write_points(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     """Save a Points layer as nuclei, GeoJSON: ours as the review has them, others as points.
 
-    A column ``category`` or ``class`` among the features is the category, ``confidence`` how sure.
+    A column ``category`` or ``class`` among the features is the category, ``confidence`` how sure,
+    ``position_error_um`` how far off.
     """
     if _is_reviewed(attributes, NucleiPoints):
         return _export_review(path)
     features = attributes.get("features")
     columns = {} if features is None else {str(c).lower(): list(features[c]) for c in features}
     named = columns.get("category", columns.get("class"))
-    sure = columns.get("confidence")
+    sure, errors_um = columns.get("confidence"), columns.get("position_error_um")
     nuclei = [
         Nucleus(
             uuid4(),
@@ -117,6 +118,7 @@ def write_points(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
             y_px,
             UNCATEGORISED if named is None else str(named[row]),
             None if sure is None or not 0 <= sure[row] <= 1 else float(sure[row]),
+            position_error_um=None if errors_um is None else measured_um(errors_um[row]),
         )
         for row, (x_px, y_px) in enumerate(from_napari(_flat(data)).tolist())
     ]

@@ -28,7 +28,7 @@ def nuclei() -> Nuclei:
     """Three of two categories on 0.1 x 0.05 mm, one of them drawn."""
     found = [
         Nucleus(uuid4(), 10.0, 20.0, "Tumour", 0.9, square(8, 18, 4)),
-        Nucleus(uuid4(), 150.0, 30.0, "Stromal", 0.4),
+        Nucleus(uuid4(), 150.0, 30.0, "Stromal", 0.4, position_error_um=0.75),
         Nucleus(uuid4(), 50.0, 60.0, "Tumour", None),
     ]
     return Nuclei(
@@ -46,6 +46,7 @@ def test_its_columns_are_in_px_and_um(nuclei):
     assert nuclei.categories == ("Tumour", "Stromal", "Tumour")
     assert nuclei.confidence[:2].tolist() == [0.9, 0.4]
     assert np.isnan(nuclei.confidence[2])
+    np.testing.assert_equal(nuclei.position_error_um, [np.nan, 0.75, np.nan])
     assert nuclei.area_um2[0] == 16 * 0.25
     assert np.isnan(nuclei.area_um2[1:]).all()
     assert nuclei.area_mm2 == pytest.approx(0.1 * 0.05)

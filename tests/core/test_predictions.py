@@ -32,6 +32,7 @@ nuclei = st.builds(
     category=st.sampled_from(["Nucleus", "Tumour", "Stroma"]),
     confidence=st.none() | st.floats(0, 1),
     mask=masks,
+    position_error_um=st.none() | st.floats(0, 9),
 )
 lists = st.lists(nuclei, unique_by=lambda n: n.uid, max_size=12)
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -82,6 +84,31 @@ def test_another_scale_maps_back_to_level_0(mpp):
     detector = RedDots(halo_um=2.0)
     found = detect_image(dotted(points, 100, 80), detector, mpp=mpp)
     np.testing.assert_allclose(sorted_points(found.points_xy), sorted_points(points), atol=0.5)
+
+
+def test_what_stands_at_a_seam_says_how_far_off_it_may_be_itself():
+    """Each window says another error; that of the surer sighting stands with it."""
+    said_um = {}
+
+    class Vague(RedDots):
+        def detect(self, windows, *, cancelled):
+            rng = np.random.default_rng(3)
+            for event in super().detect(windows, cancelled=cancelled):
+                if isinstance(event, WindowPoints):
+                    sure, um = float(rng.uniform(0.1, 0.9)), float(rng.uniform(0.2, 2))
+                    said_um[sure] = um
+                    event = replace(event, confidence=(sure,), position_error_um=(um,))
+                yield event
+
+    points = [(c * 8 - 3, r * 8 - 2) for c in range(1, 12) for r in range(1, 9)]
+    image = dotted(points, 100, 80)
+    found = detect_image(image, Vague(halo_um=6.0), mpp=0.5)
+    assert len(found) == len(points) < len(said_um)  # some were seen twice
+    expected = [said_um[sure] for sure in found.confidence.tolist()]
+    assert found.position_error_um.tolist() == expected
+    assert np.isnan(detect_image(image, RedDots(), mpp=0.5).position_error_um).all()
+    part = detect_image(image, Vague(), mpp=0.5, only=("Red",))
+    assert part.position_error_um.tolist() == [said_um[s] for s in part.confidence.tolist()]
 
 
 def test_a_region_gives_its_own_nuclei_only():

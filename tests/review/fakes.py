@@ -95,13 +95,22 @@ def started(
 
 
 def points(
-    *xy: tuple[float, float], first: int = 0, confidence: float = 0.9, window: int = 0
+    *xy: tuple[float, float],
+    first: int = 0,
+    confidence: float = 0.9,
+    window: int = 0,
+    position_error_um: float | None = None,
 ) -> protocol.Points:
     return protocol.Points(
         window=window,
         points=[
             protocol.PointOut(
-                index=first + i, x=x, y=y, category="Lymphocyte", confidence=confidence
+                index=first + i,
+                x=x,
+                y=y,
+                category="Lymphocyte",
+                confidence=confidence,
+                position_error_um=position_error_um,
             )
             for i, (x, y) in enumerate(xy)
         ],

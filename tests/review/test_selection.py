@@ -33,3 +33,26 @@ def test_a_selection_is_described(opened: ReviewController, server: FakeServer) 
     assert words(first, second, unsure) == "3 selected: several categories, 1 unsure"
     opened.correct.delete([first])
     assert words(first) == ""
+
+
+def test_a_nucleus_says_how_far_off_it_may_be_until_somebody_moves_it(
+    opened: ReviewController, server: FakeServer
+) -> None:
+    server.fake.script = [started(), points((10, 10), position_error_um=0.83), done(1)]
+    opened.find.search()
+    (uid,) = opened.model.state.nuclei
+
+    def words() -> str:
+        return selection_words(opened.model.table, [uid], opened.view.model.sure_above)
+
+    def said_um() -> float | None:
+        return opened.model.state.nuclei[uid].nucleus.position_error_um
+
+    assert words() == "1 selected: Lymphocyte, sure (0.90), place ± 0.8 µm"
+    opened.correct.relabel([uid], "Stromal")
+    assert said_um() == 0.83
+    assert opened.model.table.position_error_um.tolist() == [0.83]
+    opened.correct.move({uid: (14.0, 12.0)})
+    assert said_um() is None
+    opened.history.undo()
+    assert said_um() == 0.83

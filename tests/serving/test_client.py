@@ -32,6 +32,7 @@ from napari_nunext.serving.protocol import (
     PromptPoint,
     SegmentRequest,
 )
+from napari_nunext.serving.windows_protocol import WindowsRequest
 from tests.serving.conftest import TOKEN
 from tests.waiting import PATIENCE_S, wait_for
 
@@ -336,6 +337,46 @@ def test_closed_it_asks_nothing_more(server):
     for ask in (client.health, lambda: list(client.detect(REQUEST, patience=Patience(print)))):
         with pytest.raises(ServerUnavailableError, match="closed"):
             ask()
+
+
+def test_a_server_of_before_is_asked_once_how_far_off_points_may_be():
+    """It refuses fields that it does not know, and is asked for no more of them."""
+    asked = []
+    done = '{"event":"done","points":0,"finish":"complete"}\n'
+
+    def before(request):
+        asked.append(json.loads(request.content).get("position_error"))
+        if asked[-1] is None:
+            return httpx.Response(200, text=done)
+        message = "The request's position_error cannot be used: Extra inputs are not permitted."
+        return httpx.Response(422, json={"code": "invalid", "message": message})
+
+    client = client_of(before)
+    whole = DetectRequest(image="0" * 64, mpp=0.5)
+    assert [event.event for event in client.detect(whole)] == ["done"]
+    assert [event.event for event in client.windows(WindowsRequest(image="0" * 64, mpp=0.5))] == [
+        "done"
+    ]
+    assert asked == [True, None, None]
+
+    def today(request):
+        asked.append(json.loads(request.content).get("position_error"))
+        return httpx.Response(200, text=done)
+
+    asked.clear()
+    client = client_of(today)
+    for _ in range(2):
+        list(client.detect(whole))
+    assert asked == [True, True]
+
+    def refuses(request):
+        asked.append(request)
+        return httpx.Response(422, json={"code": "invalid", "message": "No."})
+
+    asked.clear()
+    with pytest.raises(RequestRejectedError, match="No"):
+        list(client_of(refuses).detect(whole))
+    assert len(asked) == 1
 
 
 def test_a_server_of_before_is_asked_again_without_the_outline():

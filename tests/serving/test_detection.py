@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -127,6 +129,35 @@ def events_of(oracle, squares=None, *, mpp=0.5, cancelled=lambda: False, **asked
             clock=partial(next, itertools.count()),  # every step takes a second
         )
     )
+
+
+class Vague(Oracle):
+    """An oracle that says of each point how far off it may be: ten times its confidence, in um."""
+
+    def detect(self, windows, *, cancelled):
+        for event in super().detect(windows, cancelled=cancelled):
+            if isinstance(event, WindowPoints):
+                event = replace(event, position_error_um=tuple(10 * s for s in event.confidence))
+            yield event
+
+
+def test_who_asks_is_told_how_far_off_points_may_be_and_a_client_of_before_is_not(rng):
+    truth = rng.uniform(0, 150, (60, 2))
+
+    def told(**asked):
+        events = events_of(Vague(truth, 150, 150, jitter_px=1.0), **asked)
+        return [json.loads(e.model_dump_json()) for e in events if isinstance(e, Points)]
+
+    points = [point for event in told(position_error=True) for point in event["points"]]
+    assert len(points) >= len(truth)
+    for point in points:
+        assert point["position_error_um"] == pytest.approx(10 * point["confidence"])
+    plain = [point for event in told() for point in event["points"]]
+    assert {frozenset(point) for point in plain} == {
+        frozenset(("index", "x", "y", "category", "confidence"))  # clients refuse what is more
+    }
+    silent = events_of(Oracle(truth, 150, 150), position_error=True)
+    assert "position_error_um" not in "".join(event.model_dump_json() for event in silent if event)
 
 
 def standing_xy(events):

@@ -43,6 +43,9 @@ def test_a_stream_is_folded_into_the_nuclei_that_stand():
     square = Mask.from_array(np.ones((2, 3), dtype=bool), 4, 5)
     assert found.take(Masks(masks=[MaskOut.of(2, square, 0.9)])).masks == {two.uid: square}
     assert [n.mask for n in found.nuclei()] == [None, None, square]
+    vague = PointOut(index=7, x=1, y=2, category="a", confidence=0.5, position_error_um=0.75)
+    (told,) = Found().take(Points(window=0, points=[vague])).shown
+    assert (told.position_error_um, zero.position_error_um) == (0.75, None)
     ended = WindowDone(window=3, box=(0, 0, 9, 9), finish="limit", done=1, total=4)
     window = found.take(ended).window
     assert (window.number, window.finish, window.nuclei) == (3, "limit", ())

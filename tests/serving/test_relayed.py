@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,9 +17,11 @@ from napari_nunext.core.geometry import Box
 from napari_nunext.images import open_image
 from napari_nunext.images.tile import tile_of_rgb
 from napari_nunext.models.classical.adapters import ClassicalDetector
+from napari_nunext.models.detector import WindowPoints
 from napari_nunext.models.whole_image.search import detect_image, plan_image, search
 from napari_nunext.serving import service
 from napari_nunext.serving.client import relayed
+from napari_nunext.serving.client.found import Found
 from napari_nunext.serving.client.local_server import TOKEN_VARIABLE
 from napari_nunext.serving.client.relayed import RelayedClient
 from napari_nunext.serving.models.elsewhere import ElsewhereCatalog, ElsewhereDetector
@@ -78,6 +81,33 @@ def test_the_server_chooses_from_the_categories_of_the_images_stain(server, cata
     detector = ElsewhereDetector(workers(server, "choosing"))
     found = detect_image(tile_of_rgb(tissue, "tissue"), detector, mpp=0.5)
     assert set(found.categories) == {"Round"}
+
+
+class VagueDetector(ClassicalDetector):
+    """Says of each point how far off it may be: twice its confidence, in um."""
+
+    def detect(self, windows, *, cancelled):
+        for event in super().detect(windows, cancelled=cancelled):
+            if isinstance(event, WindowPoints):
+                errors_um = tuple(2 * sure for sure in event.confidence)
+                event = replace(event, position_error_um=errors_um)
+            yield event
+
+
+def test_how_far_off_points_may_be_travels_with_them(server, catalog, tissue):
+    catalog.detectors["vague"] = VagueDetector()
+    image = tile_of_rgb(tissue, "tissue")
+    here = detect_image(image, VagueDetector(), mpp=0.5)
+    elsewhere = detect_image(image, ElsewhereDetector(workers(server, "vague")), mpp=0.5)
+    found = Found()
+    asked = DetectRequest(image=server.client.put_image(image), mpp=0.5, model="vague")
+    for event in server.client.detect(asked):
+        found.take(event)
+    expected = sorted((2 * here.confidence).tolist())
+    assert len(set(expected)) > 5
+    assert sorted(here.position_error_um.tolist()) == expected
+    assert sorted(elsewhere.position_error_um.tolist()) == pytest.approx(expected)
+    assert sorted(n.position_error_um for n in found.nuclei()) == pytest.approx(expected)
 
 
 def test_a_category_is_known_whatever_its_case(server, catalog, tissue):

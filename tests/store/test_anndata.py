@@ -27,7 +27,7 @@ def review(monkeypatch):
         outlined,
         ReviewedNucleus(predicted(3, 4), "run", touched=True, status="rejected"),
         ReviewedNucleus(by_person, touched=True, status="accepted", annotator="jd", flagged=True),
-        predicted(7, 8, "Tumour", 0.125),
+        replace(predicted(7, 8, "Tumour", 0.125), position_error_um=0.75),
     ]
 
 
@@ -49,6 +49,7 @@ def test_observations_are_the_nuclei_that_stand(tmp_path, review):
         assert obs["annotator/codes"][:].tolist() == [-1, 0, -1]
         np.testing.assert_equal(obs["confidence"][:], [0.5, np.nan, 0.125])
         np.testing.assert_equal(obs["area_um2"][:], [5, np.nan, np.nan])
+        np.testing.assert_equal(obs["position_error_um"][:], [np.nan, np.nan, 0.75])
         assert file["obsm/spatial"][:].tolist() == [[10.25, 20.5], [1, 2], [7, 8]]
         assert file["obsm/spatial_um"][:].tolist() == [[5.125, 10.25], [0.5, 1], [3.5, 4]]
     assert [p.name for p in tmp_path.iterdir()] == ["a.h5ad"]

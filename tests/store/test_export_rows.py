@@ -41,6 +41,7 @@ def values(project, rng):
             NAMES[i % 3],
             None if i % 5 == 0 else float(rng.random()),
             Mask.from_array(rng.random((6, 5)) < 0.7, i, i) if i % 2 else None,
+            None if i % 4 == 0 else float(rng.random()),
         )
         for i in range(60)
     ]
@@ -67,7 +68,10 @@ def test_columns_say_what_the_objects_say(values):
     assert max(map(len, chunks)) == 7
     got = [row for rows in chunks for row in rows]
     want = [
-        (str(n.uid), n.x_px, n.y_px, n.category, n.confidence, n.mask, one.marks)
+        (
+            *(str(n.uid), n.x_px, n.y_px, n.category, n.confidence, n.position_error_um),
+            *(n.mask, one.marks),
+        )
         for one in marked
         for n in [one.nucleus]
     ]

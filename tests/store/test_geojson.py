@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import numpy as np
@@ -144,7 +145,8 @@ def test_an_empty_mask_falls_back_to_the_point():
 
 
 def test_points_survive_the_file_with_uid_category_and_confidence(tmp_path):
-    nuclei = [nucleus(1.25, 2.5, confidence=0.5), nucleus(3.0, 4.0, "Stroma é")]
+    vague = replace(nucleus(1.25, 2.5, confidence=0.5), position_error_um=0.75)
+    nuclei = [vague, nucleus(3.0, 4.0, "Stroma é")]
     path = tmp_path / "A_0.9824 é.geojson"
     write_geojson(path, nuclei)
     assert read_geojson(path) == nuclei
@@ -172,13 +174,15 @@ def test_what_qupath_and_others_write_is_read(tmp_path):
         """[
         {"type": "Feature", "id": "UID", "geometry": {"type": "Point", "coordinates": [1, 2]},
          "properties": {"object_type": "detection", "classification": {"names": ["A", "B"]},
-          "measurements": [{"name": "NuNext confidence", "value": 0.25}],
+          "measurements": [{"name": "NuNext confidence", "value": 0.25},
+                           {"name": "NuNext position error um", "value": 1.5}],
           "metadata": {}, "metadata": {"x": "y"}}},
         {"type": "Feature", "id": "PathDetectionObject", "geometry":
           {"type": "MultiPoint", "coordinates": [[3, 4], [5, 6]]},
          "properties": {"classification": "Stroma"}},
         {"type": "Feature", "id": "UID", "geometry": {"type": "Point", "coordinates": [7, 8]},
-         "properties": {"measurements": {"NuNext confidence": "NaN"}}},
+         "properties": {"measurements": {"NuNext confidence": "NaN",
+                                         "NuNext position error um": "NaN"}}},
         {"type": "Feature", "geometry": {"type": "LineString", "coordinates": [[0, 0], [1, 1]]},
          "properties": {}},
         {"type": "Feature", "geometry": {"type": "Polygon", "coordinates":
@@ -194,6 +198,7 @@ def test_what_qupath_and_others_write_is_read(tmp_path):
     assert [(n.x_px, n.y_px) for n in nuclei] == [(1, 2), (3, 4), (5, 6), (7, 8), (11, 12)]
     assert [n.category for n in nuclei] == ["A: B", "Stroma", "Stroma", "Nucleus", "Nucleus"]
     assert [n.confidence for n in nuclei] == [0.25, None, None, None, None]
+    assert [n.position_error_um for n in nuclei] == [1.5, None, None, None, None]
     assert nuclei[0].uid == uid
     assert len({n.uid for n in nuclei}) == 5  # a uid that stands twice is given once
 

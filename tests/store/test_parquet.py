@@ -33,7 +33,7 @@ def review(monkeypatch):
         outlined,
         ReviewedNucleus(by_person, touched=True, status="accepted", annotator="jd"),
         ReviewedNucleus(predicted(3, 4), "run", touched=True, status="rejected", flagged=True),
-        predicted(7, 8, "Tumour", 0.125),
+        replace(predicted(7, 8, "Tumour", 0.125), position_error_um=0.75),
         predicted(9, 9, "Nucleus", 0.75),
     ]
 
@@ -48,6 +48,9 @@ def test_a_table_has_the_columns_of_csv_with_types(tmp_path, review):
     assert list(frame["category"]) == ["Nucleus", "Stroma é", "Nucleus", "Tumour", "Nucleus"]
     assert isinstance(frame["category"].dtype, pd.CategoricalDtype)
     assert frame["flagged"].tolist() == [False, False, True, False, False]
+    np.testing.assert_equal(
+        frame["position_error_um"].to_numpy(), [np.nan, np.nan, np.nan, 0.75, np.nan]
+    )
     assert frame["area_um2"].tolist()[0] == 5
     assert frame["area_um2"].isna().tolist() == [False, True, True, True, True]
     assert frame["confidence"].isna().tolist() == [False, True, False, False, False]

@@ -35,6 +35,7 @@ def test_reopening_shows_the_same_state(project, path):
     run = project.start_run(IMAGE, run_info())
     mask = Mask.from_array(np.ones((2, 3), dtype=bool), 4, 5)
     a, b, c = predicted(10.123456789, 10), replace(predicted(20, 20), mask=mask), predicted(30, 30)
+    a, b = replace(a, position_error_um=0.8123456789), replace(b, position_error_um=1.5)
     project.append([events.use_run(IMAGE, run, WHOLE)])
     project.add_predictions(run, [a, b])
     project.add_predictions(run, [c])
@@ -47,6 +48,7 @@ def test_reopening_shows_the_same_state(project, path):
     before = project.state(IMAGE)
     assert len(before.nuclei) == 3
     assert before.nuclei[a.uid].nucleus == replace(a, mask=mask)
+    assert before.nuclei[b.uid].nucleus.position_error_um is None  # somebody moved it
     runs, journal = project.predictions(IMAGE), project.journal(IMAGE)
     project.close()
     with reopened(path) as again:

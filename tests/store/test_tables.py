@@ -31,7 +31,8 @@ def decoded(segmentation) -> np.ndarray:
 
 def test_a_table_has_pixels_and_micrometres(tmp_path):
     mask = Mask.from_array(np.ones((4, 5), dtype=bool), 9, 19)
-    by_model = replace(predicted(10.5, 20.25, "Tumour, grade 2", 0.75), mask=mask)
+    by_model = predicted(10.5, 20.25, "Tumour, grade 2", 0.75)
+    by_model = replace(by_model, mask=mask, position_error_um=0.8125)
     by_person = ReviewedNucleus(
         replace(predicted(1, 2), confidence=None), touched=True, status="accepted", annotator="jd"
     )
@@ -41,10 +42,12 @@ def test_a_table_has_pixels_and_micrometres(tmp_path):
     assert tuple(header) == COLUMNS
     assert one == [
         "10.50", "20.25", "5.250", "10.125", "Tumour, grade 2", "0.7500", "unreviewed", "",
-        str(by_model.uid), "5.000", "", "model", "",
+        str(by_model.uid), "5.000", "", "model", "", "0.8125",
     ]  # fmt: skip
     assert two[5:8] == ["", "accepted", "jd"]
-    assert two[9] == ""
+    assert two[9] == two[13] == ""
+    read = [n.nucleus.position_error_um for n in read_csv(tmp_path / "n.csv")]
+    assert read == [0.8125, None]
     with pytest.raises(CalibrationError):
         write_csv(tmp_path / "n.csv", [], mpp=0)
 

@@ -23,7 +23,7 @@ from napari_nunext.store.tables.schema import SCHEMA_VERSION
 if TYPE_CHECKING:
     from pathlib import Path
 
-PROJECTS = ["1-first", "1", "2-first", "2", "3", "4"]
+PROJECTS = ["1-first", "1", "2-first", "2", "3", "4", "5"]
 EXPORTS = PROJECTS[1:]
 """The first version had no exports."""
 
@@ -92,6 +92,19 @@ def test_a_project_stands_as_its_version_said_and_was_copied_before(kept: Path) 
     with closing(sqlite3.connect(path)) as database:
         assert list(database.execute("SELECT seq, kind, payload, hash FROM event")) == kept_rows
     assert before != file_sha256(path)
+
+
+@every(["2", "4", "5"])
+def test_how_far_off_nuclei_may_be_is_known_since_version_5(kept: Path) -> None:
+    path = kept / "review.nunext"
+    since = stored_version(path) >= 5
+    with Project.open(path, annotator="CD", create=False) as project:
+        (image,) = project.images()
+        nuclei = [n.nucleus for n in project.state(image.sha256).nuclei.values()]
+    said = {n.uid: n.position_error_um for n in nuclei if n.position_error_um is not None}
+    assert len(nuclei) > 5
+    assert said == {n.uid: n.confidence * 2 for n in nuclei if n.uid in said}
+    assert len(said) == (5 if since else 0)  # of seven one was deleted, one moved
 
 
 @every(PROJECTS)

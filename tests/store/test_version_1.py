@@ -60,6 +60,14 @@ def tables(path):
         return {n for (n,) in database.execute("SELECT name FROM sqlite_master") if n in OLD_TABLES}
 
 
+def without_new_column(table: bytes) -> bytes:
+    """A table as it was before position errors, which that version knew nothing of."""
+    header, *rows = table.splitlines(keepends=True)
+    assert header.endswith(b",position_error_um\n")
+    assert all(row.endswith(b",\n") for row in rows)
+    return b"".join([header.replace(b",position_error_um", b""), *(r[:-2] + b"\n" for r in rows)])
+
+
 @pytest.mark.parametrize("carried_up", [True, False], ids=["carried up", "only read"])
 def test_it_is_exported_as_the_version_before_did(path, tmp_path, carried_up):
     before = path.read_bytes()
@@ -70,7 +78,10 @@ def test_it_is_exported_as_the_version_before_did(path, tmp_path, carried_up):
         folder, file = name.split("/")
         if not (tmp_path / folder).exists():
             export_project(path, tmp_path / folder, folder)
-        sums[name] = hashlib.sha256((tmp_path / folder / file).read_bytes()).hexdigest()
+        written = (tmp_path / folder / file).read_bytes()
+        sums[name] = hashlib.sha256(
+            without_new_column(written) if folder == "csv" else written
+        ).hexdigest()
     assert sums == EXPORTED
     assert (path.read_bytes() == before) == (not carried_up)
 

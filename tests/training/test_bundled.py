@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from safetensors import safe_open
 
+from napari_nunext.core.scores.position_error import root_mean_square
 from napari_nunext.models.catalog import Catalog
 from napari_nunext.models.classical.adapters import ClassicalDetector
 from napari_nunext.places import BUNDLED_WEIGHTS
@@ -85,6 +87,23 @@ def test_the_detector_finds_and_sorts_the_nuclei_of_drawn_tissue(catalog, drawn)
     report = evaluate_detector(catalog.load_detector(), drawn, **MATCHING).report
     assert report.overall.f1 > 0.8
     assert report.mean_category_f1 > 0.5
+
+
+def test_the_detector_says_how_far_off_its_points_may_be_by_the_numbers_of_its_release(
+    catalog, drawn
+):
+    placement = evaluate_detector(catalog.load_detector(), drawn, **MATCHING).placement
+    assert len(placement.said_um) > 30
+    assert ((placement.said_um > 0.4) & (placement.said_um < 3)).all()
+    assert np.ptp(placement.said_um) > 0.2
+
+
+def test_of_real_tissue_the_vaguest_third_lies_further_off_than_the_clearest(catalog, data_root):
+    images = select_split(read_source(data_root / "brca_m2c").images, "val")[:2]
+    placement = evaluate_detector(catalog.load_detector(), images, **MATCHING).placement
+    clear, _, vague = np.array_split(np.argsort(placement.said_um), 3)
+    off_um = [root_mean_square(placement.distance_um[rows]) for rows in (clear, vague)]
+    assert off_um[1] > 1.2 * off_um[0]
 
 
 def test_the_segmenter_draws_the_nuclei_of_drawn_tissue(catalog, drawn):

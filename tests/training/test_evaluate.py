@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -48,6 +49,31 @@ def two_images(tmp_path, labelled_tile):
         ),
         labelled_tile(tmp_path, "b_0.98", [(10, 10)]),
     )
+
+
+def test_what_is_said_of_places_stands_beside_how_far_off_they_are(two_images):
+    """On a: 4 px off (2 um), missed, right in place; on b (0.98 um/px) the first is right."""
+
+    class Vague(Scripted):
+        def detect(self, windows, *, cancelled):
+            for event in super().detect(windows, cancelled=cancelled):
+                if isinstance(event, WindowPoints):
+                    event = replace(event, position_error_um=(1.5, 0.25, 0.5))
+                yield event
+
+    spoken = [[(14, 10), (30, 17), (50, 50)], ["Round", "Pale", "Round"], ["Round", "Pale"]]
+    found = evaluate_detector(Vague(*spoken), two_images, **OPTIONS)
+    placement = found.placement
+    assert placement.said_um.tolist() == [1.5, 0.5, 1.5]  # of those that match alone
+    off_um = placement.distance_um.tolist()
+    assert off_um[:2] == pytest.approx([2.0, 0.0])
+    assert found.to_json()["placement"] == placement.to_json()
+    assert placement.words in found.table()
+    assert placement.to_json()["said_um"] == pytest.approx(np.sqrt((1.5**2 * 2 + 0.25) / 3))
+    assert placement.to_json()["real_um"] == pytest.approx(np.sqrt(np.mean(np.square(off_um))))
+    silent = evaluate_detector(Scripted(*spoken), two_images, **OPTIONS)
+    assert silent.placement is silent.to_json()["placement"] is None
+    assert "Position" not in silent.table()
 
 
 def test_figures_equal_a_count_by_hand(two_images):

@@ -12,6 +12,11 @@ from safetensors.torch import load_file
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.scores.calibration import Calibration, fit_calibration
+from napari_nunext.core.scores.position_error import (
+    AS_SPREAD,
+    PositionCalibration,
+    fit_positions,
+)
 from napari_nunext.models.checkpoints.description import (
     read_description,
     read_segmenter_description,
@@ -28,6 +33,7 @@ from nunext_training.data.importers.writing import write_export
 from nunext_training.data.labelled import select_split
 from nunext_training.data.sources import read_source
 from nunext_training.evaluation.evaluate import evaluate_detector, evaluate_segmenter
+from nunext_training.evaluation.placement import Placement
 from nunext_training.evaluation.reliability import Reliability
 from nunext_training.release import release as release_module
 from nunext_training.release.cards import FIGURES, model_card
@@ -180,7 +186,7 @@ def test_a_split_that_no_data_has_is_refused(tmp_path, checkpoint, train_only_ex
 
 
 def test_confidences_are_calibrated_by_the_validation_split_alone(
-    tmp_path, category_checkpoint, monkeypatch
+    tmp_path, category_checkpoint, monkeypatch, capsys
 ):
     """With what a model would have said, since one that learned nothing is never right."""
     drawn = [
@@ -189,7 +195,7 @@ def test_confidences_are_calibrated_by_the_validation_split_alone(
     ]
     write_export(drawn, tmp_path / "drawn", categories=CATEGORIES, origin="synthetic")
     rng = np.random.default_rng(0)
-    measured = {}
+    measured, placed = {}, {}
 
     def evaluated(detector, images, **options):
         found = evaluate_detector(detector, images, **options)
@@ -200,12 +206,21 @@ def test_confidences_are_calibrated_by_the_validation_split_alone(
         share = Calibration(0.6, 1.2).of(confidence) if images[0].split == "val" else confidence
         said = Reliability(confidence, rng.random(20_000) < share)
         measured[images[0].split] = said
-        return replace(found, reliability=said)
+        # The parent's curve was left behind: standard deviations are said as they are.
+        assert detector._checkpoint.description.position_calibration == AS_SPREAD
+        sd_um = rng.uniform(1.0, 2.0, 20_000)
+        off_um = np.hypot(*rng.normal(size=(2, 20_000))) * sd_um**2 / 2
+        placed[images[0].split] = Placement(sd_um, off_um * (1 if images[0].split == "val" else 3))
+        return replace(found, reliability=said, placement=placed[images[0].split])
 
     monkeypatch.setattr(release_module, "evaluate_detector", evaluated)
     parent = tmp_path / "parent"
     shutil.copytree(category_checkpoint, parent)
-    described = replace(read_description(parent), calibration=Calibration(2.0, -3.0, 100))
+    described = replace(
+        read_description(parent),
+        calibration=Calibration(2.0, -3.0, 100),
+        position_calibration=PositionCalibration(9.0, 3.0, 100),
+    )
     (parent / "nunext.json").write_text(json.dumps(described.to_json()), encoding="utf-8")
     out = tmp_path / "out"
     command = ["release", "--checkpoint", str(parent), "--data", str(tmp_path / "drawn")]
@@ -219,6 +234,16 @@ def test_confidences_are_calibrated_by_the_validation_split_alone(
         served = Reliability(curve.of(said.confidence), said.is_right)
         assert figures[split] == served.to_json() | {"error_before": said.error}
     assert figures["val"]["expected_calibration_error"] < 0.02 < val.error
+    where = described.position_calibration
+    assert where == fit_positions(placed["val"].said_um ** 2, placed["val"].distance_um)
+    assert (where.exponent, where.points) == (pytest.approx(2, abs=0.1), 20_000)
+    for metrics in described.metrics:
+        told = placed[metrics["split"]]
+        served = Placement(where.of(told.said_um**2), told.distance_um)
+        assert metrics["placement"] == served.to_json()
+    assert "Position error: root mean square, um" in capsys.readouterr().out
+    apart = {m["split"]: m["placement"]["position_calibration_error_um"] for m in described.metrics}
+    assert apart["val"] < 0.05 < 1 < apart["test"]
     # The test split is told as it is, here worse than before.
     assert figures["test"]["expected_calibration_error"] > test.error
 
@@ -230,4 +255,6 @@ def test_where_the_validation_split_does_not_tell_confidences_stay_as_they_are(
     command = ["release", "--checkpoint", str(category_checkpoint), "--data", str(export)]
     assert main([*command, "--out", str(out)]) == 0
     assert read_description(out).calibration is None
+    assert read_description(out).position_calibration is None
+    assert "Points do not say how far off" in caplog.text
     assert "Confidences are left as they are" in caplog.text

@@ -82,7 +82,7 @@ def found(quick_app: QuickApp, server: FakeServer) -> QuickApp:
     server.fake.script = [
         started(),
         points((20.5, 30.5), (60.5, 40.5), (100.5, 90.5)),
-        points((150.5, 20.5), first=3, confidence=0.2),
+        points((150.5, 20.5), first=3, confidence=0.2, position_error_um=0.83),
         done(4),
     ]
     quick_app.controller.find.search()
@@ -104,7 +104,10 @@ def test_the_status_bar_says_where_the_pointer_is_and_what_the_nucleus_there_is(
     mpp = layer.scale[0]
     category = state_of(found).nuclei[uids(found)[3]].nucleus.category
     said = layer.get_status([20 * mpp, 150 * mpp], world=True)["coordinates"]
-    assert said == f" x {150.5 * mpp:.1f}, y {20.5 * mpp:.1f} µm; {category}, unsure (0.20)"
+    assert (
+        said
+        == f" x {150.5 * mpp:.1f}, y {20.5 * mpp:.1f} µm; {category}, unsure (0.20), place ± 0.8 µm"
+    )
     beside = layer.get_status([5 * mpp, 5 * mpp], world=True)["coordinates"]
     assert beside == f" x {5.5 * mpp:.1f}, y {5.5 * mpp:.1f} µm"
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 def test_points_are_saved_at_their_places_with_category_and_confidence(tmp_path: Path) -> None:
     features = {"Class": ["Tumour", "Stroma"], "confidence": [0.25, 7.0]}
+    features["position_error_um"] = [0.75, float("nan")]
     layer = Points([[9.5, 19.5], [0, 1]], features=features)
     path = str(tmp_path / "a.geojson")
     data, attributes, _ = layer.as_layer_data_tuple()
@@ -25,6 +26,7 @@ def test_points_are_saved_at_their_places_with_category_and_confidence(tmp_path:
     one, two = read_geojson(tmp_path / "a.geojson")
     assert (one.x_px, one.y_px, one.category, one.confidence) == (20, 10, "Tumour", 0.25)
     assert (two.x_px, two.y_px, two.category, two.confidence) == (1.5, 0.5, "Stroma", None)
+    assert (one.position_error_um, two.position_error_um) == (0.75, None)
 
 
 def test_no_points_are_saved_as_none_and_points_of_a_stack_are_refused(tmp_path: Path) -> None:

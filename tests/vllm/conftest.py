@@ -15,6 +15,7 @@ import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
+from napari_nunext.core.scores.position_error import AS_SPREAD
 from napari_nunext.models.checkpoints.loading import (
     LoadedCheckpoint,
     load_checkpoint,
@@ -161,7 +162,8 @@ def spread(folder: Path, name: str, *options: str) -> LoadedCheckpoint:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.12)
         embeddings: Any = loaded.model.get_input_embeddings().weight
         embeddings[loaded.description.codec.end_id] *= 2.5
-    save_checkpoint(folder / name, loaded.model, loaded.windows.processor, loaded.description)
+    description = replace(loaded.description, position_calibration=AS_SPREAD)
+    save_checkpoint(folder / name, loaded.model, loaded.windows.processor, description)
     return load_checkpoint(folder / name, device="cpu")
 
 

@@ -112,6 +112,8 @@ def test_points_and_categories_and_confidence_are_those_of_our_own_decoder(
     for window, events in ours.items():
         for our, their in zip(points_of(events), points_of(theirs[window]), strict=True):
             assert their.confidence == pytest.approx(our.confidence, abs=1e-4)
+            assert their.position_error_um == pytest.approx(our.position_error_um, abs=1e-3)
+            assert None not in (our.position_error_um or (None,))
     confidences = [c for events in theirs.values() for e in points_of(events) for c in e.confidence]
     assert max(confidences) > 3 * min(confidences) > 0
 

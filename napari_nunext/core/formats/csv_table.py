@@ -20,7 +20,7 @@ from napari_nunext.core.marks import (
     MarkedNucleus,
     Marks,
 )
-from napari_nunext.core.nuclei import UNCATEGORISED, Nucleus, identity_of
+from napari_nunext.core.nuclei import UNCATEGORISED, Nucleus, identity_of, measured_um
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -41,6 +41,7 @@ COLUMNS = (
     FLAGGED,
     ORIGIN,
     "image",
+    "position_error_um",
 )
 _OF_MARKS = (STATUS, ANNOTATOR, FLAGGED, ORIGIN)
 
@@ -124,7 +125,8 @@ def nuclei_of_rows(
         uid, identified = identity_of(row.get("uid"), seen)
         category = intern(row.get("category") or UNCATEGORISED)
         confidence = _confidence(row.get("confidence", ""))
-        nucleus = Nucleus(uid, x_px, y_px, category, confidence)
+        error_um = measured_um(row.get("position_error_um"))
+        nucleus = Nucleus(uid, x_px, y_px, category, confidence, position_error_um=error_um)
         yield intern(row.get("image", "").strip()), MarkedNucleus(nucleus, marks, identified)
 
 

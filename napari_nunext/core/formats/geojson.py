@@ -24,7 +24,7 @@ from napari_nunext.core.formats.json_text import read_json, reading_json
 from napari_nunext.core.formats.regions import Item, regions
 from napari_nunext.core.formats.tool_json import features_of_tool
 from napari_nunext.core.marks import STATUS_IN_GEOJSON, UNMARKED, MarkedNucleus, Marks
-from napari_nunext.core.nuclei import UNCATEGORISED, Nucleus, identity_of
+from napari_nunext.core.nuclei import UNCATEGORISED, Nucleus, identity_of, measured_um
 from napari_nunext.core.shapes.masks import FARTHEST_PX
 from napari_nunext.core.shapes.polygons import MAX_SIDE_PX, centroid_of, mask_of_rings
 
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 CONFIDENCE = "NuNext confidence"
 """Name of the measurement that holds a nucleus' confidence."""
+POSITION_ERROR = "NuNext position error um"
+"""The same of how far off it may be."""
 
 REGION_KIND = "NuNext region"
 """Name of what says in the metadata of an annotation that it is a region of ours, of which kind."""
@@ -240,6 +242,7 @@ class _Said(NamedTuple):
     uid: Any
     category: str
     confidence: float | None
+    position_error_um: float | None
     marks: Marks
     mask: Mask | None
 
@@ -261,13 +264,15 @@ def _said(piece: _Piece, with_mask: bool) -> _Said:
         assert piece.said is not None
         return piece.said
     rings, properties = piece.item.rings, piece.feature.get("properties") or {}
+    measured = _measured(properties.get("measurements"))
     mask = mask_of_rings(rings) if with_mask and rings else None
     if mask is not None and not mask.area_px:  # it holds no pixel's centre
         mask = None
     return _Said(
         piece.feature.get("id") if piece.alone else None,
         intern(_category(properties)),
-        _confidence(properties.get("measurements")),
+        _confidence(measured.get(CONFIDENCE)),
+        measured_um(measured.get(POSITION_ERROR)),
         _marks(properties.get("metadata")),
         mask,
     )
@@ -339,7 +344,8 @@ def _nucleus(piece: _Piece, seen: set[UUID], with_mask: bool) -> MarkedNucleus:
     said = _said(piece, with_mask)
     uid, identified = identity_of(said.uid, seen)
     item = piece.item
-    nucleus = Nucleus(uid, item.x_px, item.y_px, said.category, said.confidence, said.mask)
+    rest = said.category, said.confidence, said.mask, said.position_error_um
+    nucleus = Nucleus(uid, item.x_px, item.y_px, *rest)
     return MarkedNucleus(nucleus, said.marks, identified)
 
 
@@ -377,11 +383,14 @@ def _category(properties: dict[str, Any]) -> str:
     return str(found) if found else UNCATEGORISED
 
 
-def _confidence(measurements: Any) -> float | None:
+def _measured(measurements: Any) -> dict[str, Any]:
     """From a name-to-number object, or the older list of name and value."""
     if isinstance(measurements, list):
         measurements = {m.get("name"): m.get("value") for m in measurements}
-    value = (measurements or {}).get(CONFIDENCE)
+    return measurements or {}
+
+
+def _confidence(value: Any) -> float | None:
     if value is None or not 0 <= float(value) <= 1:  # also "NaN", as QuPath writes it
         return None
     return float(value)

@@ -20,6 +20,7 @@ from napari_nunext.core.geometry import check_mpp
 from napari_nunext.core.model_description import ModelDescription, said_in
 from napari_nunext.core.nuclei import UNCATEGORISED, Category, default_categories
 from napari_nunext.core.scores.calibration import CALIBRATED, CONFIDENCE, Calibration
+from napari_nunext.core.scores.position_error import PositionCalibration
 from napari_nunext.models.checkpoints.atomic_points import AtomicPoints, check_head_file
 from napari_nunext.models.checkpoints.integrity import (
     FILE_NAME,
@@ -73,6 +74,8 @@ class CheckpointDescription(DetectorInfo):
         None where categories are those that the model writes.
     calibration : Calibration, optional
         None where nobody measured what its confidence means.
+    position_calibration : PositionCalibration, optional
+        None where nobody measured how far off its points are.
     """
 
     _: KW_ONLY
@@ -84,6 +87,7 @@ class CheckpointDescription(DetectorInfo):
     atomic: AtomicPoints | None = None
     second_look: SecondLook | None = None
     calibration: Calibration | None = None
+    position_calibration: PositionCalibration | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "window_px", self.codec.window_px)
@@ -112,6 +116,7 @@ class CheckpointDescription(DetectorInfo):
 
     def to_json(self) -> dict[str, Any]:
         """As ``nunext.json`` holds it."""
+        positions = self.position_calibration
         return (
             _in_file(self)
             | {
@@ -122,6 +127,7 @@ class CheckpointDescription(DetectorInfo):
                 "atomic": None if self.atomic is None else self.atomic.to_json(),
                 "calibration": None if self.calibration is None else self.calibration.to_json(),
             }
+            | ({} if positions is None else {"position_calibration": positions.to_json()})
             | ({} if self.second_look is None else {"second_look": self.second_look.to_json()})
         )
 
@@ -145,6 +151,9 @@ class CheckpointDescription(DetectorInfo):
                 atomic=AtomicPoints.from_json(data.get("atomic")),
                 second_look=SecondLook.from_json(data.get("second_look")),
                 calibration=Calibration.from_json(data.get("calibration")),
+                position_calibration=PositionCalibration.from_json(
+                    data.get("position_calibration")
+                ),
             )
 
         return _read_as("detector", data, read)

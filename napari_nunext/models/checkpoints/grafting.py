@@ -87,6 +87,7 @@ def graft_trunk(
         parameters=count_parameters(parent.model),
         metrics=(),
         calibration=None,
+        position_calibration=None,
         provenance=parent.description.provenance
         | {
             "recipe": "graft",

@@ -27,6 +27,8 @@ from napari_nunext.models.next_point.replies import (
     ReplyReader,
     confidence_radius_bins,
     expected_bins,
+    spread_bins2,
+    spread_radius_bins,
     sureness,
 )
 from napari_nunext.models.next_point.second_look import second_look_of
@@ -78,7 +80,7 @@ class Member:
                 reader = self._again.popleft()
             else:
                 described = self._checkpoint.description
-                reader = ReplyReader(self._begun, described.codec, described.calibration)
+                reader = ReplyReader(self._begun, described)
                 self._begun += 1
             pixels = self._windows[reader.window]
             self._checkpoint.windows.check(pixels)
@@ -154,6 +156,8 @@ class Pool:
         self._end_id = description.codec.end_id
         self._last = last_position(description.codec, description.max_points)
         self._radius_bins = confidence_radius_bins(description.codec, description.mpp)
+        self._spread_radius_bins = spread_radius_bins(description.codec, description.mpp)
+        self._tells_positions = description.position_calibration is not None
         self._second_look = second_look_of(checkpoint)
         self._members: list[Member] = []
         self._numbers = itertools.count()
@@ -270,7 +274,7 @@ class Pool:
         """Tell the members what their windows say. Returns the tokens, and who goes on."""
         tokens = step.token_ids.tolist()
         going = [True] * len(tokens)
-        sure, expected = self._read_scores(step)
+        sure, expected, spread = self._read_scores(step)
         categories = self._look_again(step)
         for place, (number, position) in enumerate(
             zip(step.rows.tolist(), step.positions.tolist(), strict=True)
@@ -290,22 +294,32 @@ class Pool:
                 sure[place],
                 is_last=is_last,
                 expected_bin=expected[place],
+                spread_bins2=spread[place],
                 # Asked for some alone, the model names no other; the look was fitted to all.
                 reported=None if row.member.caller.asked else categories[place],
             )
             row.member.hear(events, ended=ended)
         return torch.tensor(tokens), torch.tensor(going)
 
-    def _read_scores(self, step: DecodeStep) -> tuple[list[float], Sequence[float | None]]:
-        """How sure each token is, and the bins to be expected rather than it, where asked for."""
+    def _read_scores(
+        self, step: DecodeStep
+    ) -> tuple[list[float], Sequence[float | None], Sequence[float | None]]:
+        """How sure each token is; where asked for, the bin to be expected, and how widely."""
         codec, position = self._checkpoint.description.codec, int(step.positions[0])
         device, probabilities = step.scores.device, step.probabilities
         allowed, tokens = step.allowed_ids.to(device), step.token_ids.to(device)
         radius = self._radius_bins
         sure = sureness(probabilities, allowed, tokens, codec, position, radius).tolist()
-        if not self._between_bins or codec.phase_at(position) == "after":
-            return sure, [None] * len(sure)
-        return sure, expected_bins(probabilities, allowed, tokens, codec, radius).tolist()
+        expected: Sequence[float | None] = [None] * len(sure)
+        spread: Sequence[float | None] = expected
+        if codec.phase_at(position) == "after":
+            return sure, expected, spread
+        said = probabilities, allowed, tokens, codec
+        if self._between_bins:
+            expected = expected_bins(*said, radius).tolist()
+        if self._tells_positions:
+            spread = spread_bins2(*said, self._spread_radius_bins).tolist()
+        return sure, expected, spread
 
     def _look_again(self, step: DecodeStep) -> Sequence[int | None]:
         """Tokens of categories to report rather than those that are written, where asked for."""

@@ -4,7 +4,8 @@ The confidence of a point is **ours**, not the paper's: the probability mass of 
 `CONFIDENCE_RADIUS_UM` of the chosen bin, times that of y, times one minus the probability of the
 end where the end was the alternative to the point. Soft-maxes run over the tokens that the grammar
 allows. The category does not enter. Where a checkpoint is calibrated, that is turned into the share
-of such points that are right.
+of such points that are right. How widely x and y spread within `SPREAD_RADIUS_UM` says, where a
+checkpoint is calibrated for it, how far off a point may be.
 
 Every engine that decodes reads replies here. The one of vLLM imports this too, in an environment
 of its own: torch, numpy and the codec are all that it may need.
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     import torch
 
     from napari_nunext.core.codec import Codec
-    from napari_nunext.core.scores.calibration import Calibration
+    from napari_nunext.models.checkpoints.description import CheckpointDescription
     from napari_nunext.models.detector import WindowEvent
 
 CONFIDENCE_RADIUS_UM = 1.5
@@ -38,9 +39,22 @@ over the neighbouring bins, so the chosen bin's own probability says little.
 """
 
 
+SPREAD_RADIUS_UM = 2.5
+"""Probability within this distance of the chosen bin, along each axis, tells how vague a place is.
+
+Wider, other nuclei count in; narrower, the vaguest places are not told from vague ones. Measured:
+docs/decisions/confidence.md.
+"""
+
+
 def confidence_radius_bins(codec: Codec, mpp: float) -> int:
     """`CONFIDENCE_RADIUS_UM` in bins of windows of this scale; at least 1."""
     return max(1, round(CONFIDENCE_RADIUS_UM / (codec.bin_px * mpp)))
+
+
+def spread_radius_bins(codec: Codec, mpp: float) -> int:
+    """`SPREAD_RADIUS_UM` in bins of windows of this scale; at least 1."""
+    return max(1, round(SPREAD_RADIUS_UM / (codec.bin_px * mpp)))
 
 
 def sureness(
@@ -122,10 +136,43 @@ def expected_bins(
     Tensor, shape (n,)
         Fractional bins, float32; a reply that ends here has a number that means nothing.
     """
+    weights, bins = _near(probabilities, allowed_ids, token_ids, codec, radius_bins)
+    return weights @ bins
+
+
+def spread_bins2(
+    probabilities: torch.Tensor,
+    allowed_ids: torch.Tensor,
+    token_ids: torch.Tensor,
+    codec: Codec,
+    radius_bins: int,
+) -> torch.Tensor:
+    """Variance of the bin within `radius_bins` of the chosen one, around their mean.
+
+    **Ours**. Parameters as in `sureness`, at a position where a coordinate stands.
+
+    Returns
+    -------
+    Tensor, shape (n,)
+        Squared bins, float32; a reply that ends here has a number that means nothing.
+    """
+    weights, bins = _near(probabilities, allowed_ids, token_ids, codec, radius_bins)
+    apart = bins - (weights @ bins)[:, None]
+    return (weights * apart**2).sum(dim=1)
+
+
+def _near(
+    probabilities: torch.Tensor,
+    allowed_ids: torch.Tensor,
+    token_ids: torch.Tensor,
+    codec: Codec,
+    radius_bins: int,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weights, of sum 1, of the bins around the chosen one, shape (n, A), and all bins' numbers."""
     near = (allowed_ids - token_ids[:, None]).abs() <= radius_bins
     weights = probabilities * (near & (allowed_ids != codec.end_id))
     bins = (allowed_ids - codec.coordinate_start_id).float()
-    return (weights @ bins) / weights.sum(dim=1).clamp_min(1e-12)
+    return weights / weights.sum(dim=1, keepdim=True).clamp_min(1e-12), bins
 
 
 class ReplyReader:
@@ -137,13 +184,16 @@ class ReplyReader:
     ----------
     window : int
         Its place in the batch, which events carry.
-    codec : Codec
+    description : CheckpointDescription
+        Its codec, its scale, and what was fitted to what it says.
     """
 
-    def __init__(self, window: int, codec: Codec, calibration: Calibration | None = None) -> None:
+    def __init__(self, window: int, description: CheckpointDescription) -> None:
         self.window = window
-        self._codec = codec
-        self._calibration = calibration
+        self._codec = description.codec
+        self._calibration = description.calibration
+        self._positions = description.position_calibration
+        self._bin_um = self._codec.bin_px * description.mpp
         self._sent: set[tuple[int, int]] = set()
         self._ended = False
         self.restart()
@@ -157,6 +207,7 @@ class ReplyReader:
         """Begin the reply anew; what was sent stays sent."""
         self._tokens: list[int] = []
         self._places: list[float] = []
+        self._spread_bins2: list[float | None] = []
         self._confidence = 1.0
 
     def take(
@@ -167,17 +218,20 @@ class ReplyReader:
         *,
         is_last: bool,
         expected_bin: float | None = None,
+        spread_bins2: float | None = None,
         reported: int | None = None,
     ) -> Iterator[WindowEvent]:
         """Read the next token; yield the point it completes, and the end of the window.
 
         With an `expected_bin`, the point is there rather than in the middle of the token's bin.
+        With the `spread_bins2` of x and of y, a calibrated checkpoint says how far off it may be.
         With a `reported` token, that is its category.
         """
         codec, phase = self._codec, self._codec.phase_at(position)
         self._tokens.append(token)
         bin_ = token - codec.coordinate_start_id
         self._places.append(bin_ if expected_bin is None else expected_bin)
+        self._spread_bins2.append(spread_bins2)
         ended = token == codec.end_id
         if not ended:
             self._confidence *= sureness
@@ -202,4 +256,18 @@ class ReplyReader:
         if (x, y) not in self._sent:
             self._sent.add((x, y))
             points_xy = self._codec.to_points(np.array([self._places[start : start + 2]]))
-            yield WindowPoints(self.window, points_xy, (category,), (confidence,))
+            error_um = self._error_um(self._spread_bins2[start : start + 2])
+            yield WindowPoints(
+                self.window,
+                points_xy,
+                (category,),
+                (confidence,),
+                None if error_um is None else (error_um,),
+            )
+
+    def _error_um(self, spreads_bins2: list[float | None]) -> float | None:
+        """How far off a point with these spreads may be; None where nobody says."""
+        known = [spread for spread in spreads_bins2 if spread is not None]
+        if self._positions is None or len(known) < len(spreads_bins2):
+            return None
+        return self._positions(sum(known) * self._bin_um**2)

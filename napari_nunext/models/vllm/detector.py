@@ -235,7 +235,7 @@ class _Reply:
         self._codec = served.description.codec
         self._url = served.connection.url
         self._last = _most_tokens(served.description) - 1
-        self._reader = ReplyReader(index, self._codec, served.description.calibration)
+        self._reader = ReplyReader(index, served.description)
         self._said: list[int] = []
         self.ended = False
 
@@ -254,12 +254,16 @@ class _Reply:
         reply = choice.reply(self._codec)
         sureness = [math.exp(each) for each in choice.log_sureness]
         sureness += [1.0] * (len(reply) - len(sureness))  # of an end that was not told
-        for token, sure in zip(reply, sureness, strict=True):
+        spreads = [*choice.spread_bins2, *[None] * (len(reply) - len(choice.spread_bins2))]
+        for token, sure, spread in zip(reply, sureness, spreads, strict=True):
             position = len(self._said)
             self._said.append(token)
             if token not in self._codec.allowed_at(position):
                 check_reply(self._said, self._codec, self._url)
-            yield from self._reader.take(position, token, sure, is_last=position == self._last)
+            is_last = position == self._last
+            yield from self._reader.take(
+                position, token, sure, is_last=is_last, spread_bins2=spread
+            )
         self.ended = choice.finish is not None
         if self.ended and self._said[-1:] != [self._codec.end_id] and len(self._said) <= self._last:
             raise ServerError(

@@ -8,12 +8,13 @@ such that the engine's own sampler does what `generate` would have done.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 
-from napari_nunext.models.next_point.replies import end_by_majority, sureness
+from napari_nunext.models.next_point.replies import end_by_majority, spread_bins2, sureness
+from napari_nunext.models.vllm.names import SPREAD_AT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +35,8 @@ class Row:
     """Choose here, by `end_by_majority`; otherwise the engine draws."""
     radius_bins: int
     """See `napari_nunext.models.next_point.replies.sureness`; not used where the engine draws."""
+    spread_radius_bins: int = 0
+    """See `napari_nunext.models.next_point.replies.spread_bins2`; 0 where nobody asks for it."""
 
 
 class Grammar:
@@ -41,7 +44,9 @@ class Grammar:
 
     Where the engine draws, the logits of the tokens that may come next stay as they are. Where it
     does not, the choice is made here and one token is left, and its logit is the logarithm of how
-    sure the model was: an engine that reports the logit of what it chose reports just that.
+    sure the model was: an engine that reports the logit of what it chose reports just that. Where
+    somebody asks how widely a place spreads, another token is left whose logit says so, so far
+    below that it is never chosen; the engine reports it as the second likeliest.
 
     Parameters
     ----------
@@ -63,31 +68,29 @@ class Grammar:
         logits : Tensor, shape (N, V), float32
         rows : mapping of int to Row
         """
-        groups: dict[tuple[str, bool, int], list[int]] = defaultdict(list)
+        groups: dict[tuple[str, Row], list[int]] = defaultdict(list)
         for index, row in rows.items():
             phase = self._codec.phase_at(row.position)
-            groups[phase, row.greedy, row.radius_bins].append(index)
-        for (_, greedy, radius_bins), indices in groups.items():
-            self._restrict(logits, indices, rows[indices[0]].position, greedy, radius_bins)
+            groups[phase, replace(row, position=0)].append(index)
+        for (_, row), indices in groups.items():
+            self._restrict(logits, indices, rows[indices[0]].position, row)
 
-    def _restrict(
-        self,
-        logits: torch.Tensor,
-        indices: list[int],
-        position: int,
-        greedy: bool,
-        radius_bins: int,
-    ) -> None:
-        """Restrict rows that agree in phase, of which `position` is one."""
+    def _restrict(self, logits: torch.Tensor, indices: list[int], position: int, row: Row) -> None:
+        """Restrict rows that agree in phase and in all else; `position` is that of one of them."""
         allowed = self._allowed_at(position)
         here = torch.tensor(indices, device=self._device)
         scores = logits[here[:, None], allowed]
         logits[here] = -torch.inf
-        if not greedy:
+        if not row.greedy:
             logits[here[:, None], allowed] = scores
             return
         chosen = allowed[end_by_majority(scores, allowed == self._codec.end_id).argmax(dim=-1)]
-        sure = sureness(scores.softmax(dim=-1), allowed, chosen, self._codec, position, radius_bins)
+        said = scores.softmax(dim=-1), allowed, chosen, self._codec
+        sure = sureness(*said, position, row.radius_bins)
+        if row.spread_radius_bins and self._codec.phase_at(position) != "after":
+            spread = spread_bins2(*said, row.spread_radius_bins)
+            first = self._codec.coordinate_start_id
+            logits[here, torch.where(chosen == first, first + 1, first)] = SPREAD_AT - spread
         logits[here, chosen] = sure.clamp(min=LEAST_SURENESS).log()
 
     def _allowed_at(self, position: int) -> torch.Tensor:

@@ -6,6 +6,13 @@ POINTS = "nunext_points"
 """Key of ``vllm_xargs`` that asks for a reply of points. Its value is the number of bins around a
 chosen one whose probability speaks for it: `napari_nunext.models.next_point.replies.sureness`."""
 
+SPREAD = "nunext_spread"
+"""Key of ``vllm_xargs`` that asks how widely places spread. Its value is a number of bins, too:
+`napari_nunext.models.next_point.replies.spread_bins2`. A plugin of before leaves it alone."""
+
+SPREAD_AT = -200.0
+"""Logit of a token that is not chosen, less the spread in squared bins: how a spread travels."""
+
 PLUGIN = "napari_nunext.models.vllm.plugin:PointGrammar"
 """What holds replies to the grammar, for ``--logits-processors``."""
 

@@ -16,7 +16,7 @@ from vllm.v1.sample.logits_processor import LogitsProcessor, process_dict_update
 
 from napari_nunext.models.checkpoints.description import read_description
 from napari_nunext.models.vllm.grammar import Grammar, Row
-from napari_nunext.models.vllm.names import LOGPROBS_MODE, POINTS
+from napari_nunext.models.vllm.names import LOGPROBS_MODE, POINTS, SPREAD
 
 if TYPE_CHECKING:
     import torch
@@ -33,13 +33,14 @@ class _Reply:
 
     def __init__(self, params: SamplingParams, said: list[int]) -> None:
         self._greedy = params.temperature < _GREEDY_BELOW
-        self._radius_bins = int((params.extra_args or {})[POINTS])
+        asked = params.extra_args or {}
+        self._radius_bins, self._spread_radius_bins = int(asked[POINTS]), int(asked.get(SPREAD, 0))
         self._said = said
         """vLLM's own list, which grows."""
 
     def row(self) -> Row:
         """What is to be done at this step."""
-        return Row(len(self._said), self._greedy, self._radius_bins)
+        return Row(len(self._said), self._greedy, self._radius_bins, self._spread_radius_bins)
 
 
 class PointGrammar(LogitsProcessor):
@@ -65,9 +66,10 @@ class PointGrammar(LogitsProcessor):
     @classmethod
     def validate_params(cls, sampling_params: SamplingParams) -> None:
         """Refuse, when it arrives, a request that could not be followed."""
-        radius = (sampling_params.extra_args or {}).get(POINTS)
-        if radius is not None and (not isinstance(radius, int) or radius < 1):
-            raise ValueError(f"{POINTS} is {radius!r}; expected a number of bins, 1 or more.")
+        for name in (POINTS, SPREAD):
+            radius = (sampling_params.extra_args or {}).get(name)
+            if radius is not None and (not isinstance(radius, int) or radius < 1):
+                raise ValueError(f"{name} is {radius!r}; expected a number of bins, 1 or more.")
 
     def is_argmax_invariant(self) -> bool:
         """False: the likeliest token may not be legal."""

@@ -17,8 +17,8 @@ from PIL import Image
 
 from napari_nunext.core.codec import TOKENS_PER_POINT, latent_token
 from napari_nunext.core.errors import ServerError
-from napari_nunext.models.next_point.replies import confidence_radius_bins
-from napari_nunext.models.vllm.names import POINTS
+from napari_nunext.models.next_point.replies import confidence_radius_bins, spread_radius_bins
+from napari_nunext.models.vllm.names import POINTS, SPREAD, SPREAD_AT
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -90,10 +90,14 @@ def points_request(
         latents = "".join(latent_token(i) for i in range(len(codec.latent_ids)))
         messages.append({"role": "assistant", "content": latents})
         forced = {"add_generation_prompt": False, "continue_final_message": True}
+    asked = {POINTS: confidence_radius_bins(codec, description.mpp)}
     if sampling is None:
         # A chunk for a point rather than for a token: less to read, on both sides.
         how = {"temperature": 0.0, "stream": True, "stream_interval": TOKENS_PER_POINT}
-        how |= {"logprobs": True, "top_logprobs": 0}
+        tells_positions = description.position_calibration is not None
+        how |= {"logprobs": True, "top_logprobs": 2 if tells_positions else 0}
+        if tells_positions:
+            asked[SPREAD] = spread_radius_bins(codec, description.mpp)
     else:
         (seed,) = sampling.seeds
         how = {"temperature": sampling.temperature, "seed": seed, "n": sampling.rollouts}
@@ -111,7 +115,7 @@ def points_request(
         "stop_token_ids": [codec.end_id],
         "skip_special_tokens": False,
         "return_token_ids": True,
-        "vllm_xargs": {POINTS: confidence_radius_bins(codec, description.mpp)},
+        "vllm_xargs": asked,
     }
 
 
@@ -181,6 +185,8 @@ class Choice:
     """One for each token where they were asked for; see `napari_nunext.models.vllm.grammar`."""
     finish: str | None
     """``"stop"`` at the end token, ``"length"`` where it was cut off; None while it goes on."""
+    spread_bins2: tuple[float | None, ...] = ()
+    """As long as `log_sureness`: how widely a coordinate spreads, None where that is not told."""
 
     @classmethod
     def read(cls, data: dict[str, Any]) -> Choice:
@@ -190,6 +196,7 @@ class Choice:
             tuple(int(token) for token in data.get("token_ids") or ()),
             tuple(float(each["logprob"]) for each in told),
             data.get("finish_reason"),
+            tuple(_spread_bins2(each.get("top_logprobs") or ()) for each in told),
         )
 
     def reply(self, codec: Codec) -> tuple[int, ...]:
@@ -199,6 +206,16 @@ class Choice:
         """
         untold_end = self.finish == "stop" and codec.end_id not in self.token_ids
         return (*self.token_ids, codec.end_id) if untold_end else self.token_ids
+
+
+def _spread_bins2(likeliest: Sequence[dict[str, Any]]) -> float | None:
+    """What `Grammar` left beside the token that it chose."""
+    spreads = [SPREAD_AT - float(each["logprob"]) for each in likeliest]
+    return next((spread for spread in spreads if 0 <= spread <= _MOST_BINS2), None)
+
+
+_MOST_BINS2 = 5000.0
+"""More than any spread, and less than what vLLM has for a token that cannot be."""
 
 
 def check_prompt(got: Sequence[int] | None, expected: Sequence[int], url: str) -> None:

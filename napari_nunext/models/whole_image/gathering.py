@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_nunext.core.geometry import check_mpp, points_at
+from napari_nunext.core.predictions import numbers_of
 from napari_nunext.core.seams import SeamChange, SeamMerger
 from napari_nunext.core.shapes.area import EVERYTHING
 from napari_nunext.models.detector import WindowPoints
@@ -37,6 +38,8 @@ class Detections:
     """Shape (N,)."""
     windows_cut_off: int
     """Windows that held more nuclei than the detector lets a window hold."""
+    position_error_um: NDArray[np.float64]
+    """NaN where nobody says; shape (N,)."""
     decoding: dict[str, object] = field(default_factory=dict)
     """What a run remembers of this search, beside how its detector decodes."""
 
@@ -54,6 +57,7 @@ class Sighting:
     y: float
     category: str
     confidence: float
+    position_error_um: float | None = None
 
 
 class Gathering:
@@ -128,11 +132,11 @@ class Gathering:
         spoken_for = window.speaks_for(self.radius_px / 2)
         is_mine = spoken_for.contains(here) & self._region.contains(here)
         mine = np.flatnonzero(is_mine & self._area.contains(here)).tolist()
+        errors_um = event.position_error_um or [None] * len(here)
         for i in mine:
             x, y = here[i].tolist()
-            self._sightings.append(
-                Sighting(window.index, x, y, event.categories[i], event.confidence[i])
-            )
+            said = event.categories[i], event.confidence[i], errors_um[i]
+            self._sightings.append(Sighting(window.index, x, y, *said))
         return self._merger.add(window.index, here[mine], [event.confidence[i] for i in mine])
 
     def go_on(self, done: Collection[int], sightings: Sequence[Sighting]) -> list[int]:
@@ -181,4 +185,5 @@ class Gathering:
             tuple(s.category for s in found),
             np.array([s.confidence for s in found], dtype=np.float64),
             self.windows_cut_off,
+            numbers_of(s.position_error_um for s in found),
         )

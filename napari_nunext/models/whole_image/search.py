@@ -247,6 +247,7 @@ def _without_others(said: Said, only: Sequence[str]) -> Said:
         points_xy=said.points_xy[kept],
         categories=tuple(said.categories[i] for i in kept),
         confidence=tuple(said.confidence[i] for i in kept),
+        position_error_um=said.position_error_um and tuple(said.position_error_um[i] for i in kept),
     )
 
 

@@ -25,7 +25,14 @@ def selection_words(table: NucleusTable, uids: Iterable[UUID], sure_above: float
     else:
         confidence = float(part.confidence[0])
         sureness = _sureness(bool(part.touched[0]), bool(unsure), confidence)
+        if not part.touched[0]:
+            sureness += place_words(float(part.position_error_um[0]))
     return f"{len(rows)} selected: {category}, {sureness}"
+
+
+def place_words(error_um: float) -> str:
+    """How far off a nucleus may be, behind a comma; empty where nobody says (NaN)."""
+    return f", place ± {error_um:.1f} µm" if error_um == error_um else ""
 
 
 def _sureness(touched: bool, unsure: bool, confidence: float) -> str:

@@ -24,6 +24,7 @@ from napari_nunext.core.errors import (
 )
 from napari_nunext.serving.addresses import is_loopback
 from napari_nunext.serving.ask_protocol import AnswererList, ask_event
+from napari_nunext.serving.client.earlier import PositionErrors, without_outlines
 from napari_nunext.serving.client.patience import Waiting
 from napari_nunext.serving.client.refusals import rejection_of
 from napari_nunext.serving.protocol import (
@@ -95,6 +96,7 @@ class Client:
     ) -> None:
         self.url = _checked_url(url)
         self._files_key = files_key
+        self._positions = PositionErrors()
         self._is_closed = threading.Event()
         address = httpx.URL(self.url)
         self._http = httpx.Client(
@@ -205,13 +207,17 @@ class Client:
         ServerUnavailableError
             If it cannot be reached, or dies in the middle: after all that arrived was yielded.
         """
-        return self._events("/v1/detect", request, detect_event, patience)
+        return self._positions.search(
+            request, lambda asked: self._events("/v1/detect", asked, detect_event, patience)
+        )
 
     def windows(
         self, request: WindowsRequest, *, patience: Patience | None = None
     ) -> Generator[WindowsEvent]:
         """Find the nuclei of windows, yielding every event as it comes; see `detect`."""
-        return self._events("/v1/windows", request, windows_event, patience)
+        return self._positions.search(
+            request, lambda asked: self._events("/v1/windows", asked, windows_event, patience)
+        )
 
     def _events(
         self,
@@ -295,7 +301,7 @@ class Client:
         try:
             return ask(request)
         except RequestRejectedError as error:
-            bare = _without_outlines(request)
+            bare = without_outlines(request)
             if ".outline " not in str(error) or bare == request:
                 raise
             return ask(bare)
@@ -372,11 +378,6 @@ class Client:
             raise ServerUnavailableError(
                 f"The connection to {self.url} is closed, so nothing more is asked there."
             ) from error
-
-
-def _without_outlines(request: SegmentRequest) -> SegmentRequest:
-    prompts = [prompt.model_copy(update={"outline": None}) for prompt in request.prompts]
-    return request.model_copy(update={"prompts": prompts})
 
 
 _JSON = {"Content-Type": "application/json"}

@@ -244,7 +244,14 @@ class Found:
                 continue
             here = self._open.setdefault(event.window, [])
             uid = self.uid_of(event.window, self._held.places + len(here))
-            nucleus = Nucleus(uid, p.x, p.y, p.category or UNCATEGORISED, p.confidence)
+            nucleus = Nucleus(
+                uid,
+                p.x,
+                p.y,
+                p.category or UNCATEGORISED,
+                p.confidence,
+                position_error_um=p.position_error_um,
+            )
             self.standing[p.index] = nucleus
             here.append(p.index)
             shown.append(nucleus)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
@@ -134,6 +135,7 @@ def detect_events(
         left_out=left_out,
         area=area,
     )
+    told = partial(_told, found, errors=bool(request.position_error))
     searching = _Stopwatch(clock)
     outlines = None
     if take_segmenter is not None:
@@ -179,7 +181,7 @@ def detect_events(
     )
     if resume is not None:
         standing = take_up(resume, windows, found, left_out)
-        yield from _told(found, SeamChange(shown=found.standing()), since=0)
+        yield from told(SeamChange(shown=found.standing()), since=0)
         if outlines is not None:
             outlines.follow_earlier(resume, standing)
     done = frozenset(resume.done if resume else ())
@@ -200,7 +202,7 @@ def detect_events(
                 continue
             known = len(found)
             change = found.take(window, event)
-            yield from _told(found, change, since=known)
+            yield from told(change, since=known)
             if not isinstance(event, WindowPoints):
                 yield WindowDone(
                     window=window.index,
@@ -214,7 +216,7 @@ def detect_events(
         if outlines is not None:
             yield from outlines.draw_known(searching.seconds, caller)
     change = found.settle()
-    yield from _told(found, change, since=len(found))
+    yield from told(change, since=len(found))
     if outlines is not None and found.nothing_left:
         if found.complete:
             outlines.follow(change, None)
@@ -251,8 +253,13 @@ def region_of(request: DetectRequest, image: WindowReader) -> Box:
     return region
 
 
-def _told(found: Gathering, change: SeamChange, *, since: int) -> Iterator[DetectEvent]:
-    """Say what changes, and of all sightings since a certain one that they are there."""
+def _told(
+    found: Gathering, change: SeamChange, *, since: int, errors: bool
+) -> Iterator[DetectEvent]:
+    """Say what changes, and of all sightings since a certain one that they are there.
+
+    With `errors`, and how far off they may be.
+    """
     new = range(since, len(found))
     if change.hidden:
         yield Hidden(indices=list(change.hidden))
@@ -260,7 +267,12 @@ def _told(found: Gathering, change: SeamChange, *, since: int) -> Iterator[Detec
     for index in sorted({*new, *change.shown}):
         seen = found[index]
         point = PointOut(
-            index=index, x=seen.x, y=seen.y, category=seen.category, confidence=seen.confidence
+            index=index,
+            x=seen.x,
+            y=seen.y,
+            category=seen.category,
+            confidence=seen.confidence,
+            position_error_um=seen.position_error_um if errors else None,
         )
         by_window.setdefault(seen.window, []).append(point)
     for window_index, points in by_window.items():

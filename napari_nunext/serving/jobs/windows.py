@@ -78,7 +78,7 @@ class Windows(Kind[WindowsRequest]):
                 continue
             ended += not isinstance(event, WindowPoints)
             points += len(event.points_xy) if isinstance(event, WindowPoints) else 0
-            yield _told(event)
+            yield _told(event, errors=bool(request.position_error))
         is_complete = ended == len(windows)
         done = Done(points=points, finish="complete" if is_complete else "cancelled")
         return Outcome(done, done.finish)
@@ -95,12 +95,13 @@ def _count(image: ImageSource, side_px: int) -> int:
     return height // side_px
 
 
-def _told(event: WindowEvent) -> Message:
+def _told(event: WindowEvent, *, errors: bool) -> Message:
     if isinstance(event, WindowPoints):
         return WindowPointsOut(
             window=event.window,
             points=event.points_xy.tolist(),
             categories=list(event.categories),
             confidence=list(event.confidence),
+            position_error_um=list(event.position_error_um or ()) or None if errors else None,
         )
     return WindowEndOut(window=event.window, finish=event.finish, tokens=event.tokens)

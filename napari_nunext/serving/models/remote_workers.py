@@ -234,8 +234,13 @@ def _info(
 def _heard(event: object) -> Iterator[WindowEvent]:
     if isinstance(event, WindowPointsOut):
         points_xy = np.array(event.points, dtype=np.float64).reshape(-1, 2)
+        errors_um = event.position_error_um
         yield WindowPoints(
-            event.window, points_xy, tuple(event.categories), tuple(event.confidence)
+            event.window,
+            points_xy,
+            tuple(event.categories),
+            tuple(event.confidence),
+            None if errors_um is None else tuple(errors_um),
         )
     elif isinstance(event, WindowEndOut):
         yield WindowEnd(event.window, event.finish, event.tokens)

@@ -172,7 +172,7 @@ def _ids(images: Sequence[ImageNuclei], categories: Sequence[Category]) -> dict[
 
 
 def _annotation(row: Row, width_px: int, height_px: int) -> dict[str, Any]:
-    uid, x_px, y_px, _, confidence, mask, marks = row
+    uid, x_px, y_px, _, confidence, _, mask, marks = row
     data: dict[str, Any] = {
         "uid": uid,
         "iscrowd": 0,

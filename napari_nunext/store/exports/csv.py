@@ -69,7 +69,7 @@ def write_csv(
 
 def _lines(rows: Rows, mpp: float, image: str) -> Iterator[tuple[str, ...]]:
     """Blank where there is no value: a person's nucleus has no confidence, a point no area."""
-    for uid, x_px, y_px, category, confidence, mask, marks in rows:
+    for uid, x_px, y_px, category, confidence, error_um, mask, marks in rows:
         said = _said(marks)
         yield (
             f"{x_px:.2f}",
@@ -85,6 +85,7 @@ def _lines(rows: Rows, mpp: float, image: str) -> Iterator[tuple[str, ...]]:
             said[FLAGGED],
             said[ORIGIN],
             image,
+            "" if error_um is None else f"{error_um:.4f}",
         )
 
 

@@ -16,7 +16,7 @@ from uuid import UUID, uuid5
 import numpy as np
 
 from napari_nunext.core.errors import InputError
-from napari_nunext.core.formats.geojson import CONFIDENCE
+from napari_nunext.core.formats.geojson import CONFIDENCE, POSITION_ERROR
 from napari_nunext.core.formats.json_text import json_text
 from napari_nunext.core.marks import STATUS_IN_GEOJSON
 from napari_nunext.core.nuclei import default_categories
@@ -183,14 +183,15 @@ def _detections(
     left, top = map(float, offset_xy)
     outlines = geometry_texts(rows.masks, (left, top)) if with_mask else [None] * len(rows)
     for row, geometry in zip(rows, outlines, strict=True):
-        uid, x_px, y_px, category, confidence, _, marks = row
+        uid, x_px, y_px, category, confidence, error_um, _, marks = row
         if geometry is None:
             x, y = round(float(x_px) - left, 2), round(float(y_px) - top, 2)
             geometry = f'{{"type": "Point", "coordinates": [{x!r}, {y!r}]}}'
         numbers = next(measured)
-        if confidence is not None:
-            sure = f'"{CONFIDENCE}": {round(float(confidence), 6)!r}'
-            numbers = f"{sure}, {numbers}" if numbers else sure
+        for name, value in ((POSITION_ERROR, error_um), (CONFIDENCE, confidence)):
+            if value is not None:
+                first = f'"{name}": {round(float(value), 6)!r}'
+                numbers = f"{first}, {numbers}" if numbers else first
         if numbers:
             numbers = f'"measurements": {{{numbers}}}, '
         yield (

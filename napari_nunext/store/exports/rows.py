@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from napari_nunext.core.nuclei import points_of
+from napari_nunext.core.predictions import number_of
 from napari_nunext.core.shapes.mask_column import MaskColumn
 from napari_nunext.core.uids import as_uids
 from napari_nunext.store.exports.files import UNREVIEWED, as_marked, nucleus_of
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     from napari_nunext.store.state.nucleus_map import NucleusMap
     from napari_nunext.store.state.reviewed import ReviewedNucleus
 
-Row: TypeAlias = "tuple[str, float, float, str, float | None, Mask | None, Marks]"
-"""Uid, x, y, category, confidence, mask, marks."""
+Row: TypeAlias = "tuple[str, float, float, str, float | None, float | None, Mask | None, Marks]"
+"""Uid, x, y, category, confidence, position error in um, mask, marks."""
 
 CHUNK = 10_000
 """Rows that are columns of Python values at once: some 20 MB with outlines."""
@@ -51,6 +52,7 @@ class Rows:
     y_px: list[float]
     categories: list[str]
     confidences: list[float | None]
+    position_errors_um: list[float | None]
     masks: list[Mask | None]
     marks: list[Marks]
 
@@ -64,6 +66,7 @@ class Rows:
             self.y_px,
             self.categories,
             self.confidences,
+            self.position_errors_um,
             self.masks,
             self.marks,
             strict=True,
@@ -84,14 +87,15 @@ class Rows:
             list(compress(self.y_px, wanted)),
             list(compress(self.categories, wanted)),
             list(compress(self.confidences, wanted)),
+            list(compress(self.position_errors_um, wanted)),
             list(compress(self.masks, wanted)),
             list(compress(self.marks, wanted)),
         )
 
     def check_finite(self) -> None:
         """Raise `ValueError`, as `json.dumps` does, where JSON has no word for a number."""
-        sure = [c for c in self.confidences if c is not None]
-        for column in (self.x_px, self.y_px, sure):
+        said = [c for c in (*self.confidences, *self.position_errors_um) if c is not None]
+        for column in (self.x_px, self.y_px, said):
             if not np.isfinite(column).all():
                 raise ValueError("Out of range float values are not JSON compliant: NaN, infinity.")
 
@@ -182,14 +186,14 @@ def _of_ground(of: NucleusMap) -> Iterator[Rows]:
 
 def _as_said(of: NucleusMap, here: NDArray[np.int64]) -> Rows:
     said = of.ground.said.at(here)
-    sure = said.confidence.tolist()
     names = of.ground.called
     return Rows(
         uids=_texts(said.uids),
         x_px=said.points_xy[:, 0].tolist(),
         y_px=said.points_xy[:, 1].tolist(),
         categories=[names[place] for place in said.category.tolist()],
-        confidences=[c if c == c else None for c in sure],
+        confidences=list(map(number_of, said.confidence.tolist())),
+        position_errors_um=list(map(number_of, said.position_error_um.tolist())),
         masks=list(said.masks) if said.masks.drawn.any() else [None] * len(here),
         marks=[UNREVIEWED] * len(here),
     )
@@ -203,6 +207,7 @@ def _put(rows: Rows, at: int, n: ReviewedNucleus) -> None:
     rows.y_px[at : at + 1] = one.y_px
     rows.categories[at : at + 1] = one.categories
     rows.confidences[at : at + 1] = one.confidences
+    rows.position_errors_um[at : at + 1] = one.position_errors_um
     rows.masks[at : at + 1] = one.masks
     rows.marks[at : at + 1] = one.marks
 
@@ -216,6 +221,7 @@ def _rows(nuclei: list[Exportable]) -> Rows:
         y_px=[n.y_px for n in plain],
         categories=[n.category for n in plain],
         confidences=[n.confidence for n in plain],
+        position_errors_um=[n.position_error_um for n in plain],
         masks=[n.mask for n in plain],
         marks=[n.marks for n in marked],
     )

@@ -138,7 +138,7 @@ def _draw(
     factor: float,
     dot_px: float,
 ) -> None:
-    _, x_px, y_px, _, _, mask, _ = row
+    _, x_px, y_px, _, _, _, mask, _ = row
     corner = np.array([box.x0, box.y0])
     if mask is not None and max(mask.width_px, mask.height_px) * factor >= _OUTLINED_PX:
         for rings in polygons_of(mask):

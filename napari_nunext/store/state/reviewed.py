@@ -47,4 +47,5 @@ class ReviewedNucleus:
 def recategorised(n: Nucleus, category: str) -> Nucleus:
     """The same nucleus of another category."""
     # Built outright: `dataclasses.replace` would double the time of a refold.
-    return Nucleus(n.uid, n.x_px, n.y_px, category, n.confidence, n.mask)
+    rest = n.confidence, n.mask, n.position_error_um
+    return Nucleus(n.uid, n.x_px, n.y_px, category, *rest)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nunext.core.nuclei import points_of
+from napari_nunext.core.predictions import numbers_of
 from napari_nunext.core.shapes.mask_column import box_of
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Touched:
     """Where each lies in memory: tells whether it is the same object."""
     points_xy: PointsXY
     confidence: NDArray[np.float64]
+    position_error_um: NDArray[np.float64]
     category: NDArray[np.intp]
     """Position in `names`."""
     names: tuple[str, ...]
@@ -47,6 +49,7 @@ class Touched:
             ids=np.empty(0, dtype=np.int64),
             points_xy=np.empty((0, 2)),
             confidence=np.empty(0),
+            position_error_um=np.empty(0),
             category=np.empty(0, dtype=np.intp),
             names=(),
             rejected=np.empty(0, dtype=bool),
@@ -64,9 +67,8 @@ class Touched:
         fresh = [nuclei[row] for row in new_rows.tolist()]
         codes = {name: code for code, name in enumerate(self.names)}
         category = [codes.setdefault(n.nucleus.category, len(codes)) for n in fresh]
-        confidence = [
-            np.nan if n.nucleus.confidence is None else n.nucleus.confidence for n in fresh
-        ]
+        confidence = numbers_of(n.nucleus.confidence for n in fresh)
+        errors_um = numbers_of(n.nucleus.position_error_um for n in fresh)
         masks = [n.nucleus.mask for n in fresh]
         boxes_px = [(0, 0, 0, 0) if mask is None else box_of(mask) for mask in masks]
         ground_rows = np.array([*changed, *[-1] * len(now.added)], dtype=np.intp)[new_rows]
@@ -84,6 +86,7 @@ class Touched:
             ids=ids,
             points_xy=column(self.points_xy, points_of([n.nucleus for n in fresh])),
             confidence=column(self.confidence, confidence),
+            position_error_um=column(self.position_error_um, errors_um),
             category=column(self.category, category),
             names=tuple(codes),
             rejected=column(self.rejected, [n.status == "rejected" for n in fresh]),

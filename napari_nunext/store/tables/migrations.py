@@ -18,9 +18,12 @@ from napari_nunext import __version__
 from napari_nunext.core.errors import StoreError
 from napari_nunext.store.event import GENESIS_HASH
 from napari_nunext.store.tables import schema
+from napari_nunext.store.tables.added_columns import (
+    keep_categories_of_evidence,
+    keep_position_errors,
+)
 from napari_nunext.store.tables.version_2 import keep_windows_as_arrays
 from napari_nunext.store.tables.version_3 import keep_answers
-from napari_nunext.store.tables.version_4 import keep_categories_of_evidence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -36,6 +39,7 @@ STEPS: Mapping[int, Step] = {
     2: keep_windows_as_arrays,
     3: keep_answers,
     4: keep_categories_of_evidence,
+    5: keep_position_errors,
 }
 """The step that leads to each version after the first."""
 

@@ -23,7 +23,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 metadata = MetaData()
 
@@ -105,6 +105,7 @@ run_window = Table(
     Column("xy", LargeBinary, nullable=False),
     Column("confidence", LargeBinary, nullable=False),
     Column("uids", LargeBinary),
+    Column("position_error_um", LargeBinary),
     UniqueConstraint("run", "number"),
 )
 """Predictions of a run, a window a row, also where a window has none; `store.tables.windows` has

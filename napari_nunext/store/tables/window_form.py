@@ -1,8 +1,9 @@
 """The form of a row of predictions: arrays as bytes, little-endian.
 
 Of n nuclei, in the order in which the model gave them: `xy` has float64 (n, 2), `confidence`
-float64 with NaN for none, `category` uint16, places in `names`, and `uids` 16 bytes each, or
-nothing where they follow from run, window and place (`napari_nunext.core.uids`). Masks have the
+float64 with NaN for none, `position_error_um` the same or nothing where all are none, `category`
+uint16, places in `names`, and `uids` 16 bytes each, or nothing where they follow from run, window
+and place (`napari_nunext.core.uids`). Masks have the
 `places` of their nuclei in the row, uint32, and a sum over all their bytes: they are unpacked long
 after they were read, when it is too late to say that they are damaged.
 """
@@ -47,6 +48,7 @@ def columns_of(nuclei: Predictions, *, with_uids: bool) -> dict[str, Any]:
         "xy": nuclei.points_xy.astype(_NUMBER).tobytes(),
         "confidence": nuclei.confidence.astype(_NUMBER).tobytes(),
         "uids": nuclei.uids.tobytes() if with_uids else None,
+        "position_error_um": _said_ones(nuclei.position_error_um),
     }
 
 
@@ -89,9 +91,25 @@ def predictions_of(run_id: str, rows: Sequence[Row[Any]], masks: Sequence[Row[An
         names,
         _column(rows, counts, "confidence", _NUMBER),
         _masks(rows, counts, masks),
+        _position_errors(rows, counts),
     )
     check_predictions([nuclei])
     return nuclei
+
+
+def _said_ones(values: NDArray[np.float64]) -> bytes | None:
+    """A column of numbers; nothing where there is none."""
+    return None if np.isnan(values).all() else values.astype(_NUMBER).tobytes()
+
+
+def _position_errors(rows: Sequence[Row[Any]], counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    name = "position_error_um"
+    said = np.array([getattr(row, name) is not None for row in rows])
+    made = np.full(counts.sum(), np.nan)
+    if said.any():
+        with_it = [row for row, is_said in zip(rows, said, strict=True) if is_said]
+        made[np.repeat(said, counts)] = _column(with_it, counts[said], name, _NUMBER)
+    return made
 
 
 def _column(

@@ -93,6 +93,9 @@ class Drawn:
             self.table.names == other.table.names
             and np.array_equal(self.part.category, other.part.category)
             and np.array_equal(self.part.confidence, other.part.confidence, equal_nan=True)
+            and np.array_equal(
+                self.part.position_error_um, other.part.position_error_um, equal_nan=True
+            )
             and np.array_equal(self.colors, other.colors)
             and np.array_equal(self.sure, other.sure)
         )
@@ -116,7 +119,12 @@ class Drawn:
         """What napari says of a point under the cursor."""
         names = pd.Categorical.from_codes(self.part.category, categories=list(self.table.names))
         return pd.DataFrame(
-            {"category": names, "confidence": self.part.confidence, "sure": self.sure}
+            {
+                "category": names,
+                "confidence": self.part.confidence,
+                "sure": self.sure,
+                "position_error_um": self.part.position_error_um,
+            }
         )
 
 

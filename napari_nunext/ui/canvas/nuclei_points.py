@@ -17,6 +17,7 @@ import numpy as np
 from napari.layers import Layer, Points
 from napari.layers.points._points_constants import Symbol
 
+from napari_nunext.review.correcting.selection import place_words
 from napari_nunext.ui.canvas.layers import from_napari
 
 if TYPE_CHECKING:
@@ -118,13 +119,12 @@ class NucleiPoints(Points):
         return status | {"coordinates": words, "value": words}
 
     def _words_of(self, row: int) -> str:
-        """A point's category and how sure it is."""
+        """A point's category, how sure it is, and how far off it may be."""
         nucleus = self.features.iloc[row]
         sure = "sure" if nucleus["sure"] else "unsure"
         confidence = nucleus["confidence"]
-        return f"{nucleus['category']}, " + (
-            sure if np.isnan(confidence) else f"{sure} ({confidence:.2f})"
-        )
+        words = sure if np.isnan(confidence) else f"{sure} ({confidence:.2f})"
+        return f"{nucleus['category']}, {words}{place_words(nucleus['position_error_um'])}"
 
     def show(
         self,

@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from napari_nunext.core.codec import Codec
+from napari_nunext.models.next_point.replies import spread_bins2
 from napari_nunext.models.vllm.grammar import Grammar, Row
+from napari_nunext.models.vllm.requests import Choice
 
 VOCABULARY = 60
 RADIUS = 2
@@ -56,6 +58,44 @@ def test_a_greedy_row_is_left_its_choice_and_how_sure_it_is(categories, end_bias
     sure = torch.tensor([sure for token, sure in expected])
     says = torch.tensor([token != its.end_id for token, _ in expected])
     torch.testing.assert_close(left[says], sure[says].float())
+
+
+def test_a_place_says_how_widely_it_spreads_by_a_token_that_is_never_chosen():
+    its = codec(("Round", "Pale"))
+    generator = torch.Generator().manual_seed(4)
+    positions = list(range(6)) * 5
+    logits = torch.randn(len(positions), VOCABULARY, generator=generator) * 2
+    logits[:, its.end_id] -= 9.0
+    logits[:6, its.coordinate_start_id] += 99.0  # the bin that would say it is the chosen one
+    before = logits.clone()
+    rows = {i: Row(p, True, RADIUS, 3) for i, p in enumerate(positions)}
+    Grammar(its, logits.device).apply(logits, rows)
+    plain = before.clone()
+    Grammar(its, plain.device).apply(
+        plain, {i: Row(p, True, RADIUS) for i, p in rows_of(positions)}
+    )
+    assert logits.argmax(dim=-1).tolist() == plain.argmax(dim=-1).tolist()
+    assert torch.equal(logits.max(dim=-1).values, plain.max(dim=-1).values)
+    for row, position in rows_of(positions):
+        first, second = logits[row].topk(2).values.tolist()
+        told = Choice.read({"logprobs": {"content": [content(first, max(second, -9999.0))]}})
+        if its.phase_at(position) == "after":
+            assert told.spread_bins2 == (None,)
+            continue
+        allowed = torch.from_numpy(its.allowed_at(position))
+        scores = before[row : row + 1, allowed].softmax(dim=-1)
+        spread = spread_bins2(scores, allowed, logits[row : row + 1].argmax(dim=-1), its, 3)
+        assert told.spread_bins2 == (pytest.approx(float(spread), abs=1e-3),)
+        assert float(spread) > 0 or row < 6
+
+
+def rows_of(positions):
+    return list(enumerate(positions))
+
+
+def content(first: float, second: float):
+    """How vLLM tells a token, and the likeliest ones beside it."""
+    return {"logprob": first, "top_logprobs": [{"logprob": first}, {"logprob": second}]}
 
 
 def test_the_end_wins_by_majority_and_not_by_being_the_likeliest_token():

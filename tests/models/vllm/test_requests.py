@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from napari_nunext.core.errors import ServerError
-from napari_nunext.models.next_point.replies import CONFIDENCE_RADIUS_UM
+from napari_nunext.core.scores.position_error import PositionCalibration
+from napari_nunext.models.next_point.replies import CONFIDENCE_RADIUS_UM, SPREAD_RADIUS_UM
 from napari_nunext.models.next_point.sampling import Sampling
 from napari_nunext.models.vllm.requests import (
     NEVER,
@@ -41,6 +43,21 @@ def test_greedy_replies_are_streamed_with_how_sure_they_are(window, describe_che
     bin_um = description.codec.bin_px * description.mpp
     assert request["vllm_xargs"] == {"nunext_points": round(CONFIDENCE_RADIUS_UM / bin_um)}
     assert request["stop_token_ids"] == [description.codec.end_id]
+
+
+def test_how_widely_places_spread_is_asked_where_the_checkpoint_knows_what_it_means(
+    window, describe_checkpoint
+):
+    description = describe_checkpoint()
+    plain = points_request(window, description, model="nuclei", max_tokens=11)
+    assert plain["top_logprobs"] == 0
+    measured = replace(description, position_calibration=PositionCalibration(2.0, -1.0))
+    request = points_request(window, measured, model="nuclei", max_tokens=11)
+    bin_um = description.codec.bin_px * description.mpp
+    assert request["top_logprobs"] == 2
+    assert request["vllm_xargs"] == plain["vllm_xargs"] | {
+        "nunext_spread": round(SPREAD_RADIUS_UM / bin_um)
+    }
 
 
 def test_categories_that_are_left_out_are_never_said(window, describe_checkpoint):

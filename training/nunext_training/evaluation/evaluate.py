@@ -21,6 +21,7 @@ from napari_nunext.models.whole_image.search import detect_image
 from nunext_training.data.labelled import rename_categories
 from nunext_training.evaluation.instances import draw_instances, instance_case
 from nunext_training.evaluation.intervals import intervals_of
+from nunext_training.evaluation.placement import placement_of
 from nunext_training.evaluation.predictions import Prediction, predictions_of, read_prediction
 from nunext_training.evaluation.reliability import reliability_of
 from nunext_training.evaluation.scores import (
@@ -82,6 +83,7 @@ def evaluate_detector(
                     tuple(found.categories),
                     instances,
                     confidence=np.asarray(found.confidence),
+                    position_error_um=found.position_error_um,
                 ),
             )
         )
@@ -254,6 +256,7 @@ def _score(
         tuple(outcomes),
         without_predictions,
         reliability=reliability_of(outcomes, radius_um),
+        placement=placement_of(outcomes, radius_um),
     )
 
 

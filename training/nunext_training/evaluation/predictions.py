@@ -39,6 +39,8 @@ class Prediction:
     """How the file was read, where that is not plain: a sentence for each."""
     confidence: NDArray[np.float64] | None = None
     """Of each point, shape (N,); None where nobody says."""
+    position_error_um: NDArray[np.float64] | None = None
+    """The same of how far off it may be, NaN where only that is not said."""
 
     def renamed(self, names: Mapping[str, str]) -> Prediction:
         """With other names for categories; those that are not in `names` keep theirs."""

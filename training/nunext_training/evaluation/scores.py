@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari_nunext.core.scores.matching import Method
     from napari_nunext.core.scores.metrics import DetectionReport
     from nunext_training.data.labelled import LabelledImage
+    from nunext_training.evaluation.placement import Placement
     from nunext_training.evaluation.predictions import Prediction
     from nunext_training.evaluation.reliability import Reliability
 
@@ -69,6 +70,8 @@ class Evaluation:
     """What the segmenter that drew `instances` draws at the true centroids."""
     reliability: Reliability | None = None
     """What confidences mean; None where there are none."""
+    placement: Placement | None = None
+    """How far off points are said to be and are; None where nobody says."""
 
     @property
     def prompted_with_truth(self) -> bool:
@@ -102,6 +105,8 @@ class Evaluation:
             facts.append(INTERVAL_WORDS)
         if self.reliability is not None:
             facts.append(self.reliability.words)
+        if self.placement is not None:
+            facts.append(self.placement.words)
         return tuple(fact for fact in facts if fact)
 
     def to_json(self) -> dict[str, Any]:
@@ -118,6 +123,7 @@ class Evaluation:
             "iou_by_clicks": list(self.iou_by_clicks),
             "notes": list(self.notes),
             "reliability": None if self.reliability is None else self.reliability.to_json(),
+            "placement": None if self.placement is None else self.placement.to_json(),
             "images_without_predictions": len(self.without_predictions),
         }
 

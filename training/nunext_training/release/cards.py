@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_nunext.core.errors import InputError
+from nunext_training.evaluation.placement import Placement
 from nunext_training.evaluation.reliability import Reliability
 from nunext_training.evaluation.scores import between
 from nunext_training.evaluation.tables import Table
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from napari_nunext.core.scores.calibration import Calibration
     from napari_nunext.core.scores.instance_scores import InstanceReport
     from napari_nunext.core.scores.metrics import DetectionReport
+    from napari_nunext.core.scores.position_error import PositionCalibration
     from nunext_training.evaluation.scores import Evaluation
     from nunext_training.evaluation.tables import Cell
 
@@ -33,6 +35,8 @@ class Measured:
     classical: Evaluation
     calibration: Calibration | None = None
     """Fitted to what the model had said; its confidences here are those before."""
+    position_calibration: PositionCalibration | None = None
+    """The same of positions; those here are standard deviations as they were said."""
 
     @property
     def calibrated(self) -> Reliability | None:
@@ -41,6 +45,14 @@ class Measured:
         if said is None or self.calibration is None:
             return said
         return Reliability(self.calibration.of(said.confidence), said.is_right)
+
+    @property
+    def placement(self) -> Placement | None:
+        """How far off its points are said to be, as they are served; None where it says nothing."""
+        said = self.model.placement
+        if said is None or self.position_calibration is None:
+            return None
+        return Placement(self.position_calibration.of(said.said_um**2), said.distance_um)
 
     def to_json(self) -> dict[str, Any]:
         """For the checkpoint's description."""
@@ -66,6 +78,8 @@ class Measured:
             figures["reliability"] = self.calibrated.to_json()
             if self.calibration is not None and self.model.reliability is not None:
                 figures["reliability"]["error_before"] = self.model.reliability.error
+        if self.placement is not None:
+            figures["placement"] = self.placement.to_json()
         if self.model.instances is not None:
             figures["points_of_masks"] = self.model.points_words
         if self.model.instances_at_centroids is not None:
@@ -218,6 +232,20 @@ def reliability_table(measured: Sequence[Measured]) -> Table | None:
     return Table(None, "Confidence", header, tuple(rows)) if rows else None
 
 
+def placement_table(measured: Sequence[Measured]) -> Table | None:
+    """One row for each data set: how far off points are said to be, and are."""
+    rows: list[tuple[Cell, ...]] = []
+    for m in measured:
+        if m.placement is not None:
+            told = m.placement.to_json()
+            figures = [told[name] for name in ("said_um", "real_um")]
+            figures += [told["position_calibration_error_um"], told["rank_correlation"]]
+            rows.append((f"{m.data_set}, {m.split}", str(told["points"]), *figures))
+    header = ("Data", "Points that match", "Said", "Real", "Calibration error", "Rank correlation")
+    title = "Position error: root mean square, um"
+    return Table(None, title, header, tuple(rows)) if rows else None
+
+
 def _pq(report: InstanceReport | None) -> float | None:
     return None if report is None else report.pq
 
@@ -228,7 +256,7 @@ def tables_of(measured: Sequence[Measured]) -> tuple[Table, ...]:
     detections = [m for m in measured if not m.model.prompted_with_truth]
     if detections:
         found += [detection_table(detections), category_table(detections)]
-        found.append(reliability_table(detections))
+        found += [reliability_table(detections), placement_table(detections)]
     found.append(instance_table(measured))
     return tuple(table for table in found if table is not None)
 

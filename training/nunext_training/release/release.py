@@ -18,6 +18,11 @@ from transformers import AutoModelForImageTextToText, SamModel
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.scores.calibration import fit_calibration
 from napari_nunext.core.scores.metrics import MATCH_RADIUS_UM
+from napari_nunext.core.scores.position_error import (
+    AS_SPREAD,
+    PositionCalibration,
+    fit_positions,
+)
 from napari_nunext.models.checkpoints.description import CheckpointDescription, describe
 from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
 from napari_nunext.models.checkpoints.loading import (
@@ -33,6 +38,7 @@ from napari_nunext.models.next_point.detector import NextPointDetector
 from napari_nunext.models.sam.segmenter import SamSegmenter
 from nunext_training.data.labelled import select_split
 from nunext_training.evaluation.evaluate import evaluate_detector, evaluate_segmenter
+from nunext_training.evaluation.placement import pooled as placements_pooled
 from nunext_training.evaluation.reliability import pooled
 from nunext_training.evaluation.scores import VALIDATION_MATCHING
 from nunext_training.release.cards import Measured, model_card, tables_of
@@ -119,10 +125,11 @@ def release(
             model.save_pretrained(folder)
         if isinstance(description, CheckpointDescription):
             # What is fitted is fitted to what the weights say themselves.
-            description = replace(description, calibration=None)
+            description = replace(description, calibration=None, position_calibration=AS_SPREAD)
             finish_checkpoint(folder, description)
             measured = _measure_detector(job, folder, sets, progress)
             description, measured = _calibrated(description, measured)
+            description, measured = _placed(description, measured)
         else:
             measured = _measure_segmenter(job, folder, sets, progress)
         description = replace(
@@ -182,6 +189,21 @@ def _calibrated(
         return description, measured
     measured = tuple(replace(m, calibration=calibration) for m in measured)
     return replace(description, calibration=calibration), measured
+
+
+def _placed(
+    description: CheckpointDescription, measured: tuple[Measured, ...]
+) -> tuple[CheckpointDescription, tuple[Measured, ...]]:
+    """How far off points may be, by the validation splits; nothing where these do not tell."""
+    said = [m.model.placement for m in measured if m.split == "val"]
+    calibration: PositionCalibration | None = None
+    try:
+        parts = placements_pooled([part for part in said if part is not None])
+        calibration = fit_positions(parts.said_um**2, parts.distance_um)
+    except InputError as error:
+        logger.warning("Points do not say how far off they may be: %s", error)
+    measured = tuple(replace(m, position_calibration=calibration) for m in measured)
+    return replace(description, position_calibration=calibration), measured
 
 
 def _left_behind(folder: str, names: list[str]) -> set[str]:

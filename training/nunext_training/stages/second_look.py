@@ -270,7 +270,7 @@ def _said(
     codec, most = description.codec, description.max_points
     radius = confidence_radius_bins(codec, description.mpp)
     last = last_position(codec, most)
-    readers = [ReplyReader(i, codec, description.calibration) for i in range(len(windows))]
+    readers = [ReplyReader(i, description) for i in range(len(windows))]
     decoder = Decoder(loaded.model, codec)
     decoder.admit(loaded.windows(pixels, loaded.device), range(len(windows)))
     while len(decoder):

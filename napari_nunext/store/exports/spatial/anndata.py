@@ -17,6 +17,7 @@ import numpy as np
 
 from napari_nunext.core.errors import StoreError
 from napari_nunext.core.geometry import check_mpp
+from napari_nunext.core.predictions import numbers_of
 from napari_nunext.core.process.installed import installed
 from napari_nunext.store.exports.files import replacing_file
 from napari_nunext.store.exports.rows import CHUNK, standing_in
@@ -29,9 +30,12 @@ if TYPE_CHECKING:
     from napari_nunext.store.exports.files import Exportable
     from napari_nunext.store.exports.rows import Rows
 
-_NUMBERS = ("confidence", "area_um2")
+_NUMBERS = ("confidence", "area_um2", "position_error_um")
 _WORDS = ("category", "status", "annotator", "origin")
-_COLUMNS = ("category", "confidence", "area_um2", "status", "annotator", "flagged", "origin")
+_COLUMNS = (
+    *("category", "confidence", "area_um2", "status", "annotator", "flagged", "origin"),
+    "position_error_um",
+)
 
 
 def write_anndata(path: Path, nuclei: Iterable[Exportable], *, mpp: float, image: str = "") -> None:
@@ -135,7 +139,8 @@ def _values(rows: Rows, mpp: float, codes: dict[str, dict[str, int]]) -> dict[st
         "_index": rows.uids,
         "spatial": points_xy,
         "spatial_um": points_xy * mpp,
-        "confidence": [np.nan if c is None else c for c in rows.confidences],
+        "confidence": numbers_of(rows.confidences),
+        "position_error_um": numbers_of(rows.position_errors_um),
         "area_um2": areas,
         "flagged": [marks.flagged for marks in rows.marks],
         **{name: [_code(codes[name], word) for word in column] for name, column in words.items()},

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from napari_nunext.store.exports.rows import Rows
 
 EXTRA = "napari-nunext[spatial]"
-_NUMBERS = ("x_px", "y_px", "x_um", "y_um", "confidence", "area_um2")
+_NUMBERS = ("x_px", "y_px", "x_um", "y_um", "confidence", "area_um2", "position_error_um")
 _WORDS = ("category", "status", "annotator", "origin", "image")
 """Of which few different ones stand in a file."""
 
@@ -96,4 +96,5 @@ def _columns(rows: Rows, mpp: float, image: str) -> dict[str, Any]:
         "flagged": [marks.flagged for marks in rows.marks],
         "origin": [marks.origin for marks in rows.marks],
         "image": [image] * len(rows),
+        "position_error_um": rows.position_errors_um,
     }
