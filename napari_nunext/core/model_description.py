@@ -44,6 +44,9 @@ class ModelDescription:
     prompt: str | None = None
     named_prompts: tuple[str, ...] = ()
     """Categories that it has learned to be asked for alone; see `napari_nunext.core.naming`."""
+    taught_on_dab: tuple[str, ...] = ()
+    """Categories beside positive and negative that it was taught on images like
+    immunohistochemistry; see `napari_nunext.core.stains.telling`."""
     metrics: tuple[dict[str, Any], ...] = ()
     """Reference figures with the data they were measured on."""
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -70,9 +73,10 @@ class ModelDescription:
         data = self.said()
         data["categories"] = [category.to_json() for category in self.categories]
         data["metrics"] = list(self.metrics)
-        data["named_prompts"] = list(self.named_prompts)
-        if not self.named_prompts:
-            del data["named_prompts"]  # as it was before there were such prompts
+        for name in _LATER:
+            data[name] = list(data[name])
+            if not data[name]:
+                del data[name]
         return data
 
     @classmethod
@@ -138,6 +142,9 @@ def model_and_run(source: dict[str, Any]) -> tuple[ModelDescription | None, dict
     return ModelDescription.from_json(model) if model else None, run
 
 
+_LATER = ("named_prompts", "taught_on_dab")
+"""Names that are not said where there are none: as it was before there were such fields."""
+
 _CONVERT: dict[str, Any] = {
     "name": str,
     "family": str,
@@ -148,7 +155,7 @@ _CONVERT: dict[str, Any] = {
     "window_px": int,
     "parameters": int,
     "prompt": str,
-    "named_prompts": lambda values: tuple(map(str, values)),
+    **{name: lambda values: tuple(map(str, values)) for name in _LATER},
     "metrics": lambda values: tuple(dict(m) for m in values),
     "provenance": dict,
 }

@@ -10,9 +10,7 @@ seam, a surer sighting of the same nucleus stands; it may name one at once. `Poi
 them again. The points that stand at `Done` are the result. `Masks` come region by region, of points
 that stand for good: no `Hidden` names them later. A run that is cancelled while it still waits for
 its turn sends only `Done`. Empty lines say that the server is alive; skip them.
-
-Who keeps the windows that are done, with all the points that they sent, can go on with a search
-that was broken off: see `Resume`. Both streams lead to what one undisturbed search leads to.
+Who keeps the windows that are done, with their points, can go on with a search: see `Resume`.
 """
 
 from __future__ import annotations
@@ -50,6 +48,7 @@ Polygons: TypeAlias = Annotated[
 RunId: TypeAlias = Annotated[str, Field(min_length=1, max_length=64)]
 Sentence: TypeAlias = Annotated[str, AfterValidator(without_folders)]
 """Tells a person something; never where files lie on the server."""
+NamesIfAny: TypeAlias = Annotated[tuple[str, ...], Field(exclude_if=lambda names: not names)]
 UmIfKnown: TypeAlias = Annotated[Number | None, Field(ge=0, exclude_if=lambda um: um is None)]
 MppField: TypeAlias = Annotated[float, Field(ge=0.02, le=20.0, allow_inf_nan=False)]
 
@@ -75,7 +74,8 @@ class ModelInfo(ModelDescription):
     """What requests name. ``"classical"`` is always there."""
     checkpoint_sha256: Sha256 | None
     mpp: MppField | None = None
-    named_prompts: Annotated[tuple[str, ...], Field(exclude_if=lambda names: not names)] = ()
+    named_prompts: NamesIfAny = ()
+    taught_on_dab: NamesIfAny = ()
     problem: Sentence | None = None
     """One sentence where this model cannot be served; None when it can."""
     passing: bool = False
@@ -216,7 +216,7 @@ class DetectRequest(JobRequest):
     within: Polygons | None = None
     """Where in the region is searched, level-0 px; all of it when None."""
     without: Polygons | None = None
-    """Where it is not searched all the same: nothing is found there."""
+    """Where it is not searched all the same."""
     only: Annotated[list[str], Field(max_length=1000)] | None = None
     """Categories searched for alone; all when None. `Started.decoding` says how (``only_by``)."""
     position_error: bool | None = None

@@ -20,6 +20,7 @@ from napari_nunext.models.whole_image import stain as stain_module
 from napari_nunext.models.whole_image.search import among_of, detect_image
 from napari_nunext.models.whole_image.stain import GRID, GRID_PX, PLACE_PX, seen_stain
 from napari_nunext.places import BUNDLED_WEIGHTS
+from napari_nunext.serving.protocol import ModelInfo
 from napari_nunext.synthetic import synthesise
 
 DAB = {"Positive", "Negative"}
@@ -91,6 +92,14 @@ def test_a_category_that_is_asked_for_is_searched_whatever_the_stain(bundled):
     assert among_of(info, "H-DAB") == ("Positive", "Negative")
     assert among_of(info, "H-DAB", ("Positive",)) == ("Positive", "Negative")
     assert among_of(info, "H-DAB", ("Lymphocyte",)) == ()
+
+
+def test_what_people_taught_on_a_stain_counts_for_more_than_names(bundled):
+    """Else who teaches it lymphocytes on brown sections would never get one."""
+    taught = replace(bundled.info, taught_on_dab=("Lymphocyte",))
+    assert among_of(taught, "H-DAB") == ("Lymphocyte", "Positive", "Negative")
+    assert among_of(taught, "H&E") == ("Lymphocyte", "Tumour or epithelial", "Stromal")
+    assert ModelInfo(**taught.said() | {"id": "x"}).taught_on_dab == ("Lymphocyte",)
 
 
 def test_only_forbidden_categories_lose_their_scores(bundled):

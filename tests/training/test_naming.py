@@ -10,16 +10,19 @@ import torch
 from napari_nunext.core.codec import UNKNOWN_CATEGORY
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.nuclei import default_categories
+from napari_nunext.images.tile import image_from_pixels
 from napari_nunext.models.checkpoints.build import build_checkpoint
 from napari_nunext.models.checkpoints.description import read_description
 from napari_nunext.models.checkpoints.loading import load_checkpoint
 from napari_nunext.models.detector import DetectorInfo, WindowEnd, WindowPoints
+from napari_nunext.models.next_point.detector import NextPointDetector
 from napari_nunext.models.next_point.sampling import Sampling
 from nunext_training.data.batches import EVERYTHING, Collator, inputs_of
 from nunext_training.data.crops import Crop
 from nunext_training.data.windows import Example
 from nunext_training.method.losses import IGNORED
 from nunext_training.recipes.recipe import changed
+from nunext_training.stages import detectors
 from nunext_training.stages.sft import SftJob, run_sft
 from nunext_training.tasks.naming import (
     EMPTY_SHARE,
@@ -27,6 +30,7 @@ from nunext_training.tasks.naming import (
     asked_for,
     names_that_hold,
     names_to_learn,
+    taught_on_dab,
 )
 from nunext_training.trainers.rollouts import (
     decode_windows,
@@ -237,3 +241,38 @@ def test_a_checkpoint_may_be_asked_for_what_it_finds_as_well_alone(labelled_tile
     )
     held = names_that_hold(Says(info), [image], KNOWN, radius_um=3.0)
     assert held == KNOWN[:1]  # the second is lost, and nobody measured the third
+
+
+BOTH = ("Lymphocyte", "Stromal", "Positive", "Negative")
+
+
+def of_colour(labelled_tile, tmp_path, name, od_rgb, categories):
+    """A tile of one colour, by its optical density; nuclei are said to be there."""
+    rgb = np.round(255 * 10.0 ** -np.array(od_rgb)).astype(np.uint8)
+    places = [(10.0 + 8 * i, 10.0) for i in range(len(categories))]
+    tile = labelled_tile(tmp_path, name, places, categories=categories)
+    pixels = np.broadcast_to(rgb, (64, 64, 3))
+    return replace(tile, mpp=2.0, opener=lambda: image_from_pixels(tile.path, 64, 64, pixels.copy))
+
+
+def test_categories_that_were_taught_on_brown_sections_are_said(labelled_tile, tmp_path):
+    def image(name, od_rgb, *categories):
+        return of_colour(labelled_tile, tmp_path, name, od_rgb, categories)
+
+    brown, pink = (0.2, 0.4, 0.55), (0.1, 0.5, 0.1)
+    ours = [image("brown", brown, "Lymphocyte", "Positive"), image("pink", pink, "Stromal")]
+    assert taught_on_dab(ours, BOTH, before=()) == ("Lymphocyte",)
+    assert taught_on_dab(ours, BOTH, before=("Stromal",)) == ("Lymphocyte", "Stromal")
+    assert taught_on_dab(ours[1:], BOTH, before=()) == ()
+    assert taught_on_dab(ours, BOTH[:2], before=()) == ()  # it has nothing to choose
+
+
+def test_a_trained_checkpoint_says_what_it_was_taught_on_brown_sections(
+    tmp_path, category_checkpoint, export, recipe, recorder, monkeypatch
+):
+    parent = read_description(category_checkpoint)
+    taught = parent.codec.category_names[:1]
+    monkeypatch.setattr(detectors, "taught_on_dab", lambda images, known, before: taught)
+    run_sft(SftJob((export,), category_checkpoint, tmp_path / "child", recipe), recorder)
+    assert read_description(tmp_path / "child").taught_on_dab == taught
+    assert NextPointDetector(tmp_path / "child").info.taught_on_dab == taught

@@ -91,8 +91,19 @@ def stain_words(decoding: Mapping[str, Any]) -> str:
     return f"Taken for {decoding['stain']} by its colours, so categories are {named}."
 
 
-def categories_under(stain: Stain | None, known: Sequence[str]) -> tuple[str, ...]:
+def categories_under(
+    stain: Stain | None, known: Sequence[str], *, taught_on_dab: Sequence[str] = ()
+) -> tuple[str, ...]:
     """Which of the categories that a model knows nuclei may have under a stain.
+
+    Parameters
+    ----------
+    stain : "H&E", "H-DAB" or None
+    known : sequence of str
+        Of a model.
+    taught_on_dab : sequence of str
+        Those beside positive and negative that people taught it on images like H-DAB: what they
+        call nuclei there counts for more than names do.
 
     Returns
     -------
@@ -102,9 +113,13 @@ def categories_under(stain: Stain | None, known: Sequence[str]) -> tuple[str, ..
 
     >>> categories_under("H-DAB", ["Lymphocyte", "Positive", "Negative"])
     ('Positive', 'Negative')
+    >>> categories_under("H-DAB", ["CD8+", "Positive", "Negative"], taught_on_dab=["CD8+"])
+    ('CD8+', 'Positive', 'Negative')
     """
     of_dab = tuple(name for name in known if name in (POSITIVE, NEGATIVE))
     others = tuple(name for name in known if name not in of_dab)
     if stain is None or len(of_dab) < 2 or not others:
         return ()
-    return of_dab if stain == "H-DAB" else others
+    if stain == "H&E":
+        return others
+    return tuple(name for name in known if name in of_dab or name in taught_on_dab)

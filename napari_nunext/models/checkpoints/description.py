@@ -64,6 +64,8 @@ class CheckpointDescription(DetectorInfo):
         The instruction.
     named_prompts : tuple of str
         Categories that it has learned to be asked for alone, in place of "nucleus".
+    taught_on_dab : tuple of str
+        Categories beside positive and negative that it was taught on immunohistochemistry.
     categories : tuple of Category
         Empty for a checkpoint without categories, otherwise named as in the codec.
     provenance : dict

@@ -145,9 +145,11 @@ def is_asked(info: DetectorInfo, only: Sequence[str]) -> bool:
 def among_of(info: DetectorInfo, stain: Stain | None, only: Sequence[str] = ()) -> tuple[str, ...]:
     """Categories that a detector chooses from under a stain; empty for all of them.
 
-    Who searches for a category that no nucleus has under it is taken at their word.
+    Who searches for a category that no nucleus has under it is taken at their word. So is who
+    taught the detector one on such images.
     """
-    among = categories_under(stain, [category.name for category in info.categories])
+    known = [category.name for category in info.categories]
+    among = categories_under(stain, known, taught_on_dab=info.taught_on_dab)
     return among if not only or set(only) & set(among) else ()
 
 

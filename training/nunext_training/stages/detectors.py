@@ -21,7 +21,7 @@ from nunext_training.method.modules import modules_after
 from nunext_training.stages.publishing import metrics_of, new_checkpoint, provenance_of
 from nunext_training.stages.second_look import inherited_look
 from nunext_training.stages.stage import Job, Stage
-from nunext_training.tasks.naming import names_that_hold, names_to_learn
+from nunext_training.tasks.naming import names_that_hold, names_to_learn, taught_on_dab
 from nunext_training.trainers.centre_map import CentreMapHead
 from nunext_training.trainers.covt import ThoughtHead
 from nunext_training.trainers.lora import ADAPTER_FILE, merge_saved
@@ -79,6 +79,9 @@ class DetectorStage(Stage[JobT]):
             provenance=provenance
             | {"modules": modules_after(parent.description.provenance, provenance)},
         )
+        known = description.codec.category_names
+        on_dab = taught_on_dab(self.taught_images, known, before=description.taught_on_dab)
+        description = replace(description, taught_on_dab=on_dab)
         child = replace(parent, description=description, model=model.to(parent.device).eval())
         description = replace(description, named_prompts=self._named_prompts(child))
         child = replace(child, description=description)

@@ -16,7 +16,9 @@ import numpy as np
 from napari_nunext.core.codec import UNKNOWN_CATEGORY
 from napari_nunext.core.naming import in_order
 from napari_nunext.core.scores.matching import match_points
+from napari_nunext.core.stains.telling import categories_under
 from napari_nunext.models.whole_image.search import detect_image
+from napari_nunext.models.whole_image.stain import stain_seen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,6 +98,38 @@ def names_to_learn(images: Sequence[LabelledImage], known: Sequence[str]) -> tup
     """Categories that windows of some images can be asked for, as a checkpoint knows them."""
     there = {name for image in images for name in (*image.told_apart, *image.asked)}
     return tuple(name for name in known if name in there and len(known) > 1)
+
+
+def taught_on_dab(
+    images: Sequence[LabelledImage], known: Sequence[str], *, before: Sequence[str]
+) -> tuple[str, ...]:
+    """Categories beside positive and negative that nuclei have on images like H-DAB.
+
+    A detector that knows those of H&E, too, gives nuclei the categories of the stain that it sees.
+    What people call them there counts for more: who teaches it CD8+ on brown sections is to get
+    CD8+, and so is who teaches it lymphocytes on a stain that is neither.
+
+    Parameters
+    ----------
+    images : sequence of LabelledImage
+        That it is taught on. Read only where a category is not known for this yet.
+    known : sequence of str
+        Of the detector.
+    before : sequence of str
+        Those that its parent was taught so.
+
+    Returns
+    -------
+    tuple of str
+        In the order of `known`; those of `before` are among them.
+    """
+    found = set(before)
+    may_be = set(categories_under("H&E", known))
+    for image in images:
+        new = (may_be & set(image.categories)) - found
+        if new and stain_seen(image.open(), mpp=image.mpp) == "H-DAB":
+            found |= new
+    return tuple(name for name in known if name in found)
 
 
 def names_that_hold(
