@@ -180,6 +180,9 @@ class Recorder:
     def step(self, **values):
         self.events.append(("step", values))
 
+    def doing(self, what):
+        self.events.append(("doing", what))
+
     def validation(self, **values):
         self.events.append(("validation", values))
 
