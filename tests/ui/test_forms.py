@@ -342,6 +342,19 @@ def test_the_keyboard_goes_from_field_to_field_as_they_are_seen(
     assert form.viewport().rect().contains(seen)
 
 
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_text_of_several_lines_has_the_ground_of_other_fields(app: App, theme: str) -> None:
+    app.viewer.theme = theme
+    form = in_window(app, FORMS["ask"][2])
+    QApplication.processEvents()
+
+    def ground(field: str) -> str:
+        shown = form[field].native.grab().toImage()
+        return shown.pixelColor(shown.width() // 2, shown.height() - 5).name()
+
+    assert ground("options") == ground("question") == ground("organ")
+
+
 @pytest.mark.parametrize("command", FORMS)
 def test_return_in_a_field_begins_nothing_and_accepts_nothing(
     app: App, spin: Spin, monkeypatch: pytest.MonkeyPatch, command: str
