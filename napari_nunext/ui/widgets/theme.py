@@ -276,8 +276,8 @@ def form_sheet(theme_name: str) -> str:
     from napari.utils.theme import get_theme
 
     p, ground = palette_for(theme_name), get_theme(theme_name).primary.as_hex(format="long")
-    kinds = ("QLineEdit", "QComboBox", "QPushButton", "QTextEdit", "QPlainTextEdit")
-    kinds = (*kinds, "QCheckBox::indicator")
+    texts = ("QLineEdit", "QTextEdit", "QPlainTextEdit")
+    kinds = (*texts, "QComboBox", "QPushButton", "QCheckBox::indicator")
     rest = ", ".join(kinds)
     focused = ", ".join(f"{kind}:focus" for kind in kinds)
     return f"""
