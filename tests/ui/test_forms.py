@@ -17,10 +17,10 @@ from qtpy.QtWidgets import QApplication, QComboBox, QWidget
 import napari_nunext as nn
 from napari_nunext.cli import _parser
 from napari_nunext.commands.export_arguments import formats
-from napari_nunext.core.answers.prompts import AskTask, Question
+from napari_nunext.core.answers.prompts import Question
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import Box
-from napari_nunext.core.process.asked import Put, Search, Training
+from napari_nunext.core.process.asked import AskTask, Put, Search, Training
 from napari_nunext.core.process.parameters import _said, as_arguments, given_to, parameters_of
 from napari_nunext.review.learning.training import recipe_problem
 from napari_nunext.review.shown.checks import Check
