@@ -52,7 +52,7 @@ class Heard:
     def step(self, *, step, loss):
         self.losses.append(loss)
 
-    def doing(self, what):
+    def doing(self, *, what):
         pass
 
     def validation(self, **figures):

@@ -10,10 +10,10 @@ from nunext_training.runs.progress import Bar, JsonLines
 def report(progress):
     progress.start(step=10, steps=20)
     progress.step(step=11, loss=2.5)
-    progress.doing("validation")
+    progress.doing(what="validation")
     progress.validation(step=11, loss=2.25, f1=0.5)
     progress.step(step=12, loss=2.0)
-    progress.doing("saving")
+    progress.doing(what="saving")
     progress.done(checkpoint=Path("out"), loss_first=2.5, loss_last=2.0)
 
 

@@ -67,7 +67,7 @@ class Events:
 
     step = done = start
 
-    def doing(self, what):
+    def doing(self, *, what):
         pass
 
     def validation(self, **values):

@@ -43,7 +43,7 @@ class Progress(Protocol):
         """An optimisation step is done; `loss` is its batch's."""
         ...
 
-    def doing(self, what: Doing) -> None:
+    def doing(self, *, what: Doing) -> None:
         """Something begins that is no step: nobody knows how long it takes."""
         ...
 
@@ -83,7 +83,7 @@ class JsonLines:
         eta_s = round(pace_s * (self._steps - step), 1)
         self._write("step", step=step, steps=self._steps, loss=loss, eta_s=eta_s)
 
-    def doing(self, what: Doing) -> None:
+    def doing(self, *, what: Doing) -> None:
         """See `Progress`."""
         self._write("doing", what=what)
 
@@ -126,7 +126,7 @@ class Bar:
             self._bar.set_description("training", refresh=False)
             self._bar.update(step - self._bar.n)
 
-    def doing(self, what: Doing) -> None:
+    def doing(self, *, what: Doing) -> None:
         """See `Progress`: the bar stands still, and says why."""
         if self._bar is not None:
             self._bar.set_description(what)
