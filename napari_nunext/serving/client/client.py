@@ -227,9 +227,7 @@ class Client:
         while True:
             lacks = self._lacks
             try:
-                # A server of before knows nothing of what was added since, and need not.
-                body = body_of(request, lacks)
-                with closing(self._stream(path, body, events)) as stream:
+                with closing(self._stream(path, request, events)) as stream:
                     for event in stream:
                         began = True
                         yield event
@@ -248,9 +246,13 @@ class Client:
         self._lacks |= {field}
         return True
 
-    def _stream(self, path: str, body: str, events: TypeAdapter[_Event]) -> Generator[_Event]:
+    def _stream(
+        self, path: str, request: JobRequest, events: TypeAdapter[_Event]
+    ) -> Generator[_Event]:
         """The events of one try."""
         timeout = httpx.Timeout(SILENCE_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+        # A server of before knows nothing of what was added since, and need not.
+        body = body_of(request, self._lacks)
         with self._reply("POST", path, content=body, headers=_JSON, timeout=timeout) as response:
             if response.is_error:
                 response.read()
