@@ -113,7 +113,8 @@ def detect_command(
 def _into_folder(
     args: argparse.Namespace, say: Callable[[str], None], ask: Callable[[str], bool]
 ) -> list[Path]:
-    from napari_nunext.commands.detect import DetectOptions, detect_images
+    from napari_nunext.commands.detect import detect_images
+    from napari_nunext.commands.resuming import DetectOptions
 
     given = {"--server": args.server, "--ray": _ray(args)}
     given["--progress jsonl"] = args.progress == "jsonl"
