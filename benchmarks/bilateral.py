@@ -77,6 +77,9 @@ class Stopwatch:
         self.rewards_s.append(self._rewards)
         self._since, self._rewards = now, 0.0
 
+    def doing(self, *, what: str) -> None:
+        """What is no step counts for the next one."""
+
     def validation(self, **said: object) -> None:
         """Nothing is validated."""
 

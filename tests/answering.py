@@ -7,14 +7,14 @@ import io
 import json
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
-from napari_nunext.models.families import ModelSize
+from tests.sizes import SMALL as SIZE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -143,17 +143,7 @@ def chat_server():
         server.server_close()
 
 
-SMALL = ModelSize(
-    patch_px=14,
-    merge=2,
-    vision_width=32,
-    vision_layers=2,
-    vision_heads=1,
-    width=64,
-    layers=2,
-    heads=2,
-    kv_heads=1,
-)
+SMALL = replace(SIZE, patch_px=14, vision_layers=2)
 
 
 def small_answerer(folder: Path, family: str = "qwen2_5_vl") -> Path:

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from graphlib import TopologicalSorter
 from importlib.metadata import packages_distributions
 from typing import TYPE_CHECKING, Any
 
@@ -215,3 +216,27 @@ def test_all_but_labels_and_uploads_take_any_source(repo_root: Path) -> None:
         "serving/models/images.py",
         "serving/rows.py",
     }
+
+
+TIED_BY_TYPES = [
+    ("napari_nunext.store.exports.by_region.stain", "napari_nunext.store.exports.files"),
+    ("napari_nunext.ui.commands.acts", "napari_nunext.ui.dock"),
+]
+"""Modules that name each other, one of them for its types alone; no further pair is to come."""
+
+
+def test_no_module_needs_one_that_needs_it() -> None:
+    graph = grimp.build_graph(
+        "napari_nunext", "nunext_training", exclude_type_checking_imports=True, cache_dir=None
+    )
+    needs = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    assert list(TopologicalSorter(needs).static_order())  # raises where there is a circle
+
+
+def test_no_two_modules_name_each_other() -> None:
+    graph = grimp.build_graph("napari_nunext", "nunext_training", cache_dir=None)
+    named = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    pairs = {
+        (one, other) for one in named for other in named[one] if one in named[other] and one < other
+    }
+    assert sorted(pairs) == TIED_BY_TYPES

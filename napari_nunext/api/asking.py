@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from napari_nunext.api.images import ImageLike
     from napari_nunext.api.nuclei import Nuclei
-    from napari_nunext.core.answers.prompts import AskTask
     from napari_nunext.core.geometry import Box, PointsXY
+    from napari_nunext.core.process.asked import AskTask
 
 
 @dataclass(frozen=True, eq=False)

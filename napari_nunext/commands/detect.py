@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_nunext.commands.resuming import DoneBefore, Wanted
+from napari_nunext.commands.resuming import DetectOptions, DoneBefore, Wanted
 from napari_nunext.commands.scales import (
     check_scales,
     check_that_some_have_scale,
@@ -22,7 +22,6 @@ from napari_nunext.core.formats.region_files import read_regions
 from napari_nunext.core.geometry import Box, check_mpp
 from napari_nunext.core.naming import in_order, search_words
 from napari_nunext.core.nuclei import Category
-from napari_nunext.core.process.asked import Search
 from napari_nunext.core.sentences import about, counted
 from napari_nunext.core.shapes.area import EVERYTHING, Area
 from napari_nunext.images import find_images
@@ -40,23 +39,8 @@ if TYPE_CHECKING:
 
     from napari_nunext.commands.scales import Opened
     from napari_nunext.core.image.source import ImageSource
-    from napari_nunext.core.process.precision import Precision
     from napari_nunext.serving.client.client import Client
     from napari_nunext.serving.protocol import ModelInfo
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DetectOptions(Search):
-    """What to search for, how, and where it is written."""
-
-    out_dir: Path
-    model_paths: tuple[Path, ...] = ()
-    precision: Precision = "auto"
-    """Arithmetic; what was really computed in is in the list of what was searched."""
-    only: tuple[str, ...] = ()
-    """Categories that are searched for alone; everything where there are none."""
-    regions: Path | None = None
-    """GeoJSON of where to search, or a folder with one for each image."""
 
 
 @dataclass(frozen=True, slots=True)

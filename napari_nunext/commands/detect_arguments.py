@@ -17,7 +17,7 @@ from napari_nunext.core.process.options import BAD_INPUT, number, positive
 from napari_nunext.core.process.parameters import add_parameters, given_to
 from napari_nunext.core.process.precision import PRECISION_HELP, PRECISIONS
 from napari_nunext.core.process.ray_cluster import RayCluster
-from napari_nunext.core.sentences import duration
+from napari_nunext.core.sentences import left
 
 if TYPE_CHECKING:
     import argparse
@@ -113,7 +113,8 @@ def detect_command(
 def _into_folder(
     args: argparse.Namespace, say: Callable[[str], None], ask: Callable[[str], bool]
 ) -> list[Path]:
-    from napari_nunext.commands.detect import DetectOptions, detect_images
+    from napari_nunext.commands.detect import detect_images
+    from napari_nunext.commands.resuming import DetectOptions
 
     given = {"--server": args.server, "--ray": _ray(args)}
     given["--progress jsonl"] = args.progress == "jsonl"
@@ -223,7 +224,5 @@ def _line(progress: BatchProgress, has_ended: bool) -> None:
     line = f"[{p.ended}/{p.images}] {p.image}"
     if p.image_windows:
         line += f": window {p.image_windows_done} of {p.image_windows}"
-    line += f", {p.windows_per_s:.1f} windows a second"
-    if p.seconds_left is not None:
-        line += f", {duration(p.seconds_left)} left"
+    line += f", {p.windows_per_s:.1f} windows a second" + left(p.seconds_left)
     _show(line, has_ended=has_ended)

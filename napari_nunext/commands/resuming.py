@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from napari_nunext.core.identity import file_sha256
 from napari_nunext.core.naming import in_order
+from napari_nunext.core.process.asked import Search
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from napari_nunext.commands.detect import DetectOptions
     from napari_nunext.core.process.precision import Precision
     from napari_nunext.core.shapes.area import Area
     from napari_nunext.serving.protocol import ModelInfo
@@ -28,6 +28,20 @@ LIST_NAME = ".napari-nunext-detect.jsonl"
 _NOT_SAID = {"precision": "auto", "tissue": False, "pen": False, "area": {}, "region": None}
 
 Standing: TypeAlias = Literal["to search", "done", "changed since"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectOptions(Search):
+    """What to search for, how, and where it is written."""
+
+    out_dir: Path
+    model_paths: tuple[Path, ...] = ()
+    precision: Precision = "auto"
+    """Arithmetic; what was really computed in is in the list of what was searched."""
+    only: tuple[str, ...] = ()
+    """Categories that are searched for alone; everything where there are none."""
+    regions: Path | None = None
+    """GeoJSON of where to search, or a folder with one for each image."""
 
 
 @dataclass(frozen=True, slots=True)

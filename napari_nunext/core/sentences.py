@@ -44,6 +44,11 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def left(seconds: float | None) -> str:
+    """``, 3 min left``, behind what is being done; nothing where nobody knows, or none is left."""
+    return "" if seconds is None or seconds < 0.5 else f", {duration(seconds)} left"
+
+
 def about(name: str, said: str) -> str:
     """A sentence about something by its name, which is put before it where it does not hold it."""
     return said if name in said else f"{name}: {said}"

@@ -17,6 +17,7 @@ from napari_nunext.core.answers.boxes import BoxConvention, LeftOut
 from napari_nunext.core.answers.budget import MOST_TOKENS
 from napari_nunext.core.answers.prompts import MOST_CHARACTERS, MOST_OPTIONS
 from napari_nunext.core.answers.reply import Reason, Thought
+from napari_nunext.core.process.asked import AskTask
 from napari_nunext.serving.protocol import (
     Event,
     Failed,
@@ -33,7 +34,6 @@ BoxXY: TypeAlias = tuple[Number, Number, Number, Number]
 """x0, y0, x1, y1, level-0 px."""
 NamedNucleus: TypeAlias = tuple[Number, Number, str]
 """x and y, level-0 px, and its category."""
-AskedTask: TypeAlias = Literal["question", "subtype", "lesions"]
 Text: TypeAlias = Annotated[str, Field(max_length=MOST_CHARACTERS)]
 
 
@@ -75,7 +75,7 @@ class AskRequest(JobRequest):
     answerer: str
     region: BoxXY | None = None
     """The whole image when None."""
-    task: AskedTask = "question"
+    task: AskTask = "question"
     question: Text = ""
     """What is asked; of lesions, their category."""
     options: Annotated[tuple[Text, ...], Field(max_length=MOST_OPTIONS)] = ()

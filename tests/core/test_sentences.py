@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_nunext.core.sentences import about, duration, without_folders
+from napari_nunext.core.sentences import about, duration, left, without_folders
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,13 @@ def test_how_long_it_takes_is_said_as_people_say_it(seconds, words):
 def test_what_is_said_of_something_names_it_once():
     assert about("a.svs", "It is damaged.") == "a.svs: It is damaged."
     assert about("a.svs", "a.svs is damaged.") == "a.svs is damaged."
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(None, ""), (0.0, ""), (0.4, ""), (0.6, ", 1 s left"), (75.0, ", 75 s left")],
+)
+def test_time_left_is_told_where_it_is_known_and_there_is_some(
+    seconds: float | None, words: str
+) -> None:
+    assert left(seconds) == words

@@ -12,7 +12,7 @@ import torch
 
 from napari_nunext.models.checkpoints.build import build_checkpoint
 from napari_nunext.models.checkpoints.loading import LoadedCheckpoint, load_checkpoint
-from napari_nunext.models.families import ModelSize
+from tests.sizes import SMALL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,17 +23,7 @@ if TYPE_CHECKING:
 torch.set_num_threads(1)  # these models are too small to share out
 
 WINDOW_PX = 32
-SIZE = ModelSize(
-    patch_px=4,
-    merge=2,
-    vision_width=32,
-    vision_layers=2,
-    vision_heads=1,
-    width=64,
-    layers=2,
-    heads=2,
-    kv_heads=1,
-)
+SIZE = replace(SMALL, vision_layers=2)
 
 CONV_SIZE = replace(SIZE, patch_px=8, merge=1)
 

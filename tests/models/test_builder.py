@@ -4,6 +4,7 @@ import dataclasses
 import os
 import stat
 import unicodedata
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,25 +26,16 @@ from napari_nunext.models.checkpoints.description import CheckpointDescription, 
 from napari_nunext.models.checkpoints.extend import extend_checkpoint
 from napari_nunext.models.checkpoints.integrity import checkpoint_sha256, token_ids
 from napari_nunext.models.checkpoints.loading import load_checkpoint
-from napari_nunext.models.families import ModelSize, get_family
+from napari_nunext.models.families import get_family
 from napari_nunext.models.families.qwen_vl import CHAT_TEMPLATE, SPECIAL_TOKENS
+from tests.sizes import SMALL
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 FAMILIES = ("qwen2_5_vl", "qwen3_vl")
 
-SIZE = ModelSize(
-    patch_px=4,
-    merge=2,
-    vision_width=32,
-    vision_layers=2,
-    vision_heads=1,
-    width=64,
-    layers=2,
-    heads=2,
-    kv_heads=1,
-)
+SIZE = replace(SMALL, vision_layers=2)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_nunext.review.controller import ReviewController
+    from napari_nunext.review.shown.learn import TrainingStatus
 
 
 def report(f1: float, **by_category: float) -> DetectionReport:
@@ -75,8 +76,9 @@ class FakeTrainer:
         self.trained.append((checkpoint, out))
         self.recipes.append(asked.recipe)
         self.lines = len((export / "sft.jsonl").read_text().splitlines())
-        for step in (1, 2):
-            tell(TrainingStep(step, 2, 4.0 / step, 2.0 - step))
+        tell(TrainingStep(1, 2, 4.0, 1.0))
+        tell(TrainingStep(1, 2, 4.0, None, "validating"))
+        tell(TrainingStep(2, 2, 2.0, None, "saving the model"))
         if self.error is not None:
             raise self.error
         out.mkdir(parents=True)
@@ -223,6 +225,31 @@ def test_a_stopped_training_changes_nothing(
     reviewed.learn.train()
     assert reviewed.learn.model.training.phase == "stopped"
     assert reviewed.learn.model.training.checkpoint is None
+
+
+def test_time_left_is_told_while_there_are_steps_and_at_no_other_time(
+    two_patients: ReviewController, trainer: FakeTrainer
+) -> None:
+    """It read *1 s left* from the last step on, through the saving and all tests."""
+    seen: list[tuple[str, str, bool]] = []
+    learn = two_patients.learn.model
+
+    def see(status: TrainingStatus) -> None:
+        seen.append((status.phase, status.words, status.seconds_left is not None))
+
+    learn.events.training.connect(see)
+    two_patients.learn.train()
+    told = [each for each in seen if each[0] == "training"]
+    assert told == [
+        ("training", "Starting", False),
+        ("training", "Step 1 of 2", True),
+        ("training", "Step 1 of 2, validating", False),
+        ("training", "Step 2 of 2, saving the model", False),
+    ]
+    tests = [(words, known) for phase, words, known in seen if phase == "testing"]
+    assert len(tests) > 2
+    assert not any(known for _, known in tests)
+    assert learn.training.losses == (4.0, 2.0)
 
 
 @pytest.fixture

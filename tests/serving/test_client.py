@@ -411,3 +411,54 @@ def test_a_server_of_before_is_asked_again_without_the_outline():
     with pytest.raises(RequestRejectedError, match="No"):
         client_of(refuses).segment(of(None))
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize("among", [["Tumour"], None])
+def test_a_server_of_before_is_asked_for_windows_without_what_came_later(among):
+    """Once refused, it is not sent again; nothing else of the request is lost."""
+    asked = []
+    known = WindowsRequest.model_fields.keys() - {"among", "position_error"}
+    with pytest.raises(ValidationError) as refused:
+        PromptPoint.model_validate({"x": 1, "y": 1, "among": ["Tumour"]})
+    what = refused.value.errors()[0]["msg"]
+
+    def before(request):
+        body = json.loads(request.content)
+        asked.append(body)
+        if strange := sorted(body.keys() - known):
+            message = f"The request's {strange[0]} cannot be used: {what}."
+            return httpx.Response(422, json={"code": "invalid", "message": message})
+        end = Done(points=0, finish="complete").model_dump_json()
+        return httpx.Response(200, content=end + "\n")
+
+    client = client_of(before)
+    request = WindowsRequest(image="0" * 64, mpp=0.5, model="small", priority="batch", among=among)
+    for _ in range(2):
+        (event,) = client.windows(request)
+        assert event == Done(points=0, finish="complete")
+    bare = {"image": "0" * 64, "mpp": 0.5, "model": "small", "priority": "batch"}
+    more = bare | {"position_error": True}
+    named = [more | {"among": among}] if among else []
+    assert asked == [*named, more, bare, bare]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "There is no category 'Tumour'; the model knows Positive, Negative. Ask for one of these.",
+        "The request's among.0 cannot be used: Input should be a valid string.",
+        "The request's region cannot be used: Extra inputs are not permitted.",
+    ],
+)
+def test_what_a_server_refuses_for_another_reason_stays_refused(message):
+    asked = []
+
+    def refuses(request):
+        asked.append(request)
+        return httpx.Response(422, json={"code": "invalid", "message": message})
+
+    request = WindowsRequest(image="0" * 64, mpp=0.5, among=["Tumour"])
+    with pytest.raises(RequestRejectedError) as refused:
+        list(client_of(refuses).windows(request))
+    assert str(refused.value) == message
+    assert len(asked) == 1

@@ -11,24 +11,14 @@ from napari_nunext.images.tile import tile_of_rgb
 from napari_nunext.models.checkpoints.build import build_checkpoint
 from napari_nunext.models.checkpoints.loading import load_checkpoint
 from napari_nunext.models.checkpoints.second_look import LookLayer, SecondLook
-from napari_nunext.models.families import ModelSize
 from napari_nunext.models.next_point.detector import NextPointDetector
 from napari_nunext.models.whole_image.search import detect_image
 from napari_nunext.serving.client.found import Found
 from napari_nunext.serving.jobs.detection_events import detect_events
 from napari_nunext.serving.protocol import DetectRequest, ModelInfo, Started
+from tests.sizes import SMALL
 
-SIZE = ModelSize(
-    patch_px=8,
-    merge=1,
-    vision_width=32,
-    vision_layers=1,
-    vision_heads=1,
-    width=64,
-    layers=2,
-    heads=2,
-    kv_heads=1,
-)
+SIZE = replace(SMALL, patch_px=8, merge=1)
 NAMES = ("Round", "Pale")
 
 

@@ -9,6 +9,7 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
+from napari_nunext.core.errors import InputError
 from napari_nunext.core.formats.export_folder import read_export
 from napari_nunext.core.geometry import Box
 from napari_nunext.core.identity import pixels_sha256
@@ -100,6 +101,35 @@ def test_what_was_searched_for_is_called_as_it_is_now(undone):
     assert base.aliases == ({} if undone else {"Lymphocyte": "TIL"})
 
 
+MERGES = [("Lymphocyte", "Stromal"), ("Stromal", "Lymphocyte")]
+"""What was searched for into what was not, and the other way round."""
+
+
+@pytest.mark.parametrize(("name", "into"), MERGES)
+def test_what_was_merged_with_what_nobody_searched_for_was_not_searched_for(name, into):
+    run = a_run(predicted(10, 10, "Lymphocyte"), only=("Lymphocyte", "Positive"))
+    (base,) = folded(run, edits=[events.rename_category(name, into)]).bases
+    assert base.only == {"Positive"}
+    alone = a_run(predicted(10, 10, "Lymphocyte"), only=("Lymphocyte",))
+    (base,) = folded(alone, edits=[events.rename_category(name, into)]).bases
+    assert base.only == frozenset(), "which is not everything"
+
+
+@pytest.mark.parametrize(("name", "into"), MERGES)
+def test_what_was_searched_for_altogether_still_is_when_it_is_merged(name, into):
+    run = a_run(only=("Lymphocyte", "Stromal"))
+    (base,) = folded(run, edits=[events.rename_category(name, into)]).bases
+    assert base.only == {into}
+
+
+@pytest.mark.parametrize(("name", "into"), MERGES)
+def test_a_search_after_a_merge_replaces_nothing_that_it_was_not_asked_for(name, into):
+    first = a_run(predicted(10, 10, "Stromal"), predicted(50, 10, "Positive"))
+    second = a_run(predicted(30, 10, "Lymphocyte"), only=("Lymphocyte",))
+    state = folded(first, second, between=[events.rename_category(name, into)])
+    assert shown(state) == [(10, into), (30, into), (50, "Positive")]
+
+
 class Lab:
     """A project with an image of real pixels."""
 
@@ -151,6 +181,48 @@ def test_a_category_that_was_renamed_after_the_search_is_exported_as_it_is_calle
     assert record.messages[0]["content"][1]["text"] == "Point to plasma cell."
     assert [n.category for n in record.nuclei] == ["Plasma cell"]
     assert [p.verdict for p in export.rft[0].rollout.points] == ["tp"]
+
+
+@pytest.mark.parametrize(("name", "into"), MERGES)
+def test_a_region_is_not_complete_in_what_was_merged_with_what_nobody_searched_for(lab, name, into):
+    lab.search(predicted(10, 10, "Lymphocyte"), only=("Lymphocyte",))
+    lab.project.append([events.rename_category(name, into)])
+    with pytest.raises(InputError, match="No region is complete"):
+        lab.export()
+    assert harvest(lab.project).fields == 0
+
+
+def test_what_else_was_searched_for_is_exported_after_such_a_merge(lab):
+    both = ("Lymphocyte", "Positive")
+    lab.search(predicted(10, 10, "Lymphocyte"), predicted(40, 10, "Positive"), only=both)
+    lab.project.append([events.rename_category("Lymphocyte", "Stromal")])
+    (record,) = lab.export().rft
+    assert record.source.asked == ("Positive",)
+    assert [n.category for n in record.solution] == ["Positive"]
+
+
+@pytest.mark.parametrize("only", [(), ("Lymphocyte",)])
+def test_rollouts_call_categories_as_the_truth_beside_them_does(lab, only):
+    gone = predicted(30, 10, "Lymphocyte")
+    lab.search(predicted(10, 10, "Lymphocyte"), gone, only=only)
+    lab.project.append([events.delete(lab.sha, gone.uid)])
+    lab.project.append([events.rename_category("Lymphocyte", "TIL")])
+    (record,) = lab.export().rft
+    assert [n.category for n in record.solution] == ["TIL"]
+    assert [(p.category, p.verdict) for p in record.rollout.points] == [
+        ("TIL", "tp"),
+        ("TIL", "fp"),
+    ]
+
+
+def test_the_name_of_a_category_that_was_renamed_is_free_for_another(lab):
+    lab.search(predicted(10, 10, "Lymphocyte"), only=("Lymphocyte",))
+    for name, to in (("Lymphocyte", "TIL"), ("Stromal", "Lymphocyte")):
+        lab.project.append([events.rename_category(name, to)])
+    (record,) = lab.export().rft
+    assert record.source.asked == ("TIL",)
+    assert [n.category for n in record.solution] == ["TIL"]
+    assert [p.category for p in record.rollout.points] == ["TIL"]
 
 
 def test_corrections_of_what_was_not_searched_for_are_none_of_the_region(lab):

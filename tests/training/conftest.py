@@ -18,12 +18,12 @@ from napari_nunext.models.checkpoints.atomic_points import AtomicPoints
 from napari_nunext.models.checkpoints.build import build_checkpoint
 from napari_nunext.models.checkpoints.loading import finish_checkpoint, load_checkpoint
 from napari_nunext.models.checkpoints.second_look import LookLayer, SecondLook
-from napari_nunext.models.families import ModelSize
 from napari_nunext.store import Project
 from nunext_training.data.importers.writing import write_export
 from nunext_training.data.labelled import LabelledImage
 from nunext_training.recipes.recipe import parse_recipe
 from tests.answering import small_answerer
+from tests.sizes import SMALL
 from tests.store.answering import LESIONS, AskingLab
 from tests.store.conftest import ticking
 
@@ -35,17 +35,7 @@ if TYPE_CHECKING:
 torch.set_num_threads(1)  # these models are too small to share out
 
 WINDOW_PX = 32
-SIZE = ModelSize(
-    patch_px=4,
-    merge=2,
-    vision_width=32,
-    vision_layers=1,
-    vision_heads=1,
-    width=64,
-    layers=2,
-    heads=2,
-    kv_heads=1,
-)
+SIZE = SMALL
 CATEGORIES = ("Round", "Pale")
 
 
@@ -179,6 +169,9 @@ class Recorder:
 
     def step(self, **values):
         self.events.append(("step", values))
+
+    def doing(self, *, what):
+        self.events.append(("doing", what))
 
     def validation(self, **values):
         self.events.append(("validation", values))

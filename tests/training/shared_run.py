@@ -40,6 +40,9 @@ class Recorder:
     def step(self, **values: object) -> None:
         self.events.append("step")
 
+    def doing(self, *, what: str) -> None:
+        pass
+
     def validation(self, **values: object) -> None:
         self.events.append("validation")
 

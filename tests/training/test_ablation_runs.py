@@ -12,7 +12,6 @@ from napari_nunext.core.nuclei import default_categories
 from napari_nunext.models.checkpoints.build import build_checkpoint
 from napari_nunext.models.checkpoints.description import read_description
 from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
-from napari_nunext.models.families import ModelSize
 from napari_nunext.models.sam.build import build_sam
 from nunext_training.ablation.plan import TABLE_5
 from nunext_training.ablation.runs import AblationJob, run_ablation
@@ -20,19 +19,10 @@ from nunext_training.cli import main
 from nunext_training.data.importers.writing import write_export
 from nunext_training.data.sources import read_source
 from nunext_training.recipes.recipe import parse_recipe
+from tests.sizes import SMALL
 
 WINDOW_PX = 32
-SIZE = ModelSize(
-    patch_px=4,
-    merge=2,
-    vision_width=32,
-    vision_layers=1,
-    vision_heads=1,
-    width=64,
-    layers=2,
-    heads=2,
-    kv_heads=1,
-)
+SIZE = SMALL
 
 RECIPE = """
 [windows]
@@ -110,7 +100,7 @@ class Silent:
     def start(self, **values):
         pass
 
-    step = validation = done = start
+    step = doing = validation = done = start
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ def test_progress_for_the_app_is_one_json_object_a_line(
     out = tmp_path / "out"
     assert sft(train_only_export, checkpoint, out, "--progress", "jsonl") == 0
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [e["event"] for e in events] == ["start", "step", "step", "done"]
+    assert [e["event"] for e in events] == ["start", "step", "step", "doing", "done"]
     assert events[1].keys() == {"event", "step", "steps", "loss", "eta_s"}
     assert events[-1]["checkpoint"] == str(out)
     assert {"loss_first", "loss_last"} <= events[-1].keys()

@@ -133,7 +133,7 @@ class Silent:
     def start(self, **values):
         pass
 
-    step = validation = done = start
+    step = doing = validation = done = start
 
 
 def launched(config: str, inputs: Path, out: Path, *options: str, arguments=()) -> None:

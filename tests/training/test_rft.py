@@ -82,7 +82,7 @@ class Silent:
     def start(self, **values):
         pass
 
-    step = validation = done = start
+    step = doing = validation = done = start
 
 
 @pytest.fixture(scope="module")
@@ -340,7 +340,8 @@ def test_the_command_runs_a_recipe(tmp_path, tissue, taught, capsys):
     )
     assert code == 0
     events = [json.loads(line)["event"] for line in capsys.readouterr().out.splitlines()]
-    assert events == ["start", "validation", "step", "validation", "done"]
+    steps = ["start", "validation", "step", "doing", "validation", "doing", "done"]
+    assert events == steps
     assert read_description(out).provenance["recipe"]["rft"]["rollouts"] == 2
 
 

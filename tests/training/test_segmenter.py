@@ -67,6 +67,9 @@ class Events:
 
     step = done = start
 
+    def doing(self, *, what):
+        pass
+
     def validation(self, **values):
         self.validations.append(values)
 
@@ -215,8 +218,17 @@ def test_the_command_goes_on_from_a_converted_checkpoint(
     options = ["--recipe", str(tmp_path / "quick.toml"), "--steps", "2", "--lr", "1e-6"]
     assert main([*training, "--out", str(out), *options, "--progress", "jsonl"]) == 0
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [e["event"] for e in events] == ["start", "step", "step", "validation", "done"]
-    assert events[-2]["pq"] > 0.5  # it was taught before
+    assert [e["event"] for e in events] == [
+        "start",
+        "step",
+        "step",
+        "doing",
+        "validation",
+        "doing",
+        "done",
+    ]
+    assert [e["what"] for e in events if e["event"] == "doing"] == ["validation", "saving"]
+    assert events[-3]["pq"] > 0.5  # it was taught before
     assert described(out).provenance["parent_sha256"] == checkpoint_sha256(converted)
 
 

@@ -12,12 +12,12 @@ from napari_nunext.core.errors import InputError, RecordError
 from napari_nunext.models.checkpoints.build import build_checkpoint
 from napari_nunext.models.checkpoints.description import read_description
 from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
-from napari_nunext.models.families import ModelSize
 from napari_nunext.models.next_point.detector import NextPointDetector
 from nunext_training.recipes.recipe import parse_recipe
 from nunext_training.runs.errors import TrainingError
 from nunext_training.stages.sft import SftJob, run_sft
 from nunext_training.trainers.centre_map import CentreMapHead
+from tests.sizes import SMALL
 
 
 def job(export, checkpoint, out, recipe, **options):
@@ -325,17 +325,7 @@ def test_windows_cut_by_other_processes_are_the_same(
 @pytest.fixture
 def on_trunk(tmp_path):
     folder = tmp_path / "on-trunk"
-    size = ModelSize(
-        patch_px=8,
-        merge=1,
-        vision_width=32,
-        vision_layers=1,
-        vision_heads=1,
-        width=32,
-        layers=1,
-        heads=1,
-        kv_heads=1,
-    )
+    size = replace(SMALL, patch_px=8, merge=1, width=32, layers=1, heads=1)
     build_checkpoint(folder, family="conv_qwen", size=size, window_px=32, pretrained_trunk=True)
     return folder
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
-from qtpy.QtGui import QMouseEvent, QTextDocument, QWheelEvent
+from qtpy.QtGui import QHelpEvent, QMouseEvent, QTextDocument, QWheelEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
     QApplication,
@@ -14,13 +14,14 @@ from qtpy.QtWidgets import (
     QPushButton,
     QSlider,
     QSpinBox,
+    QToolTip,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_nunext.core.answers.opinions import MOST_STARS, STARS, Rating
 from napari_nunext.ui.widgets.chips import Chips
-from napari_nunext.ui.widgets.controls import ElidedText, button
+from napari_nunext.ui.widgets.controls import ElidedText, StatusDot, Text, button
 from napari_nunext.ui.widgets.flow import Flow
 from napari_nunext.ui.widgets.plain_text import PlainView, TextBox
 from napari_nunext.ui.widgets.scrolling import scrolling
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 LEFT = Qt.MouseButton.LeftButton
 MARKUP = '<b>bold</b><img src="file:///nowhere.png"><a href="https://example.org">a link</a> &amp;'
+LINE = "The server is on its way, model by model"
 BOTH_WAYS = "\N{HEBREW LETTER ALEF}\N{HEBREW LETTER BET} and \N{RIGHT-TO-LEFT OVERRIDE}turned"
 
 
@@ -345,3 +347,42 @@ def test_a_tip_is_text_as_it_stands(qapp: QApplication) -> None:
     made.set_text("1 & 2")
     assert made.toolTip() == "1 & 2"
     made.deleteLater()
+
+
+@pytest.mark.parametrize("kind", [Text, ElidedText])
+def test_words_that_outgrow_their_place_end_in_an_ellipsis_and_have_a_tip(
+    shown: Callable[..., QWidget], kind: type[Text]
+) -> None:
+    label = shown(kind(LINE))
+    assert label.shown_text() == LINE
+    needed_px = label.fontMetrics().horizontalAdvance(LINE)
+    for room_px in (needed_px + 2, needed_px - 1, needed_px // 2, 20):
+        label.setFixedWidth(room_px)
+        QApplication.processEvents()
+        words = label.shown_text()
+        assert label.fontMetrics().horizontalAdvance(words) <= room_px
+        assert (words == LINE) == (room_px >= needed_px)
+        assert ("\N{HORIZONTAL ELLIPSIS}" in words) == (room_px < needed_px)
+        # What is drawn ends before the edge: nothing of a letter is cut off there.
+        image = label.grab().toImage()
+        edge = {image.pixel(image.width() - 1, y) for y in range(image.height())}
+        assert len(edge) == 1
+    ask = QHelpEvent(QEvent.Type.ToolTip, QPoint(2, 2), label.mapToGlobal(QPoint(2, 2)))
+    QApplication.sendEvent(label, ask)
+    assert QToolTip.text() == LINE
+    QToolTip.hideText()
+
+
+def test_a_hidden_end_and_the_tip_of_what_it_stands_in_are_both_told(
+    shown: Callable[..., QWidget],
+) -> None:
+    dot = shown(StatusDot("Why"))
+    dot.show_status("#888888", LINE)
+    label = dot.findChild(Text)
+    dot.setFixedWidth(60)
+    QApplication.processEvents()
+    assert label.shown_text() != LINE
+    ask = QHelpEvent(QEvent.Type.ToolTip, QPoint(2, 2), label.mapToGlobal(QPoint(2, 2)))
+    QApplication.sendEvent(label, ask)
+    assert QToolTip.text() == f"{LINE}\nWhy"
+    QToolTip.hideText()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from napari_nunext import places
 from napari_nunext.core.errors import StorageError
 from napari_nunext.images import nuclei_files
 from napari_nunext.images.formats import image_suffixes
+from napari_nunext.review.model import SaveStatus
 from napari_nunext.store import Project
 from napari_nunext.store.exports.formats import export_formats
 from napari_nunext.ui import samples
@@ -24,6 +26,7 @@ from napari_nunext.ui.dock import IMPROVE, WIDTH_PX
 from napari_nunext.ui.panels.find_panel import REGION
 from napari_nunext.ui.shortcuts_sheet import ShortcutsSheet
 from napari_nunext.ui.widgets import asking
+from napari_nunext.ui.widgets.controls import StatusDot, Text
 from tests.review.fakes import done, points, started, window_done
 
 if TYPE_CHECKING:
@@ -68,6 +71,20 @@ def search(app: App, server: FakeServer, spin: Spin) -> None:
     ]
     app.dock.review.finder.search()
     spin(lambda: app.controller.find.model.run.phase == "idle" and count(app) == 5)
+
+
+def test_a_later_word_about_saving_needs_no_more_room_than_the_line_has(app: App) -> None:
+    """Qt makes room for longer words only later: until then *Saved 18:44:12* read *Saved 18*."""
+    label = app.dock.status.findChild(StatusDot).findChild(Text)
+    app.dock.status._pacer.stop()
+    at = datetime(2026, 11, 28, 18, 44, 12).astimezone()
+    for status in (SaveStatus("saving"), SaveStatus("saved", at)):
+        app.controller.model.save = status
+        app.dock.status._show_save()
+        assert label.shown_text() == label.text()
+        for _ in range(5):  # as deep as it lies
+            QApplication.processEvents()
+    assert label.text() == "Saved 18:44:12"
 
 
 def test_before_anything_is_open_the_dock_says_what_to_do(

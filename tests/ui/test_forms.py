@@ -17,10 +17,10 @@ from qtpy.QtWidgets import QApplication, QComboBox, QWidget
 import napari_nunext as nn
 from napari_nunext.cli import _parser
 from napari_nunext.commands.export_arguments import formats
-from napari_nunext.core.answers.prompts import AskTask, Question
+from napari_nunext.core.answers.prompts import Question
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.geometry import Box
-from napari_nunext.core.process.asked import Put, Search, Training
+from napari_nunext.core.process.asked import AskTask, Put, Search, Training
 from napari_nunext.core.process.parameters import _said, as_arguments, given_to, parameters_of
 from napari_nunext.review.learning.training import recipe_problem
 from napari_nunext.review.shown.checks import Check
@@ -340,6 +340,19 @@ def test_the_keyboard_goes_from_field_to_field_as_they_are_seen(
     # Tab scrolls to where it goes, in a window that is too low for all.
     seen = met[-1].mapTo(form.viewport(), met[-1].rect().center())
     assert form.viewport().rect().contains(seen)
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_text_of_several_lines_has_the_ground_of_other_fields(app: App, theme: str) -> None:
+    app.viewer.theme = theme
+    form = in_window(app, FORMS["ask"][2])
+    QApplication.processEvents()
+
+    def ground(field: str) -> str:
+        shown = form[field].native.grab().toImage()
+        return shown.pixelColor(shown.width() // 2, shown.height() - 5).name()
+
+    assert ground("options") == ground("question") == ground("organ")
 
 
 @pytest.mark.parametrize("command", FORMS)

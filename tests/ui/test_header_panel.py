@@ -45,7 +45,7 @@ def test_the_header_says_which_project_and_which_image(study: App, spin: Spin) -
     header = study.dock.header
     assert header._project.toolTip().endswith(str(study.controller.session.project.path.parent))
     folder = study.controller.session.project.path.parent.name
-    assert header._project._full == f"{folder}/review.nunext"
+    assert header._project.text() == f"{folder}/review.nunext"
     first = header._name.text()
     assert "A0D9" in first
     assert NAMES[0] in header._name.toolTip()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.sentences import is_text
@@ -12,7 +12,7 @@ from napari_nunext.core.sentences import is_text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-AskTask: TypeAlias = Literal["question", "subtype", "lesions"]
+    from napari_nunext.core.process.asked import AskTask
 
 SYSTEM = (
     "A conversation between User and Assistant. The user asks a question, and the assistant solves "

@@ -22,8 +22,8 @@ Region: TypeAlias = Annotated[
 ]
 Tokens: TypeAlias = Annotated[int | None, {"read": positive, "unit": "tokens"}]
 
-Task: TypeAlias = Literal["question", "subtype", "lesions"]
-TASKS: Mapping[Task, str] = {
+AskTask: TypeAlias = Literal["question", "subtype", "lesions"]
+TASKS: Mapping[AskTask, str] = {
     "question": "Question",
     "subtype": "Subtype",
     "lesions": "Find lesions",
@@ -111,7 +111,7 @@ class Put:
 
     question: Annotated[str, {"label": "Question"}] = ""
     options: Annotated[Sequence[str], {"label": "Options, one a line", "at_once": True}] = ()
-    task: Annotated[Task, {"label": "Kind of question", "words": TASKS}] = "question"
+    task: Annotated[AskTask, {"label": "Kind of question", "words": TASKS}] = "question"
     organ: Annotated[str, {"label": "Organ of the lesions"}] = ""
     region: Region = None
     answerer: Annotated[str, {"label": "Who answers"}] = "counts"

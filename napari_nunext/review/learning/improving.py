@@ -225,10 +225,11 @@ class Improver:
         self._show(phase=phase, words=words)
 
     def _show(self, **changes: Any) -> None:
-        """Change the status that is shown; from any thread."""
+        """Change the status that is shown; from any thread. Of time left only a step says more."""
 
         def show() -> None:
-            self.model.training = replace(self.model.training, **changes)
+            changed = {"seconds_left": None} | changes
+            self.model.training = replace(self.model.training, **changed)
 
         self._session.background.on_main(show)
 
@@ -242,9 +243,9 @@ class Improver:
             phase="training",
             step=step.step,
             steps=step.steps,
-            losses=(*old.losses, step.loss),
+            losses=old.losses if step.step == old.step else (*old.losses, step.loss),
             seconds_left=step.seconds_left,
-            words=f"Step {step.step} of {step.steps}",
+            words=step.words,
         )
 
     def _trained(self, made: tuple[Path, Comparison]) -> None:

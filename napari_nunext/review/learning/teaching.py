@@ -278,7 +278,7 @@ class Teacher:
                 budget=lesson.budget,
                 tell=self._tell,
             )
-        self._show(phase="testing", words="", seconds_left=None)
+        self._show(phase="testing", words="")
         comparison = question_both(trainer, lesson, lambda words: self._show(words=words))
         tested = replace(lesson, is_tested=True, comparison=comparison)
         tested.save()
@@ -295,10 +295,11 @@ class Teacher:
         self._trainer.stop()
 
     def _show(self, **changes: Any) -> None:
-        """Change the status that is shown; from any thread."""
+        """Change the status that is shown; from any thread. Of time left only a step says more."""
 
         def show() -> None:
-            self.model.status = replace(self.model.status, **changes)
+            changed = {"seconds_left": None} | changes
+            self.model.status = replace(self.model.status, **changed)
 
         self._session.background.on_main(show)
 
@@ -307,7 +308,7 @@ class Teacher:
             step=step.step,
             steps=step.steps,
             seconds_left=step.seconds_left,
-            words=f"Step {step.step} of {step.steps}",
+            words=step.words,
         )
 
     def _taught(self, lesson: Lesson) -> None:

@@ -1,7 +1,8 @@
 """Training as a process of its own: start it, follow it, stop it.
 
 The app never imports training. It runs ``nunext-train`` and reads one JSON object a line:
-``{"event": "step", "step": 3, "steps": 50, "loss": 2.1, "eta_s": 12}`` and at the end
+``{"event": "step", "step": 3, "steps": 50, "loss": 2.1, "eta_s": 12}``, before what takes a while
+between the steps and after them ``{"event": "doing", "what": "validation"}``, and at the end
 ``{"event": "done", "checkpoint": "..."}``. A test tells
 ``{"event": "image", "done": 1, "total": 3}``, of answerers ``"question"``, and leaves a report.
 """
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -41,6 +42,9 @@ FURTHER, FIRST = "feedback", "first"
 NEW_WINDOW_PX = "32"
 """Few nuclei at once are what a small new model learns soonest."""
 
+
+DOING = {"validation": "validating", "saving": "saving the model"}
+"""What a training does besides its steps; how long that takes, it does not know."""
 
 DRAWN_TILES = "16"
 """Tested on, to see what a model has forgotten: about 1,000 nuclei."""
@@ -78,6 +82,15 @@ class TrainingStep:
     steps: int
     loss: float
     seconds_left: float | None
+    """Of the steps, where nothing else is being done."""
+    doing: str = ""
+    """What is done after it, in words; empty where that is the next step."""
+
+    @property
+    def words(self) -> str:
+        """How far it is."""
+        words = f"Step {self.step} of {self.steps}"
+        return f"{words}, {self.doing}" if self.doing else words
 
 
 class Trainer:
@@ -145,11 +158,7 @@ class Trainer:
         arguments += ["--out", str(out), "--progress", "jsonl", *as_arguments(asked)]
         arguments += ["--name", name, "--keep", "last", "--untested"]
 
-        def hear(said: dict[str, Any]) -> None:
-            if said.get("event") == "step":
-                tell(_step(said))
-
-        last = self._run(arguments, hear)
+        last = self._run(arguments, _Steps(tell))
         if last.get("event") != "done":
             raise TrainingError("Training ended without a model. The log says more.")
         return out
@@ -218,11 +227,7 @@ class Trainer:
         # A folder that was taught here says so itself; of others a person said it.
         arguments += ["--thought", "points"] if place.reads_nuclei else []
 
-        def hear(said: dict[str, Any]) -> None:
-            if said.get("event") == "step":
-                tell(_step(said))
-
-        if self._run(arguments, hear).get("event") != "done":
+        if self._run(arguments, _Steps(tell)).get("event") != "done":
             raise TrainingError("Training ended without an answerer. The log says more.")
 
     def question(
@@ -319,11 +324,29 @@ def _parse(line: str) -> dict[str, Any]:
     return data if isinstance(data, dict) else {}
 
 
+class _Steps:
+    """Hears the lines of a training, and tells of its steps."""
+
+    def __init__(self, tell: Callable[[TrainingStep], None]) -> None:
+        self._tell = tell
+        self._last: TrainingStep | None = None
+
+    def __call__(self, said: dict[str, Any]) -> None:
+        if said.get("event") == "step":
+            self._last = _step(said)
+            self._tell(self._last)
+        elif said.get("event") == "doing" and self._last is not None:
+            doing = DOING.get(str(said.get("what")), str(said.get("what")))
+            self._tell(replace(self._last, seconds_left=None, doing=doing))
+
+
 def _step(data: dict[str, Any]) -> TrainingStep:
-    eta = data.get("eta_s")
+    step, steps, eta = int(data["step"]), int(data["steps"]), data.get("eta_s")
+    is_last = step >= steps
     return TrainingStep(
-        step=int(data["step"]),
-        steps=int(data["steps"]),
+        step=step,
+        steps=steps,
         loss=float(data["loss"]),
-        seconds_left=None if eta is None else float(eta),
+        seconds_left=None if eta is None or is_last else float(eta),
+        doing=DOING["saving"] if is_last else "",
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 from psygnal import SignalGroupDescriptor
 
 from napari_nunext.core.answers.budget import BUDGET_TOKENS, PATCH_PX
+from napari_nunext.core.process.asked import TASKS
 from napari_nunext.review.shown.resetting import reset
 from napari_nunext.store.answers import COUNTS, Evidence
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from napari_nunext.core.answers.boxes import AnswerBox
-    from napari_nunext.core.answers.prompts import AskTask, Question
+    from napari_nunext.core.answers.prompts import Question
+    from napari_nunext.core.process.asked import AskTask
     from napari_nunext.review.shown.answers import ShownAnswer, ShownPair, Since
     from napari_nunext.store.answers import AnswererKind
 
@@ -35,7 +37,7 @@ class Answerer:
     title: str
     """What people read."""
     kind: AnswererKind = "model"
-    tasks: tuple[AskTask, ...] = ("question", "subtype", "lesions")
+    tasks: tuple[AskTask, ...] = tuple(TASKS)
     """What it can be asked."""
     model: str = ""
     """As its own server names it."""

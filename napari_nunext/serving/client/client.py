@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import threading
 from contextlib import closing, contextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import httpx
@@ -24,9 +23,8 @@ from napari_nunext.core.errors import (
 )
 from napari_nunext.serving.addresses import is_loopback
 from napari_nunext.serving.ask_protocol import AnswererList, ask_event
-from napari_nunext.serving.client.earlier import PositionErrors, without_outlines
 from napari_nunext.serving.client.patience import Waiting
-from napari_nunext.serving.client.refusals import rejection_of
+from napari_nunext.serving.client.refusals import body_of, rejection_of, unknown_field
 from napari_nunext.serving.protocol import (
     FILES_KEY_HEADER,
     LAST_EVENTS,
@@ -96,8 +94,9 @@ class Client:
     ) -> None:
         self.url = _checked_url(url)
         self._files_key = files_key
-        self._positions = PositionErrors()
         self._is_closed = threading.Event()
+        self._lacks: frozenset[str] = frozenset()
+        """Fields that this server said it does not know; it is asked without."""
         address = httpx.URL(self.url)
         self._http = httpx.Client(
             base_url=self.url,
@@ -207,17 +206,15 @@ class Client:
         ServerUnavailableError
             If it cannot be reached, or dies in the middle: after all that arrived was yielded.
         """
-        return self._positions.search(
-            request, lambda asked: self._events("/v1/detect", asked, detect_event, patience)
-        )
+        asked = request.model_copy(update=_SAY_MORE)
+        return self._events("/v1/detect", asked, detect_event, patience)
 
     def windows(
         self, request: WindowsRequest, *, patience: Patience | None = None
     ) -> Generator[WindowsEvent]:
         """Find the nuclei of windows, yielding every event as it comes; see `detect`."""
-        return self._positions.search(
-            request, lambda asked: self._events("/v1/windows", asked, windows_event, patience)
-        )
+        asked = request.model_copy(update=_SAY_MORE)
+        return self._events("/v1/windows", asked, windows_event, patience)
 
     def _events(
         self,
@@ -230,6 +227,7 @@ class Client:
         waiting = Waiting(patience, self._is_closed)
         began = False
         while True:
+            lacks = self._lacks
             try:
                 with closing(self._stream(path, request, events)) as stream:
                     for event in stream:
@@ -239,15 +237,24 @@ class Client:
             except ServerError as error:
                 if began:
                     raise
-                waiting.after(error)
+                if not self._can_spare(error, lacks):
+                    waiting.after(error)
+
+    def _can_spare(self, error: ServerError, lacks: frozenset[str]) -> bool:
+        """Whether a request that went without `lacks` may be sent again, with a field less."""
+        field = unknown_field(error)
+        if not field or field in lacks:
+            return False
+        self._lacks |= {field}
+        return True
 
     def _stream(
         self, path: str, request: JobRequest, events: TypeAdapter[_Event]
     ) -> Generator[_Event]:
         """The events of one try."""
         timeout = httpx.Timeout(SILENCE_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
-        # A server of an earlier version knows nothing of what was added since, and need not.
-        body = request.model_dump_json(exclude_none=True)
+        # A server of before knows nothing of what was added since, and need not.
+        body = body_of(request, self._lacks)
         with self._reply("POST", path, content=body, headers=_JSON, timeout=timeout) as response:
             if response.is_error:
                 response.read()
@@ -289,22 +296,15 @@ class Client:
         return self._ask(Cancelled, "POST", "/v1/cancel", CancelRequest(run=run)).found
 
     def segment(self, request: SegmentRequest, *, patience: Patience | None = None) -> SegmentReply:
-        """Draw a mask for every prompt; servers of an earlier version are told no outlines."""
-        ask = partial(
-            self._ask,
+        """Draw a mask for every prompt."""
+        return self._ask(
             SegmentReply,
             "POST",
             "/v1/segment",
+            request,
             timeout_s=WORK_TIMEOUT_S,
             patience=patience,
         )
-        try:
-            return ask(request)
-        except RequestRejectedError as error:
-            bare = without_outlines(request)
-            if ".outline " not in str(error) or bare == request:
-                raise
-            return ask(bare)
 
     def _ask(
         self,
@@ -318,12 +318,12 @@ class Client:
         timeout_s: float = ANSWER_TIMEOUT_S,
         patience: Patience | None = None,
     ) -> _Reply:
-        sent = dict(headers or {})
-        if message is not None:
-            body = message.model_dump_json(exclude_none=True).encode
-            sent |= _JSON
+        sent = dict(headers or {}) | ({} if message is None else _JSON)
         waiting = Waiting(patience, self._is_closed)
         while True:
+            lacks = self._lacks
+            if message is not None:
+                body = body_of(message, lacks).encode
             try:
                 with self._reply(
                     method,
@@ -337,7 +337,8 @@ class Client:
                         raise rejection_of(response)
                     return reply.model_validate_json(content)
             except ServerError as error:
-                waiting.after(error)
+                if not self._can_spare(error, lacks):
+                    waiting.after(error)
 
     @contextmanager
     def _reply(self, method: str, path: str, **sent: Any) -> Iterator[httpx.Response]:
@@ -381,6 +382,8 @@ class Client:
 
 
 _JSON = {"Content-Type": "application/json"}
+_SAY_MORE = {"position_error": True}
+"""What a search is asked for besides: this client understands it."""
 
 
 def _checked_url(url: str) -> str:

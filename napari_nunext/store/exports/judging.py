@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari_nunext.core.nuclei import Nucleus
     from napari_nunext.store.entries import Run
     from napari_nunext.store.exports.regions import CompleteRegion
+    from napari_nunext.store.state.folding import Base
     from napari_nunext.store.state.reviewed import ReviewedNucleus
     from napari_nunext.store.state.state import FieldState
 
@@ -44,7 +45,8 @@ class Judged:
 def judge(region: CompleteRegion) -> Judged | None:
     """Judge the run that is the base of a region; None where no single finished run is.
 
-    Nor where it looked for other categories than those that the truth here is about.
+    Nor where it looked for other categories than those that the truth here is about. Categories are
+    called as the project calls them now, as the truth is.
 
     A prediction that stands within `HIT_RADIUS_UM` of where the model had put it is a true
     positive; one that was deleted, rejected or moved further is a false positive. One that was
@@ -52,9 +54,10 @@ def judge(region: CompleteRegion) -> Judged | None:
     Nuclei that no true positive stands for were missed.
     """
     state, crop = region.state, region.crop
-    run, only = _base_run(state, crop)
-    if run is None or only != frozenset(region.asked):
+    base = _base(state, crop)
+    if base is None or base.only != region.only:
         return None
+    run = state.runs[base.run_id]
     radius_px = HIT_RADIUS_UM / region.entry.mpp
     inside = np.flatnonzero(crop.contains(run.nuclei.points_xy))
     predictions = [n for n in run.nuclei.at(inside) if n.uid not in run.hidden]
@@ -63,22 +66,19 @@ def judge(region: CompleteRegion) -> Judged | None:
     unseen = [n for n in predictions if n.uid not in state.nuclei and n.uid not in state.deleted]
     matching = match_points(points_of(unseen), points_of(unclaimed), radius_px=radius_px)
     hits |= {unseen[i].uid for i in matching.pred_index}
-    points = tuple(_judged_point(n, crop, hits) for n in predictions)
+    points = tuple(_judged_point(n, base.called(n.category), crop, hits) for n in predictions)
     return Judged(run, Rollout(points, missed=len(unclaimed) - matching.tp))
 
 
-def _base_run(state: FieldState, crop: Box) -> tuple[Run | None, frozenset[str]]:
-    """The run last used anywhere in the crop, if it is whole and covers all of the crop.
-
-    With it the categories that it was searched for alone, as the project calls them.
-    """
+def _base(state: FieldState, crop: Box) -> Base | None:
+    """The run last used anywhere in the crop, if it is whole and covers all of the crop."""
     for base in reversed(state.bases):
         if not any(have_common_area(box, crop) for box in base.boxes):
             continue
         run = state.runs[base.run_id]
         covers = base.searches(crop) and run.info.region.covers(crop)
-        return (run if covers and run.status == "complete" else None), base.only
-    return None, frozenset()
+        return base if covers and run.status == "complete" else None
+    return None
 
 
 def _is_hit(now: ReviewedNucleus | None, said: Nucleus, radius_px: float) -> bool:
@@ -87,11 +87,12 @@ def _is_hit(now: ReviewedNucleus | None, said: Nucleus, radius_px: float) -> boo
     return float(np.hypot(now.nucleus.x_px - said.x_px, now.nucleus.y_px - said.y_px)) <= radius_px
 
 
-def _judged_point(nucleus: Nucleus, crop: Box, hits: set[UUID]) -> JudgedPoint:
+def _judged_point(nucleus: Nucleus, category: str, crop: Box, hits: set[UUID]) -> JudgedPoint:
+    """A prediction with its verdict; its category as the truth beside it calls it."""
     return JudgedPoint(
         x=nucleus.x_px - crop.x0,
         y=nucleus.y_px - crop.y0,
-        category=nucleus.category,
+        category=category,
         confidence=nucleus.confidence,
         verdict="tp" if nucleus.uid in hits else "fp",
     )

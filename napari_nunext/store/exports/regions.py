@@ -48,7 +48,7 @@ class CompleteRegion:
     def known(self) -> tuple[str, ...]:
         """What the models that searched here tell apart, as the project calls it."""
         names = [
-            base.aliases.get(category.name, category.name)
+            base.called(category.name)
             for base in self._bases
             for category in self.state.runs[base.run_id].info.model.categories
         ]
@@ -60,12 +60,21 @@ class CompleteRegion:
 
         What a person accepts then is these nuclei: nobody looked for others.
         """
+        return () if self.only is None else in_order(self.only, self.known)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether any category was searched for here: none was that was merged with others."""
+        return self.only is None or bool(self.only)
+
+    @property
+    def only(self) -> frozenset[str] | None:
+        """As `Base.only`, of all that was searched here."""
         bases = self._bases
-        if not any(b.only for b in bases) or any(
-            not b.only and b.searches(self.crop) for b in bases
-        ):
-            return ()
-        return in_order({name for b in bases for name in b.only}, self.known)
+        if any(b.only is None and b.searches(self.crop) for b in bases):
+            return None
+        only = [b.only for b in bases if b.only is not None]
+        return frozenset().union(*only) if only else None
 
     @property
     def _bases(self) -> list[Base]:
@@ -137,8 +146,9 @@ class CompleteRegion:
 
     def _called(self, run: Run, category: str) -> str:
         """What a category of a run is called now."""
-        named = (base.aliases for base in self.state.bases if base.run_id == run.run_id)
-        return next(named, {}).get(category, category)
+        bases = (base for base in self.state.bases if base.run_id == run.run_id)
+        base = next(bases, None)
+        return category if base is None else base.called(category)
 
     def _called_otherwise(self, asked: Sequence[str]) -> int:
         """How many that nobody touched have a category that their run calls something else."""
@@ -169,7 +179,8 @@ def complete_regions(
 
     Whatever shows or uses what people accepted goes through here, so that what is counted is what
     is exported. A region of less than a pixel is left out, and one of more than `MOST_PIXELS`:
-    no picture is made of a whole slide.
+    no picture is made of a whole slide. So is one where what was searched for was merged with what
+    was not: no category of it is known whole.
     """
     regions: list[CompleteRegion] = []
     for entry in project.images():
@@ -179,7 +190,8 @@ def complete_regions(
         state = project.state(entry.sha256, annotators)
         crops = (_whole_pixels(box.clipped_to(entry.box)) for box in state.truth_regions)
         unique = dict.fromkeys(crop for crop in crops if crop is not None)
-        regions += [CompleteRegion(entry, state, crop) for crop in unique]
+        found = [CompleteRegion(entry, state, crop) for crop in unique]
+        regions += [region for region in found if region.is_known]
     return regions
 
 

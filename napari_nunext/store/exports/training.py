@@ -213,7 +213,8 @@ def _check_there_is_something(regions: Sequence[CompleteRegion], judged: JudgedA
     raise RecordError(
         "No region is complete and no answer judged, so there is nothing to train on. Accept a "
         "field first, or rate an answer; a field that has changed since it was accepted, is "
-        f"flagged, or is a whole large slide does not count.{restricted}"
+        "flagged, is a whole large slide, or was searched for a category that was merged with "
+        f"others since does not count.{restricted}"
     )
 
 

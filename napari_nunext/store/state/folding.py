@@ -22,7 +22,7 @@ from napari_nunext.store.state.reviewed import ReviewedNucleus
 from napari_nunext.store.state.seen import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -79,19 +79,37 @@ class Base:
     """What the model's categories are called now, where they were renamed."""
     area: Area
     """What of the region was searched."""
-    only: frozenset[str] = frozenset()
-    """Categories that were searched for alone, as they are called now; everything without any."""
+    asked: tuple[str, ...] = ()
+    """Categories that were searched for alone, as the model calls them; everything without any."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """What each category of the model is called now; as its nuclei are, name by name."""
 
     def renamed(self, event: Event) -> Base:
         """The same after a category was renamed."""
-        only = frozenset(
-            event.payload["to"] if name == event.payload["name"] else name for name in self.only
-        )
-        return replace(self, aliases=renamed(self.aliases, event), only=only)
+        old, to = event.payload["name"], event.payload["to"]
+        names = {name: to if now == old else now for name, now in self.names.items()}
+        return replace(self, aliases=renamed(self.aliases, event), names=names)
+
+    def called(self, name: str) -> str:
+        """What a category of the model is called now."""
+        return self.names.get(name, self.aliases.get(name, name))
+
+    @property
+    def only(self) -> frozenset[str] | None:
+        """Categories that were searched for alone, as they are called now; None for everything.
+
+        One that others were merged into, or that was merged into another, is among them where all
+        of these were searched for: of the others nobody knows. So there may be none.
+        """
+        if not self.asked:
+            return None
+        others = {now for name, now in self.names.items() if name not in self.asked}
+        return frozenset(map(self.called, self.asked)) - others
 
     def replaces(self, names: Sequence[str]) -> NDArray[np.bool_]:
         """Which categories the run speaks of, shape (N,): of others it says nothing."""
-        return np.array([not self.only or name in self.only for name in names], dtype=np.bool_)
+        only = self.only
+        return np.array([only is None or name in only for name in names], dtype=np.bool_)
 
     def covers(self, points_xy: PointsXY) -> NDArray[np.bool_]:
         """Where the run is the base, or left out on purpose, shape (N,)."""
@@ -236,12 +254,14 @@ class Fold:
         run adds no second nucleus.
         """
         radius_px = REPEAT_RADIUS_UM / run.info.mpp
-        only = frozenset(self.aliases.get(n, n) for n in only_of(run.info.decoding))
-        base = Base(run.run_id, region, radius_px, None, self.aliases, area_of(run), only)
+        asked = only_of(run.info.decoding)
+        known = (*(category.name for category in run.info.model.categories), *asked)
+        names = {name: self.aliases.get(name, name) for name in known}
+        base = Base(run.run_id, region, radius_px, None, self.aliases, area_of(run), asked, names)
         nuclei, said = self.nuclei, run.nuclei
         ground = nuclei.ground
         there = nuclei.untouched & base.covers(ground.said.points_xy)
-        spoken_of = base.replaces(ground.called)[ground.said.category] if only else True
+        spoken_of = base.replaces(ground.called)[ground.said.category] if asked else True
         others_xy = ground.said.points_xy[np.flatnonzero(there & ~np.asarray(spoken_of))]
         blockers = self._blockers(radius_px, others_xy.tolist())
         base = replace(base, blockers=blockers)

@@ -23,7 +23,7 @@ from napari_nunext.ui.commands.form_states import (
     training_state,
 )
 from napari_nunext.ui.commands.palette import NOT_OPEN
-from napari_nunext.ui.widgets.theme import focus_sheet, palette_for
+from napari_nunext.ui.widgets.theme import form_sheet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -162,7 +162,7 @@ def _place(form: Form, viewer: Any) -> None:
             dock.come_forward()
 
     def follow_theme(*_: object) -> None:
-        form.setStyleSheet(focus_sheet(palette_for(viewer.theme)))
+        form.setStyleSheet(form_sheet(viewer.theme))
 
     form.share_place_with(lambda: _dock_of(viewer))
     form.on_escape(close)

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from napari_nunext.core.process.asked import Search
 from napari_nunext.core.process.parameters import label_of
-from napari_nunext.core.sentences import duration
+from napari_nunext.core.sentences import left
 from napari_nunext.review.names import shown_names
 from napari_nunext.ui.panels.only_menu import OnlyMenu
 from napari_nunext.ui.widgets.controls import (
@@ -298,9 +298,7 @@ def all_words(every: AllImagesStatus) -> str:
         words += f", {every.failed} could not be searched"
     if every.phase in ("pausing", "stopping"):
         return f"{words}, {every.phase}\N{HORIZONTAL ELLIPSIS}"
-    if every.seconds_left is not None:
-        words += f", {duration(every.seconds_left)} left"
-    return words
+    return words + left(every.seconds_left)
 
 
 def run_words(run: RunStatus) -> str:
@@ -316,6 +314,4 @@ def run_words(run: RunStatus) -> str:
         words += f", {run.windows_left_out} windows of glass left out"
     if run.outlines:
         words += f", outlines {run.outlines_done} of {run.outlines}"
-    if run.seconds_left is not None:
-        words += f", {duration(run.seconds_left)} left"
-    return words
+    return words + left(run.seconds_left)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QFrame, QWidget
+from qtpy.QtWidgets import QFrame
 
 from napari_nunext.ui.bridge import Pacer
 from napari_nunext.ui.commands.chosen import KEYS
@@ -34,7 +34,8 @@ class StatusLine(QFrame):
         self._redo = IconButton("redo", "Redo")
         self._steps = Text(role="muted")
         self.help = IconButton("help", "Keys")
-        layout = row(self._dot, self._retry, QWidget(), self._steps, stretch=2, gap_px=4)
+        # All the room that is left is the words': they need none made when they grow.
+        layout = row(self._dot, self._retry, self._steps, stretch=0, gap_px=4)
         for made in (self._undo, self._redo, self.help):
             layout.addWidget(made)
         self.setLayout(layout)

@@ -6,7 +6,8 @@ import re
 from html import escape
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, QSize, Qt, Signal
+from qtpy.QtCore import QEvent, QRectF, QSize, Qt, Signal
+from qtpy.QtGui import QCursor, QPainter, QTextOption
 from qtpy.QtWidgets import (
     QApplication,
     QButtonGroup,
@@ -18,6 +19,7 @@ from qtpy.QtWidgets import (
     QPushButton,
     QSizePolicy,
     QToolButton,
+    QToolTip,
     QVBoxLayout,
     QWidget,
 )
@@ -27,7 +29,7 @@ from napari_nunext.ui.widgets.theme import DOCK_NAME, SPACE_PX, Palette, dot_pix
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from qtpy.QtGui import QFocusEvent, QKeyEvent, QMouseEvent, QResizeEvent
+    from qtpy.QtGui import QFocusEvent, QKeyEvent, QMouseEvent, QPaintEvent
 
 
 def set_property(widget: QWidget, name: str, value: object) -> None:
@@ -115,7 +117,14 @@ class Card(QFrame):
 
 
 class Text(QLabel):
-    """A label with a role: ``title``, ``section``, ``muted`` or plain."""
+    """A label with a role: ``title``, ``section``, ``muted`` or plain.
+
+    Where its line is longer than its place it ends in an ellipsis, and a tip has all of it. Qt
+    gives longer words more room only later, and cuts them off until then.
+    """
+
+    cut = Qt.TextElideMode.ElideRight
+    """Where the ellipsis stands."""
 
     def __init__(self, text: str = "", *, role: str = "", wraps: bool = False) -> None:
         super().__init__(text)
@@ -123,36 +132,54 @@ class Text(QLabel):
         self.setWordWrap(wraps)
         self.setTextFormat(Qt.TextFormat.PlainText)
 
+    def shown_text(self) -> str:
+        """What of its text is to be seen."""
+        room_px, metrics = self.contentsRect().width(), self.fontMetrics()
+        if self.wordWrap() or metrics.horizontalAdvance(self.text()) <= room_px:
+            return self.text()
+        return metrics.elidedText(self.text(), self.cut, room_px)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw as much as there is room for."""
+        shown = self.shown_text()
+        if shown == self.text():
+            super().paintEvent(event)
+            return
+        painter = QPainter(self)
+        self.drawFrame(painter)
+        painter.setPen(self.palette().color(self.foregroundRole()))
+        painter.drawText(QRectF(self.contentsRect()), shown, QTextOption(self.alignment()))
+        painter.end()
+
+    def event(self, event: QEvent) -> bool:
+        """Have all of the text as a tip, above its own or its parent's, where some is hidden."""
+        if event.type() != QEvent.Type.ToolTip or self.shown_text() == self.text():
+            return super().event(event)
+        parent = self.parentWidget()
+        tip = self.toolTip() or (parent.toolTip() if parent is not None else "")
+        lines = dict.fromkeys(filter(None, (self.text(), tip)))
+        QToolTip.showText(QCursor.pos(), as_tip("\n".join(lines)), self)
+        return True
+
 
 class ElidedText(Text):
     """A label of one line that shortens its text in the middle and shows all of it as a tip."""
 
+    cut = Qt.TextElideMode.ElideMiddle
+
     def __init__(self, text: str = "", *, role: str = "") -> None:
         super().__init__(role=role)
-        self._full = ""
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.set_text(text)
 
     def set_text(self, text: str) -> None:
         """Show this text."""
-        self._full = text
+        self.setText(text)
         self.setToolTip(as_tip(text))
-        self._elide()
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Shorten to the new width."""
-        super().resizeEvent(event)
-        self._elide()
 
     def minimumSizeHint(self) -> QSize:
         """Any width will do."""
         return QSize(20, super().minimumSizeHint().height())
-
-    def _elide(self) -> None:
-        metrics = self.fontMetrics()
-        self.setText(
-            metrics.elidedText(self._full, Qt.TextElideMode.ElideMiddle, max(self.width() - 2, 20))
-        )
 
 
 class NameButton(QFrame):
@@ -313,7 +340,7 @@ class StatusDot(QWidget):
         self._dot = QLabel()
         self._words = Text(role="muted")
         self.setToolTip(as_tip(tip))
-        layout = row(self._dot, self._words, gap_px=5)
+        layout = row(self._dot, self._words, stretch=1, gap_px=5)
         self.setLayout(layout)
 
     def show_status(self, color: str, words: str) -> None:

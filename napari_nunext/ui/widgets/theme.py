@@ -267,9 +267,22 @@ def dot_icon(color: str | tuple[int, int, int]) -> QIcon:
     return made
 
 
-def focus_sheet(p: Palette) -> str:
-    """Which field has the keyboard, in a form that looks like napari, where none shows it."""
-    kinds = ("QLineEdit", "QComboBox", "QPushButton", "QTextEdit", "QCheckBox::indicator")
+def form_sheet(theme_name: str) -> str:
+    """What napari leaves out in a form that looks like it.
+
+    Which field has the keyboard; and for text of several lines the ground of other fields, where
+    napari has that of its console.
+    """
+    from napari.utils.theme import get_theme
+
+    p, ground = palette_for(theme_name), get_theme(theme_name).primary.as_hex(format="long")
+    texts = ("QLineEdit", "QTextEdit", "QPlainTextEdit")
+    kinds = (*texts, "QComboBox", "QPushButton", "QCheckBox::indicator")
     rest = ", ".join(kinds)
     focused = ", ".join(f"{kind}:focus" for kind in kinds)
-    return f"{rest} {{ border: 1px solid transparent; }}\n{focused} {{ border-color: {p.text}; }}"
+    return f"""
+{rest} {{ border: 1px solid transparent; }}
+{focused} {{ border-color: {p.text}; }}
+QTextEdit, QPlainTextEdit {{ background-color: {ground}; background-clip: border;
+    border-radius: 2px; }}
+"""

@@ -22,13 +22,17 @@ from nunext_training.data.labelled import rename_categories
 from nunext_training.evaluation.instances import draw_instances, instance_case
 from nunext_training.evaluation.intervals import intervals_of
 from nunext_training.evaluation.placement import placement_of
-from nunext_training.evaluation.predictions import Prediction, predictions_of, read_prediction
+from nunext_training.evaluation.predictions import (
+    Outcome,
+    Prediction,
+    predictions_of,
+    read_prediction,
+)
 from nunext_training.evaluation.reliability import reliability_of
 from nunext_training.evaluation.scores import (
     TRUE_CENTROIDS,
     VALIDATION_MATCHING,
     Evaluation,
-    Outcome,
 )
 
 if TYPE_CHECKING:

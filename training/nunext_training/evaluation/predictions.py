@@ -49,6 +49,16 @@ class Prediction:
         return replace(self, categories=categories, instances=instances)
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Outcome:
+    """One image and what was predicted for it."""
+
+    image: LabelledImage
+    prediction: Prediction
+    pq: float | None = None
+    """Panoptic quality; None where there is none, or the truth has no nucleus."""
+
+
 def prediction_files(folder: Path) -> dict[str, Path]:
     """Files of predictions by the image that each is named after; see `nuclei_files`."""
     return nuclei_files(folder)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nunext_training.evaluation.scores import Outcome
+    from nunext_training.evaluation.predictions import Outcome
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from napari_nunext.core.scores.instance_scores import InstanceReport
     from napari_nunext.core.scores.matching import Method
     from napari_nunext.core.scores.metrics import DetectionReport
-    from nunext_training.data.labelled import LabelledImage
     from nunext_training.evaluation.placement import Placement
-    from nunext_training.evaluation.predictions import Prediction
+    from nunext_training.evaluation.predictions import Outcome
     from nunext_training.evaluation.reliability import Reliability
 
 TRUE_CENTROIDS = "centroids"
@@ -35,16 +34,6 @@ TYPES_WORDS = (
     "F1 of a category matches its predictions with its nuclei alone; type F1 is HoVer-Net's: all "
     "nuclei are matched first, and a wrong type weighs twice."
 )
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Outcome:
-    """One image and what was predicted for it."""
-
-    image: LabelledImage
-    prediction: Prediction
-    pq: float | None = None
-    """Panoptic quality; None where there is none, or the truth has no nucleus."""
 
 
 @dataclass(frozen=True, slots=True)

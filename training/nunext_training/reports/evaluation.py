@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_nunext.core.scores.matching import Matching
-    from nunext_training.evaluation.scores import Evaluation, Outcome
+    from nunext_training.evaluation.predictions import Outcome
+    from nunext_training.evaluation.scores import Evaluation
     from nunext_training.evaluation.tables import Table
 
 WORST = 6

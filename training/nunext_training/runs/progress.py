@@ -6,13 +6,17 @@ import json
 import sys
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO, TypeAlias
 
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
+
+
+Doing: TypeAlias = Literal["validation", "saving"]
+"""What is done between the steps, and after them."""
 
 
 class Tested(Protocol):
@@ -39,6 +43,10 @@ class Progress(Protocol):
         """An optimisation step is done; `loss` is its batch's."""
         ...
 
+    def doing(self, *, what: Doing) -> None:
+        """Something begins that is no step: nobody knows how long it takes."""
+        ...
+
     def validation(
         self, *, step: int, loss: float, f1: float | None, pq: float | None = None
     ) -> None:
@@ -56,7 +64,7 @@ class Progress(Protocol):
 
 @dataclass
 class JsonLines:
-    """One JSON object a line: ``start``, ``step``, ``validation``, ``tested`` and ``done``."""
+    """One JSON object a line: `Progress` lists the events."""
 
     stream: TextIO
     clock: Callable[[], float] = time.monotonic
@@ -74,6 +82,10 @@ class JsonLines:
         pace_s = (self.clock() - self._started) / max(step - self._first_step, 1)
         eta_s = round(pace_s * (self._steps - step), 1)
         self._write("step", step=step, steps=self._steps, loss=loss, eta_s=eta_s)
+
+    def doing(self, *, what: Doing) -> None:
+        """See `Progress`."""
+        self._write("doing", what=what)
 
     def validation(
         self, *, step: int, loss: float, f1: float | None, pq: float | None = None
@@ -111,7 +123,13 @@ class Bar:
         """See `Progress`."""
         self._show(loss=f"{loss:.3f}")
         if self._bar is not None:
+            self._bar.set_description("training", refresh=False)
             self._bar.update(step - self._bar.n)
+
+    def doing(self, *, what: Doing) -> None:
+        """See `Progress`: the bar stands still, and says why."""
+        if self._bar is not None:
+            self._bar.set_description(what)
 
     def validation(
         self, *, step: int, loss: float, f1: float | None, pq: float | None = None

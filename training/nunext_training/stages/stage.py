@@ -172,6 +172,7 @@ def _train(stage: Stage[JobT], progress: Progress, stop: Callable[[], bool]) -> 
         trainer.save_model(str(run.last_weights))
 
     def finish() -> None:
+        progress.doing(what="saving")
         loss_first, loss_last = run.loss_first_and_last()
         stage.publish(run)
         progress.done(checkpoint=job.out, loss_first=loss_first, loss_last=loss_last)

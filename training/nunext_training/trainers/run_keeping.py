@@ -160,6 +160,8 @@ class Reporter(TrainerCallback):
             kept = {k: float(logs[k]) for k in self._figures if k in logs}
             self._run.append_metrics({"event": "step", "step": step} | kept)
             self._progress.step(step=step, loss=float(logs["loss"]))
+            if control.should_evaluate:
+                self._progress.doing(what="validation")
         elif "eval_loss" in logs:
             f1, pq = logs.get("eval_f1"), logs.get("eval_pq")
             kept = {k: float(logs[f"eval_{k}"]) for k in self._figures if f"eval_{k}" in logs}

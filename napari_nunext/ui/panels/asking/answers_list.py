@@ -14,7 +14,7 @@ from napari_nunext.ui.panels.asking.words import line_of
 from napari_nunext.ui.widgets.controls import Card, Text, button, row
 
 if TYPE_CHECKING:
-    from napari_nunext.core.answers.prompts import AskTask
+    from napari_nunext.core.process.asked import AskTask
     from napari_nunext.review.asking.asker import Asker
     from napari_nunext.review.connections import Connections
     from napari_nunext.review.shown.ask import AnswerFilter

@@ -16,7 +16,7 @@ from napari_nunext.ui.widgets.plain_text import TextBox
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from napari_nunext.core.answers.prompts import AskTask
+    from napari_nunext.core.process.asked import AskTask
     from napari_nunext.review.asking.asker import Asker
     from napari_nunext.review.connections import Connections
 

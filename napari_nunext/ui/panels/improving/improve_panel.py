@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from napari_nunext.core.sentences import counted, duration
+from napari_nunext.core.sentences import counted, left
 from napari_nunext.ui.panels.improving.outcome_card import OutcomeCard, show_words
 from napari_nunext.ui.panels.improving.teach_card import TeachCard
 from napari_nunext.ui.widgets.controls import Card, Text, button, row
@@ -145,10 +145,7 @@ class ImprovePanel(QWidget):
         self._stop.setVisible(status.busy)
         self._bar.setVisible(status.busy)
         self._bar.show_progress(status.step, status.steps)
-        words = status.words
-        if status.busy and status.seconds_left is not None:
-            words += f", {duration(status.seconds_left)} left"
-        self._words.setText(words)
+        self._words.setText(status.words + (left(status.seconds_left) if status.busy else ""))
         self._plot.setVisible(len(status.losses) >= 2)
         self._plot.show_losses(status.losses)
         show_words(self._learned, "" if status.lesson is None else status.lesson.words)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QWidget
 
-from napari_nunext.core.sentences import counted, duration
+from napari_nunext.core.sentences import counted, left
 from napari_nunext.review.shown.teach import LEAST, WAYS
 from napari_nunext.ui.panels.improving.answers_table import AnswersTable
 from napari_nunext.ui.panels.improving.outcome_card import show_words
@@ -147,8 +147,7 @@ class TeachCard(Card):
 
     def _show_status(self, status: TeachingStatus) -> None:
         words = "" if status.phase == "done" else status.words
-        if status.busy and status.seconds_left is not None:
-            words += f", {duration(status.seconds_left)} left"
+        words += left(status.seconds_left) if status.busy else ""
         self._words.setText(words)
         self._progress.setVisible(bool(words))
         self._stop.setVisible(status.busy)

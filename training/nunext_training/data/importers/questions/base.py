@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_nunext.core.answers.prompts import AskTask
     from napari_nunext.core.formats.answer_records import NamedPoint
     from napari_nunext.core.formats.records import Split
+    from napari_nunext.core.process.asked import AskTask
 
     Member: TypeAlias = Callable[[], Iterable["AnsweredImage"]]
     """Reads one picture of a data set, or the tiles of one; names its file in what it raises."""
