@@ -83,15 +83,23 @@ def write_ablation(
 
 def _row(variant: Variant, f1: Mapping[Run, float], hungarian: Mapping[Run, float]) -> AblationRow:
     runs = [run for run in f1 if run.variant == variant]
-    pairs = [(run, run.beside) for run in runs]
-    gains = [f1[run] - f1[other] for run, other in pairs if other is not None and other in f1]
     return AblationRow(
         variant.modules,
         tuple(f1[run] for run in runs),
-        tuple(gains),
+        _gains(runs, f1),
         variant.published,
         variant.published_gain,
         tuple(hungarian[run] for run in runs if run in hungarian),
+        _gains(runs, hungarian),
+    )
+
+
+def _gains(runs: Sequence[Run], f1: Mapping[Run, float]) -> tuple[float, ...]:
+    pairs = [(run, run.beside) for run in runs]
+    return tuple(
+        f1[run] - f1[other]
+        for run, other in pairs
+        if run in f1 and other is not None and other in f1
     )
 
 

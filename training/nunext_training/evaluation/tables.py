@@ -175,6 +175,8 @@ class AblationRow:
     published_gain: float | None
     f1_hungarian: tuple[float, ...] = ()
     """By the other way of matching, one for each seed; empty where it was not measured."""
+    gains_hungarian: tuple[float, ...] = ()
+    """Of these, likewise."""
 
 
 def seeds_table(rows: Sequence[AblationRow]) -> Table:
@@ -183,7 +185,8 @@ def seeds_table(rows: Sequence[AblationRow]) -> Table:
     Deviations are those of samples (n - 1); one seed has none.
     """
     return _table_5(
-        *(f"F1, {VALIDATION_MATCHING}", "sd", "n", "gain", "sd of gain", "F1, hungarian"),
+        *(f"F1, {VALIDATION_MATCHING}", "sd", "n", "gain", "sd of gain"),
+        *("F1, hungarian", "gain, hungarian", "sd of gain, hungarian"),
         *("paper's F1", "paper's gain"),
         rows=[
             (
@@ -193,6 +196,7 @@ def seeds_table(rows: Sequence[AblationRow]) -> Table:
                     str(len(row.f1)),
                     *_mean_and_sd(row.gains),
                     fmean(row.f1_hungarian) if row.f1_hungarian else None,
+                    *_mean_and_sd(row.gains_hungarian),
                     row.published,
                     row.published_gain,
                 ),
