@@ -22,6 +22,8 @@ SHORTEST_CUT = 3
 """Shared text of fewer characters is not worth a cut."""
 _PIECES = re.compile(r"[^\W_]+|[\W_]")
 """Words and the signs between them. Words are never cut: ``A0D9`` reads better than ``9``."""
+_WORD = re.compile(r"[^\W_]")
+"""Of which a name keeps some."""
 
 
 @lru_cache(maxsize=8)
@@ -54,8 +56,9 @@ def shown_names(paths: tuple[PurePath, ...], room: int) -> tuple[str, ...]:
         shown = tuple(_without(name, cut) for name in pieces)
         if max(map(len, shown)) <= room:
             break
-    # Names may hold an ellipsis of their own.
-    return shown if len(set(shown)) == len(set(names)) else names
+    # Names may hold an ellipsis of their own, and signs alone tell nobody anything.
+    reads = len(set(shown)) == len(set(names)) and all(_WORD.search(name) for name in shown)
+    return shown if reads else names
 
 
 def _with_folders(paths: Sequence[PurePath]) -> tuple[str, ...]:

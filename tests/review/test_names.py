@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import PurePosixPath
 
 import pytest
@@ -29,11 +30,18 @@ def test_distinct_images_are_shown_distinctly(paths: tuple[PurePosixPath, ...], 
 @given(QUEUES, st.integers(0, 30))
 def test_every_word_of_its_own_is_shown(paths: tuple[PurePosixPath, ...], room: int) -> None:
     def words(text: str) -> set[str]:
-        return set(text.replace(ELLIPSIS, "-").replace("_", "-").replace(".", "-").split("-"))
+        return set(re.split(r"[\W_]+", text))
 
     common = set.intersection(*(words(p.name) for p in paths)) if paths else set()
     for path, shown in zip(paths, shown_names(paths, room), strict=True):
         assert words(path.name) - common <= words(shown.split("/")[-1])
+
+
+@given(QUEUES, st.integers(0, 30))
+def test_signs_alone_are_nobody_s_name(paths: tuple[PurePosixPath, ...], room: int) -> None:
+    for path, shown in zip(paths, shown_names(paths, room), strict=True):
+        has_word = re.search(r"[^\W_]", path.name) is not None
+        assert not has_word or re.search(r"[^\W_]", shown)
 
 
 @given(QUEUES)
@@ -53,6 +61,7 @@ def test_names_that_fit_are_left_alone(paths: tuple[PurePosixPath, ...]) -> None
             ("TCGA-A7-A0D9-01Z-00-DX1_x100.png", "TCGA-A7-A0DA-01Z-00-DX1_x200.png"),
             ("TCGA-A7-A0D9…x100.png", "TCGA-A7-A0DA…x200.png"),
         ),
+        (("TCGA", "TCGA "), ("TCGA", "TCGA ")),
         (
             ("study of 2024 left.png", "study of 2024 upper right.png"),
             ("…left.png", "…upper right.png"),
