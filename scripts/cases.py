@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from napari_nunext.core.scores.metrics import MATCH_RADIUS_UM
 from napari_nunext.models.catalog import Catalog
 from nunext_training.data.importers.synthetic import MPP, DrawnTiles
-from nunext_training.data.painted.sections import IHC, PaintedSections
+from nunext_training.data.painted.sections import IHC, PAS, PaintedSections
 from nunext_training.evaluation.evaluate import evaluate_detector
 from nunext_training.reports.evaluation import scored_images
 from nunext_training.runs.files import write_text
@@ -38,9 +38,10 @@ def main() -> None:
     parser.add_argument("--fields", type=int, default=16)
     args = parser.parse_args()
     drawn = DrawnTiles(args.fields, size_px=SIDE_PX, mpp=MPP, seed=SEED, split="test")
-    painted = PaintedSections(drawn[:], stain=IHC, sections=1, seed=SEED)
-    for stain, fields in (("he", drawn[:]), ("ihc", painted[:])):
-        make_pictures(stain, fields, args.model)
+    make_pictures("he", drawn[:], args.model)
+    for stain in (IHC, PAS):
+        painted = PaintedSections(drawn[:], stain=stain, sections=1, seed=SEED)
+        make_pictures(stain.suffix, painted[:], args.model)
 
 
 def make_pictures(stain: str, fields: Sequence[LabelledImage], model: str) -> None:
