@@ -18,13 +18,12 @@ from napari_nunext.core.answers.budget import MOST_TOKENS
 from napari_nunext.core.answers.prompts import MOST_CHARACTERS, MOST_OPTIONS
 from napari_nunext.core.answers.reply import Reason, Thought
 from napari_nunext.core.process.asked import AskTask
+from napari_nunext.serving.fields import Number, Sentence
 from napari_nunext.serving.protocol import (
     Event,
     Failed,
     JobRequest,
     Message,
-    Number,
-    Sentence,
 )
 
 if TYPE_CHECKING:

@@ -10,47 +10,37 @@ seam, a surer sighting of the same nucleus stands; it may name one at once. `Poi
 them again. The points that stand at `Done` are the result. `Masks` come region by region, of points
 that stand for good: no `Hidden` names them later. A run that is cancelled while it still waits for
 its turn sends only `Done`. Empty lines say that the server is alive; skip them.
-Who keeps the windows that are done, with their points, can go on with a search: see `Resume`.
+
+Who keeps the windows that are done, with all the points that they sent, can go on with a search
+that was broken off, by whatever: see `Resume`. Together both streams lead to what one undisturbed
+search leads to.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
-from napari_nunext.core.identity import IMAGE_ID, IMAGE_ID_LENGTH
 from napari_nunext.core.model_description import ModelDescription
 from napari_nunext.core.nuclei import Category
-from napari_nunext.core.sentences import without_folders
 from napari_nunext.core.shapes.area import Area
-from napari_nunext.core.shapes.masks import FARTHEST_PX, Mask
-from napari_nunext.core.shapes.regions import MOST_CORNERS
+from napari_nunext.core.shapes.masks import Mask
+from napari_nunext.serving.fields import (
+    ImageId,
+    MppField,
+    NamesIfAny,
+    Number,
+    Polygons,
+    RunId,
+    Sentence,
+    Sha256,
+    UmIfKnown,
+)
 
-Sha256: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-ImageId: TypeAlias = Annotated[
-    str,
-    Field(pattern=f"^{IMAGE_ID}$", min_length=IMAGE_ID_LENGTH, max_length=IMAGE_ID_LENGTH),
-]
-MOST_POLYGONS = 1000
-"""Of what is searched, or left out."""
 FILES_KEY_HEADER = "X-Nunext-Files-Key"
 """Who shows the right one may name files of the server's machine."""
-
-Number: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]
-Pixel: TypeAlias = Annotated[float, Field(ge=-FARTHEST_PX, le=FARTHEST_PX, allow_inf_nan=False)]
-Polygons: TypeAlias = Annotated[
-    list[Annotated[list[tuple[Pixel, Pixel]], Field(min_length=3, max_length=MOST_CORNERS)]],
-    Field(min_length=1, max_length=MOST_POLYGONS),
-]
-"""Corners x, y of each, level-0 px, not closed."""
-RunId: TypeAlias = Annotated[str, Field(min_length=1, max_length=64)]
-Sentence: TypeAlias = Annotated[str, AfterValidator(without_folders)]
-"""Tells a person something; never where files lie on the server."""
-NamesIfAny: TypeAlias = Annotated[tuple[str, ...], Field(exclude_if=lambda names: not names)]
-UmIfKnown: TypeAlias = Annotated[Number | None, Field(ge=0, exclude_if=lambda um: um is None)]
-MppField: TypeAlias = Annotated[float, Field(ge=0.02, le=20.0, allow_inf_nan=False)]
 
 
 class Message(BaseModel):
@@ -216,7 +206,7 @@ class DetectRequest(JobRequest):
     within: Polygons | None = None
     """Where in the region is searched, level-0 px; all of it when None."""
     without: Polygons | None = None
-    """Where it is not searched all the same."""
+    """Where it is not searched all the same: nothing is found there."""
     only: Annotated[list[str], Field(max_length=1000)] | None = None
     """Categories searched for alone; all when None. `Started.decoding` says how (``only_by``)."""
     position_error: bool | None = None
@@ -259,7 +249,8 @@ class Started(Event):
     halo_um: float
     decoding: dict[str, Any]
     plan: str = ""
-    """Hash of image and scale, region, windows, models and what they are told."""
+    """Tells searches apart that cut or see windows differently. Another name for: image and scale,
+    region, windows, models and what they are told."""
     windows_left_out: int = 0
     """Windows of bare glass, where they are not wanted."""
     windows_beyond: int = 0
@@ -394,7 +385,10 @@ class SegmentRequest(JobRequest):
 
 
 class SegmentReply(Message):
-    """Masks in the order of their prompts (`MaskOut.index`); one that yields no pixel has none."""
+    """Masks in the order of their prompts; `MaskOut.index` is the prompt's.
+
+    A prompt that yields no pixel has no mask.
+    """
 
     masks: list[MaskOut]
     segmenter: str

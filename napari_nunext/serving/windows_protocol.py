@@ -12,7 +12,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, TypeAdapter
 
-from napari_nunext.serving.protocol import Done, Event, Failed, JobRequest, Number
+from napari_nunext.serving.fields import Number
+from napari_nunext.serving.protocol import Done, Event, Failed, JobRequest
 
 
 class WindowsRequest(JobRequest):

@@ -49,12 +49,16 @@ docs/decisions/confidence.md.
 
 def confidence_radius_bins(codec: Codec, mpp: float) -> int:
     """`CONFIDENCE_RADIUS_UM` in bins of windows of this scale; at least 1."""
-    return max(1, round(CONFIDENCE_RADIUS_UM / (codec.bin_px * mpp)))
+    return _in_bins(CONFIDENCE_RADIUS_UM, codec, mpp)
 
 
 def spread_radius_bins(codec: Codec, mpp: float) -> int:
     """`SPREAD_RADIUS_UM` in bins of windows of this scale; at least 1."""
-    return max(1, round(SPREAD_RADIUS_UM / (codec.bin_px * mpp)))
+    return _in_bins(SPREAD_RADIUS_UM, codec, mpp)
+
+
+def _in_bins(radius_um: float, codec: Codec, mpp: float) -> int:
+    return max(1, round(radius_um / (codec.bin_px * mpp)))
 
 
 def sureness(
@@ -86,11 +90,9 @@ def sureness(
         Factors: at a coordinate, the probability within `radius_bins` of the chosen bin; after a
         point, that of not ending; at a category, 1.
     """
-    ended = allowed_ids == codec.end_id
     if codec.phase_at(position) == "after":
-        return 1 - probabilities[:, ended].sum(dim=1)
-    near = (allowed_ids - token_ids[:, None]).abs() <= radius_bins
-    return (probabilities * (near & ~ended)).sum(dim=1)
+        return 1 - probabilities[:, allowed_ids == codec.end_id].sum(dim=1)
+    return _near(probabilities, allowed_ids, token_ids, codec, radius_bins).sum(dim=1)
 
 
 def end_by_majority(scores: torch.Tensor, is_end: torch.Tensor) -> torch.Tensor:
@@ -136,8 +138,8 @@ def expected_bins(
     Tensor, shape (n,)
         Fractional bins, float32; a reply that ends here has a number that means nothing.
     """
-    weights, bins = _near(probabilities, allowed_ids, token_ids, codec, radius_bins)
-    return weights @ bins
+    near = _near(probabilities, allowed_ids, token_ids, codec, radius_bins)
+    return _shares(near) @ _bins(allowed_ids, codec)
 
 
 def spread_bins2(
@@ -156,9 +158,10 @@ def spread_bins2(
     Tensor, shape (n,)
         Squared bins, float32; a reply that ends here has a number that means nothing.
     """
-    weights, bins = _near(probabilities, allowed_ids, token_ids, codec, radius_bins)
-    apart = bins - (weights @ bins)[:, None]
-    return (weights * apart**2).sum(dim=1)
+    shares = _shares(_near(probabilities, allowed_ids, token_ids, codec, radius_bins))
+    bins = _bins(allowed_ids, codec)
+    apart = bins - (shares @ bins)[:, None]
+    return (shares * apart**2).sum(dim=1)
 
 
 def _near(
@@ -167,12 +170,20 @@ def _near(
     token_ids: torch.Tensor,
     codec: Codec,
     radius_bins: int,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Weights, of sum 1, of the bins around the chosen one, shape (n, A), and all bins' numbers."""
+) -> torch.Tensor:
+    """Probabilities of the bins within a radius of the chosen one, 0 for others; shape (n, A)."""
     near = (allowed_ids - token_ids[:, None]).abs() <= radius_bins
-    weights = probabilities * (near & (allowed_ids != codec.end_id))
-    bins = (allowed_ids - codec.coordinate_start_id).float()
-    return weights / weights.sum(dim=1, keepdim=True).clamp_min(1e-12), bins
+    return probabilities * (near & (allowed_ids != codec.end_id))
+
+
+def _shares(near: torch.Tensor) -> torch.Tensor:
+    """The same, of sum 1."""
+    return near / near.sum(dim=1, keepdim=True).clamp_min(1e-12)
+
+
+def _bins(allowed_ids: torch.Tensor, codec: Codec) -> torch.Tensor:
+    """The number of each token's bin, shape (A,)."""
+    return (allowed_ids - codec.coordinate_start_id).float()
 
 
 class ReplyReader:

@@ -47,14 +47,14 @@ def seen_stain(image: WindowReader, info: DetectorInfo, *, mpp: float) -> Stain 
     Returns
     -------
     "H&E", "H-DAB" or None
-        As `stain_seen`; None for a detector that does not choose.
+        As `stain_of_image`; None for a detector that does not choose.
     """
     if not categories_under("H&E", [category.name for category in info.categories]):
         return None
-    return stain_seen(image, mpp=mpp)
+    return stain_of_image(image, mpp=mpp)
 
 
-def stain_seen(image: WindowReader, *, mpp: float) -> Stain | None:
+def stain_of_image(image: WindowReader, *, mpp: float) -> Stain | None:
     """The stain of an image; None where it is in doubt, or where it cannot be read."""
     try:
         return stain_of(green_share(_pictures(image, mpp)))

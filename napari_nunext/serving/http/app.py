@@ -14,6 +14,7 @@ from fastapi.security import HTTPBearer
 
 from napari_nunext import __version__
 from napari_nunext.serving.ask_protocol import AnswererList
+from napari_nunext.serving.fields import ImageId  # noqa: TC001 - FastAPI reads it
 from napari_nunext.serving.http.callers import Services, while_listened_to
 from napari_nunext.serving.http.errors import answer_errors
 from napari_nunext.serving.http.gate import CALLER, LET_GO, Gate
@@ -25,7 +26,6 @@ from napari_nunext.serving.protocol import (
     CancelRequest,
     FileOffer,
     Health,
-    ImageId,
     ImageStored,
     ModelList,
     Problem,

@@ -97,11 +97,12 @@ def _count(image: ImageSource, side_px: int) -> int:
 
 def _told(event: WindowEvent, *, errors: bool) -> Message:
     if isinstance(event, WindowPoints):
+        errors_um = event.position_error_um if errors else None
         return WindowPointsOut(
             window=event.window,
             points=event.points_xy.tolist(),
             categories=list(event.categories),
             confidence=list(event.confidence),
-            position_error_um=list(event.position_error_um or ()) or None if errors else None,
+            position_error_um=None if errors_um is None else list(errors_um),
         )
     return WindowEndOut(window=event.window, finish=event.finish, tokens=event.tokens)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_nunext.core.scores.matching import match_points
 from napari_nunext.core.scores.position_error import position_calibration_error, root_mean_square
 
 if TYPE_CHECKING:
@@ -70,9 +69,7 @@ def placement_of(outcomes: Sequence[Outcome], radius_um: float) -> Placement | N
         errors_um, mpp = outcome.prediction.position_error_um, outcome.image.mpp
         if errors_um is None:
             continue
-        matching = match_points(
-            outcome.prediction.points_xy, outcome.image.points_xy, radius_px=radius_um / mpp
-        )
+        matching = outcome.matched(radius_um)
         here = errors_um[matching.pred_index]
         told = ~np.isnan(here)
         said.append(here[told])

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_nunext.core.scores.calibration import expected_calibration_error
-from napari_nunext.core.scores.matching import match_points
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,13 +56,8 @@ def reliability_of(outcomes: Sequence[Outcome], radius_um: float) -> Reliability
         if confidence is None:
             continue
         said = ~np.isnan(confidence)
-        matching = match_points(
-            outcome.prediction.points_xy,
-            outcome.image.points_xy,
-            radius_px=radius_um / outcome.image.mpp,
-        )
         sure.append(confidence[said])
-        right.append(matching.is_true_positive[said])
+        right.append(outcome.matched(radius_um).is_true_positive[said])
     if not sum(map(len, sure)):
         return None
     return Reliability(np.concatenate(sure), np.concatenate(right))

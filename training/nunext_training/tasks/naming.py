@@ -18,7 +18,7 @@ from napari_nunext.core.naming import in_order
 from napari_nunext.core.scores.matching import match_points
 from napari_nunext.core.stains.telling import categories_under
 from napari_nunext.models.whole_image.search import detect_image
-from napari_nunext.models.whole_image.stain import stain_seen
+from napari_nunext.models.whole_image.stain import stain_of_image
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,7 +127,7 @@ def taught_on_dab(
     may_be = set(categories_under("H&E", known))
     for image in images:
         new = (may_be & set(image.categories)) - found
-        if new and stain_seen(image.open(), mpp=image.mpp) == "H-DAB":
+        if new and stain_of_image(image.open(), mpp=image.mpp) == "H-DAB":
             found |= new
     return tuple(name for name in known if name in found)
 
