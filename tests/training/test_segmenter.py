@@ -19,11 +19,13 @@ from napari_nunext.models.checkpoints.description import read_description
 from napari_nunext.models.checkpoints.description import read_segmenter_description as described
 from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
 from napari_nunext.models.sam.build import SamSize, build_sam
+from napari_nunext.models.sam.grafting import graft_trunk_on_sam
 from napari_nunext.models.sam.segmenter import SamSegmenter
 from napari_nunext.models.segmenter import Prompt
 from napari_nunext.models.whole_image.masks import draw_masks
 from nunext_training.cli import main
 from nunext_training.data.importers.writing import write_export
+from nunext_training.data.prompts import PromptedWindows
 from nunext_training.evaluation.evaluate import evaluate_segmenter
 from nunext_training.recipes.recipe import parse_recipe
 from nunext_training.recipes.stage_sections import SegmenterOptions
@@ -371,6 +373,31 @@ def test_it_learns_to_read_outlines_and_says_so(follows, learned):
     assert described(follows).reads_outlines
     assert not described(learned[0]).reads_outlines
     assert SamSegmenter(follows, device="cpu").info.reads_outlines
+
+
+@pytest.mark.parametrize("trunk", [False, True])
+def test_where_every_batch_is_corrected_the_whole_encoder_learns(
+    tmp_path, masked, sam, brief, monkeypatch, trunk
+):
+    """transformers' `get_image_embeddings` keeps gradients from it."""
+    monkeypatch.setattr(PromptedWindows, "_further_clicks", lambda *_: 1)
+    start = sam
+    if trunk:
+        start = tmp_path / "start"
+        graft_trunk_on_sam(sam, start)
+    told = replace(brief.segmenter, clicks=1, outlines=True, weights="float32")
+    rates = replace(brief.optimiser, steps=3, weight_decay=0.0, trunk_lr_ratio=0.1)
+    out = tmp_path / "out"
+    run_segmenter(
+        Job((masked,), start, out, replace(brief, segmenter=told, optimiser=rates)), Events()
+    )
+    ours, parents = (load_file(f / "model.safetensors") for f in (out, start))
+    encoder = {k: (ours[k] - parents[k]).abs() for k in ours if k.startswith("vision_encoder")}
+    assert [k for k, moved in encoder.items() if not moved.any()] == []
+    # AdamW moves a weight by about the rate in each step.
+    stages = [moved.max() for k, moved in encoder.items() if ".stages." in k]
+    assert len(stages) > 20 if trunk else not stages
+    assert all(moved < 2 * 3 * 0.1 * rates.lr for moved in stages)
 
 
 def test_told_an_outline_it_keeps_to_it_where_nothing_was_clicked(follows, discs):

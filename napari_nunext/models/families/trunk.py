@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from torch import Tensor
 
@@ -82,7 +82,42 @@ class Tap(nn.Module):
         return made
 
 
-class EfficientTrunk(nn.Module):
+class PublishedStages(nn.Module):
+    """The published network's first convolution and stages, down to one of them.
+
+    Parameters
+    ----------
+    last : int
+        The last stage that is needed.
+    """
+
+    def __init__(self, last: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, FIRST_WIDTH, 3, 2, 1)
+        stages, before = [], FIRST_WIDTH
+        for stage in STAGES[: last + 1]:
+            blocks = []
+            for i in range(stage.blocks):
+                blocks.append(InvertedBottleneck(before, stage, stage.stride if i == 0 else 1))
+                before = stage.width
+            stages.append(nn.Sequential(*blocks))
+        self.stages = nn.ModuleList(stages)
+
+    def pretrained(self) -> Iterator[nn.Parameter]:
+        """The weights that are published: all but what reads the stages' ends."""
+        yield from self.first.parameters()
+        yield from self.stages.parameters()
+
+    def ends(self, images: Tensor, wanted: Sequence[int]) -> Iterator[Tensor]:
+        """Ends of some stages: features of shape (B, H / stride, W / stride, channels)."""
+        features = functional.relu6(self.first(images))
+        for number, stage in enumerate(self.stages):
+            features = stage(features)
+            if number in wanted:
+                yield features.permute(0, 2, 3, 1)
+
+
+class EfficientTrunk(PublishedStages):
     """Tokens of 8 x 8 px of pictures of any size.
 
     Parameters
@@ -92,33 +127,15 @@ class EfficientTrunk(nn.Module):
     """
 
     def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(3, FIRST_WIDTH, 3, 2, 1)
-        stages, before = [], FIRST_WIDTH
-        for stage in STAGES:
-            blocks = []
-            for i in range(stage.blocks):
-                blocks.append(InvertedBottleneck(before, stage, stage.stride if i == 0 else 1))
-                before = stage.width
-            stages.append(nn.Sequential(*blocks))
-        self.stages = nn.ModuleList(stages)
+        super().__init__(max(TAPS))
         self.taps = nn.ModuleList(Tap(STAGES[tap].width, width) for tap in TAPS)
-
-    def pretrained(self) -> Iterator[nn.Parameter]:
-        """The weights that are published: all but the taps'."""
-        yield from self.first.parameters()
-        yield from self.stages.parameters()
 
     def forward(self, images: Tensor) -> Tensor:
         """Tokens, shape (B, width, H / 8, W / 8), of images of shape (B, 3, H, W).
 
         H and W are multiples of 8; images have mean and deviation of the family's processor.
         """
-        # On a CPU the backward pass of depthwise convolutions takes several times as long in
-        # bfloat16 as in float32.
-        training_on_cpu = images.device.type == "cpu" and torch.is_grad_enabled()
-        enabled = torch.is_autocast_enabled(images.device.type) and not training_on_cpu
-        with torch.autocast(images.device.type, enabled=enabled):
+        with in_float32_where_trained(images):
             return self._tokens(images)
 
     def _tokens(self, images: Tensor) -> Tensor:
@@ -130,12 +147,19 @@ class EfficientTrunk(nn.Module):
         return tokens.permute(0, 3, 1, 2)
 
     def seen(self, images: Tensor) -> Iterator[Tensor]:
-        """What the taps read: features of shape (B, H / stride, W / stride, channels)."""
-        features = functional.relu6(self.first(images))
-        for number, stage in enumerate(self.stages):
-            features = stage(features)
-            if number in TAPS:
-                yield features.permute(0, 2, 3, 1)
+        """What the taps read; see `ends`."""
+        return self.ends(images, TAPS)
+
+
+def in_float32_where_trained(images: Tensor) -> torch.autocast:
+    """Autocast as it is, but not where a CPU trains.
+
+    There the backward pass of depthwise convolutions takes several times as long in bfloat16 as in
+    float32.
+    """
+    kind = images.device.type
+    training_on_cpu = kind == "cpu" and torch.is_grad_enabled()
+    return torch.autocast(kind, enabled=torch.is_autocast_enabled(kind) and not training_on_cpu)
 
 
 def on_grid_of(finer: Tensor, coarse: Tensor) -> Tensor:

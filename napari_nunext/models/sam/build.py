@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -125,7 +125,7 @@ def build_sam(
         _draw_weights(model)
     built = preset if isinstance(preset, str) else asdict(preset)
     provenance = {"recipe": "build", "size": built, "seed": seed}
-    return save_sam(folder, model, mpp=mpp, name=name, provenance=provenance)
+    return save_new_sam(folder, model, mpp=mpp, name=name, provenance=provenance)
 
 
 def _draw_weights(model: SamModel) -> None:
@@ -151,10 +151,10 @@ def grid_side(window_px: int, patch_px: int) -> int:
     return window_px // patch_px
 
 
-def save_sam(
+def save_new_sam(
     folder: Path, model: SamModel, *, mpp: float, name: str | None, provenance: dict[str, Any]
 ) -> SegmenterDescription:
-    """Write a SAM as a checkpoint's folder, with its image processor and its description."""
+    """Write a new SAM as a checkpoint's folder, with its image processor and its description."""
     config: Any = model.config
     side = config.vision_config.image_size
     images = SamImageProcessorPil(
@@ -168,9 +168,17 @@ def save_sam(
         family="sam",
         mpp=mpp,
         window_px=side,
-        parameters=sum(p.numel() for p in model.parameters()),
         provenance=provenance,
     )
+    return save_sam(folder, model, images, description)
+
+
+def save_sam(
+    folder: Path, model: SamModel, images: SamImageProcessorPil, description: SegmenterDescription
+) -> SegmenterDescription:
+    """Write a SAM with what is said of it; returns that, with its parameters counted."""
+    parameters = sum(p.numel() for p in model.parameters())
+    description = replace(description, parameters=parameters)
     with new_folder(folder) as part:
         with without_progress_bars():
             model.save_pretrained(part)

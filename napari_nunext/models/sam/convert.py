@@ -18,7 +18,7 @@ from transformers import SamConfig, SamModel
 
 from napari_nunext.core.errors import CheckpointError
 from napari_nunext.core.identity import file_sha256
-from napari_nunext.models.sam.build import ATTENTION_WINDOW, DECODER_HEADS, grid_side, save_sam
+from napari_nunext.models.sam.build import ATTENTION_WINDOW, DECODER_HEADS, grid_side, save_new_sam
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -115,7 +115,7 @@ def convert_sam(
         )
     model.load_state_dict(state)
     provenance = {"recipe": "convert", "source": path.name, "source_sha256": file_sha256(path)}
-    return save_sam(folder, model, mpp=mpp, name=name, provenance=provenance)
+    return save_new_sam(folder, model, mpp=mpp, name=name, provenance=provenance)
 
 
 def _read_state(path: Path) -> dict[str, torch.Tensor]:

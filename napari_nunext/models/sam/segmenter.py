@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch.nn import functional
-from transformers import SamModel
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
 from napari_nunext.core.errors import CheckpointError, InputError
@@ -20,6 +19,7 @@ from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
 from napari_nunext.models.checkpoints.loading import load_weights
 from napari_nunext.models.devices import choose_device
 from napari_nunext.models.sam.embeddings import new_embeddings
+from napari_nunext.models.sam.trunk_sam import AnySam
 from napari_nunext.models.segmenter import ScoredMask
 from napari_nunext.models.whole_image.one_piece import piece_at
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from transformers import SamModel
 
     from napari_nunext.core.shapes.masks import Mask
     from napari_nunext.models.checkpoints.description import SegmenterDescription
@@ -77,9 +78,7 @@ class SamSegmenter:
                 f"{folder.name} is of family {description.family!r}; expected 'sam'."
             )
         # Masks in half precision have ragged edges; SAM is small enough for float32.
-        model: Any = load_weights(
-            SamModel, folder, device=choose_device(device), dtype=torch.float32
-        )
+        model: Any = load_weights(AnySam, folder, device=choose_device(device), dtype=torch.float32)
         side = model.config.vision_config.image_size
         if side != description.window_px:
             raise CheckpointError(

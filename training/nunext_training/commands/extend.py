@@ -1,4 +1,4 @@
-"""``nunext-train extend``: new tokens for a pretrained model, more for a NuNext."""
+"""``nunext-train extend``: new tokens for a pretrained model, more for a NuNext or a SAM."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def add_parser(commands: Any) -> None:
     graft.add_argument(
         "--pretrained-trunk",
         action="store_true",
-        help="put EfficientNet-Lite0 in their place; takes --data, and no --categories",
+        help="put EfficientNet-Lite0 in their place; takes --data, and no --categories; "
+        "a segmenter gets it beside its own patches, and takes neither",
     )
     look = extend.add_argument_group("a NuNext that tells categories apart")
     look.add_argument(
@@ -60,6 +61,8 @@ def _run(args: argparse.Namespace) -> int:
     from napari_nunext.models.checkpoints.integrity import FILE_NAME
 
     categories = [name.strip() for name in args.categories.split(",") if name.strip()]
+    if args.pretrained_trunk and _is_segmenter(args.checkpoint):
+        return _graft_on_sam(args)
     if args.second_look:
         return _look_twice(args, categories)
     if args.pretrained_trunk or args.data:
@@ -117,6 +120,27 @@ def _look_twice(args: argparse.Namespace, categories: list[str]) -> int:
         first, second = measured["mean_category_f1_first_look"], measured["mean_category_f1"]
         images = counted(measured["images_decoded"], "image")
         print(f"mean category F1 on {images}: {first:.4f} before, {second:.4f} after")
+    return 0
+
+
+def _is_segmenter(checkpoint: Path) -> bool:
+    from napari_nunext.models.checkpoints.description import SegmenterDescription, describe
+    from napari_nunext.models.checkpoints.integrity import FILE_NAME
+
+    described = (checkpoint / FILE_NAME).is_file() and describe(checkpoint)
+    return isinstance(described, SegmenterDescription)
+
+
+def _graft_on_sam(args: argparse.Namespace) -> int:
+    from napari_nunext.models.sam.grafting import graft_trunk_on_sam
+
+    if args.data or args.categories or args.second_look:
+        raise InputError(
+            f"{args.checkpoint} is a segmenter: with --pretrained-trunk it takes no --data, "
+            "--categories or --second-look. Leave them out."
+        )
+    description = graft_trunk_on_sam(args.checkpoint, args.out)
+    print(f"{args.out}: {description.parameters:,} parameters, draws as before until it is trained")
     return 0
 
 

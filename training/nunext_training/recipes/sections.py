@@ -143,7 +143,7 @@ class OptimiserOptions:
     min_lr_ratio: Share = 0.02
     """What is left of it at the end."""
     trunk_lr_ratio: Share = 1.0
-    """Of the learning rate, for a pretrained trunk: it knows something already. Of `sft`."""
+    """Of the learning rate, for a pretrained trunk: it knows something. Of `sft`, `segmenter`."""
     warmup_steps: CountOrNone = 100
     """Steps in which it rises from nothing."""
     weight_decay: NotNegative = 0.05

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import torch
-from transformers import AutoModelForImageTextToText, SamModel
+from transformers import AutoModelForImageTextToText
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.scores.calibration import fit_calibration
@@ -36,6 +36,7 @@ from napari_nunext.models.classical.adapters import ClassicalDetector, Classical
 from napari_nunext.models.families import get_family
 from napari_nunext.models.next_point.detector import NextPointDetector
 from napari_nunext.models.sam.segmenter import SamSegmenter
+from napari_nunext.models.sam.trunk_sam import AnySam
 from nunext_training.data.labelled import select_split
 from nunext_training.evaluation.evaluate import evaluate_detector, evaluate_segmenter
 from nunext_training.evaluation.placement import pooled as placements_pooled
@@ -115,7 +116,7 @@ def release(
         if detects:
             get_family(description.family).register()
         model = load_weights(
-            AutoModelForImageTextToText if detects else SamModel,
+            AutoModelForImageTextToText if detects else AnySam,
             job.checkpoint,
             device=torch.device("cpu"),
             dtype=getattr(torch, job.weights),

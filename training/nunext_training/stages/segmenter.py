@@ -16,18 +16,19 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import SamModel
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
 from napari_nunext.models.checkpoints.description import read_segmenter_description
 from napari_nunext.models.checkpoints.loading import load_weights
 from napari_nunext.models.devices import choose_device
+from napari_nunext.models.sam.trunk_sam import AnySam
 from nunext_training.data.painting import check_masks
 from nunext_training.stages.arguments import training_arguments
 from nunext_training.stages.publishing import metrics_of, new_checkpoint, provenance_of
 from nunext_training.stages.stage import Job, Stage, run_stage
 from nunext_training.tasks.masks import MasksTask
 from nunext_training.trainers.masks import SegmenterTrainer
+from nunext_training.trainers.task_trainer import slower_trunk
 
 if TYPE_CHECKING:
     from nunext_training.runs.context import RunContext
@@ -56,7 +57,7 @@ class SegmenterStage(Stage[Job]):
         self._data = self.read_data()
         check_masks([*self._data.train, *self._data.val])
         self.model = load_weights(
-            SamModel, job.checkpoint, device=choose_device(), dtype=torch.float32
+            AnySam, job.checkpoint, device=choose_device(), dtype=torch.float32
         )
         for part in FROZEN:
             self.model.get_submodule(part).requires_grad_(False)
@@ -68,13 +69,18 @@ class SegmenterStage(Stage[Job]):
         """See `nunext_training.stages.stage.Stage`."""
         task = MasksTask(self._parent, self._images, self.recipe, self._data)
         args = training_arguments(self.recipe, run.folder, validates=task.validation is not None)
-        return SegmenterTrainer(self.model, args, task, run, options=self.recipe.segmenter)
+        trunk = getattr(self.model.vision_encoder, "trunk", None)
+        return SegmenterTrainer(
+            *(self.model, args, task, run),
+            options=self.recipe.segmenter,
+            slower=slower_trunk(trunk, self.recipe.optimiser.trunk_lr_ratio),
+        )
 
     def publish(self, run: RunFolder) -> None:
         """See `nunext_training.stages.stage.Stage`."""
         best = run.best()
         model = load_weights(
-            SamModel,
+            AnySam,
             run.best_weights or run.last_weights,
             device=torch.device("cpu"),
             dtype=getattr(torch, self.recipe.segmenter.weights),

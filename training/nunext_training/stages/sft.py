@@ -44,7 +44,8 @@ from nunext_training.trainers.covt import FrozenSam, ThoughtTrainer, check_laten
 from nunext_training.trainers.keeping import FrozenParent, Keeping, unlearned_tokens
 from nunext_training.trainers.last_output import LastOutput
 from nunext_training.trainers.lora import add_lora
-from nunext_training.trainers.next_point import CentreMap, NextPointTrainer, SlowerPart
+from nunext_training.trainers.next_point import CentreMap, NextPointTrainer
+from nunext_training.trainers.task_trainer import slower_trunk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -132,7 +133,8 @@ class SftStage(DetectorStage[SftJob]):
         options |= _centre_map(parent, recipe.centre_map)
         if earlier:
             options["keeping"] = _keeping(parent, model, recipe.keeping)
-        options["slower"] = _slower_trunk(parent, recipe.optimiser.trunk_lr_ratio)
+        stem = getattr(submodule(parent.model, parent.family.vision_path), "stem", None)
+        options["slower"] = slower_trunk(stem, recipe.optimiser.trunk_lr_ratio)
         if sam is None:
             return NextPointTrainer(model, args, task, run, **options)
         return ThoughtTrainer(
@@ -186,14 +188,6 @@ def _keeping(parent: LoadedCheckpoint, model: Any, options: KeepingOptions) -> K
         return Keeping(options.truth)
     frozen = FrozenParent(model, unlearned_tokens(parent.description))
     return Keeping(options.truth, options.kl, frozen)
-
-
-def _slower_trunk(parent: LoadedCheckpoint, lr_ratio: float) -> SlowerPart | None:
-    """The pretrained trunk of a checkpoint that has one, where the recipe holds it back."""
-    trunk: Any = getattr(submodule(parent.model, parent.family.vision_path), "stem", None)
-    if lr_ratio == 1 or not hasattr(trunk, "pretrained"):
-        return None
-    return SlowerPart(tuple(trunk.pretrained()), lr_ratio)
 
 
 def _centre_map(parent: LoadedCheckpoint, options: CentreMapOptions) -> dict[str, Any]:

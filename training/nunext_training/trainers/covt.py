@@ -22,7 +22,6 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
-from transformers import SamModel
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
 from napari_nunext.core.errors import CheckpointError, InputError
@@ -31,6 +30,7 @@ from napari_nunext.models.checkpoints.integrity import checkpoint_sha256
 from napari_nunext.models.checkpoints.loading import load_weights
 from napari_nunext.models.families import unwrapped
 from napari_nunext.models.sam.segmenter import sam_pixels
+from napari_nunext.models.sam.trunk_sam import AnySam
 from nunext_training.data.segmenter_view import SegmenterView
 from nunext_training.method.mask_losses import thought_loss
 from nunext_training.trainers.heads import TrainingHead
@@ -76,7 +76,7 @@ class FrozenSam:
             )
         self.sha256 = checkpoint_sha256(folder)
         self._view = SegmenterView(description.info(self.sha256), window_px, mpp)
-        self.model: Any = load_weights(SamModel, folder, device=device, dtype=torch.float32)
+        self.model: Any = load_weights(AnySam, folder, device=device, dtype=torch.float32)
         self.model.requires_grad_(False)
         self._images = SamImageProcessorPil.from_pretrained(folder, local_files_only=True)
 

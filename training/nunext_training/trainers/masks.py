@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from transformers import SamModel
-
 from napari_nunext.models.sam.segmenter import PIXEL_CENTRE, in_window, outline_prompts
+from napari_nunext.models.sam.trunk_sam import AnySam
 from nunext_training.data.prompts import correcting_click
 from nunext_training.method.mask_losses import dice_losses, focal_losses, hard_ious
 from nunext_training.trainers.task_trainer import TaskTrainer
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-    from transformers import TrainingArguments
+    from transformers import SamModel, TrainingArguments
 
     from nunext_training.data.prompts import Prompted
     from nunext_training.data.task import Task
     from nunext_training.recipes.stage_sections import SegmenterOptions
     from nunext_training.runs.context import RunContext
+    from nunext_training.trainers.task_trainer import SlowerPart
 
 
 class SegmenterTrainer(TaskTrainer):
@@ -31,9 +31,11 @@ class SegmenterTrainer(TaskTrainer):
     args, task, run
         As `TaskTrainer`.
     options : SegmenterOptions
+    slower : SlowerPart, optional
+        As `TaskTrainer`.
     """
 
-    saved_as = SamModel
+    saved_as = AnySam
     figures = (*TaskTrainer.figures, "pq")
 
     def __init__(
@@ -44,8 +46,9 @@ class SegmenterTrainer(TaskTrainer):
         run: RunContext,
         *,
         options: SegmenterOptions,
+        slower: SlowerPart | None = None,
     ) -> None:
-        super().__init__(model, args, task, run)
+        super().__init__(model, args, task, run, slower=slower)
         self._options = options
 
     def batch_loss(self, model: nn.Module, inputs: dict[str, Tensor]) -> tuple[Tensor, Any]:
@@ -70,7 +73,8 @@ class SegmenterTrainer(TaskTrainer):
         pixels, labels, chosen = inputs["pixels"], inputs["labels"], inputs["chosen"]
         points, positive = inputs["input_points"].clone(), inputs["input_labels"].clone()
         batch, prompts = chosen.shape
-        embeddings = sam.get_image_embeddings(pixels)
+        # `get_image_embeddings` would keep gradients from the encoder.
+        embeddings = sam.vision_encoder(pixels).last_hidden_state
         alone = embeddings.repeat_interleave(prompts, 0)
         losses: list[Tensor] = []
         told: dict[str, Tensor] = {}

@@ -31,25 +31,7 @@ if TYPE_CHECKING:
     from nunext_training.trainers.heads import TrainingHead
     from nunext_training.trainers.keeping import Keeping
     from nunext_training.trainers.last_output import LastOutput
-
-
-@dataclass(frozen=True, slots=True)
-class SlowerPart:
-    """Weights that know something already, and how much of the learning rate they get."""
-
-    weights: tuple[nn.Parameter, ...]
-    lr_ratio: float
-
-    def part_from(self, optimizer: Any) -> None:
-        """Move them into groups of their own, before a schedule reads the groups' rates."""
-        slower = {id(weight) for weight in self.weights}
-        groups = list(optimizer.param_groups)
-        for group in groups:
-            theirs = [weight for weight in group["params"] if id(weight) in slower]
-            if theirs:
-                group["params"] = [w for w in group["params"] if id(w) not in slower]
-                rate = group["lr"] * self.lr_ratio
-                optimizer.add_param_group({**group, "params": theirs, "lr": rate})
+    from nunext_training.trainers.task_trainer import SlowerPart
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +60,7 @@ class NextPointTrainer(TaskTrainer):
     centre_map : CentreMap, optional
         Adds the error of its head's map; the head is one of `heads`.
     slower : SlowerPart, optional
-        Weights that learn at a part of the rate.
+        As `TaskTrainer`.
     keeping : Keeping, optional
         What is done with windows that are replayed; by default they are learned as all others.
     """
@@ -101,7 +83,7 @@ class NextPointTrainer(TaskTrainer):
         for name, head in self._heads.items():
             # Parts of the model, so that they are optimised, clipped and shared out with it.
             model.add_module(name, head)
-        super().__init__(model, args, task, run)
+        super().__init__(model, args, task, run, slower=slower)
         self._codec = codec
         self._softmax_over = loss.softmax_over
         self._soft_targets = (
@@ -110,15 +92,7 @@ class NextPointTrainer(TaskTrainer):
             else None
         )
         self._centre_map = centre_map
-        self._slower = slower
         self._keeping = keeping
-
-    def create_optimizer(self, model: Any = None) -> Any:
-        """As the Trainer's, in which the slower part has groups of its own."""
-        optimizer = super().create_optimizer(model)
-        if self._slower is not None:
-            self._slower.part_from(optimizer)
-        return optimizer
 
     def batch_loss(self, model: nn.Module, inputs: dict[str, Tensor]) -> tuple[Tensor, Any]:
         """Eq. 2 or Eq. 8 of a batch, and the error of the map of centres where there is one."""

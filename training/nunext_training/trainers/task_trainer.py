@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils.data import SequentialSampler
 
+from napari_nunext.models.families.trunk import PublishedStages
 from nunext_training.runs.folder import Best
 from nunext_training.trainers.run_keeping import RunKeeping
 
@@ -17,6 +19,25 @@ if TYPE_CHECKING:
 
     from nunext_training.data.task import Task
     from nunext_training.runs.context import RunContext
+
+
+@dataclass(frozen=True, slots=True)
+class SlowerPart:
+    """Weights that know something already, and how much of the learning rate they get."""
+
+    weights: tuple[nn.Parameter, ...]
+    lr_ratio: float
+
+    def part_from(self, optimizer: Any) -> None:
+        """Move them into groups of their own, before a schedule reads the groups' rates."""
+        slower = {id(weight) for weight in self.weights}
+        groups = list(optimizer.param_groups)
+        for group in groups:
+            theirs = [weight for weight in group["params"] if id(weight) in slower]
+            if theirs:
+                group["params"] = [w for w in group["params"] if id(w) not in slower]
+                rate = group["lr"] * self.lr_ratio
+                optimizer.add_param_group({**group, "params": theirs, "lr": rate})
 
 
 class TaskTrainer(RunKeeping):
@@ -31,10 +52,18 @@ class TaskTrainer(RunKeeping):
         See `nunext_training.stages.arguments`.
     task : Task
     run : RunContext
+    slower : SlowerPart, optional
+        Weights that learn at a part of the rate.
     """
 
     def __init__(
-        self, model: nn.Module, args: TrainingArguments, task: Task[Any], run: RunContext
+        self,
+        model: nn.Module,
+        args: TrainingArguments,
+        task: Task[Any],
+        run: RunContext,
+        *,
+        slower: SlowerPart | None = None,
     ) -> None:
         validation = task.validation
         if validation is not None and args.world_size > 1:
@@ -53,6 +82,14 @@ class TaskTrainer(RunKeeping):
         )
         self.model_accepts_loss_kwargs = False  # the loss is a mean: accumulated ones are averaged
         self._task = task
+        self._slower = slower
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        """As the Trainer's, in which the slower part has groups of its own."""
+        optimizer = super().create_optimizer(model)
+        if self._slower is not None:
+            self._slower.part_from(optimizer)
+        return optimizer
 
     @abstractmethod
     def batch_loss(self, model: nn.Module, inputs: dict[str, Tensor]) -> tuple[Tensor, Any]:
@@ -90,3 +127,10 @@ def full_batch_size(items: int, at_most: int) -> int:
     has had before, and the mean of that batch would count them.
     """
     return max(size for size in range(1, at_most + 1) if items % size == 0)
+
+
+def slower_trunk(part: nn.Module | None, lr_ratio: float) -> SlowerPart | None:
+    """The pretrained trunk that a part of a model is, if it is one, where it is held back."""
+    if lr_ratio == 1 or not isinstance(part, PublishedStages):
+        return None
+    return SlowerPart(tuple(part.pretrained()), lr_ratio)
