@@ -1,10 +1,10 @@
 """What every process of `test_processes.py` runs under ``accelerate launch``.
 
-Arguments: a folder with ``export``, ``checkpoint`` and ``recipe.toml``, where to, and ``fsdp``
-where weights are spread.  SFT is stopped by one of the processes alone after its second step and
-goes on; RFT, where weights are whole, is stopped after its second step.  Each process leaves what
-it was told and which windows it cut.  Where the folder has ``asking``, the runs of `shared_asking`
-follow; two of them are stopped after their first step and go on.
+Arguments: a folder with ``export``, ``checkpoint``, ``sam`` and ``recipe.toml``, where to, and
+``fsdp`` where weights are spread.  SFT is stopped by one of the processes alone after its second
+step and goes on; RFT, where weights are whole, is stopped after its second; a segmenter learns.
+Each process leaves what it was told and which windows it cut.  Where the folder has ``asking``, the
+runs of `shared_asking` follow; two of them are stopped after their first step and go on.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from nunext_training.recipes.recipe import parse_recipe
 from nunext_training.runs import processes
 from nunext_training.runs.sharding import WholeCopy
 from nunext_training.stages.rft import RftJob, run_rft
+from nunext_training.stages.segmenter import run_segmenter
 from nunext_training.stages.sft import SftJob, run_sft
+from nunext_training.stages.stage import Job
 
 
 class Recorder:
@@ -103,7 +105,9 @@ def main(folder: Path, out: Path, *options: str) -> None:
     if "fsdp" not in options:
         tuned = RftJob(*inputs, out / "rft", recipe)
         assert run_rft(tuned, recorder, stop=lambda: next(asked) >= 2) is None
-    told: dict[str, Any] = {"sft": sft_cut, "rft": cut, "events": recorder.events}
+    told: dict[str, Any] = {"sft": sft_cut, "rft": list(cut), "events": recorder.events}
+    segmenter = Job(inputs[0], folder / "sam", out / "segmenter", recipe)
+    assert run_segmenter(segmenter, Recorder()) is not None
     if "fsdp" not in options and (folder / "asking").is_dir():
         told["asking"] = ask(folder / "asking", out / "asking")
     (out / f"process-{rank}.json").write_text(json.dumps(told))

@@ -21,11 +21,16 @@ from torch.distributed.fsdp import StateDictType
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.core.nuclei import default_categories
+from napari_nunext.core.shapes.masks import Mask
+from napari_nunext.models.sam.build import SamSize, build_sam
+from napari_nunext.models.sam.grafting import graft_trunk_on_sam
 from nunext_training.data.importers.writing import write_export
 from nunext_training.recipes.recipe import parse_recipe
 from nunext_training.runs import processes
 from nunext_training.stages.rft import RftJob, run_rft
+from nunext_training.stages.segmenter import run_segmenter
 from nunext_training.stages.sft import SftJob, run_sft
+from nunext_training.stages.stage import Job
 from nunext_training.trainers.task_trainer import full_batch_size
 from tests.training import shared_asking
 from tests.training.test_allocator import made_table
@@ -44,6 +49,11 @@ warmup_steps = 0
 [validation]
 every_steps = 2
 images = 3
+[segmenter]
+prompts = 4
+clicks = 2
+outlines = true
+mpp = 0.5
 [rft]
 steps = 3
 windows_per_step = 2
@@ -102,12 +112,19 @@ def test_spread_weights_are_saved_whole(monkeypatch):
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory, labelled_tile, checkpoint):
-    """A folder with an export, a checkpoint that writes points, and a recipe for two processes."""
+    """An export with masks, a checkpoint that writes points, a SAM, a recipe for two processes."""
     folder = tmp_path_factory.mktemp("shared")
     rng = np.random.default_rng(5)
     grid = np.array([(x, y) for y in range(8, 64, 12) for x in range(8, 64, 12)], dtype=float)
+    rows, columns = np.mgrid[:64, :64] + 0.5
+
+    def tile(name, points, split):
+        discs = ((columns - x) ** 2 + (rows - y) ** 2 <= 16 for x, y in points)
+        drawn = labelled_tile(folder, name, points, split=split)
+        return replace(drawn, masks=tuple(map(Mask.from_array, discs)))
+
     tiles = [
-        labelled_tile(folder, name, rng.permutation(grid)[:n], split=split)
+        tile(name, rng.permutation(grid)[:n], split)
         for name, n, split in (
             *[("a", 9, "train"), ("b", 7, "train")],
             *[("c", 8, "val"), ("d", 5, "val"), ("e", 6, "val")],
@@ -124,6 +141,9 @@ def inputs(tmp_path_factory, labelled_tile, checkpoint):
     )
     run_sft(SftJob((folder / "export",), checkpoint, folder / "checkpoint", taught), Silent())
     (folder / "recipe.toml").write_text(RECIPE)
+    size = SamSize(patch_px=8, attention_window=4, width=32, layers=1, channels=32, mlp=32)
+    build_sam(folder / "plain", window_px=64, preset=size)
+    graft_trunk_on_sam(folder / "plain", folder / "sam")
     return folder
 
 
@@ -173,6 +193,13 @@ def same_metrics(one: Path, other: Path) -> None:
         assert entry == pytest.approx(expected, rel=1e-3, abs=1e-5)
 
 
+def same_segmenter(one: Path, other: Path) -> None:
+    """Corrected outlines among its batches, whose turns must be as many in every process."""
+    files = [folder / "segmenter" / "metrics.jsonl" for folder in (one, other)]
+    same_metrics(*files)
+    same_weights(*(file.with_name("model.safetensors") for file in files))
+
+
 @pytest.fixture(scope="module")
 def alone(inputs, tmp_path_factory):
     """A single process that has twice the windows at once."""
@@ -185,6 +212,7 @@ def alone(inputs, tmp_path_factory):
     )
     data, parent = (inputs / "export",), inputs / "checkpoint"
     run_sft(SftJob(data, parent, out / "sft", recipe), Silent())
+    run_segmenter(Job(data, inputs / "sam", out / "segmenter", recipe), Silent())
     asked = iter(range(1, 100))
     run_rft(RftJob(data, parent, out / "rft", recipe), Silent(), stop=lambda: next(asked) >= 2)
     return out
@@ -214,6 +242,7 @@ def together(inputs, asking, tmp_path_factory):
 def test_two_processes_learn_what_one_does_with_all_the_windows(inputs, alone, together):
     same_metrics(together / "sft" / "metrics.jsonl", alone / "sft" / "metrics.jsonl")
     same_weights(together / "sft" / "model.safetensors", alone / "sft" / "model.safetensors")
+    same_segmenter(together, alone)
     ours, theirs = together / "rft.training", alone / "rft.training"
     same_metrics(ours / "metrics.jsonl", theirs / "metrics.jsonl")
     state = Path("checkpoint-2", "model.safetensors")
@@ -241,6 +270,7 @@ def test_weights_that_are_spread_over_processes_learn_the_same(inputs, alone, tm
     launched("fsdp.yaml", inputs, tmp_path, *options, arguments=("fsdp",))
     same_metrics(tmp_path / "sft" / "metrics.jsonl", alone / "sft" / "metrics.jsonl")
     same_weights(tmp_path / "sft" / "model.safetensors", alone / "sft" / "model.safetensors")
+    same_segmenter(tmp_path, alone)
 
 
 @pytest.mark.slow

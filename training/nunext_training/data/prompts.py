@@ -58,7 +58,8 @@ class PromptedWindows:
         Further clicks on each nucleus at most, as people make who correct an outline: every other
         batch has one to so many of them, each anywhere on it or up to `BESIDE_PX` beside it.
     batch : int
-        Windows of a batch, which follow one another: all of them have as many clicks.
+        Windows that are learned from at once, by all processes together, and follow one another:
+        all of them have as many clicks.
     """
 
     def __init__(

@@ -111,5 +111,5 @@ class MasksTask:
             jitter=options.jitter,
             seed=self._recipe.seed,
             clicks=clicks,
-            batch=self._recipe.optimiser.batch_size,
+            batch=self._recipe.optimiser.batch_size * processes.count(),
         )

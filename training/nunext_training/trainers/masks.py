@@ -8,6 +8,7 @@ from napari_nunext.models.sam.segmenter import PIXEL_CENTRE, in_window, outline_
 from napari_nunext.models.sam.trunk_sam import AnySam
 from nunext_training.data.prompts import correcting_click
 from nunext_training.method.mask_losses import dice_losses, focal_losses, hard_ious
+from nunext_training.trainers.last_output import LastOutput
 from nunext_training.trainers.task_trainer import TaskTrainer
 
 if TYPE_CHECKING:
@@ -48,56 +49,58 @@ class SegmenterTrainer(TaskTrainer):
         options: SegmenterOptions,
         slower: SlowerPart | None = None,
     ) -> None:
+        # Corrections alone run the part that reads outlines, and one mask of SAM's four is taught.
+        args.ddp_find_unused_parameters = True
         super().__init__(model, args, task, run, slower=slower)
         self._options = options
+        # `get_image_embeddings` would keep gradients from the encoder, and processes that share
+        # weights know of what went through the whole model alone.
+        self._embeddings = LastOutput(model.vision_encoder, "last_hidden_state")
 
     def batch_loss(self, model: nn.Module, inputs: dict[str, Tensor]) -> tuple[Tensor, Any]:
         """Mean loss of the prompts; where outlines are told, of those of every turn."""
         points, positive = inputs["input_points"], inputs["input_labels"]
         turns = points.shape[2] if self._options.outlines else 1
-        if turns == 1:
-            outputs = model(
-                inputs["pixels"],
-                input_points=points,
-                input_labels=positive,
-                multimask_output=False,
-            )
-            return self._loss(outputs.pred_masks, outputs.iou_scores, inputs), outputs
-        return self._corrected(model, inputs, turns)
+        asked = slice(1) if turns > 1 else slice(None)
+        outputs = model(
+            inputs["pixels"],
+            input_points=points[:, :, asked],
+            input_labels=positive[:, :, asked],
+            multimask_output=False,
+        )
+        embeddings = self._embeddings.take()
+        loss = self._loss(outputs.pred_masks, outputs.iou_scores, inputs)
+        if turns > 1:
+            further = self._corrected(model, inputs, embeddings, outputs.pred_masks)
+            loss = (loss + sum(further)) / turns
+        return loss, outputs
 
     def _corrected(
-        self, model: nn.Module, inputs: dict[str, Tensor], turns: int
-    ) -> tuple[Tensor, Any]:
-        """One click, then further ones, each where the mask that was drawn is wrong."""
-        sam: Any = self.accelerator.unwrap_model(model)
-        pixels, labels, chosen = inputs["pixels"], inputs["labels"], inputs["chosen"]
+        self, model: nn.Module, inputs: dict[str, Tensor], embeddings: Tensor, masks: Tensor
+    ) -> list[Tensor]:
+        """Losses of further clicks, each where the mask that was drawn is wrong."""
+        config = self.accelerator.unwrap_model(model).config
         points, positive = inputs["input_points"].clone(), inputs["input_labels"].clone()
-        batch, prompts = chosen.shape
-        # `get_image_embeddings` would keep gradients from the encoder.
-        embeddings = sam.vision_encoder(pixels).last_hidden_state
+        batch, prompts, clicks, _ = points.shape
+        size = tuple(inputs["labels"].shape[1:])
+        # SAM takes one outline for each image: each prompt has the image for itself.
         alone = embeddings.repeat_interleave(prompts, 0)
-        losses: list[Tensor] = []
-        told: dict[str, Tensor] = {}
-        outputs: Any = None
-        for turn in range(1, turns + 1):
-            # SAM takes one outline for each image: each prompt has the image for itself.
+        losses = []
+        for turn in range(1, clicks):
+            drawn = in_window(masks.detach().flatten(0, 1).float(), size)
+            outlines = drawn[:, 0] > 0
+            _click(points, positive, outlines.view(batch, prompts, *size), inputs, turn)
             outputs = model(
                 image_embeddings=alone,
-                input_points=points[:, :, :turn].flatten(0, 1)[:, None],
-                input_labels=positive[:, :, :turn].flatten(0, 1)[:, None],
+                input_points=points[:, :, : turn + 1].flatten(0, 1)[:, None],
+                input_labels=positive[:, :, : turn + 1].flatten(0, 1)[:, None],
+                input_masks=outline_prompts(outlines, config),
                 multimask_output=False,
-                **told,
             )
             masks = outputs.pred_masks.unflatten(0, (batch, prompts))[:, :, 0]
             scores = outputs.iou_scores.unflatten(0, (batch, prompts))[:, :, 0]
             losses.append(self._loss(masks, scores, inputs))
-            if turn < turns:
-                size = tuple(labels.shape[1:])
-                drawn = in_window(masks.detach().flatten(0, 1).float(), size)
-                outlines = drawn[:, 0] > 0
-                _click(points, positive, outlines.view(batch, prompts, *size), inputs, turn)
-                told = {"input_masks": outline_prompts(outlines, sam.config)}
-        return sum(losses[1:], losses[0]) / turns, outputs
+        return losses
 
     def _loss(self, masks: Tensor, scores: Tensor, inputs: dict[str, Tensor]) -> Tensor:
         return prompt_loss(
