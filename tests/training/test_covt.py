@@ -16,7 +16,8 @@ from napari_nunext.core.errors import CheckpointError, InputError, RecordError
 from napari_nunext.models.checkpoints.loading import load_checkpoint
 from napari_nunext.models.families import submodule
 from napari_nunext.models.next_point.detector import NextPointDetector
-from napari_nunext.models.sam.build import build_sam
+from napari_nunext.models.sam.build import SamSize, build_sam
+from napari_nunext.models.sam.grafting import graft_trunk_on_sam
 from nunext_training.data.batches import Collator
 from nunext_training.data.labelled import select_split
 from nunext_training.data.painting import Discs
@@ -87,6 +88,17 @@ def test_logits_lie_where_the_window_does(tmp_path, window_px, mpp):
 def test_a_window_that_sam_does_not_see_whole_is_refused(sam_folder):
     with pytest.raises(InputError, match="which sees 32 px"):
         frozen(sam_folder, window_px=64)
+
+
+def test_a_sam_with_a_trunk_thinks_along_as_the_one_before(tmp_path):
+    size = SamSize(patch_px=8, attention_window=4, width=32, layers=1, channels=32, mlp=32)
+    build_sam(tmp_path / "plain", window_px=32, preset=size)
+    graft_trunk_on_sam(tmp_path / "plain", tmp_path / "grafted")
+    pixels, prompts = torch.randn(2, 3, 32, 32), torch.randn(2, 4, 32)
+    expected, got = (
+        frozen(tmp_path / name).mask_logits(prompts, pixels) for name in ("plain", "grafted")
+    )
+    torch.testing.assert_close(got, expected, atol=1e-4, rtol=1e-4)
 
 
 def test_eq_10_adds_what_sam_makes_of_the_latent_states(

@@ -101,13 +101,13 @@ class FrozenSam:
         with torch.no_grad():
             embeddings = self.model.get_image_embeddings(pixels)
             positions = self.model.get_image_wide_positional_embeddings()
-        n = len(embeddings)
+        n, _, *grid = embeddings.shape
         no_mask = self.model.prompt_encoder.no_mask_embed.weight
         masks = self.model.mask_decoder(
             image_embeddings=embeddings,
             image_positional_embeddings=positions.expand(n, -1, -1, -1),
             sparse_prompt_embeddings=prompts[:, None],
-            dense_prompt_embeddings=no_mask.reshape(1, -1, 1, 1).expand_as(embeddings),
+            dense_prompt_embeddings=no_mask.reshape(1, -1, 1, 1).expand(n, -1, *grid),
             multimask_output=False,
         )[0]
         return self._of_window(masks[:, 0].float())[:, 0]
