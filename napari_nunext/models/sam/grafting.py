@@ -77,4 +77,4 @@ def graft_trunk_on_sam(
         "trunk": source,
     }
     made = replace(parent, name=name or folder.name, metrics=(), provenance=provenance)
-    return save_sam(folder, model, images, made)
+    return save_sam(folder, model, images, made, parent=checkpoint)
