@@ -98,7 +98,7 @@ def test_what_was_searched_for_is_called_as_it_is_now(undone):
         state = state.apply(events.undo(IMAGE, named.group).stamped("jd", NOW))
     (base,) = state.bases
     assert base.only == {"Lymphocyte" if undone else "TIL"}
-    assert base.aliases == ({} if undone else {"Lymphocyte": "TIL"})
+    assert base.called("Lymphocyte") == ("Lymphocyte" if undone else "TIL")
 
 
 MERGES = [("Lymphocyte", "Stromal"), ("Stromal", "Lymphocyte")]
@@ -219,6 +219,7 @@ def test_the_name_of_a_category_that_was_renamed_is_free_for_another(lab):
     lab.search(predicted(10, 10, "Lymphocyte"), only=("Lymphocyte",))
     for name, to in (("Lymphocyte", "TIL"), ("Stromal", "Lymphocyte")):
         lab.project.append([events.rename_category(name, to)])
+    lab.search(predicted(40, 10, "Lymphocyte"), only=("Lymphocyte",))  # and does not come back
     (record,) = lab.export().rft
     assert record.source.asked == ("TIL",)
     assert [n.category for n in record.solution] == ["TIL"]
