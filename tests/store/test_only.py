@@ -21,6 +21,7 @@ from napari_nunext.images.tile import tile_of_rgb
 from napari_nunext.review.fields import harvest
 from napari_nunext.store import FieldState, Run, events
 from napari_nunext.store.exports.training import export_training
+from nunext_training.data.labelled import rename_as_asked
 from nunext_training.data.sources import read_source
 from nunext_training.data.training_data import read_training_data
 from tests.store.conftest import IMAGE, WHOLE, entry, predicted, run_info
@@ -273,3 +274,21 @@ def test_training_asks_such_an_image_for_these_and_measures_nothing_on_it(lab):
     data = read_training_data([lab.out], KNOWN, renames={"Lymphocyte": "Stromal"}, strict=True)
     assert [i.asked for i in data.train] == [("Stromal",)]
     assert data.val == ()
+
+
+@pytest.mark.parametrize(("name", "into"), MERGES)
+def test_training_takes_no_image_for_complete_in_what_it_renames_into_one_with_others(
+    lab, name, into, caplog
+):
+    lab.project.append([events.learn_categories(MODEL.categories)])
+    lab.search(predicted(10, 10, "Lymphocyte"), only=("Lymphocyte",))
+    lab.export()
+    (image,) = read_source(lab.out).images
+    assert image.unasked == ("Stromal", "Positive")
+    whole = replace(image, asked=(), unasked=(), categories=("Stromal",))
+    assert rename_as_asked([image, whole], {name: into})[0].categories == (into,)
+    assert "1 of 2 images left out" in caplog.text
+    (kept,) = rename_as_asked([image], {"Lymphocyte": "TIL"})
+    assert kept.asked == ("TIL",)
+    with pytest.raises(InputError, match="nobody knows where there is none of it"):
+        read_training_data([lab.out], KNOWN, renames={"Lymphocyte": "Positive"}, strict=True)

@@ -222,9 +222,11 @@ def _read_export(folder: Path, *, strict: bool) -> DataSource:
             raise RecordError(problem) from cause
         problems.append(problem)
 
+    known = [str(category["name"]) for category in export.manifest.categories]
     for record in export.sft:
         place = f"{folder.name}: {SFT_FILE} line {export.lines[SFT_FILE, record.id]}"
         image = _labelled(folder, record, judged.get(record.id), place)
+        image = replace(image, unasked=_unasked(record, known))
         if _is_readable(image, leave_out):
             images.append(image)
     left_out = export.left_out.get(SFT_FILE, 0) + len(export.sft) - len(images)
@@ -271,6 +273,11 @@ def _labelled(
         rollout=rollout,
         asked=record.source.asked,
     )
+
+
+def _unasked(record: SftRecord, known: Sequence[str]) -> tuple[str, ...]:
+    asked = record.source.asked
+    return tuple(name for name in known if asked and name not in asked)
 
 
 def _masks(record: SftRecord) -> tuple[Mask | None, ...]:
