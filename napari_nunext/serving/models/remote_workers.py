@@ -202,13 +202,13 @@ class RemoteWorkers:
         nucleus nobody knows: it has no category then.
         """
         for event in events:
-            strange = isinstance(event, WindowPoints) and among and {*event.categories} - {*among}
-            if not strange:
-                yield event
-                continue
-            named = tuple(name if name in among else UNCATEGORISED for name in event.categories)
-            yield replace(event, categories=named)
-            if not self._is_told:
+            strange = set[str]()
+            if among and isinstance(event, WindowPoints):
+                strange = {*event.categories} - {*among}
+                named = tuple(name if name in among else UNCATEGORISED for name in event.categories)
+                event = replace(event, categories=named)
+            yield event
+            if strange and not self._is_told:
                 self._is_told = True
                 logger.warning(
                     "The model server at %s is of an earlier version, which does not choose from "
