@@ -50,6 +50,10 @@ class Session:
     truth_changed = Signal()
     """What people accepted, or flagged, is no longer what it was: what is learnt from changes."""
 
+    renamed = Signal(dict)
+    """Categories are called otherwise, by a renaming, a merge or an undo: the new name by the old.
+    Told before the list of categories changes."""
+
     left = Signal()
     """The project was left: whatever of it is kept elsewhere is to be forgotten now."""
 
@@ -337,7 +341,13 @@ class Session:
         self.writer.submit(partial(self.project.append, stamped))
 
     def _take_categories(self) -> None:
-        self.book = fold_categories(self._of_project)
+        before, self.book = self.book, fold_categories(self._of_project)
+        shown = [category.name for category in self.model.categories]
+        now = {name: before.followed(name, self.book) for name in shown}
+        if moved := {name: to for name, to in now.items() if name != to}:
+            current = self.model.current_category
+            self.model.current_category = moved.get(current, current)
+            self.renamed.emit(moved)
         self._show_categories()
 
     def _show_categories(self) -> None:

@@ -96,6 +96,44 @@ def test_a_name_may_be_given_again_once_its_category_has_another(two: ReviewCont
     two.categories.add("Lymphocyte")
     two.correct.add(5, 5)
     assert carried(two) == [["TIL"] * 3, ["Lymphocyte", "TIL", "TIL", "TIL"]]
+    two.find.search()  # the model's lymphocytes are what the user called TIL, in every search
+    assert carried(two) == [["TIL"] * 3, ["Lymphocyte", "TIL", "TIL", "TIL"]]
+
+
+def test_a_model_s_category_keeps_its_new_name_when_another_takes_the_old_one(
+    two: ReviewController,
+) -> None:
+    two.categories.rename("Lymphocyte", "TIL")
+    two.categories.rename("Stromal", "Lymphocyte")
+    two.find.search()
+    assert names(two) == ["TIL", "Lymphocyte"]
+    assert carried(two) == [["TIL"] * 3] * 2
+    two.history.undo()  # the search
+    two.history.undo()
+    assert names(two) == ["TIL", "Stromal"]
+    assert carried(two) == [["TIL"] * 3] * 2
+
+
+def test_what_is_hidden_and_what_is_chosen_stay_so_under_another_name(
+    two: ReviewController,
+) -> None:
+    view, model = two.view.model, two.model
+    two.categories.choose("Stromal")
+    two.categories.show("Stromal", False)
+    for name in ("Fibroblast", "Connective"):
+        two.categories.rename(model.current_category, name)
+        assert (view.hidden_categories, model.current_category) == ({name}, name)
+    two.history.undo()
+    assert (view.hidden_categories, model.current_category) == ({"Fibroblast"}, "Fibroblast")
+    two.history.redo()
+    assert (view.hidden_categories, model.current_category) == ({"Connective"}, "Connective")
+    two.categories.merge("Connective", "Lymphocyte")
+    assert view.hidden_categories == set(), "as what it was merged into"
+    assert model.current_category == "Lymphocyte"
+    two.history.undo()
+    two.categories.show("Lymphocyte", False)
+    two.categories.merge("Connective", "Lymphocyte")
+    assert view.hidden_categories == {"Lymphocyte"}
 
 
 def test_undo_after_an_edit_elsewhere_takes_the_renaming_from_all_images_alike(

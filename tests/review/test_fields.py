@@ -160,12 +160,13 @@ def test_what_is_counted_is_what_is_exported(seed: int, tmp_path: Path) -> None:
 
 def corrections_one_by_one(region: CompleteRegion) -> int:
     """In how many points the list of the region is another than what was said of such nuclei."""
-    asked, called = region.asked, region.state._aliases
+    asked = region.asked
+    called = {base.run_id: base.called for base in region.state.bases}
     said = {
         n.uid: n
         for run in region.state.runs.values()
         for n in run.nuclei
-        if not asked or called.get(n.category, n.category) in asked
+        if not asked or called.get(run.run_id, str)(n.category) in asked
     }
     gone = [xy for uid, xy in region.state.deleted.items() if uid in said]
     rejected = [n for n in region.state.nuclei.values() if n.status == "rejected"]

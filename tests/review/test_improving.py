@@ -78,6 +78,7 @@ class FakeTrainer:
         self.lines = len((export / "sft.jsonl").read_text().splitlines())
         tell(TrainingStep(1, 2, 4.0, 1.0))
         tell(TrainingStep(1, 2, 4.0, None, "validating"))
+        tell(TrainingStep(2, 2, 2.0, None))
         tell(TrainingStep(2, 2, 2.0, None, "saving the model"))
         if self.error is not None:
             raise self.error
@@ -244,6 +245,7 @@ def test_time_left_is_told_while_there_are_steps_and_at_no_other_time(
         ("training", "Starting", False),
         ("training", "Step 1 of 2", True),
         ("training", "Step 1 of 2, validating", False),
+        ("training", "Step 2 of 2", False),
         ("training", "Step 2 of 2, saving the model", False),
     ]
     tests = [(words, known) for phase, words, known in seen if phase == "testing"]

@@ -21,8 +21,9 @@ print(json.dumps([1, 2]))
 for step in (1, 2, 3):
     line = {"event": "step", "step": step, "steps": 3, "loss": 3 / step, "eta_s": 3 - step}
     print(json.dumps(line))
-    if step == 2:
-        print(json.dumps({"event": "doing", "what": "validation"}))
+    if step > 1:
+        what = "validation" if step == 2 else "saving"
+        print(json.dumps({"event": "doing", "what": what}))
     sys.stdout.flush()
 if "hang" in sys.argv:
     time.sleep(3600)
@@ -51,10 +52,12 @@ def test_progress_is_told_and_the_new_model_returned(tmp_path: Path) -> None:
         TrainingStep(1, 3, 3.0, 2.0),
         TrainingStep(2, 3, 1.5, 1.0),
         TrainingStep(2, 3, 1.5, None, "validating"),
+        TrainingStep(3, 3, 1.0, None),
         TrainingStep(3, 3, 1.0, None, "saving the model"),
     ]
     assert [step.words for step in told][2:] == [
         "Step 2 of 3, validating",
+        "Step 3 of 3",
         "Step 3 of 3, saving the model",
     ]
 

@@ -14,6 +14,7 @@ from napari_nunext import cli
 from napari_nunext.commands.export import export_project
 from napari_nunext.core.errors import InputError, RequestRejectedError, ServerUnavailableError
 from napari_nunext.core.geometry import Box
+from napari_nunext.core.nuclei import UNCATEGORISED
 from napari_nunext.images import open_image
 from napari_nunext.images.tile import tile_of_rgb
 from napari_nunext.models.classical.adapters import ClassicalDetector
@@ -81,6 +82,17 @@ def test_the_server_chooses_from_the_categories_of_the_images_stain(server, cata
     detector = ElsewhereDetector(workers(server, "choosing"))
     found = detect_image(tile_of_rgb(tissue, "tissue"), detector, mpp=0.5)
     assert set(found.categories) == {"Round"}
+
+
+def test_of_a_server_of_before_no_category_of_another_stain_is_taken(
+    server, catalog, tissue, monkeypatch, caplog
+):
+    catalog.detectors["choosing"] = ChoosingDetector()
+    monkeypatch.setattr(server.client, "_lacks", frozenset({"among"}))
+    detector = ElsewhereDetector(workers(server, "choosing"))
+    found = detect_image(tile_of_rgb(tissue, "tissue"), detector, mpp=0.5)
+    assert set(found.categories) == {UNCATEGORISED}
+    assert "nuclei of others (any) have no category. Update it." in caplog.text
 
 
 class VagueDetector(ClassicalDetector):

@@ -20,7 +20,9 @@ NAMES = st.sampled_from(["A", "B", "C"])
 
 
 def a_run(nuclei: tuple[Nucleus, ...]) -> Run:
-    info = RunInfo(ModelDescription("M", "m", kind="detector", id="m"), {}, 0.5, 1, BOX)
+    announced = (Category("A", (1, 1, 1)), Category("B", (2, 2, 2)))  # of C it says nothing
+    model = ModelDescription("M", "m", kind="detector", id="m", categories=announced)
+    info = RunInfo(model, {}, 0.5, 1, BOX)
     return Run(str(uuid4()), IMAGE, info, "running", "ab", NOW, Predictions.of(nuclei))
 
 

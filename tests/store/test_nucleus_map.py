@@ -63,15 +63,15 @@ class Walk:
         return [uid for uid in self.plain if self.rng.random() < 0.1]
 
     def predict(self) -> None:
-        run, aliases = str(self.rng.choice(RUNS)), {"A": self.category()}
+        run, names = str(self.rng.choice(RUNS)), {"A": self.category()}
         said = [self.nucleus() for _ in range(self.rng.integers(1, 8))]
         rows = np.flatnonzero(self.rng.random(len(said)) < 0.8)
         now = self.map.edited()
         now.settle()
-        now.grow(Predictions.of(said), rows, run, aliases)
+        now.grow(Predictions.of(said), rows, run, names)
         self.map = now.finished()
         for n in (said[row] for row in rows):
-            n = recategorised(n, aliases.get(n.category, n.category))
+            n = recategorised(n, names.get(n.category, n.category))
             self.plain[n.uid] = ReviewedNucleus(n, run, predicted_xy=(n.x_px, n.y_px))
 
     def place(self) -> None:

@@ -21,6 +21,7 @@ from napari_nunext.images.tile import tile_of_rgb
 from napari_nunext.review.fields import harvest
 from napari_nunext.store import FieldState, Run, events
 from napari_nunext.store.exports.training import export_training
+from nunext_training.data.labelled import rename_as_asked
 from nunext_training.data.sources import read_source
 from nunext_training.data.training_data import read_training_data
 from tests.store.conftest import IMAGE, WHOLE, entry, predicted, run_info
@@ -98,7 +99,7 @@ def test_what_was_searched_for_is_called_as_it_is_now(undone):
         state = state.apply(events.undo(IMAGE, named.group).stamped("jd", NOW))
     (base,) = state.bases
     assert base.only == {"Lymphocyte" if undone else "TIL"}
-    assert base.aliases == ({} if undone else {"Lymphocyte": "TIL"})
+    assert base.called("Lymphocyte") == ("Lymphocyte" if undone else "TIL")
 
 
 MERGES = [("Lymphocyte", "Stromal"), ("Stromal", "Lymphocyte")]
@@ -219,6 +220,7 @@ def test_the_name_of_a_category_that_was_renamed_is_free_for_another(lab):
     lab.search(predicted(10, 10, "Lymphocyte"), only=("Lymphocyte",))
     for name, to in (("Lymphocyte", "TIL"), ("Stromal", "Lymphocyte")):
         lab.project.append([events.rename_category(name, to)])
+    lab.search(predicted(40, 10, "Lymphocyte"), only=("Lymphocyte",))  # and does not come back
     (record,) = lab.export().rft
     assert record.source.asked == ("TIL",)
     assert [n.category for n in record.solution] == ["TIL"]
@@ -272,3 +274,21 @@ def test_training_asks_such_an_image_for_these_and_measures_nothing_on_it(lab):
     data = read_training_data([lab.out], KNOWN, renames={"Lymphocyte": "Stromal"}, strict=True)
     assert [i.asked for i in data.train] == [("Stromal",)]
     assert data.val == ()
+
+
+@pytest.mark.parametrize(("name", "into"), MERGES)
+def test_training_takes_no_image_for_complete_in_what_it_renames_into_one_with_others(
+    lab, name, into, caplog
+):
+    lab.project.append([events.learn_categories(MODEL.categories)])
+    lab.search(predicted(10, 10, "Lymphocyte"), only=("Lymphocyte",))
+    lab.export()
+    (image,) = read_source(lab.out).images
+    assert image.unasked == ("Stromal", "Positive")
+    whole = replace(image, asked=(), unasked=(), categories=("Stromal",))
+    assert rename_as_asked([image, whole], {name: into})[0].categories == (into,)
+    assert "1 of 2 images left out" in caplog.text
+    (kept,) = rename_as_asked([image], {"Lymphocyte": "TIL"})
+    assert kept.asked == ("TIL",)
+    with pytest.raises(InputError, match="nobody knows where there is none of it"):
+        read_training_data([lab.out], KNOWN, renames={"Lymphocyte": "Positive"}, strict=True)

@@ -153,8 +153,8 @@ def test_any_walk_of_edits_undos_redos_and_streams_is_what_folding_again_gives(s
         walk.step()
         again = FieldState.fold(walk.state.runs.values(), walk.state.events)
         assert walk.state == again
-        assert walk.state._aliases == again._aliases
-        assert [b.aliases for b in walk.state.bases] == [b.aliases for b in again.bases]
+        assert walk.state._renames == again._renames
+        assert [b.names for b in walk.state.bases] == [b.names for b in again.bases]
         assert [b.only for b in walk.state.bases] == [b.only for b in again.bases]
 
 

@@ -61,7 +61,7 @@ def test_every_command_that_measures_refuses_them(
 
 
 def test_who_else_reads_images_knows_of_such_ones():
-    """`read_training_data` asks for these alone; extend and a published set take pixels."""
+    """`read_training_data` asks for these alone; extend takes pixels."""
     folder = Path(nunext_training.__file__).parent
     reads = re.compile(r"\bread_sources?\(")
     who = {
@@ -72,7 +72,6 @@ def test_who_else_reads_images_knows_of_such_ones():
     assert who == {
         "ablation/runs.py",  # what the data are, for the identity of the run
         "commands/extend.py",
-        "commands/import_sets.py",
         "data/sources.py",
         "data/training_data.py",
     }

@@ -84,6 +84,8 @@ class ImageScore:
     by_category: dict[str, DetectionScore]
     """Every category that the data set is scored by, with no counts where a side has none."""
     by_type: dict[str, TypeScore]
+    matching: Matching = field(repr=False, compare=False)
+    """Of all nuclei, whatever their categories."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +227,7 @@ def _score_image(
     overall = DetectionScore.of(matching)
     if case.pred_categories is None or case.true_categories is None:
         by_category = dict.fromkeys(categories, DetectionScore())
-        return ImageScore(overall, by_category, dict.fromkeys(categories, TypeScore()))
+        return ImageScore(overall, by_category, dict.fromkeys(categories, TypeScore()), matching)
     pred_names = np.asarray(case.pred_categories, dtype=object)
     true_names = np.asarray(case.true_categories, dtype=object)
     on_unsorted = matching.pred_index[true_names[matching.true_index] == UNCATEGORISED]
@@ -242,4 +244,4 @@ def _score_image(
         spared = np.isin(of_category[~part.is_true_positive], on_unsorted).sum()
         by_category[name] = DetectionScore(part.tp, part.fp - int(spared), part.fn)
     by_type = score_types(matching, case.pred_categories, case.true_categories, categories)
-    return ImageScore(overall, by_category, by_type)
+    return ImageScore(overall, by_category, by_type, matching)

@@ -27,6 +27,7 @@ class CategoryEditor:
         self._review = session.model
         self._view = view
         self._corrector = corrector
+        session.renamed.connect(self._follow)
 
     def choose(self, name: str) -> None:
         """Category of new nuclei, and of the selected ones at once."""
@@ -95,7 +96,7 @@ class CategoryEditor:
                 )
             )
             return
-        self._rename(name, to)
+        self._session.commit_to_project([events.rename_category(name, to)])
 
     def merge(self, name: str, into: str) -> None:
         """Make the nuclei of a category those of another, in every image, and let it go.
@@ -103,16 +104,14 @@ class CategoryEditor:
         What a model finds later and calls by that name is of the other category too.
         """
         if name != into and self._known(name) == name and self._known(into) == into:
-            self._rename(name, into)
+            self._session.commit_to_project([events.rename_category(name, into)])
 
-    def _rename(self, name: str, to: str) -> None:
-        was_current = self._review.current_category == name
-        was_hidden = name in self._view.hidden_categories
-        self._session.commit_to_project([events.rename_category(name, to)])
-        if was_current:
-            self._review.current_category = to
-        if was_hidden:
-            self._view.hidden_categories -= {name}
+    def _follow(self, renamed: dict[str, str]) -> None:
+        """Keep hidden what was; what was merged is as that is which it was merged into."""
+        hidden, listed = self._view.hidden_categories, {c.name for c in self._review.categories}
+        now = {renamed[name] for name in hidden & renamed.keys()} - listed
+        if hidden & renamed.keys():
+            self._view.hidden_categories = (hidden - renamed.keys()) | now
 
     def _known(self, name: str) -> str | None:
         """A category of this name as it is written, large and small letters alike."""

@@ -304,7 +304,8 @@ class Finder:
         session, sha256 = self._session, started.image_sha256
         state = session.state_of(sha256)
         known = [c.name for c in started.info.model.categories]
-        self.learn_categories(among_in(started.info.decoding) or known)
+        said = among_in(started.info.decoding) or known
+        self.learn_categories([session.book.called(name) for name in said])
         if (words := only_words(started.info.decoding)) and self._ended is None:
             session.notify(Notice(words))
         if not resumed and search.wanted.run is not None and self._ended is None:
@@ -330,14 +331,13 @@ class Finder:
             session.show_state(sha256, state)
 
     def learn_categories(self, names: Sequence[str]) -> None:
-        """Add what a model or a file distinguishes to the project's categories."""
+        """Add what a model or a file distinguishes, as it is called now, to the categories."""
         known = self._review.categories
         chosen = self.model.chosen
         colors = {} if chosen is None else {c.name: c.color for c in chosen.categories}
         session = self._session
-        called = [session.book.named(name) for name in names]
         base = () if self._is_untouched_default(known, names) else known
-        added = in_free_colors(called, base, colors)
+        added = in_free_colors(names, base, colors)
         if not added:
             return
         learnt = [events.learn_categories(added)]

@@ -21,7 +21,7 @@ def use_in_project(project: Project, run: Run) -> None:
     model = run.info.model.categories
     book = fold_categories(project.journal_of_project())
     added = in_free_colors(
-        [book.named(category.name) for category in model],
+        [book.called(category.name) for category in model],
         project.categories(),
         {category.name: category.color for category in model},
     )

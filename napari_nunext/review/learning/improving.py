@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_nunext.core.nuclei import UNCATEGORISED
 from napari_nunext.core.process.asked import Training
@@ -16,7 +16,8 @@ from napari_nunext.review.background import in_words
 from napari_nunext.review.fields import harvest
 from napari_nunext.review.learning.comparing import compare, lesson_of
 from napari_nunext.review.learning.model_names import NEW, folder_name, model_name
-from napari_nunext.review.learning.training import FIRST, FURTHER, Trainer, TrainingStep
+from napari_nunext.review.learning.shown_status import ShownStatus
+from napari_nunext.review.learning.training import FIRST, FURTHER, Trainer
 from napari_nunext.review.model import Notice
 from napari_nunext.review.shown.learn import Harvest, LearnModel, TrainingStatus
 
@@ -69,6 +70,7 @@ class Improver:
         self._soundness = soundness
         self.model = LearnModel()
         """What the panels show of it."""
+        self._status = ShownStatus(session, self.model, "training")
         self._review = session.model
         self._finder = finder
         self._find = finder.model
@@ -132,9 +134,7 @@ class Improver:
         """Stop the training; the models stay as they are."""
         if self._trainer is None:
             return
-        if self.model.training.busy:  # it ends after the step that it is at
-            words = "Stopping\N{HORIZONTAL ELLIPSIS}"
-            self.model.training = replace(self.model.training, words=words, seconds_left=None)
+        self._status.stopping()
         self._trainer.stop()
 
     def use(self) -> None:
@@ -193,21 +193,22 @@ class Improver:
             folders = {folder.name for folder in self._models_dir.iterdir()}
             name = model_name(root, lesson.fields, now, self._taken_names())
             out = self._models_dir / folder_name(root, lesson.fields, now, folders)
-            self._show(lesson=lesson, name=name)
+            status = self._status
+            status.show(lesson=lesson, name=name)
             if base is None:
-                self._say("building", "Making a small new model")
+                status.show(phase="building", words="Making a small new model")
                 base = work / "base"
                 trainer.build(base, new_categories)
             elif new_categories:
-                self._say("building", "Preparing the model for new categories")
+                status.show(phase="building", words="Preparing the model for new categories")
                 known, base = base, work / "base"
                 trainer.extend(known, base, new_categories)
-            self._say("training", "Starting")
-            trainer.sft(work / "export", base, out, name=name, asked=asked, tell=self._tell)
-            self._show(phase="testing", words="", checkpoint=out)
+            status.show(phase="training", words="Starting")
+            trainer.sft(work / "export", base, out, name=name, asked=asked, tell=status.step)
+            status.show(phase="testing", words="", checkpoint=out)
             return out, compare(
                 *(trainer, work / "export", lesson, old, out),
-                lambda words: self._show(words=words),
+                lambda words: status.show(words=words),
                 remembers=remembers,
                 added=new_categories if remembers else (),
             )
@@ -220,33 +221,6 @@ class Improver:
 
     def _taken_names(self) -> frozenset[str]:
         return frozenset(model.name for model in self._find.models)
-
-    def _say(self, phase: TrainingPhase, words: str) -> None:
-        self._show(phase=phase, words=words)
-
-    def _show(self, **changes: Any) -> None:
-        """Change the status that is shown; from any thread. Of time left only a step says more."""
-
-        def show() -> None:
-            changed = {"seconds_left": None} | changes
-            self.model.training = replace(self.model.training, **changed)
-
-        self._session.background.on_main(show)
-
-    def _tell(self, step: TrainingStep) -> None:
-        self._session.background.on_main(lambda: self._show_step(step))
-
-    def _show_step(self, step: TrainingStep) -> None:
-        old = self.model.training
-        self.model.training = replace(
-            old,
-            phase="training",
-            step=step.step,
-            steps=step.steps,
-            losses=old.losses if step.step == old.step else (*old.losses, step.loss),
-            seconds_left=step.seconds_left,
-            words=step.words,
-        )
 
     def _trained(self, made: tuple[Path, Comparison]) -> None:
         checkpoint, comparison = made

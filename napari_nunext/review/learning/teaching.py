@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_nunext.core.errors import FreeTextError
 from napari_nunext.review.background import in_words
@@ -24,6 +24,7 @@ from napari_nunext.review.learning.pupils import (
     trains_additions,
 )
 from napari_nunext.review.learning.questioning import question_both
+from napari_nunext.review.learning.shown_status import ShownStatus
 from napari_nunext.review.learning.training import Trainer
 from napari_nunext.review.model import Notice
 from napari_nunext.review.shown.teach import WAYS, TeachingStatus, TeachModel
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from napari_nunext.review.exporting import Exporter
     from napari_nunext.review.finding.servers import ModelServer
     from napari_nunext.review.learning.pupils import Pupils
-    from napari_nunext.review.learning.training import TrainingStep
     from napari_nunext.review.session import Session
     from napari_nunext.review.shown.ask import AskModel
     from napari_nunext.review.shown.teach import TeachingPhase, TeachingWay
@@ -108,6 +108,7 @@ class Teacher:
         self._make_trainer = make_trainer
         self.model = TeachModel()
         """What the panel shows of it."""
+        self._status = ShownStatus(session, self.model, "status")
         self._trainer: Trainer | None = None
         self._lesson: Lesson | None = None
         """The one that is under way, or can go on, or was tested and not used yet."""
@@ -267,7 +268,7 @@ class Teacher:
     def _work(self, trainer: Trainer, lesson: Lesson) -> Lesson:
         """Train and test in a background thread."""
         if not lesson.is_trained:
-            self._show(phase="training", words="Starting")
+            self._status.show(phase="training", words="Starting")
             trainer.teach(
                 lesson.export,
                 lesson.parent,
@@ -276,10 +277,10 @@ class Teacher:
                 recipe=lesson.recipe,
                 steps=lesson.steps,
                 budget=lesson.budget,
-                tell=self._tell,
+                tell=self._status.step,
             )
-        self._show(phase="testing", words="")
-        comparison = question_both(trainer, lesson, lambda words: self._show(words=words))
+        self._status.show(phase="testing", words="")
+        comparison = question_both(trainer, lesson, lambda words: self._status.show(words=words))
         tested = replace(lesson, is_tested=True, comparison=comparison)
         tested.save()
         tested.forget_export()
@@ -289,27 +290,8 @@ class Teacher:
         """Stop after the step that it is at; it can go on."""
         if self._trainer is None:
             return
-        if self.model.status.busy:
-            words = "Stopping\N{HORIZONTAL ELLIPSIS}"
-            self.model.status = replace(self.model.status, words=words, seconds_left=None)
+        self._status.stopping()
         self._trainer.stop()
-
-    def _show(self, **changes: Any) -> None:
-        """Change the status that is shown; from any thread. Of time left only a step says more."""
-
-        def show() -> None:
-            changed = {"seconds_left": None} | changes
-            self.model.status = replace(self.model.status, **changed)
-
-        self._session.background.on_main(show)
-
-    def _tell(self, step: TrainingStep) -> None:
-        self._show(
-            step=step.step,
-            steps=step.steps,
-            seconds_left=step.seconds_left,
-            words=step.words,
-        )
 
     def _taught(self, lesson: Lesson) -> None:
         self._lesson = lesson

@@ -341,12 +341,9 @@ class _Steps:
 
 
 def _step(data: dict[str, Any]) -> TrainingStep:
-    step, steps, eta = int(data["step"]), int(data["steps"]), data.get("eta_s")
-    is_last = step >= steps
     return TrainingStep(
-        step=step,
-        steps=steps,
+        step=int(data["step"]),
+        steps=int(data["steps"]),
         loss=float(data["loss"]),
-        seconds_left=None if eta is None or is_last else float(eta),
-        doing=DOING["saving"] if is_last else "",
+        seconds_left=float(data.get("eta_s") or 0) or None,  # after the last step none are left
     )

@@ -310,9 +310,9 @@ class FileTaker:
     def _conclude(self, given: Intake, done: _Done) -> None:
         self._is_at_work = False
         session, sha256 = self._session, given.entry.sha256
-        names = dict.fromkeys(n.nucleus.category for n in given.nuclei)
+        names = dict.fromkeys(session.book.named(n.nucleus.category) for n in given.nuclei)
         known = {category.name for category in self._review.categories}
-        if new := [name for name in names if session.book.named(name) not in known]:
+        if new := [name for name in names if name not in known]:
             self._finder.learn_categories(new)
         now = session.state_of(sha256)
         if now is not done.before and done.run is not None:

@@ -6,15 +6,17 @@ windows searched there.
 
 from __future__ import annotations
 
+import logging
 import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_nunext.core.errors import InputError, RequestRejectedError, ServerUnavailableError
+from napari_nunext.core.nuclei import UNCATEGORISED
 from napari_nunext.images.tile import tile_of_rgb
 from napari_nunext.models.catalog import CatalogEntry
 from napari_nunext.models.detector import DetectorInfo, WindowEnd, WindowPoints
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from napari_nunext.models.segmenter import Segmenter
     from napari_nunext.serving.client.client import Client
     from napari_nunext.serving.models.elsewhere import Finding, Task
+
+logger = logging.getLogger(__name__)
 
 AT_ONCE = 4
 """Tasks under way: while some are searched, the next are sent."""
@@ -129,6 +133,7 @@ class RemoteWorkers:
         self._model_id = model_id
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="windows")
         self._under_way: set[_UnderWay] = set()
+        self._is_told = False
         self.info = self._described()
 
     @property
@@ -183,12 +188,34 @@ class RemoteWorkers:
                     break
                 if isinstance(event, Failed):
                     raise ServerUnavailableError(event.message)
-                found += _heard(event)
+                found += self._chosen(_heard(event), task.among)
         if not stop.is_set() and sum(isinstance(each, WindowEnd) for each in found) < len(windows):
             raise ServerUnavailableError(
                 f"The model server at {self._client.url} stopped before all windows were searched."
             )
         return tuple(found)
+
+    def _chosen(self, events: Iterator[WindowEvent], among: Sequence[str]) -> Iterator[WindowEvent]:
+        """What the server says, without categories that it was not to choose from.
+
+        One of an earlier version chooses from all that it knows. What it would have said of such a
+        nucleus nobody knows: it has no category then.
+        """
+        for event in events:
+            strange = set[str]()
+            if among and isinstance(event, WindowPoints):
+                strange = {*event.categories} - {*among}
+                named = tuple(name if name in among else UNCATEGORISED for name in event.categories)
+                event = replace(event, categories=named)
+            yield event
+            if strange and not self._is_told:
+                self._is_told = True
+                logger.warning(
+                    "The model server at %s is of an earlier version, which does not choose from "
+                    "the categories of the image's stain alone: nuclei of others (%s) have no "
+                    "category. Update it.",
+                    *(self._client.url, ", ".join(sorted(strange))),
+                )
 
     def _described(self) -> DetectorInfo:
         """What the detector is, by a search of nothing, and whether windows are taken."""

@@ -130,10 +130,13 @@ class _Merger:
         self._state = state
         self._entry = entry
         self._named = named
-        self._predicted: dict[UUID, list[Nucleus]] = defaultdict(list)
+        self._predicted: dict[UUID, list[tuple[str, Nucleus]]] = defaultdict(list)
+        """What runs said, and what it is called now."""
+        called = {base.run_id: base.called for base in state.bases}
         for run in state.runs.values():
+            now = called.get(run.run_id, named)
             for n in run.nuclei:
-                self._predicted[n.uid].append(n)
+                self._predicted[n.uid].append((now(n.category), n))
         self._events: dict[UUID, list[Event]] = defaultdict(list)
         for event in state.in_force():
             if event.uid is not None:
@@ -192,8 +195,8 @@ class _Merger:
     def _past(self, uid: UUID) -> _Past:
         """The values that a nucleus had here, as far as they were not taken back."""
         past = _Past()
-        for n in self._predicted[uid]:
-            past.remember(self._named(n.category), (n.x_px, n.y_px), n.mask)
+        for called, n in self._predicted[uid]:
+            past.remember(called, (n.x_px, n.y_px), n.mask)
         for event in self._events[uid]:
             p = event.payload
             category = self._named(p["category"]) if "category" in p else None

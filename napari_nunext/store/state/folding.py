@@ -18,6 +18,7 @@ from napari_nunext.core.uids import as_uids
 from napari_nunext.store.event import KINDS
 from napari_nunext.store.state.acceptance import after_edit, after_run
 from napari_nunext.store.state.nucleus_map import Draft
+from napari_nunext.store.state.renames import Renames, followed
 from napari_nunext.store.state.reviewed import ReviewedNucleus
 from napari_nunext.store.state.seen import Tally
 
@@ -75,24 +76,25 @@ class Base:
     radius_px: float
     blockers: scipy.spatial.cKDTree | None
     """Corrections that suppress predictions near them; None where there are none."""
-    aliases: dict[str, str]
-    """What the model's categories are called now, where they were renamed."""
+    renames: Renames
+    """What had become of categories' names when it was used."""
     area: Area
     """What of the region was searched."""
     asked: tuple[str, ...] = ()
     """Categories that were searched for alone, as the model calls them; everything without any."""
+    known: tuple[str, ...] = ()
+    """Categories of the model, as it calls them."""
     names: Mapping[str, str] = field(default_factory=dict)
-    """What each category of the model is called now; as its nuclei are, name by name."""
+    """What nuclei are called now, by what the run says; as it says where that is not here."""
 
     def renamed(self, event: Event) -> Base:
         """The same after a category was renamed."""
-        old, to = event.payload["name"], event.payload["to"]
-        names = {name: to if now == old else now for name, now in self.names.items()}
-        return replace(self, aliases=renamed(self.aliases, event), names=names)
+        names = followed(self.names, event.payload["name"], event.payload["to"])
+        return replace(self, names=names)
 
     def called(self, name: str) -> str:
-        """What a category of the model is called now."""
-        return self.names.get(name, self.aliases.get(name, name))
+        """What the run's nuclei of this name are called now."""
+        return self.names.get(name, name)
 
     @property
     def only(self) -> frozenset[str] | None:
@@ -103,7 +105,7 @@ class Base:
         """
         if not self.asked:
             return None
-        others = {now for name, now in self.names.items() if name not in self.asked}
+        others = {self.called(name) for name in self.known if name not in self.asked}
         return frozenset(map(self.called, self.asked)) - others
 
     def replaces(self, names: Sequence[str]) -> NDArray[np.bool_]:
@@ -142,21 +144,6 @@ def area_of(run: Run) -> Area:
     return Area.from_json(run.info.extra.get("area"))
 
 
-def renamed(aliases: dict[str, str], event: Event) -> dict[str, str]:
-    """What became of names that there are no more, after one more event; any event.
-
-    The same object where nothing changed: whoever holds it can tell that no name was.
-    """
-    p = event.payload
-    if event.kind == "add_category" and p["name"] in aliases:
-        return {old: new for old, new in aliases.items() if old != p["name"]}
-    if event.kind != "rename_category":
-        return aliases
-    followed = {old: p["to"] if new == p["name"] else new for old, new in aliases.items()}
-    followed[p["name"]] = p["to"]
-    return {old: new for old, new in followed.items() if old != p["to"]}
-
-
 class Fold:
     """The state of an image while events are applied to it, in the order of the journal.
 
@@ -178,7 +165,7 @@ class Fold:
         self.flagged = False
         self.comments: tuple[Comment, ...] = ()
         self.said: dict[str, Any] = {}
-        self.aliases: dict[str, str] = {}
+        self.renames = Renames()
         self.tally = Tally()
         """Of the regions of which somebody wants to know what stands in them."""
         self.imports: frozenset[UUID] = frozenset()
@@ -256,8 +243,8 @@ class Fold:
         radius_px = REPEAT_RADIUS_UM / run.info.mpp
         asked = only_of(run.info.decoding)
         known = (*(category.name for category in run.info.model.categories), *asked)
-        names = {name: self.aliases.get(name, name) for name in known}
-        base = Base(run.run_id, region, radius_px, None, self.aliases, area_of(run), asked, names)
+        named = (self.renames, area_of(run), asked, known, self.renames.of_run(known))
+        base = Base(run.run_id, region, radius_px, None, *named)
         nuclei, said = self.nuclei, run.nuclei
         ground = nuclei.ground
         there = nuclei.untouched & base.covers(ground.said.points_xy)
@@ -271,7 +258,7 @@ class Fold:
         is_new = base.admits(said.points_xy) & ~nuclei.hold(said.uids)
         rows = said.rows_of(absent)
         is_new[rows[rows >= 0]] = False
-        nuclei.grow(said, np.flatnonzero(is_new), run.run_id, self.aliases)
+        nuclei.grow(said, np.flatnonzero(is_new), run.run_id, base.names)
         self.bases = (*self.bases, base)
         for box in base.boxes:
             self.acceptances = after_run(self.acceptances, box)
@@ -304,7 +291,7 @@ class Fold:
 
     def call(self, event: Event) -> None:
         """A nucleus of a renamed category is the same nucleus: nobody has touched it by that."""
-        self.aliases = renamed(self.aliases, event)
+        self.renames = self.renames.after(event)
         if event.kind == "rename_category":
             self.nuclei.rename(event.payload["name"], event.payload["to"])
             self.bases = tuple(base.renamed(event) for base in self.bases)

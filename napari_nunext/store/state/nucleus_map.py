@@ -248,13 +248,13 @@ class Draft(NucleusMap):
         self._added = {}
 
     def grow(
-        self, said: Predictions, rows: NDArray[np.intp], run_id: str, aliases: Mapping[str, str]
+        self, said: Predictions, rows: NDArray[np.intp], run_id: str, names: Mapping[str, str]
     ) -> None:
         """Let some rows of what a run said stand behind those that do.
 
-        `aliases` say what the run's categories are called, where that is something else.
+        `names` say what the run's categories are called, where that is something else.
         """
-        new = with_names(said.at(rows), [aliases.get(name, name) for name in said.names])
+        new = with_names(said.at(rows), [names.get(name, name) for name in said.names])
         self._ground = self._ground.joined(new, run_id)
 
     def outline(self, masks: Mapping[UUID, Mask]) -> None:

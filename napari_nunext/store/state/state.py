@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from napari_nunext.store.entries import Run, RunStatus
     from napari_nunext.store.event import Event
     from napari_nunext.store.state.nucleus_map import Draft, NucleusMap
+    from napari_nunext.store.state.renames import Renames
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +75,8 @@ class FieldState:
     events: tuple[Event, ...] = field(compare=False, repr=False)
     _inactive: frozenset[UUID] = field(compare=False, repr=False)
     """Groups that were undone."""
-    _aliases: dict[str, str] = field(compare=False, repr=False)
-    """What became of categories that there are no more."""
+    _renames: Renames = field(compare=False, repr=False)
+    """What became of categories' names."""
     _imports: frozenset[UUID] = field(compare=False, repr=False)
     """Gestures in which a file was taken in."""
     _trail: Trail = field(compare=False, repr=False)
@@ -152,8 +153,8 @@ class FieldState:
         if step is None or any(self._is_hidden(uid) for uid in step.nuclei):
             return None
         fold.marks = step.marks
-        if step.aliases is not None and step.before is not None:
-            fold.aliases, fold.nuclei = step.aliases, step.before.edited()
+        if step.renames is not None and step.before is not None:
+            fold.renames, fold.nuclei = step.renames, step.before.edited()
             fold.bases = step.bases
         for uid, (nucleus, deleted_xy) in step.nuclei.items():
             fold.nuclei.put(uid, nucleus)
@@ -196,7 +197,7 @@ class FieldState:
             runs=fold.runs,
             events=events,
             _inactive=inactive,
-            _aliases=fold.aliases,
+            _renames=fold.renames,
             _imports=fold.imports,
             _trail=trail,
             _tally=fold.tally,
@@ -208,7 +209,7 @@ class FieldState:
         fold.deleted = dict(self.deleted)
         fold.bases = self.bases
         fold.marks = Marks(self.acceptances, self.flagged, self.comments, self.said)
-        fold.aliases = self._aliases
+        fold.renames = self._renames
         fold.imports = self._imports
         fold.tally = self._tally
         return fold
@@ -250,13 +251,13 @@ class FieldState:
         runs = {**self.runs, run_id: replace(run, nuclei=run.nuclei.joined(new))}
         base = self._latest_use(run_id)
         is_hidden = (new.rows_of(as_uids(run.hidden)) >= 0).any()
-        if base is None or base.aliases is not self._aliases or is_hidden:
+        if base is None or base.renames is not self._renames or is_hidden:
             return self._refolded(runs, self.events)
         rows = np.flatnonzero(base.admits(new.points_xy))
         if may_depend_on(self.acceptances, new.points_xy[rows]):
             return self._refolded(runs, self.events)
         now = self.nuclei.edited()
-        now.grow(new, rows, run_id, base.aliases)
+        now.grow(new, rows, run_id, base.names)
         return self._streamed(runs, now, as_uuids(new.uids))
 
     def with_hidden(self, run_id: str, uids: Collection[UUID]) -> FieldState:

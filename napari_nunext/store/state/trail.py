@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from napari_nunext.store.event import KINDS
-from napari_nunext.store.state.folding import renamed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from napari_nunext.store.event import Event
     from napari_nunext.store.state.folding import Base, Fold, Marks
     from napari_nunext.store.state.nucleus_map import NucleusMap
+    from napari_nunext.store.state.renames import Renames
     from napari_nunext.store.state.reviewed import ReviewedNucleus
 
     Entry: TypeAlias = tuple[ReviewedNucleus | None, tuple[float, float] | None]
@@ -40,7 +40,7 @@ class Step:
     """Those that its events are about, as they were."""
     marks: Marks
     """The field's marks as they were."""
-    aliases: dict[str, str] | None = None
+    renames: Renames | None = None
     """What had become of categories' names, where it changed that; None where it did not."""
     before: NucleusMap | None = None
     """All nuclei as they were, where it changed that: a new name may be every nucleus'."""
@@ -50,7 +50,7 @@ class Step:
     def may_hold_any(self, uids: Collection[UUID]) -> bool:
         """Whether what it replaced depends on any of these nuclei; an acceptance does on all."""
         held = self.nuclei.keys()
-        return self.marks.accepted or self.aliases is not None or not held.isdisjoint(uids)
+        return self.marks.accepted or self.renames is not None or not held.isdisjoint(uids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Trail:
         later = [step for step in self.steps[first:] if step.group != group]
         is_last = not later
         is_free = (
-            whole.aliases is None and marks == whole.marks and _is_apart_from(nuclei, marks, later)
+            whole.renames is None and marks == whole.marks and _is_apart_from(nuclei, marks, later)
         )
         return whole if is_last or is_free else None
 
@@ -120,17 +120,17 @@ class Recorder:
         last = self._steps[-1] if self._steps else None
         if last is not None and last.group != event.group:
             last = None
-        renames = renamed(fold.aliases, event) is not fold.aliases
+        renames = fold.renames.after(event) is not fold.renames
         # What a search does depends on all that went before; a new name may be every nucleus'.
         if KINDS[event.kind].reach == "everything" or (
-            last and (renames or last.aliases is not None)
+            last and (renames or last.renames is not None)
         ):
             self._steps.clear()
             self._since = at + 1
             return
         if renames:
             before = fold.nuclei.finished()
-            named = (fold.aliases, before, fold.bases)
+            named = (fold.renames, before, fold.bases)
             self._steps.append(Step(event.group, at, {}, fold.marks, *named))
         elif last is None:
             self._steps.append(Step(event.group, at, {}, fold.marks))

@@ -74,9 +74,14 @@ class Windows:
             If a nucleus is not what a model may say, or its uid is not of the run and the window.
         """
         _, kept = self._unplaced()
+        follow = self._follow([window.number for window in windows], [w.nuclei for w in windows])
+        parts = [
+            window.nuclei if follows and not len(kept) else self._besides(kept, window)
+            for window, follows in zip(windows, follow, strict=True)
+        ]
         try:
             self._insert(
-                [self._besides(kept, window) for window in windows],
+                parts,
                 [{"number": window.number, "finish": window.finish} for window in windows],
             )
         except exc.IntegrityError as error:
@@ -224,11 +229,10 @@ class Windows:
     def _insert(self, parts: Sequence[Predictions], more: Sequence[dict[str, Any]]) -> None:
         """Write nuclei, a row a part, with the other columns of that row."""
         check_predictions(parts)
+        follow = self._follow([columns["number"] for columns in more], parts)
         rows = [
-            columns_of(nuclei, with_uids=self._needs_uids(columns["number"], nuclei))
-            | columns
-            | {"run": self._run}
-            for nuclei, columns in zip(parts, more, strict=True)
+            columns_of(nuclei, with_uids=not follows) | columns | {"run": self._run}
+            for nuclei, columns, follows in zip(parts, more, follow, strict=True)
         ]
         if rows:
             self._connection.execute(insert(schema.run_window), rows)
@@ -246,12 +250,20 @@ class Windows:
         parts = [nuclei[start : start + BATCH] for start in range(0, len(nuclei), BATCH)]
         self._insert(parts, [{"number": None, "finish": "end"}] * len(parts))
 
-    def _needs_uids(self, number: int | None, nuclei: Predictions) -> bool:
-        """Whether uids have to be kept, for they do not follow from run, window and place."""
-        if number is None:
-            return True
-        follow = uids_in_windows(self._run_id, [number], [len(nuclei)])
-        return not np.array_equal(nuclei.uids, follow)
+    def _follow(
+        self, numbers: Sequence[int | None], parts: Sequence[Predictions]
+    ) -> Sequence[bool]:
+        """Of each part whether its uids follow from run, window and place: nobody keeps them.
+
+        Those of a part that are in no window do not.
+        """
+        counts = np.array([len(nuclei) for nuclei in parts], dtype=np.int64)
+        said = np.concatenate([as_uids(()), *(nuclei.uids for nuclei in parts)])
+        placed = uids_in_windows(self._run_id, [number or 0 for number in numbers], counts.tolist())
+        strange = np.concatenate([[0], np.cumsum((said != placed).any(axis=1))])
+        ends = np.cumsum(counts)
+        follows = (strange[ends] == strange[ends - counts]).tolist()
+        return [is_so and n is not None for is_so, n in zip(follows, numbers, strict=True)]
 
     def _insert_masks(self, masks: Mapping[int, Mapping[int, Mask]]) -> None:
         """Record the masks of nuclei by the position of their row and their place in it."""

@@ -255,7 +255,7 @@ def _paint(args: argparse.Namespace, stain: PaintedStain) -> int:
     from napari_nunext.core.nuclei import default_categories
     from nunext_training.data.importers.writing import write_export
     from nunext_training.data.painted.sections import PaintedSections
-    from nunext_training.data.sources import read_source
+    from nunext_training.data.sources import read_whole
 
     if args.path is None:
         raise InputError(
@@ -265,7 +265,7 @@ def _paint(args: argparse.Namespace, stain: PaintedStain) -> int:
         raise InputError(
             f"{stain.name} keeps scale and splits of its tiles; leave out --mpp and --fold."
         )
-    source = read_source(args.path)
+    (source,) = read_whole([args.path], strict=True)
     images = source.images
     if args.split is not None:
         images = tuple(image for image in images if image.split == args.split)
@@ -277,8 +277,7 @@ def _paint(args: argparse.Namespace, stain: PaintedStain) -> int:
         seed=args.seed,
         segmenter=segmenter_named(args.segmenter) if without else None,
     )
-    kept = sorted({name for image in images for name in image.categories})
-    categories = default_categories(kept) if stain.categories is None else stain.categories
+    categories = stain.categories or default_categories(source.categories)
     manifest = write_export(
         sections,
         args.out,

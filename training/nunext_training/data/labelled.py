@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import numpy as np
 from napari_nunext.core.codec import UNKNOWN_CATEGORY
 from napari_nunext.core.errors import InputError, RecordError
 from napari_nunext.core.nuclei import UNCATEGORISED
+from napari_nunext.core.sentences import counted
 from napari_nunext.core.spelling import one_spelling
 from napari_nunext.images import open_tile
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from napari_nunext.core.marks import Marks
     from napari_nunext.core.shapes.masks import Mask
     from napari_nunext.images import Tile
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -67,6 +71,8 @@ class LabelledImage:
     """Categories that its data set tells apart: what a window of it can be asked for alone."""
     asked: tuple[str, ...] = ()
     """Categories that were searched for alone: nobody knows of others. Empty: all are known."""
+    unasked: tuple[str, ...] = ()
+    """Categories that its data set knows besides `asked`; empty where all were searched for."""
     opener: Callable[[], Tile] | None = None
     """Opens an image that is no file of its own; `path` then only tells it from others."""
 
@@ -96,33 +102,47 @@ def select_split(images: Sequence[LabelledImage], split: Split) -> tuple[Labelle
 def rename_categories(
     images: Sequence[LabelledImage], renames: Mapping[str, str]
 ) -> tuple[LabelledImage, ...]:
-    """Give categories other names; those that are not in `renames` keep theirs."""
+    """Give categories other names; those that are not in `renames` keep theirs.
+
+    An image is left out in which a category that was searched for is then one with another that was
+    not: nobody knows where there is none of it.
+    """
+
+    def called(name: str) -> str:
+        return renames.get(name, name)
+
     return tuple(
         replace(
             image,
-            categories=tuple(renames.get(c, c) for c in image.categories),
-            told_apart=tuple(dict.fromkeys(renames.get(c, c) for c in image.told_apart)),
-            asked=tuple(dict.fromkeys(renames.get(c, c) for c in image.asked)),
-            rejected=tuple(
-                replace(n, category=renames.get(n.category, n.category)) for n in image.rejected
-            ),
-            rollout=_with_categories(image.rollout, lambda c: renames.get(c, c)),
+            categories=tuple(map(called, image.categories)),
+            told_apart=tuple(dict.fromkeys(map(called, image.told_apart))),
+            asked=tuple(dict.fromkeys(map(called, image.asked))),
+            unasked=tuple(dict.fromkeys(map(called, image.unasked))),
+            rejected=tuple(replace(n, category=called(n.category)) for n in image.rejected),
+            rollout=_with_categories(image.rollout, called),
         )
         for image in images
+        if _is_known_so(image, called)
     )
+
+
+def _is_known_so(image: LabelledImage, called: Callable[[str], str]) -> bool:
+    """Whether other names leave apart what was searched for and what was not."""
+    return {*map(called, image.asked)}.isdisjoint(map(called, image.unasked))
 
 
 def rename_as_asked(
     images: Sequence[LabelledImage], renames: Mapping[str, str]
 ) -> tuple[LabelledImage, ...]:
-    """`rename_categories` by what a person asked for.
+    """`rename_categories` by what a person asked for, who is told what is left out.
 
     Raises
     ------
     InputError
-        If a name to replace is not there: a slip that would change nothing, without a word.
+        If a name to replace is not there: a slip that would change nothing, without a word. Or if
+        nothing is left.
     """
-    there = {name for image in images for name in image.categories}
+    there = {name for image in images for name in (*image.categories, *image.asked)}
     there |= {p.category for i in images if i.rollout is not None for p in i.rollout.points}
     there |= {n.category for image in images for n in image.rejected}
     missing = sorted(renames.keys() - there)
@@ -131,7 +151,20 @@ def rename_as_asked(
             f"There is no category {missing[0]!r} to rename; the data have "
             f"{', '.join(sorted(there)) or 'none'}."
         )
-    return rename_categories(images, renames)
+    renamed = rename_categories(images, renames)
+    if left_out := len(images) - len(renamed):
+        logger.warning(
+            "%s of %s left out: there, --rename makes one category of what was searched for and "
+            "what was not.",
+            *(left_out, counted(len(images), "image")),
+        )
+    if images and not renamed:
+        raise InputError(
+            "--rename makes one category of what was searched for and what was not, in every "
+            "image: nobody knows where there is none of it. Leave it out, or search the images "
+            "for both."
+        )
+    return renamed
 
 
 def _with_categories(rollout: Rollout | None, name: Callable[[str], str]) -> Rollout | None:

@@ -20,7 +20,7 @@ from nunext_training.data.importers import IMPORTERS, importer_for
 from nunext_training.data.labelled import LabelledImage, known_whole, nuclei_count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from napari_nunext.core.formats.records import Rollout, SftRecord
@@ -43,6 +43,8 @@ class DataSource:
     """What a tolerant reader left out, and where."""
     left_out: int = 0
     """Regions among that."""
+    categories: tuple[str, ...] = ()
+    """What it calls its categories, in its order: those of nuclei, and others that it knows."""
 
 
 def read_source(folder: Path, *, strict: bool = True) -> DataSource:
@@ -79,7 +81,9 @@ def _read_source(folder: Path, *, strict: bool) -> DataSource:
     left_out: list[str] = []
     images = importer.read(folder, left_out=None if strict else left_out)
     origin = {"importer": importer.name} | _counts(images)
-    return DataSource(images, origin, tuple(left_out), len(left_out))
+    named = (category.name for category in importer.categories)
+    known = _in_order(named, images)
+    return DataSource(images, origin, tuple(left_out), len(left_out), known)
 
 
 def read_sources(folders: Sequence[Path], *, strict: bool = True) -> tuple[DataSource, ...]:
@@ -110,7 +114,7 @@ def _without_known(source: DataSource, known: dict[Any, LabelledImage], strict: 
             raise RecordError(problem)
         problems.append(problem)
     left_out = source.left_out + len(source.images) - len(images)
-    return DataSource(tuple(images), source.origin, tuple(problems), left_out)
+    return replace(source, images=tuple(images), problems=tuple(problems), left_out=left_out)
 
 
 def read_whole(
@@ -222,9 +226,11 @@ def _read_export(folder: Path, *, strict: bool) -> DataSource:
             raise RecordError(problem) from cause
         problems.append(problem)
 
+    known = [str(category["name"]) for category in export.manifest.categories]
     for record in export.sft:
         place = f"{folder.name}: {SFT_FILE} line {export.lines[SFT_FILE, record.id]}"
         image = _labelled(folder, record, judged.get(record.id), place)
+        image = replace(image, unasked=_unasked(record, known))
         if _is_readable(image, leave_out):
             images.append(image)
     left_out = export.left_out.get(SFT_FILE, 0) + len(export.sft) - len(images)
@@ -233,7 +239,13 @@ def _read_export(folder: Path, *, strict: bool) -> DataSource:
     origin = {"manifest_sha256": file_sha256(folder / MANIFEST_FILE)} | _counts(images)
     if "imported_from" in export.manifest.filters:
         origin["importer"] = export.manifest.filters["imported_from"]
-    return DataSource(tuple(images), origin, tuple(problems), left_out)
+    return DataSource(tuple(images), origin, tuple(problems), left_out, _in_order(known, images))
+
+
+def _in_order(known: Iterable[str], images: Sequence[LabelledImage]) -> tuple[str, ...]:
+    """The categories that a source names, and behind them others of its nuclei."""
+    used = sorted({name for image in images for name in image.categories})
+    return tuple(dict.fromkeys((*known, *used)))
 
 
 def _is_readable(image: LabelledImage, leave_out: Callable[[str, Exception], None]) -> bool:
@@ -271,6 +283,11 @@ def _labelled(
         rollout=rollout,
         asked=record.source.asked,
     )
+
+
+def _unasked(record: SftRecord, known: Sequence[str]) -> tuple[str, ...]:
+    asked = record.source.asked
+    return tuple(name for name in known if asked and name not in asked)
 
 
 def _masks(record: SftRecord) -> tuple[Mask | None, ...]:

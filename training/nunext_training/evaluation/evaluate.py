@@ -250,6 +250,7 @@ def _score(
         said += (f"Instances: {unmasked} images lack true masks and are left out.",)
     if instances is not None and instances.without_nuclei:
         said += (f"Instances: {instances.without_nuclei} images without nuclei are left out.",)
+    gated = [image.matching for image in report.by_matching["gated"].per_image]
     return Evaluation(
         subject,
         dict(data),
@@ -259,8 +260,8 @@ def _score(
         instances,
         tuple(outcomes),
         without_predictions,
-        reliability=reliability_of(outcomes, radius_um),
-        placement=placement_of(outcomes, radius_um),
+        reliability=reliability_of(outcomes, gated),
+        placement=placement_of(outcomes, gated),
     )
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_nunext.core.scores.matching import Matching
     from nunext_training.evaluation.predictions import Outcome
 
 
@@ -62,14 +63,16 @@ class Placement:
         }
 
 
-def placement_of(outcomes: Sequence[Outcome], radius_um: float) -> Placement | None:
-    """Of images whose points say how far off they may be; None where none says so."""
+def placement_of(outcomes: Sequence[Outcome], matchings: Sequence[Matching]) -> Placement | None:
+    """Of images whose points say how far off they may be; None where none says so.
+
+    `matchings` say of each image which of its points are nuclei, gated.
+    """
     said, real = [], []
-    for outcome in outcomes:
+    for outcome, matching in zip(outcomes, matchings, strict=True):
         errors_um, mpp = outcome.prediction.position_error_um, outcome.image.mpp
         if errors_um is None:
             continue
-        matching = outcome.matched(radius_um)
         here = errors_um[matching.pred_index]
         told = ~np.isnan(here)
         said.append(here[told])

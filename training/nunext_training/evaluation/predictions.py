@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from napari_nunext.core.nuclei import points_of
-from napari_nunext.core.scores.matching import match_points
 from napari_nunext.images.formats import image_stem
 from napari_nunext.images.nuclei.label_images import SUFFIXES as LABEL_SUFFIXES
 from napari_nunext.images.nuclei_files import nuclei_files, read_nuclei_of_one
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.core.geometry import PointsXY
-    from napari_nunext.core.scores.matching import Matching
     from napari_nunext.core.shapes.masks import Mask
     from napari_nunext.images import Tile
     from nunext_training.data.labelled import LabelledImage
@@ -59,13 +57,6 @@ class Outcome:
     prediction: Prediction
     pq: float | None = None
     """Panoptic quality; None where there is none, or the truth has no nucleus."""
-
-    def matched(self, radius_um: float) -> Matching:
-        """Which points are nuclei, gated: what is said of points is held against that."""
-        radius_px = radius_um / self.image.mpp
-        return match_points(
-            self.prediction.points_xy, self.image.points_xy, radius_px=radius_px, method="gated"
-        )
 
 
 def prediction_files(folder: Path) -> dict[str, Path]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_nunext.core.scores.matching import Matching
     from nunext_training.evaluation.predictions import Outcome
 
 
@@ -48,16 +49,21 @@ class Reliability:
         }
 
 
-def reliability_of(outcomes: Sequence[Outcome], radius_um: float) -> Reliability | None:
-    """Of images whose points have confidences; None where none has."""
+def reliability_of(
+    outcomes: Sequence[Outcome], matchings: Sequence[Matching]
+) -> Reliability | None:
+    """Of images whose points have confidences; None where none has.
+
+    `matchings` say of each image which of its points are nuclei, gated.
+    """
     sure, right = [], []
-    for outcome in outcomes:
+    for outcome, matching in zip(outcomes, matchings, strict=True):
         confidence = outcome.prediction.confidence
         if confidence is None:
             continue
         said = ~np.isnan(confidence)
         sure.append(confidence[said])
-        right.append(outcome.matched(radius_um).is_true_positive[said])
+        right.append(matching.is_true_positive[said])
     if not sum(map(len, sure)):
         return None
     return Reliability(np.concatenate(sure), np.concatenate(right))

@@ -36,7 +36,7 @@ from napari_nunext.models.next_point.replies import (
 )
 from napari_nunext.models.whole_image.gathering import Gathering
 from napari_nunext.models.whole_image.search import asked_about, plan_image
-from nunext_training.data.labelled import select_split
+from nunext_training.data.labelled import known_whole, select_split
 from nunext_training.evaluation.evaluate import evaluate_detector
 from nunext_training.evaluation.scores import VALIDATION_MATCHING
 from nunext_training.method.second_look import fit_second_look
@@ -130,7 +130,7 @@ def add_second_look(
         measured = _measured(
             loaded,
             twice,
-            [image for image in select_split(images, "val") if {*image.categories} & {*chosen}],
+            [i for i in known_whole(select_split(images, "val")) if {*i.categories} & {*chosen}],
         )
         description = replace(
             twice.description,
