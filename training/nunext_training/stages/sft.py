@@ -25,6 +25,7 @@ import torch
 from napari_nunext.core.errors import InputError
 from napari_nunext.models.families import submodule
 from napari_nunext.models.next_point.detector import NextPointDetector
+from nunext_training.data.painted.recoloured import ColoursOfHAndE
 from nunext_training.evaluation.remembering import (
     EARLIER,
     FILE_NAME,
@@ -35,13 +36,14 @@ from nunext_training.evaluation.remembering import (
 from nunext_training.runs.files import write_json
 from nunext_training.runs.sharding import launched_sharded
 from nunext_training.stages.arguments import training_arguments
-from nunext_training.stages.detectors import DetectorStage
+from nunext_training.stages.detectors import DetectorStage, weights_on_cpu
 from nunext_training.stages.stage import Job, Keep, run_stage
 from nunext_training.tasks.points import PointsTask, ThoughtTask, decoded_images
 from nunext_training.tasks.replaying import earlier_tissue, held_out_of
+from nunext_training.tasks.seeing import is_known_better
 from nunext_training.trainers.centre_map import CentreMapHead
 from nunext_training.trainers.covt import FrozenSam, ThoughtTrainer, check_latents, new_head
-from nunext_training.trainers.keeping import FrozenParent, Keeping, unlearned_tokens
+from nunext_training.trainers.keeping import FrozenParent, Keeping, mix_in, unlearned_tokens
 from nunext_training.trainers.last_output import LastOutput
 from nunext_training.trainers.lora import add_lora
 from nunext_training.trainers.next_point import CentreMap, NextPointTrainer, SlowerPart
@@ -120,10 +122,11 @@ class SftStage(DetectorStage[SftJob]):
         self.prepare_model()
         model = parent.model if recipe.lora.rank == 0 else add_lora(parent, recipe.lora)
         given, earlier = (parent, recipe, self._data), self._earlier
+        colours = self._colours()
         task = (
-            PointsTask(*given, earlier=earlier)
+            PointsTask(*given, earlier=earlier, colours=colours)
             if sam is None
-            else ThoughtTask(*given, sam, earlier=earlier)
+            else ThoughtTask(*given, sam, earlier=earlier, colours=colours)
         )
         args = training_arguments(
             recipe, run.folder, validates=task.validation is not None, workers=self.job.workers
@@ -131,7 +134,8 @@ class SftStage(DetectorStage[SftJob]):
         options: dict[str, Any] = {"codec": parent.description.codec, "loss": recipe.loss}
         options |= _centre_map(parent, recipe.centre_map)
         if earlier:
-            options["keeping"] = _keeping(parent, model, recipe.keeping)
+            sees = self._sees_other_colours(task, colours)
+            options["keeping"] = _keeping(parent, model, recipe.keeping, sees=sees)
         options["slower"] = _slower_trunk(parent, recipe.optimiser.trunk_lr_ratio)
         if sam is None:
             return NextPointTrainer(model, args, task, run, **options)
@@ -142,6 +146,36 @@ class SftStage(DetectorStage[SftJob]):
             alpha=recipe.covt.alpha,
             **options,
         )
+
+    def _colours(self) -> ColoursOfHAndE | None:
+        """In which the parent is asked about the new tissue; None where the recipe does without."""
+        keeping, train = self.recipe.keeping, self._data.train
+        if not self._earlier or not (keeping.recoloured or keeping.seeing):
+            return None
+        few = train[:: math.ceil(len(train) / keeping.tiles)]
+        each = math.ceil(keeping.tiles / len(few))
+        return ColoursOfHAndE(few, each=each, seed=self.recipe.seed)
+
+    def _sees_other_colours(self, task: PointsTask, colours: ColoursOfHAndE | None) -> bool:
+        """Whether the tower learns to see the new tissue as the parent sees it in H&E's colours."""
+        recipe, keeping = self.recipe, self.recipe.keeping
+        learns = recipe.optimiser.train_vision and recipe.lora.rank == 0
+        if colours is None or not (keeping.seeing and keeping.kl and learns):
+            return False
+        return is_known_better(
+            self.parent, task.collator, colours, recipe.windows, seed=recipe.seed
+        )
+
+    def trained_model(self, weights: Path) -> Any:
+        """See `DetectorStage`; the mean with the parent, where the recipe wants one.
+
+        Weights that validation chose stay those that were chosen.
+        """
+        model = super().trained_model(weights)
+        share = self.recipe.keeping.parent_share
+        if share and self._earlier and self.job.keep == "last":
+            mix_in(model, weights_on_cpu(self.parent.folder), share)
+        return model
 
     def publish(self, run: RunFolder) -> None:
         """See `nunext_training.stages.stage.Stage`; then says what was learned and forgotten."""
@@ -181,11 +215,17 @@ def _sam(folder: Path | None, parent: LoadedCheckpoint) -> FrozenSam | None:
     return FrozenSam(folder, parent.device, window_px=description.window_px, mpp=description.mpp)
 
 
-def _keeping(parent: LoadedCheckpoint, model: Any, options: KeepingOptions) -> Keeping:
+def _keeping(
+    parent: LoadedCheckpoint, model: Any, options: KeepingOptions, *, sees: bool
+) -> Keeping:
     if not options.kl:
         return Keeping(options.truth)
-    frozen = FrozenParent(model, unlearned_tokens(parent.description))
-    return Keeping(options.truth, options.kl, frozen)
+    unlearned, path = unlearned_tokens(parent.description), parent.family.vision_path
+    if not sees:
+        return Keeping(options.truth, options.kl, FrozenParent(model, unlearned))
+    frozen = FrozenParent(model, unlearned, vision_path=path)
+    tokens = LastOutput(submodule(parent.model, path), "pooler_output")  # no part of the copy
+    return Keeping(options.truth, options.kl, frozen, options.seeing, tokens)
 
 
 def _slower_trunk(parent: LoadedCheckpoint, lr_ratio: float) -> SlowerPart | None:
