@@ -27,7 +27,7 @@ from nunext_training.data.painted.recoloured import (
 from nunext_training.data.training_data import TrainingData
 from nunext_training.method.losses import distances
 from nunext_training.recipes.recipe import load_recipe
-from nunext_training.recipes.sections import KeepingOptions
+from nunext_training.recipes.sections import KeepingOptions, LoraOptions
 from nunext_training.stages import sft
 from nunext_training.stages.sft import SftJob, run_sft
 from nunext_training.tasks import seeing
@@ -196,3 +196,9 @@ def test_a_share_of_the_parents_weights_is_published_unless_validation_chose_the
         torch.testing.assert_close(weights[0.25, "last"][name], mean)
         assert torch.equal(weights[0.25, "best"][name], weights[0.0, "best"][name])
     assert any((w != parent[name]).any() for name, w in weights[0.25, "last"].items())
+    lora = replace(recipe, optimiser=options, lora=LoraOptions(rank=2))
+    whole = replace(lora, keeping=replace(keeping, parent_share=1.0))
+    job = SftJob((export,), category_checkpoint, tmp_path / "x", whole, tests=False, keep="last")
+    run_sft(job, recorder)
+    for name, weight in load_file(tmp_path / "x" / "model.safetensors").items():
+        torch.testing.assert_close(weight, parent[name])
