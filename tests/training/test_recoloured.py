@@ -9,7 +9,6 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 
 import napari_nunext
 from napari_nunext.core.nuclei import default_categories
@@ -27,7 +26,7 @@ from nunext_training.data.painted.recoloured import (
 from nunext_training.data.training_data import TrainingData
 from nunext_training.method.losses import distances
 from nunext_training.recipes.recipe import load_recipe
-from nunext_training.recipes.sections import KeepingOptions, LoraOptions
+from nunext_training.recipes.sections import KeepingOptions
 from nunext_training.stages import sft
 from nunext_training.stages.sft import SftJob, run_sft
 from nunext_training.tasks import seeing
@@ -176,29 +175,3 @@ def test_a_detector_is_shown_other_colours_only_where_it_knows_nuclei_better_in_
     encode = PointsTask(parent, load_recipe("feedback"), TrainingData(drawn, (), ())).collator
     options = load_recipe("feedback").windows
     assert is_known_better(parent, encode, colours, options, seed=0) is better
-
-
-def test_a_share_of_the_parents_weights_is_published_unless_validation_chose_them(
-    tmp_path, export, category_checkpoint, recipe, recorder
-):
-    options = replace(recipe.optimiser, steps=2)
-    keeping = KeepingOptions(replay=0.5, tiles=1)
-    weights = {}
-    for share, keep in ((0.0, "last"), (0.25, "last"), (0.0, "best"), (0.25, "best")):
-        chosen = replace(recipe, optimiser=options, keeping=replace(keeping, parent_share=share))
-        out = tmp_path / f"{keep}-{share}"
-        job = SftJob((export,), category_checkpoint, out, chosen, tests=False, keep=keep)
-        run_sft(job, recorder)
-        weights[share, keep] = load_file(out / "model.safetensors")
-    parent = load_file(category_checkpoint / "model.safetensors")
-    for name, learned in weights[0.0, "last"].items():
-        mean = 0.75 * learned + 0.25 * parent[name]
-        torch.testing.assert_close(weights[0.25, "last"][name], mean)
-        assert torch.equal(weights[0.25, "best"][name], weights[0.0, "best"][name])
-    assert any((w != parent[name]).any() for name, w in weights[0.25, "last"].items())
-    lora = replace(recipe, optimiser=options, lora=LoraOptions(rank=2))
-    whole = replace(lora, keeping=replace(keeping, parent_share=1.0))
-    job = SftJob((export,), category_checkpoint, tmp_path / "x", whole, tests=False, keep="last")
-    run_sft(job, recorder)
-    for name, weight in load_file(tmp_path / "x" / "model.safetensors").items():
-        torch.testing.assert_close(weight, parent[name])

@@ -105,12 +105,6 @@ class LoraOptions:
     """Share of a layer's inputs that its addition does not see, at random."""
 
 
-_ShareOfReplayed: TypeAlias = Annotated[
-    Number,
-    Field(ge=0, le=1, json_schema_extra={"expected": "a number from 0 to 1; 0 where replay is 0"}),
-]
-
-
 @dataclass(frozen=True, slots=True, config=CHECKED)
 class KeepingOptions:
     """How `sft` keeps what the parent knew. All of it is ours."""
@@ -125,7 +119,9 @@ class KeepingOptions:
         Number, Field(ge=0, json_schema_extra={"expected": "0 or more; 0 where replay is 0"})
     ] = 0.0
     """Weight of the divergence from what the parent says in such windows; 0 does without."""
-    recoloured: _ShareOfReplayed = 0.0
+    recoloured: Annotated[
+        Share, Field(json_schema_extra={"expected": "0 to 1; 0 where replay is 0"})
+    ] = 0.0
     """Of such windows, those that are of the new tissue itself, in the colours of H&E."""
     seeing: Annotated[
         Number, Field(ge=0, json_schema_extra={"expected": "0 or more; 0 where kl is 0"})
@@ -133,11 +129,8 @@ class KeepingOptions:
     """Weight of the distance between what the vision tower makes of a new window and what the
     parent makes of it in the colours of H&E, where it knows nuclei better in these; and of a
     replayed window as it is. 0 does without."""
-    parent_share: _ShareOfReplayed = 0.0
-    """Of the parent's weights, in the mean that is published where nothing is validated
-    (``--keep last``, as *Improve* trains)."""
 
-    @field_validator("kl", "recoloured", "parent_share")
+    @field_validator("kl", "recoloured")
     @classmethod
     def _has_windows(cls, value: float, info: ValidationInfo) -> float:
         if value and not info.data.get("replay", 1):

@@ -70,7 +70,7 @@ class DetectorStage(Stage[JobT]):
         parent, best = self.parent, run.best()
         dtype = AutoConfig.from_pretrained(parent.folder, local_files_only=True).dtype
         weights = run.best_weights or run.last_weights
-        model = self.trained_model(weights).to(dtype or torch.float32)
+        model = _trained_model(weights, parent.folder).to(dtype or torch.float32)
         provenance = provenance_of(self.identity, self.recipe, best, method=self.method)
         description = replace(
             parent.description,
@@ -97,19 +97,6 @@ class DetectorStage(Stage[JobT]):
             if look is not None:
                 (folder / LOOK_FILE).parent.mkdir()
                 shutil.copyfile(parent.folder / LOOK_FILE, folder / LOOK_FILE)
-
-    def trained_model(self, weights: Path) -> Any:
-        """The model of a run in float32, whole, whether or not the run trained additions alone.
-
-        Parameters
-        ----------
-        weights : Path
-            That the run left.
-        """
-        parent = self.parent.folder
-        adapted = (weights / ADAPTER_FILE).is_file()
-        model = weights_on_cpu(parent if adapted else weights)
-        return merge_saved(model, weights) if adapted else model
 
     def _named_prompts(self, child: LoadedCheckpoint) -> tuple[str, ...]:
         """What it may be asked for alone: what it was taught so, where that holds.
@@ -178,11 +165,13 @@ def checkpoint_activations(model: PreTrainedModel) -> None:
     getattr(model, new_name if hasattr(model, new_name) else "gradient_checkpointing_enable")()
 
 
-def weights_on_cpu(folder: Path) -> Any:
-    """A detector's model in float32, as a folder has it."""
-    return load_weights(
+def _trained_model(weights: Path, parent: Path) -> Any:
+    """The model of a run in float32, whole, whether or not the run trained additions alone."""
+    adapted = (weights / ADAPTER_FILE).is_file()
+    model = load_weights(
         AutoModelForImageTextToText,
-        folder,
+        parent if adapted else weights,
         device=torch.device("cpu"),
         dtype=torch.float32,
     )
+    return merge_saved(model, weights) if adapted else model

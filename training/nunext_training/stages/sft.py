@@ -36,14 +36,14 @@ from nunext_training.evaluation.remembering import (
 from nunext_training.runs.files import write_json
 from nunext_training.runs.sharding import launched_sharded
 from nunext_training.stages.arguments import training_arguments
-from nunext_training.stages.detectors import DetectorStage, weights_on_cpu
+from nunext_training.stages.detectors import DetectorStage
 from nunext_training.stages.stage import Job, Keep, run_stage
 from nunext_training.tasks.points import PointsTask, ThoughtTask, decoded_images
 from nunext_training.tasks.replaying import earlier_tissue, held_out_of
 from nunext_training.tasks.seeing import is_known_better
 from nunext_training.trainers.centre_map import CentreMapHead
 from nunext_training.trainers.covt import FrozenSam, ThoughtTrainer, check_latents, new_head
-from nunext_training.trainers.keeping import FrozenParent, Keeping, mix_in, unlearned_tokens
+from nunext_training.trainers.keeping import FrozenParent, Keeping, unlearned_tokens
 from nunext_training.trainers.last_output import LastOutput
 from nunext_training.trainers.lora import add_lora
 from nunext_training.trainers.next_point import CentreMap, NextPointTrainer, SlowerPart
@@ -165,17 +165,6 @@ class SftStage(DetectorStage[SftJob]):
         return is_known_better(
             self.parent, task.collator, colours, recipe.windows, seed=recipe.seed
         )
-
-    def trained_model(self, weights: Path) -> Any:
-        """See `DetectorStage`; the mean with the parent, where the recipe wants one.
-
-        Weights that validation chose stay those that were chosen.
-        """
-        model = super().trained_model(weights)
-        share = self.recipe.keeping.parent_share
-        if share and self._earlier and self.job.keep == "last":
-            mix_in(model, weights_on_cpu(self.parent.folder), share)
-        return model
 
     def publish(self, run: RunFolder) -> None:
         """See `nunext_training.stages.stage.Stage`; then says what was learned and forgotten."""

@@ -121,14 +121,6 @@ class Keeping:
 WITHOUT_PARENT = Keeping()
 
 
-@torch.no_grad()
-def mix_in(model: Any, parent: Any, share: float) -> None:
-    """Make each weight of `model` the mean of itself and the parent's, which has this share."""
-    theirs = dict(parent.named_parameters())
-    for name, weight in model.named_parameters():
-        weight.lerp_(theirs[name], share)
-
-
 def unlearned_tokens(description: CheckpointDescription) -> tuple[int, ...]:
     """Tokens of categories that a checkpoint was given last and was never taught."""
     provenance, codec = description.provenance, description.codec
