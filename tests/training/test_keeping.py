@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 from unittest.mock import Mock
 
 import numpy as np
@@ -22,7 +22,7 @@ from napari_nunext.models.checkpoints.loading import load_checkpoint
 from napari_nunext.models.sam.build import build_sam
 from napari_nunext.synthetic.generate import MPP_DRAWN
 from nunext_training.cli import main
-from nunext_training.data.batches import REPLAYED, inputs_of, replayed_part
+from nunext_training.data.batches import REPLAYED, inputs_of, part_of
 from nunext_training.data.importers.writing import write_export
 from nunext_training.data.training_data import TrainingData
 from nunext_training.evaluation.remembering import FILE_NAME, BeforeAndAfter
@@ -208,7 +208,7 @@ def test_a_batch_says_which_windows_are_replayed_and_has_them_alone_for_the_pare
     assert batch[REPLAYED].tolist() == [False, True, False, True]
     with torch.no_grad():
         whole = parent.model(**{k: v for k, v in inputs_of(batch).items() if k != "labels"}).logits
-        part = parent.model(**replayed_part(batch)).logits
+        part = parent.model(**part_of(batch, REPLAYED)).logits
     torch.testing.assert_close(part, whole[[1, 3]])
     new = task.encode([examples[0], examples[2]])
     assert new.keys() == inputs_of(batch).keys()
@@ -261,6 +261,10 @@ def test_a_run_that_keeps_nothing_is_the_run_that_it_was_before_there_was_such_a
 def test_a_divergence_without_windows_for_it_is_refused():
     with pytest.raises(InputError, match=r"keeping\.kl is 1\.0; expected .* 0 where replay is 0"):
         parse_recipe("[keeping]\nkl = 1.0\n", "mine")
+    with pytest.raises(InputError, match=r"recoloured is 0\.5; expected .* 0 where replay is 0"):
+        parse_recipe("[keeping]\nrecoloured = 0.5\n", "mine")
+    with pytest.raises(InputError, match=r"keeping\.seeing is 1\.0; expected .* 0 where kl is 0"):
+        parse_recipe("[keeping]\nreplay = 0.5\nseeing = 1.0\n", "mine")
 
 
 def test_replay_that_the_recipe_does_without_is_refused(
@@ -291,7 +295,7 @@ def test_a_run_that_keeps_ends_the_same_after_a_stop_and_says_what_it_replayed(
     provenance = read_description(whole).provenance
     (origin,) = provenance["replayed"]
     assert (origin["importer"], origin["images"], origin["seed"]) == ("synthetic", 2, 2017)
-    assert provenance["recipe"]["keeping"] == {"replay": 0.5, "tiles": 2, "truth": True, "kl": 1.0}
+    assert provenance["recipe"]["keeping"] == asdict(KEEPING)
 
 
 @pytest.mark.parametrize("lora", [0, 4])

@@ -33,20 +33,22 @@ if TYPE_CHECKING:
 
 REPLAYED = "replayed"
 """In a batch: which of its windows show what the parent knew."""
-_PART = f"{REPLAYED}."
+KNOWN = "known"
+"""In a batch: which of its windows are there in colours that the parent knows, too."""
 EVERYTHING = "everything"
 """In a batch: replies that name every nucleus, where some windows are asked for some alone."""
 
 
-def replayed_part(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What a model reads of the windows of a batch that are replayed; empty without any."""
-    return {k.removeprefix(_PART): v for k, v in batch.items() if k.startswith(_PART)}
+def part_of(batch: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """What a parent reads of the windows of a batch that are `REPLAYED` or `KNOWN`, if any."""
+    prefix = f"{name}."
+    return {k.removeprefix(prefix): v for k, v in batch.items() if k.startswith(prefix)}
 
 
 def inputs_of(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What a model reads of a batch: neither which windows are replayed, nor other replies."""
-    beside = (REPLAYED, EVERYTHING)
-    return {k: v for k, v in batch.items() if k not in beside and not k.startswith(_PART)}
+    """What a model reads of a batch: nothing that is for its parent, and no other replies."""
+    beside = (REPLAYED, KNOWN, EVERYTHING)
+    return {k: v for k, v in batch.items() if k.split(".")[0] not in beside}
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,9 @@ class Collator:
         """Inputs of the model, and ``labels`` of shape (B, T).
 
         Where some examples are replayed, also ``replayed``, bool of shape (B,), and what a model
-        reads of them alone, under the names that `replayed_part` reads. Where some are asked for
+        reads of them alone, under the names that `part_of` reads. Where some are there in colours
+        that a parent knows, likewise ``known``, with what it reads before it replies: the same
+        windows in these colours. Where some are asked for
         some categories alone, also ``everything``, shape (B, R): replies that name every nucleus,
         padded by `IGNORED`, for what shows all of them whatever is asked; of a window whose other
         nuclei nobody knows there is padding alone.
@@ -95,8 +99,13 @@ class Collator:
         replayed = torch.tensor([e.replayed for e in examples])
         if replayed.any():
             part = whole.rows(replayed.nonzero()[:, 0])
-            batch |= {_PART + name: tensor for name, tensor in part.items()}
+            batch |= {f"{REPLAYED}.{name}": tensor for name, tensor in part.items()}
             batch[REPLAYED] = replayed
+        shown = [e.known_rgb for e in examples if e.known_rgb is not None]
+        if shown:
+            known = self.build_prompt(shown)
+            batch |= {f"{KNOWN}.{name}": tensor for name, tensor in known.items()}
+            batch[KNOWN] = torch.tensor([e.known_rgb is not None for e in examples])
         return batch
 
     def _everything(self, example: Example) -> Tensor:

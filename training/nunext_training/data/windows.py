@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from napari_nunext.core.geometry import PointsXY
     from napari_nunext.images import Tile
     from nunext_training.data.labelled import LabelledImage
+    from nunext_training.data.painted.recoloured import ColoursOfHAndE
     from nunext_training.data.painting import Painter
     from nunext_training.data.verdicts import JudgedWindow
     from nunext_training.recipes.sections import WindowOptions
@@ -70,6 +71,8 @@ class Example:
     """What each nucleus of `points_xy` has in `labels`; None where there is nothing but those."""
     judged: JudgedWindow | None = None
     """What a model had said here, judged by people; None where nobody judged, or nobody asked."""
+    known_rgb: NDArray[np.uint8] | None = None
+    """The same window in colours that the parent knows; None where it is seen as it is."""
     replayed: bool = False
     """Whether it shows what the parent knew, rather than what is new."""
     told_apart: tuple[str, ...] = ()
@@ -177,6 +180,8 @@ class RandomWindows(_Windows):
         Paints `Example.labels`.
     verdicts : bool
         Cut `Example.judged` out of what people judged.
+    colours : ColoursOfHAndE, optional
+        Give `Example.known_rgb`.
     """
 
     def __init__(
@@ -189,11 +194,13 @@ class RandomWindows(_Windows):
         seed: int,
         painter: Painter | None = None,
         verdicts: bool = False,
+        colours: ColoursOfHAndE | None = None,
     ) -> None:
         super().__init__(images, spec, painter, verdicts=verdicts)
         self._options = options
         self._length = length
         self._seed = seed
+        self._colours = colours
         sizes = [self.size_of(i) for i in range(len(self.images))]
         areas = np.array([w * h * i.mpp**2 for (w, h), i in zip(sizes, self.images, strict=True)])
         self._extents = tuple(Box.of_image(w, h) for w, h in sizes)
@@ -218,7 +225,12 @@ class RandomWindows(_Windows):
             turn=options.turn,
         )
         example = self.cut(chosen, crop)
-        return replace(example, rgb=_of_another_laboratory(example.rgb, options, rng))
+        way = None if self._colours is None else self._colours.of(example.image_name, index)
+        return replace(
+            example,
+            rgb=_of_another_laboratory(example.rgb, options, rng),
+            known_rgb=None if way is None else way(example.rgb),
+        )
 
 
 def _of_another_laboratory(

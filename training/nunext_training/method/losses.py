@@ -135,6 +135,23 @@ def divergences(logits: Tensor, parent_logits: Tensor, kept: Tensor) -> Tensor:
     return means_of_sequences(terms.sum(dim=-1), kept.nonzero()[:, 0], len(kept))
 
 
+def distances(tokens: Tensor, parent_tokens: Tensor) -> Tensor:
+    """How far image tokens are from a parent's: mean squares, as a share of the latter's variance.
+
+    Parameters
+    ----------
+    tokens, parent_tokens : Tensor, shape (B, T, width)
+
+    Returns
+    -------
+    Tensor, shape (B,), float32
+        0 where both are the same; gradients go to `tokens` alone.
+    """
+    theirs = parent_tokens.detach().float()
+    apart = (tokens.float() - theirs).square().mean(dim=(1, 2))
+    return apart / theirs.var().clamp(min=torch.finfo(theirs.dtype).tiny)
+
+
 def reply_loss(
     logits: Tensor,
     labels: Tensor,

@@ -119,13 +119,30 @@ class KeepingOptions:
         Number, Field(ge=0, json_schema_extra={"expected": "0 or more; 0 where replay is 0"})
     ] = 0.0
     """Weight of the divergence from what the parent says in such windows; 0 does without."""
+    recoloured: Annotated[
+        Share, Field(json_schema_extra={"expected": "0 to 1; 0 where replay is 0"})
+    ] = 0.0
+    """Of such windows, those that are of the new tissue itself, in the colours of H&E."""
+    seeing: Annotated[
+        Number, Field(ge=0, json_schema_extra={"expected": "0 or more; 0 where kl is 0"})
+    ] = 0.0
+    """Weight of the distance between what the vision tower makes of a new window and what the
+    parent makes of it in the colours of H&E, where it knows nuclei better in these; and of a
+    replayed window as it is. 0 does without."""
 
-    @field_validator("kl")
+    @field_validator("kl", "recoloured")
     @classmethod
-    def _has_windows(cls, kl: float, info: ValidationInfo) -> float:
-        if kl and not info.data.get("replay", 1):
+    def _has_windows(cls, value: float, info: ValidationInfo) -> float:
+        if value and not info.data.get("replay", 1):
             raise ValueError
-        return kl
+        return value
+
+    @field_validator("seeing")
+    @classmethod
+    def _has_parent(cls, seeing: float, info: ValidationInfo) -> float:
+        if seeing and not info.data.get("kl", 1):
+            raise ValueError
+        return seeing
 
 
 @dataclass(frozen=True, slots=True, config=CHECKED)

@@ -25,6 +25,7 @@ import torch
 from napari_nunext.core.errors import InputError
 from napari_nunext.models.families import submodule
 from napari_nunext.models.next_point.detector import NextPointDetector
+from nunext_training.data.painted.recoloured import ColoursOfHAndE
 from nunext_training.evaluation.remembering import (
     EARLIER,
     FILE_NAME,
@@ -39,6 +40,7 @@ from nunext_training.stages.detectors import DetectorStage
 from nunext_training.stages.stage import Job, Keep, run_stage
 from nunext_training.tasks.points import PointsTask, ThoughtTask, decoded_images
 from nunext_training.tasks.replaying import earlier_tissue, held_out_of
+from nunext_training.tasks.seeing import is_known_better
 from nunext_training.trainers.centre_map import CentreMapHead
 from nunext_training.trainers.covt import FrozenSam, ThoughtTrainer, check_latents, new_head
 from nunext_training.trainers.keeping import FrozenParent, Keeping, unlearned_tokens
@@ -121,10 +123,11 @@ class SftStage(DetectorStage[SftJob]):
         self.prepare_model()
         model = parent.model if recipe.lora.rank == 0 else add_lora(parent, recipe.lora)
         given, earlier = (parent, recipe, self._data), self._earlier
+        colours = self._colours()
         task = (
-            PointsTask(*given, earlier=earlier)
+            PointsTask(*given, earlier=earlier, colours=colours)
             if sam is None
-            else ThoughtTask(*given, sam, earlier=earlier)
+            else ThoughtTask(*given, sam, earlier=earlier, colours=colours)
         )
         args = training_arguments(
             recipe, run.folder, validates=task.validation is not None, workers=self.job.workers
@@ -132,7 +135,8 @@ class SftStage(DetectorStage[SftJob]):
         options: dict[str, Any] = {"codec": parent.description.codec, "loss": recipe.loss}
         options |= _centre_map(parent, recipe.centre_map)
         if earlier:
-            options["keeping"] = _keeping(parent, model, recipe.keeping)
+            sees = self._sees_other_colours(task, colours)
+            options["keeping"] = _keeping(parent, model, recipe.keeping, sees=sees)
         stem = getattr(submodule(parent.model, parent.family.vision_path), "stem", None)
         options["slower"] = slower_trunk(stem, recipe.optimiser.trunk_lr_ratio)
         if sam is None:
@@ -143,6 +147,25 @@ class SftStage(DetectorStage[SftJob]):
             head=new_head(parent.model, sam, parent.folder),
             alpha=recipe.covt.alpha,
             **options,
+        )
+
+    def _colours(self) -> ColoursOfHAndE | None:
+        """In which the parent is asked about the new tissue; None where the recipe does without."""
+        keeping, train = self.recipe.keeping, self._data.train
+        if not self._earlier or not (keeping.recoloured or keeping.seeing):
+            return None
+        few = train[:: math.ceil(len(train) / keeping.tiles)]
+        each = math.ceil(keeping.tiles / len(few))
+        return ColoursOfHAndE(few, each=each, seed=self.recipe.seed)
+
+    def _sees_other_colours(self, task: PointsTask, colours: ColoursOfHAndE | None) -> bool:
+        """Whether the tower learns to see the new tissue as the parent sees it in H&E's colours."""
+        recipe, keeping = self.recipe, self.recipe.keeping
+        learns = recipe.optimiser.train_vision and recipe.lora.rank == 0
+        if colours is None or not (keeping.seeing and keeping.kl and learns):
+            return False
+        return is_known_better(
+            self.parent, task.collator, colours, recipe.windows, seed=recipe.seed
         )
 
     def publish(self, run: RunFolder) -> None:
@@ -183,11 +206,17 @@ def _sam(folder: Path | None, parent: LoadedCheckpoint) -> FrozenSam | None:
     return FrozenSam(folder, parent.device, window_px=description.window_px, mpp=description.mpp)
 
 
-def _keeping(parent: LoadedCheckpoint, model: Any, options: KeepingOptions) -> Keeping:
+def _keeping(
+    parent: LoadedCheckpoint, model: Any, options: KeepingOptions, *, sees: bool
+) -> Keeping:
     if not options.kl:
         return Keeping(options.truth)
-    frozen = FrozenParent(model, unlearned_tokens(parent.description))
-    return Keeping(options.truth, options.kl, frozen)
+    unlearned, path = unlearned_tokens(parent.description), parent.family.vision_path
+    if not sees:
+        return Keeping(options.truth, options.kl, FrozenParent(model, unlearned))
+    frozen = FrozenParent(model, unlearned, vision_path=path)
+    tokens = LastOutput(submodule(parent.model, path), "pooler_output")  # no part of the copy
+    return Keeping(options.truth, options.kl, frozen, options.seeing, tokens)
 
 
 def _centre_map(parent: LoadedCheckpoint, options: CentreMapOptions) -> dict[str, Any]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from napari_nunext.models.checkpoints.loading import LoadedCheckpoint
     from nunext_training.data.labelled import LabelledImage
+    from nunext_training.data.painted.recoloured import ColoursOfHAndE
     from nunext_training.data.painting import Painter
     from nunext_training.data.task import Examples
     from nunext_training.data.training_data import TrainingData
@@ -53,6 +54,8 @@ class PointsTask:
         Cut what people judged, too.
     earlier : sequence of LabelledImage
         What the parent knew: what the recipe replays.
+    colours : ColoursOfHAndE, optional
+        In which the parent knows what it is to learn from; then it is replayed so, too.
     """
 
     encode: Callable[[Sequence[Example]], dict[str, Tensor]]
@@ -67,18 +70,23 @@ class PointsTask:
         validation_painter: Painter | None = None,
         verdicts: bool = False,
         earlier: Sequence[LabelledImage] = (),
+        colours: ColoursOfHAndE | None = None,
     ) -> None:
         codec = parent.description.codec
         self._parent = parent
         self._recipe = recipe
         self._train = data.train
         self._earlier = tuple(earlier)
+        self._own = () if colours is None else colours.tiles()
+        self._colours = colours if recipe.keeping.seeing else None
         self._spec = WindowSpec(codec.window_px, parent.description.mpp, codec.category_names)
         self._painter = painter
         self._verdicts = verdicts
         self._decoded = decoded_images(data.val, recipe.validation)
         pad_id = parent.windows.processor.tokenizer.pad_token_id
-        self.encode = Collator(codec, parent.windows, pad_id)
+        self.collator = Collator(codec, parent.windows, pad_id)
+        """Of windows to batches, without what an `encode` of a subclass adds."""
+        self.encode = self.collator
         self.validation = (
             GridWindows(data.val, self._spec, validation_painter) if data.val else None
         )
@@ -99,14 +107,22 @@ class PointsTask:
             seed=self._recipe.seed,
             painter=self._painter,
             verdicts=self._verdicts,
+            colours=self._colours,
         )
         if not self._earlier:
             return new
         options, seed = as_widely_varied(self._recipe.windows), self._recipe.seed
-        earlier = RandomWindows(
-            *(self._earlier, self._spec, options), length=count, seed=seed, painter=self._painter
+        earlier, own = (
+            RandomWindows(
+                *(images, self._spec, options), length=count, seed=seed, painter=self._painter
+            )
+            if images
+            else None
+            for images in (self._earlier, self._own)
         )
-        return Replayed(new, earlier, self._recipe.keeping.replay)
+        assert earlier is not None
+        keeping = self._recipe.keeping
+        return Replayed(new, earlier, keeping.replay, own=own, own_share=keeping.recoloured)
 
     def score(self, model: Any) -> dict[str, float]:
         """F1 of the images that are decoded; each is, by one of the processes."""
@@ -130,7 +146,7 @@ class ThoughtTask(PointsTask):
 
     Parameters
     ----------
-    parent, recipe, data, earlier
+    parent, recipe, data, earlier, colours
         As `PointsTask`.
     sam : FrozenSam
 
@@ -148,10 +164,11 @@ class ThoughtTask(PointsTask):
         sam: FrozenSam,
         *,
         earlier: Sequence[LabelledImage] = (),
+        colours: ColoursOfHAndE | None = None,
     ) -> None:
         covt = recipe.covt
         painter = foreground_painter([*data.train, *earlier], covt.target, covt.radius_um)
-        super().__init__(parent, recipe, data, painter=painter, earlier=earlier)
+        super().__init__(parent, recipe, data, painter=painter, earlier=earlier, colours=colours)
         self.encode = ThoughtCollator(self.encode, sam)
 
 

@@ -155,10 +155,23 @@ class Replayed:
         Of one length: the example at a place is that of the one or of the other.
     share : float
         Of places with an earlier one, less than 1. They are as evenly spread as can be.
+    own : Examples, optional
+        Of the new tissue as the parent would know it, in place of some of the earlier ones.
+    own_share : float
+        Of the earlier ones' places; likewise spread.
     """
 
-    def __init__(self, new: Examples[Example], earlier: Examples[Example], share: float) -> None:
+    def __init__(
+        self,
+        new: Examples[Example],
+        earlier: Examples[Example],
+        share: float,
+        *,
+        own: Examples[Example] | None = None,
+        own_share: float = 0.0,
+    ) -> None:
         self._new, self._earlier, self._share = new, earlier, share
+        self._own, self._own_share = own, own_share
 
     def __len__(self) -> int:
         return len(self._new)
@@ -166,7 +179,10 @@ class Replayed:
     def __getitem__(self, index: int) -> Example:
         if not is_replayed(index, self._share):
             return self._new[index]
-        return replace(self._earlier[index], replayed=True)
+        number = int((index + 1) * self._share) - 1  # of this one among the earlier
+        is_own = self._own is not None and is_replayed(number, self._own_share)
+        known = self._own if self._own is not None and is_own else self._earlier
+        return replace(known[index], replayed=True)
 
 
 def is_replayed(index: int, share: float) -> bool:

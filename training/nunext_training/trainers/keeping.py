@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from peft import PeftModel
 
+from napari_nunext.models.families import submodule
+from nunext_training.trainers.last_output import LastOutput
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -34,9 +37,11 @@ class FrozenParent:
         parent.
     unlearned : sequence of int
         Tokens that it was given and never taught: it is not asked how likely they are.
+    vision_path : str
+        Of its vision tower, where `image_tokens` are asked for.
     """
 
-    def __init__(self, model: Any, unlearned: Sequence[int] = ()) -> None:
+    def __init__(self, model: Any, unlearned: Sequence[int] = (), *, vision_path: str = "") -> None:
         self._adapted = isinstance(model, PeftModel)
         if not self._adapted and (size := _bytes(model)) >= TOLD_FROM_BYTES:
             logger.warning(
@@ -47,6 +52,8 @@ class FrozenParent:
             )
         self._model = model if self._adapted else _frozen(model)
         self._unlearned = list(unlearned)
+        tower = submodule(self._model, vision_path) if vision_path else None
+        self._tokens = None if tower is None else LastOutput(tower, "pooler_output")
 
     @torch.no_grad()
     def logits(self, inputs: Mapping[str, Tensor], tokens: int) -> Tensor:
@@ -58,6 +65,11 @@ class FrozenParent:
             logits = logits.clone()
             logits[..., self._unlearned] = -torch.inf
         return logits
+
+    def image_tokens(self, windows: int) -> Tensor:
+        """What it made of so many windows when it was last asked, shape (windows, T, width)."""
+        assert self._tokens is not None, "no path to its vision tower was given"
+        return by_window(self._tokens.take(), windows)
 
     @contextmanager
     def _as_it_was(self) -> Iterator[None]:
@@ -85,6 +97,11 @@ def _frozen(model: Any) -> Any:
     return copy.eval()
 
 
+def by_window(tokens: Tensor, windows: int) -> Tensor:
+    """Image tokens as a tower puts them out, shape (windows, T, width)."""
+    return tokens.reshape(windows, -1, tokens.shape[-1])
+
+
 @dataclass(frozen=True, slots=True)
 class Keeping:
     """What is done with windows of what the parent knew."""
@@ -94,6 +111,11 @@ class Keeping:
     weight: float = 0.0
     """Of the divergence from what the parent says there; 0 asks no parent."""
     parent: FrozenParent | None = None
+    seeing: float = 0.0
+    """Weight of the distance of image tokens from the parent's, who sees new windows in colours
+    that it knows, and those that are replayed as they are; 0 compares none."""
+    tokens: LastOutput | None = None
+    """Of the tower that learns."""
 
 
 WITHOUT_PARENT = Keeping()

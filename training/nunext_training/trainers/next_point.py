@@ -10,10 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nunext_training.data.batches import EVERYTHING, REPLAYED, inputs_of, replayed_part
-from nunext_training.method.losses import IGNORED, divergences, gaussian_targets, reply_loss
+from nunext_training.data.batches import EVERYTHING, KNOWN, REPLAYED, inputs_of, part_of
+from nunext_training.method.losses import (
+    IGNORED,
+    distances,
+    divergences,
+    gaussian_targets,
+    reply_loss,
+)
 from nunext_training.trainers.centre_map import centre_map, centre_map_loss
-from nunext_training.trainers.keeping import WITHOUT_PARENT
+from nunext_training.trainers.keeping import WITHOUT_PARENT, by_window
 from nunext_training.trainers.task_trainer import TaskTrainer
 
 if TYPE_CHECKING:
@@ -104,10 +110,12 @@ class NextPointTrainer(TaskTrainer):
         # it skips the prompt.
         kept = labels.shape[1] - first + 1
         keeping, replayed = self._keeping, inputs.get(REPLAYED)
-        part, theirs = replayed_part(inputs), None
+        part, theirs = part_of(inputs, REPLAYED), None
         if replayed is not None and keeping.parent is not None:
             # It goes first: with additions it is the same model, whose last output is looked at.
             theirs = keeping.parent.logits(part, kept)
+        # What the parent sees comes before what the model makes of the same windows.
+        seen = self._seen_by_parent(inputs)
         outputs = model(**given, logits_to_keep=kept, use_cache=False)
         logits, labels = outputs.logits[:, :-1], labels[:, first:]
         if replayed is None or keeping.learns_truth:
@@ -120,9 +128,30 @@ class NextPointTrainer(TaskTrainer):
             # Every token of a reply counts; a category that nobody has said, too.
             apart = divergences(logits[replayed], theirs[:, :-1], written)
             loss = loss + keeping.weight * apart.sum() / len(labels)
+        if keeping.tokens is not None and seen:
+            ours = by_window(keeping.tokens.take(), len(labels))
+            far = sum(distances(ours[which], tokens).sum() for which, tokens in seen)
+            loss = loss + keeping.seeing * far / len(labels)
         if self._centre_map is not None and model.training:
             loss = loss + self._centre_map_loss(self._centre_map, inputs.get(EVERYTHING, labels))
         return loss, outputs
+
+    def _seen_by_parent(self, inputs: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
+        """Which windows, bool of shape (B,), and the parent's image tokens of these.
+
+        Those that are replayed it was shown last; the new ones it is shown in colours it knows.
+        """
+        keeping = self._keeping
+        if keeping.parent is None or keeping.tokens is None:
+            return []
+        seen = []
+        for name in (REPLAYED, KNOWN):
+            which = inputs.get(name)
+            if which is not None:
+                if name == KNOWN:
+                    keeping.parent.logits(part_of(inputs, KNOWN), 1)
+                seen.append((which, keeping.parent.image_tokens(int(which.sum()))))
+        return seen
 
     def _reply_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         if not len(labels):

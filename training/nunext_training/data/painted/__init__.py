@@ -1,1 +1,1 @@
-"""Immunohistochemistry that is painted over H&E: tissue as it is, stain as we choose."""
+"""Stains that are painted over tissue as it is: IHC and PAS over H&E, H&E's colours over any."""
