@@ -60,13 +60,14 @@ def learn_s(loaded: LoadedCheckpoint, rollouts: Rollouts) -> float:
     pad_id = loaded.windows.processor.tokenizer.pad_token_id
     inputs = rollout_batch(rollouts, ROLLOUTS, pad_id)
     ids, mask = inputs["completion_ids"], inputs["completion_mask"]
+    sampling = Sampling(1.0, ())
 
     def learn() -> None:
         whole = rollouts.prompt.rows(inputs["window"]).followed_by(ids, mask)
         logits = loaded.model(**whole, logits_to_keep=ids.shape[1] + 1, use_cache=False).logits[
             :, :-1
         ]
-        log_p, _ = grammar_log_probabilities(logits, ids, loaded.description.codec, 1.0)
+        log_p, _ = grammar_log_probabilities(logits, ids, loaded.description.codec, sampling)
         (log_p * mask).sum().backward()
         loaded.model.zero_grad()
 

@@ -273,6 +273,11 @@ class Codec:
         """
         return self._allowed[self.phase_at(position)]
 
+    def coordinates_at(self, position: int) -> NDArray[np.bool_]:
+        """Which ids of `allowed_at` are coordinates, in their order."""
+        bins = self.allowed_at(position) - self.coordinate_start_id
+        return (bins >= 0) & (bins < self.bins)
+
     @cached_property
     def _allowed(self) -> dict[str, NDArray[np.int64]]:
         coordinates = range(self.coordinate_start_id, self.coordinate_start_id + self.bins)

@@ -203,7 +203,8 @@ def test_filtering_and_shaping_can_be_left_out_alone(tmp_path, tissue, taught, r
 def test_rollouts_that_are_used_again_are_compared_with_the_policy_that_drew_them(
     tmp_path, tissue, taught, recipe, batches
 ):
-    work = changed(recipe, steps=4, iterations=2, accumulation=2, lr=1e-3, warmup_steps=0)
+    again = {"iterations": 2, "accumulation": 2, "coordinate_temperature": 0.5}
+    work = changed(recipe, steps=4, lr=1e-3, warmup_steps=0, **again)
     run_rft(RftJob((tissue,), taught, tmp_path / "out", work), Silent())
     rows = [inputs["completion_ids"].shape[0] for inputs, _ in batches]
     assert rows == [4] * 8  # two passes for each of four steps
@@ -211,6 +212,10 @@ def test_rollouts_that_are_used_again_are_compared_with_the_policy_that_drew_the
     assert torch.equal(first["completion_ids"], again["completion_ids"])
     assert torch.equal(first["old_per_token_logps"], again["old_per_token_logps"])
     assert batches[0][1] != batches[2][1]  # the policy has moved on
+    by_sequence = (first["advantages"] * first["completion_mask"]).sum(dim=1)
+    by_sequence /= first["completion_mask"].sum(dim=1)
+    # At first the ratio of Eq. 11 is 1: old and new are tempered alike. A pass is half a step.
+    assert batches[0][1] == pytest.approx(-by_sequence.mean().item() / 2, abs=1e-5)
 
 
 @pytest.mark.parametrize("stop_after", [2, 3])
@@ -311,6 +316,8 @@ def test_the_radius_is_in_micrometres(taught):
         ("min_std", "-0.1"),
         ("margin_um", "-1.0"),
         ("temperature", "0.0"),
+        ("coordinate_temperature", "0.01"),
+        ("coordinate_temperature", "1.5"),
     ],
 )
 def test_a_recipe_that_does_not_hold_is_refused_by_its_key(key, value):

@@ -17,8 +17,8 @@ from nunext_training.trainers.rollouts import (
 GROUP = 3
 
 
-def sampling(rollouts=GROUP, temperature=1.0):
-    return Sampling(temperature, (7, 8), rollouts)
+def sampling(temperature=1.0, narrow=1.0):
+    return Sampling(temperature, (7, 8), GROUP, narrow)
 
 
 def noise(n):
@@ -30,11 +30,10 @@ def loaded(request):
     return load_checkpoint(request.getfixturevalue(request.param), dtype=torch.float32)
 
 
-def batch_and_log_p(loaded, temperature=1.0):
+def batch_and_log_p(loaded, temperature=1.0, narrow=1.0):
     """Rollouts, and what the training's forward pass says of them."""
-    rollouts = decode_windows(
-        loaded, loaded.model, noise(2), max_points=4, sampling=sampling(temperature=temperature)
-    )
+    drawn_by = sampling(temperature, narrow)
+    rollouts = decode_windows(loaded, loaded.model, noise(2), max_points=4, sampling=drawn_by)
     batch = rollout_batch(rollouts, GROUP, loaded.windows.processor.tokenizer.pad_token_id)
     length = batch["completion_ids"].shape[1]
     with torch.no_grad():
@@ -42,7 +41,7 @@ def batch_and_log_p(loaded, temperature=1.0):
         whole = prompt.followed_by(batch["completion_ids"], batch["completion_mask"])
         logits = loaded.model(**whole, logits_to_keep=length + 1).logits[:, :-1]
     codec = loaded.description.codec
-    log_p, entropy = grammar_log_probabilities(logits, batch["completion_ids"], codec, temperature)
+    log_p, entropy = grammar_log_probabilities(logits, batch["completion_ids"], codec, drawn_by)
     return rollouts, batch, logits, log_p, entropy
 
 
@@ -68,14 +67,25 @@ def test_learning_sees_the_probabilities_that_sampling_drew_from(loaded):
     assert compared == sum(len(reply) for reply in rollouts.replies)
 
 
-def test_log_probabilities_by_brute_force_at_a_temperature(loaded):
-    _, batch, logits, log_p, _ = batch_and_log_p(loaded, temperature=0.7)
+@pytest.mark.parametrize("narrow", [1.0, 0.3])
+def test_log_probabilities_by_brute_force_at_temperatures(loaded, narrow):
+    _, batch, logits, log_p, _ = batch_and_log_p(loaded, 0.7, narrow)
     codec = loaded.description.codec
+    first = codec.coordinate_start_id
+    seen = set()
     for row, reply in enumerate(batch["completion_ids"]):
         for t in range(int(batch["completion_mask"][row].sum())):
             weights = {i: float(logits[row, t, i] / 0.7) for i in codec.allowed_at(t).tolist()}
             total = np.logaddexp.reduce(list(weights.values()))
-            assert float(log_p[row, t]) == pytest.approx(weights[int(reply[t])] - total, abs=1e-4)
+            expected = weights[int(reply[t])] - total
+            places = {i: w for i, w in weights.items() if first <= i < first + codec.bins}
+            if int(reply[t]) in places:
+                among = {i: w / narrow for i, w in places.items()}
+                expected = np.logaddexp.reduce(list(places.values())) - total
+                expected += among[int(reply[t])] - np.logaddexp.reduce(list(among.values()))
+            assert float(log_p[row, t]) == pytest.approx(expected, abs=1e-4)
+            seen.add(int(reply[t]) in places)
+    assert seen == {True, False}
 
 
 def test_padding_is_masked_and_harmless(loaded):

@@ -163,3 +163,5 @@ def test_without_verl_registering_says_what_to_do(monkeypatch):
     monkeypatch.setitem(sys.modules, "verl", None)
     with pytest.raises(InputError, match="verl's own environment"):
         register()
+    with pytest.raises(InputError, match=r"coordinate_temperature is 0\.5; expected 1 with verl"):
+        register(RftOptions(coordinate_temperature=0.5))

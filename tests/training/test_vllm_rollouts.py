@@ -39,6 +39,7 @@ lr = 3e-3
 warmup_steps = 0
 validate_every = 10
 min_std = 0.0
+coordinate_temperature = 0.5
 """
 MAX_POINTS = 4
 
@@ -72,7 +73,10 @@ class Engine:
                 self.loaded.model,
                 [window],
                 max_points=max_points,
-                sampling=Sampling(body["temperature"], (body["seed"],), body["n"]),
+                sampling=Sampling(
+                    *(body["temperature"], (body["seed"],), body["n"]),
+                    coordinate_temperature=body["vllm_xargs"].get("nunext_coordinates", 1.0),
+                ),
             )
         end = self.loaded.description.codec.end_id
         choices = [
@@ -150,7 +154,7 @@ def noise(n):
 def test_a_server_says_what_the_model_itself_would(loaded, connect):
     engine = Engine(loaded)
     server = connect(engine)
-    sampling = Sampling(0.9, (5, 6), 3)
+    sampling = Sampling(0.9, (5, 6), 3, coordinate_temperature=0.3)
     got = server.replies(noise(2), sampling, max_points=MAX_POINTS)
     expected = decode_windows(
         loaded, loaded.model, noise(2), max_points=MAX_POINTS, sampling=sampling

@@ -211,12 +211,13 @@ def test_an_adapter_is_a_detector_of_its_own(
     assert detector.info.decoding != served(points).info.decoding
 
 
+@pytest.mark.parametrize("narrow", [1.0, 0.6])
 def test_rollouts_are_drawn_from_the_grammars_distribution(
-    engine: Engine, rollouts: VllmServer, windows: list[NDArray[np.uint8]]
+    engine: Engine, rollouts: VllmServer, windows: list[NDArray[np.uint8]], narrow: float
 ) -> None:
     """First tokens, by how often they are drawn against the model's own probabilities."""
     count, temperature = 400, 1.3
-    sampling = Sampling(temperature, (5,), count)
+    sampling = Sampling(temperature, (5,), count, narrow)
     replies = rollouts.replies(windows[1:2], sampling, max_points=2)
     codec = engine.checkpoint.description.codec
     assert all(codec.parse(r).failure is None or r[-1] != codec.end_id for r in replies)
@@ -225,7 +226,7 @@ def test_rollouts_are_drawn_from_the_grammars_distribution(
         logits = engine.checkpoint.model(**inputs).logits[:, -1:]
     firsts = torch.from_numpy(codec.allowed_at(0))
     log_p, _ = grammar_log_probabilities(
-        logits.expand(len(firsts), -1, -1), firsts[:, None], codec, temperature
+        logits.expand(len(firsts), -1, -1), firsts[:, None], codec, sampling
     )
     expected = log_p[:, 0].exp().numpy()
     assert expected.sum() == pytest.approx(1.0, abs=1e-4)

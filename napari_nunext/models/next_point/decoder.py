@@ -257,7 +257,8 @@ class Decoder:
         if self._draw is None:
             chosen = end_by_majority(scores, allowed == self._codec.end_id).argmax(dim=-1)
         else:
-            chosen = self._draw(scores, self._rows)
+            is_coordinate = torch.from_numpy(self._codec.coordinates_at(earliest))
+            chosen = self._draw(scores, self._rows, is_coordinate)
         assert self._images is not None
         seen = torch.cat([self._states[0], self._images], dim=1)
         return DecodeStep(self._rows, self._positions, allowed[chosen.cpu()], allowed, scores, seen)

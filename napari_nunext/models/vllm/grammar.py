@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from napari_nunext.models.next_point.replies import end_by_majority, spread_bins2, sureness
+from napari_nunext.models.next_point.sampling import tempered
 from napari_nunext.models.vllm.names import SPREAD_AT
 
 if TYPE_CHECKING:
@@ -37,12 +38,18 @@ class Row:
     """See `napari_nunext.models.next_point.replies.sureness`; not used where the engine draws."""
     spread_radius_bins: int = 0
     """See `napari_nunext.models.next_point.replies.spread_bins2`; 0 where nobody asks for it."""
+    temperature: float = 1.0
+    """What the engine divides logits by when it draws."""
+    coordinate_temperature: float = 1.0
+    """See `napari_nunext.models.next_point.sampling.tempered`, which is asked where this is not 1;
+    not used where the choice is made here."""
 
 
 class Grammar:
     """Changes logits in place.
 
-    Where the engine draws, the logits of the tokens that may come next stay as they are. Where it
+    Where the engine draws, the logits of the tokens that may come next stay as they are, or, with a
+    temperature for coordinates, become those that it draws from as `Draw` would. Where it
     does not, the choice is made here and one token is left, and its logit is the logarithm of how
     sure the model was: an engine that reports the logit of what it chose reports just that. Where
     somebody asks how widely a place spreads, another token is left whose logit says so, so far
@@ -81,6 +88,11 @@ class Grammar:
         here = torch.tensor(indices, device=self._device)
         scores = logits[here[:, None], allowed]
         logits[here] = -torch.inf
+        if not row.greedy and row.coordinate_temperature != 1:
+            # The engine divides by the temperature afterwards.
+            both = row.temperature, row.coordinate_temperature
+            is_coordinate = torch.from_numpy(self._codec.coordinates_at(position))
+            scores = row.temperature * tempered(scores, is_coordinate, *both)
         if not row.greedy:
             logits[here[:, None], allowed] = scores
             return

@@ -10,6 +10,11 @@ SPREAD = "nunext_spread"
 """Key of ``vllm_xargs`` that asks how widely places spread. Its value is a number of bins, too:
 `napari_nunext.models.next_point.replies.spread_bins2`. A plugin of before leaves it alone."""
 
+COORDINATES = "nunext_coordinates"
+"""Key of ``vllm_xargs`` of a drawn reply: the temperature of coordinates among themselves, as
+`napari_nunext.models.next_point.sampling.tempered` has it. A plugin of before leaves it alone and
+draws at one temperature: so it is sent only where it is not 1."""
+
 SPREAD_AT = -200.0
 """Logit of a token that is not chosen, less the spread in squared bins: how a spread travels."""
 

@@ -16,7 +16,7 @@ from vllm.v1.sample.logits_processor import LogitsProcessor, process_dict_update
 
 from napari_nunext.models.checkpoints.description import read_description
 from napari_nunext.models.vllm.grammar import Grammar, Row
-from napari_nunext.models.vllm.names import LOGPROBS_MODE, POINTS, SPREAD
+from napari_nunext.models.vllm.names import COORDINATES, LOGPROBS_MODE, POINTS, SPREAD
 
 if TYPE_CHECKING:
     import torch
@@ -35,12 +35,14 @@ class _Reply:
         self._greedy = params.temperature < _GREEDY_BELOW
         asked = params.extra_args or {}
         self._radius_bins, self._spread_radius_bins = int(asked[POINTS]), int(asked.get(SPREAD, 0))
+        self._temperatures = params.temperature, float(asked.get(COORDINATES, 1.0))
         self._said = said
         """vLLM's own list, which grows."""
 
     def row(self) -> Row:
         """What is to be done at this step."""
-        return Row(len(self._said), self._greedy, self._radius_bins, self._spread_radius_bins)
+        radii = self._radius_bins, self._spread_radius_bins
+        return Row(len(self._said), self._greedy, *radii, *self._temperatures)
 
 
 class PointGrammar(LogitsProcessor):
@@ -70,6 +72,9 @@ class PointGrammar(LogitsProcessor):
             radius = (sampling_params.extra_args or {}).get(name)
             if radius is not None and (not isinstance(radius, int) or radius < 1):
                 raise ValueError(f"{name} is {radius!r}; expected a number of bins, 1 or more.")
+        narrow = (sampling_params.extra_args or {}).get(COORDINATES, 1.0)
+        if not isinstance(narrow, int | float) or not narrow > 0:
+            raise ValueError(f"{COORDINATES} is {narrow!r}; expected a positive number.")
 
     def is_argmax_invariant(self) -> bool:
         """False: the likeliest token may not be legal."""

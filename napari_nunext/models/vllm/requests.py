@@ -18,7 +18,7 @@ from PIL import Image
 from napari_nunext.core.codec import TOKENS_PER_POINT, latent_token
 from napari_nunext.core.errors import ServerError
 from napari_nunext.models.next_point.replies import confidence_radius_bins, spread_radius_bins
-from napari_nunext.models.vllm.names import POINTS, SPREAD, SPREAD_AT
+from napari_nunext.models.vllm.names import COORDINATES, POINTS, SPREAD, SPREAD_AT
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -90,7 +90,7 @@ def points_request(
         latents = "".join(latent_token(i) for i in range(len(codec.latent_ids)))
         messages.append({"role": "assistant", "content": latents})
         forced = {"add_generation_prompt": False, "continue_final_message": True}
-    asked = {POINTS: confidence_radius_bins(codec, description.mpp)}
+    asked: dict[str, float] = {POINTS: confidence_radius_bins(codec, description.mpp)}
     if sampling is None:
         # A chunk for a point rather than for a token: less to read, on both sides.
         how = {"temperature": 0.0, "stream": True, "stream_interval": TOKENS_PER_POINT}
@@ -101,6 +101,8 @@ def points_request(
     else:
         (seed,) = sampling.seeds
         how = {"temperature": sampling.temperature, "seed": seed, "n": sampling.rollouts}
+        if sampling.coordinate_temperature != 1:
+            asked[COORDINATES] = sampling.coordinate_temperature
     names = zip(codec.category_ids, codec.category_names, strict=True)
     others = {str(id_): NEVER for id_, name in names if among and name not in among}
     return {

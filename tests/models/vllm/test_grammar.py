@@ -9,6 +9,7 @@ import torch
 
 from napari_nunext.core.codec import Codec
 from napari_nunext.models.next_point.replies import spread_bins2
+from napari_nunext.models.next_point.sampling import tempered
 from napari_nunext.models.vllm.grammar import Grammar, Row
 from napari_nunext.models.vllm.requests import Choice
 
@@ -118,6 +119,22 @@ def test_where_the_engine_draws_the_legal_logits_stay():
         assert torch.equal(logits[position, legal], before[position, legal])
         assert (logits[position] > -torch.inf).sum() == len(legal)
     assert torch.equal(logits[6], before[6])
+
+
+def test_coordinates_have_a_temperature_of_their_own_where_the_engine_draws():
+    its = codec(("Round", "Pale"))
+    logits = torch.randn(6, VOCABULARY, generator=torch.Generator().manual_seed(2))
+    before = logits.clone()
+    rows = {i: Row(i, False, 1, 0, 0.8, 0.4) for i in range(6)}
+    Grammar(its, logits.device).apply(logits, rows)
+    for position in range(6):
+        legal = torch.from_numpy(its.allowed_at(position))
+        drawn_from = (logits[position] / 0.8).softmax(dim=-1)  # as the engine does
+        is_coordinate = torch.from_numpy(its.coordinates_at(position))
+        assert [20 <= i < 36 for i in legal.tolist()] == is_coordinate.tolist()
+        ours = tempered(before[position, legal], is_coordinate, 0.8, 0.4).softmax(dim=-1)
+        torch.testing.assert_close(drawn_from[legal], ours)
+        assert drawn_from.sum() == pytest.approx(float(drawn_from[legal].sum()))
 
 
 def test_what_is_not_sure_at_all_is_still_chosen():

@@ -74,13 +74,13 @@ def test_categories_that_are_left_out_are_never_said(window, describe_checkpoint
 def test_drawn_replies_have_a_seed_and_nothing_that_bends_the_distribution(
     window, describe_checkpoint
 ):
-    request = points_request(
-        window,
-        describe_checkpoint(),
-        model="nuclei",
-        max_tokens=11,
-        sampling=Sampling(0.9, (17,), 6),
-    )
+    asked = {"model": "nuclei", "max_tokens": 11}
+    narrow = Sampling(0.9, (17,), 6, coordinate_temperature=0.4)
+    description = describe_checkpoint()
+    request = points_request(window, description, **asked, sampling=Sampling(0.9, (17,), 6))
+    assert "nunext_coordinates" not in request["vllm_xargs"]
+    narrowed = points_request(window, description, **asked, sampling=narrow)
+    assert narrowed["vllm_xargs"] == request["vllm_xargs"] | {"nunext_coordinates": 0.4}
     assert (request["temperature"], request["seed"], request["n"]) == (0.9, 17, 6)
     assert "stream" not in request
     assert (request["top_p"], request["top_k"], request["repetition_penalty"]) == (1.0, 0, 1.0)

@@ -75,14 +75,16 @@ class Recipe:
 
         Without `ablation` and `report_to`, which are no part of what a run does, and `atomic`,
         `keeping`, `ask` and `allocator`, which are one stage's alone. Recipes without further
-        rewards, and those that hold back no trunk, tell no outlines or name no category, are as
-        they were before.
+        rewards, and those that hold back no trunk, tell no outlines, name no category or draw all
+        tokens at one temperature, are as they were before.
         """
         data = asdict(self)
         del data["ablation"], data["atomic"], data["ask"], data["allocator"], data["report_to"]
         del data["keeping"]
         if not self.rft.rewards:
             del data["rft"]["rewards"]
+        if self.rft.coordinate_temperature == 1:
+            del data["rft"]["coordinate_temperature"]
         if not self.segmenter.outlines:
             del data["segmenter"]["outlines"]
         if not self.windows.named_category_share:

@@ -99,6 +99,11 @@ class RftOptions:
     """Steps from one look to the next."""
     temperature: Positive = 1.0
     """Of sampling."""
+    coordinate_temperature: Annotated[
+        Number, Field(ge=0.05, le=1, json_schema_extra={"expected": "0.05 to 1"})
+    ] = 1.0
+    """Of coordinates among themselves, times `temperature`: whether there is another nucleus, and
+    its category, is drawn as before. 1 is the paper's: one temperature for all."""
     epsilon: Annotated[
         Number, Field(gt=0, lt=1, json_schema_extra={"expected": "between 0 and 1"})
     ] = 0.2

@@ -144,6 +144,13 @@ class NextPointGrpoTrainer(RunKeeping, GRPOTrainer):
         self._server = server
         self._sender: Any = None
         self._options = options
+        self._sampling = Sampling(
+            options.temperature,
+            seeds=(),
+            rollouts=options.rollouts,
+            coordinate_temperature=options.coordinate_temperature,
+        )
+        """What rollouts are drawn by, but for the seeds of a step's windows."""
         self._last_reward = 0.0
         self.add_callback(ValidateFirst(self))
 
@@ -162,7 +169,7 @@ class NextPointGrpoTrainer(RunKeeping, GRPOTrainer):
         indices = [row["window"] for row in inputs[::group_size]]
         examples = [self._windows[i] for i in indices]
         seeds = [rollout_seed(self.args.seed, i) for i in indices]
-        sampling = Sampling(self.temperature, seeds, group_size)
+        sampling = replace(self._sampling, seeds=seeds)
         rollouts = self._sampled(examples, sampling)
         scored = [
             self._scorer.score(examples[i // group_size], reply)
@@ -312,7 +319,7 @@ class NextPointGrpoTrainer(RunKeeping, GRPOTrainer):
             whole = self._prompt.rows(self._window_of[some]).followed_by(replies, mask)
             out = model(**whole, logits_to_keep=logits_to_keep + 1, use_cache=False)
             logits = out.logits[:, :-1]
-            parts.append(grammar_log_probabilities(logits, replies, self._codec, self.temperature))
+            parts.append(grammar_log_probabilities(logits, replies, self._codec, self._sampling))
         return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts]), None
 
     def _compute_loss(self, model: nn.Module, inputs: dict[str, Any]) -> Tensor:

@@ -1,8 +1,9 @@
 """Rollouts: sampled replies, as the tensors that a policy gradient needs.
 
 Sampling and learning see one distribution: the tokens that the codec's grammar allows at a
-position, at the temperature of the rollouts. A token's log-probability is that among its
-alternatives, not in the whole vocabulary, of which sampling never drew.
+position, at the temperatures of the rollouts (`napari_nunext.models.next_point.sampling`). A
+token's log-probability is that among its alternatives, not in the whole vocabulary, of which
+sampling never drew.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from napari_nunext.models.next_point.decoder import decode_batch
+from napari_nunext.models.next_point.sampling import tempered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -146,7 +148,7 @@ def rollout_batch(
 
 
 def grammar_log_probabilities(
-    logits: Tensor, reply_ids: Tensor, codec: Codec, temperature: float
+    logits: Tensor, reply_ids: Tensor, codec: Codec, sampling: Sampling
 ) -> tuple[Tensor, Tensor]:
     """Log-probability of each token among those that the grammar allows, and the entropy.
 
@@ -157,8 +159,8 @@ def grammar_log_probabilities(
     reply_ids : Tensor of int, shape (N, T)
         Padded on the right.
     codec : Codec
-    temperature : float
-        Positive; logits are divided by it.
+    sampling : Sampling
+        What the replies were drawn by: its temperatures are those of the distribution.
 
     Returns
     -------
@@ -174,7 +176,12 @@ def grammar_log_probabilities(
     for phase in dict.fromkeys(phases):
         at = torch.tensor([t for t in range(length) if phases[t] == phase], device=logits.device)
         allowed = torch.from_numpy(codec.allowed_at(int(at[0]))).to(logits.device)
-        scores = logits[:, at][..., allowed].float() / temperature
+        scores = tempered(
+            logits[:, at][..., allowed].float(),
+            torch.from_numpy(codec.coordinates_at(int(at[0]))),
+            sampling.temperature,
+            sampling.coordinate_temperature,
+        )
         all_log_p = scores.log_softmax(dim=-1)
         # Ids are ascending; those of padding land anywhere inside.
         index = torch.searchsorted(allowed, reply_ids[:, at].contiguous())

@@ -58,8 +58,16 @@ def register(options: RftOptions | None = None, name: str = NAME) -> Callable[..
     Raises
     ------
     InputError
-        If verl is not installed.
+        If verl is not installed, or `options` wants coordinates drawn at a temperature of their
+        own: verl draws replies itself, and has one.
     """
+    chosen = options or RftOptions()
+    if chosen.coordinate_temperature != 1:
+        raise InputError(
+            f"rft.coordinate_temperature is {chosen.coordinate_temperature:g}; expected 1 with "
+            "verl, which draws all tokens at one temperature. Leave it out, or train with "
+            "nunext-train rft."
+        )
     try:
         from verl.trainer.ppo.core_algos import register_adv_est
     except ImportError as error:
@@ -67,7 +75,6 @@ def register(options: RftOptions | None = None, name: str = NAME) -> Callable[..
             f"verl cannot be imported ({error}). Run this in verl's own environment; "
             "docs/scale-out.md says how."
         ) from error
-    chosen = options or RftOptions()
 
     def estimate(
         token_level_rewards: Tensor,

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from trl.import_utils import is_vllm_available
 
 from napari_nunext.core.errors import InputError, ServerError, ServerUnavailableError
 from napari_nunext.models.next_point.decoder import last_position
-from napari_nunext.models.next_point.sampling import Sampling
 from napari_nunext.models.vllm.connection import VllmConnection
 from napari_nunext.models.vllm.names import KEY_VARIABLE
 from napari_nunext.models.vllm.requests import (
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_nunext.models.checkpoints.loading import LoadedCheckpoint
+    from napari_nunext.models.next_point.sampling import Sampling
 
 T = TypeVar("T")
 AT_ONCE = 32
@@ -168,7 +169,7 @@ class VllmServer(VllmReplies):
         """
         works = [
             self._replies_to(
-                *(window, Sampling(sampling.temperature, (seed,), sampling.rollouts)),
+                *(window, replace(sampling, seeds=(seed,))),
                 *(max_points, each),
             )
             for window, seed, each in zip(
