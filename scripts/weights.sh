@@ -59,7 +59,11 @@ trained sam-9 segmenter --data "$WORK/dsb" "$WORK/dsb-ihc" --checkpoint "$WORK/s
     --recipe segmenter_small_corrected
 trained sam-10 segmenter --data "$WORK/dsb" "$WORK/dsb-ihc" --checkpoint "$WORK/sam-9" \
     --recipe segmenter_small_corrected --seed 8 --steps "${STEPS:-2000}" --validate-every 500
-released nunext-sam-small release --checkpoint "$WORK/sam-10" --data "$WORK/dsb" --splits val test
+trained sam-11 segmenter --data "$WORK/dsb" "$WORK/dsb-ihc" --checkpoint "$WORK/sam-10" \
+    --recipe segmenter_small_colours
+trained sam-12 segmenter --data "$WORK/dsb" "$WORK/dsb-ihc" --checkpoint "$WORK/sam-11" \
+    --recipe segmenter_small_colours --seed 10 --steps "${STEPS:-1000}" --validate-every 500
+released nunext-sam-small release --checkpoint "$WORK/sam-12" --data "$WORK/dsb" --splits val test
 
 make_once detector-0 build --preset small --latents 4 --instruction "Point to nucleus." \
     --categories "Lymphocyte,Tumour or epithelial,Stromal"

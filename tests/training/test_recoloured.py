@@ -77,6 +77,14 @@ def test_what_has_the_colours_already_stays_as_it_is(drawn):
     assert off.max() <= 1
 
 
+def test_whatever_an_image_is_called_its_colours_lie_beside_it(drawn):
+    named = [replace(drawn[0], name=name) for name in ("a/b", "a%2Fb", "..", "\udc80")]
+    tiles = ColoursOfHAndE(named, each=2, seed=0).tiles()
+    assert {tile.path.parent for tile in tiles} == {drawn[0].path.parent}
+    assert len({tile.path for tile in tiles}) == len(tiles) == 8
+    assert tiles[0].open().rgb.shape == drawn[0].open().rgb.shape
+
+
 def test_an_image_that_tells_nothing_of_its_colours_is_left_out(drawn, labelled_tile, tmp_path):
     empty = labelled_tile(tmp_path, "empty", [])
     some = replace(drawn[0], asked=("Stromal",))

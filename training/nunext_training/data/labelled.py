@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import numpy as np
 
@@ -81,6 +82,11 @@ class LabelledImage:
         if self.opener is not None:
             return self.opener().with_scale(self.mpp, "user")
         return open_tile(self.path, mpp=self.mpp)
+
+    def named_with(self, suffix: str) -> tuple[str, Path]:
+        """Name and path of another picture of these nuclei; of a name anything may be a part."""
+        name = f"{self.name}{suffix}"
+        return name, self.path.with_name(quote(name, safe=" ", errors="surrogatepass") + ".png")
 
     @property
     def complete_masks(self) -> tuple[Mask, ...] | None:

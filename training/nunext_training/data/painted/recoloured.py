@@ -175,7 +175,9 @@ class ColoursOfHAndE:
         for image in known_whole(images):
             found = colours_of(_pixels(image), image.points_xy, mpp=image.mpp)
             if found is not None:
-                rng = np.random.default_rng([seed, zlib.crc32(image.name.encode())])
+                rng = np.random.default_rng(
+                    [seed, zlib.crc32(image.name.encode(errors="surrogatepass"))]
+                )
                 self._of[image.name] = tuple(_drawn(rng, found) for _ in range(each))
                 known.append(image)
         self.images = tuple(known)
@@ -205,12 +207,11 @@ def _pixels(image: LabelledImage) -> NDArray[np.uint8]:
 
 
 def _in_colours(image: LabelledImage, number: int, way: Recolouring) -> LabelledImage:
-    name = f"{image.name}-he{number}"
+    name, path = image.named_with(f"-he{number}")
 
     def opened() -> Tile:
         return tile_of_rgb(way(_pixels(image)), name)
 
-    path = image.path.with_name(f"{name}.png")
     return replace(image, name=name, path=path, image_sha256=None, rollout=None, opener=opened)
 
 

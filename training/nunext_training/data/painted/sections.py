@@ -155,8 +155,7 @@ class PaintedSections(Sequence["LabelledImage"]):
             positive = np.zeros(len(masks), dtype=bool)
             positive[[mask is not None for mask in masks]] = is_positive
             categories = tuple(POSITIVE if each else NEGATIVE for each in positive)
-        name = f"{image.name}-{self._stain.suffix}{section}"
-        path = image.path.with_name(f"{name}.png")
+        name, path = image.named_with(f"-{self._stain.suffix}{section}")
         height, width = rgb.shape[:2]
         return replace(
             image,
