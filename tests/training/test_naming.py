@@ -176,11 +176,12 @@ def test_rollouts_to_several_prompts_are_those_of_each_alone(loaded):
         length = batch["completion_ids"].shape[1]
         with torch.no_grad():
             logits = loaded.model(**whole, logits_to_keep=length + 1).logits[:, :-1]
-        return grammar_log_probabilities(logits, batch["completion_ids"], codec, 1.0)[0]
+        return grammar_log_probabilities(logits, batch["completion_ids"], codec, drawn)[0]
 
+    drawn = Sampling(1.0, (4, 5, 6), 2)
     given = {"max_points": 3}
     together = decode_windows(
-        *(loaded, loaded.model, windows), sampling=Sampling(1.0, (4, 5, 6), 2), asked=asked, **given
+        *(loaded, loaded.model, windows), sampling=drawn, asked=asked, **given
     )
     got = log_p(together)
     for i in range(3):

@@ -17,6 +17,8 @@ from napari_nunext.models.checkpoints.loading import NOTICE_FILE, load_checkpoin
 from nunext_training.cli import main
 from nunext_training.stages.sft import SftJob, run_sft
 
+WRITERS = ("new_folder", "new_checkpoint_folder", "save_sam")
+"""Of folders of weights, who are told what they are made of."""
 NOTICE = "The vision tower began as somebody else's.\n"
 
 
@@ -92,14 +94,14 @@ def test_what_is_given_to_others_has_it(command, begun, export, tmp_path):
 
 def test_every_folder_of_weights_says_what_it_is_made_of():
     """Data sets and a SAM that is built or converted are made of no checkpoint of ours."""
-    without = set()
+    without = set[str]()
     for package in (napari_nunext, nunext_training):
         root = Path(package.__file__).parent
         for file in root.rglob("*.py"):
             for call in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
                 if (
                     isinstance(call, ast.Call)
-                    and getattr(call.func, "id", "") == "new_folder"
+                    and getattr(call.func, "id", "") in WRITERS
                     and not any(keyword.arg == "parent" for keyword in call.keywords)
                 ):
                     without.add(file.relative_to(root).as_posix())
