@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 PATCH_PX = 8
 """Side of a patch: tokens are made of strides 8 and 16."""
 
-_FINEST, _FINE, _TOKENS, _COARSE = 0, 1, 2, 4
-"""Stages that are read: of strides 2, 4, 8 and 16."""
+_READ = _FINEST, _FINE, _TOKENS, _COARSE = 0, 1, 2, 4
+"""Stages whose ends are read: of strides 2, 4, 8 and 16."""
 
 
 class TrunkSamConfig(SamConfig):
@@ -81,9 +81,6 @@ class SamTrunk(PublishedStages):
             tokens = self.tokens(middle)
             tokens = tokens + on_grid_of(tokens, self.coarse(coarse))
             return tokens, _channels_first(self.fine(fine)), _channels_first(self.finest(finest))
-
-
-_READ = (_FINEST, _FINE, _TOKENS, _COARSE)
 
 
 class TrunkSamEncoder(SamVisionEncoder):
