@@ -1,7 +1,8 @@
 """For scripts of transformers: to import this makes its Auto classes know our architectures.
 
 Afterwards ``AutoModelForImageTextToText``, ``AutoProcessor`` and ``pipeline`` read the bundled
-folder and every checkpoint of ``nunext-train``; no code comes from the folder. `conversation` and
+folder and every checkpoint of ``nunext-train``, ``AutoModelForMaskGeneration`` the segmenters; no
+code comes from the folder. `conversation` and
 `points_in` are what lies between a window, a reply and points.
 """
 
@@ -90,6 +91,8 @@ def points_in(folder: Path | str, reply_ids: Sequence[int]) -> tuple[PointsXY, t
 
 
 def _register() -> None:
+    from napari_nunext.models.sam import trunk_sam  # noqa: F401 (it registers itself)
+
     for name in family_names():
         try:
             get_family(name).register()

@@ -90,8 +90,10 @@ def test_without_the_import_transformers_does_not_know_the_architecture() -> Non
         "else:\n    raise SystemExit('known already')\n"
         "import napari_nunext.models.auto\n"
         "assert AutoConfig.from_pretrained(sys.argv[1]).model_type == 'conv_qwen'\n"
+        "assert AutoConfig.from_pretrained(sys.argv[2]).model_type == 'trunk_sam'\n"
     )
-    subprocess.run([sys.executable, "-c", script, str(FOLDER)], check=True, timeout=300)
+    folders = [str(FOLDER), str(FOLDER.with_name("nunext-sam-small"))]
+    subprocess.run([sys.executable, "-c", script, *folders], check=True, timeout=300)
 
 
 def test_a_window_that_would_be_resized_is_refused() -> None:

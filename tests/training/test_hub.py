@@ -5,6 +5,7 @@ Weights go the way of LFS, which every Hub has; the stand-in does not speak Xet.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -16,6 +17,10 @@ from PIL import Image
 
 from napari_nunext.core.errors import InputError
 from napari_nunext.models.checkpoints.description import describe
+from napari_nunext.models.next_point.detector import NextPointDetector
+from napari_nunext.models.sam.build import build_sam
+from napari_nunext.models.sam.segmenter import SamSegmenter
+from napari_nunext.models.sam.trunk_sam import TrunkSamModel
 from napari_nunext.places import BUNDLED_WEIGHTS
 from nunext_training.cli import main
 from nunext_training.release.front_matter import eval_results
@@ -86,15 +91,15 @@ def test_a_release_goes_to_the_address_of_the_environment_and_loads_from_there(t
     subprocess.run([sys.executable, "-c", script, str(tmp_path)], env=known, check=True)
 
 
-def test_what_was_published_is_served_here_without_its_code(tmp_path):
-    for name, content in pack(FOLDERS[0]).files.items():
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_what_was_published_is_served_here_without_its_code(tmp_path, folder):
+    for name, content in pack(folder).files.items():
         whole = content if isinstance(content, bytes) else content.read_bytes()
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(whole)
     (tmp_path / CODE_FILE).write_text("raise SystemExit('this ran')\n", encoding="utf-8")
-    from napari_nunext.models.next_point.detector import NextPointDetector
-
-    assert NextPointDetector(tmp_path).info.window_px == 64
+    serves = NextPointDetector if folder == FOLDERS[0] else SamSegmenter
+    assert serves(tmp_path).info.window_px == describe(folder).window_px
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
@@ -110,10 +115,24 @@ def test_a_bundled_card_says_in_front_what_the_description_says(folder):
     assert card.data.datasets == list(dict.fromkeys(learned))
 
 
-def test_a_segmenter_is_sent_as_it_is_and_to_everybody_where_that_is_said(hub):
+def test_a_segmenter_is_sent_to_everybody_where_that_is_said_and_loads_with_trust(hub, tmp_path):
     assert main(["release", "--out", str(FOLDERS[1]), "--to-hub", REPO, "--public"]) == 0
     assert hub.made[0]["visibility"] == "public"
-    assert hub.files() == {path.name: path.read_bytes() for path in FOLDERS[1].iterdir()}
+    files = hub.files()
+    as_they_are = {path.name: path.read_bytes() for path in FOLDERS[1].iterdir()}
+    assert files.keys() == as_they_are.keys() | {CODE_FILE}
+    assert {name for name in as_they_are if files[name] != as_they_are[name]} == {"config.json"}
+    assert json.loads(files["config.json"]).pop("auto_map").keys() == {
+        "AutoConfig",
+        "AutoModelForMaskGeneration",
+    }
+    scope: dict[str, object] = {}
+    exec(files[CODE_FILE], scope)
+    assert scope["TrunkSamModel"] is TrunkSamModel
+    build_sam(tmp_path / "sam", window_px=64)
+    plain = tmp_path / "sam"
+    (plain / "README.md").write_text("---\nlicense: mit\n---\n", encoding="utf-8")
+    assert CODE_FILE not in pack(plain).files
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,6 @@ from napari_nunext.core.sentences import counted
 from napari_nunext.models.checkpoints.description import describe
 from napari_nunext.models.checkpoints.integrity import read_json
 from napari_nunext.models.checkpoints.loading import NOTICE_FILE, PARTS
-from napari_nunext.models.families.conv_qwen import ConvQwen
 from nunext_training.release.front_matter import split_card
 from nunext_training.release.release import CARD_FILE
 from nunext_training.runs.errors import TrainingError
@@ -60,7 +59,7 @@ _SENT = (
 CODE_FILE = "nunext_auto.py"
 """What ``auto_map`` names: published folders alone have it."""
 
-CODE = '''"""Loads this model by the package napari-nunext: pip install napari-nunext."""
+_DETECTOR = '''"""Loads this model by the package napari-nunext: pip install napari-nunext."""
 
 from napari_nunext.models.families.conv_qwen_model import (
     ConvQwenConfig,
@@ -68,16 +67,35 @@ from napari_nunext.models.families.conv_qwen_model import (
 )
 from napari_nunext.models.families.conv_qwen_processor import ConvQwenProcessor
 '''
-"""Nothing is defined here: whoever trusts it trusts a package that is installed anyway."""
+_SEGMENTER = '''"""Loads this model by the package napari-nunext: pip install napari-nunext."""
 
-_AUTO: dict[str, dict[str, str]] = {
-    "config.json": {
-        "AutoConfig": "ConvQwenConfig",
-        "AutoModelForImageTextToText": "ConvQwenForConditionalGeneration",
-    },
-    "processor_config.json": {"AutoProcessor": "ConvQwenProcessor"},
+from napari_nunext.models.sam.trunk_sam import TrunkSamConfig, TrunkSamModel
+'''
+
+CODE: dict[str, tuple[str, dict[str, dict[str, str]]]] = {
+    "conv_qwen": (
+        _DETECTOR,
+        {
+            "config.json": {
+                "AutoConfig": "ConvQwenConfig",
+                "AutoModelForImageTextToText": "ConvQwenForConditionalGeneration",
+            },
+            "processor_config.json": {"AutoProcessor": "ConvQwenProcessor"},
+        },
+    ),
+    "trunk_sam": (
+        _SEGMENTER,
+        {
+            "config.json": {
+                "AutoConfig": "TrunkSamConfig",
+                "AutoModelForMaskGeneration": "TrunkSamModel",
+            }
+        },
+    ),
 }
-"""Which file says which class an Auto class is to take."""
+"""By the ``model_type`` of architectures of ours: what `CODE_FILE` says, and in which file which
+class an Auto class is to take. Nothing is defined there: whoever trusts it trusts a package that is
+installed anyway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +143,11 @@ def pack(folder: Path) -> Parcel:
         )
     _check_words(folder, description)
     parcel: dict[str, bytes | Path] = dict(files)
-    if getattr(description, "family", None) == ConvQwen.name:
-        for name, kinds in _AUTO.items():
-            parcel[name] = _with_auto_map(folder / name, kinds)
-        parcel[CODE_FILE] = CODE.encode()
+    ours = CODE.get(read_json(folder / "config.json").get("model_type", ""))
+    if ours is not None:
+        code, named = ours
+        parcel |= {name: _with_auto_map(folder / name, kinds) for name, kinds in named.items()}
+        parcel[CODE_FILE] = code.encode()
     return Parcel(parcel)
 
 
