@@ -106,7 +106,7 @@ def test_a_changed_export_is_refused_and_may_be_skipped(
 
 def test_training_that_was_interrupted_goes_on(tmp_path, train_only_export, checkpoint, capsys):
     out = tmp_path / "out"
-    command = ["sft", "--progress", "jsonl"]
+    command = ["sft", "--recipe", "first", "--progress", "jsonl"]
     command += ["--data", str(train_only_export), "--checkpoint", str(checkpoint)]
     command += ["--out", str(out), "--steps", "6", "--batch-size", "2", "--threads", "1"]
     command += ["--warmup-steps", "1", "--validate-every", "1000", "--resume"]
