@@ -86,7 +86,7 @@ def test_every_stage_that_is_read_changes_masks_and_learns(grafted):
     masks.square().mean().backward()
     silent = [n for n, w in trunk.named_parameters() if w.ndim > 1 and not w.grad.abs().max() > 0]
     assert silent == []
-    for tap in (trunk.finest, trunk.fine, trunk.tokens, trunk.coarse):
+    for tap in trunk.taps():
         kept = tap.linear.weight.detach().clone()
         tap.linear.weight.data.zero_()
         with torch.no_grad():

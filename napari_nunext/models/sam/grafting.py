@@ -67,8 +67,7 @@ def graft_trunk_on_sam(
     images = SamImageProcessorPil.from_pretrained(checkpoint, local_files_only=True)
     trunk: Any = model.vision_encoder.trunk
     source = load_pretrained(trunk, image_mean=images.image_mean, image_std=images.image_std)
-    for tap in (trunk.finest, trunk.fine, trunk.tokens, trunk.coarse):
-        tap.norm.reset_parameters()
+    for tap in trunk.taps():
         torch.nn.init.zeros_(tap.linear.weight)
         torch.nn.init.zeros_(tap.linear.bias)
     provenance = parent.provenance | {

@@ -62,6 +62,10 @@ class SamTrunk(PublishedStages):
         self.tokens = Tap(STAGES[_TOKENS].width, token_width)
         self.coarse = Tap(STAGES[_COARSE].width, token_width)
 
+    def taps(self) -> tuple[Tap, ...]:
+        """What reads the stages, the finest first."""
+        return self.finest, self.fine, self.tokens, self.coarse
+
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Tokens, and what the decoder adds at strides 4 and 2.
 
